@@ -1,0 +1,1 @@
+"""Labs, nodes, swarms, faults and waits: what the suites are written in, usable without pytest."""

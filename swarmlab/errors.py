@@ -1,0 +1,24 @@
+"""The errors of swarmlab, one class a meaning.
+
+A message is one line that names the thing and, where there is one, the mend.
+"""
+
+
+class SwarmlabError(Exception):
+    """Anything that swarmlab reports on purpose."""
+
+
+class UsageError(SwarmlabError):
+    """The user asked for something that does not exist or cannot be: an option value, a file, a node name."""
+
+
+class LabError(SwarmlabError):
+    """The lab itself failed, so nothing can be said of the cluster (verdict *broken*)."""
+
+
+class DeadlineExceeded(SwarmlabError):
+    """A precondition of a judgement did not come about in time (verdict *timeout*)."""
+
+
+class Blocked(SwarmlabError):
+    """The lab lacks what a judgement needs (verdict *blocked*); the message is the reason."""

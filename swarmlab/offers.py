@@ -1,0 +1,61 @@
+"""What a lab offers, against what a claim needs."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+
+_COUNT = re.compile(r"^(nodes|managers)>=(\d+)$")
+
+#: Needs that are a yes or no of the lab, and what to say where the lab told no reason of its own.
+FEATURES = {
+    "ipvs": "kernel has no IPVS",
+    "power": "lab cannot power a node off",
+    "reboot": "lab cannot reboot a node",
+    "systemd": "nodes do not run systemd",
+    "internet": "nodes have no way to the outside",
+    "vagrant": "nodes are not Vagrant machines",
+    "mixed-engines": "lab has one engine version only",
+    "long": "run does not include tests of over 10 minutes",
+    "encryption": "kernel has no ESP",
+}
+
+
+def known_need(need: str) -> bool:
+    """Whether *need* is a word of the catalogue's vocabulary (claims/README.md)."""
+    return need in FEATURES or bool(_COUNT.match(need)) or need.startswith("image:")
+
+
+@dataclass(frozen=True)
+class Offers:
+    """What a lab offers, found by looking and never assumed.
+
+    Attributes:
+        nodes: how many nodes one cluster may have.
+        features: names of `FEATURES` that the lab has.
+        images: workload images that the lab can serve.
+        why_not: for a missing feature, the reason found by looking.
+        disruptable: the lab may be hurt: it was made by the run, or its user marked it so.
+    """
+
+    nodes: int
+    features: frozenset[str] = frozenset()
+    images: frozenset[str] = frozenset()
+    why_not: dict[str, str] = field(default_factory=dict)
+    disruptable: bool = False
+
+    def missing(self, needs: Iterable[str]) -> list[str]:
+        """The reasons for which *needs* are not met, one for each; empty where all are met."""
+        return [reason for need in needs if (reason := self._lacks(need))]
+
+    def _lacks(self, need: str) -> str | None:
+        if count := _COUNT.match(need):
+            wanted = int(count[2])
+            return None if wanted <= self.nodes else f"needs {need}, the lab has {self.nodes} nodes"
+        if need.startswith("image:"):
+            name = need.partition(":")[2]
+            return None if name in self.images else f"no image of {name}"
+        if need not in FEATURES:
+            raise ValueError(f"unknown need {need!r}")
+        return None if need in self.features else self.why_not.get(need, FEATURES[need])
