@@ -22,3 +22,19 @@ class DeadlineExceeded(SwarmlabError):
 
 class Blocked(SwarmlabError):
     """The lab lacks what a judgement needs (verdict *blocked*); the message is the reason."""
+
+
+class EngineRefused(SwarmlabError):
+    """An engine answered a request with an error: no fault of the lab, so part of what is judged.
+
+    Attributes:
+        node: name of the node whose engine was asked.
+        status: HTTP status of the answer.
+        explanation: the engine's own words.
+    """
+
+    def __init__(self, node: str, status: int | None, explanation: str) -> None:
+        super().__init__(f"the engine of {node} refused ({status}): {explanation}")
+        self.node = node
+        self.status = status
+        self.explanation = explanation

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 
 _COUNT = re.compile(r"^(nodes|managers)>=(\d+)$")
@@ -35,14 +35,14 @@ class Offers:
         nodes: how many nodes one cluster may have.
         features: names of `FEATURES` that the lab has.
         images: workload images that the lab can serve.
-        why_not: for a missing feature, the reason found by looking.
+        look: for features that are looked for when first asked about: tells why there is none, empty if there is.
         disruptable: the lab may be hurt: it was made by the run, or its user marked it so.
     """
 
     nodes: int
     features: frozenset[str] = frozenset()
     images: frozenset[str] = frozenset()
-    why_not: dict[str, str] = field(default_factory=dict)
+    look: Mapping[str, Callable[[], str]] = field(default_factory=dict)
     disruptable: bool = False
 
     def missing(self, needs: Iterable[str]) -> list[str]:
@@ -58,4 +58,6 @@ class Offers:
             return None if name in self.images else f"no image of {name}"
         if need not in FEATURES:
             raise ValueError(f"unknown need {need!r}")
-        return None if need in self.features else self.why_not.get(need, FEATURES[need])
+        if need in self.look:
+            return self.look[need]() or None
+        return None if need in self.features else FEATURES[need]

@@ -1,0 +1,39 @@
+# Two commands do all: `make conformance` tests a swarm, `make test` tests the project.
+ENGINE ?=
+PYTEST_ARGS ?=
+SHELL := /bin/bash
+BIN := .venv/bin
+engine := $(if $(ENGINE),--engine $(ENGINE))
+
+.PHONY: conformance test lint types unit suites lock clean
+.DELETE_ON_ERROR:
+
+conformance: .venv/ready
+	$(BIN)/pytest suites/ $(engine) $(PYTEST_ARGS)
+
+test: lint types unit suites
+
+lint: .venv/ready
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+types: .venv/ready
+	$(BIN)/mypy
+
+unit: .venv/ready
+	$(BIN)/pytest tests/ -q
+
+suites: .venv/ready
+	$(BIN)/pytest suites/ $(engine) $(PYTEST_ARGS)
+
+.venv/ready: requirements.lock setup.sh
+	./setup.sh
+
+# Pin anew what requirements.in names.
+lock: .venv/ready
+	$(BIN)/pip install --quiet uv
+	$(BIN)/uv pip compile --quiet --universal --python-version 3.10 --no-annotate --no-header \
+		--no-emit-index-url --no-emit-find-links --upgrade requirements.in -o requirements.lock
+
+clean:
+	rm -rf .venv .tox reports/*/ reports/*.json reports/*.xml

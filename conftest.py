@@ -1,0 +1,7 @@
+pytest_plugins = [
+    "fixtures.claims",
+    "fixtures.verdicts",
+    "fixtures.allure_labels",
+    "fixtures.lab",
+    "fixtures.cluster",
+]

@@ -1,0 +1,88 @@
+"""6.1, first half: what `swarm init` makes, and what it prints."""
+
+import pytest
+
+from fixtures.claims import claim
+from swarmlab.swarm import init, join_command
+
+
+@claim("6.1/init")
+@pytest.mark.cluster(managers=0, workers=0, spare=1)
+def test_init_makes_the_node_manager_and_leader(cluster):
+    node = cluster.spare[0]
+    init(node)
+    swarm = node.info()["Swarm"]
+    assert swarm["LocalNodeState"] == "active", f"{node} is {swarm['LocalNodeState']} after init"
+    assert swarm["NodeAddr"] == node.address, f"{node} advertises {swarm['NodeAddr']}"
+    (member,) = cluster.members(node)
+    status = member["ManagerStatus"]
+    assert member["Spec"]["Role"] == "manager"
+    assert status.get("Leader"), f"{node} is no leader: {status}"
+    assert status["Addr"] == f"{node.address}:2377"
+
+
+@claim("6.1/listen-address")
+def test_manager_listens_on_its_address_and_no_other(cluster):
+    for manager in cluster.managers:
+        listening = manager.listening(2377)
+        assert listening == {manager.address}, f"{manager} listens for managers on {sorted(listening)}"
+        for other in manager.addresses() - {manager.address}:
+            tried = manager.run(f"nc -z -w 2 {other} 2377")
+            assert not tried.ok, f"port 2377 of {manager} answers on {other} too"
+        assert manager.run(f"nc -z -w 2 {manager.address} 2377").ok, f"port 2377 of {manager} does not answer"
+
+
+@claim("6.1/several-interfaces")
+@pytest.mark.cluster(managers=0, workers=0, spare=1)
+def test_init_asks_which_of_several_addresses(cluster):
+    node = cluster.spare[0]
+    second = "ip link add swc0 type veth peer name swc1 && ip addr add 192.0.2.1/24 dev swc0 && ip link set swc0 up"
+    assert node.run(second).ok
+    refused = node.docker("swarm init")
+    assert not refused.ok, f"init chose an address by itself: {node.info()['Swarm']['NodeAddr']}"
+    assert "--advertise-addr" in refused.said, f"the refusal does not ask for --advertise-addr: {refused.said}"
+    assert node.swarm_state() == "inactive"
+
+
+@claim("6.1/autolock-off")
+@pytest.mark.cluster(managers=1, workers=0)
+def test_manager_needs_no_unlock_after_a_restart(cluster):
+    manager = cluster.manager
+    spec = manager.ask("GET", "/swarm")["Spec"]
+    assert not spec.get("EncryptionConfig", {}).get("AutoLockManagers"), "the swarm was made with autolock"
+    manager.stop()
+    manager.start()
+    assert manager.swarm_state() != "locked", f"{manager} asks to be unlocked"
+    cluster.expect_ready()
+    assert manager.docker("node ls").ok
+
+
+@claim("6.1/join-command-printed")
+@pytest.mark.cluster(managers=0, workers=0, spare=1)
+def test_complete_join_commands_are_printed(cluster):
+    node = cluster.spare[0]
+    printed = {"worker": init(node)}
+    printed["manager"] = node.docker("swarm join-token manager").out
+    asked_again = node.docker("swarm join-token worker").out
+    tokens = node.ask("GET", "/swarm")["JoinTokens"]
+    for role, text in [*printed.items(), ("worker", asked_again)]:
+        command = join_command(text)
+        assert command, f"no join command for a {role} in: {text}"
+        assert command.token == tokens[role.capitalize()], f"the command for a {role} holds another token"
+        assert command.remote == f"{node.address}:2377", f"the command for a {role} leads to {command.remote}"
+
+
+@claim("6.1/second-init-refused")
+def test_init_and_join_are_refused_inside_a_swarm(cluster):
+    before = cluster.identity()
+    for node in (cluster.managers[0], cluster.workers[0]):
+        worker_token = cluster.tokens()["Worker"]
+        for words in (
+            f"swarm init --advertise-addr {node.address}",
+            f"swarm join --token {worker_token} {cluster.manager.address}:2377",
+        ):
+            refused = node.docker(words)
+            verb = words.split()[1]
+            assert not refused.ok, f"{node} is in a swarm, and {verb} was accepted"
+            assert "already part of a swarm" in refused.said, f"{verb} on {node}: {refused.said}"
+    assert cluster.identity() == before, "a refused init or join changed the swarm"

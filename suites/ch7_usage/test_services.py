@@ -1,0 +1,202 @@
+"""7.2.1 to 7.2.4: creating, looking at, scaling and removing a service."""
+
+import json
+import re
+
+import pytest
+
+from fixtures.claims import claim
+from suites.ch7_usage.traffic import spread_of_answers
+from swarmlab.errors import EngineRefused
+from swarmlab.swarm import common
+from swarmlab.wait import State, eventually
+
+
+@pytest.fixture
+def documented(cluster):
+    """The document's own service, made with its command: a web server of one replica, port 80 published."""
+    name, port = cluster.unique("my-nginx"), cluster.port()
+    words = f"service create -p {port}:80 --label {cluster.label} --name {name} {cluster.image('web:1')}"
+    created = cluster.manager.docker(words)
+    assert created.ok, f"docker {words}: {created.said}"
+    return cluster.service(name)
+
+
+@claim("7.2.1/create-with-port")
+def test_create_gives_one_task_and_publishes_the_port(cluster, documented):
+    documented.expect_running(1)
+    (port,) = documented.inspect()["Endpoint"]["Ports"]
+    assert port["TargetPort"] == 80
+    assert port["PublishMode"] == "ingress"
+    for node in cluster.nodes:
+        eventually(
+            lambda node=node: bool(node.listening(port["PublishedPort"])),
+            f"port {port['PublishedPort']} to be held by {node}",
+        )
+
+
+@claim("7.2.1/reachable-on-any-node")
+def test_published_port_answers_on_every_node(cluster, documented):
+    documented.wait_running(1)
+    failed = {}
+    for host in cluster.nodes:
+        task = documented.move_to(host)
+        for asked in cluster.nodes:
+            answer = documented.get(asked)
+            if not answer.ok or answer.container != task.container[:12]:
+                failed[asked, host] = f"{asked} does not route to the task on {host}: {answer}"
+    assert not failed, f"no way through {' and '.join(common(failed, cluster.nodes))}: " + "; ".join(failed.values())
+
+
+@claim("7.2.1/host-mode-port")
+def test_port_of_mode_host_answers_where_a_task_runs_only(cluster):
+    port = cluster.port()
+    web = cluster.create_service("web", "web:1", publish={port: 80}, publish_mode="host")
+    web.wait_running(1)
+    for host in cluster.nodes:
+        task = web.move_to(host)
+        eventually(
+            lambda host=host, task=task: (answer := host.get(port)).ok and answer.container == task.container[:12],
+            f"the task on {host} to answer on {host.address}:{port}",
+            deadline=10,
+        )
+        for other in cluster.nodes:
+            if other is not host:
+                answer = other.get(port)
+                assert not answer.status, f"{other} answers on port {port}, and the only task is on {host}: {answer}"
+
+
+@claim("7.2.2/ls-columns")
+def test_service_ls_shows_the_documented_columns(cluster, documented):
+    documented.wait_running(1)
+    port = documented.published()
+    printed = cluster.manager.docker("service ls").out.splitlines()
+    assert printed[0].split() == ["ID", "NAME", "MODE", "REPLICAS", "IMAGE", "PORTS"]
+    (row,) = [line for line in printed if f" {documented.name} " in line]
+    fields = re.split(r"\s{2,}", row.strip())
+    assert documented.id.startswith(fields[0])
+    assert fields[1:] == [documented.name, "replicated", "1/1", cluster.image("web:1"), f"*:{port}->80/tcp"]
+
+
+@claim("7.2.2/inspect")
+def test_inspect_shows_the_specification_as_given(cluster, documented):
+    inspected = cluster.manager.docker(f"service inspect {documented.name}")
+    (shown,) = json.loads(inspected.out)
+    spec = shown["Spec"]
+    assert shown["ID"] == documented.id
+    assert spec["Name"] == documented.name
+    assert spec["TaskTemplate"]["ContainerSpec"]["Image"].split("@")[0] == cluster.image("web:1")
+    assert spec["Mode"] == {"Replicated": {"Replicas": 1}}
+    (port,) = spec["EndpointSpec"]["Ports"]
+    assert (port["Protocol"], port["TargetPort"], port["PublishedPort"]) == ("tcp", 80, documented.published())
+
+
+@claim("7.2.2/managers-only")
+def test_service_commands_are_refused_on_a_worker(cluster, documented):
+    for worker in cluster.workers:
+        for words in (
+            "service ls",
+            f"service inspect {documented.name}",
+            f"service ps {documented.name}",
+            f"service create --name {cluster.unique('refused')} {cluster.image('web:1')}",
+            f"service update --replicas 2 {documented.name}",
+            f"service scale {documented.name}=2",
+            f"service rm {documented.name}",
+        ):
+            refused = worker.docker(words)
+            assert not refused.ok, f"{worker}, a worker, accepted docker {words}"
+            # `inspect` words it as a search that failed; the others say that a manager is to be asked.
+            if not words.startswith("service inspect"):
+                assert "not a swarm manager" in refused.said, f"{worker} on docker {words}: {refused.said}"
+    assert documented.inspect()["Spec"]["Mode"]["Replicated"]["Replicas"] == 1
+
+
+@claim("7.2.3/scale-up")
+def test_update_replicas_brings_exactly_three_tasks(cluster, documented):
+    documented.wait_running(1)
+    assert cluster.manager.docker(f"service update --detach --replicas 3 {documented.name}").ok
+    tasks = documented.expect_running(3)
+    assert len({task.slot for task in tasks}) == 3
+    for task in tasks:
+        assert containers_of(cluster, documented)[task.container] == task.node
+
+
+@claim("7.2.3/missing-image-pulled")
+def test_a_node_pulls_the_image_that_it_lacks(cluster):
+    image = cluster.image("redis")
+    for node in cluster.nodes:
+        node.docker(f"rmi --force {image}")
+        assert not node.docker(f"image inspect {image}").ok, f"{node} could not be rid of {image}"
+    redis = cluster.create_service("redis", "redis", everywhere=True)
+    eventually(
+        lambda: redis.converged(len(cluster.nodes)), f"every node to pull {image} and to run its task", deadline=90
+    )
+    for node in cluster.nodes:
+        assert node.docker(f"image inspect {image}").ok, f"{node} runs {image} and does not have it"
+
+
+@claim("7.2.3/scale-down")
+def test_update_replicas_one_leaves_one_task(cluster, documented):
+    documented.scale(3)
+    before = documented.wait_running(3)
+    assert cluster.manager.docker(f"service update --detach --replicas 1 {documented.name}").ok
+    (left,) = documented.expect_running(1)
+    assert left.id in {task.id for task in before}, "the one that is left is none of the three"
+    eventually(
+        lambda: State(len(found := containers_of(cluster, documented)) == 1, f"containers: {found}"),
+        "the surplus containers to be stopped",
+    )
+
+
+@claim("7.2.3/scale-command")
+def test_scale_does_what_update_does(cluster, documented):
+    documented.wait_running(1)
+    for wanted in (3, 2):
+        assert cluster.manager.docker(f"service scale --detach {documented.name}={wanted}").ok
+        documented.expect_running(wanted)
+        assert documented.inspect()["Spec"]["Mode"]["Replicated"]["Replicas"] == wanted
+
+
+@claim("7.2.3/reachable-while-scaling")
+def test_no_request_fails_while_scaling(cluster, documented):
+    documented.wait_running(1)
+    eventually(
+        lambda: all(documented.get(node).ok for node in cluster.nodes), "every node to route to the task", stable=3
+    )
+    port = documented.published()
+    for wanted in (3, 1):
+        documented.scale(wanted)
+        rounds = 0
+        while not documented.converged(wanted) or rounds < 10:
+            rounds += 1
+            for node in cluster.nodes:
+                answered = spread_of_answers(lambda node=node: node.get(port), times=2)
+                lost = [words for words in answered if " " in words]
+                assert not lost, f"a request to {node} failed while scaling to {wanted}: {lost}"
+            assert rounds < 500, f"{documented} did not come to {wanted} tasks"
+
+
+@claim("7.2.4/rm")
+def test_rm_removes_everything_and_frees_the_port(cluster, documented):
+    documented.scale(3)
+    documented.wait_running(3)
+    port = documented.published()
+    assert cluster.manager.docker(f"service rm {documented.name}").ok
+    with pytest.raises(EngineRefused, match="not found"):
+        documented.inspect()
+    eventually(
+        lambda: State(not (left := containers_of(cluster, documented)), f"containers: {left}"),
+        f"the containers of {documented} to be removed from every node",
+    )
+    eventually(lambda: not documented.tasks(), f"the tasks of {documented} to be forgotten")
+    successor = cluster.create_service("successor", "web:1", publish={port: 80})
+    successor.expect_running(1)
+
+
+def containers_of(cluster, service):
+    """The node of each running container of the service, by container id, as the engines tell it."""
+    return {
+        container["Id"]: node.name
+        for node in cluster.nodes
+        for container in node.containers(label=f"com.docker.swarm.service.id={service.id}")
+    }

@@ -1,0 +1,162 @@
+"""The lab for work by hand: python -m swarmlab up|down|status|shell|logs|preflight."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from swarmlab import evidence, images, labels, outer
+from swarmlab.dind import DEFAULT, DindLab
+from swarmlab.errors import SwarmlabError, UsageError
+from swarmlab.preflight import findings
+from swarmlab.swarm import Swarm
+
+
+def say(line: str) -> None:
+    """Tell the user what is being done; results go to standard output, this does not."""
+    print(f"swarmlab: {line}", file=sys.stderr, flush=True)
+
+
+def up(words: argparse.Namespace) -> int:
+    """Bring a lab up, form the document's swarm on it, and say how to use it."""
+    engine = outer.connect(say)
+    try:
+        labels.remove_stale(engine, say)
+        lab = DindLab(engine, name=words.name, engines=words.engine.split(","), nodes=words.nodes, progress=say)
+        start = time.monotonic()
+        lab.up()
+        try:
+            say("forming the swarm")
+            swarm = Swarm.form(lab.nodes(), managers=words.managers, image=lab.image)
+        except BaseException:
+            lab.down()
+            raise
+        for node in swarm.nodes:
+            print(f"{node.name:10} {node.address:16} engine {node.facts()['engine']}")
+        option = "" if words.name == DEFAULT else f" --lab-name {words.name}"
+        name = "" if words.name == DEFAULT else f" --name {words.name}"
+        print(f"""
+Lab {words.name} is up ({time.monotonic() - start:.0f} s). Work with it:
+  python -m swarmlab shell master{name}      a root shell on a node; docker there is the node's own
+  pytest suites/{option}                     the suites on this lab; it stays as it is
+  python -m swarmlab down{name}              take it down""")
+        return 0
+    finally:
+        engine.release()
+
+
+def down(words: argparse.Namespace) -> int:
+    """Take a lab down, whole or in what parts are left of it."""
+    engine = outer.connect(say)
+    try:
+        known = [lab.name for lab in labels.labs(engine)]
+        for name in known if words.all else [words.name]:
+            if name not in known:
+                raise UsageError(f"no lab {name!r}; labs: {', '.join(known) or 'none is up'}")
+            labels.remove(engine, name)
+            say(f"lab {name} is gone")
+        return 0
+    finally:
+        engine.release()
+
+
+def status(_: argparse.Namespace) -> int:
+    """List labs with their nodes, engines and roles."""
+    engine = outer.running()
+    if engine is None:
+        print("no lab is up (no engine answers)")
+        return 0
+    try:
+        known = labels.labs(engine)
+        if not known:
+            print("no lab is up")
+        for standing in known:
+            maker = {True: standing.owner, False: "a run that was killed", None: f"{standing.owner}, elsewhere"}
+            print(f"{standing.name} ({engine.url}; made by: {maker[standing.alive]})")
+            for line in labels.describe(engine, standing.name):
+                print(f"  {line}")
+        return 0
+    finally:
+        engine.release()
+
+
+def shell(words: argparse.Namespace) -> int:
+    """Open a root shell on a node (or run one command there)."""
+    engine = outer.connect(say)
+    lab = DindLab.attach(engine, words.name)
+    container = lab.container(words.node)
+    command = ["sh", "-c", " ".join(words.command)] if words.command else ["bash"]
+    terminal = ["-it"] if sys.stdin.isatty() and sys.stdout.isatty() else ["-i"]
+    os.execvp("docker", ["docker", "exec", *terminal, container, *command])
+
+
+def logs(words: argparse.Namespace) -> int:
+    """Collect what every node can tell into a folder, secrets redacted."""
+    engine = outer.connect(say)
+    try:
+        lab = DindLab.attach(engine, words.name)
+        folder = Path(words.folder)
+        folder.mkdir(parents=True, exist_ok=True)
+        for name, text in Swarm(lab.nodes()).diagnosis().items():
+            file = folder / (name.replace(": ", "-").replace(" ", "-").replace("/", "-") + ".txt")
+            file.write_text(evidence.redact(text) + "\n", encoding="utf-8")
+            print(file)
+        return 0
+    finally:
+        engine.release()
+
+
+def preflight(words: argparse.Namespace) -> int:
+    """Say what this machine and the lab on it offer; the exit status is 1 where a lab cannot be brought up."""
+    worst = 0
+    for finding in findings(words.name):
+        print(f"{finding.level:8} {finding.name:22} {finding.seen}")
+        if finding.mend and finding.level != "ok":
+            print(f"{'':32}{finding.mend}")
+        worst = max(worst, finding.level == "error")
+    return worst
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one command; returns the exit status (2 for what the user has to mend)."""
+    parser = argparse.ArgumentParser(prog="python -m swarmlab", description=__doc__)
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+
+    def command(action: Callable[[argparse.Namespace], int], *, named: bool = True) -> argparse.ArgumentParser:
+        added = commands.add_parser(action.__name__, help=(action.__doc__ or "").splitlines()[0])
+        added.set_defaults(action=action)
+        if named:
+            added.add_argument("--name", default=DEFAULT, help=f"which lab (default: {DEFAULT})")
+        return added
+
+    making = command(up)
+    known = ", ".join(map(str, images.engines().values()))
+    making.add_argument("--engine", default="", help=f"engine of the nodes, several in turn by comma; known: {known}")
+    making.add_argument("--nodes", type=int, default=3, help="how many nodes (default: 3)")
+    making.add_argument("--managers", type=int, default=1, help="how many of them are managers (default: 1)")
+    command(down).add_argument("--all", action="store_true", help="every lab, also what killed runs left")
+    command(status, named=False)
+    entering = command(shell)
+    entering.add_argument("node", help="host name of the node")
+    entering.add_argument("command", nargs="*", help="a command instead of a shell")
+    command(logs).add_argument("folder", metavar="DIR", help="where the files go")
+    command(preflight)
+
+    words = parser.parse_args(arguments)
+    try:
+        code: int = words.action(words)
+        return code
+    except SwarmlabError as failed:
+        say(str(failed))
+        return 2
+    except KeyboardInterrupt:
+        say("interrupted")
+        return 130
+
+
+if __name__ == "__main__":
+    sys.exit(main())

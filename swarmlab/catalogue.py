@@ -1,0 +1,115 @@
+"""The catalogue: every claim of the document, as claims/ states it."""
+
+from __future__ import annotations
+
+import difflib
+import functools
+import json
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import jsonschema
+import yaml
+
+from swarmlab.errors import UsageError
+from swarmlab.offers import known_need
+
+FOLDER = Path(__file__).parent.parent / "claims"
+
+
+@dataclass(frozen=True)
+class Claim:
+    """One claim.
+
+    Attributes:
+        id: SECTION/slug, stable for ever.
+        must: what a conforming cluster does.
+        level: critical (data, quorum or access lost), major (a promised function is missing) or minor.
+        needs: what the lab has to offer for it to be judged.
+        disrupts: judging it hurts a cluster that others use.
+        erratum: where the document is wrong, empty where it is not.
+    """
+
+    id: str
+    must: str
+    level: str
+    needs: tuple[str, ...] = ()
+    disrupts: bool = False
+    erratum: str = ""
+
+    @property
+    def section(self) -> str:
+        """The document's section: 7.2.1."""
+        return self.id.partition("/")[0]
+
+    @property
+    def chapter(self) -> str:
+        """The document's chapter: 7."""
+        return self.section.partition(".")[0]
+
+    def within(self, part: str) -> bool:
+        """Whether the claim belongs to this section or chapter; 7.2 does not hold 7.2.1, 7 holds both."""
+        return part in (self.section, self.chapter)
+
+
+class Catalogue(Mapping[str, Claim]):
+    """All claims by id, in the document's order, and the titles of its chapters."""
+
+    def __init__(self, claims: Mapping[str, Claim], titles: Mapping[str, str]) -> None:
+        self._claims = dict(claims)
+        self.titles = dict(titles)
+
+    def __getitem__(self, id: str) -> Claim:
+        return self._claims[id]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._claims)
+
+    def __len__(self) -> int:
+        return len(self._claims)
+
+    def claim(self, id: str) -> Claim:
+        """The claim of this id.
+
+        Raises:
+            UsageError: there is none; the message names the nearest.
+        """
+        if id not in self:
+            near = difflib.get_close_matches(id, self, n=1, cutoff=0.5)
+            hint = f"; did you mean {near[0]}?" if near else ""
+            raise UsageError(f"no claim {id!r} in the catalogue{hint} (pytest --claims lists them)")
+        return self[id]
+
+
+@functools.cache
+def load(folder: Path = FOLDER) -> Catalogue:
+    """Read and check the catalogue.
+
+    Raises:
+        UsageError: a file is no valid chapter; the message names file, claim and what is wrong.
+    """
+    validator = jsonschema.Draft202012Validator(json.loads((FOLDER / "schema.json").read_text(encoding="utf-8")))
+    claims: dict[str, Claim] = {}
+    titles: dict[str, str] = {}
+    for file in sorted(folder.glob("ch*.yaml")):
+        text = file.read_text(encoding="utf-8")
+        try:
+            entries = yaml.safe_load(text)
+        except yaml.YAMLError as broken:
+            raise UsageError(f"{file.name} is no YAML: {' '.join(str(broken).split())}") from broken
+        for error in validator.iter_errors(entries):
+            place = error.absolute_path[0] if error.absolute_path else None
+            name = entries[place].get("id", f"entry {place}") if isinstance(place, int) else "the file"
+            raise UsageError(f"{file.name}, {name}: {error.message}")
+        for entry in entries:
+            claim = Claim(**{**entry, "needs": tuple(entry.get("needs", ()))})
+            if claim.id in claims:
+                raise UsageError(f"{file.name}, {claim.id}: the id is used twice")
+            if unknown := [need for need in claim.needs if not known_need(need)]:
+                raise UsageError(f"{file.name}, {claim.id}: unknown need {unknown[0]!r} (see claims/README.md)")
+            claims[claim.id] = claim
+            titles.setdefault(claim.chapter, text.splitlines()[0].lstrip("# "))
+    if not claims:
+        raise UsageError(f"no claims in {folder}; it has to hold ch1.yaml and so on")
+    return Catalogue(claims, titles)

@@ -1,0 +1,405 @@
+"""The container lab: every node is a container with an engine of its own (Docker-in-Docker).
+
+What a lab consists of is written in the labels of its containers, network and volumes (see `swarmlab.labels`).
+"""
+
+from __future__ import annotations
+
+import functools
+import re
+import shlex
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import docker
+import testinfra
+from docker.models.containers import Container
+from docker.models.networks import Network
+
+from swarmlab import images, netns
+from swarmlab.errors import LabError, SwarmlabError, UsageError
+from swarmlab.labels import CLUSTER, NODE, OWNER, PLACE, SOCKET, USER, labs, parallel, remove, remove_node
+from swarmlab.node import Node
+from swarmlab.offers import FEATURES, Offers
+from swarmlab.outer import LABEL, OuterEngine, Progress, run_folder
+from swarmlab.wait import wait
+
+#: Name of the lab that `python -m swarmlab up` makes and `pytest` looks for.
+DEFAULT = "swarmlab"
+
+_HOSTS = ["master", "slave01", "slave02", "slave03", "slave04", "slave05", "slave06", "slave07", "slave08", "slave09"]
+_LAST_OCTETS = [101, 104, 103, 102, 105, 106, 107, 108, 109, 110]  # the first three are the document's
+_MOST_NODES = len(_HOSTS)
+_CLUSTERS = 14  # clusters of ten addresses each, from .101 to .240
+_REGISTRY_OCTET = 250
+_NAME = re.compile(r"^[a-z0-9][a-z0-9-]{0,30}$")
+
+
+class DindNode(Node):
+    """A container as a node."""
+
+    def __init__(self, container: Container) -> None:
+        labels = container.labels
+        networks = container.attrs["NetworkSettings"]["Networks"]
+        address = next(iter(networks.values()))["IPAMConfig"]["IPv4Address"]
+        host = testinfra.get_host(f"docker://{container.name}")
+        super().__init__(labels[NODE], address, host, f"unix://{labels[SOCKET]}")
+        self.container = container
+
+    def stop(self) -> None:
+        self.container.stop(timeout=30)
+
+    def start(self) -> None:
+        self.container.start()
+        self.wait_up()
+
+    def kill(self) -> None:
+        self.container.kill()
+        self.container.wait(timeout=30)
+
+    def freeze(self) -> None:
+        self.container.pause()
+
+    def thaw(self) -> None:
+        self.container.unpause()
+
+    def wait_up(self) -> None:
+        """Wait until the node's engine answers.
+
+        Raises:
+            LabError: it does not in time, or the container ended.
+        """
+
+        def answers() -> bool:
+            self.container.reload()
+            if self.container.status != "running":
+                raise LabError(f"node {self.name} ended at once: {self._last_words()}")
+            try:
+                client = docker.DockerClient(base_url=self._engine_url, version="auto", timeout=5)
+            except docker.errors.DockerException:
+                return False
+            client.close()
+            return True
+
+        wait(answers, f"the engine of {self.name} to answer", deadline=60, error=LabError)
+
+    def _last_words(self) -> str:
+        words = self.container.logs(tail=3).decode(errors="replace").strip()
+        return " / ".join(words.splitlines()) or "no output"
+
+    def _log_command(self) -> str:
+        return "tail -n 300 /var/log/dockerd.log"
+
+
+class DindLab:
+    """A lab of container nodes on an outer engine (see `swarmlab.lab.Lab`)."""
+
+    kind = "dind"
+
+    def __init__(
+        self,
+        outer: OuterEngine,
+        *,
+        name: str = DEFAULT,
+        engines: Sequence[str] = ("",),
+        nodes: int = 3,
+        owner: str = USER,
+        progress: Progress = lambda _: None,
+    ) -> None:
+        """Describe a lab; nothing is made before `up`.
+
+        Args:
+            outer: the engine that holds it.
+            name: tells labs on one engine apart.
+            engines: engine choices of the nodes in turn (see `swarmlab.images.engine_choice`); "" is the default.
+            nodes: size of the default cluster.
+            owner: `USER`, or `swarmlab.labels.this_process` for a lab that is stale when the process is gone.
+            progress: called with a line for every step that takes time.
+
+        Raises:
+            UsageError: a name, engine or number that cannot be.
+        """
+        if not _NAME.match(name):
+            raise UsageError(f"a lab's name is made of a-z, 0-9 and -, at most 31, not {name!r}")
+        if not 1 <= nodes <= _MOST_NODES:
+            raise UsageError(f"a cluster of the container lab has 1 to {_MOST_NODES} nodes, not {nodes}")
+        self.name = name
+        self.choices = [images.engine_choice(engine) for engine in engines]
+        self.owner = owner
+        self.standing = False
+        self._outer = outer
+        self._count = nodes
+        self._progress = progress
+        self._nodes: dict[int, list[Node]] = {}
+        self._images: list[str] = []
+
+    @classmethod
+    def attach(cls, outer: OuterEngine, name: str, progress: Progress = lambda _: None) -> DindLab:
+        """The lab of this name as it stands, from its labels.
+
+        Raises:
+            UsageError: there is none.
+        """
+        lab = cls(outer, name=name, progress=progress)
+        members = [member for member in lab._containers() if NODE in member.labels]
+        if not members:
+            known = ", ".join(standing.name for standing in labs(outer)) or "none is up"
+            raise UsageError(f"no lab {name!r}; labs: {known}; make one with: python -m swarmlab up")
+        lab.owner = members[0].labels[OWNER]
+        lab.standing = True
+        lab._reach()
+        for member in sorted(members, key=lambda member: int(member.labels[PLACE])):
+            lab._nodes.setdefault(int(member.labels[CLUSTER]), []).append(DindNode(member))
+        lab._count = len(lab._nodes.get(0, []))
+        return lab
+
+    # The protocol
+
+    def up(self) -> None:
+        """Make images where they are missing, then network, registry and the nodes of the default cluster.
+
+        Raises:
+            UsageError: a lab of this name stands already.
+            LabError: a part of the lab did not come up; what was made is removed.
+        """
+        if self._containers():
+            raise UsageError(f"lab {self.name!r} is up already; use it, or: python -m swarmlab down {self.name}")
+        self._prepare_images()
+        try:
+            self._create_network()
+            self._reach()
+            self._start_registry()
+            self._nodes[0] = self._create(0, self._count)
+        except docker.errors.DockerException as failed:
+            self.down()
+            raise LabError(f"the lab did not come up: {failed}") from failed
+        except BaseException:
+            self.down()
+            raise
+
+    def down(self) -> None:
+        remove(self._outer, self.name)
+        self._nodes.clear()
+
+    def nodes(self) -> list[Node]:
+        if 0 not in self._nodes:
+            self._nodes[0] = self._create(0, self._count)
+        return self._nodes[0]
+
+    def more(self, count: int) -> list[Node]:
+        if count > _MOST_NODES:
+            raise LabError(f"a cluster of the container lab has at most {_MOST_NODES} nodes, not {count}")
+        free = [index for index in range(1, _CLUSTERS) if index not in self._nodes]
+        if not free:
+            raise LabError(f"the lab holds {_CLUSTERS} clusters already")
+        self._nodes[free[0]] = []  # taken, also while its nodes are made
+        self._nodes[free[0]] = self._create(free[0], count)
+        return self._nodes[free[0]]
+
+    def remove(self, nodes: Sequence[Node]) -> None:
+        gone = {node.name for node in nodes}
+        for index, members in list(self._nodes.items()):
+            if any(node is member for node in nodes for member in members):
+                containers = [member.container for member in members if isinstance(member, DindNode)]
+                parallel(remove_node, [c for c in containers if c.labels[NODE] in gone])
+                del self._nodes[index]
+
+    def image(self, name: str) -> str:
+        return f"registry:5000/{name}"
+
+    @functools.cached_property
+    def offers(self) -> Offers:
+        features = {"power"}
+        if len({choice.suite for choice in self.choices}) > 1:
+            features.add("mixed-engines")
+        # Each is tried in a throw-away network namespace: what can be made there the engine can make too.
+        esp = "src 127.0.0.1 dst 127.0.0.2 proto esp spi 1 mode transport"
+        keys = f"auth 'hmac(sha1)' 0x{'11' * 20} enc 'cbc(aes)' 0x{'22' * 16}"
+        attempts = {
+            "ipvs": "unshare -n ipvsadm -A -t 127.0.0.1:1 -s rr",
+            "encryption": f"unshare -n ip xfrm state add {esp} {keys}",
+            "internet": "curl -sI --max-time 5 http://deb.debian.org/",
+        }
+        look = {
+            feature: functools.cache(functools.partial(self._try, feature, attempts[feature])) for feature in attempts
+        }
+        return Offers(
+            _MOST_NODES,
+            frozenset(features),
+            frozenset(name.partition(":")[0] for name in images.workloads()),
+            look,
+            disruptable=True,
+        )
+
+    def _try(self, feature: str, attempt: str) -> str:
+        node = next(node for members in self._nodes.values() for node in members)
+        return "" if node.run(attempt).ok else FEATURES[feature]
+
+    def facts(self) -> list[dict[str, str]]:
+        """What the report says of each node of the default cluster."""
+        return [_facts(node) for node in self.nodes()]
+
+    def container(self, node: str) -> str:
+        """The name of the container that is this node of the default cluster.
+
+        Raises:
+            UsageError: there is no such node.
+        """
+        for member in self.nodes():
+            if member.name == node and isinstance(member, DindNode):
+                return str(member.container.name)
+        raise UsageError(f"lab {self.name} has no node {node!r}; it has {', '.join(map(str, self.nodes()))}")
+
+    # Making
+
+    def _prepare_images(self) -> None:
+        workshop = images.Workshop(self._outer.client, self._progress, outside=netns.outside())
+        self._images, self._registry_image = workshop.prepare(self.choices)
+
+    def _labels(self, **further: str) -> dict[str, str]:
+        return {LABEL: self.name, OWNER: self.owner, **further}
+
+    def _create_network(self) -> None:
+        refused = None
+        for third in range(56, 72):  # the document's network first; the next where it is taken
+            pool = docker.types.IPAMPool(subnet=f"192.168.{third}.0/24")
+            try:
+                self._outer.client.networks.create(
+                    self._network_name,
+                    driver="bridge",
+                    ipam=docker.types.IPAMConfig(pool_configs=[pool]),
+                    labels=self._labels(),
+                )
+            except docker.errors.APIError as error:
+                refused = error
+                continue
+            if third != 56:
+                self._progress(f"192.168.56.0/24 is taken on this engine; the lab uses 192.168.{third}.0/24")
+            return
+        raise LabError(f"no network for the lab: {refused and refused.explanation}")
+
+    @property
+    def _network_name(self) -> str:
+        return f"swarmlab-{self.name}"
+
+    @functools.cached_property
+    def _network(self) -> Network:
+        return self._outer.client.networks.get(self._network_name)
+
+    @functools.cached_property
+    def _prefix(self) -> str:
+        """The first three octets of the lab's addresses."""
+        subnet: str = self._network.attrs["IPAM"]["Config"][0]["Subnet"]
+        return subnet.rpartition(".")[0]
+
+    def _reach(self) -> None:
+        self._outer.reach(str(self._network.id))
+
+    def _start_registry(self) -> None:
+        self._run(f"{self._network_name}-registry", self._registry_image, f"{self._prefix}.{_REGISTRY_OCTET}", {})
+
+    def _create(self, cluster: int, count: int) -> list[Node]:
+        if not self._images:
+            self._prepare_images()
+        addresses = {
+            host: f"{self._prefix}.{octet + 10 * cluster}"
+            for host, octet in zip(_HOSTS[:count], _LAST_OCTETS, strict=False)
+        }
+        known = {**addresses, "registry": f"{self._prefix}.{_REGISTRY_OCTET}"}
+        nodes = parallel(lambda place: self._create_node(cluster, place, addresses, known), range(count))
+        _provision(nodes)
+        return nodes
+
+    def _create_node(self, cluster: int, place: int, addresses: dict[str, str], known: dict[str, str]) -> Node:
+        host = _HOSTS[place]
+        name = f"{self._network_name}-{cluster}-{host}"
+        sockets = run_folder() / "labs" / self.name / f"{cluster}-{host}"
+        sockets.mkdir(mode=0o700, parents=True, exist_ok=True)
+        labels = self._labels(
+            **{NODE: host, CLUSTER: str(cluster), PLACE: str(place), SOCKET: str(sockets / "docker.sock")}
+        )
+        binds = [f"{sockets}:/swarmlab"]
+        for part in ("docker", "containerd"):
+            self._outer.client.volumes.create(f"{name}-{part}", labels=labels)
+            binds.append(f"{name}-{part}:/var/lib/{part}")
+        if Path("/lib/modules").is_dir():
+            binds.append("/lib/modules:/lib/modules:ro")  # engines load ip_vs and the like by themselves
+        image = self._images[place % len(self._images)]
+        container = self._run(
+            name, image, addresses[host], labels, hostname=host, host_config=node_options(binds, known)
+        )
+        node = DindNode(container)
+        node.wait_up()
+        return node
+
+    def _run(
+        self,
+        name: str,
+        image: str,
+        address: str,
+        labels: dict[str, str],
+        *,
+        hostname: str = "registry",
+        host_config: dict[str, Any] | None = None,
+    ) -> Container:
+        config = {
+            "Image": image,
+            "Hostname": hostname,
+            "Labels": self._labels(**labels),
+            "HostConfig": host_config or {},
+            "NetworkingConfig": {
+                "EndpointsConfig": {self._network_name: {"IPAMConfig": {"IPv4Address": address}}},
+            },
+        }
+        api = self._outer.client.api
+        created = api.create_container_from_config(config, name)  # type: ignore[no-untyped-call]
+        api.start(created["Id"])
+        return self._outer.client.containers.get(created["Id"])
+
+    def _containers(self) -> list[Container]:
+        return self._outer.client.containers.list(all=True, filters={"label": f"{LABEL}={self.name}"})
+
+
+def _facts(node: Node) -> dict[str, str]:
+    try:
+        return node.facts()
+    except (SwarmlabError, docker.errors.DockerException) as failed:  # a dead node is a fact of a standing lab
+        return {"name": node.name, "address": node.address, "engine": f"does not answer: {failed}"}
+
+
+def node_options(binds: list[str], hosts: dict[str, str]) -> dict[str, Any]:
+    """The options of a node's container.
+
+    Narrower than --privileged, and it works where that fails because the machine itself lacks CAP_SYS_RESOURCE.
+    """
+    return {
+        "CapAdd": ["ALL"],
+        "CapDrop": ["SYS_RESOURCE"],
+        "SecurityOpt": ["seccomp=unconfined", "apparmor=unconfined"],
+        "MaskedPaths": [],
+        "ReadonlyPaths": [],
+        "DeviceCgroupRules": ["a *:* rwm"],
+        "Tmpfs": {"/run": "exec,mode=755", "/tmp": "exec,mode=1777"},
+        "Binds": binds,
+        "ExtraHosts": [f"{name}:{address}" for name, address in hosts.items()],
+    }
+
+
+def _provision(nodes: Sequence[Node]) -> None:
+    """Give the cluster user a key pair on every node, and let it in on every node with each of them (document 1.2)."""
+    make = "mkdir -p -m 700 ~/.ssh && ssh-keygen -q -t rsa -b 2048 -N '' -f ~/.ssh/id_rsa <<< y >/dev/null; "
+    keys = parallel(lambda node: node.run(make + "cat ~/.ssh/id_rsa.pub", user="hadoop"), nodes)
+    hosts = parallel(lambda node: node.run("cat /etc/ssh/ssh_host_ed25519_key.pub"), nodes)
+    known = "\n".join(f"{node.name},{node.address} {host.out.strip()}" for node, host in zip(nodes, hosts, strict=True))
+    allowed = "\n".join(key.out.strip() for key in keys)
+
+    def spread(node: Node, known: str = known) -> None:
+        mine = next(line for line in known.splitlines() if line.startswith(f"{node.name},"))
+        known += f"\nlocalhost,127.0.0.1 {mine.partition(' ')[2]}"
+        write = f"umask 077; echo {shlex.quote(allowed)} > ~/.ssh/authorized_keys; "
+        done = node.run(f"{write} echo {shlex.quote(known)} > ~/.ssh/known_hosts", user="hadoop")
+        if not done.ok:
+            raise LabError(f"{node} could not be given its keys: {done.said}")
+
+    parallel(spread, nodes)

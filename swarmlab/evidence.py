@@ -1,0 +1,268 @@
+"""Evidence: what a verdict was judged from. The one place where it is written, and where secrets are taken out."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import contextlib
+import functools
+import re
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+#: Characters kept of one answer, and of one attachment.
+ANSWER_LIMIT = 10_000
+ATTACHMENT_LIMIT = 400_000
+#: Entries kept from the beginning of a journal, and from its end: a long poll leaves out its middle.
+FIRST_ENTRIES = 200
+LAST_ENTRIES = 400
+
+
+# Redaction
+
+# A value is in quotes, or goes on to the next blank or quote. Quotes may be escaped, as in JSON inside of JSON.
+# What is redacted already is no value, so that redacting again changes nothing.
+_QUOTE = r"""\\{0,7}["']"""
+_NEW = rf"""(?!{_QUOTE}?\[redacted\ )"""
+_QUOTED = rf"""(?P<quote>{_QUOTE})(?P<quoted>.*?)(?:(?<!\\)(?P=quote)|$)"""
+_VALUE = rf"""{_NEW}(?:{_QUOTED}|(?P<bare>(?:(?!{_QUOTE})\S)+))"""
+_JSON_VALUE = rf"""{_NEW}(?:{_QUOTED}|(?P<bare>[^\s,"'}}\]]+))"""
+_PASSWORD = r"[\w.-]*(?:password|passwd|passphrase|identitytoken|registrytoken)"
+_ENVIRONMENT = rf"(?:{_PASSWORD}|(?-i:[A-Z0-9_]*_(?:PASS|SECRET|TOKEN)))"
+
+
+def _after(words: str, value: str = _VALUE) -> re.Pattern[str]:
+    """A value that stands after *words*, which stay."""
+    return re.compile(rf"(?P<before>{words})(?:{value})", re.IGNORECASE | re.MULTILINE)
+
+
+def _of_key(name: str) -> re.Pattern[str]:
+    """The value of a quoted key of JSON or of a Python dictionary."""
+    return _after(rf"""(?<!\w)(?P<mark>{_QUOTE}){name}(?P=mark)\s*:\s*""", _JSON_VALUE)
+
+
+_PRIVATE_KEY = re.compile(
+    r"-----BEGIN [A-Z0-9 ]*PRIVATE KEY(?: BLOCK)?-----[\s\S]*?(?:-----END [A-Z0-9 ]*PRIVATE KEY(?: BLOCK)?-----|\Z)"
+)
+_BASE64_PEM = re.compile(r"LS0tLS1CRUdJTi[A-Za-z0-9+/\r\n]*={0,2}")
+_JOIN_TOKEN = re.compile(r"SWMTKN-[0-9A-Za-z-]*")
+_UNLOCK_KEY = re.compile(r"SWMKEY-[0-9A-Za-z+/=-]*")
+
+_CREDENTIALS = (
+    rf"""(?:x-registry-(?:auth|config)|(?:proxy-)?authorization)(?:{_QUOTE})?\s*[:=]\s*"""
+    r"""(?:(?:basic|bearer)\s+|b(?=["'])|(?!basic\s|bearer\s|b["']))"""
+)
+
+#: What is taken out where it stands behind words that say what it is; in this order.
+_NAMED = (
+    (_of_key("unlockkey"), "unlock key"),
+    (_of_key("jointokens?"), "join token"),
+    (_of_key("(?:signing)?cakey"), "private key"),
+    (_of_key("(?-i:Data)"), "payload"),
+    (_of_key("auth"), "registry credentials"),
+    (_after(_CREDENTIALS), "registry credentials"),
+    (_of_key(_PASSWORD), "password"),
+    # One word of a list, as environments and commands are given, may have blanks: "NAME=a value".
+    (_after(rf"""(?P<mark>{_QUOTE}){_ENVIRONMENT}=""", rf"""{_NEW}(?P<bare>.+?)(?=(?P=mark)|$)"""), "password"),
+    (_after(rf"""(?<![\w-])--{_PASSWORD}(?:=|\s+|{_QUOTE}\s*,\s*)"""), "password"),
+    (_after(rf"""(?<![\w.-]){_ENVIRONMENT}="""), "password"),
+    (_after(rf"""^\s*(?:-\s+)?{_PASSWORD}:[^\S\n]+""", rf"{_NEW}(?P<bare>\S.*)"), "password"),  # YAML
+    (_after(rf"""(?<![\w.-]){_PASSWORD}\s*[=:][^\S\n]*"""), "password"),
+    (_after(r"""\bdocker\s+login\b[^\n]*?\s-p[\s=]*"""), "password"),
+    (_after(r"""\b(?:mysql|mariadb)[\w-]*\s[^\n|;&]*?(?<=\s)-p(?=\S)"""), "password"),
+    (_after(r"""://[^\s:/@"']*:""", rf"""{_NEW}(?P<bare>[^\s/@"']+)(?=@)"""), "password"),
+    # What `ip xfrm` prints of an encrypted overlay.
+    (_after(r"\b(?:enc|aead|auth|auth-trunc)\s+\S+\s+", "(?P<bare>0x[0-9a-f]+)"), "private key"),
+)
+
+#: Values that tell nothing: that there is no secret is evidence, and what follows a bracket has keys of its own.
+_NO_SECRETS = ("", "null", "None", "true", "false", "True", "False", "{", "[")
+
+#: Secret parts of tokens that were seen, and what they are: a failed comparison shows them without the token around.
+_seen: dict[str, str] = {}
+
+
+def redact(text: str) -> str:
+    """*text* without secrets: in the place of each stands what it was, such as ``[redacted join token]``.
+
+    Taken out are join tokens, unlock keys, private keys, registry credentials, passwords and the payloads of secrets
+    (those of configs look the same, and go too). What was once seen to be the secret part of a token is also taken out
+    where it stands alone. Redacting twice changes nothing.
+    """
+    text = _PRIVATE_KEY.sub("[redacted private key]", text)
+    text = _BASE64_PEM.sub(_without_private_key, text)
+    text = _JOIN_TOKEN.sub(lambda found: _remember(found[0], "join token"), text)
+    text = _UNLOCK_KEY.sub(lambda found: _remember(found[0], "unlock key"), text)
+    for pattern, kind in _NAMED:
+        text = pattern.sub(functools.partial(_without_value, kind), text)
+    for secret, kind in list(_seen.items()):
+        text = text.replace(secret, _marker(kind))
+    return text
+
+
+def scrub(thing: Any) -> Any:
+    """*thing* with every text inside it redacted; lists, dictionaries and objects are changed in place.
+
+    For data that others made and this project hands on to a report, such as a traceback as pytest shows it.
+    """
+    if type(thing) is str:
+        return redact(thing)
+    if type(thing) is tuple:
+        named = len(thing) == 2 and all(type(part) is str for part in thing)  # a name and its value
+        return (thing[0], _scrubbed(*thing)) if named else tuple(scrub(part) for part in thing)
+    if isinstance(thing, list):
+        thing[:] = [scrub(part) for part in thing]
+    elif isinstance(thing, dict):
+        thing.update({name: _scrubbed(name, value) for name, value in thing.items()})
+    elif hasattr(thing, "__dict__") and not isinstance(thing, type):
+        for name, value in vars(thing).items():
+            setattr(thing, name, _scrubbed(name, value))
+    return thing
+
+
+def _scrubbed(name: object, value: Any) -> Any:
+    secret = type(value) is str and value and re.fullmatch(_PASSWORD, str(name), re.IGNORECASE)
+    return _marker("password") if secret else scrub(value)
+
+
+def _marker(kind: str) -> str:
+    return f"[redacted {kind}]"
+
+
+def _remember(token: str, kind: str) -> str:
+    secret = token.rpartition("-")[2]
+    if len(secret) >= 20:  # less is a token cut short, or an example
+        _seen[secret] = kind
+    return _marker(kind)
+
+
+def _without_value(kind: str, found: re.Match[str]) -> str:
+    groups = found.groupdict()
+    value = groups.get("quoted") or groups.get("bare") or ""
+    if value in _NO_SECRETS:
+        return found[0]
+    quote = groups.get("quote") or ""
+    return f"{found['before']}{quote}{_marker(kind)}{quote}"
+
+
+def _without_private_key(found: re.Match[str]) -> str:
+    joined = re.sub(r"\s", "", found[0]).rstrip("=")
+    try:
+        plain = base64.b64decode(joined[: len(joined) // 4 * 4])
+    except binascii.Error:
+        return _marker("private key")
+    return _marker("private key") if b"PRIVATE KEY" in plain else found[0]
+
+
+# Journals
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One thing that was asked, and what was answered.
+
+    Attributes:
+        offset: seconds since the journal began.
+        source: who was asked, such as a node's name.
+        request: what was asked, such as a command or "GET /services".
+        answer: what came back.
+    """
+
+    offset: float
+    source: str
+    request: str
+    answer: str
+
+    def __str__(self) -> str:
+        lines = self.answer.splitlines() or ["(no answer)"]
+        return "\n".join([f"+{self.offset:.2f} s  {self.source}  {self.request}", *(f"    {line}" for line in lines)])
+
+
+class Journal:
+    """What was asked and answered while a verdict came about; redacted as it comes in. Threads may share it."""
+
+    def __init__(self) -> None:
+        self._start = time.monotonic()
+        self._lock = threading.Lock()
+        self._first: list[Entry] = []
+        self._last: deque[Entry] = deque(maxlen=LAST_ENTRIES)
+        self._count = 0
+        self._attachments: dict[str, str] = {}
+
+    def add(self, source: str, request: str, answer: str) -> None:
+        """Note that *source* was asked *request* and gave *answer*."""
+        offset = time.monotonic() - self._start
+        request, answer = (_shortened(redact(text).strip(), ANSWER_LIMIT) for text in (request, answer))
+        entry = Entry(offset, source, request, answer)
+        with self._lock:
+            self._count += 1
+            (self._first if len(self._first) < FIRST_ENTRIES else self._last).append(entry)
+
+    def attach(self, name: str, text: str) -> None:
+        """Keep a longer *text* under a *name* of its own, such as "firewall of slave01"; a name in use is replaced."""
+        text = _shortened(redact(text), ATTACHMENT_LIMIT)
+        with self._lock:
+            self._attachments[name] = text
+
+    @property
+    def attachments(self) -> dict[str, str]:
+        """The attached texts by name."""
+        with self._lock:
+            return dict(self._attachments)
+
+    def text(self) -> str:
+        """The entries, as a person reads them."""
+        with self._lock:
+            first, last, left_out = list(self._first), list(self._last), self._count - len(self._first)
+        left_out -= len(last)
+        note = [f"({left_out} entries left out here)"] if left_out else []
+        return "\n\n".join([*map(str, first), *note, *map(str, last)]) or "(nothing was asked)"
+
+
+_current: Journal | None = None
+
+
+@contextlib.contextmanager
+def journal() -> Iterator[Journal]:
+    """A new journal, which takes what is recorded until the context ends; then the one before does again."""
+    global _current
+    # Of the process and not of the thread: a test's own threads (load generators) record into the test's journal.
+    before, _current = _current, Journal()
+    try:
+        yield _current
+    finally:
+        _current = before
+
+
+def record(source: str, request: str, answer: str) -> None:
+    """Note in the current journal that *source* was asked *request* and gave *answer*; without a journal, nowhere."""
+    if _current is not None:
+        _current.add(source, request, answer)
+
+
+# What is collected when something went wrong
+
+#: Asked after a test that ended badly, while its cluster is still there; each attaches to the journal what it finds.
+on_failure: list[Callable[[Journal], None]] = []
+
+
+def diagnose(into: Journal) -> None:
+    """Ask everything in `on_failure`. What cannot be collected is noted in the journal, and never raised."""
+    for ask in list(on_failure):
+        try:
+            with journal():  # what is attached need not be recorded as well
+                ask(into)
+        except Exception as failed:
+            into.add("suite", "diagnosis", f"could not be collected: {type(failed).__name__}: {failed}")
+
+
+def _shortened(text: str, limit: int) -> str:
+    cut = len(text) - limit
+    if cut <= 0:
+        return text
+    head = limit * 2 // 3
+    return f"{text[:head]}\n[… {cut} characters left out …]\n{text[head + cut :]}"

@@ -1,0 +1,346 @@
+"""Images of nodes and workloads, made from Debian packages and kept under a hash of all that goes into them.
+
+A root file system is made by mmdebstrap, or, where that is not to be had, by the engine from Debian's base image; the
+lists of packages, files and the setup script below images/ serve both.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import functools
+import hashlib
+import shutil
+import subprocess
+import tempfile
+import time
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+
+import docker
+import yaml
+from docker.models.containers import Container
+
+from swarmlab.errors import LabError, UsageError
+from swarmlab.labels import OWNER, this_process
+from swarmlab.outer import LABEL, Progress, cache_folder
+from swarmlab.wait import State, wait
+
+FOLDER = Path(__file__).parent.parent / "images"
+#: The release whose engine is the default, and that workloads are made from.
+DEFAULT = "bookworm"
+
+_EXCLUDED = ("/usr/share/doc/*", "/usr/share/man/*", "/usr/share/locale/*", "/usr/share/info/*")
+#: Label on every image that is made here; its value is the image's name without tag.
+LABEL_IMAGE = "swarmlab.image"
+
+
+@dataclass(frozen=True)
+class EngineChoice:
+    """An engine that nodes can have.
+
+    Attributes:
+        suite: the Debian release that it is a package of.
+        version: the version that this release is known to give.
+    """
+
+    suite: str
+    version: str
+
+    def __str__(self) -> str:
+        return f"{self.version} ({self.suite})"
+
+
+@dataclass(frozen=True)
+class Workload:
+    """An image that nodes pull from the lab's registry.
+
+    Attributes:
+        reference: name and tag.
+        of: the root file system that it is made of.
+        settings: Dockerfile instructions that set it up.
+    """
+
+    reference: str
+    of: str
+    settings: tuple[str, ...]
+
+
+@functools.cache
+def engines() -> dict[str, EngineChoice]:
+    """The engines that can be chosen, by Debian release."""
+    known = yaml.safe_load((FOLDER / "engines.yaml").read_text(encoding="utf-8"))
+    return {suite: EngineChoice(suite, str(version)) for suite, version in known.items()}
+
+
+def engine_choice(name: str) -> EngineChoice:
+    """The engine of this Debian release or version; a version may be cut short while it is clear, "" is the default.
+
+    Raises:
+        UsageError: no engine, or more than one, is meant.
+    """
+    known = engines()
+    if (name or DEFAULT) in known:
+        return known[name or DEFAULT]
+    meant = [choice for choice in known.values() if f"{choice.version}.".startswith(f"{name}.")]
+    if len(meant) == 1:
+        return meant[0]
+    clear = "more than one engine begins with" if meant else "no engine"
+    raise UsageError(f"{clear} {name!r}; choose from {', '.join(map(str, known.values()))}")
+
+
+@functools.cache
+def workloads() -> dict[str, Workload]:
+    """The workload images by reference."""
+    listed = yaml.safe_load((FOLDER / "workloads.yaml").read_text(encoding="utf-8"))
+    return {reference: Workload(reference, what["of"], tuple(what["settings"])) for reference, what in listed.items()}
+
+
+@dataclass(frozen=True)
+class RootFs:
+    """What a root file system is made of.
+
+    Attributes:
+        name: the folder below images/.
+        suite: the Debian release.
+    """
+
+    name: str
+    suite: str
+
+    def __str__(self) -> str:
+        return f"{self.name} from {self.suite}"
+
+    @property
+    def folder(self) -> Path:
+        """Where its packages, files, settings and setup script are."""
+        return FOLDER / self.name
+
+    @property
+    def packages(self) -> list[str]:
+        """The packages that it has; a line of the list may be for some releases only ("docker-cli @trixie")."""
+        chosen = []
+        for line in (self.folder / "packages").read_text(encoding="utf-8").splitlines():
+            package, *suites = line.partition("#")[0].split() or [""]
+            if package and (not suites or f"@{self.suite}" in suites):
+                chosen.append(package)
+        return chosen
+
+    @property
+    def settings(self) -> list[str]:
+        """Dockerfile instructions that set the image up; none for one that only workloads are made of."""
+        file = self.folder / "settings"
+        return file.read_text(encoding="utf-8").splitlines() if file.exists() else []
+
+    @property
+    def content(self) -> str:
+        """A hash of all that it is made from, 12 hexadecimal digits."""
+        told = hashlib.sha256(f"{self.suite} {_EXCLUDED}".encode())
+        for file in sorted(self.folder.rglob("*")):
+            if file.is_file():
+                told.update(f"\n{file.relative_to(self.folder)} {file.stat().st_mode & 0o111}\n".encode())
+                told.update(file.read_bytes())
+        return told.hexdigest()[:12]
+
+    @property
+    def reference(self) -> str:
+        """The image's name on the outer engine."""
+        return f"swarmlab/{self.name}-{self.suite}:{self.content}"
+
+    @property
+    def base(self) -> str:
+        """Debian's base image of the release."""
+        return f"debian:{self.suite}-slim"
+
+    def dockerfile(self) -> str:
+        """How an engine makes it from Debian's base image."""
+        exclude = "\\n".join(f"path-exclude={path}" for path in _EXCLUDED)
+        lines = [
+            f"FROM {self.base}",
+            "COPY . /tmp/recipe/",
+            f"RUN printf '{exclude}\\n' > /etc/dpkg/dpkg.cfg.d/swarmlab"
+            " && apt-get update"
+            f" && DEBIAN_FRONTEND=noninteractive apt-get install -y --no-install-recommends {' '.join(self.packages)}"
+            " && rm -rf /var/lib/apt/lists/*"
+            " && if [ -d /tmp/recipe/root ]; then cp -r --preserve=mode /tmp/recipe/root/. /; fi"
+            " && sh /tmp/recipe/setup && rm -rf /tmp/recipe",
+            *self.settings,
+        ]
+        return "\n".join(lines) + "\n"
+
+    def mmdebstrap(self, target: Path) -> list[str]:
+        """The command that makes it as a tar file at *target*."""
+        # What is left out of a workload is what nodes need not pull; a node has apt, to be asked about packages.
+        variant = "minbase" if self.name == "node" else "essential"
+        command = ["mmdebstrap", "--quiet", f"--variant={variant}", f"--include={','.join(self.packages)}"]
+        command += [f"--dpkgopt=path-exclude={path}" for path in _EXCLUDED]
+        if self.suite in ("forky", "sid"):  # a testing release's file may be past its date on a mirror
+            command += ['--aptopt=Acquire::Check-Valid-Until "false"']
+        if (self.folder / "root").is_dir():
+            command += [f'--customize-hook=cp -r --preserve=mode {self.folder / "root"}/. "$1"/']
+        command += [
+            f'--customize-hook=cp {self.folder / "setup"} "$1"/tmp/setup',
+            '--customize-hook=chroot "$1" sh /tmp/setup',
+            '--customize-hook=rm -rf "$1"/tmp/setup "$1"/var/cache/apt/*.bin',
+        ]
+        return [*command, self.suite, str(target)]
+
+
+class Workshop:
+    """Makes images on an outer engine, each once."""
+
+    def __init__(self, client: docker.DockerClient, progress: Progress, *, outside: Sequence[str] = ()) -> None:
+        """Set a workshop up.
+
+        Args:
+            client: the outer engine.
+            progress: called with a line for every image that is made.
+            outside: words to put before a command that downloads (see `swarmlab.netns.outside`).
+        """
+        self._client = client
+        self._progress = progress
+        self._outside = list(outside)
+
+    def prepare(self, choices: Sequence[EngineChoice]) -> tuple[list[str], str]:
+        """Make what a lab of these engines needs and does not have yet.
+
+        Returns:
+            The node image of each choice, and the image of the lab's registry, which holds all workloads.
+
+        Raises:
+            LabError: an image could not be made.
+            UsageError: there is nothing to make it with.
+        """
+        nodes = [RootFs("node", choice.suite) for choice in choices]
+        parts = [RootFs(name, DEFAULT) for name in sorted({work.of for work in workloads().values()} | {"registry"})]
+        registry = _registry_reference(parts)
+        wanted = [*nodes, *([] if self._have(registry) else parts)]
+        try:
+            with _only_one():
+                missing = [root for root in dict.fromkeys(wanted) if not self._have(root.reference)]
+                with ThreadPoolExecutor(max_workers=2) as pool:
+                    list(pool.map(self._make, missing))
+                if not self._have(registry):
+                    self._fill_registry(registry)
+        except docker.errors.APIError as refused:
+            raise LabError(f"an image could not be made: {refused.explanation}") from refused
+        return [root.reference for root in nodes], registry
+
+    def _have(self, reference: str) -> bool:
+        try:
+            self._client.images.get(reference)
+        except docker.errors.ImageNotFound:
+            return False
+        return True
+
+    def _make(self, root: RootFs) -> None:
+        self._progress(f"making image {root}'s packages")
+        start = time.monotonic()
+        if shutil.which("mmdebstrap"):
+            self._by_mmdebstrap(root)
+        else:
+            self._by_engine(root)
+        self._progress(f"made image {root}'s packages in {time.monotonic() - start:.0f} s")
+        self._forget_older(root.reference)
+
+    def _by_mmdebstrap(self, root: RootFs) -> None:
+        with tempfile.TemporaryDirectory(prefix="image-", dir=cache_folder()) as folder:
+            tar = Path(folder) / "root.tar"
+            command = [*self._outside, *root.mmdebstrap(tar)]
+            made = subprocess.run(command, check=False, capture_output=True, text=True)
+            if made.returncode != 0:
+                words = [line for line in made.stderr.splitlines() if line.startswith("E:")] or [made.stderr[-300:]]
+                raise LabError(f"mmdebstrap could not make image {root}: {words[0]}")
+            repository, _, tag = root.reference.partition(":")
+            changes = [*root.settings, f"LABEL {LABEL_IMAGE}={repository}"]
+            self._client.api.import_image_from_file(str(tar), repository=repository, tag=tag, changes=changes)
+
+    def _by_engine(self, root: RootFs) -> None:
+        if not self._have(root.base):
+            self._progress(f"pulling {root.base}")
+            try:
+                self._client.images.pull(root.base)
+            except docker.errors.APIError as refused:
+                raise UsageError(
+                    f"nothing to make node images with: no mmdebstrap here, and {root.base} cannot be pulled "
+                    f"({refused.explanation}); run: apt-get install mmdebstrap"
+                ) from refused
+        self._build(root.reference, root.dockerfile(), context=root.folder)
+
+    def _build(self, reference: str, dockerfile: str, context: Path | None = None) -> None:
+        labels = {LABEL_IMAGE: reference.partition(":")[0]}
+        with tempfile.TemporaryDirectory(prefix="image-", dir=cache_folder()) as folder:
+            file = Path(folder) / "Dockerfile"
+            file.write_text(dockerfile, encoding="utf-8")
+            try:
+                self._client.images.build(
+                    path=str(context or folder), dockerfile=str(file), tag=reference, labels=labels, rm=True
+                )
+            except docker.errors.BuildError as failed:
+                raise LabError(f"the engine could not build {reference}: {failed}") from failed
+
+    def _fill_registry(self, reference: str) -> None:
+        """Push every workload to a registry, and keep that registry, with what it holds, as an image."""
+        self._progress("filling the lab's registry")
+        start = time.monotonic()
+        container = self._client.containers.run(
+            RootFs("registry", DEFAULT).reference,
+            detach=True,
+            ports={"5000/tcp": ("127.0.0.1", 0)},  # an engine trusts a registry on its own loopback
+            labels={LABEL: "images", OWNER: this_process()},
+        )
+        try:
+            wait(lambda: self._listens(container), "the registry to listen", error=LabError)
+            container.reload()
+            port = container.attrs["NetworkSettings"]["Ports"]["5000/tcp"][0]["HostPort"]
+            for work in workloads().values():
+                here = f"127.0.0.1:{port}/{work.reference}"
+                settings = "\n".join(work.settings)
+                self._build(here, f"FROM {RootFs(work.of, DEFAULT).reference}\n{settings}\n")
+                for line in self._client.images.push(here, stream=True, decode=True):
+                    if "error" in line:
+                        raise LabError(f"{work.reference} could not be pushed to the lab's registry: {line['error']}")
+                self._client.images.remove(here)
+            container.stop()
+            repository, _, tag = reference.partition(":")
+            container.commit(repository, tag, changes=f"LABEL {LABEL_IMAGE}={repository}")
+        finally:
+            container.remove(force=True, v=True)
+        self._progress(f"filled the lab's registry in {time.monotonic() - start:.0f} s")
+        self._forget_older(reference)
+
+    @staticmethod
+    def _listens(container: Container) -> State:
+        container.reload()
+        listening = container.exec_run(["bash", "-c", "exec 3<>/dev/tcp/127.0.0.1/5000"])
+        return State(listening.exit_code == 0, container.status, hopeless=container.status != "running")
+
+    def _forget_older(self, reference: str) -> None:
+        """Remove the images of the same name that were made from other content, unless a container has them."""
+        name = reference.partition(":")[0]
+        for image in self._client.images.list(filters={"label": f"{LABEL_IMAGE}={name}"}):
+            if reference not in image.tags:
+                for tag in image.tags:
+                    with contextlib.suppress(docker.errors.APIError):
+                        self._client.images.remove(tag)
+
+
+def _registry_reference(parts: Sequence[RootFs]) -> str:
+    told = hashlib.sha256((FOLDER / "workloads.yaml").read_bytes())
+    for part in parts:
+        told.update(part.reference.encode())
+    return f"swarmlab/lab-registry:{told.hexdigest()[:12]}"
+
+
+@contextlib.contextmanager
+def _only_one() -> Iterator[None]:
+    """Let one process at a time make images, and remove what one that was killed left of its work."""
+    folder = cache_folder()
+    folder.mkdir(parents=True, exist_ok=True)
+    with (folder / "images.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        for left in folder.glob("image-*"):
+            shutil.rmtree(left, ignore_errors=True)
+        yield

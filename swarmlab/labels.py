@@ -1,0 +1,149 @@
+"""What labs stand on an outer engine, told from the labels of their parts, and how they are removed.
+
+A lab's state is in these labels and nowhere else, so that another process finds and removes what a killed one left.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+import os
+import shutil
+import socket
+from collections.abc import Callable, Iterable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TypeVar
+
+import docker
+import requests
+from docker.models.containers import Container
+
+from swarmlab.outer import LABEL, OuterEngine, Progress, run_folder
+
+T = TypeVar("T")
+
+#: Labels beside the lab's own: a node's host name, cluster, place in it and engine socket, and who made the lab.
+NODE, CLUSTER, PLACE, SOCKET, OWNER = (f"swarmlab.{word}" for word in ("node", "cluster", "place", "socket", "owner"))
+#: The owner of a lab that was brought up by hand; it stays until it is taken down by hand.
+USER = "user"
+
+
+@dataclass(frozen=True)
+class Standing:
+    """A lab as its labels tell it.
+
+    Attributes:
+        name: the lab's name.
+        owner: `USER`, or the process that made it.
+        alive: the owner is there still; None where this machine cannot tell.
+    """
+
+    name: str
+    owner: str
+    alive: bool | None
+
+
+def this_process() -> str:
+    """The owner's mark of a lab that belongs to the calling process: host, process and its start time."""
+    return f"{socket.gethostname()}/{os.getpid()}/{_start_time(os.getpid())}"
+
+
+def labs(outer: OuterEngine) -> list[Standing]:
+    """The labs on this engine, whole or in parts."""
+    owners: dict[str, str] = {}
+    filters: dict[str, Any] = {"label": LABEL}
+    for found in outer.client.containers.list(all=True, filters=filters):
+        owners[found.labels[LABEL]] = found.labels.get(OWNER, "")
+    for network in outer.client.networks.list(filters=filters):
+        owners.setdefault(network.attrs["Labels"][LABEL], network.attrs["Labels"].get(OWNER, ""))
+    for volume in outer.client.volumes.list(filters=filters):
+        owners.setdefault(volume.attrs["Labels"][LABEL], volume.attrs["Labels"].get(OWNER, ""))
+    return [Standing(name, owner, _alive(owner)) for name, owner in sorted(owners.items())]
+
+
+def describe(outer: OuterEngine, name: str) -> list[str]:
+    """A line for each node of a lab: name, address, state, engine and role, as far as they can be told from outside."""
+    lines = []
+    members = outer.client.containers.list(all=True, filters={"label": [f"{LABEL}={name}", NODE]})
+    for member in sorted(members, key=lambda member: (member.labels[CLUSTER], int(member.labels[PLACE]))):
+        networks = member.attrs["NetworkSettings"]["Networks"].values()
+        address = ", ".join(network["IPAddress"] or "no address" for network in networks)
+        engine, role = _engine_and_role(member) if member.status == "running" else ("", "")
+        cluster = "" if member.labels[CLUSTER] == "0" else f"(cluster {member.labels[CLUSTER]})"
+        lines.append(f"{member.labels[NODE]:10} {address:16} {member.status:9} {engine:20} {role} {cluster}".rstrip())
+    return lines
+
+
+def _engine_and_role(member: Container) -> tuple[str, str]:
+    try:
+        client = docker.DockerClient(base_url=f"unix://{member.labels[SOCKET]}", version="auto", timeout=5)
+        info = client.info()
+    except (docker.errors.DockerException, requests.exceptions.RequestException):
+        return "engine does not answer", ""
+    client.close()
+    state = info["Swarm"]["LocalNodeState"]
+    role = "manager" if info["Swarm"]["ControlAvailable"] else "worker"
+    return f"engine {info['ServerVersion']}", role if state == "active" else f"swarm: {state}"
+
+
+def remove_stale(outer: OuterEngine, progress: Progress) -> None:
+    """Remove the labs whose makers are gone: a run that was killed."""
+    for lab in labs(outer):
+        if lab.alive is False:
+            progress(f"removing lab {lab.name}, whose run was killed")
+            remove(outer, lab.name)
+
+
+def remove(outer: OuterEngine, name: str) -> None:
+    """Remove everything that carries the label of the lab *name*."""
+    filters: dict[str, Any] = {"label": f"{LABEL}={name}"}
+    parallel(remove_node, outer.client.containers.list(all=True, filters=filters))
+    for network in outer.client.networks.list(filters=filters):
+        _ignore_missing(network.remove)
+    for volume in outer.client.volumes.list(filters=filters):
+        _ignore_missing(functools.partial(volume.remove, force=True))
+    shutil.rmtree(run_folder() / "labs" / name, ignore_errors=True)
+
+
+def _alive(owner: str) -> bool | None:
+    if owner == USER:
+        return True
+    host, _, process = owner.partition("/")
+    if host != socket.gethostname():
+        return None
+    pid, _, started = process.partition("/")
+    return pid.isdigit() and _start_time(int(pid)) == started
+
+
+def _start_time(pid: int) -> str:
+    """When a process started, in the kernel's ticks since boot; empty where there is no such process."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[19]
+    except OSError:
+        return ""
+
+
+def remove_node(container: Container) -> None:
+    """Remove a container of a lab with its volumes and its socket's folder."""
+    socket_folder = Path(container.labels[SOCKET]).parent if SOCKET in container.labels else None
+    volumes = [mount["Name"] for mount in container.attrs.get("Mounts", []) if mount.get("Type") == "volume"]
+    client = container.client
+    assert client is not None
+    _ignore_missing(lambda: container.remove(force=True, v=True))
+    for volume in volumes:
+        _ignore_missing(lambda: client.volumes.get(volume).remove(force=True))  # noqa: B023
+    if socket_folder:
+        shutil.rmtree(socket_folder, ignore_errors=True)
+
+
+def _ignore_missing(action: Callable[[], object]) -> None:
+    with contextlib.suppress(docker.errors.NotFound):
+        action()
+
+
+def parallel(action: Callable[[Any], T], items: Iterable[Any]) -> list[T]:
+    """*action* of every item at once; the first failure is raised when all have ended."""
+    with ThreadPoolExecutor(max_workers=10) as pool:
+        return list(pool.map(action, items))

@@ -1,0 +1,44 @@
+"""Network namespaces: where this process sends its packets from.
+
+The namespace belongs to the calling thread; threads and processes that it starts later inherit it. So a run enters
+a namespace once, from its main thread, before it starts any other.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import os
+from pathlib import Path
+
+_CLONE_NEWNET = 0x40000000
+_origin: int | None = None
+
+
+def interface_exists(name: str) -> bool:
+    """Whether the calling thread's namespace has a network interface of this name."""
+    devices = Path("/proc/thread-self/net/dev").read_text(encoding="ascii")
+    return any(line.strip().startswith(f"{name}:") for line in devices.splitlines())
+
+
+def enter(path: str | Path) -> None:
+    """Move the calling thread into the network namespace at *path* (a file below /run/netns or /proc/PID/ns/net).
+
+    Raises:
+        OSError: the file cannot be opened, or the process lacks the right (CAP_SYS_ADMIN).
+    """
+    global _origin
+    if _origin is None:
+        _origin = os.open("/proc/thread-self/ns/net", os.O_RDONLY)
+    target = os.open(path, os.O_RDONLY)
+    try:
+        libc = ctypes.CDLL(None, use_errno=True)
+        if libc.setns(target, _CLONE_NEWNET) != 0:
+            number = ctypes.get_errno()
+            raise OSError(number, os.strerror(number), str(path))
+    finally:
+        os.close(target)
+
+
+def outside() -> list[str]:
+    """The words to put before a command that downloads, so that it runs in the namespace this process began in."""
+    return [] if _origin is None else ["nsenter", f"--net=/proc/{os.getpid()}/fd/{_origin}"]

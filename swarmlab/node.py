@@ -1,0 +1,318 @@
+"""A node: one machine of a cluster, asked through its shell, its engine and its network."""
+
+from __future__ import annotations
+
+import functools
+import json
+import shlex
+import time
+from abc import ABC, abstractmethod
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from typing import Any
+
+import docker
+import requests
+from testinfra.host import Host
+
+from swarmlab.errors import Blocked, EngineRefused, LabError
+from swarmlab.evidence import record
+from swarmlab.wait import scaled
+
+#: The ports of a swarm: cluster management, gossip between nodes, overlay data path.
+MANAGEMENT_PORT = 2377
+GOSSIP_PORT = 7946
+DATA_PORT = 4789
+
+_FAULT_TABLE = "swarmlab_fault"
+
+
+@dataclass(frozen=True)
+class Result:
+    """What a command on a node gave: exit code, standard output and standard error."""
+
+    command: str
+    code: int
+    out: str
+    err: str
+
+    @property
+    def ok(self) -> bool:
+        """Whether the command ended with exit code 0."""
+        return self.code == 0
+
+    @property
+    def said(self) -> str:
+        """Both outputs as one text, for messages."""
+        return "\n".join(text for text in (self.out.strip(), self.err.strip()) if text)
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What a request over HTTP gave.
+
+    Attributes:
+        status: the HTTP status, 0 where no answer came.
+        body: the answer's body.
+        headers: the answer's headers.
+        error: why no answer came, empty where one did.
+        seconds: how long it took.
+    """
+
+    status: int
+    body: bytes = b""
+    headers: dict[str, str] = field(default_factory=dict)
+    error: str = ""
+    seconds: float = 0.0
+
+    @property
+    def ok(self) -> bool:
+        """Whether the answer is a success (2xx)."""
+        return 200 <= self.status < 300
+
+    @property
+    def container(self) -> str:
+        """Host name of the container that answered, as the lab's web server tells it."""
+        return self.headers.get("X-Server", "")
+
+    def __str__(self) -> str:
+        return self.error or f"HTTP {self.status}, {len(self.body)} bytes"
+
+
+class Node(ABC):
+    """One machine. Labs subclass it with what switches their machines on and off.
+
+    Attributes:
+        name: host name, by which the document speaks of it.
+        address: IPv4 address on the cluster network.
+        host: testinfra's view of the machine, as root.
+    """
+
+    def __init__(self, name: str, address: str, host: Host, engine_url: str) -> None:
+        self.name = name
+        self.address = address
+        self.host = host
+        self._engine_url = engine_url
+
+    def __str__(self) -> str:
+        return self.name
+
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__} {self.name} {self.address}>"
+
+    # Asking
+
+    @functools.cached_property
+    def engine(self) -> docker.DockerClient:
+        """docker-py's client of the node's engine; all that it asks and is told goes into the evidence.
+
+        Raises:
+            LabError: the engine does not answer.
+        """
+        try:
+            client = docker.DockerClient(base_url=self._engine_url, version="auto", timeout=60)
+        except docker.errors.DockerException as failed:
+            raise LabError(f"the engine of {self.name} does not answer: {failed}") from failed
+        client.api.hooks["response"].append(self._note)
+        return client
+
+    def _note(self, response: requests.Response, **how: Any) -> None:
+        stream = how.get("stream")
+        answer = "(a stream)" if stream else response.text
+        asked = f"{response.request.method} {response.request.path_url}"
+        if response.request.body and not stream:
+            asked += f" {response.request.body!r}"
+        record(self.name, asked, f"{response.status_code} {answer}")
+
+    def run(self, command: str, *, user: str | None = None) -> Result:
+        """Run a shell command on the node, as root or as *user* with that user's login groups."""
+        line = f"su - {user} -c {shlex.quote(command)}" if user else command
+        done = self.host.run(line)
+        result = Result(command, done.rc, done.stdout, done.stderr)
+        record(self.name, command, f"exit {result.code}\n{result.said}")
+        return result
+
+    def docker(self, words: str, *, user: str | None = None) -> Result:
+        """Run the docker command line on the node: ``node.docker("service ls")``."""
+        return self.run(f"docker {words}", user=user)
+
+    def get(self, port: int, path: str = "/", *, timeout: float = 5.0) -> Answer:
+        """Ask the node's address over HTTP from where the suite runs, on a connection of its own.
+
+        Args:
+            port: TCP port.
+            path: path of the URL.
+            timeout: seconds for the connection and for each piece of the answer, at reference speed.
+        """
+        url = f"http://{self.address}:{port}{path}"
+        start = time.monotonic()
+        try:
+            reply = requests.get(url, timeout=scaled(timeout), headers={"Connection": "close"})
+            answer = Answer(reply.status_code, reply.content, dict(reply.headers), seconds=time.monotonic() - start)
+        except requests.exceptions.RequestException as failed:
+            answer = Answer(0, error=_cause(failed), seconds=time.monotonic() - start)
+        record("suite", f"GET {url}", f"{answer} after {answer.seconds:.2f} s; container {answer.container or 'none'}")
+        return answer
+
+    def ask(self, method: str, path: str, *, body: Any = None, **query: Any) -> Any:
+        """One call of the engine's HTTP API, in the version that docker-py agreed on with it.
+
+        Specifications go as plain data: docker-py's own types fill in defaults that are not the engine's.
+
+        Args:
+            method: HTTP method.
+            path: path without version, such as ``/services/create``.
+            body: what is sent as JSON.
+            query: parameters; dictionaries (filters) are sent as JSON.
+
+        Raises:
+            EngineRefused: the engine answered with an error.
+            LabError: the engine did not answer.
+        """
+        api = self.engine.api
+        query = {key: json.dumps(value) if isinstance(value, dict) else value for key, value in query.items()}
+        try:
+            reply = api.request(method, f"{api.base_url}/v{api.api_version}{path}", json=body, params=query, timeout=60)
+        except requests.exceptions.RequestException as silent:
+            raise LabError(f"the engine of {self.name} does not answer {method} {path}: {_cause(silent)}") from silent
+        answer = reply.json() if reply.headers.get("Content-Type", "").startswith("application/json") else reply.text
+        if reply.status_code >= 400:
+            words = answer.get("message", "") if isinstance(answer, dict) else answer
+            raise EngineRefused(self.name, reply.status_code, words)
+        return answer
+
+    def info(self) -> dict[str, Any]:
+        """The engine's own account of itself (``docker info``)."""
+        answer: dict[str, Any] = self.ask("GET", "/info")
+        return answer
+
+    def swarm_state(self) -> str:
+        """What the engine says of its membership: inactive, pending, active, locked or error."""
+        state: str = self.info()["Swarm"]["LocalNodeState"]
+        return state
+
+    def node_id(self) -> str:
+        """The node's id in its swarm, empty outside one."""
+        identity: str = self.info()["Swarm"]["NodeID"]
+        return identity
+
+    def containers(self, *, all: bool = False, **filters: Any) -> list[dict[str, Any]]:
+        """The containers on this node, as the engine lists them; *filters* as the engine takes them."""
+        wanted = {key: value if isinstance(value, list) else [value] for key, value in filters.items()}
+        listed: list[dict[str, Any]] = self.ask("GET", "/containers/json", all=all, filters=wanted)
+        return listed
+
+    def execute(self, container: str, command: str) -> Result:
+        """Run a shell command inside a container of this node."""
+        return self.run(f"docker exec {container} sh -c {shlex.quote(command)}")
+
+    def addresses(self) -> set[str]:
+        """All IPv4 addresses of the machine's interfaces, loopback included."""
+        listed = self.run("ip -4 -oneline address show").out
+        return {line.split()[3].split("/")[0] for line in listed.splitlines()}
+
+    def listening(self, port: int) -> set[str]:
+        """The local addresses on which something listens on this TCP port; * stands for all of them."""
+        listed = self.run(f"ss -Hlnt sport = :{port}").out
+        return {line.split()[3].rpartition(":")[0].split("%")[0].strip("[]") for line in listed.splitlines()}
+
+    def facts(self) -> dict[str, str]:
+        """Name, address, engine version, kernel and firewall backend, for the report."""
+        version = self.ask("GET", "/version")
+        firewall = self.run("iptables --version").out.strip()
+        return {
+            "name": self.name,
+            "address": self.address,
+            "engine": version["Version"],
+            "api": version["ApiVersion"],
+            "kernel": version["KernelVersion"],
+            "firewall": firewall,
+        }
+
+    # Hurting and mending
+
+    @abstractmethod
+    def stop(self) -> None:
+        """Shut the machine down in order: its engine is told to end first."""
+
+    @abstractmethod
+    def start(self) -> None:
+        """Switch the machine on and wait until its engine answers."""
+
+    @abstractmethod
+    def kill(self) -> None:
+        """Take the power away: nothing on the machine is told."""
+
+    @abstractmethod
+    def freeze(self) -> None:
+        """Halt every process without ending any: the machine is there, and does nothing."""
+
+    @abstractmethod
+    def thaw(self) -> None:
+        """Let a frozen machine run on."""
+
+    def reboot(self) -> None:
+        """Restart the machine's operating system.
+
+        Raises:
+            Blocked: the lab's nodes have no operating system of their own.
+        """
+        raise Blocked("lab cannot reboot a node")
+
+    def cut(self, addresses: Iterable[str]) -> None:
+        """Drop all packets from and to *addresses*, until `heal`."""
+        for address in addresses:
+            self._drop(f"ip saddr {address}", f"ip daddr {address}")
+
+    def cut_port(self, protocol: str, port: int) -> None:
+        """Drop what comes in for one port (*protocol* is tcp or udp), until `heal`."""
+        self._drop(f"{protocol} dport {port}", None)
+
+    def heal(self) -> None:
+        """Take every cut away again.
+
+        Raises:
+            LabError: a cut is still there.
+        """
+        self.run(f"nft delete table ip {_FAULT_TABLE}")
+        if self.run(f"nft list table ip {_FAULT_TABLE}").ok:
+            raise LabError(f"{self.name} could not be healed: table {_FAULT_TABLE} is still there")
+
+    def _drop(self, incoming: str, outgoing: str | None) -> None:
+        # A table of its own, before every chain of the engine's, so that healing is removing it.
+        table = f"ip {_FAULT_TABLE}"
+        rules = [f"add table {table}"]
+        for chain, hook, match in (("in", "prerouting", incoming), ("out", "output", outgoing)):
+            if match:
+                rules.append(f"add chain {table} {chain} {{ type filter hook {hook} priority -350; }}")
+                rules.append(f"add rule {table} {chain} {match} drop")
+        done = self.run(f"nft {shlex.quote('; '.join(rules))}")
+        if not done.ok:
+            raise LabError(f"{self.name} could not be cut: {done.said}")
+
+    # What is collected when something went wrong
+
+    def diagnosis(self) -> dict[str, str]:
+        """Firewall, addresses, routes, IPVS tables and engine log of the node, each under its name."""
+        questions = {
+            "addresses": "ip -brief address; ip route",
+            "firewall (iptables)": "iptables-save -c",
+            "firewall (nftables)": "nft list ruleset",
+            "IPVS in the ingress namespace": "nsenter --net=/run/docker/netns/ingress_sbox ipvsadm -Ln",
+            "sockets": "ss -lntu",
+            "engine log": self._log_command(),
+        }
+        return {name: self.run(command).said for name, command in questions.items()}
+
+    @abstractmethod
+    def _log_command(self) -> str:
+        """The shell command that prints the end of the engine's log."""
+
+
+def _cause(failed: Exception) -> str:
+    """The innermost words of a chain of library errors: "timed out", "Connection refused"."""
+    text = str(failed)
+    for known in ("timed out", "Connection refused", "Connection reset", "No route to host", "closed connection"):
+        if known in text:
+            return known
+    return text

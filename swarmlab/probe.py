@@ -1,0 +1,76 @@
+"""A probe: a client container on a node and in a network, which asks as the swarm's own containers do."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from swarmlab.node import Node, Result
+from swarmlab.wait import scaled
+
+
+@dataclass(frozen=True)
+class Fetched:
+    """What a request from inside a network gave.
+
+    Attributes:
+        url: what was asked for.
+        status: the HTTP status, 0 where no answer came.
+        size: bytes of the body that arrived.
+        container: host name of the container that answered, as the lab's web server tells it.
+        error: why it failed, empty if it did not.
+    """
+
+    url: str
+    status: int
+    size: int
+    container: str
+    error: str
+
+    def __str__(self) -> str:
+        return self.error or f"HTTP {self.status}, {self.size} bytes"
+
+
+@dataclass(frozen=True)
+class Probe:
+    """A client container.
+
+    Attributes:
+        node: the node it runs on.
+        container: its id.
+    """
+
+    node: Node
+    container: str
+
+    def __str__(self) -> str:
+        return f"a container on {self.node}"
+
+    def run(self, command: str) -> Result:
+        """Run a shell command in the container."""
+        return self.node.execute(self.container, command)
+
+    def resolve(self, name: str) -> set[str]:
+        """The IPv4 addresses that *name* has here; empty where it has none or no answer comes."""
+        done = self.run(f"dig +short +time=2 +tries=1 {shlex.quote(name)} A")
+        return {line for line in done.out.split() if done.ok and line.replace(".", "").isdigit()}
+
+    def fetch(self, urls: Iterable[str], *, timeout: float = 4.0) -> list[Fetched]:
+        """Ask for each of *urls* in turn, each on a connection of its own.
+
+        Args:
+            urls: what to ask for.
+            timeout: seconds for each, at reference speed.
+        """
+        limit = f"--max-time {scaled(timeout):.1f}"
+        form = r"%{http_code}\t%{size_download}\t%header{x-server}\t%{errormsg}\n"
+        asked = list(urls)
+        words = "; ".join(f"curl -s -o /dev/null {limit} -w {shlex.quote(form)} {shlex.quote(url)}" for url in asked)
+        lines = self.run(words).out.splitlines()
+        fetched = []
+        for index, url in enumerate(asked):
+            fields = lines[index].split("\t") if index < len(lines) else ["0", "0", "", "the probe gave no answer"]
+            status, size, container, error = fields
+            fetched.append(Fetched(url, int(status), int(size), container, error))
+        return fetched

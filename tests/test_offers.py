@@ -1,0 +1,28 @@
+import pytest
+
+from swarmlab.offers import FEATURES, Offers, known_need
+
+
+def test_what_is_offered_is_not_missing():
+    offers = Offers(5, frozenset({"power"}), frozenset({"mysql"}))
+    assert offers.missing(["power", "nodes>=5", "managers>=3", "image:mysql"]) == []
+
+
+def test_each_missing_need_has_its_reason():
+    offers = Offers(3, look={"ipvs": lambda: "kernel has no IPVS"})
+    assert offers.missing(["ipvs", "managers>=5", "image:portainer", "reboot"]) == [
+        "kernel has no IPVS",
+        "needs managers>=5, the lab has 3 nodes",
+        "no image of portainer",
+        FEATURES["reboot"],
+    ]
+
+
+def test_a_feature_that_was_looked_for_and_found_is_offered():
+    assert Offers(3, look={"ipvs": lambda: ""}).missing(["ipvs"]) == []
+
+
+def test_a_need_outside_the_vocabulary_is_an_error():
+    assert not known_need("ipsv")
+    with pytest.raises(ValueError, match="ipsv"):
+        Offers(3).missing(["ipsv"])

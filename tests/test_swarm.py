@@ -1,0 +1,103 @@
+from types import SimpleNamespace
+
+import pytest
+
+from swarmlab.service import Task, specification
+from swarmlab.swarm import _agreement, _roles, common, join_command
+
+MASTER, SLAVE01, SLAVE02 = (SimpleNamespace(name=name) for name in ("master", "slave01", "slave02"))
+
+
+def member(name, *, role="worker", leader=False, reachability="reachable", state="ready", root="ROOT"):
+    status = {"ManagerStatus": {"Leader": leader, "Reachability": reachability}} if role == "manager" else {}
+    return {
+        "ID": name,
+        "Spec": {"Role": role},
+        "Description": {"Hostname": name, "TLSInfo": {"TrustRoot": root}},
+        "Status": {"State": state},
+        **status,
+    }
+
+
+def test_the_node_that_all_failed_pairs_share_is_named():
+    nodes = [MASTER, SLAVE01, SLAVE02]
+    pairs = [(SLAVE01, MASTER), (MASTER, SLAVE01), (SLAVE01, SLAVE02), (SLAVE02, SLAVE01)]
+    assert common(pairs, nodes) == ["slave01"]
+
+
+def test_two_nodes_are_named_where_one_does_not_explain_all():
+    assert common([(MASTER, MASTER), (SLAVE01, SLAVE01)], [MASTER, SLAVE01, SLAVE02]) == ["master", "slave01"]
+    assert common([], [MASTER]) == []
+
+
+@pytest.mark.parametrize(
+    "printed",
+    [
+        "To add a worker:\n\n    docker swarm join --token SWMTKN-1-a-b 192.168.56.101:2377\n\n",
+        "    docker swarm join \\\n    --token SWMTKN-1-a-b \\\n    192.168.56.101:2377\n",
+    ],
+)
+def test_a_join_command_is_read_on_one_line_and_on_three(printed):
+    command = join_command(printed)
+    assert command.words == "docker swarm join --token SWMTKN-1-a-b 192.168.56.101:2377"
+    assert (command.token, command.remote) == ("SWMTKN-1-a-b", "192.168.56.101:2377")
+
+
+def test_a_command_without_address_is_not_complete():
+    assert join_command("docker swarm join --token SWMTKN-1-a-b") is None
+
+
+def test_managers_that_name_different_leaders_do_not_agree():
+    one = [member("m1", role="manager", leader=True), member("m2", role="manager")]
+    other = [member("m1", role="manager"), member("m2", role="manager", leader=True)]
+    assert _agreement({"m1": one, "m2": one})["agreed leader"]
+    assert not _agreement({"m1": one, "m2": other})["agreed leader"]
+    assert not _agreement({"m1": [member("m1", role="manager")]})["agreed leader"]
+
+
+def test_each_condition_names_the_node_that_breaks_it():
+    view = [
+        member("m1", role="manager", leader=True),
+        member("m2", role="manager", reachability="unreachable"),
+        member("w1", state="down"),
+        member("w2", root="OTHER"),
+    ]
+    conditions = _agreement({"m1": view})
+    assert "m2 unreachable" in conditions["all managers reachable"].seen
+    assert "w1 down" in conditions["all nodes ready"].seen
+    assert not conditions["CA agreed"]
+
+
+def test_an_engine_that_acts_in_another_role_is_told():
+    view = [member("m1", role="manager"), member("w1")]
+    infos = {"m1": {"NodeID": "m1", "ControlAvailable": False}, "w1": {"NodeID": "w1", "ControlAvailable": False}}
+    state = _roles(view, infos)
+    assert not state
+    assert state.seen == "m1 is manager and does not serve the API"
+
+
+def test_a_specification_leaves_out_what_was_not_given():
+    spec = specification("web", "web:1", labels={"l": ""})
+    assert spec == {
+        "Name": "web",
+        "Labels": {"l": ""},
+        "TaskTemplate": {"ContainerSpec": {"Image": "web:1"}},
+        "Mode": {"Replicated": {"Replicas": 1}},
+    }
+
+
+def test_a_task_is_alive_when_it_runs_and_is_meant_to():
+    raw = {
+        "ID": "t",
+        "Slot": 2,
+        "NodeID": "n",
+        "DesiredState": "running",
+        "Status": {"State": "running", "ContainerStatus": {"ContainerID": "c"}},
+        "Spec": {"ContainerSpec": {"Image": "registry:5000/web:1@sha256:0"}},
+        "NetworksAttachments": [{"Network": {"Spec": {"Name": "net"}}, "Addresses": ["10.0.1.5/24"]}],
+    }
+    task = Task.from_api(raw, {"n": "slave01"})
+    assert (task.slot, task.node, task.image) == (2, "slave01", "registry:5000/web:1")
+    assert task.addresses == {"net": "10.0.1.5"}
+    assert task.alive
+    assert not Task.from_api({**raw, "DesiredState": "shutdown"}, {}).alive

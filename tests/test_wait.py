@@ -1,0 +1,44 @@
+import pytest
+
+from swarmlab import wait as waiting
+from swarmlab.errors import DeadlineExceeded, LabError
+from swarmlab.wait import State, eventually, wait
+
+
+@pytest.fixture(autouse=True)
+def _unscaled():
+    yield
+    waiting.set_scale(1.0)
+
+
+def test_gives_the_state_that_held():
+    states = iter([State(False, "one"), State(True, "two")])
+    assert wait(lambda: next(states), "two", every=0).seen == "two"
+
+
+def test_a_missed_deadline_tells_reason_and_last_state():
+    with pytest.raises(DeadlineExceeded, match=r"waiting for a leader: not so after .* last seen: no leader yet"):
+        wait(lambda: State(False, "no leader yet"), "a leader", deadline=0.05, every=0.01)
+
+
+def test_stable_wants_polls_in_a_row():
+    polls = iter([True, False, True, True, False])
+    wait(lambda: next(polls), "a steady answer", stable=2, every=0)
+    assert list(polls) == [False]
+
+
+def test_a_hopeless_state_ends_the_wait_at_once():
+    with pytest.raises(LabError, match="cannot come about any more"):
+        wait(lambda: State(False, "it crashed", hopeless=True), "an engine", deadline=60, error=LabError)
+
+
+def test_what_a_claim_promises_is_an_assertion():
+    with pytest.raises(AssertionError, match="waiting for 3 tasks"):
+        eventually(lambda: False, "3 tasks", deadline=0)
+
+
+def test_the_deadline_follows_the_labs_speed():
+    waiting.set_scale(20)
+    assert waiting.scaled(3) == 60
+    with pytest.raises(ValueError, match="positive"):
+        waiting.set_scale(0)
