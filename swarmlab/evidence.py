@@ -11,7 +11,7 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 #: Characters kept of one answer, and of one attachment.
@@ -208,6 +208,14 @@ class Journal:
         with self._lock:
             self._attachments[name] = text
 
+    def adopt(self, other: Journal) -> None:
+        """Take over the entries of a journal that was opened after this one, such as that of a wait's last poll."""
+        with self._lock:
+            for entry in [*other._first, *other._last]:
+                self._count += 1
+                late = replace(entry, offset=entry.offset + other._start - self._start)
+                (self._first if len(self._first) < FIRST_ENTRIES else self._last).append(late)
+
     @property
     def attachments(self) -> dict[str, str]:
         """The attached texts by name."""
@@ -242,6 +250,14 @@ def record(source: str, request: str, answer: str) -> None:
     """Note in the current journal that *source* was asked *request* and gave *answer*; without a journal, nowhere."""
     if _current is not None:
         _current.add(source, request, answer)
+
+
+@contextlib.contextmanager
+def provisional() -> Iterator[Callable[[], None]]:
+    """Record apart, and into the current journal only if what is yielded is called: of many polls, the last counts."""
+    outer = _current
+    with journal() as apart:
+        yield lambda: outer.adopt(apart) if outer else None
 
 
 # What is collected when something went wrong

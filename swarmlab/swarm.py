@@ -199,6 +199,10 @@ class Swarm:
         """The service of this name, however it was made."""
         return Service(self, self.manager.ask("GET", f"/services/{name}")["ID"], name)
 
+    def with_tasks(self) -> set[str]:
+        """The ids of the services that have tasks, be they there still or not."""
+        return {task["ServiceID"] for task in self.manager.ask("GET", "/tasks")}
+
     def create_network(self, name: str, **settings: Any) -> str:
         """Create an attachable overlay network; gives its name.
 

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from swarmlab.errors import DeadlineExceeded
+from swarmlab.evidence import provisional, record
 
 #: Factor on every deadline, set once a run from the lab's measured speed (1.0 = container nodes on two cores).
 _scale = 1.0
@@ -75,17 +76,27 @@ def wait(
     """
     limit = scaled(deadline)
     start = time.monotonic()
-    held = 0
+    held = polls = 0
     while True:
-        state = _as_state(predicate())
+        with provisional() as keep:
+            try:
+                state = _as_state(predicate())
+            except BaseException:
+                keep()
+                raise
+        polls += 1
         held = held + 1 if state.done else 0
+        waited = time.monotonic() - start
+        how = f"after {waited:.1f} s and {polls} polls: {state.seen}"
+        if held >= stable or state.hopeless or waited >= limit:
+            keep()  # the polls before were alike, but for the outcome
+            record("suite", f"waited for {reason}", how)
         if held >= stable:
             return state
-        waited = time.monotonic() - start
         if state.hopeless:
-            raise error(f"waiting for {reason}: cannot come about any more after {waited:.1f} s: {state.seen}")
+            raise error(f"waiting for {reason}: cannot come about any more {how}")
         if waited >= limit:
-            raise error(f"waiting for {reason}: not so after {waited:.1f} s; last seen: {state.seen}")
+            raise error(f"waiting for {reason}: not so {how}")
         time.sleep(every)
 
 

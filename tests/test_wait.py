@@ -2,6 +2,7 @@ import pytest
 
 from swarmlab import wait as waiting
 from swarmlab.errors import DeadlineExceeded, LabError
+from swarmlab.evidence import journal, record
 from swarmlab.wait import State, eventually, wait
 
 
@@ -17,7 +18,7 @@ def test_gives_the_state_that_held():
 
 
 def test_a_missed_deadline_tells_reason_and_last_state():
-    with pytest.raises(DeadlineExceeded, match=r"waiting for a leader: not so after .* last seen: no leader yet"):
+    with pytest.raises(DeadlineExceeded, match=r"waiting for a leader: not so after .* polls: no leader yet"):
         wait(lambda: State(False, "no leader yet"), "a leader", deadline=0.05, every=0.01)
 
 
@@ -42,3 +43,16 @@ def test_the_deadline_follows_the_labs_speed():
     assert waiting.scaled(3) == 60
     with pytest.raises(ValueError, match="positive"):
         waiting.set_scale(0)
+
+
+def test_of_many_polls_the_evidence_keeps_the_last():
+    polls = iter([False, False, True])
+
+    def poll():
+        record("master", "GET /tasks", "…")
+        return next(polls)
+
+    with journal() as kept:
+        wait(poll, "a task", every=0)
+    assert kept.text().count("GET /tasks") == 1
+    assert "waited for a task" in kept.text()

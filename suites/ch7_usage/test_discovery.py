@@ -16,22 +16,26 @@ def probes(cluster, network):
 
 def names_follow(cluster, probes, service, network):
     """Whether on every node *service*'s names stand for its live tasks: its virtual address, and one address a task."""
-    live = {task.addresses[network]: task.node for task in service.running()}
-    virtual = {service.virtual_address(network)}
+    virtual = service.virtual_address(network)
+    seen = {probe.node.name: probe.resolve(service.name) for probe in probes}
+    wrong = [f"on {node} {service} is {found or 'unknown'}" for node, found in seen.items() if found != {virtual}]
+    if wrong:
+        return State(False, f"the virtual address is {virtual}; {'; '.join(wrong)}")
+    return tasks_resolve(cluster, probes, f"tasks.{service}", service.running(), network)
+
+
+def tasks_resolve(cluster, probes, name, tasks, network):
+    """Whether on every node *name* stands for the addresses of *tasks* and no other; if not, with which nodes."""
+    live = {task.addresses[network]: cluster.node(task.node) for task in tasks}
     wrong, pairs = [], []
     for probe in probes:
-        seen = probe.resolve(service.name)
-        if seen != virtual:
-            wrong.append(f"on {probe.node} {service.name} is {seen or 'unknown'}, not {virtual}")
-            pairs.append((probe.node, probe.node))
-        seen = probe.resolve(f"tasks.{service.name}")
-        if seen != set(live):
-            missing = sorted(live[address] for address in set(live) - seen)
-            stale = sorted(seen - set(live))
-            wrong.append(f"on {probe.node} tasks.{service.name} lacks the tasks on {missing} and has stale {stale}")
-            pairs += [(probe.node, cluster.node(name)) for name in missing] or [(probe.node, probe.node)]
-    blame = f"discovery fails with {' and '.join(common(pairs, cluster.nodes))}: " if wrong else "as the tasks"
-    return State(not wrong, blame + "; ".join(wrong))
+        seen = probe.resolve(name)
+        lacking = [live[address] for address in set(live) - seen]
+        stale = sorted(seen - set(live))
+        if lacking or stale:
+            wrong.append(f"on {probe.node} it lacks the tasks on {[n.name for n in lacking]}, and has stale {stale}")
+            pairs += [(probe.node, node) for node in lacking] or [(probe.node, probe.node)]
+    return State(not wrong, f"{name} is not the tasks with {' and '.join(common(pairs, cluster.nodes))}: {wrong}")
 
 
 @claim("7.2/run-does-not-scale")
@@ -71,13 +75,11 @@ def test_requests_to_the_virtual_address_reach_all_replicas(cluster, network, pr
 def test_dnsrr_gives_the_tasks_own_addresses(cluster, network, probes):
     web = cluster.create_service("web", "web:1", everywhere=True, networks=[network], endpoint_mode="dnsrr")
     tasks = web.wait_running(len(cluster.nodes))
-    addresses = {task.addresses[network] for task in tasks}
-    for probe in probes:
-        eventually(
-            lambda probe=probe: State((seen := probe.resolve(web.name)) == addresses, f"{probe.node} sees {seen}"),
-            f"{web} to resolve to the addresses of its tasks, {sorted(addresses)}, on {probe.node}",
-            deadline=20,
-        )
+    eventually(
+        lambda: tasks_resolve(cluster, probes, web.name, tasks, network),
+        f"{web} to resolve to the addresses of its tasks on every node",
+        deadline=20,
+    )
     lost = {
         (probe.node, cluster.node(task.node)): f"{probe.node} -> {task.node}: {fetched}"
         for probe in probes

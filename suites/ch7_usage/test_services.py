@@ -24,15 +24,16 @@ def documented(cluster):
 
 @claim("7.2.1/create-with-port")
 def test_create_gives_one_task_and_publishes_the_port(cluster, documented):
-    documented.expect_running(1)
+    (task,) = documented.expect_running(1)
+    assert "ingress" in task.addresses, f"the task on {task.node} is not attached to the routing mesh's network"
+    (given,) = documented.inspect()["Spec"]["EndpointSpec"]["Ports"]
     (port,) = documented.inspect()["Endpoint"]["Ports"]
+    assert port["PublishedPort"] == given["PublishedPort"]
     assert port["TargetPort"] == 80
     assert port["PublishMode"] == "ingress"
-    for node in cluster.nodes:
-        eventually(
-            lambda node=node: bool(node.listening(port["PublishedPort"])),
-            f"port {port['PublishedPort']} to be held by {node}",
-        )
+    # Nobody else gets the port: it is the service's on the whole cluster.
+    with pytest.raises(EngineRefused, match="already in use"):
+        cluster.create_service("rival", "web:1", publish={port["PublishedPort"]: 80})
 
 
 @claim("7.2.1/reachable-on-any-node")
@@ -188,7 +189,7 @@ def test_rm_removes_everything_and_frees_the_port(cluster, documented):
         lambda: State(not (left := containers_of(cluster, documented)), f"containers: {left}"),
         f"the containers of {documented} to be removed from every node",
     )
-    eventually(lambda: not documented.tasks(), f"the tasks of {documented} to be forgotten")
+    eventually(lambda: documented.id not in cluster.with_tasks(), f"the tasks of {documented} to be forgotten")
     successor = cluster.create_service("successor", "web:1", publish={port: 80})
     successor.expect_running(1)
 

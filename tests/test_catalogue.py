@@ -1,0 +1,68 @@
+import pytest
+
+from swarmlab.catalogue import load
+from swarmlab.errors import UsageError
+
+TITLE = "# Chapter 7: using the swarm\n"
+CLAIM = '- {id: 7.1/a-claim, must: "Something is so.", level: minor}\n'
+
+
+@pytest.fixture
+def read(tmp_path):
+    """Reads a catalogue of one chapter with this text."""
+
+    def _read(text):
+        (tmp_path / "ch7.yaml").write_text(text, encoding="utf-8")
+        return load(tmp_path)
+
+    return _read
+
+
+def test_the_projects_catalogue_is_read_from_anywhere(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    load.cache_clear()
+    claims = load()
+    claim = claims["8.1.1/tolerates-3"]
+    assert (claim.section, claim.chapter, claim.level, claim.disrupts) == ("8.1.1", "8", "critical", True)
+    assert claim.needs == ("managers>=3", "power")
+    assert claims.titles["7"] == "Chapter 7: using the swarm"
+    assert list(claims.titles) == sorted(claims.titles)
+    assert {claim.chapter for claim in claims.values()} == set(claims.titles)
+
+
+def test_a_section_does_not_hold_its_subsections(read):
+    claim = read(TITLE + CLAIM)["7.1/a-claim"]
+    assert claim.within("7.1")
+    assert claim.within("7")
+    assert not claim.within("7.1.1")
+    assert not claim.within("71")
+
+
+def test_an_unknown_id_is_refused_with_the_nearest(read):
+    with pytest.raises(UsageError, match=r"did you mean 7\.1/a-claim"):
+        read(TITLE + CLAIM).claim("7.1/a-clam")
+
+
+@pytest.mark.parametrize(
+    ("entry", "complaint"),
+    [
+        (CLAIM + CLAIM, "7.1/a-claim.*twice"),
+        ('- {id: 7.1/b, must: "Something is so.", level: grave}', "7.1/b.*'grave'"),
+        ('- {id: 7.1/b, must: "Something is so."}', "7.1/b.*'level'"),
+        ('- {id: 7.1/b, must: "Something is so.", level: minor, needs: ["nodes>2"]}', "7.1/b.*unknown need 'nodes>2'"),
+        ('- {id: 7.1/b, must: "Something is so.", level: minor, neds: [ipvs]}', "7.1/b.*'neds'"),
+        ('- {id: 7.1 b, must: "Something is so.", level: minor}', "'7.1 b'"),
+        ("- {id: 7.1/b, must: [", "YAML"),
+        ("just words", "the file"),
+    ],
+)
+def test_what_is_wrong_is_said_in_one_line(read, entry, complaint):
+    with pytest.raises(UsageError, match=complaint) as refused:
+        read(TITLE + entry)
+    assert "ch7.yaml" in str(refused.value)
+    assert "\n" not in str(refused.value)
+
+
+def test_a_folder_without_chapters_is_refused(tmp_path):
+    with pytest.raises(UsageError, match="no claims"):
+        load(tmp_path)

@@ -1,0 +1,385 @@
+"""From outcomes to verdicts, on suites made for it and a lab that offers three nodes and nothing else."""
+
+import json
+import re
+import textwrap
+from pathlib import Path
+
+import pytest
+
+pytest_plugins = ["pytester"]
+
+SECRET = "7p73s1dx5in4tatdymyhg9hu2"
+TOKEN = f"SWMTKN-1-3pu6hszjas19xyp7ghgosyx9k8atbfcr8p2is99znpy26u2lkl-{SECRET}"
+
+CONFTEST = """
+    import os
+    import pytest
+    from swarmlab.errors import LabError
+    from swarmlab.evidence import on_failure
+    from swarmlab.offers import Offers
+
+    pytest_plugins = ["fixtures.claims", "fixtures.verdicts", "fixtures.allure_labels"]
+
+    class Lab:
+        kind, name = "none", f"made-for-{os.getpid()}"
+        offers = Offers(nodes=3)
+
+        def facts(self):
+            return [{"name": "master", "address": "10.0.0.1", "engine": "1.2.3", "kernel": "6", "firewall": "nft"}]
+
+    @pytest.fixture(scope="session")
+    def lab():
+        if os.environ.get("NO_LAB"):
+            raise LabError("no engine answers")
+        return Lab()
+
+    @pytest.fixture
+    def cluster(lab):
+        def diagnose(journal):
+            journal.attach("firewall of master", "the rules")
+
+        on_failure.append(diagnose)
+        yield lab
+        on_failure.remove(diagnose)
+"""
+
+HEADER = """
+    import os, pytest
+    from fixtures.claims import claim
+    from swarmlab.errors import Blocked, DeadlineExceeded, EngineRefused, LabError
+    from swarmlab.evidence import record
+"""
+
+
+class Ran:
+    """A run that ended: its exit status, output and verdicts."""
+
+    def __init__(self, result, folder):
+        self.code = int(result.ret)
+        self.out = result.stdout.str()
+        self.folder = folder
+        self.report = json.loads((folder / "verdicts.json").read_text(encoding="utf-8"))
+        self.claims = {claim["id"]: claim for claim in self.report["claims"]}
+
+    def verdict(self, id="7.2.2/inspect"):
+        return self.claims[id]["verdict"], self.claims[id]["reason"]
+
+    def evidence(self, id="7.2.2/inspect"):
+        return "".join((self.folder / file).read_text(encoding="utf-8") for file in self.claims[id]["evidence"])
+
+    def everything_written(self):
+        return "".join(file.read_text(encoding="utf-8") for file in self.folder.rglob("*") if file.is_file())
+
+
+@pytest.fixture
+def run(pytester, monkeypatch):
+    """Runs a module of a suite, and gives what came of it."""
+    monkeypatch.setenv("PYTHONPATH", str(Path(__file__).parent.parent))
+    pytester.makeini("[pytest]\naddopts = --strict-markers --tb=short\ncomplete_sections = 7.2.2\n")
+    pytester.makeconftest(textwrap.dedent(CONFTEST))
+
+    def _run(tests, *options, process=False):
+        folder = pytester.path / "suites"
+        folder.mkdir(exist_ok=True)
+        # Every run is one of a suite that is complete, as far as its own check is concerned.
+        rest = "@claim('7.2.2/ls-columns', '7.2.2/managers-only', '7.2.2/inspect')\ndef test_rest(): pass"
+        rest = "" if "test_rest" in tests or "'7.2.2/managers-only'" in tests else rest
+        (folder / "test_it.py").write_text(textwrap.dedent(HEADER) + textwrap.dedent(tests) + "\n" + rest)
+        runner = pytester.runpytest_subprocess if process else pytester.runpytest_inprocess
+        return Ran(runner("suites", *options), pytester.path / "reports")
+
+    return _run
+
+
+def one(steps, fixtures="", marks=""):
+    """A test of one claim, made of these steps."""
+    return f"{marks}\n@claim('7.2.2/inspect')\ndef test_a({fixtures}):\n    {steps}\n"
+
+
+@pytest.mark.parametrize(
+    ("steps", "verdict", "reason"),
+    [
+        ("assert True", "pass", ""),
+        ("assert 1 == 2, 'not so'", "fail", "not so"),
+        ("raise EngineRefused('master', 500, 'no quorum')", "fail", "the engine of master refused (500): no quorum"),
+        ("pytest.fail('not so')", "fail", "not so"),
+        ("pytest.raises(ValueError, int, '1')", "fail", "DID NOT RAISE ValueError"),
+        ("raise DeadlineExceeded('waited for a leader')", "timeout", "waited for a leader"),
+        ("raise LabError('node gone')", "broken", "node gone"),
+        ("{}['ID']", "broken", "KeyError: 'ID'"),
+        ("raise Blocked('no image of x')", "blocked", "no image of x"),
+        ("pytest.skip('lazy')", "broken", "skipped without a named block: lazy"),
+        ("pytest.skip('blocked: says who')", "broken", "skipped without a named block: blocked: says who"),
+        ("pytest.xfail('known')", "broken", "skipped without a named block: known"),
+    ],
+)
+def test_what_ends_a_test_decides_the_verdict(run, steps, verdict, reason):
+    ran = run(one(steps), "-k", "test_a")
+    if verdict == "pass":  # what else names the claim did not run
+        assert ran.report["not_run"]["7.2.2/inspect"].endswith("test_rest did not run")
+        ran = run(one(steps))
+    assert ran.verdict() == (verdict, reason)
+    assert ran.code == (0 if verdict in ("pass", "blocked") else 1)
+
+
+@pytest.mark.parametrize(
+    ("error", "verdict"),
+    [
+        ("assert 1 == 2, 'why'", "broken"),
+        ("pytest.fail('why')", "broken"),
+        ("raise EngineRefused('master', 500, 'why')", "broken"),
+        ("raise LabError('why')", "broken"),
+        ("raise DeadlineExceeded('why')", "timeout"),
+        ("raise Blocked('why')", "blocked"),
+    ],
+)
+@pytest.mark.parametrize("when", ["before", "after"])
+def test_preparing_and_clearing_away_judge_nothing(run, error, verdict, when):
+    steps = f"{error}\n    yield" if when == "before" else f"yield\n    {error}"
+    ran = run(f"@pytest.fixture\ndef prepared():\n    {steps}\n" + one("pass", "prepared"))
+    told, reason = ran.verdict()
+    assert told == verdict
+    assert "why" in reason
+    assert ran.code == (0 if verdict == "blocked" else 1)
+
+
+@pytest.mark.parametrize(
+    ("mark", "verdict"),
+    [("xfail", "broken"), ("xfail(run=False)", "broken"), ("skip", "broken"), ("skipif(True, reason='x')", "broken")],
+)
+@pytest.mark.parametrize("steps", ["pass", "assert False"])
+def test_a_mark_cannot_excuse_a_test(run, mark, verdict, steps):
+    ran = run(one(steps, marks=f"@pytest.mark.{mark}"))
+    assert ran.verdict()[0] == verdict
+    assert ran.code == 1
+
+
+def test_a_test_that_expects_failure_later_on_does_not_pass(run):
+    ran = run(one("request.applymarker(pytest.mark.xfail(reason='x'))", "request"))
+    assert ran.verdict()[0] == "broken"
+    assert ran.code == 1
+
+
+def test_a_module_that_skips_itself_is_an_error(run):
+    ran = run("pytest.skip('lazy', allow_module_level=True)\n" + one("pass"))
+    assert ran.code == pytest.ExitCode.INTERRUPTED
+    assert "skips all its tests" in ran.out
+    assert "7.2.2/inspect" in ran.report["not_run"]
+
+
+@pytest.mark.parametrize("option", ["--setup-only", "--setup-plan"])
+def test_what_was_only_prepared_has_not_passed(run, option):
+    ran = run(one("pass"), option)
+    assert ran.verdict()[0] == "broken"
+
+
+def test_a_failed_subtest_fails_the_claim(run):
+    ran = run(one("with subtests.test(): assert 1 == 2, 'not so'", "subtests"))
+    assert ran.verdict() == ("fail", "not so")
+
+
+def test_the_worst_of_all_tests_of_a_claim_is_its_verdict(run):
+    ran = run(
+        one("pass")
+        + """
+@claim('7.2.2/inspect')
+@pytest.mark.parametrize('n', [1, 2])
+def test_b(n): assert n == 1, 'two is not one'
+"""
+    )
+    assert ran.verdict() == ("fail", "two is not one")
+    assert len(ran.claims["7.2.2/inspect"]["tests"]) == 4
+    assert len(set(ran.claims["7.2.2/inspect"]["evidence"])) == 4
+
+
+@pytest.mark.parametrize("selection", [["-k", "test_b and 1"], ["--deselect", "suites/test_it.py::test_b[2]"]])
+def test_a_claim_passes_only_when_all_its_parameters_ran(run, selection):
+    tests = """
+@claim('7.2.2/inspect', '7.2.2/managers-only')
+@pytest.mark.parametrize('n', [1, 2])
+def test_b(n): pass
+@claim('7.2.2/ls-columns')
+def test_c(): pass
+"""
+    ran = run(tests, *selection)
+    assert "7.2.2/inspect" not in ran.claims
+    assert ran.report["not_run"]["7.2.2/inspect"].endswith("test_b did not run with all parameters")
+    assert run(tests).verdict() == ("pass", "")
+
+
+def test_needs_are_checked_before_anything_else(run):
+    ran = run(
+        """
+@pytest.fixture
+def costly(): raise LabError('should not have been made')
+@claim('7.2.1/reachable-on-any-node')
+def test_ipvs(costly): pass
+@claim('8.1.1/tolerates-5')
+def test_five(costly): pass
+@claim('8.1.2/drain-moves-tasks')
+def test_drain(costly): pass
+""",
+    )
+    assert ran.verdict("7.2.1/reachable-on-any-node") == ("blocked", "kernel has no IPVS")
+    assert ran.verdict("8.1.1/tolerates-5")[1] == (
+        "needs managers>=5, the lab has 3 nodes; lab cannot power a node off; "
+        "the claim disrupts, and this lab may not be hurt"
+    )
+    assert ran.verdict("8.1.2/drain-moves-tasks")[1] == "the claim disrupts, and this lab may not be hurt"
+    assert ran.code == 0
+    assert "blocked  kernel has no IPVS: 7.2.1/reachable-on-any-node" in ran.out
+
+
+def test_a_block_in_a_shared_fixture_blocks_every_test_that_asks_for_it(run):
+    shared = "@pytest.fixture(scope='session')\ndef shared(): raise Blocked('no registry')\n"
+    ran = run(
+        shared + one("pass", "shared") + "@claim('7.1/attachable')\ndef test_b(shared): pass\n".replace("7.1", "7.3")
+    )
+    assert ran.verdict() == ("blocked", "no registry")
+    assert ran.verdict("7.3/attachable") == ("blocked", "no registry")
+    assert ran.code == 0
+
+
+def test_a_run_in_which_all_is_blocked_says_so(run):
+    ran = run("@claim('7.2.2/ls-columns', '7.2.2/managers-only', '7.2.2/inspect')\ndef test_rest(): raise Blocked('x')")
+    assert "Nothing was judged" in ran.out
+
+
+def test_a_lab_that_fails_breaks_every_claim_in_one_line(run, monkeypatch):
+    monkeypatch.setenv("NO_LAB", "1")
+    ran = run(one("pass"))
+    assert {claim["verdict"] for claim in ran.claims.values()} == {"broken"}
+    assert ran.verdict() == ("broken", "no engine answers")
+    assert "broken: no engine answers" in ran.out
+    assert "Traceback" not in ran.out
+    assert "raise LabError" not in ran.out
+
+
+def test_an_error_of_the_project_is_one_line_that_says_where(run):
+    ran = run(one("raise DeadlineExceeded('waited for a leader')"))
+    assert re.search(r"suites/test_it\.py:\d+: timeout: waited for a leader", ran.out)
+    assert "raise DeadlineExceeded" not in ran.out
+
+
+def test_an_assertion_keeps_its_explanation(run):
+    assert "assert (1 + 1) == 3" in run(one("assert 1 + 1 == 3, 'not so'")).out
+
+
+def test_evidence_holds_what_was_asked_and_what_was_collected(run):
+    ran = run(
+        one("record('master', 'docker node ls', 'three nodes'); assert False, 'not so'", "cluster"), "-k", "test_a"
+    )
+    assert "master  docker node ls\n    three nodes" in ran.evidence()
+    assert "==== firewall of master\nthe rules" in ran.evidence()
+    assert "firewall of master" not in run(one("record('m', 'x', 'y')", "cluster")).evidence()
+
+
+def test_no_secret_reaches_anything_that_is_written(run):
+    steps = f"token = '{TOKEN}'; record('master', 'join ' + token, ''); print(token); assert token == 1, token"
+    ran = run(one(steps), "-k", "test_a")
+    assert ran.verdict() == ("fail", "[redacted join token]")
+    assert SECRET not in ran.everything_written() + ran.out
+    ran = run(one(f"print('{TOKEN}'); assert '{SECRET}' == 'x'", "cluster"), "-k", "test_a")
+    assert SECRET not in ran.everything_written() + ran.out
+    ran = run(f"@pytest.fixture\ndef shared(): raise LabError('{TOKEN}')\n" + one("pass", "shared"), "-k", "test_a")
+    assert SECRET not in ran.everything_written() + ran.out
+
+
+def test_the_report_names_lab_nodes_and_what_was_not_run(run):
+    ran = run(one("pass"))
+    assert ran.report["schema"] == 1
+    assert ran.report["lab"]["kind"] == "none"
+    assert ran.report["nodes"][0]["engine"] == "1.2.3"
+    assert ran.report["summary"]["pass"] == 3
+    assert ran.report["not_run"]["7.1/ingress-network"] == "no test"
+    assert len(ran.report["not_run"]) + len(ran.claims) == 257
+    assert ran.claims["7.2.2/inspect"]["must"].startswith("docker service inspect")
+
+
+def test_a_new_run_takes_away_the_evidence_of_the_old_one(run):
+    old = run(one("assert False"))
+    (old.folder / "evidence" / "old.txt").write_text("old")
+    assert not (run(one("pass")).folder / "evidence" / "old.txt").exists()
+
+
+def test_runs_of_other_tests_write_nothing(pytester, run):
+    run(one("pass"))
+    before = {file: file.stat().st_mtime_ns for file in (pytester.path / "reports").rglob("*")}
+    pytester.makepyfile(test_other="def test_plain(): pass")
+    pytester.runpytest("test_other.py").assert_outcomes(passed=1)
+    pytester.runpytest("suites", "--collect-only")
+    assert {file: file.stat().st_mtime_ns for file in (pytester.path / "reports").rglob("*")} == before
+
+
+def test_certify_wants_a_verdict_for_every_claim_of_complete_sections(run):
+    assert run(one("pass"), "--certify").code == 0
+    ran = run(one("pass"), "--certify", "-k", "test_a")
+    assert ran.code == 1
+    assert "Not certified, no verdict: 7.2.2/ls-columns, 7.2.2/inspect, 7.2.2/managers-only" in ran.out
+
+
+def test_allure_and_junit_are_told_the_same(run):
+    cases = {
+        "blocked": ("raise Blocked('x')", "skipped"),
+        "fail": ("raise EngineRefused('master', 500, 'x')", "failed"),
+        "timeout": ("raise DeadlineExceeded('x')", "broken"),
+        "broken": ("pytest.skip('x')", "broken"),
+        "pass": ("pass", "passed"),
+    }
+    for verdict, (steps, status) in cases.items():
+        ran = run(one(steps), "-k", "test_a")
+        (result,) = [json.loads(file.read_text()) for file in (ran.folder / "allure-results").glob("*-result.json")]
+        labels = {(label["name"], label["value"]) for label in result["labels"]}
+        assert result["status"] == status, verdict
+        assert labels >= {
+            ("epic", "Chapter 7: using the swarm"),
+            ("feature", "Section 7.2.2"),
+            ("story", "7.2.2/inspect"),
+            ("severity", "minor"),
+        }
+        assert result["description"].startswith("docker service inspect shows")
+        assert "evidence" in {attachment["name"] for attachment in result["attachments"]}
+        message = result.get("statusDetails", {}).get("message", "")
+        fitting = [
+            category["name"].partition(":")[0]
+            for category in json.loads((ran.folder / "allure-results" / "categories.json").read_text())
+            if status in category["matchedStatuses"] and re.fullmatch(category.get("messageRegex", r"[\s\S]*"), message)
+        ]
+        assert fitting == ([] if verdict == "pass" else [verdict])
+        assert f'<property name="verdict" value="{verdict}"' in (ran.folder / "junit.xml").read_text()
+    assert "master.engine=1.2.3" in (ran.folder / "allure-results" / "environment.properties").read_text()
+
+
+def test_workers_and_their_end_come_to_the_same_verdicts(run):
+    tests = """
+@claim('7.1/ingress-network')
+def test_dies(): os._exit(3)
+@claim('7.2.2/inspect')
+def test_a(): assert False, 'not so'
+@claim('7.2.2/ls-columns')
+@pytest.mark.parametrize('n', range(4))
+def test_b(n): record('master', 'ls', 'all')
+@claim('7.2.2/managers-only')
+def test_c(): raise Blocked('x')
+@claim('7.1/ingress-network')
+def test_lives(): pass
+"""
+    ran = run(tests, "-n2", process=True)
+    assert ran.verdict("7.1/ingress-network")[0] == "broken"
+    assert "crashed while running" in ran.verdict("7.1/ingress-network")[1]
+    assert ran.verdict("7.2.2/inspect") == ("fail", "not so")
+    assert ran.verdict("7.2.2/ls-columns") == ("pass", "")
+    assert ran.verdict("7.2.2/managers-only") == ("blocked", "x")
+    assert "master  ls" in ran.evidence("7.2.2/ls-columns")
+    assert {node["engine"] for node in ran.report["nodes"]} == {"1.2.3"}
+    assert len(list((ran.folder / "allure-results").glob("*-result.json"))) >= 7
+    assert ran.code == 1
+
+
+def test_a_wrong_claim_ends_a_run_with_workers_before_they_start(pytester, run):
+    run(one("pass"))
+    (pytester.path / "suites" / "test_it.py").write_text("def test_a(): pass")
+    ran = pytester.runpytest_subprocess("suites", "-n2")
+    assert ran.ret == pytest.ExitCode.USAGE_ERROR
+    ran.stderr.fnmatch_lines(["ERROR: *test_a names no claim*"])
