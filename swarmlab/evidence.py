@@ -11,6 +11,7 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable, Iterator
+from contextvars import ContextVar
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -232,6 +233,8 @@ class Journal:
 
 
 _current: Journal | None = None
+#: What the calling thread alone records into, while it tries something that may come to nothing.
+_apart: ContextVar[Journal | None] = ContextVar("_apart", default=None)
 
 
 @contextlib.contextmanager
@@ -248,16 +251,21 @@ def journal() -> Iterator[Journal]:
 
 def record(source: str, request: str, answer: str) -> None:
     """Note in the current journal that *source* was asked *request* and gave *answer*; without a journal, nowhere."""
-    if _current is not None:
-        _current.add(source, request, answer)
+    into = _apart.get() or _current
+    if into is not None:
+        into.add(source, request, answer)
 
 
 @contextlib.contextmanager
 def provisional() -> Iterator[Callable[[], None]]:
-    """Record apart, and into the current journal only if what is yielded is called: of many polls, the last counts."""
-    outer = _current
-    with journal() as apart:
+    """Let the calling thread record apart; what is yielded takes that over when called: of many polls, the last."""
+    outer = _apart.get() or _current
+    apart = Journal()
+    token = _apart.set(apart)
+    try:
         yield lambda: outer.adopt(apart) if outer else None
+    finally:
+        _apart.reset(token)
 
 
 # What is collected when something went wrong

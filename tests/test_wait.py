@@ -1,3 +1,5 @@
+import threading
+
 import pytest
 
 from swarmlab import wait as waiting
@@ -56,3 +58,17 @@ def test_of_many_polls_the_evidence_keeps_the_last():
         wait(poll, "a task", every=0)
     assert kept.text().count("GET /tasks") == 1
     assert "waited for a task" in kept.text()
+
+
+def test_what_other_threads_are_told_meanwhile_is_kept():
+    polls = iter([False, True])
+
+    def poll():
+        other = threading.Thread(target=record, args=("slave01", "GET /", "200"))
+        other.start()
+        other.join()
+        return next(polls)
+
+    with journal() as kept:
+        wait(poll, "a task", every=0)
+    assert kept.text().count("slave01") == 2
