@@ -22,5 +22,5 @@ fi
 echo "setup: installing the locked packages into .venv"
 rm -rf .venv
 "$PYTHON" -m venv .venv
-.venv/bin/pip install --quiet --disable-pip-version-check -r requirements.lock
+.venv/bin/pip install --quiet --quiet --disable-pip-version-check -r requirements.lock
 touch .venv/ready

@@ -21,6 +21,11 @@ class Verdict(str, Enum):
     def __str__(self) -> str:
         return self.value
 
+    @property
+    def bad(self) -> bool:
+        """Whether a run with this verdict has failed."""
+        return self in (Verdict.FAIL, Verdict.BROKEN, Verdict.TIMEOUT)
+
 
 def worst(verdicts: Iterable[Verdict]) -> Verdict:
     """The verdict of a claim with several tests: the one that matters most.
