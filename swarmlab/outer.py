@@ -303,10 +303,10 @@ def _stop_private() -> None:
 
 def _sweep() -> None:
     """Remove what the private engine leaves behind."""
-    mounts = [line.split()[1] for line in Path("/proc/mounts").read_text().splitlines()]
-    ours = (f"{_folder()}/", f"{cache_folder()}/engine/")
-    for mount in reversed([m for m in mounts if m.startswith(ours)]):
-        subprocess.run(["umount", "--lazy", mount], check=False, capture_output=True)
+    mounts = [Path(line.split()[1]) for line in Path("/proc/mounts").read_text().splitlines()]
+    for mount in reversed(mounts):
+        if mount.is_relative_to(_folder()) or mount.is_relative_to(cache_folder() / "engine"):
+            subprocess.run(["umount", "--lazy", mount], check=False, capture_output=True)
     if (Path("/run/netns") / NETNS).exists():
         _ip("netns", "delete", NETNS)
     shutil.rmtree(_folder(), ignore_errors=True)
