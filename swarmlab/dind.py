@@ -6,8 +6,10 @@ What a lab consists of is written in the labels of its containers, network and v
 from __future__ import annotations
 
 import functools
+import io
 import re
 import shlex
+import tarfile
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -85,8 +87,16 @@ class DindNode(Node):
         wait(answers, f"the engine of {self.name} to answer", deadline=60, error=LabError)
 
     def _last_words(self) -> str:
-        words = self.container.logs(tail=3).decode(errors="replace").strip()
-        return " / ".join(words.splitlines()) or "no output"
+        # The engine writes to a file of the container, which can be had of a stopped one too.
+        try:
+            chunks, _ = self.container.get_archive("/var/log/dockerd.log")
+        except docker.errors.NotFound:
+            words = self.container.logs(tail=3)
+        else:
+            with tarfile.open(fileobj=io.BytesIO(b"".join(chunks))) as archive:
+                member = archive.extractfile("dockerd.log")
+                words = member.read() if member else b""
+        return " / ".join(words.decode(errors="replace").strip().splitlines()[-3:]) or "no output"
 
     def _log_command(self) -> str:
         return "tail -n 300 /var/log/dockerd.log"
@@ -171,6 +181,7 @@ class DindLab:
             self._reach()
             self._start_registry()
             self._nodes[0] = self._create(0, self._count)
+            self._tell_versions()
         except docker.errors.DockerException as failed:
             self.down()
             raise LabError(f"the lab did not come up: {failed}") from failed
@@ -252,6 +263,13 @@ class DindLab:
         raise UsageError(f"lab {self.name} has no node {node!r}; it has {', '.join(map(str, self.nodes()))}")
 
     # Making
+
+    def _tell_versions(self) -> None:
+        """Say so where a Debian release gives another engine than it did: what was asked for is not what runs."""
+        for node, choice in zip(self.nodes(), self.choices, strict=False):
+            version = node.ask("GET", "/version")["Version"]
+            if version.partition("+")[0] != choice.version:
+                self._progress(f"{choice.suite} gives engine {version} by now, not {choice.version}")
 
     def _prepare_images(self) -> None:
         workshop = images.Workshop(self._outer.client, self._progress, outside=netns.outside())

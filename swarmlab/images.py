@@ -10,6 +10,7 @@ import contextlib
 import fcntl
 import functools
 import hashlib
+import os
 import shutil
 import subprocess
 import tempfile
@@ -24,7 +25,7 @@ import yaml
 from docker.models.containers import Container
 
 from swarmlab.errors import LabError, UsageError
-from swarmlab.labels import OWNER, this_process
+from swarmlab.labels import OWNER, USER, this_process
 from swarmlab.outer import LABEL, Progress, cache_folder
 from swarmlab.wait import State, wait
 
@@ -137,7 +138,8 @@ class RootFs:
     @property
     def content(self) -> str:
         """A hash of all that it is made from, 12 hexadecimal digits."""
-        told = hashlib.sha256(f"{self.suite} {_EXCLUDED}".encode())
+        command = " ".join(self.mmdebstrap(Path())).replace(str(self.folder), "")
+        told = hashlib.sha256(f"{command}\n{self.dockerfile()}".encode())
         for file in sorted(self.folder.rglob("*")):
             if file.is_file():
                 told.update(f"\n{file.relative_to(self.folder)} {file.stat().st_mode & 0o111}\n".encode())
@@ -176,6 +178,9 @@ class RootFs:
         variant = "minbase" if self.name == "node" else "essential"
         command = ["mmdebstrap", "--quiet", f"--variant={variant}", f"--include={','.join(self.packages)}"]
         command += [f"--dpkgopt=path-exclude={path}" for path in _EXCLUDED]
+        if variant == "essential":
+            # A release that is merged from the start needs no package that merges it, and none of the perl that brings.
+            command += ["--hook-dir=/usr/share/mmdebstrap/hooks/merged-usr", "--include=usr-is-merged"]
         if self.suite in ("forky", "sid"):  # a testing release's file may be past its date on a mirror
             command += ['--aptopt=Acquire::Check-Valid-Until "false"']
         if (self.folder / "root").is_dir():
@@ -249,7 +254,9 @@ class Workshop:
         with tempfile.TemporaryDirectory(prefix="image-", dir=cache_folder()) as folder:
             tar = Path(folder) / "root.tar"
             command = [*self._outside, *root.mmdebstrap(tar)]
-            made = subprocess.run(command, check=False, capture_output=True, text=True)
+            # Its work goes there too, so that what a killed build leaves is removed with the folder.
+            environment = {**os.environ, "TMPDIR": folder}
+            made = subprocess.run(command, check=False, capture_output=True, text=True, env=environment)
             if made.returncode != 0:
                 words = [line for line in made.stderr.splitlines() if line.startswith("E:")] or [made.stderr[-300:]]
                 raise LabError(f"mmdebstrap could not make image {root}: {words[0]}")
@@ -276,7 +283,12 @@ class Workshop:
             file.write_text(dockerfile, encoding="utf-8")
             try:
                 self._client.images.build(
-                    path=str(context or folder), dockerfile=str(file), tag=reference, labels=labels, rm=True
+                    path=str(context or folder),
+                    dockerfile=str(file),
+                    tag=reference,
+                    labels=labels,
+                    rm=True,
+                    forcerm=True,
                 )
             except docker.errors.BuildError as failed:
                 raise LabError(f"the engine could not build {reference}: {failed}") from failed
@@ -285,6 +297,7 @@ class Workshop:
         """Push every workload to a registry, and keep that registry, with what it holds, as an image."""
         self._progress("filling the lab's registry")
         start = time.monotonic()
+        self._untag("127.0.0.1:")  # what a filling that was killed left
         container = self._client.containers.run(
             RootFs("registry", DEFAULT).reference,
             detach=True,
@@ -305,11 +318,18 @@ class Workshop:
                 self._client.images.remove(here)
             container.stop()
             repository, _, tag = reference.partition(":")
-            container.commit(repository, tag, changes=f"LABEL {LABEL_IMAGE}={repository}")
+            # The container's labels go into the image; a container of it must not pass for one of a dead run.
+            container.commit(repository, tag, changes=f"LABEL {LABEL_IMAGE}={repository} {OWNER}={USER}")
         finally:
             container.remove(force=True, v=True)
         self._progress(f"filled the lab's registry in {time.monotonic() - start:.0f} s")
         self._forget_older(reference)
+
+    def _untag(self, prefix: str) -> None:
+        for image in self._client.images.list(filters={"label": LABEL_IMAGE}):
+            for tag in image.tags:
+                if tag.startswith(prefix):
+                    self._client.images.remove(tag)
 
     @staticmethod
     def _listens(container: Container) -> State:

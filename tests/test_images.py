@@ -1,0 +1,112 @@
+"""What images are made of and how an engine is chosen; no engine is asked and nothing is made."""
+
+import re
+import shutil
+from pathlib import Path
+
+import pytest
+
+from swarmlab import images
+from swarmlab.errors import UsageError
+from swarmlab.images import RootFs, engine_choice, engines, workloads
+
+
+@pytest.fixture
+def node(tmp_path, monkeypatch):
+    """The node's root file system, of a copy of images/ that a test may change."""
+    shutil.copytree(images.FOLDER, tmp_path / "images")
+    monkeypatch.setattr(images, "FOLDER", tmp_path / "images")
+    return RootFs("node", "bookworm")
+
+
+@pytest.mark.parametrize(
+    ("name", "suite"),
+    [("", "bookworm"), ("trixie", "trixie"), ("26.1.5", "trixie"), ("26.1", "trixie"), ("28", "forky")],
+)
+def test_an_engine_is_chosen_by_release_version_or_the_beginning_of_a_version(name, suite):
+    assert engine_choice(name).suite == suite
+
+
+def test_the_beginning_of_two_versions_is_no_choice():
+    with pytest.raises(UsageError, match=r"more than one engine begins with '20\.10'"):
+        engine_choice("20.10")
+
+
+@pytest.mark.parametrize("name", ["18.03.1", "2", "26.1.50", "wheezy"])
+def test_an_unknown_engine_is_refused_with_all_choices_named(name):
+    with pytest.raises(UsageError) as refused:
+        engine_choice(name)
+    assert "\n" not in str(refused.value)
+    for choice in engines().values():
+        assert f"{choice.version} ({choice.suite})" in str(refused.value)
+
+
+def test_the_content_is_the_same_wherever_the_folder_lies(node, monkeypatch):
+    copied = node.content
+    monkeypatch.undo()
+    assert RootFs("node", "bookworm").content == copied
+
+
+@pytest.mark.parametrize("file", ["packages", "setup", "settings", "root/usr/local/sbin/node-start"])
+def test_the_content_changes_with_every_file_that_goes_in(node, file):
+    before = node.content
+    with (node.folder / file).open("a") as changed:
+        changed.write("# more\n")
+    assert node.content != before
+
+
+def test_the_content_changes_with_a_new_file_a_mode_and_the_release(node):
+    seen = {node.content, RootFs("node", "trixie").content}
+    (node.folder / "root/etc/motd").write_text("hello\n")
+    seen.add(node.content)
+    (node.folder / "root/etc/motd").chmod(0o755)
+    seen.add(node.content)
+    assert len(seen) == 4
+
+
+def test_a_package_may_be_for_some_releases_only(node):
+    assert "docker-cli" not in node.packages
+    assert "docker-cli" in RootFs("node", "trixie").packages
+    assert not [package for package in node.packages if re.search(r"[@#\s]", package)]
+
+
+@pytest.mark.parametrize("suite", list(engines()))
+def test_both_ways_of_making_install_exactly_the_packages_of_the_list(suite):
+    root = RootFs("node", suite)
+    by_engine = re.search(r"--no-install-recommends (.*?) &&", root.dockerfile())
+    assert by_engine
+    assert by_engine[1].split() == root.packages
+    assert f"--include={','.join(root.packages)}" in root.mmdebstrap(Path("/x/root.tar"))
+
+
+def test_only_testing_releases_may_be_past_their_date():
+    lenient = {
+        s for s in engines() if any("Check-Valid-Until" in word for word in RootFs("node", s).mmdebstrap(Path()))
+    }
+    assert lenient == {"forky"}
+
+
+def test_every_workload_has_a_root_file_system_with_packages_and_a_setup():
+    for work in workloads().values():
+        root = RootFs(work.of, images.DEFAULT)
+        assert root.packages, work
+        assert (root.folder / "setup").is_file(), work
+
+
+def test_the_two_releases_of_web_differ_in_the_release_alone():
+    first, second = workloads()["web:1"], workloads()["web:2"]
+    assert first.of == second.of
+    assert [line.replace("RELEASE=1", "RELEASE=2") for line in first.settings] == list(second.settings)
+
+
+@pytest.mark.usefixtures("node")
+def test_the_registry_changes_with_the_workloads_that_it_holds():
+    parts = [RootFs("net", images.DEFAULT), RootFs("registry", images.DEFAULT)]
+    seen = {images._registry_reference(parts)}
+    with (images.FOLDER / "workloads.yaml").open("a") as changed:
+        changed.write("# more\n")
+    seen.add(images._registry_reference(parts))
+    with (images.FOLDER / "net/packages").open("a") as changed:
+        changed.write("less\n")
+    seen.add(images._registry_reference(parts))
+    assert len(seen) == 3
