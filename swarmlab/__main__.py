@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from swarmlab import evidence, images, labels, outer
-from swarmlab.dind import DEFAULT, DindLab
+from swarmlab.dind import DEFAULT, DindLab, check
 from swarmlab.errors import SwarmlabError, UsageError
 from swarmlab.preflight import findings
 from swarmlab.swarm import Swarm
@@ -23,10 +23,14 @@ def say(line: str) -> None:
 
 def up(words: argparse.Namespace) -> int:
     """Bring a lab up, form the document's swarm on it, and say how to use it."""
+    engines = words.engine.split(",")
+    check(words.name, engines, words.nodes)
+    if not 1 <= words.managers <= words.nodes:
+        raise UsageError(f"of {words.nodes} nodes, 1 to {words.nodes} are managers, not {words.managers}")
     engine = outer.connect(say)
     try:
         labels.remove_stale(engine, say)
-        lab = DindLab(engine, name=words.name, engines=words.engine.split(","), nodes=words.nodes, progress=say)
+        lab = DindLab(engine, name=words.name, engines=engines, nodes=words.nodes, progress=say)
         start = time.monotonic()
         lab.up()
         try:

@@ -99,7 +99,20 @@ class DindNode(Node):
         return " / ".join(words.decode(errors="replace").strip().splitlines()[-3:]) or "no output"
 
     def _log_command(self) -> str:
-        return "tail -n 300 /var/log/dockerd.log"
+        return "tail -n 2000 /var/log/dockerd.log"
+
+
+def check(name: str, engines: Sequence[str], nodes: int) -> list[images.EngineChoice]:
+    """The engine choices of a lab so described, if it can be.
+
+    Raises:
+        UsageError: a name, engine or number of nodes that cannot be.
+    """
+    if not _NAME.match(name):
+        raise UsageError(f"a lab's name is made of a-z, 0-9 and -, at most 31, not {name!r}")
+    if not 1 <= nodes <= _MOST_NODES:
+        raise UsageError(f"a cluster of the container lab has 1 to {_MOST_NODES} nodes, not {nodes}")
+    return [images.engine_choice(engine) for engine in engines]
 
 
 class DindLab:
@@ -128,14 +141,10 @@ class DindLab:
             progress: called with a line for every step that takes time.
 
         Raises:
-            UsageError: a name, engine or number that cannot be.
+            UsageError: see `check`.
         """
-        if not _NAME.match(name):
-            raise UsageError(f"a lab's name is made of a-z, 0-9 and -, at most 31, not {name!r}")
-        if not 1 <= nodes <= _MOST_NODES:
-            raise UsageError(f"a cluster of the container lab has 1 to {_MOST_NODES} nodes, not {nodes}")
         self.name = name
-        self.choices = [images.engine_choice(engine) for engine in engines]
+        self.choices = check(name, engines, nodes)
         self.owner = owner
         self.standing = False
         self._outer = outer

@@ -26,7 +26,7 @@ from docker.models.containers import Container
 
 from swarmlab.errors import LabError, UsageError
 from swarmlab.labels import OWNER, USER, this_process
-from swarmlab.outer import LABEL, Progress, cache_folder
+from swarmlab.outer import LABEL, Progress, cache_folder, install
 from swarmlab.wait import State, wait
 
 FOLDER = Path(__file__).parent.parent / "images"
@@ -245,8 +245,11 @@ class Workshop:
         start = time.monotonic()
         if shutil.which("mmdebstrap"):
             self._by_mmdebstrap(root)
+        elif self._have(root.base) or self._pull(root.base):
+            self._build(root.reference, root.dockerfile(), context=root.folder)
         else:
-            self._by_engine(root)
+            install(["mmdebstrap", "debian-archive-keyring"])
+            self._by_mmdebstrap(root)
         self._progress(f"made image {root}'s packages in {time.monotonic() - start:.0f} s")
         self._forget_older(root.reference)
 
@@ -264,17 +267,13 @@ class Workshop:
             changes = [*root.settings, f"LABEL {LABEL_IMAGE}={repository}"]
             self._client.api.import_image_from_file(str(tar), repository=repository, tag=tag, changes=changes)
 
-    def _by_engine(self, root: RootFs) -> None:
-        if not self._have(root.base):
-            self._progress(f"pulling {root.base}")
-            try:
-                self._client.images.pull(root.base)
-            except docker.errors.APIError as refused:
-                raise UsageError(
-                    f"nothing to make node images with: no mmdebstrap here, and {root.base} cannot be pulled "
-                    f"({refused.explanation}); run: apt-get install mmdebstrap"
-                ) from refused
-        self._build(root.reference, root.dockerfile(), context=root.folder)
+    def _pull(self, base: str) -> bool:
+        self._progress(f"pulling {base}")
+        try:
+            self._client.images.pull(base)
+        except docker.errors.APIError:
+            return False
+        return True
 
     def _build(self, reference: str, dockerfile: str, context: Path | None = None) -> None:
         labels = {LABEL_IMAGE: reference.partition(":")[0]}

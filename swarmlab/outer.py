@@ -14,7 +14,7 @@ import signal
 import socket
 import struct
 import subprocess
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import IO
@@ -118,11 +118,15 @@ def connect(progress: Progress) -> OuterEngine:
         LabError: the engine was started and did not answer.
     """
     if found := running():
+        if not shutil.which("docker"):
+            found.release()
+            raise UsageError(f"an engine answers at {found.url}, and there is no docker command; install docker-cli")
         return found
     if os.environ.get("DOCKER_HOST"):
         raise UsageError(f"no engine answers at DOCKER_HOST={os.environ['DOCKER_HOST']}; mend or unset it")
     if not shutil.which("dockerd"):
-        install(progress)
+        progress("installing Debian's Docker engine (about a minute)")
+        install(_PACKAGES)
     if Path("/run/systemd/system").is_dir():
         progress("starting the docker service")
         subprocess.run([*_sudo(), "systemctl", "start", "docker"], check=False, capture_output=True)
@@ -134,33 +138,28 @@ def connect(progress: Progress) -> OuterEngine:
     return _private(progress)
 
 
-def install(progress: Progress) -> None:
-    """Install Debian's engine and what the node images are built with.
+def install(packages: Sequence[str]) -> None:
+    """Install Debian packages on this machine.
 
     Raises:
         UsageError: no rights, no apt, or the installation failed.
     """
+    wanted = " ".join(packages)
     if not shutil.which("apt-get"):
-        raise UsageError("no Docker engine here, and no apt-get to install one with; install a Docker engine")
+        raise UsageError(f"this machine needs {wanted}, and has no apt-get to install it with; install it")
     if os.geteuid() != 0 and not _sudo():
-        raise UsageError("no Docker engine here, and no rights to install one; run: sudo apt-get install docker.io")
-    progress("installing Debian's Docker engine (about a minute)")
+        raise UsageError(f"no rights to install what is missing here; run: sudo apt-get install {wanted}")
     environment = {**os.environ, "DEBIAN_FRONTEND": "noninteractive"}
     apt = [*netns.outside(), *_sudo(), "apt-get", "-q", "-y"]
     subprocess.run([*apt, "update"], check=False, capture_output=True, env=environment)
-    packages = list(_PACKAGES)
-    if subprocess.run(["apt-cache", "show", "docker-cli"], check=False, capture_output=True).returncode == 0:
-        packages.append("docker-cli")  # split from docker.io since Debian 13
-    done = subprocess.run(
-        [*apt, "install", "--no-install-recommends", *packages],
-        check=False,
-        capture_output=True,
-        text=True,
-        env=environment,
-    )
+    # The docker command is a package of its own since Debian 13.
+    split = subprocess.run(["apt-cache", "show", "docker-cli"], check=False, capture_output=True).returncode == 0
+    more = ["docker-cli"] if split and "docker.io" in packages else []
+    command = [*apt, "install", "--no-install-recommends", *packages, *more]
+    done = subprocess.run(command, check=False, capture_output=True, text=True, env=environment)
     if done.returncode != 0:
         last = (done.stderr.strip().splitlines() or ["no message"])[-1]
-        raise UsageError(f"apt-get could not install {' '.join(packages)}: {last}")
+        raise UsageError(f"apt-get could not install {wanted}: {last}")
 
 
 def _sudo() -> list[str]:

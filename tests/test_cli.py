@@ -1,0 +1,45 @@
+"""Bad input to the command line: one line, and nothing is started."""
+
+import pytest
+
+from swarmlab import outer
+from swarmlab.__main__ import main
+
+
+@pytest.fixture(autouse=True)
+def _no_engine(monkeypatch):
+    monkeypatch.setenv("DOCKER_HOST", "unix:///nowhere/docker.sock")
+
+
+@pytest.mark.parametrize(
+    ("words", "line"),
+    [
+        ("up --engine 17", "swarmlab: no engine '17'; choose from 20.10.5 (bullseye), "),
+        ("up --nodes 0", "swarmlab: a cluster of the container lab has 1 to 10 nodes, not 0"),
+        ("up --managers 4", "swarmlab: of 3 nodes, 1 to 3 are managers, not 4"),
+        ("up --name My_Lab", "swarmlab: a lab's name is made of a-z, 0-9 and -, at most 31, not 'My_Lab'"),
+        ("up", "swarmlab: no engine answers at DOCKER_HOST=unix:///nowhere/docker.sock; mend or unset it"),
+        ("shell master", "swarmlab: no engine answers at DOCKER_HOST="),
+    ],
+)
+def test_one_line_names_the_thing_and_the_mend(words, line, capsys):
+    assert main(words.split()) == 2
+    told = capsys.readouterr().err
+    assert told.startswith(line)
+    assert told.count("\n") == 1
+
+
+def test_status_without_an_engine(capsys):
+    assert main(["status"]) == 0
+    assert capsys.readouterr().out == "no lab is up (no engine answers)\n"
+
+
+def test_preflight_without_an_engine_is_an_error(capsys):
+    assert main(["preflight"]) == 1
+    assert "none answers at DOCKER_HOST=" in capsys.readouterr().out
+
+
+def test_nothing_can_be_installed_without_apt(monkeypatch):
+    monkeypatch.setattr("shutil.which", lambda _: None)
+    with pytest.raises(outer.UsageError, match=r"needs docker\.io, and has no apt-get"):
+        outer.install(["docker.io"])
