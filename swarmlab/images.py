@@ -10,7 +10,6 @@ import contextlib
 import fcntl
 import functools
 import hashlib
-import os
 import shutil
 import subprocess
 import tempfile
@@ -26,7 +25,7 @@ from docker.models.containers import Container
 
 from swarmlab.errors import LabError, UsageError
 from swarmlab.labels import OWNER, USER, this_process
-from swarmlab.outer import LABEL, Progress, cache_folder, install
+from swarmlab.outer import LABEL, Progress, as_root, cache_folder, install
 from swarmlab.wait import State, wait
 
 FOLDER = Path(__file__).parent.parent / "images"
@@ -240,31 +239,36 @@ class Workshop:
             return False
         return True
 
-    def _make(self, root: RootFs) -> None:
-        self._progress(f"making image {root}'s packages")
+    def _make(self, recipe: RootFs) -> None:
+        self._progress(f"making image {recipe}'s packages")
         start = time.monotonic()
-        if shutil.which("mmdebstrap"):
-            self._by_mmdebstrap(root)
-        elif self._have(root.base) or self._pull(root.base):
-            self._build(root.reference, root.dockerfile(), context=root.folder)
+        root = as_root()
+        if shutil.which("mmdebstrap") and root is not None:
+            self._by_mmdebstrap(recipe, root)
+        elif self._have(recipe.base) or self._pull(recipe.base):
+            self._build(recipe.reference, recipe.dockerfile(), context=recipe.folder)
+        elif root is not None:
+            install(["mmdebstrap", "debian-archive-keyring"], self._progress)
+            self._by_mmdebstrap(recipe, root)
         else:
-            install(["mmdebstrap", "debian-archive-keyring"])
-            self._by_mmdebstrap(root)
-        self._progress(f"made image {root}'s packages in {time.monotonic() - start:.0f} s")
-        self._forget_older(root.reference)
+            raise UsageError(
+                f"images cannot be made here: {recipe.base} cannot be pulled, and mmdebstrap takes root's rights; "
+                "run once as root, or load that image"
+            )
+        self._progress(f"made image {recipe}'s packages in {time.monotonic() - start:.0f} s")
+        self._forget_older(recipe.reference)
 
-    def _by_mmdebstrap(self, root: RootFs) -> None:
+    def _by_mmdebstrap(self, recipe: RootFs, as_root: Sequence[str]) -> None:
         with tempfile.TemporaryDirectory(prefix="image-", dir=cache_folder()) as folder:
             tar = Path(folder) / "root.tar"
-            command = [*self._outside, *root.mmdebstrap(tar)]
             # Its work goes there too, so that what a killed build leaves is removed with the folder.
-            environment = {**os.environ, "TMPDIR": folder}
-            made = subprocess.run(command, check=False, capture_output=True, text=True, env=environment)
+            command = [*self._outside, *as_root, "env", f"TMPDIR={folder}", *recipe.mmdebstrap(tar)]
+            made = subprocess.run(command, check=False, capture_output=True, text=True)
             if made.returncode != 0:
                 words = [line for line in made.stderr.splitlines() if line.startswith("E:")] or [made.stderr[-300:]]
-                raise LabError(f"mmdebstrap could not make image {root}: {words[0]}")
-            repository, _, tag = root.reference.partition(":")
-            changes = [*root.settings, f"LABEL {LABEL_IMAGE}={repository}"]
+                raise LabError(f"mmdebstrap could not make image {recipe}: {words[0]}")
+            repository, _, tag = recipe.reference.partition(":")
+            changes = [*recipe.settings, f"LABEL {LABEL_IMAGE}={repository}"]
             self._client.api.import_image_from_file(str(tar), repository=repository, tag=tag, changes=changes)
 
     def _pull(self, base: str) -> bool:

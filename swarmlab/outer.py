@@ -125,11 +125,10 @@ def connect(progress: Progress) -> OuterEngine:
     if os.environ.get("DOCKER_HOST"):
         raise UsageError(f"no engine answers at DOCKER_HOST={os.environ['DOCKER_HOST']}; mend or unset it")
     if not shutil.which("dockerd"):
-        progress("installing Debian's Docker engine (about a minute)")
-        install(_PACKAGES)
+        install(_PACKAGES, progress)
     if Path("/run/systemd/system").is_dir():
         progress("starting the docker service")
-        subprocess.run([*_sudo(), "systemctl", "start", "docker"], check=False, capture_output=True)
+        subprocess.run([*(as_root() or []), "systemctl", "start", "docker"], check=False, capture_output=True)
         if found := running():
             return found
         raise UsageError("docker is installed, and this user cannot reach it; join the group docker or run as root")
@@ -138,7 +137,7 @@ def connect(progress: Progress) -> OuterEngine:
     return _private(progress)
 
 
-def install(packages: Sequence[str]) -> None:
+def install(packages: Sequence[str], progress: Progress) -> None:
     """Install Debian packages on this machine.
 
     Raises:
@@ -147,10 +146,12 @@ def install(packages: Sequence[str]) -> None:
     wanted = " ".join(packages)
     if not shutil.which("apt-get"):
         raise UsageError(f"this machine needs {wanted}, and has no apt-get to install it with; install it")
-    if os.geteuid() != 0 and not _sudo():
+    root = as_root()
+    if root is None:
         raise UsageError(f"no rights to install what is missing here; run: sudo apt-get install {wanted}")
+    progress(f"installing {wanted} (about a minute)")
     environment = {**os.environ, "DEBIAN_FRONTEND": "noninteractive"}
-    apt = [*netns.outside(), *_sudo(), "apt-get", "-q", "-y"]
+    apt = [*netns.outside(), *root, "apt-get", "-q", "-y"]
     subprocess.run([*apt, "update"], check=False, capture_output=True, env=environment)
     # The docker command is a package of its own since Debian 13.
     split = subprocess.run(["apt-cache", "show", "docker-cli"], check=False, capture_output=True).returncode == 0
@@ -162,12 +163,16 @@ def install(packages: Sequence[str]) -> None:
         raise UsageError(f"apt-get could not install {wanted}: {last}")
 
 
-def _sudo() -> list[str]:
-    """How to get root's rights without a prompt: nothing as root, sudo where it needs no password."""
-    if os.geteuid() == 0 or not shutil.which("sudo"):
+def as_root() -> list[str] | None:
+    """The words that give a command root's rights without a prompt: none are needed, sudo, or None: no way."""
+    if os.geteuid() == 0:
         return []
-    allowed = subprocess.run(["sudo", "-n", "true"], check=False, capture_output=True).returncode == 0
-    return ["sudo", "-n"] if allowed else []
+    if (
+        shutil.which("sudo")
+        and subprocess.run(["sudo", "-n", "true"], check=False, capture_output=True).returncode == 0
+    ):
+        return ["sudo", "-n"]
+    return None
 
 
 def running() -> OuterEngine | None:

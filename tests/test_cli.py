@@ -42,4 +42,4 @@ def test_preflight_without_an_engine_is_an_error(capsys):
 def test_nothing_can_be_installed_without_apt(monkeypatch):
     monkeypatch.setattr("shutil.which", lambda _: None)
     with pytest.raises(outer.UsageError, match=r"needs docker\.io, and has no apt-get"):
-        outer.install(["docker.io"])
+        outer.install(["docker.io"], print)
