@@ -3,6 +3,7 @@
 import pytest
 
 from fixtures.claims import claim
+from suites.ch7_usage.traffic import all_answer
 from swarmlab.swarm import common
 from swarmlab.wait import State, eventually
 
@@ -67,8 +68,12 @@ def test_requests_to_the_virtual_address_reach_all_replicas(cluster, network, pr
     replicas = {task.container[:12] for task in web.wait_running(3)}
     address = web.virtual_address(network)
     for probe in probes:
-        answered = {fetched.container or fetched.error for fetched in probe.fetch([f"http://{address}/"] * 30)}
-        assert answered == replicas, f"from {probe.node}, of the replicas {replicas} answered {answered}"
+        eventually(
+            lambda probe=probe: all_answer(replicas, probe.fetch([f"http://{address}/"] * 30)),
+            f"requests from {probe.node} to the virtual address to reach all replicas, and none to be lost",
+            deadline=20,
+            stable=2,
+        )
 
 
 @claim("7.2/dns-round-robin")
