@@ -93,7 +93,7 @@ def shell(words: argparse.Namespace) -> int:
     engine = outer.connect(say)
     lab = DindLab.attach(engine, words.name)
     container = lab.container(words.node)
-    command = ["sh", "-c", " ".join(words.command)] if words.command else ["bash"]
+    command = ["sh", "-c", words.command] if words.command else ["bash"]
     terminal = ["-it"] if sys.stdin.isatty() and sys.stdout.isatty() else ["-i"]
     os.execvp("docker", ["docker", "exec", *terminal, container, *command])
 
@@ -146,11 +146,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
     command(status, named=False)
     entering = command(shell)
     entering.add_argument("node", help="host name of the node")
-    entering.add_argument("command", nargs="*", help="a command instead of a shell")
+    entering.epilog = "What follows -- is run on the node in place of a shell."
     command(logs).add_argument("folder", metavar="DIR", help="where the files go")
     command(preflight)
 
-    words = parser.parse_args(arguments)
+    given = list(sys.argv[1:] if arguments is None else arguments)
+    end = given.index("--") if "--" in given else len(given)
+    words = parser.parse_args(given[:end])
+    words.command = " ".join(given[end + 1 :])
+    if words.command and words.action is not shell:
+        parser.error(f"only shell takes a command: {words.command}")
     try:
         code: int = words.action(words)
         return code

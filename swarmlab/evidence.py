@@ -65,7 +65,7 @@ _NAMED = (
     (_of_key("(?:signing)?cakey"), "private key"),
     (_of_key("(?-i:Data)"), "payload"),
     (_of_key("auth"), "registry credentials"),
-    (_after(_CREDENTIALS), "registry credentials"),
+    (_after(_CREDENTIALS, _JSON_VALUE), "registry credentials"),
     (_of_key(_PASSWORD), "password"),
     # One word of a list, as environments and commands are given, may have blanks: "NAME=a value".
     (_after(rf"""(?P<mark>{_QUOTE}){_ENVIRONMENT}=""", rf"""{_NEW}(?P<bare>.+?)(?=(?P=mark)|$)"""), "password"),

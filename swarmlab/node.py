@@ -119,6 +119,9 @@ class Node(ABC):
     def _note(self, response: requests.Response, **how: Any) -> None:
         stream = how.get("stream")
         answer = "(a stream)" if stream else response.text
+        if response.ok and response.request.path_url.endswith("/info"):
+            # What is asked most often, and of its pages only this part matters to a swarm.
+            answer = json.dumps({key: response.json()[key] for key in ("Name", "ServerVersion", "Swarm")})
         asked = f"{response.request.method} {response.request.path_url}"
         if response.request.body and not stream:
             asked += f" {response.request.body!r}"
