@@ -36,7 +36,10 @@ def tasks_resolve(cluster, probes, name, tasks, network):
         if lacking or stale:
             wrong.append(f"on {probe.node} it lacks the tasks on {[n.name for n in lacking]}, and has stale {stale}")
             pairs += [(probe.node, node) for node in lacking] or [(probe.node, probe.node)]
-    return State(not wrong, f"{name} is not the tasks with {' and '.join(common(pairs, cluster.nodes))}: {wrong}")
+    blame = (
+        f"wrong with {' and '.join(common(pairs, cluster.nodes))}: {'; '.join(wrong)}" if wrong else "the live tasks"
+    )
+    return State(not wrong, f"{name} is {blame}")
 
 
 @claim("7.2/run-does-not-scale")
