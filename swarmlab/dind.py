@@ -183,7 +183,7 @@ class DindLab:
             LabError: a part of the lab did not come up; what was made is removed.
         """
         if self._containers():
-            raise UsageError(f"lab {self.name!r} is up already; use it, or: python -m swarmlab down {self.name}")
+            raise UsageError(f"lab {self.name!r} is up already; use it, or: python -m swarmlab down --name {self.name}")
         self._prepare_images()
         try:
             self._create_network()

@@ -154,7 +154,7 @@ class Swarm:
         broken = [f"{name}: {state.seen}" for name, state in self.conditions().items() if not state]
         return State(not broken, "; ".join(broken) or "ready")
 
-    def wait_ready(self, deadline: float = 60) -> None:
+    def wait_ready(self, deadline: float = 120) -> None:
         """Wait until every condition of `conditions` holds.
 
         Raises:
@@ -162,7 +162,7 @@ class Swarm:
         """
         wait(self.ready, "the swarm to be ready", deadline=deadline, error=LabError)
 
-    def expect_ready(self, deadline: float = 60) -> None:
+    def expect_ready(self, deadline: float = 120) -> None:
         """`wait_ready` where a claim promises it: a condition that does not come about is an AssertionError."""
         wait(self.ready, "the swarm to be ready", deadline=deadline, error=AssertionError)
 
