@@ -5,7 +5,7 @@ SHELL := /bin/bash
 BIN := .venv/bin
 engine := $(if $(ENGINE),--engine $(ENGINE))
 
-.PHONY: conformance test lint types unit suites lock clean
+.PHONY: conformance test lint types unit suites power engines lock clean
 .DELETE_ON_ERROR:
 
 conformance: .venv/ready
@@ -25,6 +25,15 @@ unit: .venv/ready
 
 suites: .venv/ready
 	$(BIN)/pytest suites/ $(engine) $(PYTEST_ARGS)
+
+# Break clusters on purpose, and see every test fail as it has to (about a quarter of an hour).
+power: .venv/ready
+	$(BIN)/pytest tests/power/detect.py -n 2 -v
+
+# The suites on every engine that images/engines.yaml lists, and on a swarm of them all.
+engines: .venv/ready
+	for engine in bullseye bookworm trixie forky bullseye,trixie,forky; do \
+		$(BIN)/pytest suites/ -n 2 --engine $$engine --reports reports/$$engine $(PYTEST_ARGS) || exit 1; done
 
 .venv/ready: requirements.lock setup.sh
 	./setup.sh

@@ -116,7 +116,7 @@ def test_a_worker_leaves_is_removed_and_joins_again(cluster):
     worker = cluster.workers[0]
     old = worker.node_id()
     assert worker.docker("swarm leave").ok
-    assert worker.swarm_state() == "inactive"
+    assert worker.swarm_state() == "inactive", f"{worker} left and is still {worker.swarm_state()}"
     eventually(lambda: cluster.state_of(old) == "down", f"{worker}, which left, to show as Down")
     assert cluster.manager.docker(f"node rm {old}").ok
     assert cluster.state_of(old) == "", "the removed node is still listed"

@@ -1,0 +1,58 @@
+"""A plugin that breaks the clusters of a run: ``pytest -p tests.power.sabotage``, with the fault's name in FAULT."""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+import re
+
+import requests
+
+from swarmlab.dind import DindLab
+from tests.power.faults import FAULTS
+
+
+def pytest_configure():
+    fault = next(fault for fault in FAULTS if fault.name == os.environ["FAULT"])
+    _break_nodes(fault)
+    if fault.offers:
+        _offer(fault.offers)
+    if fault.answers:
+        _lie(fault.answers)
+
+
+def _break_nodes(fault):
+    create = DindLab._create_node
+
+    def create_broken(self, *place):
+        node = create(self, *place)
+        if not fault.nodes or node.name in fault.nodes:
+            done = node.run(fault.script)
+            assert done.ok, f"{fault.name}: {done.said}"
+        return node
+
+    DindLab._create_node = create_broken
+
+
+def _offer(features):
+    offers = DindLab.offers.func
+
+    def more(self):
+        told = offers(self)
+        look = {feature: (lambda: "") if feature in features else why for feature, why in told.look.items()}
+        return dataclasses.replace(told, look=look)
+
+    DindLab.offers = property(more)
+
+
+def _lie(answers):
+    request = requests.Session.request
+
+    def lying(self, method, url, **how):
+        reply = request(self, method, url, **how)
+        for path, (what, instead) in answers.items():
+            if url.endswith(path) and method == "GET":
+                reply._content = re.sub(what, instead, reply.text).encode()
+        return reply
+
+    requests.Session.request = lying
