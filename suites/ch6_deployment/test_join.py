@@ -102,7 +102,7 @@ def test_the_token_from_before_a_rotation_is_refused(cluster):
 def test_members_stay_through_a_rotation(cluster):
     before = cluster.identity()
     assert cluster.manager.docker("swarm join-token --rotate worker").ok
-    assert cluster.identity() == before
+    assert not (gone := set(before.items()) - set(cluster.identity().items())), f"no longer members: {sorted(gone)}"
     for node in cluster.nodes:  # the session of each with the manager is made anew, with the certificate it has
         node.stop()
         node.start()

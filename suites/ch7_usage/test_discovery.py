@@ -72,7 +72,7 @@ def test_requests_to_the_virtual_address_reach_all_replicas(cluster, network, pr
     address = web.virtual_address(network)
     for probe in probes:
         eventually(
-            lambda probe=probe: all_answer(replicas, probe.fetch([f"http://{address}/"] * 30)),
+            lambda probe=probe: all_answer(replicas, probe.fetch([f"http://{address}/"] * 30, timeout=1)),
             f"requests from {probe.node} to the virtual address to reach all replicas, and none to be lost",
             deadline=20,
             stable=2,

@@ -11,8 +11,7 @@ from swarmlab.errors import EngineRefused
 from swarmlab.wait import State, eventually
 
 
-@pytest.fixture
-def documented(cluster):
+def create_documented(cluster):
     """The document's own service, made with its command: a web server of one replica, port 80 published."""
     name, port = cluster.unique("my-nginx"), cluster.port()
     # Detached: the command line's own wait for a steady service adds nothing to what is judged.
@@ -22,8 +21,15 @@ def documented(cluster):
     return cluster.service(name)
 
 
+@pytest.fixture
+def documented(cluster):
+    """The document's own service, where it is only the way to what is judged."""
+    return create_documented(cluster)
+
+
 @claim("7.2.1/create-with-port")
-def test_create_gives_one_task_and_publishes_the_port(cluster, documented):
+def test_create_gives_one_task_and_publishes_the_port(cluster):
+    documented = create_documented(cluster)
     (task,) = documented.expect_running(1)
     assert "ingress" in task.addresses, f"the task on {task.node} is not attached to the routing mesh's network"
     (given,) = documented.inspect()["Spec"]["EndpointSpec"]["Ports"]
@@ -41,20 +47,13 @@ def test_published_port_answers_on_every_node(cluster, documented):
     documented.wait_running(1)
     port = documented.published()
     for host in cluster.nodes:
-        container = documented.move_to(host).container[:12]
-
-        def routed(host=host, container=container):
-            answers = {(asked, host): asked.get(port) for asked in cluster.nodes}
-            return without_loss(
-                {
-                    (asked, host): f"{asked} to the task on {host}: {answer}"
-                    for (asked, host), answer in answers.items()
-                    if not answer.ok or answer.container != container
-                },
-                cluster.nodes,
-            )
-
-        eventually(routed, f"every node to route port {port} to the task on {host}", deadline=20, stable=3)
+        task = documented.move_to(host)
+        eventually(
+            lambda task=task: routed(cluster, port, task),
+            f"every node to route port {port} to the task on {host}",
+            deadline=20,
+            stable=3,
+        )
 
 
 @claim("7.2.1/host-mode-port")
@@ -65,7 +64,7 @@ def test_port_of_mode_host_answers_where_a_task_runs_only(cluster):
     for host in cluster.nodes:
         task = web.move_to(host)
         eventually(
-            lambda host=host, task=task: (answer := host.get(port)).ok and answer.container == task.container[:12],
+            lambda host=host, task=task: given_by(task, host.get(port)),
             f"the task on {host} to answer on {host.address}:{port}",
             deadline=10,
         )
@@ -152,7 +151,7 @@ def test_update_replicas_one_leaves_one_task(cluster, documented):
     (left,) = documented.expect_running(1)
     assert left.id in {task.id for task in before}, "the one that is left is none of the three"
     eventually(
-        lambda: State(len(found := containers_of(cluster, documented)) == 1, f"containers: {found}"),
+        lambda: State(len(found := containers_of(cluster, documented)) == 1, listed(found)),
         "the surplus containers to be stopped",
     )
 
@@ -168,11 +167,9 @@ def test_scale_does_what_update_does(cluster, documented):
 
 @claim("7.2.3/reachable-while-scaling")
 def test_no_request_fails_while_scaling(cluster, documented):
-    documented.wait_running(1)
-    eventually(
-        lambda: all(documented.get(node).ok for node in cluster.nodes), "every node to route to the task", stable=3
-    )
+    (task,) = documented.wait_running(1)
     port = documented.published()
+    eventually(lambda: routed(cluster, port, task), f"every node to route port {port} to the task", stable=3)
     for wanted in (3, 1):
         documented.scale(wanted)
         rounds = 0
@@ -193,7 +190,7 @@ def test_rm_removes_everything_and_frees_the_port(cluster, documented):
     with pytest.raises(EngineRefused, match="not found"):
         documented.inspect()
     eventually(
-        lambda: State(not (left := containers_of(cluster, documented)), f"containers: {left}"),
+        lambda: State(not (left := containers_of(cluster, documented)), listed(left)),
         f"the containers of {documented} to be removed from every node",
     )
     eventually(lambda: documented.id not in cluster.with_tasks(), f"the tasks of {documented} to be forgotten")
@@ -208,3 +205,23 @@ def containers_of(cluster, service):
         for node in cluster.nodes
         for container in node.containers(label=f"com.docker.swarm.service.id={service.id}")
     }
+
+
+def listed(containers):
+    return ", ".join(f"{container[:12]} on {node}" for container, node in containers.items()) or "none"
+
+
+def given_by(task, answer):
+    """Whether the container of *task* gave this answer."""
+    return State(answer.ok and answer.container == task.container[:12], str(answer))
+
+
+def routed(cluster, port, task):
+    """Whether every node routes the published *port* to the one *task*."""
+    host = cluster.node(task.node)
+    lost = {
+        (asked, host): f"{asked} to the task on {host}: {state.seen}"
+        for asked in cluster.nodes
+        if not (state := given_by(task, asked.get(port)))
+    }
+    return without_loss(lost, cluster.nodes)

@@ -151,7 +151,7 @@ FAULTS = [
     Fault(
         "large packets are lost on the way to a node",
         {"7.1/overlay-spans-nodes": "with slave01: .* (1400|65536) bytes"},
-        drop("udp dport 4789 ip length gt 1400"),
+        drop("udp dport 4789 ip length gt 1460"),
         nodes=("slave01",),
     ),
     Fault(
@@ -191,7 +191,7 @@ FAULTS = [
     Fault(
         "create publishes nothing",
         {"7.2.1/create-with-port": "not attached to the routing mesh"},
-        wrap('"service create --detach -p "*) shift 4; exec docker.real service create --detach "$@"'),
+        wrap('"service create --detach -p "*) shift 5; exec docker.real service create --detach "$@"'),
     ),
     Fault(
         "a port is closed on a node",
@@ -203,7 +203,8 @@ FAULTS = [
         "every node forwards the port",
         {"7.2.1/host-mode-port": "master answers on port"},
         "sysctl -qw net.ipv4.ip_forward=1; iptables -t nat -A PREROUTING -p tcp --dport 8888:8988"
-        " -j DNAT --to-destination 192.168.56.104; iptables -t nat -A POSTROUTING -p tcp -j MASQUERADE;"
+        " -j DNAT --to-destination $(getent hosts slave01 | cut -d ' ' -f 1);"
+        " iptables -t nat -A POSTROUTING -p tcp -j MASQUERADE;"
         " iptables -P FORWARD ACCEPT; iptables -I FORWARD -p tcp --dport 8888:8988 -j ACCEPT",
         nodes=("master",),
     ),
@@ -235,7 +236,7 @@ FAULTS = [
     Fault(
         "a node does not reach the registry",
         {"7.2.3/missing-image-pulled": "every node to pull .*slave02"},
-        "sed 's/.* registry$/192.0.2.1 registry/' /etc/hosts > /run/hosts && cat /run/hosts > /etc/hosts",
+        "iptables -I OUTPUT -p tcp --dport 5000 -j REJECT",
         nodes=("slave02",),
     ),
     Fault(
@@ -245,7 +246,7 @@ FAULTS = [
     ),
     Fault(
         "a node keeps containers of removed services",
-        {"7.2.4/rm": "containers of .* slave01"},
+        {"7.2.4/rm": "containers of .* on slave01"},
         wrap(
             '"service rm"*) su - hadoop -c "ssh slave01 docker run -d --label com.docker.swarm.service.id=$('
             "docker.real service inspect --format '{{.ID}}' $3"
