@@ -21,7 +21,7 @@ from docker.models.networks import Network
 
 from swarmlab import images, netns
 from swarmlab.errors import LabError, SwarmlabError, UsageError
-from swarmlab.labels import CLUSTER, NODE, OWNER, PLACE, SOCKET, USER, labs, parallel, remove, remove_node
+from swarmlab.labels import CLUSTER, NODE, OWNER, PLACE, SOCKET, USER, labs, parallel, remove, remove_node, this_process
 from swarmlab.node import Node
 from swarmlab.offers import FEATURES, Offers
 from swarmlab.outer import LABEL, OuterEngine, Progress, run_folder
@@ -170,6 +170,8 @@ class DindLab:
         lab._reach()
         for member in sorted(members, key=lambda member: int(member.labels[PLACE])):
             lab._nodes.setdefault(int(member.labels[CLUSTER]), []).append(DindNode(member))
+            if member.labels[CLUSTER] == "0":  # further clusters get the same engines
+                lab._images.append(member.attrs["Config"]["Image"])
         lab._count = len(lab._nodes.get(0, []))
         return lab
 
@@ -231,7 +233,7 @@ class DindLab:
     @functools.cached_property
     def offers(self) -> Offers:
         features = {"power"}
-        if len({choice.suite for choice in self.choices}) > 1:
+        if len(set(self._images)) > 1:
             features.add("mixed-engines")
         # Each is tried in a throw-away network namespace: what can be made there the engine can make too.
         esp = "src 127.0.0.1 dst 127.0.0.2 proto esp spi 1 mode transport"
@@ -285,7 +287,9 @@ class DindLab:
         self._images, self._registry_image = workshop.prepare(self.choices)
 
     def _labels(self, **further: str) -> dict[str, str]:
-        return {LABEL: self.name, OWNER: self.owner, **further}
+        # Clusters beside the default one belong to the run that makes them, also in a lab that was brought up by hand.
+        further_cluster = further.get(CLUSTER, "0") != "0"
+        return {LABEL: self.name, OWNER: this_process() if further_cluster else self.owner, **further}
 
     def _create_network(self) -> None:
         refused = None

@@ -52,12 +52,13 @@ def this_process() -> str:
 
 def labs(outer: OuterEngine) -> list[Standing]:
     """The labs on this engine, whole or in parts."""
-    owners: dict[str, str] = {}
     filters: dict[str, Any] = {"label": LABEL}
-    for found in outer.client.containers.list(all=True, filters=filters):
-        owners[found.labels[LABEL]] = found.labels.get(OWNER, "")
+    owners: dict[str, str] = {}
+    # The network's owner first: some of a lab's nodes may be another's than the lab.
     for network in outer.client.networks.list(filters=filters):
-        owners.setdefault(network.attrs["Labels"][LABEL], network.attrs["Labels"].get(OWNER, ""))
+        owners[network.attrs["Labels"][LABEL]] = network.attrs["Labels"].get(OWNER, "")
+    for found in outer.client.containers.list(all=True, filters=filters):
+        owners.setdefault(found.labels[LABEL], found.labels.get(OWNER, ""))
     for volume in outer.client.volumes.list(filters=filters):
         owners.setdefault(volume.attrs["Labels"][LABEL], volume.attrs["Labels"].get(OWNER, ""))
     return [Standing(name, owner, _alive(owner)) for name, owner in sorted(owners.items())]
@@ -89,11 +90,19 @@ def _engine_and_role(member: Container) -> tuple[str, str]:
 
 
 def remove_stale(outer: OuterEngine, progress: Progress) -> None:
-    """Remove the labs whose makers are gone: a run that was killed."""
+    """Remove what runs that were killed left: their labs, and their clusters in labs that stand."""
     for lab in labs(outer):
         if lab.alive is False:
             progress(f"removing lab {lab.name}, whose run was killed")
             remove(outer, lab.name)
+    left = [
+        container
+        for container in outer.client.containers.list(all=True, filters={"label": OWNER})
+        if _alive(container.labels[OWNER]) is False
+    ]
+    if left:
+        progress(f"removing {len(left)} nodes of a run that was killed")
+        parallel(remove_node, left)
 
 
 def remove(outer: OuterEngine, name: str) -> None:
