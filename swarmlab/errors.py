@@ -29,7 +29,7 @@ class EngineRefused(SwarmlabError):
 
     Attributes:
         node: name of the node whose engine was asked.
-        status: HTTP status of the answer.
+        status: HTTP status of the answer, or exit code of the command.
         explanation: the engine's own words.
     """
 

@@ -265,12 +265,12 @@ def init(node: Node) -> str:
     """`docker swarm init` as the document gives it; returns what the command printed.
 
     Raises:
-        LabError: the command failed.
+        EngineRefused: the command failed.
     """
     words = f"swarm init --autolock=false --advertise-addr {node.address} "
     done = node.docker(f"{words} --listen-addr {node.address}:{MANAGEMENT_PORT}")
     if not done.ok:
-        raise LabError(f"swarm init failed on {node}: {done.said}")
+        raise EngineRefused(node.name, done.code, f"docker swarm init: {done.said}")
     return done.out
 
 

@@ -3,6 +3,7 @@
 import pytest
 
 from fixtures.claims import claim
+from suites.commands import accepted
 from swarmlab.swarm import init, join_command
 
 
@@ -14,15 +15,17 @@ def test_init_makes_the_node_manager_and_leader(cluster):
     swarm = node.info()["Swarm"]
     assert swarm["LocalNodeState"] == "active", f"{node} is {swarm['LocalNodeState']} after init"
     assert swarm["NodeAddr"] == node.address, f"{node} advertises {swarm['NodeAddr']}"
-    (member,) = cluster.members(node)
-    status = member["ManagerStatus"]
-    assert member["Spec"]["Role"] == "manager"
+    members = cluster.members(node)
+    assert len(members) == 1, f"the new swarm of {node} has {len(members)} members"
+    role, status = members[0]["Spec"]["Role"], members[0].get("ManagerStatus", {})
+    assert role == "manager", f"{node} is a {role}"
     assert status.get("Leader"), f"{node} is no leader: {status}"
-    assert status["Addr"] == f"{node.address}:2377"
+    assert status["Addr"] == f"{node.address}:2377", f"{node} manages at {status['Addr']}"
 
 
 @claim("6.1/listen-address")
 def test_manager_listens_on_its_address_and_no_other(cluster):
+    assert cluster.managers, "no node of the cluster is a manager"
     for manager in cluster.managers:
         listening = manager.listening(2377)
         assert listening == {manager.address}, f"{manager} listens for managers on {sorted(listening)}"
@@ -41,7 +44,7 @@ def test_init_asks_which_of_several_addresses(cluster):
     refused = node.docker("swarm init")
     assert not refused.ok, f"init chose an address by itself: {node.info()['Swarm']['NodeAddr']}"
     assert "--advertise-addr" in refused.said, f"the refusal does not ask for --advertise-addr: {refused.said}"
-    assert node.swarm_state() == "inactive"
+    assert node.swarm_state() == "inactive", f"init was refused, and {node} is {node.swarm_state()}"
 
 
 @claim("6.1/autolock-off")
@@ -54,7 +57,7 @@ def test_manager_needs_no_unlock_after_a_restart(cluster):
     manager.start()
     assert manager.swarm_state() != "locked", f"{manager} asks to be unlocked"
     cluster.expect_ready()
-    assert manager.docker("node ls").ok
+    accepted(manager, "node ls")
 
 
 @claim("6.1/join-command-printed")
@@ -62,8 +65,8 @@ def test_manager_needs_no_unlock_after_a_restart(cluster):
 def test_complete_join_commands_are_printed(cluster):
     node = cluster.spare[0]
     printed = {"worker": init(node)}
-    printed["manager"] = node.docker("swarm join-token manager").out
-    asked_again = node.docker("swarm join-token worker").out
+    printed["manager"] = accepted(node, "swarm join-token manager")
+    asked_again = accepted(node, "swarm join-token worker")
     tokens = node.ask("GET", "/swarm")["JoinTokens"]
     for role, text in [*printed.items(), ("worker", asked_again)]:
         command = join_command(text)
@@ -74,7 +77,7 @@ def test_complete_join_commands_are_printed(cluster):
 
 @claim("6.1/second-init-refused")
 def test_init_and_join_are_refused_inside_a_swarm(cluster):
-    before = cluster.identity()
+    before = cluster.identity(), memberships(cluster)
     for node in (cluster.managers[0], cluster.workers[0]):
         worker_token = cluster.tokens()["Worker"]
         for words in (
@@ -85,4 +88,11 @@ def test_init_and_join_are_refused_inside_a_swarm(cluster):
             verb = words.split()[1]
             assert not refused.ok, f"{node} is in a swarm, and {verb} was accepted"
             assert "already part of a swarm" in refused.said, f"{verb} on {node}: {refused.said}"
-    assert cluster.identity() == before, "a refused init or join changed the swarm"
+            after = cluster.identity(), memberships(cluster)
+            assert after == before, f"the {verb} that {node} refused changed the swarm: {before} became {after}"
+
+
+def memberships(cluster):
+    """What each engine says of its own part in the swarm: who has left is still listed by the managers."""
+    infos = {node.name: node.info()["Swarm"] for node in cluster.nodes}
+    return {name: (info["LocalNodeState"], info["NodeID"]) for name, info in infos.items()}

@@ -5,15 +5,17 @@ import re
 import pytest
 
 from fixtures.claims import claim
-from swarmlab.errors import EngineRefused
+from suites.commands import accepted, refusal
 from swarmlab.swarm import join, join_command
-from swarmlab.wait import eventually
+from swarmlab.wait import State, eventually
 
 TOKEN = re.compile(r"SWMTKN-1-(?P<digest>[0-9a-z]{50})-(?P<secret>[0-9a-z]{25})")
 
 
 def digest_and_secret(token):
-    return TOKEN.fullmatch(token).groups()
+    form = TOKEN.fullmatch(token)
+    assert form, "a token is not SWMTKN-1-DIGEST-SECRET"
+    return form.groups()
 
 
 @claim("6.1/token-form")
@@ -32,8 +34,8 @@ def test_the_two_tokens_differ_in_their_secret_only(cluster):
 @claim("6.1/quiet-token")
 def test_quiet_join_token_prints_the_token_alone(cluster):
     for role, token in cluster.tokens().items():
-        printed = cluster.manager.docker(f"swarm join-token -q {role.lower()}")
-        assert printed.out == f"{token}\n", f"-q printed more or other than the token for a {role.lower()}"
+        printed = accepted(cluster.manager, f"swarm join-token -q {role.lower()}")
+        assert printed == f"{token}\n", f"-q printed more or other than the {role.lower()} token: {printed!r}"
 
 
 @claim("6.1/worker-token")
@@ -41,7 +43,8 @@ def test_quiet_join_token_prints_the_token_alone(cluster):
 def test_who_joins_with_the_worker_token_is_a_worker(cluster):
     newcomer = cluster.spare[0]
     join_as_printed(cluster, newcomer, "worker")
-    assert member_of(cluster, newcomer)["Spec"]["Role"] == "worker"
+    role = member_of(cluster, newcomer)["Spec"]["Role"]
+    assert role == "worker", f"{newcomer} joined with the worker token and is a {role}"
     assert not newcomer.info()["Swarm"]["ControlAvailable"], f"{newcomer} serves the cluster's API as a worker"
 
 
@@ -50,35 +53,45 @@ def test_who_joins_with_the_worker_token_is_a_worker(cluster):
 def test_who_joins_with_the_manager_token_is_a_manager(cluster):
     newcomer = cluster.spare[0]
     join_as_printed(cluster, newcomer, "manager")
-    assert member_of(cluster, newcomer)["Spec"]["Role"] == "manager"
-    eventually(
-        lambda: member_of(cluster, newcomer)["ManagerStatus"]["Reachability"] == "reachable",
-        f"{newcomer} to be reachable as a manager",
-    )
-    assert {m["ID"] for m in cluster.members(newcomer)} == {m["ID"] for m in cluster.members()}
+    role = member_of(cluster, newcomer)["Spec"]["Role"]
+    assert role == "manager", f"{newcomer} joined with the manager token and is a {role}"
+
+    def reachable():
+        status = member_of(cluster, newcomer).get("ManagerStatus", {})
+        return State(status.get("Reachability") == "reachable", f"its status as a manager is {status or 'none'}")
+
+    eventually(reachable, f"{newcomer} to be reachable as a manager")
+    told = {asked.name: cluster.roles(asked) for asked in (newcomer, cluster.manager)}
+    assert told[newcomer.name] == told[cluster.manager.name], f"the managers list different members: {told}"
 
 
 @claim("6.1/many-of-each")
 @pytest.mark.cluster(managers=2, workers=2)
 def test_a_swarm_holds_several_managers_and_workers(cluster):
-    assert len(cluster.managers) == 2
-    assert len(cluster.workers) == 2
-    views = {manager.name: cluster.roles(manager) for manager in cluster.managers}
-    wanted = {node.name: "manager" if node in cluster.managers else "worker" for node in cluster.nodes}
-    assert views == dict.fromkeys(views, wanted)
+    managers = cluster.managers
+    assert len(managers) == 2, f"of four nodes, two of them joined as managers, {managers} serve the API"
+    wanted = {node.name: "manager" if node in managers else "worker" for node in cluster.nodes}
+    for manager in managers:
+        assert cluster.roles(manager) == wanted, f"{manager} lists {cluster.roles(manager)}, and the nodes are {wanted}"
     service = cluster.create_service("everywhere", "client", everywhere=True)
-    service.expect_running(len(cluster.nodes))
+
+    def runs_on_all():
+        state = service.converged(len(cluster.nodes))
+        lacking = set(wanted) - {task.node for task in service.running()}
+        return State(state.done, f"no task on {', '.join(sorted(lacking)) or 'none'}; {state.seen}")
+
+    eventually(runs_on_all, "a task on each of two managers and two workers", deadline=60)
 
 
 @claim("6.1/rotate-changes")
 @pytest.mark.cluster(managers=1, workers=0)
 def test_rotation_gives_a_new_worker_token_and_keeps_the_managers(cluster):
     before = cluster.tokens()
-    assert cluster.manager.docker("swarm join-token --rotate worker").ok
+    accepted(cluster.manager, "swarm join-token --rotate worker")
     after = cluster.tokens()
     assert after["Worker"] != before["Worker"], "the worker token is the old one"
     assert after["Manager"] == before["Manager"], "the manager token changed too"
-    assert TOKEN.fullmatch(after["Worker"])
+    assert TOKEN.fullmatch(after["Worker"]), "the new worker token has another form"
 
 
 @claim("6.1/rotated-token-refused")
@@ -86,14 +99,14 @@ def test_rotation_gives_a_new_worker_token_and_keeps_the_managers(cluster):
 def test_the_token_from_before_a_rotation_is_refused(cluster):
     newcomer = cluster.spare[0]
     old = cluster.tokens()["Worker"]
-    assert cluster.manager.docker("swarm join-token --rotate worker").ok
-    with pytest.raises(EngineRefused):
-        join(newcomer, cluster.manager, old)
+    accepted(cluster.manager, "swarm join-token --rotate worker")
+    assert refusal(join, newcomer, cluster.manager, old), f"{newcomer} was let in with the token from before"
     assert newcomer.swarm_state() != "active", f"{newcomer} was refused and is in the swarm"
     assert newcomer.name not in cluster.roles(), f"{newcomer} was refused and is listed"
     # The refusal was for the token and nothing else: with the new one the same node is let in.
     newcomer.docker("swarm leave --force")
-    join(newcomer, cluster.manager, cluster.tokens()["Worker"])
+    refused = refusal(join, newcomer, cluster.manager, cluster.tokens()["Worker"])
+    assert not refused, f"{newcomer} is refused with the new token too: {refused}"
     member_of(cluster, newcomer)
 
 
@@ -101,13 +114,14 @@ def test_the_token_from_before_a_rotation_is_refused(cluster):
 @pytest.mark.cluster(managers=1, workers=1)
 def test_members_stay_through_a_rotation(cluster):
     before = cluster.identity()
-    assert cluster.manager.docker("swarm join-token --rotate worker").ok
+    accepted(cluster.manager, "swarm join-token --rotate worker")
     assert not (gone := set(before.items()) - set(cluster.identity().items())), f"no longer members: {sorted(gone)}"
     for node in cluster.nodes:  # the session of each with the manager is made anew, with the certificate it has
         node.stop()
         node.start()
     cluster.expect_ready()
-    assert cluster.identity() == before
+    after = cluster.identity()
+    assert after == before, f"the members were {before}, and are {after} after their engines restarted"
 
 
 @claim("6.1/leave-and-rejoin")
@@ -115,24 +129,32 @@ def test_members_stay_through_a_rotation(cluster):
 def test_a_worker_leaves_is_removed_and_joins_again(cluster):
     worker = cluster.workers[0]
     old = worker.node_id()
-    assert worker.docker("swarm leave").ok
+    accepted(worker, "swarm leave")
     assert worker.swarm_state() == "inactive", f"{worker} left and is still {worker.swarm_state()}"
-    eventually(lambda: cluster.state_of(old) == "down", f"{worker}, which left, to show as Down")
-    assert cluster.manager.docker(f"node rm {old}").ok
-    assert cluster.state_of(old) == "", "the removed node is still listed"
+    eventually(
+        lambda: State((seen := cluster.state_of(old)) == "down", f"it shows as {seen or 'no member'}"),
+        f"{worker}, which left, to show as Down",
+    )
+    accepted(cluster.manager, f"node rm {old}")
+    assert not cluster.state_of(old), f"{worker}, which was removed, is still listed"
     join_as_printed(cluster, worker, "worker")
-    assert member_of(cluster, worker)["ID"] != old
+    assert member_of(cluster, worker)["ID"] != old, f"{worker} joined again as the member that it was"
 
 
 def join_as_printed(cluster, newcomer, role):
     """Run on *newcomer*, word for word, the command that the manager prints for *role*."""
-    printed = cluster.manager.docker(f"swarm join-token {role}").out
-    joined = newcomer.run(join_command(printed).words)
+    printed = accepted(cluster.manager, f"swarm join-token {role}")
+    command = join_command(printed)
+    assert command, f"no join command for a {role} in: {printed!r}"
+    joined = newcomer.run(command.words)
     assert joined.ok, f"{newcomer} could not join as {role}: {joined.said}"
 
 
 def member_of(cluster, node):
     """The node list's entry of *node*, which joined, once it is Ready."""
     identity = node.node_id()
-    eventually(lambda: cluster.state_of(identity) == "ready", f"{node} to be Ready")
+    eventually(
+        lambda: State((seen := cluster.state_of(identity)) == "ready", f"it shows as {seen or 'no member'}"),
+        f"{node} to be Ready",
+    )
     return next(member for member in cluster.members() if member["ID"] == identity)

@@ -4,6 +4,7 @@ import pytest
 
 from fixtures.claims import claim
 from suites.ch7_usage.traffic import all_answer
+from suites.commands import accepted
 from swarmlab.swarm import common
 from swarmlab.wait import State, eventually
 
@@ -27,6 +28,8 @@ def names_follow(cluster, probes, service, network):
 
 def tasks_resolve(cluster, probes, name, tasks, network):
     """Whether on every node *name* stands for the addresses of *tasks* and no other; if not, with which nodes."""
+    if not tasks:
+        return State(False, f"{name} has no running task to stand for")
     live = {task.addresses[network]: cluster.node(task.node) for task in tasks}
     wrong, pairs = [], []
     for probe in probes:
@@ -46,12 +49,12 @@ def tasks_resolve(cluster, probes, name, tasks, network):
 def test_a_container_of_docker_run_is_no_service(cluster):
     manager = cluster.manager
     name = cluster.unique("lone")
-    started = manager.docker(f"run -d --label {cluster.label} --name {name} {cluster.image('client')}")
-    assert started.ok, started.said
+    accepted(manager, f"run -d --label {cluster.label} --name {name} {cluster.image('client')}")
     refused = manager.docker(f"service scale {name}=2")
     assert not refused.ok, "docker service scale took a container of docker run"
     assert name in refused.said, f"the refusal does not name it: {refused.said}"
-    assert len(manager.containers(all=True, name=name)) == 1
+    found = len(manager.containers(all=True, name=name))
+    assert found == 1, f"the scaling was refused, and there are {found} containers {name}"
 
 
 @claim("7.2/service-name-resolves")
@@ -105,7 +108,7 @@ def test_names_follow_replaced_and_removed_tasks(cluster, network, probes):
     eventually(lambda: names_follow(cluster, probes, web, network), f"{web} to resolve on every node", deadline=20)
 
     killed = tasks[0]
-    cluster.node(killed.node).docker(f"kill {killed.container}")
+    accepted(cluster.node(killed.node), f"kill {killed.container}")
     eventually(
         lambda: killed.id not in [task.id for task in web.running()] and web.converged(3),
         f"the killed task of {web} to be replaced",
@@ -133,7 +136,7 @@ def test_a_killed_container_is_replaced(cluster):
     web = cluster.create_service("web", "web:1", replicas=2)
     before = web.wait_running(2)
     killed = before[0]
-    cluster.node(killed.node).docker(f"kill {killed.container}")
+    accepted(cluster.node(killed.node), f"kill {killed.container}")
     eventually(
         lambda: killed.id not in [task.id for task in web.running()],
         f"the killed task on {killed.node} to be seen as ended",
@@ -141,6 +144,6 @@ def test_a_killed_container_is_replaced(cluster):
     )
     after = web.expect_running(2)
     new = [task for task in after if task.id not in {task.id for task in before}]
-    assert len(new) == 1, f"one task was killed, new are: {new}"
-    assert new[0].slot == killed.slot
-    assert new[0].container != killed.container
+    assert len(new) == 1, f"one task was killed, new are {len(new)}: {'; '.join(map(str, new))}"
+    assert new[0].slot == killed.slot, f"{killed} was killed, and {new[0]} is in another slot"
+    assert new[0].container != killed.container, f"the new task on {new[0].node} has the killed task's container"

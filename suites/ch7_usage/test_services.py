@@ -7,39 +7,38 @@ import pytest
 
 from fixtures.claims import claim
 from suites.ch7_usage.traffic import without_loss
-from swarmlab.errors import EngineRefused
+from suites.commands import accepted, refusal
+from swarmlab.errors import Blocked
 from swarmlab.wait import State, eventually
 
 
-def create_documented(cluster):
-    """The document's own service, made with its command: a web server of one replica, port 80 published."""
-    name, port = cluster.unique("my-nginx"), cluster.port()
+def create_documented(cluster, port):
+    """The document's own service, made with its command: a web server of one replica, published at *port*."""
+    name = cluster.unique("my-nginx")
     # Detached: the command line's own wait for a steady service adds nothing to what is judged.
     words = f"service create --detach -p {port}:80 --label {cluster.label} --name {name} {cluster.image('web:1')}"
-    created = cluster.manager.docker(words)
-    assert created.ok, f"docker {words}: {created.said}"
+    accepted(cluster.manager, words)
     return cluster.service(name)
 
 
 @pytest.fixture
 def documented(cluster):
     """The document's own service, where it is only the way to what is judged."""
-    return create_documented(cluster)
+    return create_documented(cluster, cluster.port())
 
 
 @claim("7.2.1/create-with-port")
 def test_create_gives_one_task_and_publishes_the_port(cluster):
-    documented = create_documented(cluster)
+    port = cluster.port()
+    documented = create_documented(cluster, port)
     (task,) = documented.expect_running(1)
     assert "ingress" in task.addresses, f"the task on {task.node} is not attached to the routing mesh's network"
-    (given,) = documented.inspect()["Spec"]["EndpointSpec"]["Ports"]
-    (port,) = documented.inspect()["Endpoint"]["Ports"]
-    assert port["PublishedPort"] == given["PublishedPort"]
-    assert port["TargetPort"] == 80
-    assert port["PublishMode"] == "ingress"
+    ports = documented.inspect()["Endpoint"].get("Ports", [])
+    published = [(one["PublishedPort"], one["TargetPort"], one["PublishMode"]) for one in ports]
+    assert published == [(port, 80, "ingress")], f"{port}:80 was to be published; published is {published}"
     # Nobody else gets the port: it is the service's on the whole cluster.
-    with pytest.raises(EngineRefused, match="already in use"):
-        cluster.create_service("rival", "web:1", publish={port["PublishedPort"]: 80})
+    refused = refusal(cluster.create_service, "rival", "web:1", publish={port: 80})
+    assert "already in use" in refused, f"a second service was given port {port} too: {refused or 'not refused'}"
 
 
 @claim("7.2.1/reachable-on-any-node")
@@ -78,35 +77,52 @@ def test_port_of_mode_host_answers_where_a_task_runs_only(cluster):
 def test_service_ls_shows_the_documented_columns(cluster, documented):
     documented.wait_running(1)
     port = documented.published()
-    printed = cluster.manager.docker("service ls").out.splitlines()
-    assert printed[0].split() == ["ID", "NAME", "MODE", "REPLICAS", "IMAGE", "PORTS"]
-    (row,) = [line for line in printed if f" {documented.name} " in line]
-    fields = re.split(r"\s{2,}", row.strip())
-    assert documented.id.startswith(fields[0])
-    assert fields[1:] == [documented.name, "replicated", "1/1", cluster.image("web:1"), f"*:{port}->80/tcp"]
+    header, *rows = accepted(cluster.manager, "service ls").splitlines() or [""]
+    assert header.split() == ["ID", "NAME", "MODE", "REPLICAS", "IMAGE", "PORTS"], f"the columns are {header.split()}"
+    row = next((re.split(r"\s{2,}", line.strip()) for line in rows if documented.name in line.split()), [])
+    assert row, f"{documented} is not listed: {rows}"
+    assert documented.id.startswith(row[0]), f"the id of {documented} is {documented.id}, listed is {row[0]}"
+    wanted = [documented.name, "replicated", "1/1", cluster.image("web:1"), f"*:{port}->80/tcp"]
+    assert row[1:] == wanted, f"listed is {row[1:]}, not {wanted}"
 
 
 @claim("7.2.2/inspect")
-def test_inspect_shows_the_specification_as_given(cluster, documented):
-    inspected = cluster.manager.docker(f"service inspect {documented.name}")
-    (shown,) = json.loads(inspected.out)
-    spec = shown["Spec"]
-    assert shown["ID"] == documented.id
-    assert spec["Name"] == documented.name
-    assert spec["TaskTemplate"]["ContainerSpec"]["Image"].split("@")[0] == cluster.image("web:1")
-    assert spec["Mode"] == {"Replicated": {"Replicas": 1}}
-    (port,) = spec["EndpointSpec"]["Ports"]
-    assert (port["Protocol"], port["TargetPort"], port["PublishedPort"]) == ("tcp", 80, documented.published())
+def test_inspect_shows_the_specification_as_given(cluster):
+    port = cluster.port()
+    documented = create_documented(cluster, port)
+    inspected = json.loads(accepted(cluster.manager, f"service inspect {documented.name}"))
+    shown = {one["ID"]: one["Spec"] for one in inspected}
+    assert list(shown) == [documented.id], f"shown are {list(shown)}, and {documented} is {documented.id}"
+    spec = shown[documented.id]
+    told = {
+        "Name": spec["Name"],
+        "Labels": spec["Labels"],
+        "Image": spec["TaskTemplate"]["ContainerSpec"]["Image"].split("@")[0],
+        "Mode": spec["Mode"],
+        "Ports": [(one["Protocol"], one["TargetPort"], one["PublishedPort"]) for one in spec["EndpointSpec"]["Ports"]],
+    }
+    given = {
+        "Name": documented.name,
+        "Labels": {cluster.label: ""},
+        "Image": cluster.image("web:1"),
+        "Mode": {"Replicated": {"Replicas": 1}},
+        "Ports": [("tcp", 80, port)],
+    }
+    for what, value in given.items():
+        assert told[what] == value, f"{what} is shown as {told[what]}, and was given as {value}"
 
 
 @claim("7.2.2/managers-only")
 def test_service_commands_are_refused_on_a_worker(cluster, documented):
+    if not cluster.workers:
+        raise Blocked("the cluster has no worker")
+    before = services_of(cluster)
     for worker in cluster.workers:
         for words in (
             "service ls",
             f"service inspect {documented.name}",
             f"service ps {documented.name}",
-            f"service create --name {cluster.unique('refused')} {cluster.image('web:1')}",
+            f"service create --label {cluster.label} --name {cluster.unique('refused')} {cluster.image('web:1')}",
             f"service update --replicas 2 {documented.name}",
             f"service scale {documented.name}=2",
             f"service rm {documented.name}",
@@ -116,17 +132,25 @@ def test_service_commands_are_refused_on_a_worker(cluster, documented):
             # `inspect` words it as a search that failed; the others say that a manager is to be asked.
             if not words.startswith("service inspect"):
                 assert "not a swarm manager" in refused.said, f"{worker} on docker {words}: {refused.said}"
-    assert documented.inspect()["Spec"]["Mode"]["Replicated"]["Replicas"] == 1
+            after = services_of(cluster)
+            assert after == before, f"{worker} refused docker {words}, and yet {before} became {after}"
+
+
+def services_of(cluster):
+    """The wanted replicas of the suite's services by name."""
+    services = cluster.manager.ask("GET", "/services", filters={"label": [cluster.label]})
+    return {service["Spec"]["Name"]: service["Spec"]["Mode"]["Replicated"]["Replicas"] for service in services}
 
 
 @claim("7.2.3/scale-up")
 def test_update_replicas_brings_exactly_three_tasks(cluster, documented):
     documented.wait_running(1)
-    assert cluster.manager.docker(f"service update --detach --replicas 3 {documented.name}").ok
+    accepted(cluster.manager, f"service update --detach --replicas 3 {documented.name}")
     tasks = documented.expect_running(3)
-    assert len({task.slot for task in tasks}) == 3
-    for task in tasks:
-        assert containers_of(cluster, documented)[task.container] == task.node
+    assert len({task.slot for task in tasks}) == 3, f"three tasks share slots: {', '.join(map(str, tasks))}"
+    found = containers_of(cluster, documented)
+    wanted = {task.container: task.node for task in tasks}
+    assert found == wanted, f"the tasks are to be {listed(wanted)}, and the nodes run {listed(found)}"
 
 
 @claim("7.2.3/missing-image-pulled")
@@ -147,7 +171,7 @@ def test_a_node_pulls_the_image_that_it_lacks(cluster):
 def test_update_replicas_one_leaves_one_task(cluster, documented):
     documented.scale(3)
     before = documented.wait_running(3)
-    assert cluster.manager.docker(f"service update --detach --replicas 1 {documented.name}").ok
+    accepted(cluster.manager, f"service update --detach --replicas 1 {documented.name}")
     (left,) = documented.expect_running(1)
     assert left.id in {task.id for task in before}, "the one that is left is none of the three"
     eventually(
@@ -160,9 +184,10 @@ def test_update_replicas_one_leaves_one_task(cluster, documented):
 def test_scale_does_what_update_does(cluster, documented):
     documented.wait_running(1)
     for wanted in (3, 2):
-        assert cluster.manager.docker(f"service scale --detach {documented.name}={wanted}").ok
+        accepted(cluster.manager, f"service scale --detach {documented.name}={wanted}")
         documented.expect_running(wanted)
-        assert documented.inspect()["Spec"]["Mode"]["Replicated"]["Replicas"] == wanted
+        noted = documented.inspect()["Spec"]["Mode"]["Replicated"]["Replicas"]
+        assert noted == wanted, f"{documented} was scaled to {wanted}, and its specification wants {noted}"
 
 
 @claim("7.2.3/reachable-while-scaling")
@@ -186,16 +211,15 @@ def test_rm_removes_everything_and_frees_the_port(cluster, documented):
     documented.scale(3)
     documented.wait_running(3)
     port = documented.published()
-    assert cluster.manager.docker(f"service rm {documented.name}").ok
-    with pytest.raises(EngineRefused, match="not found"):
-        documented.inspect()
+    accepted(cluster.manager, f"service rm {documented.name}")
+    assert "not found" in refusal(documented.inspect), f"{documented} was removed, and is still there"
     eventually(
         lambda: State(not (left := containers_of(cluster, documented)), listed(left)),
         f"the containers of {documented} to be removed from every node",
     )
     eventually(lambda: documented.id not in cluster.with_tasks(), f"the tasks of {documented} to be forgotten")
-    successor = cluster.create_service("successor", "web:1", publish={port: 80})
-    successor.expect_running(1)
+    # That the port is free is told by the next service that is given it.
+    cluster.create_service("successor", "web:1", publish={port: 80}).expect_running(1)
 
 
 def containers_of(cluster, service):
