@@ -4,4 +4,5 @@ pytest_plugins = [
     "fixtures.allure_labels",
     "fixtures.lab",
     "fixtures.cluster",
+    "fixtures.profiles",
 ]

@@ -1,4 +1,4 @@
-"""The lab for work by hand: python -m swarmlab up|down|status|shell|logs|preflight."""
+"""The lab for work by hand: python -m swarmlab up|down|status|shell|logs|preflight|box."""
 
 from __future__ import annotations
 
@@ -9,9 +9,10 @@ import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from swarmlab import evidence, images, labels, outer
+from swarmlab import box, evidence, images, kinds, labels, outer
 from swarmlab.dind import DEFAULT, DindLab, check
 from swarmlab.errors import SwarmlabError, UsageError
+from swarmlab.machines import NAME, PROVIDERS, VagrantLab
 from swarmlab.preflight import findings
 from swarmlab.swarm import Swarm
 
@@ -24,16 +25,25 @@ def say(line: str) -> None:
 def up(words: argparse.Namespace) -> int:
     """Bring a lab up, form the document's swarm on it, and say how to use it."""
     engines = words.engine.split(",")
-    check(words.name, engines, words.nodes)
+    machines = words.lab == VagrantLab.kind
+    if machines and (words.nodes != 3 or words.name not in (DEFAULT, NAME)):
+        raise UsageError(f"the lab of machines has three, and the name {NAME}; leave --nodes and --name out")
+    if not machines:
+        check(words.name, engines, words.nodes)
     if not 1 <= words.managers <= words.nodes:
         raise UsageError(f"of {words.nodes} nodes, 1 to {words.nodes} are managers, not {words.managers}")
     engine = outer.connect(say)
     try:
-        labels.remove_stale(engine, say)
-        lab = DindLab(engine, name=words.name, engines=engines, nodes=words.nodes, progress=say)
+        kinds.remove_stale(engine, say)
+        lab: DindLab | VagrantLab
+        if machines:
+            lab = VagrantLab(engine, engines=engines, provider=words.provider, progress=say)
+        else:
+            lab = DindLab(engine, name=words.name, engines=engines, nodes=words.nodes, progress=say)
         start = time.monotonic()
         lab.up()
         try:
+            lab.measure()
             say("forming the swarm")
             swarm = Swarm.form(lab.nodes(), managers=words.managers, image=lab.image)
         except BaseException:
@@ -41,10 +51,11 @@ def up(words: argparse.Namespace) -> int:
             raise
         for node in swarm.nodes:
             print(f"{node.name:10} {node.address:16} engine {node.facts()['engine']}")
-        option = "" if words.name == DEFAULT else f" --lab-name {words.name}"
-        name = "" if words.name == DEFAULT else f" --name {words.name}"
+        option = "" if lab.name == DEFAULT else f" --lab-name {lab.name}"
+        option = " --lab vagrant" if machines else option
+        name = "" if lab.name == DEFAULT else f" --name {lab.name}"
         print(f"""
-Lab {words.name} is up ({time.monotonic() - start:.0f} s). Work with it:
+Lab {lab.name} is up ({time.monotonic() - start:.0f} s). Work with it:
   python -m swarmlab shell master{name}      a root shell on a node; docker there is the node's own
   pytest suites/{option}                     the suites on this lab; it stays as it is
   python -m swarmlab down{name}              take it down""")
@@ -59,9 +70,7 @@ def down(words: argparse.Namespace) -> int:
     try:
         known = [lab.name for lab in labels.labs(engine)]
         for name in known if words.all else [words.name]:
-            if name not in known:
-                raise UsageError(f"no lab {name!r}; labs: {', '.join(known) or 'none is up'}")
-            labels.remove(engine, name)
+            kinds.remove(engine, name, say)
             say(f"lab {name} is gone")
         return 0
     finally:
@@ -91,18 +100,15 @@ def status(_: argparse.Namespace) -> int:
 def shell(words: argparse.Namespace) -> int:
     """Open a root shell on a node (or run one command there)."""
     engine = outer.connect(say)
-    lab = DindLab.attach(engine, words.name)
-    container = lab.container(words.node)
-    command = ["sh", "-c", words.command] if words.command else ["bash"]
-    terminal = ["-it"] if sys.stdin.isatty() and sys.stdout.isatty() else ["-i"]
-    os.execvp("docker", ["docker", "exec", *terminal, container, *command])
+    command = kinds.attach(engine, words.name).shell(words.node, words.command)
+    os.execvp(command[0], command)
 
 
 def logs(words: argparse.Namespace) -> int:
     """Collect what every node can tell into a folder, secrets redacted."""
     engine = outer.connect(say)
     try:
-        lab = DindLab.attach(engine, words.name)
+        lab = kinds.attach(engine, words.name)
         folder = Path(words.folder)
         folder.mkdir(parents=True, exist_ok=True)
         for name, text in Swarm(lab.nodes()).diagnosis().items():
@@ -112,6 +118,14 @@ def logs(words: argparse.Namespace) -> int:
         return 0
     finally:
         engine.release()
+
+
+def make_box(words: argparse.Namespace) -> int:
+    """Make the Vagrant box of the libvirt provider, if it is not there yet, and print its name."""
+    made = box.Box(images.engine_choice(words.engine))
+    made.prepare(say)
+    print(made.name)
+    return 0
 
 
 def preflight(words: argparse.Namespace) -> int:
@@ -131,7 +145,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
 
     def command(action: Callable[[argparse.Namespace], int], *, named: bool = True) -> argparse.ArgumentParser:
-        added = commands.add_parser(action.__name__, help=(action.__doc__ or "").splitlines()[0])
+        added = commands.add_parser(action.__name__.removeprefix("make_"), help=(action.__doc__ or "").splitlines()[0])
         added.set_defaults(action=action)
         if named:
             added.add_argument("--name", default=DEFAULT, help=f"which lab (default: {DEFAULT})")
@@ -140,6 +154,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     making = command(up)
     known = ", ".join(map(str, images.engines().values()))
     making.add_argument("--engine", default="", help=f"engine of the nodes, several in turn by comma; known: {known}")
+    making.add_argument("--lab", default="dind", choices=kinds.DEFAULT_NAMES, help="kind of nodes (default: dind)")
+    making.add_argument("--provider", default=PROVIDERS[0], help=f"of --lab vagrant: {', '.join(PROVIDERS)}")
     making.add_argument("--nodes", type=int, default=3, help="how many nodes (default: 3)")
     making.add_argument("--managers", type=int, default=1, help="how many of them are managers (default: 1)")
     command(down).add_argument("--all", action="store_true", help="every lab, also what killed runs left")
@@ -149,6 +165,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     entering.epilog = "What follows -- is run on the node in place of a shell."
     command(logs).add_argument("folder", metavar="DIR", help="where the files go")
     command(preflight)
+    boxing = command(make_box, named=False)
+    boxing.add_argument("--engine", default="", help="engine of the box")
 
     given = list(sys.argv[1:] if arguments is None else arguments)
     end = given.index("--") if "--" in given else len(given)

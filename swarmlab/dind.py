@@ -5,10 +5,11 @@ What a lab consists of is written in the labels of its containers, network and v
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import io
 import re
-import shlex
+import sys
 import tarfile
 from collections.abc import Sequence
 from pathlib import Path
@@ -19,12 +20,26 @@ import testinfra
 from docker.models.containers import Container
 from docker.models.networks import Network
 
-from swarmlab import images, netns
+from swarmlab import images, netns, provision
 from swarmlab.errors import LabError, SwarmlabError, UsageError
-from swarmlab.labels import CLUSTER, NODE, OWNER, PLACE, SOCKET, USER, labs, parallel, remove, remove_node, this_process
-from swarmlab.node import Node
-from swarmlab.offers import FEATURES, Offers
+from swarmlab.labels import (
+    CLUSTER,
+    NODE,
+    OWNER,
+    PLACE,
+    SOCKET,
+    USER,
+    labs,
+    parallel,
+    remove,
+    remove_node,
+    subnets,
+    this_process,
+)
+from swarmlab.node import Node, look_for
+from swarmlab.offers import Offers
 from swarmlab.outer import LABEL, OuterEngine, Progress, run_folder
+from swarmlab.speed import calibrate
 from swarmlab.wait import wait
 
 #: Name of the lab that `python -m swarmlab up` makes and `pytest` looks for.
@@ -147,6 +162,7 @@ class DindLab:
         self.choices = check(name, engines, nodes)
         self.owner = owner
         self.standing = False
+        self.speed = 1.0
         self._outer = outer
         self._count = nodes
         self._progress = progress
@@ -204,6 +220,18 @@ class DindLab:
         remove(self._outer, self.name)
         self._nodes.clear()
 
+    def measure(self) -> None:
+        with contextlib.suppress(SwarmlabError):  # nodes that are down are judged, not what deadlines are measured by
+            self.speed = calibrate(self.nodes())
+
+    @property
+    def free(self) -> int:
+        return (_CLUSTERS - len(self._nodes)) * _MOST_NODES
+
+    def account(self) -> dict[str, Any]:
+        """What the report says of the lab as a whole."""
+        return {"speed": round(self.speed, 1)}
+
     def nodes(self) -> list[Node]:
         if 0 not in self._nodes:
             self._nodes[0] = self._create(0, self._count)
@@ -235,42 +263,30 @@ class DindLab:
         features = {"power"}
         if len(set(self._images)) > 1:
             features.add("mixed-engines")
-        # Each is tried in a throw-away network namespace: what can be made there the engine can make too.
-        esp = "src 127.0.0.1 dst 127.0.0.2 proto esp spi 1 mode transport"
-        keys = f"auth 'hmac(sha1)' 0x{'11' * 20} enc 'cbc(aes)' 0x{'22' * 16}"
-        attempts = {
-            "ipvs": "unshare -n ipvsadm -A -t 127.0.0.1:1 -s rr",
-            "encryption": f"unshare -n ip xfrm state add {esp} {keys}",
-            "internet": "curl -sI --max-time 5 http://deb.debian.org/",
-        }
-        look = {
-            feature: functools.cache(functools.partial(self._try, feature, attempts[feature])) for feature in attempts
-        }
+        node = next(node for members in self._nodes.values() for node in members)
         return Offers(
             _MOST_NODES,
             frozenset(features),
             frozenset(name.partition(":")[0] for name in images.workloads()),
-            look,
+            look_for(node),
             disruptable=True,
         )
-
-    def _try(self, feature: str, attempt: str) -> str:
-        node = next(node for members in self._nodes.values() for node in members)
-        return "" if node.run(attempt).ok else FEATURES[feature]
 
     def facts(self) -> list[dict[str, str]]:
         """What the report says of each node of the default cluster."""
         return [_facts(node) for node in self.nodes()]
 
-    def container(self, node: str) -> str:
-        """The name of the container that is this node of the default cluster.
+    def shell(self, node: str, command: str) -> list[str]:
+        """The command that opens a root shell on a node of the default cluster, or runs *command* there.
 
         Raises:
             UsageError: there is no such node.
         """
         for member in self.nodes():
             if member.name == node and isinstance(member, DindNode):
-                return str(member.container.name)
+                terminal = ["-it"] if sys.stdin.isatty() and sys.stdout.isatty() else ["-i"]
+                words = ["sh", "-c", command] if command else ["bash"]
+                return ["docker", "exec", *terminal, str(member.container.name), *words]
         raise UsageError(f"lab {self.name} has no node {node!r}; it has {', '.join(map(str, self.nodes()))}")
 
     # Making
@@ -293,7 +309,10 @@ class DindLab:
 
     def _create_network(self) -> None:
         refused = None
+        taken = subnets(self._outer)
         for third in range(56, 72):  # the document's network first; the next where it is taken
+            if f"192.168.{third}.0/24" in taken:
+                continue
             pool = docker.types.IPAMPool(subnet=f"192.168.{third}.0/24")
             try:
                 self._outer.client.networks.create(
@@ -308,7 +327,8 @@ class DindLab:
             if third != 56:
                 self._progress(f"192.168.56.0/24 is taken on this engine; the lab uses 192.168.{third}.0/24")
             return
-        raise LabError(f"no network for the lab: {refused and refused.explanation}")
+        why = refused.explanation if refused else "192.168.56.0 to 192.168.71.0 are taken"
+        raise LabError(f"no network for the lab: {why}")
 
     @property
     def _network_name(self) -> str:
@@ -339,7 +359,7 @@ class DindLab:
         }
         known = {**addresses, "registry": f"{self._prefix}.{_REGISTRY_OCTET}"}
         nodes = parallel(lambda place: self._create_node(cluster, place, addresses, known), range(count))
-        _provision(nodes)
+        provision.share_keys(nodes)
         return nodes
 
     def _create_node(self, cluster: int, place: int, addresses: dict[str, str], known: dict[str, str]) -> Node:
@@ -415,22 +435,3 @@ def node_options(binds: list[str], hosts: dict[str, str]) -> dict[str, Any]:
         "Binds": binds,
         "ExtraHosts": [f"{name}:{address}" for name, address in hosts.items()],
     }
-
-
-def _provision(nodes: Sequence[Node]) -> None:
-    """Give the cluster user a key pair on every node, and let it in on every node with each of them (document 1.2)."""
-    make = "mkdir -p -m 700 ~/.ssh && ssh-keygen -q -t rsa -b 2048 -N '' -f ~/.ssh/id_rsa <<< y >/dev/null; "
-    keys = parallel(lambda node: node.run(make + "cat ~/.ssh/id_rsa.pub", user="hadoop"), nodes)
-    hosts = parallel(lambda node: node.run("cat /etc/ssh/ssh_host_ed25519_key.pub"), nodes)
-    known = "\n".join(f"{node.name},{node.address} {host.out.strip()}" for node, host in zip(nodes, hosts, strict=True))
-    allowed = "\n".join(key.out.strip() for key in keys)
-
-    def spread(node: Node, known: str = known) -> None:
-        mine = next(line for line in known.splitlines() if line.startswith(f"{node.name},"))
-        known += f"\nlocalhost,127.0.0.1 {mine.partition(' ')[2]}"
-        write = f"umask 077; echo {shlex.quote(allowed)} > ~/.ssh/authorized_keys; "
-        done = node.run(f"{write} echo {shlex.quote(known)} > ~/.ssh/known_hosts", user="hadoop")
-        if not done.ok:
-            raise LabError(f"{node} could not be given its keys: {done.said}")
-
-    parallel(spread, nodes)

@@ -174,7 +174,7 @@ class RootFs:
     def mmdebstrap(self, target: Path) -> list[str]:
         """The command that makes it as a tar file at *target*."""
         # What is left out of a workload is what nodes need not pull; a node has apt, to be asked about packages.
-        variant = "minbase" if self.name == "node" else "essential"
+        variant = "minbase" if self.name in ("node", "machine") else "essential"
         command = ["mmdebstrap", "--quiet", f"--variant={variant}", f"--include={','.join(self.packages)}"]
         command += [f"--dpkgopt=path-exclude={path}" for path in _EXCLUDED]
         if variant == "essential":
@@ -222,7 +222,7 @@ class Workshop:
         registry = _registry_reference(parts)
         wanted = [*nodes, *([] if self._have(registry) else parts)]
         try:
-            with _only_one():
+            with only_one(self._progress):
                 missing = [root for root in dict.fromkeys(wanted) if not self._have(root.reference)]
                 with ThreadPoolExecutor(max_workers=2) as pool:
                     list(pool.map(self._make, missing))
@@ -358,12 +358,20 @@ def _registry_reference(parts: Sequence[RootFs]) -> str:
 
 
 @contextlib.contextmanager
-def _only_one() -> Iterator[None]:
-    """Let one process at a time make images, and remove what one that was killed left of its work."""
+def only_one(progress: Progress = lambda _: None) -> Iterator[None]:
+    """Let one process at a time make images, and remove what one that was killed left of its work.
+
+    Args:
+        progress: told when another process has to be waited for.
+    """
     folder = cache_folder()
     folder.mkdir(parents=True, exist_ok=True)
     with (folder / "images.lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            progress("waiting for another run that makes images")
+            fcntl.flock(lock, fcntl.LOCK_EX)
         for left in folder.glob("image-*"):
             shutil.rmtree(left, ignore_errors=True)
         yield

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Protocol
+from typing import Any, Protocol
 
 from swarmlab.node import Node
 from swarmlab.offers import Offers
@@ -16,18 +16,27 @@ class Lab(Protocol):
         kind: the word by which ``--lab`` chooses it.
         name: which one, among labs of one kind.
         standing: the user brought it up; it is judged as it stands, and stays after the run.
-        offers: what it offers, found by looking once it is up.
+        speed: how many times slower its nodes are than deadlines are written for, measured once it is up.
     """
 
     kind: str
     name: str
     standing: bool
+    speed: float
 
     @property
-    def offers(self) -> Offers: ...
+    def offers(self) -> Offers:
+        """What it offers, found by looking once it is up."""
+
+    @property
+    def free(self) -> int:
+        """How many machines it can give at the moment, beside those it gave that were not removed."""
 
     def up(self) -> None:
         """Bring the nodes of the default cluster up; they are in no swarm yet unless the lab is an existing cluster."""
+
+    def measure(self) -> None:
+        """Measure the nodes' speed, and scale all deadlines by it."""
 
     def down(self) -> None:
         """Take everything away that `up` and `more` made."""
@@ -43,6 +52,9 @@ class Lab(Protocol):
 
     def facts(self) -> list[dict[str, str]]:
         """What the report says of each node of the default cluster."""
+
+    def account(self) -> dict[str, Any]:
+        """What the report says of the lab as a whole: speed, and what else of memory, seconds and provider it knows."""
 
     def image(self, name: str) -> str:
         """The reference by which nodes pull the workload image of this name, such as web:1."""

@@ -20,12 +20,14 @@ import docker
 import requests
 from docker.models.containers import Container
 
-from swarmlab.outer import LABEL, OuterEngine, Progress, run_folder
+from swarmlab.outer import LABEL, OuterEngine, run_folder
 
 T = TypeVar("T")
 
 #: Labels beside the lab's own: a node's host name, cluster, place in it and engine socket, and who made the lab.
 NODE, CLUSTER, PLACE, SOCKET, OWNER = (f"swarmlab.{word}" for word in ("node", "cluster", "place", "socket", "owner"))
+#: Labels on the one container of a lab of machines: its kind, and the first address of its network (of /24).
+KIND, SUBNET = "swarmlab.kind", "swarmlab.subnet"
 #: The owner of a lab that was brought up by hand; it stays until it is taken down by hand.
 USER = "user"
 
@@ -38,11 +40,13 @@ class Standing:
         name: the lab's name.
         owner: `USER`, or the process that made it.
         alive: the owner is there still; None where this machine cannot tell.
+        kind: the word by which ``--lab`` chooses it.
     """
 
     name: str
     owner: str
     alive: bool | None
+    kind: str = "dind"
 
 
 def this_process() -> str:
@@ -54,14 +58,24 @@ def labs(outer: OuterEngine) -> list[Standing]:
     """The labs on this engine, whole or in parts."""
     filters: dict[str, Any] = {"label": LABEL}
     owners: dict[str, str] = {}
+    kinds: dict[str, str] = {}
     # The network's owner first: some of a lab's nodes may be another's than the lab.
     for network in outer.client.networks.list(filters=filters):
         owners[network.attrs["Labels"][LABEL]] = network.attrs["Labels"].get(OWNER, "")
     for found in outer.client.containers.list(all=True, filters=filters):
         owners.setdefault(found.labels[LABEL], found.labels.get(OWNER, ""))
+        if KIND in found.labels:
+            kinds[found.labels[LABEL]] = found.labels[KIND]
     for volume in outer.client.volumes.list(filters=filters):
         owners.setdefault(volume.attrs["Labels"][LABEL], volume.attrs["Labels"].get(OWNER, ""))
-    return [Standing(name, owner, _alive(owner)) for name, owner in sorted(owners.items())]
+    return [Standing(name, owner, alive(owner), kinds.get(name, "dind")) for name, owner in sorted(owners.items())]
+
+
+def subnets(outer: OuterEngine) -> set[str]:
+    """The networks (as 192.168.56.0/24) that labs, and whatever else is on this engine, have already."""
+    pools = [pool for network in outer.client.networks.list() for pool in network.attrs["IPAM"]["Config"] or []]
+    machines = outer.client.containers.list(all=True, filters={"label": SUBNET})
+    return {pool.get("Subnet", "") for pool in pools} | {f"{found.labels[SUBNET]}/24" for found in machines}
 
 
 def describe(outer: OuterEngine, name: str) -> list[str]:
@@ -89,22 +103,6 @@ def _engine_and_role(member: Container) -> tuple[str, str]:
     return f"engine {info['ServerVersion']}", role if state == "active" else f"swarm: {state}"
 
 
-def remove_stale(outer: OuterEngine, progress: Progress) -> None:
-    """Remove what runs that were killed left: their labs, and their clusters in labs that stand."""
-    for lab in labs(outer):
-        if lab.alive is False:
-            progress(f"removing lab {lab.name}, whose run was killed")
-            remove(outer, lab.name)
-    left = [
-        container
-        for container in outer.client.containers.list(all=True, filters={"label": OWNER})
-        if _alive(container.labels[OWNER]) is False
-    ]
-    if left:
-        progress(f"removing {len(left)} nodes of a run that was killed")
-        parallel(remove_node, left)
-
-
 def remove(outer: OuterEngine, name: str) -> None:
     """Remove everything that carries the label of the lab *name*."""
     filters: dict[str, Any] = {"label": f"{LABEL}={name}"}
@@ -116,7 +114,7 @@ def remove(outer: OuterEngine, name: str) -> None:
     shutil.rmtree(run_folder() / "labs" / name, ignore_errors=True)
 
 
-def _alive(owner: str) -> bool | None:
+def alive(owner: str) -> bool | None:
     if owner == USER:
         return True
     host, _, process = owner.partition("/")

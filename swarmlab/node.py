@@ -7,7 +7,7 @@ import json
 import shlex
 import time
 from abc import ABC, abstractmethod
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -17,6 +17,7 @@ from testinfra.host import Host
 
 from swarmlab.errors import Blocked, EngineRefused, LabError
 from swarmlab.evidence import record
+from swarmlab.offers import FEATURES
 from swarmlab.wait import scaled
 
 #: The ports of a swarm: cluster management, gossip between nodes, overlay data path.
@@ -130,7 +131,10 @@ class Node(ABC):
     def run(self, command: str, *, user: str | None = None) -> Result:
         """Run a shell command on the node, as root or as *user* with that user's login groups."""
         line = f"su - {user} -c {shlex.quote(command)}" if user else command
-        done = self.host.run(line)
+        try:
+            done = self.host.run(line)
+        except RuntimeError as unreachable:  # testinfra's word for a connection that is not to be had
+            raise LabError(f"{self.name} cannot be reached: {str(unreachable)[-200:]}") from unreachable
         result = Result(command, done.rc, done.stdout, done.stderr)
         record(self.name, command, f"exit {result.code}\n{result.said}")
         return result
@@ -153,7 +157,7 @@ class Node(ABC):
             reply = requests.get(url, timeout=scaled(timeout), headers={"Connection": "close"})
             answer = Answer(reply.status_code, reply.content, dict(reply.headers), seconds=time.monotonic() - start)
         except requests.exceptions.RequestException as failed:
-            answer = Answer(0, error=_cause(failed), seconds=time.monotonic() - start)
+            answer = Answer(0, error=cause(failed), seconds=time.monotonic() - start)
         record("suite", f"GET {url}", f"{answer} after {answer.seconds:.2f} s; container {answer.container or 'none'}")
         return answer
 
@@ -177,7 +181,7 @@ class Node(ABC):
         try:
             reply = api.request(method, f"{api.base_url}/v{api.api_version}{path}", json=body, params=query, timeout=60)
         except requests.exceptions.RequestException as silent:
-            raise LabError(f"the engine of {self.name} does not answer {method} {path}: {_cause(silent)}") from silent
+            raise LabError(f"the engine of {self.name} does not answer {method} {path}: {cause(silent)}") from silent
         answer = reply.json() if reply.headers.get("Content-Type", "").startswith("application/json") else reply.text
         if reply.status_code >= 400:
             words = answer.get("message", "") if isinstance(answer, dict) else answer
@@ -223,11 +227,13 @@ class Node(ABC):
         """Name, address, engine version, kernel and firewall backend, for the report."""
         version = self.ask("GET", "/version")
         firewall = self.run("iptables --version").out.strip()
+        system = self.run('. /etc/os-release && echo "$PRETTY_NAME"').out.strip()
         return {
             "name": self.name,
             "address": self.address,
             "engine": version["Version"],
             "api": version["ApiVersion"],
+            "system": system,
             "kernel": version["KernelVersion"],
             "firewall": firewall,
         }
@@ -312,7 +318,24 @@ class Node(ABC):
         """The shell command that prints the end of the engine's log."""
 
 
-def _cause(failed: Exception) -> str:
+def look_for(node: Node) -> dict[str, Callable[[], str]]:
+    """What `Offers.look` takes: features of a lab of machines like *node*, each tried there when first asked about."""
+    # Each is tried in a throw-away network namespace: what can be made there the engine can make too.
+    esp = "src 127.0.0.1 dst 127.0.0.2 proto esp spi 1 mode transport"
+    keys = f"auth 'hmac(sha1)' 0x{'11' * 20} enc 'cbc(aes)' 0x{'22' * 16}"
+    attempts = {
+        "ipvs": "unshare -n ipvsadm -A -t 127.0.0.1:1 -s rr",
+        "encryption": f"unshare -n ip xfrm state add {esp} {keys}",
+        "internet": "curl -sI --max-time 5 http://deb.debian.org/",
+    }
+
+    def attempt(feature: str) -> str:
+        return "" if node.run(attempts[feature]).ok else FEATURES[feature]
+
+    return {feature: functools.cache(functools.partial(attempt, feature)) for feature in attempts}
+
+
+def cause(failed: Exception) -> str:
     """The innermost words of a chain of library errors: "timed out", "Connection refused"."""
     text = str(failed)
     for known in ("timed out", "Connection refused", "Connection reset", "No route to host", "closed connection"):

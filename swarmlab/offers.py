@@ -16,6 +16,8 @@ FEATURES = {
     "systemd": "nodes do not run systemd",
     "internet": "nodes have no way to the outside",
     "vagrant": "nodes are not Vagrant machines",
+    "memory": "nodes share the host's memory",
+    "disk": "nodes share the host's disk",
     "mixed-engines": "lab has one engine version only",
     "long": "run does not include tests of over 10 minutes",
     "encryption": "kernel has no ESP",

@@ -89,6 +89,11 @@ class OuterEngine:
                 "run on the engine's own machine, as root"
             )
 
+    def enter(self) -> None:
+        """Move this process to where the engine's networks are: for a private engine, its network namespace."""
+        if self.private and not Path("/run/netns", NETNS).samefile("/proc/thread-self/ns/net"):
+            netns.enter(f"/run/netns/{NETNS}")
+
     def release(self) -> None:
         """Let go of the engine. A private one is stopped when nobody else uses it and no lab is left on it."""
         if self._users is None:

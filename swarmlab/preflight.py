@@ -8,9 +8,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from swarmlab import labels, outer
-from swarmlab.dind import DindLab
+from swarmlab import kinds, labels, outer
 from swarmlab.errors import SwarmlabError
+from swarmlab.lab import Lab
 from swarmlab.node import GOSSIP_PORT, MANAGEMENT_PORT
 from swarmlab.swarm import Swarm
 
@@ -49,7 +49,7 @@ def findings(lab: str) -> Iterator[Finding]:
     try:
         yield Finding("engine", "ok", f"{engine.client.version()['Version']} at {engine.url}")
         if lab in [standing.name for standing in labels.labs(engine)]:
-            yield from _lab(DindLab.attach(engine, lab))
+            yield from _lab(kinds.attach(engine, lab))
         else:
             yield Finding("lab", "info", f"no lab {lab} is up", "bring it up to have it looked at: swarmlab up")
     finally:
@@ -84,7 +84,7 @@ def _engine_to_be_had() -> Finding:
     return Finding("engine", "error", "none that this user reaches", "start one, join the group docker, or run as root")
 
 
-def _lab(lab: DindLab) -> Iterator[Finding]:
+def _lab(lab: Lab) -> Iterator[Finding]:
     swarm = Swarm(lab.nodes())
     for name, state in swarm.conditions().items():
         yield Finding(name, "ok" if state else "error", state.seen or "yes", "" if state else "see: swarmlab logs DIR")

@@ -30,7 +30,10 @@ def specification(
     endpoint_mode: str = "",
     networks: Sequence[str] = (),
     constraints: Sequence[str] = (),
+    environment: Mapping[str, str] | None = None,
+    health: Sequence[str] = (),
     stop_grace: float | None = None,
+    update: Mapping[str, Any] | None = None,
 ) -> dict[str, Any]:
     """A service's specification as the API takes it; what is not given is left out, so the engine's defaults hold.
 
@@ -46,11 +49,19 @@ def specification(
         endpoint_mode: vip or dnsrr.
         networks: overlay networks by name.
         constraints: placement constraints such as ``node.hostname==master``.
+        environment: variables of the container.
+        health: a command that tells, once a second, whether the container is healthy.
         stop_grace: seconds between SIGTERM and SIGKILL.
+        update: how updates are done, in the API's own words (Parallelism, Delay, Order, FailureAction …).
     """
     container: dict[str, Any] = {"Image": image}
     if command:
         container["Command"] = list(command)
+    if environment:
+        container["Env"] = [f"{name}={value}" for name, value in environment.items()]
+    if health:
+        second = int(1e9)
+        container["Healthcheck"] = {"Test": ["CMD", *health], "Interval": second, "Timeout": 30 * second, "Retries": 5}
     if stop_grace is not None:
         container["StopGracePeriod"] = int(stop_grace * 1e9)
     template: dict[str, Any] = {"ContainerSpec": container}
@@ -72,6 +83,7 @@ def specification(
         "TaskTemplate": template,
         "Mode": {"Global": {}} if everywhere else {"Replicated": {"Replicas": replicas}},
         **({"EndpointSpec": endpoint} if endpoint else {}),
+        **({"UpdateConfig": dict(update)} if update else {}),
     }
 
 

@@ -2,26 +2,26 @@ import os
 import socket
 import subprocess
 
-from swarmlab.labels import USER, _alive, this_process
+from swarmlab.labels import USER, alive, this_process
 
 
 def test_the_lab_of_a_living_process_is_not_stale():
-    assert _alive(this_process()) is True
+    assert alive(this_process()) is True
 
 
 def test_the_lab_of_a_process_that_is_gone_is_stale():
     done = subprocess.Popen(["true"])
     done.wait()
-    assert _alive(f"{socket.gethostname()}/{done.pid}/12345") is False
+    assert alive(f"{socket.gethostname()}/{done.pid}/12345") is False
 
 
 def test_a_number_that_another_process_has_by_now_is_stale():
-    assert _alive(f"{socket.gethostname()}/{os.getpid()}/1") is False
+    assert alive(f"{socket.gethostname()}/{os.getpid()}/1") is False
 
 
 def test_a_lab_made_by_hand_stays():
-    assert _alive(USER) is True
+    assert alive(USER) is True
 
 
 def test_another_machines_lab_is_not_judged():
-    assert _alive("elsewhere/1/1") is None
+    assert alive("elsewhere/1/1") is None

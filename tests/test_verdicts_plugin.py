@@ -25,6 +25,9 @@ CONFTEST = """
         kind, name = "none", f"made-for-{os.getpid()}"
         offers = Offers(nodes=3)
 
+        def account(self):
+            return {"speed": 1.0}
+
         def facts(self):
             return [{"name": "master", "address": "10.0.0.1", "engine": "1.2.3", "kernel": "6", "firewall": "nft"}]
 

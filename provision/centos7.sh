@@ -1,0 +1,36 @@
+# Docker CE 18.03.1 on CentOS 7, in the document's own steps (1.3.1, 1.3.2). Run as root by swarmlab/provision.py.
+
+# CentOS 7 is past its end of life: its packages are in the vault, and no longer where the system looks for them.
+sed -i -e 's/^mirrorlist=/#mirrorlist=/' -e 's|^#\?baseurl=http://mirror.centos.org/centos/$releasever|baseurl=https://vault.centos.org/7.9.2009|' \
+    /etc/yum.repos.d/CentOS-*.repo
+
+# Update yum; add the repository (Docker's own, of the two that the document offers).
+yum -y -q update
+yum -y -q install yum-utils
+yum-config-manager --add-repo https://download.docker.com/linux/centos/docker-ce.repo
+
+# Look at the available versions, then install the document's.
+yum list docker-ce --showduplicates | sort -r
+yum -y -q install docker-ce-18.03.1.ce
+
+# The group docker and the cluster user in it.
+getent group docker >/dev/null || groupadd docker
+id hadoop >/dev/null 2>&1 || useradd --create-home --shell /bin/bash hadoop
+usermod -aG docker hadoop
+
+# The lab's registry speaks plain HTTP.
+mkdir -p /etc/docker
+printf '{\n    "insecure-registries": ["registry:5000"]\n}\n' > /etc/docker/daemon.json
+
+# Start the service now and at every boot.
+systemctl enable --now docker
+
+# What the suites ask with, and collect evidence with.
+yum -y -q install openssl nmap-ncat ipvsadm nftables tcpdump
+printf 'ip_vs\nip_vs_rr\nbr_netfilter\nvxlan\n' > /etc/modules-load.d/swarm.conf
+systemctl restart systemd-modules-load
+
+# Keys are the only way in, and loose modes are refused (1.2).
+sed -i -e 's/^#\?PasswordAuthentication .*/PasswordAuthentication no/' -e 's/^#\?StrictModes .*/StrictModes yes/' \
+    /etc/ssh/sshd_config
+systemctl reload sshd

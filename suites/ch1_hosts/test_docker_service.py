@@ -1,0 +1,75 @@
+"""1.3.2: the docker service and the verbs that govern it."""
+
+import pytest
+
+from fixtures.claims import claim
+from swarmlab.wait import State, eventually
+
+#: A machine in no swarm, of the test's own.
+alone = pytest.mark.cluster(managers=0, workers=0, spare=1)
+
+
+@claim("1.3.2/enable-now")
+@alone
+def test_enable_now_enables_and_starts(cluster):
+    (node,) = cluster.spare
+    systemctl(node, "disable docker.service")
+    stop(node)
+    before = service(node)
+    assert before == ("disabled", "inactive"), f"the docker service of {node} is still {' and '.join(before)}"
+    systemctl(node, "enable --now docker.service")
+    after = service(node)
+    assert after == ("enabled", "active"), f"after enable --now the docker service of {node} is {' and '.join(after)}"
+    assert node.docker("version").ok, f"the docker service of {node} is active, and its engine does not answer"
+
+
+@claim("1.3.2/service-verbs")
+@alone
+def test_start_stop_restart_and_disable_do_what_they_say(cluster):
+    (node,) = cluster.spare
+    first = engine(node)
+    assert first, f"no engine runs on {node}"
+
+    stop(node)
+    left = engine(node)
+    assert not left, f"the docker service of {node} was stopped, and its engine runs on as process {left}"
+
+    systemctl(node, "start docker.service")
+    started = engine(node)
+    assert started, f"the docker service of {node} was started, and no engine runs"
+    assert node.docker("version").ok, f"the engine of {node} was started, and does not answer"
+
+    systemctl(node, "restart docker.service")
+    restarted = engine(node)
+    assert restarted, f"the docker service of {node} was restarted, and no engine runs"
+    assert restarted != started, f"the docker service of {node} was restarted, and the engine is still {started}"
+
+    systemctl(node, "disable docker.service")
+    state = service(node)
+    assert state == ("disabled", "active"), f"a disabled service runs on until it is stopped; {node}'s is {state}"
+
+
+def systemctl(node, words):
+    done = node.run(f"systemctl {words}")
+    assert done.ok, f"systemctl {words} on {node} ended with {done.code}: {done.said}"
+
+
+def stop(node):
+    """Stop the service and, where there is one, the socket that would start it again when it is next asked."""
+    socket = node.run("systemctl is-active docker.socket").out.strip() == "active"
+    systemctl(node, f"stop docker.service{' docker.socket' if socket else ''}")
+    eventually(
+        lambda: State((seen := service(node)[1]) == "inactive", seen), f"the docker service of {node} to be inactive"
+    )
+
+
+def service(node):
+    """What the docker service is set to (enabled, disabled …), and what it is (active, inactive …)."""
+    return tuple(
+        node.run(f"systemctl {question} docker.service").out.strip() for question in ("is-enabled", "is-active")
+    )
+
+
+def engine(node):
+    """The process of the engine, as text; empty where none runs."""
+    return node.run("pidof dockerd").out.strip()

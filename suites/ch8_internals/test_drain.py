@@ -1,0 +1,30 @@
+"""8.1.2: what a drained node does and does not."""
+
+from fixtures.claims import claim
+from suites.commands import accepted
+from swarmlab.wait import eventually
+from swarmlab.watch import Watch
+
+
+@claim("8.1.2/drain-keeps-serving")
+def test_the_service_answers_on_every_node_through_a_drain(cluster):
+    port = cluster.port()
+    # Servers that serve on for a while: an engine ends a container at the moment at which it tells the others.
+    web = cluster.create_service(
+        "web", "web:1", replicas=3, publish={port: 80}, environment={"LINGER": "5"}, stop_grace=60
+    )
+    tasks = web.wait_running(3)
+    drained = cluster.node(next(task.node for task in tasks if task.node != cluster.manager.name))
+    eventually(
+        lambda: all(node.get(port).ok for node in cluster.nodes), f"every node to answer on port {port}", stable=3
+    )
+    with Watch(cluster.nodes, port) as watch:
+        watch.rounds(2)
+        accepted(cluster.manager, f"node update --availability drain {drained}")
+        eventually(
+            lambda: web.converged(3, lambda task: task.node != drained.name),
+            f"the tasks of {drained} to be moved",
+            deadline=90,
+        )
+        watch.rounds(5)
+    assert not watch.lost, f"while {drained} was drained, {watch.told}"

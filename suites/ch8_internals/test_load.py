@@ -1,0 +1,30 @@
+"""8.2.1: a service of several replicas."""
+
+from collections import Counter
+
+from fixtures.claims import claim
+from swarmlab.wait import State, eventually
+
+REQUESTS = 30
+
+
+@claim("8.2.1/three-http-listeners")
+def test_each_of_three_http_replicas_answers_its_part(cluster):
+    port = cluster.port()
+    web = cluster.create_service("web", "web:1", replicas=3, publish={port: 80})
+    replicas = {task.container[:12] for task in web.wait_running(3)}
+    for node in cluster.nodes:
+        eventually(
+            lambda node=node: shared(replicas, [node.get(port) for _ in range(REQUESTS)]),
+            f"requests to {node} to be shared by the three replicas",
+            deadline=20,
+            stable=2,
+        )
+
+
+def shared(replicas, answers):
+    """Whether every replica gave at least half, and at most one and a half times, its even share of the answers."""
+    gave = Counter(answer.container if answer.ok else str(answer) for answer in answers)
+    even = len(answers) / len(replicas)
+    fair = set(gave) == replicas and all(even / 2 <= count <= even * 1.5 for count in gave.values())
+    return State(fair, f"of the replicas {sorted(replicas)} answered {dict(gave)}")

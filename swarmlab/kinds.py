@@ -1,0 +1,53 @@
+"""The labs on an outer engine, whatever their kind: found, attached to, and removed."""
+
+from __future__ import annotations
+
+from swarmlab import labels, machines
+from swarmlab.dind import DindLab
+from swarmlab.errors import UsageError
+from swarmlab.machines import VagrantLab
+from swarmlab.outer import OuterEngine, Progress
+
+#: By the word that ``--lab`` takes: the name of the lab that is meant where none is named, and what it is made of.
+DEFAULT_NAMES = {"dind": "swarmlab", "vagrant": machines.NAME}
+
+
+def attach(outer: OuterEngine, name: str, progress: Progress = lambda _: None) -> DindLab | VagrantLab:
+    """The lab of this name as it stands.
+
+    Raises:
+        UsageError: there is none.
+    """
+    if name == machines.NAME:
+        return VagrantLab.attach(outer, progress)
+    return DindLab.attach(outer, name, progress)
+
+
+def remove(outer: OuterEngine, name: str, progress: Progress) -> None:
+    """Remove the lab of this name, whole or in what parts are left of it.
+
+    Raises:
+        UsageError: there is none.
+    """
+    known = {lab.name: lab for lab in labels.labs(outer)}
+    if name not in known:
+        raise UsageError(f"no lab {name!r}; labs: {', '.join(known) or 'none is up'}")
+    if known[name].kind == VagrantLab.kind:
+        machines.remove(outer, progress)
+    labels.remove(outer, name)
+
+
+def remove_stale(outer: OuterEngine, progress: Progress) -> None:
+    """Remove what runs that were killed left: their labs, and their clusters in labs that stand."""
+    for lab in labels.labs(outer):
+        if lab.alive is False:
+            progress(f"removing lab {lab.name}, whose run was killed")
+            remove(outer, lab.name, progress)
+    left = [
+        container
+        for container in outer.client.containers.list(all=True, filters={"label": labels.OWNER})
+        if labels.alive(container.labels[labels.OWNER]) is False
+    ]
+    if left:
+        progress(f"removing {len(left)} nodes of a run that was killed")
+        labels.parallel(labels.remove_node, left)
