@@ -1,17 +1,23 @@
 # Two commands do all: `make conformance` tests a swarm, `make test` tests the project.
 ENGINE ?=
+LAB ?= dind
 PYTEST_ARGS ?=
 SHELL := /bin/bash
 BIN := .venv/bin
 engine := $(if $(ENGINE),--engine $(ENGINE))
+lab := --lab $(LAB)
 
-.PHONY: conformance test lint types unit suites power engines lock clean
+.PHONY: conformance test test-vm lint types unit suites power power-vm engines lock clean
 .DELETE_ON_ERROR:
 
 conformance: .venv/ready
-	$(BIN)/pytest suites/ $(engine) $(PYTEST_ARGS)
+	$(BIN)/pytest suites/ $(lab) $(engine) $(PYTEST_ARGS)
 
 test: lint types unit suites
+
+# On virtual machines: what container nodes cannot judge, and a smoke of the rest (about half an hour where emulated).
+test-vm: .venv/ready
+	$(BIN)/pytest suites/ --lab vagrant --profile machines --reports reports/machines $(engine) $(PYTEST_ARGS)
 
 lint: .venv/ready
 	$(BIN)/ruff check .
@@ -28,7 +34,11 @@ suites: .venv/ready
 
 # Break clusters on purpose, and see every test fail as it has to (about a quarter of an hour).
 power: .venv/ready
-	$(BIN)/pytest tests/power/detect.py -n 2 -v
+	$(BIN)/pytest tests/power/detect.py -m "not machines" -n 2 -v
+
+# The same of what only machines can judge (about an hour where they are emulated).
+power-vm: .venv/ready
+	$(BIN)/pytest tests/power/detect.py -m machines -v
 
 # The suites on every engine that images/engines.yaml lists, and on a swarm of them all.
 engines: .venv/ready

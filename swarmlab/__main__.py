@@ -90,7 +90,7 @@ def status(_: argparse.Namespace) -> int:
         for standing in known:
             maker = {True: standing.owner, False: "a run that was killed", None: f"{standing.owner}, elsewhere"}
             print(f"{standing.name} ({engine.url}; made by: {maker[standing.alive]})")
-            for line in labels.describe(engine, standing.name):
+            for line in kinds.describe(engine, standing):
                 print(f"  {line}")
         return 0
     finally:

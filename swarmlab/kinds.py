@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from swarmlab import labels, machines
 from swarmlab.dind import DindLab
-from swarmlab.errors import UsageError
+from swarmlab.errors import SwarmlabError, UsageError
 from swarmlab.machines import VagrantLab
+from swarmlab.node import Node
 from swarmlab.outer import OuterEngine, Progress
 
 #: By the word that ``--lab`` takes: the name of the lab that is meant where none is named, and what it is made of.
@@ -21,6 +22,27 @@ def attach(outer: OuterEngine, name: str, progress: Progress = lambda _: None) -
     if name == machines.NAME:
         return VagrantLab.attach(outer, progress)
     return DindLab.attach(outer, name, progress)
+
+
+def describe(outer: OuterEngine, lab: labels.Standing) -> list[str]:
+    """A line for each node of a lab: name, address, state, engine and role, as far as they can be told."""
+    if lab.kind != VagrantLab.kind:
+        return labels.describe(outer, lab.name)
+    try:
+        return [_described(node) for node in VagrantLab.attach(outer).nodes()]
+    except SwarmlabError as failed:
+        return [f"cannot be told: {failed}"]
+
+
+def _described(node: Node) -> str:
+    try:
+        info = node.info()
+    except SwarmlabError as failed:
+        return f"{node.name:10} {node.address:16} {failed}"
+    role = "manager" if info["Swarm"]["ControlAvailable"] else "worker"
+    state = info["Swarm"]["LocalNodeState"]
+    engine = f"engine {info['ServerVersion']}"
+    return f"{node.name:10} {node.address:16} running   {engine:20} {role if state == 'active' else f'swarm: {state}'}"
 
 
 def remove(outer: OuterEngine, name: str, progress: Progress) -> None:

@@ -12,7 +12,8 @@ import os
 import shutil
 import signal
 import subprocess
-from collections.abc import Sequence
+import tempfile
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from swarmlab.errors import DeadlineExceeded, LabError, UsageError
@@ -41,10 +42,12 @@ class Libvirt:
 
     Attributes:
         uri: its address, as virsh and vagrant-libvirt take it.
+        private: it was started by swarmlab, and is stopped by it.
     """
 
-    def __init__(self, uri: str) -> None:
+    def __init__(self, uri: str, *, private: bool) -> None:
         self.uri = uri
+        self.private = private
 
     @classmethod
     def connect(cls, *, private: bool, progress: Progress) -> Libvirt:
@@ -62,7 +65,7 @@ class Libvirt:
             install(PACKAGES, progress)
         if private:
             return cls._private()
-        found = cls("qemu:///system")
+        found = cls("qemu:///system", private=False)
         if not found.answers() and Path("/run/systemd/system").is_dir():
             progress("starting the libvirt service")
             subprocess.run([*(as_root() or []), "systemctl", "start", "libvirtd"], check=False, capture_output=True)
@@ -72,7 +75,7 @@ class Libvirt:
 
     @classmethod
     def _private(cls) -> Libvirt:
-        found = cls(f"qemu+unix:///system?socket={_folder() / 'run' / 'libvirt-sock'}")
+        found = cls(f"qemu+unix:///system?socket={_folder() / 'run' / 'libvirt-sock'}", private=True)
         if _daemon() and found.answers():
             return found
         sweep()
@@ -124,9 +127,9 @@ class Libvirt:
         return self.virsh(kind, "--all", "--name", *flags).split()
 
     def create_pool(self, name: str, folder: Path) -> None:
-        """Make a folder the storage pool *name*."""
+        """Make a folder the storage pool *name*, if there is none of this name."""
         if name in self.listed("pool-list"):
-            self._drop_pool(name)
+            return
         folder.mkdir(parents=True, exist_ok=True)
         self.virsh("pool-create-as", name, "dir", "--target", folder)
 
@@ -134,6 +137,27 @@ class Libvirt:
         with contextlib.suppress(LabError):  # of a transient pool nothing is left by then
             self.virsh("pool-destroy", name)
             self.virsh("pool-undefine", name)
+
+    def create_nat(self, name: str, prefix: str, hosts: Mapping[str, str]) -> None:
+        """Make a network with a way to the outside, if there is none of this name.
+
+        Args:
+            name: its name.
+            prefix: first three octets of its addresses.
+            hosts: the address that each machine is given, by the address of its network card.
+        """
+        if name in self.listed("net-list"):
+            return
+        given = "".join(f"<host mac='{card}' ip='{address}'/>" for card, address in hosts.items())
+        network = (
+            f"<network><name>{name}</name><forward mode='nat'/><ip address='{prefix}.1' netmask='255.255.255.0'>"
+            f"<dhcp><range start='{prefix}.2' end='{prefix}.9'/>{given}</dhcp></ip></network>"
+        )
+        with tempfile.NamedTemporaryFile("w", suffix=".xml") as file:
+            file.write(network)
+            file.flush()
+            self.virsh("net-define", file.name)
+        self.virsh("net-start", name)
 
     def save(self, machines: Sequence[str], networks: Sequence[str], pool: Path, folder: Path) -> None:
         """Keep running machines as they are, with memory and disks, in *folder*; they are off afterwards."""

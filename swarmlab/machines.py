@@ -39,7 +39,9 @@ NAME = "machines"
 PROVIDERS = ("libvirt", "virtualbox")
 
 _FOLDER = Path(__file__).parent.parent
+_EMULATOR = _FOLDER / "images" / "emulator"
 _OCTETS = {"master": 101, "slave01": 104, "slave02": 103}
+_NAT = "10.0.56"  # the network on which libvirt's machines reach the outside, and are reached from this host
 _MEMORY = 1536  # MiB a machine: an engine, its tasks and a database fit
 #: Pulled before the snapshot is taken, so that every test finds them where an emulated machine takes half a minute.
 _PULLED = ("web:1", "web:2", "client")
@@ -147,6 +149,12 @@ class Provider(Protocol):
     #: The private key that the machines let in.
     key: Path
 
+    def reach(self, name: str) -> tuple[str, int]:
+        """Host and port at which a machine's sshd answers, on its interface to the outside and not the cluster's."""
+
+    def prepare(self) -> None:
+        """Make what Vagrant needs before it makes machines."""
+
     def is_saved(self) -> bool:
         """Whether there is a snapshot that these very machines can be restored from."""
 
@@ -173,6 +181,13 @@ class VirtualBox:
         self.environment = {**os.environ, **settings, "VAGRANT_DEFAULT_PROVIDER": "virtualbox"}
         self.key = Path.home() / ".vagrant.d" / "insecure_private_key"
         self._vagrant = vagrant.Vagrant(root=str(_FOLDER), env=self.environment)
+
+    def reach(self, name: str) -> tuple[str, int]:
+        told = self._vagrant.conf(vm_name=name)
+        return told["HostName"], int(told["Port"])
+
+    def prepare(self) -> None:
+        """Nothing: VirtualBox makes its networks with the machines."""
 
     def is_saved(self) -> bool:
         return False
@@ -209,10 +224,19 @@ class LibvirtProvider:
             "SWARMLAB_BOXES": ",".join(one.name for one in boxes),
             "SWARMLAB_DRIVER": self._driver,
         }
+        if self._driver == "qemu" and hypervisor.private:  # another's libvirt may not let a program of ours be started
+            self.environment["SWARMLAB_EMULATOR"] = str(_EMULATOR)
         told = [content, self._driver, *settings.values(), *(one.name for one in boxes)]
-        told += [(_FOLDER / "Vagrantfile").read_text(), Path(provision.__file__).read_text()]
+        told += [file.read_text() for file in (_FOLDER / "Vagrantfile", _EMULATOR, Path(provision.__file__))]
         self._saved = _home() / f"saved-{hashlib.sha256(json.dumps(told).encode()).hexdigest()[:12]}"
         hypervisor.create_pool(NAME, _pool())
+
+    def reach(self, name: str) -> tuple[str, int]:
+        return f"{_NAT}.{_OCTETS[name]}", 22
+
+    def prepare(self) -> None:
+        cards = {f"52:54:00:00:38:{octet:02x}": f"{_NAT}.{octet}" for octet in _OCTETS.values()}
+        self._hypervisor.create_nat(f"{NAME}-nat", _NAT, cards)
 
     def is_saved(self) -> bool:
         return self._saved.exists()
@@ -342,9 +366,9 @@ class VagrantLab:
         self.steps["up, in all"] = round(time.monotonic() - start, 1)
 
     def _make(self, registry: Container, provider: Provider) -> None:
+        provider.prepare()
         with self._step("booting three machines (minutes where they are emulated)"):
             self.vagrant("up")  # at once, as the provider libvirt does by itself
-        self._write_ssh_config()
         self._serve(registry)
         with self._step("provisioning: engine, names, keys, images"):
             parallel(VagrantNode.connect, self._machines)
@@ -437,7 +461,7 @@ class VagrantLab:
         with log.open("a") as said:
             command = vagrant.Vagrant(
                 root=str(_FOLDER),
-                env={**self._provider.environment, "VAGRANT_DOTFILE_PATH": str(_dotfile())},
+                env=self._provider.environment,
                 out_cm=functools.partial(contextlib.nullcontext, said),
                 err_cm=functools.partial(contextlib.nullcontext, said),
             )
@@ -452,6 +476,8 @@ class VagrantLab:
         settings = {
             "SWARMLAB_NAME": NAME,
             "SWARMLAB_PREFIX": self._prefix,
+            "SWARMLAB_NAT_PREFIX": _NAT,
+            "VAGRANT_DOTFILE_PATH": str(_dotfile()),
             "SWARMLAB_MEMORY": str(_MEMORY),
         }
         _home().mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -523,8 +549,9 @@ class VagrantLab:
         folder = _ssh_config().parent
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         lines = []
-        for name, octet in _OCTETS.items():
-            lines += [f"Host {name}", f"  HostName {self._prefix}.{octet}"]
+        for name in _OCTETS:
+            host, port = self._provider.reach(name)
+            lines += [f"Host {name}", f"  HostName {host}", f"  Port {port}"]
             lines += [f"  LocalForward {_engine_socket(name)} /var/run/docker.sock"]
         lines += ["Host *", "  User root", f"  IdentityFile {self._provider.key}", "  IdentitiesOnly yes"]
         # The machines are new each time, in a network of their own.
@@ -562,7 +589,7 @@ def remove(outer: OuterEngine, progress: Progress, *, known: Provider | None = N
         if known:
             known.remove()
         elif found and json.loads(found.labels[_SETTINGS])["provider"] == "virtualbox":
-            VirtualBox({"SWARMLAB_NAME": NAME}).remove()
+            VirtualBox({"SWARMLAB_NAME": NAME, "VAGRANT_DOTFILE_PATH": str(_dotfile())}).remove()
         elif shutil.which("virsh"):
             hypervisor = Libvirt.connect(private=outer.private, progress=progress)
             hypervisor.remove(_domains(), _networks(), NAME)

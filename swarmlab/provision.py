@@ -73,4 +73,4 @@ def pull(nodes: Sequence[Node], images: Sequence[str]) -> None:
 def _do(node: Node, command: str, what: str, *, user: str | None = None) -> None:
     done = node.run(command, user=user)
     if not done.ok:
-        raise LabError(f"{node} could not be given its {what}: {done.said[-300:]}")
+        raise LabError(f"{node} could not be given {what}: {done.said[-300:]}")

@@ -11,6 +11,8 @@ from swarmlab.evidence import provisional, record
 
 #: Factor on every deadline, set once a run from the lab's measured speed (1.0 = container nodes on two cores).
 _scale = 1.0
+#: Polls are at most this many times rarer on a slow lab.
+_RARER = 5.0
 
 
 def set_scale(factor: float) -> None:
@@ -64,7 +66,7 @@ def wait(
         reason: what is waited for, as it should read after "waiting for".
         deadline: seconds at reference speed; scaled by the lab (see `set_scale`).
         stable: how many polls in a row must hold (a state that flickers is not reached).
-        every: seconds between two polls.
+        every: seconds between two polls; up to five times as long on a slow lab.
         error: raised when the deadline passes or the state is hopeless. `DeadlineExceeded` for the way to a
             judgement; AssertionError where the claim itself promises the outcome (see `eventually`).
 
@@ -97,7 +99,8 @@ def wait(
             raise error(f"waiting for {reason}: cannot come about any more {how}")
         if waited >= limit:
             raise error(f"waiting for {reason}: not so {how}")
-        time.sleep(every)
+        # Being asked costs a slow node the time that it needs to get there.
+        time.sleep(every * min(_scale, _RARER))
 
 
 def eventually(

@@ -24,6 +24,7 @@ def test_init_makes_the_node_manager_and_leader(cluster):
 
 
 @claim("6.1/listen-address")
+@pytest.mark.smoke
 def test_manager_listens_on_its_address_and_no_other(cluster):
     assert cluster.managers, "no node of the cluster is a manager"
     for manager in cluster.managers:

@@ -58,6 +58,7 @@ def test_a_container_of_docker_run_is_no_service(cluster):
 
 
 @claim("7.2/service-name-resolves")
+@pytest.mark.smoke
 def test_names_resolve_on_every_node(cluster, network, probes):
     web = cluster.create_service("web", "web:1", everywhere=True, networks=[network])
     web.wait_running(len(cluster.nodes))

@@ -1,5 +1,7 @@
 """7.1: the swarm's networks, ingress and overlay."""
 
+import pytest
+
 from fixtures.claims import claim
 from suites.ch7_usage.traffic import all_answer, without_loss
 from swarmlab.errors import Blocked
@@ -36,6 +38,7 @@ def test_requests_to_the_published_port_reach_all_replicas(cluster):
 
 
 @claim("7.1/overlay-spans-nodes")
+@pytest.mark.smoke
 def test_bodies_of_every_size_pass_between_every_pair_of_nodes(cluster, network):
     if len(cluster.nodes) < 2:
         raise Blocked("the cluster has one node")

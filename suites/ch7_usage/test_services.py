@@ -29,6 +29,7 @@ def documented(cluster):
 
 
 @claim("7.2.1/create-with-port")
+@pytest.mark.smoke
 def test_create_gives_one_task_and_publishes_the_port(cluster):
     port = cluster.port()
     documented = create_documented(cluster, port)
@@ -144,6 +145,7 @@ def services_of(cluster):
 
 
 @claim("7.2.3/scale-up")
+@pytest.mark.smoke
 def test_update_replicas_brings_exactly_three_tasks(cluster, documented):
     documented.wait_running(1)
     accepted(cluster.manager, f"service update --detach --replicas 3 {documented.name}")

@@ -18,17 +18,23 @@ from tests.power.faults import FAULTS
 
 ROOT = Path(__file__).parent.parent.parent
 TESTS = tests_by_claim(ROOT / "suites")
+MARKS = {"dind": (), "vagrant": pytest.mark.machines}
 
 
 @pytest.mark.parametrize(
     ("fault", "claim"),
-    [pytest.param(fault, claim, id=f"{fault.name}-{claim}") for fault in FAULTS for claim in fault.fails],
+    [
+        pytest.param(fault, claim, id=f"{fault.name}-{claim}", marks=MARKS[fault.lab])
+        for fault in FAULTS
+        for claim in fault.fails
+    ],
 )
 def test_the_claim_fails_and_says_why(fault, claim, tmp_path):
-    command = [sys.executable, "-m", "pytest", "-p", "tests.power.sabotage", "--reports", str(tmp_path), *TESTS[claim]]
+    command = [sys.executable, "-m", "pytest", "-p", "tests.power.sabotage", "--lab", fault.lab]
+    command += ["--reports", str(tmp_path), *TESTS[claim]]
     environment = {key: value for key, value in os.environ.items() if not key.startswith("PYTEST_")}
     environment["FAULT"] = fault.name
-    ran = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=400)
+    ran = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=1200)
     told = {one["id"]: one for one in json.loads((tmp_path / "verdicts.json").read_text())["claims"]}
     judged = told[claim]
     print(f"{claim}: {judged['verdict']}: {judged['reason']}")

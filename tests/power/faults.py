@@ -20,6 +20,7 @@ class Fault:
         script: what is run on the nodes.
         nodes: the host names of the nodes where; all if empty.
         offers: features that the lab is said to have, so that the test runs and meets that they are missing.
+        lab: the kind of lab that it is planted in.
         answers: by path of the API, what to replace in its answers: the only way to have managers that lie.
     """
 
@@ -28,18 +29,35 @@ class Fault:
     script: str = "true"
     nodes: tuple[str, ...] = ()
     offers: tuple[str, ...] = ()
+    lab: str = "dind"
     answers: dict[str, tuple[str, str]] = field(default_factory=dict)
 
 
 def wrap(*cases: str) -> str:
     """A docker command that treats some calls in its own way, each "PATTERN) COMMANDS", and passes the others on."""
+    return wrap_any("docker", *cases)
+
+
+def wrap_any(program: str, *cases: str) -> str:
+    """`wrap` of any program below /usr/bin."""
     arms = "\n".join(f"    {case};;" for case in cases)
     return (
-        "mv /usr/bin/docker /usr/bin/docker.real\n"
-        "cat > /usr/bin/docker <<'WRAPPER'\n"
-        '#!/bin/sh\ncase "$*" in\n' + arms + '\nesac\nexec docker.real "$@"\n'
+        f"mv /usr/bin/{program} /usr/bin/{program}.real\n"
+        f"cat > /usr/bin/{program} <<'WRAPPER'\n"
+        f'#!/bin/sh\ncase "$*" in\n{arms}\nesac\nexec {program}.real "$@"\n'
         "WRAPPER\n"
-        "chmod +x /usr/bin/docker\n"
+        f"chmod +x /usr/bin/{program}\n"
+    )
+
+
+def at_boot(command: str, *, before: str = "") -> str:
+    """A unit that runs a command once at every boot of a machine, if wanted before another unit."""
+    order = f"Before={before}" if before else "After=multi-user.target"
+    return (
+        "cat > /etc/systemd/system/gremlin.service <<'UNIT'\n"
+        f"[Unit]\n{order}\n[Service]\nType=oneshot\nExecStart={command}\n[Install]\nWantedBy=multi-user.target\n"
+        "UNIT\n"
+        "systemctl enable gremlin.service\n"
     )
 
 
@@ -171,6 +189,9 @@ FAULTS = [
             "7.2/virtual-address-balances": "requests from master",
             "7.2.1/reachable-on-any-node": "with master",
             "7.2.3/reachable-while-scaling": "every node to route",
+            "7.2.5/no-request-lost": "every node to answer",
+            "8.1.2/drain-keeps-serving": "every node to answer",
+            "8.2.1/three-http-listeners": "requests to .* to be shared",
         },
         offers=("ipvs",),
     ),
@@ -253,5 +274,93 @@ FAULTS = [
             ') registry:5000/client"'
         ),
         nodes=("master",),
+    ),
+    # On machines
+    Fault(
+        "the way out leads over the cluster network",
+        {"1.1/two-interfaces": r"slave01 reaches the outside by \['eth1'"},
+        "ip route replace default via 192.168.56.1 dev eth1 metric 1",
+        nodes=("slave01",),
+        lab="vagrant",
+    ),
+    Fault(
+        "a disk is too small",
+        {"1.1/disks": "master is to have a disk of 100 GB"},
+        wrap_any("lsblk", '*) lsblk.real "$@" | sed s/107374182400/53687091200/; exit'),
+        nodes=("master",),
+        lab="vagrant",
+    ),
+    Fault(
+        "another address after a reboot",
+        {"1.1/addresses-survive-reboot": "master lost 192.168.56.101 in the reboot.*192.168.56.111"},
+        "sed -i s/192.168.56.101/192.168.56.111/ /etc/systemd/network/10-eth1.network",
+        lab="vagrant",
+    ),
+    Fault(
+        "another name after a reboot",
+        {"1.1/hostname-survives-reboot": "after the reboot its name is imposed"},
+        at_boot("hostname imposed"),
+        lab="vagrant",
+    ),
+    Fault(
+        "the engine is not enabled",
+        {"1.3.2/starts-at-boot": "the docker service of master is disabled"},
+        "systemctl disable docker.service",
+        lab="vagrant",
+    ),
+    Fault(
+        "the engine does not start at boot",
+        {"1.3.2/starts-at-boot": "after the reboot of master the docker service is"},
+        at_boot("mount -o bind /dev/null /usr/sbin/dockerd", before="docker.service"),
+        lab="vagrant",
+    ),
+    Fault(
+        "enable --now only enables",
+        {"1.3.2/enable-now": "the docker service of master is enabled and inactive"},
+        wrap_any("systemctl", '"enable --now docker.service") exec systemctl.real enable docker.service'),
+        lab="vagrant",
+    ),
+    Fault(
+        "restart does nothing",
+        {"1.3.2/service-verbs": "was restarted, and the engine is still"},
+        wrap_any("systemctl", '"restart docker.service") exit 0'),
+        lab="vagrant",
+    ),
+    Fault(
+        "disable does nothing",
+        {"1.3.2/service-verbs": r"\('enabled', 'active'\)"},
+        wrap_any("systemctl", '"disable docker.service") exit 0'),
+        lab="vagrant",
+    ),
+    Fault(
+        "a node's routing mesh is empty",
+        {
+            "7.1/ingress-balances": "slave02",
+            "7.2.1/reachable-on-any-node": "no way between nodes, with slave02",
+            "8.2.1/three-http-listeners": "requests to slave02 to be shared",
+        },
+        background("while :; do nsenter --net=/run/docker/netns/ingress_sbox ipvsadm -C; sleep 0.2; done"),
+        nodes=("slave02",),
+        lab="vagrant",
+    ),
+    Fault(
+        "a virtual address leads to one node only",
+        {"7.2/virtual-address-balances": "requests from slave01 to the virtual address"},
+        drop("udp dport 4789 ip saddr 192.168.56.101"),
+        nodes=("slave01",),
+        lab="vagrant",
+    ),
+    Fault(
+        "a node's mesh refuses one connection of ten",
+        {
+            "7.2.3/reachable-while-scaling": r"were lost: \d+ at slave02 \(",
+            "7.2.5/no-request-lost": r"were lost: \d+ at slave02 \(",
+            "8.1.2/drain-keeps-serving": r"were lost: \d+ at slave02 \(",
+        },
+        "nft 'add table ip gremlin; add chain ip gremlin way { type filter hook forward priority -350; };"
+        " add rule ip gremlin way tcp dport 8888-8987 tcp flags & (syn|ack) == syn numgen random mod 10 == 0"
+        " reject with tcp reset'",
+        nodes=("slave02",),
+        lab="vagrant",
     ),
 ]

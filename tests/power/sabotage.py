@@ -9,6 +9,7 @@ import re
 import requests
 
 from swarmlab.dind import DindLab
+from swarmlab.machines import VagrantLab
 from tests.power.faults import FAULTS
 
 
@@ -32,6 +33,18 @@ def _break_nodes(fault):
         return node
 
     DindLab._create_node = create_broken
+
+    give = VagrantLab.more
+
+    def give_broken(self, count):
+        nodes = give(self, count)
+        for node in nodes:
+            if not fault.nodes or node.name in fault.nodes:
+                done = node.run(fault.script)
+                assert done.ok, f"{fault.name}: {done.said}"
+        return nodes
+
+    VagrantLab.more = give_broken
 
 
 def _offer(features):

@@ -1,0 +1,56 @@
+"""The private libvirt's traces, and how machines come to run on KVM or on emulation."""
+
+import os
+import subprocess
+
+import pytest
+
+from swarmlab import libvirt
+from swarmlab.wait import wait
+
+
+@pytest.fixture(autouse=True)
+def folder(tmp_path, monkeypatch):
+    monkeypatch.setattr(libvirt, "run_folder", lambda: tmp_path)
+    monkeypatch.setattr(libvirt, "NETNS", "no-such-namespace")
+    return tmp_path
+
+
+def test_a_pid_file_counts_only_while_its_process_runs_the_program(tmp_path):
+    file = tmp_path / "some.pid"
+    assert libvirt._runs(file, ("sleep",)) is None
+    with subprocess.Popen(["sleep", "60"]) as process:
+        file.write_text(f"{process.pid}\n")
+        wait(lambda: libvirt._runs(file, ("sleep",)) == process.pid, "the process to be seen")
+        assert libvirt._runs(file, ("libvirtd", "dnsmasq")) is None
+        process.kill()
+    assert libvirt._runs(file, ("sleep",)) is None
+
+
+def test_sweeping_leaves_alone_what_it_did_not_start(tmp_path):
+    network = tmp_path / "libvirt" / "run" / "network"
+    network.mkdir(parents=True)
+    (network / "cluster.pid").write_text(str(os.getpid()))  # a number that is somebody else's by now
+    libvirt.sweep()
+    assert not (tmp_path / "libvirt").exists()
+
+
+def test_a_kvm_that_boots_nothing_means_emulation_and_is_not_tried_again(tmp_path, monkeypatch):
+    tried = []
+    monkeypatch.setattr(libvirt.os, "access", lambda *_: True)
+    monkeypatch.setattr(libvirt, "_boots", lambda *files: tried.append(files))
+    for _ in range(2):
+        assert libvirt.accelerator(tmp_path / "vmlinuz", tmp_path / "initrd", print) == "qemu"
+    assert len(tried) == 1
+
+
+def test_kvm_is_used_where_a_kernel_boots_on_it(tmp_path, monkeypatch):
+    monkeypatch.setattr(libvirt.os, "access", lambda *_: True)
+    monkeypatch.setattr(libvirt, "_boots", lambda *_: True)
+    assert libvirt.accelerator(tmp_path / "vmlinuz", tmp_path / "initrd", print) == "kvm"
+
+
+def test_without_kvm_nothing_is_tried(tmp_path, monkeypatch):
+    monkeypatch.setattr(libvirt.os, "access", lambda *_: False)
+    monkeypatch.setattr(libvirt, "_boots", lambda *_: pytest.fail("a kernel was started"))
+    assert libvirt.accelerator(tmp_path / "vmlinuz", tmp_path / "initrd", print) == "qemu"

@@ -1,0 +1,38 @@
+"""Options that cannot be get one line that names the mend."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parent.parent
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["--lab", "cloud"], "--lab cloud: no such lab; choose one of dind, vagrant"),
+        (["--provider", "xen"], "--provider xen: no such provider; choose one of libvirt, virtualbox"),
+        (["--profile", "quick"], "--profile quick: no such profile; choose one of full, machines"),
+        (["--lab", "vagrant", "-n", "2"], "-n: there is one lab of machines on a host"),
+        (["--engine", "99"], "--engine: no engine '99'; choose from"),
+    ],
+)
+def test_a_wrong_option_is_one_line(words, said, tmp_path):
+    command = [sys.executable, "-m", "pytest", "suites/", "--reports", str(tmp_path / "reports"), *words]
+    ran = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
+    lines = [line for line in (ran.stdout + ran.stderr).splitlines() if line.strip()]
+    assert ran.returncode == 4
+    assert len(lines) == 1, lines
+    assert said in lines[0]
+    assert not (tmp_path / "reports").exists()
+
+
+def test_the_profile_of_machines_is_what_containers_cannot_judge_and_a_smoke_of_the_rest():
+    command = [sys.executable, "-m", "pytest", "suites/", "--collect-only", "-q", "--profile", "machines"]
+    listed = subprocess.run(command, cwd=ROOT, capture_output=True, text=True).stdout
+    assert "test_published_port_answers_on_every_node" in listed
+    assert "test_docker_is_enabled_and_runs_after_a_reboot" in listed
+    assert "test_names_resolve_on_every_node" in listed
+    assert "test_quiet_join_token_prints_the_token_alone" not in listed

@@ -1,0 +1,92 @@
+"""What nodes are given, on a stand-in that runs commands on this machine, in a folder."""
+
+import re
+import subprocess
+
+import pytest
+
+from swarmlab import provision
+from swarmlab.errors import LabError
+from swarmlab.node import Result
+
+CENTOS = (provision.FOLDER / "centos7.sh").read_text(encoding="utf-8")
+
+
+class Here:
+    """This machine, with /etc elsewhere."""
+
+    name = "master"
+
+    def __init__(self, etc):
+        self._etc = etc
+
+    def __str__(self):
+        return self.name
+
+    def _elsewhere(self, command):
+        return command.replace("/etc/", f"{self._etc}/").replace("dockerd", "no-such-engine")
+
+    def run(self, command, *, user=None):
+        assert user is None
+        done = subprocess.run(["sh", "-c", self._elsewhere(command)], capture_output=True, text=True)
+        return Result(command, done.returncode, done.stdout, done.stderr)
+
+
+@pytest.fixture
+def node(tmp_path):
+    (tmp_path / "hosts").write_text("127.0.0.1 localhost\n127.0.1.1 master master.local\n10.1.1.1 printer\n")
+    return Here(tmp_path)
+
+
+def test_names_are_mapped_once_and_other_lines_stay(node, tmp_path):
+    provision.map_names([node], {"master": "192.168.57.101"})
+    provision.map_names([node], {"master": "192.168.56.101", "slave01": "192.168.56.104"})
+    lines = (tmp_path / "hosts").read_text().splitlines()
+    assert [line for line in lines if not line.startswith("#")] == [
+        "127.0.0.1 localhost",
+        "10.1.1.1 printer",
+        "192.168.56.101 master",
+        "192.168.56.104 slave01",
+    ]
+
+
+def test_a_system_without_a_script_is_named(node, tmp_path):
+    (tmp_path / "os-release").write_text('ID=plan9\nVERSION_ID="4"\n')
+    with pytest.raises(LabError, match=r"master has no engine, and there is no plan94\.sh"):
+        provision.install_engine([node])
+
+
+def test_a_script_that_fails_says_what_it_said(node, tmp_path, monkeypatch):
+    (tmp_path / "os-release").write_text('ID=centos\nVERSION_ID="7"\n')
+    monkeypatch.setattr(provision, "FOLDER", tmp_path)
+    (tmp_path / "centos7.sh").write_text("echo no mirror >&2; false; echo not reached\n")
+    with pytest.raises(LabError, match="master could not be given the engine: no mirror"):
+        provision.install_engine([node])
+
+
+def test_the_scripts_are_shell():
+    for script in provision.FOLDER.glob("*.sh"):
+        subprocess.run(["sh", "-n", str(script)], check=True)
+
+
+@pytest.mark.parametrize(
+    "step",
+    [
+        "yum -y -q update",
+        "yum-config-manager --add-repo https://download.docker.com/linux/centos/docker-ce.repo",
+        "yum list docker-ce --showduplicates | sort -r",
+        "yum -y -q install docker-ce-18.03.1.ce",
+        "groupadd docker",
+        "usermod -aG docker hadoop",
+        "systemctl enable --now docker",
+    ],
+)
+def test_centos_is_provisioned_in_the_documents_steps(step):
+    commands = [line for line in CENTOS.splitlines() if not line.startswith("#")]
+    assert any(step in line for line in commands)
+
+
+def test_the_documents_steps_are_in_its_order():
+    steps = ["yum -y -q update", "--add-repo", "--showduplicates", "install docker-ce", "groupadd", "usermod", "enable"]
+    places = [re.search(rf"^[^#\n]*{re.escape(step)}", CENTOS, re.M).start() for step in steps]
+    assert places == sorted(places)

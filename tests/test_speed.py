@@ -1,0 +1,48 @@
+"""Deadlines follow the measured speed."""
+
+import pytest
+
+from swarmlab import speed, wait
+from swarmlab.errors import LabError
+from swarmlab.node import Result
+
+
+class Clock:
+    def __init__(self):
+        self.now = 0.0
+
+    def monotonic(self):
+        return self.now
+
+
+class Node:
+    def __init__(self, clock, seconds, code=0):
+        self._clock, self._seconds, self._code = clock, seconds, code
+
+    def __str__(self):
+        return "slave01"
+
+    def run(self, command):
+        self._clock.now += self._seconds
+        return Result(command, self._code, "", "no bridges left")
+
+
+@pytest.fixture
+def clock(monkeypatch):
+    clock = Clock()
+    monkeypatch.setattr(speed, "time", clock)
+    monkeypatch.setattr(speed, "parallel", lambda action, nodes: [action(node) for node in nodes])
+    yield clock
+    wait.set_scale(1.0)
+
+
+@pytest.mark.parametrize(("seconds", "factor"), [(0.1, 1.0), (7.0, 7.0), (500.0, 40.0)])
+def test_the_slowest_node_sets_the_scale_within_bounds(clock, seconds, factor):
+    nodes = [Node(clock, 0.1), Node(clock, seconds * speed.REFERENCE)]
+    assert speed.calibrate(nodes) == pytest.approx(factor)
+    assert wait.scaled(10) == pytest.approx(10 * factor)
+
+
+def test_a_node_that_cannot_do_the_work_is_named(clock):
+    with pytest.raises(LabError, match="slave01 cannot make and remove a network: no bridges left"):
+        speed.calibrate([Node(clock, 0.1, code=1)])
