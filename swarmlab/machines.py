@@ -537,9 +537,13 @@ class VagrantLab:
         wait(listens, "the lab's registry to answer", error=LabError)
 
     def _after_restore(self) -> None:
-        """Reach the machines anew, and tell them what time it is by now."""
+        """Reach the machines anew, tell them what time it is by now, and have them ask for their addresses again.
+
+        A hypervisor that was started since they were saved knows of no address that it gave, and Vagrant asks it.
+        """
         parallel(VagrantNode.wait_up, self._machines)
-        parallel(lambda node: node.run(f"date --set @{time.time():.3f}"), self._machines)
+        renew = "if command -v networkctl; then networkctl renew eth0; fi"
+        parallel(lambda node: node.run(f"date --set @{time.time():.3f}; {renew}"), self._machines)
 
     def _disconnect(self) -> None:
         if _ssh_config().exists():

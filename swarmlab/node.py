@@ -203,6 +203,16 @@ class Node(ABC):
         identity: str = self.info()["Swarm"]["NodeID"]
         return identity
 
+    def serves_cluster(self) -> bool:
+        """Whether the engine serves the cluster's API: it is a manager's."""
+        try:
+            # Any small question for managers: `info` looks at so much that it takes longer than all else that is asked.
+            self.ask("GET", "/nodes", filters={"id": ["-"]})
+        except EngineRefused:  # a worker, or a manager without a leader
+            serves: bool = self.info()["Swarm"]["ControlAvailable"]
+            return serves
+        return True
+
     def containers(self, *, all: bool = False, **filters: Any) -> list[dict[str, Any]]:
         """The containers on this node, as the engine lists them; *filters* as the engine takes them."""
         wanted = {key: value if isinstance(value, list) else [value] for key, value in filters.items()}

@@ -127,11 +127,11 @@ def connect(progress: Progress) -> OuterEngine:
             found.release()
             raise UsageError(f"an engine answers at {found.url}, and there is no docker command; install docker-cli")
         return found
-    if os.environ.get("DOCKER_HOST"):
+    if os.environ.get("DOCKER_HOST") and not _apart():
         raise UsageError(f"no engine answers at DOCKER_HOST={os.environ['DOCKER_HOST']}; mend or unset it")
     if not shutil.which("dockerd"):
         install(_PACKAGES, progress)
-    if Path("/run/systemd/system").is_dir():
+    if Path("/run/systemd/system").is_dir() and not _apart():
         progress("starting the docker service")
         subprocess.run([*(as_root() or []), "systemctl", "start", "docker"], check=False, capture_output=True)
         if found := running():
@@ -140,6 +140,11 @@ def connect(progress: Progress) -> OuterEngine:
     if os.geteuid() != 0:
         raise UsageError("no Docker engine answers and this user may not start one; start one, or run as root")
     return _private(progress)
+
+
+def _apart() -> bool:
+    """Whether the user wants a private engine, and a private libvirt, whatever else runs here (SWARMLAB_PRIVATE=1)."""
+    return os.environ.get("SWARMLAB_PRIVATE", "0") not in ("", "0")
 
 
 def install(packages: Sequence[str], progress: Progress) -> None:
@@ -183,11 +188,13 @@ def as_root() -> list[str] | None:
 def running() -> OuterEngine | None:
     """The engine that runs already: swarmlab's private one, or the one that DOCKER_HOST or the default socket gives."""
     url = os.environ.get("DOCKER_HOST")
-    if (url is None or url == _private_url()) and _socket().exists():
+    if (url in (None, _private_url()) or _apart()) and _socket().exists():
         users = _join_users()
         if client := _client(_private_url()):
             return OuterEngine(client, _private_url(), users)
         users.close()
+    if _apart():
+        return None
     url = url or "unix:///var/run/docker.sock"
     client = _client(url)
     return OuterEngine(client, url) if client else None

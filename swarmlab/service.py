@@ -50,7 +50,7 @@ def specification(
         networks: overlay networks by name.
         constraints: placement constraints such as ``node.hostname==master``.
         environment: variables of the container.
-        health: a command that tells, once a second, whether the container is healthy.
+        health: a command that tells, every five seconds, whether the container is healthy.
         stop_grace: seconds between SIGTERM and SIGKILL.
         update: how updates are done, in the API's own words (Parallelism, Delay, Order, FailureAction …).
     """
@@ -61,7 +61,12 @@ def specification(
         container["Env"] = [f"{name}={value}" for name, value in environment.items()]
     if health:
         second = int(1e9)
-        container["Healthcheck"] = {"Test": ["CMD", *health], "Interval": second, "Timeout": 30 * second, "Retries": 5}
+        container["Healthcheck"] = {
+            "Test": ["CMD", *health],
+            "Interval": 5 * second,
+            "Timeout": 30 * second,
+            "Retries": 5,
+        }
     if stop_grace is not None:
         container["StopGracePeriod"] = int(stop_grace * 1e9)
     template: dict[str, Any] = {"ContainerSpec": container}

@@ -75,7 +75,7 @@ class Swarm:
     @property
     def managers(self) -> list[Node]:
         """The nodes whose engines serve the cluster's API."""
-        return [node for node in self.nodes if node.info()["Swarm"]["ControlAvailable"]]
+        return [node for node in self.nodes if node.serves_cluster()]
 
     @property
     def workers(self) -> list[Node]:
@@ -91,7 +91,7 @@ class Swarm:
             LabError: there is none.
         """
         for node in self.nodes:
-            if node.info()["Swarm"]["ControlAvailable"]:
+            if node.serves_cluster():
                 return node
         raise LabError("no node of the cluster serves the cluster's API")
 

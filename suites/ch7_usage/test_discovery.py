@@ -3,8 +3,8 @@
 import pytest
 
 from fixtures.claims import claim
-from suites.ch7_usage.traffic import all_answer
 from suites.commands import accepted
+from suites.traffic import all_answer
 from swarmlab.swarm import common
 from swarmlab.wait import State, eventually
 

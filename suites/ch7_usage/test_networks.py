@@ -3,7 +3,7 @@
 import pytest
 
 from fixtures.claims import claim
-from suites.ch7_usage.traffic import all_answer, without_loss
+from suites.traffic import all_answer, without_loss
 from swarmlab.errors import Blocked
 from swarmlab.wait import eventually
 

@@ -6,8 +6,8 @@ import re
 import pytest
 
 from fixtures.claims import claim
-from suites.ch7_usage.traffic import without_loss
 from suites.commands import accepted, refusal
+from suites.traffic import HANDS_OVER, without_loss
 from swarmlab.errors import Blocked
 from swarmlab.wait import State, eventually
 from swarmlab.watch import Watch
@@ -196,8 +196,7 @@ def test_scale_does_what_update_does(cluster, documented):
 @claim("7.2.3/reachable-while-scaling")
 def test_no_request_fails_while_scaling(cluster):
     port = cluster.port()
-    # Servers that serve on for a while: an engine ends a container at the moment at which it tells the others.
-    web = cluster.create_service("web", "web:1", publish={port: 80}, environment={"LINGER": "5"}, stop_grace=60)
+    web = cluster.create_service("web", "web:1", publish={port: 80}, **HANDS_OVER)
     (task,) = web.wait_running(1)
     eventually(lambda: routed(cluster, port, task), f"every node to route port {port} to the task", stable=3)
     with Watch(cluster.nodes, port) as watch:

@@ -2,6 +2,7 @@
 
 from fixtures.claims import claim
 from suites.commands import accepted
+from suites.traffic import HANDS_OVER
 from swarmlab.wait import eventually
 from swarmlab.watch import Watch
 
@@ -14,11 +15,8 @@ def test_no_request_fails_during_a_rolling_update(cluster):
         "web:1",
         replicas=3,
         publish={port: 80},
-        # Servers that serve on for a while: an engine ends a container at the moment at which it tells the others.
-        environment={"LINGER": "5"},
-        stop_grace=60,
-        health=["curl", "-fsS", "http://localhost/healthz"],
         update={"Parallelism": 1, "Order": "start-first"},
+        **HANDS_OVER,
     )
     web.wait_running(3)
     eventually(

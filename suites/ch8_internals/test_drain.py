@@ -2,6 +2,7 @@
 
 from fixtures.claims import claim
 from suites.commands import accepted
+from suites.traffic import HANDS_OVER
 from swarmlab.wait import eventually
 from swarmlab.watch import Watch
 
@@ -9,10 +10,7 @@ from swarmlab.watch import Watch
 @claim("8.1.2/drain-keeps-serving")
 def test_the_service_answers_on_every_node_through_a_drain(cluster):
     port = cluster.port()
-    # Servers that serve on for a while: an engine ends a container at the moment at which it tells the others.
-    web = cluster.create_service(
-        "web", "web:1", replicas=3, publish={port: 80}, environment={"LINGER": "5"}, stop_grace=60
-    )
+    web = cluster.create_service("web", "web:1", replicas=3, publish={port: 80}, **HANDS_OVER)
     tasks = web.wait_running(3)
     drained = cluster.node(next(task.node for task in tasks if task.node != cluster.manager.name))
     eventually(

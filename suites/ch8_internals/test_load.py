@@ -1,8 +1,7 @@
 """8.2.1: a service of several replicas."""
 
-from collections import Counter
-
 from fixtures.claims import claim
+from suites.traffic import spread
 from swarmlab.wait import State, eventually
 
 REQUESTS = 30
@@ -24,7 +23,7 @@ def test_each_of_three_http_replicas_answers_its_part(cluster):
 
 def shared(replicas, answers):
     """Whether every replica gave at least half, and at most one and a half times, its even share of the answers."""
-    gave = Counter(answer.container if answer.ok else str(answer) for answer in answers)
+    gave = spread(answers)
     even = len(answers) / len(replicas)
     fair = set(gave) == replicas and all(even / 2 <= count <= even * 1.5 for count in gave.values())
     return State(fair, f"of the replicas {sorted(replicas)} answered {dict(gave)}")

@@ -1,9 +1,17 @@
-"""How the suites of this chapter ask, and what they say of the answers."""
+"""How the suites ask, of which servers, and what they say of the answers."""
 
 from collections import Counter
 
 from swarmlab.swarm import common
 from swarmlab.wait import State
+
+#: Settings of a service of the image web (see `swarmlab.service.specification`). Requests are sent to a container from
+#: when it is healthy until the other nodes learn that it is being stopped, which is when it is told to end.
+HANDS_OVER = {
+    "health": ["curl", "-fsS", "http://localhost/healthz"],
+    "environment": {"LINGER": "5"},
+    "stop_grace": 60,
+}
 
 
 def spread(answers):
