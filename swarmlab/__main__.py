@@ -13,6 +13,7 @@ from swarmlab import box, evidence, images, kinds, labels, outer
 from swarmlab.dind import DEFAULT, DindLab, check
 from swarmlab.errors import SwarmlabError, UsageError
 from swarmlab.machines import NAME, PROVIDERS, VagrantLab
+from swarmlab.machines import check as check_machines
 from swarmlab.preflight import findings
 from swarmlab.swarm import Swarm
 
@@ -26,9 +27,11 @@ def up(words: argparse.Namespace) -> int:
     """Bring a lab up, form the document's swarm on it, and say how to use it."""
     engines = words.engine.split(",")
     machines = words.lab == VagrantLab.kind
-    if machines and (words.nodes != 3 or words.name not in (DEFAULT, NAME)):
-        raise UsageError(f"the lab of machines has three, and the name {NAME}; leave --nodes and --name out")
-    if not machines:
+    if machines:
+        if words.nodes != 3 or words.name not in (DEFAULT, NAME):
+            raise UsageError(f"the lab of machines has three, and the name {NAME}; leave --nodes and --name out")
+        check_machines(engines, words.provider)
+    else:
         check(words.name, engines, words.nodes)
     if not 1 <= words.managers <= words.nodes:
         raise UsageError(f"of {words.nodes} nodes, 1 to {words.nodes} are managers, not {words.managers}")

@@ -294,8 +294,9 @@ def sweep() -> None:
         for name in [line.split()[0] for line in links.splitlines() if line.startswith("virbr")]:
             subprocess.run([*inside, "link", "delete", name], check=False, capture_output=True)
     shutil.rmtree(_folder(), ignore_errors=True)
-    with contextlib.suppress(OSError):  # made as a place to mount on, where the host had none
-        Path("/run/libvirt").rmdir()
+    for target in _OVERLAID.values():  # made as places to mount on, where the host had none
+        with contextlib.suppress(OSError):
+            Path(target).rmdir()
 
 
 def _folder() -> Path:

@@ -64,7 +64,7 @@ class VagrantNode(Node):
         self.wait_up()
 
     def kill(self) -> None:
-        self._lab.vagrant("halt", vm_name=self.name, force=True)
+        self._lab.cut_power(self.name)
         self.disconnect()
 
     def freeze(self) -> None:
@@ -164,6 +164,9 @@ class Provider(Protocol):
     def restore(self) -> None:
         """Let the machines run on from the snapshot, whatever became of them; none need exist."""
 
+    def cut_power(self, name: str) -> None:
+        """Take the power from a machine."""
+
     def facts(self) -> dict[str, Any]:
         """What the report says of it."""
 
@@ -197,6 +200,9 @@ class VirtualBox:
 
     def restore(self) -> None:
         self._vagrant.snapshot_restore("provisioned")
+
+    def cut_power(self, name: str) -> None:
+        self._vagrant.halt(vm_name=name, force=True)
 
     def facts(self) -> dict[str, Any]:
         return {"provider": "virtualbox"}
@@ -257,6 +263,10 @@ class LibvirtProvider:
             shutil.copytree(self._saved / "dot", _dotfile())
         self._hypervisor.restore(_domains(), _networks(), _pool(), self._saved)
 
+    def cut_power(self, name: str) -> None:
+        # Not Vagrant's halt with --force, which takes seconds, and gave up where a machine was slow.
+        self._hypervisor.virsh("destroy", f"{NAME}-{name}")
+
     def facts(self) -> dict[str, Any]:
         memory = self._hypervisor.memory(_domains())
         return {"provider": "libvirt", "driver": self._driver, "memory_mib": memory}
@@ -266,6 +276,19 @@ class LibvirtProvider:
         shutil.rmtree(_pool(), ignore_errors=True)
         shutil.rmtree(_dotfile(), ignore_errors=True)
         shutil.rmtree(box.home() / "data" / "machine-index", ignore_errors=True)
+
+
+def check(engines: Sequence[str], provider: str) -> list[images.EngineChoice]:
+    """The engine choices of a lab so described, if it can be.
+
+    Raises:
+        UsageError: an engine or provider that cannot be, or the two together.
+    """
+    if provider not in PROVIDERS:
+        raise UsageError(f"no provider {provider!r}; choose one of {', '.join(PROVIDERS)}")
+    if provider == "virtualbox" and any(engines):
+        raise UsageError("the provider virtualbox has Docker 18.03.1 and no other engine; leave --engine out")
+    return [images.engine_choice(engine) for engine in engines]
 
 
 class VagrantLab:
@@ -294,13 +317,9 @@ class VagrantLab:
             progress: called with a line for every step that takes time.
 
         Raises:
-            UsageError: an engine or provider that cannot be.
+            UsageError: see `check`.
         """
-        if provider not in PROVIDERS:
-            raise UsageError(f"no provider {provider!r}; choose one of {', '.join(PROVIDERS)}")
-        if provider == "virtualbox" and any(engines):
-            raise UsageError("the provider virtualbox has Docker 18.03.1 and no other engine; leave --engine out")
-        self.choices = [images.engine_choice(engine) for engine in engines]
+        self.choices = check(engines, provider)
         self.owner = owner
         self.standing = False
         self.steps: dict[str, float] = {}
@@ -470,6 +489,10 @@ class VagrantLab:
             except subprocess.CalledProcessError as failed:
                 last = [line for line in log.read_text(errors="replace").splitlines() if line.strip()][-3:]
                 raise LabError(f"vagrant {verb} failed: {' / '.join(last)} (all of it: {log})") from failed
+
+    def cut_power(self, node: str) -> None:
+        """Take the power from a machine."""
+        self._provider.cut_power(node)
 
     @functools.cached_property
     def _provider(self) -> Provider:

@@ -18,6 +18,13 @@ def _no_engine(monkeypatch):
         ("up --nodes 0", "swarmlab: a cluster of the container lab has 1 to 10 nodes, not 0"),
         ("up --managers 4", "swarmlab: of 3 nodes, 1 to 3 are managers, not 4"),
         ("up --name My_Lab", "swarmlab: a lab's name is made of a-z, 0-9 and -, at most 31, not 'My_Lab'"),
+        ("up --lab vagrant --nodes 5", "swarmlab: the lab of machines has three, and the name machines; leave --nodes"),
+        ("up --lab vagrant --provider xen", "swarmlab: no provider 'xen'; choose one of libvirt, virtualbox"),
+        (
+            "up --lab vagrant --provider virtualbox --engine trixie",
+            "swarmlab: the provider virtualbox has Docker 18.03.1 and no other engine; leave --engine out",
+        ),
+        ("box --engine 17", "swarmlab: no engine '17'; choose from "),
         ("up", "swarmlab: no engine answers at DOCKER_HOST=unix:///nowhere/docker.sock; mend or unset it"),
         ("shell master", "swarmlab: no engine answers at DOCKER_HOST="),
     ],

@@ -13,6 +13,8 @@ from swarmlab.wait import wait
 def folder(tmp_path, monkeypatch):
     monkeypatch.setattr(libvirt, "run_folder", lambda: tmp_path)
     monkeypatch.setattr(libvirt, "NETNS", "no-such-namespace")
+    # Removing a folder unmounts what other namespaces have on it: those of a running lab are not for tests.
+    monkeypatch.setattr(libvirt, "_OVERLAID", {"run": str(tmp_path / "run-libvirt")})
     return tmp_path
 
 
