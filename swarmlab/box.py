@@ -20,7 +20,7 @@ import vagrant
 from swarmlab import netns
 from swarmlab.errors import LabError, UsageError
 from swarmlab.images import EngineChoice, RootFs, only_one
-from swarmlab.outer import Progress, as_root, cache_folder, install
+from swarmlab.outer import Progress, cache_folder, install, machines_folder
 
 PACKAGES = ["vagrant", "vagrant-libvirt"]
 #: Size of the box's disk in GiB; machines have larger ones, whose file system grows at their first boot.
@@ -70,6 +70,8 @@ class Box:
             LabError: it could not be made.
             UsageError: there is nothing to make it with, or no rights to.
         """
+        if os.geteuid() != 0:
+            raise UsageError("machines take root's rights, as their disks are made and copied here; run as root")
         if not shutil.which("vagrant") or not shutil.which("qemu-img"):
             install([*PACKAGES, "qemu-utils"], progress)
         with only_one(progress):
@@ -77,9 +79,6 @@ class Box:
                 self._make(progress)
 
     def _make(self, progress: Progress) -> None:
-        root = as_root()
-        if root is None:
-            raise UsageError("making a box takes root's rights; run once as root: python -m swarmlab box")
         if not shutil.which("mmdebstrap"):
             install(["mmdebstrap", "debian-archive-keyring"], progress)
         progress(f"making box {self.name} from Debian packages")
@@ -89,7 +88,7 @@ class Box:
             parts = folder / "box"
             parts.mkdir()
             _run(["ssh-keygen", "-q", "-t", "rsa", "-b", "2048", "-m", "PEM", "-N", "", "-f", str(parts / "key")])
-            self._fill(folder, parts, root)
+            self._fill(folder, parts)
             (parts / "metadata.json").write_text(
                 json.dumps({"provider": "libvirt", "format": "qcow2", "virtual_size": _SIZE})
             )
@@ -103,7 +102,7 @@ class Box:
                 shutil.rmtree(older, ignore_errors=True)
         progress(f"made box {self.name} in {time.monotonic() - start:.0f} s")
 
-    def _fill(self, folder: Path, parts: Path, root: Sequence[str]) -> None:
+    def _fill(self, folder: Path, parts: Path) -> None:
         """Make the disk, and take kernel and initial RAM disk out of it."""
         system, disk = folder / "root", folder / "disk"
         key = (parts / "key.pub").read_text(encoding="ascii").strip()
@@ -114,21 +113,20 @@ class Box:
         )
         hook = f"--customize-hook=chroot \"$1\" sh -c '{allow}'"
         *build, suite, target = self.recipe.mmdebstrap(system)
-        outside = [*netns.outside(), *root, "env", f"TMPDIR={folder}"]
+        outside = [*netns.outside(), "env", f"TMPDIR={folder}"]
         _run([*outside, *build, "--format=directory", hook, suite, target])
         for part, name in (("vmlinuz", "vmlinuz-*"), ("initrd", "initrd.img-*")):
             (found,) = (system / "boot").glob(name)
             shutil.copy(found, parts / part)
         with disk.open("wb") as blank:
             blank.truncate(_SIZE * 2**30)
-        _run([*root, "mke2fs", "-q", "-t", "ext4", "-E", "root_owner=0:0", "-d", str(system), str(disk)])
+        _run(["mke2fs", "-q", "-t", "ext4", "-E", "root_owner=0:0", "-d", str(system), str(disk)])
         _run(["qemu-img", "convert", "-O", "qcow2", str(disk), str(parts / "box.img")])
-        _run([*root, "rm", "-rf", "--one-file-system", str(system)])
 
 
 def home() -> Path:
     """Where Vagrant keeps boxes and records of this project's machines, beside those of its user."""
-    return cache_folder() / "vagrant"
+    return machines_folder() / "vagrant"
 
 
 def environment() -> dict[str, str]:

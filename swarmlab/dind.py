@@ -36,7 +36,7 @@ from swarmlab.labels import (
     subnets,
     this_process,
 )
-from swarmlab.node import Node, look_for
+from swarmlab.node import Node, facts_of, look_for
 from swarmlab.offers import Offers
 from swarmlab.outer import LABEL, OuterEngine, Progress, run_folder
 from swarmlab.speed import calibrate
@@ -274,7 +274,7 @@ class DindLab:
 
     def facts(self) -> list[dict[str, str]]:
         """What the report says of each node of the default cluster."""
-        return [_facts(node) for node in self.nodes()]
+        return [facts_of(node) for node in self.nodes()]
 
     def shell(self, node: str, command: str) -> list[str]:
         """The command that opens a root shell on a node of the default cluster, or runs *command* there.
@@ -410,13 +410,6 @@ class DindLab:
 
     def _containers(self) -> list[Container]:
         return self._outer.client.containers.list(all=True, filters={"label": f"{LABEL}={self.name}"})
-
-
-def _facts(node: Node) -> dict[str, str]:
-    try:
-        return node.facts()
-    except (SwarmlabError, docker.errors.DockerException) as failed:  # a dead node is a fact of a standing lab
-        return {"name": node.name, "address": node.address, "engine": f"does not answer: {failed}"}
 
 
 def node_options(binds: list[str], hosts: dict[str, str]) -> dict[str, Any]:

@@ -12,6 +12,7 @@ import hashlib
 import json
 import os
 import shutil
+import signal
 import subprocess
 import time
 from collections.abc import Iterator, Sequence
@@ -28,9 +29,9 @@ from swarmlab import box, images, libvirt, netns, provision
 from swarmlab.errors import LabError, UsageError
 from swarmlab.labels import KIND, OWNER, SUBNET, USER, labs, parallel, subnets
 from swarmlab.libvirt import Libvirt
-from swarmlab.node import Node, look_for
+from swarmlab.node import Node, facts_of, look_for
 from swarmlab.offers import Offers
-from swarmlab.outer import LABEL, OuterEngine, Progress, cache_folder, run_folder
+from swarmlab.outer import LABEL, OuterEngine, Progress, machines_folder, run_folder
 from swarmlab.speed import calibrate
 from swarmlab.wait import State, wait
 
@@ -146,11 +147,9 @@ class Provider(Protocol):
 
     #: Vagrant's environment, by which the Vagrantfile's settings are given too.
     environment: dict[str, str]
-    #: The private key that the machines let in.
-    key: Path
 
-    def reach(self, name: str) -> tuple[str, int]:
-        """Host and port at which a machine's sshd answers, on its interface to the outside and not the cluster's."""
+    def reach(self, name: str) -> tuple[str, int, Path]:
+        """Where a machine's sshd answers, on its interface to the outside and not the cluster's, and the key for it."""
 
     def prepare(self) -> None:
         """Make what Vagrant needs before it makes machines."""
@@ -182,12 +181,11 @@ class VirtualBox:
             if not shutil.which(program):
                 raise UsageError(f"the provider virtualbox needs {program}; install VirtualBox and Vagrant")
         self.environment = {**os.environ, **settings, "VAGRANT_DEFAULT_PROVIDER": "virtualbox"}
-        self.key = Path.home() / ".vagrant.d" / "insecure_private_key"
         self._vagrant = vagrant.Vagrant(root=str(_FOLDER), env=self.environment)
 
-    def reach(self, name: str) -> tuple[str, int]:
+    def reach(self, name: str) -> tuple[str, int, Path]:
         told = self._vagrant.conf(vm_name=name)
-        return told["HostName"], int(told["Port"])
+        return told["HostName"], int(told["Port"]), Path(told["IdentityFile"].strip('"'))
 
     def prepare(self) -> None:
         """Nothing: VirtualBox makes its networks with the machines."""
@@ -218,7 +216,7 @@ class LibvirtProvider:
         self, hypervisor: Libvirt, boxes: Sequence[box.Box], settings: dict[str, str], content: str, progress: Progress
     ) -> None:
         self._hypervisor = hypervisor
-        self.key = boxes[0].folder / "key"
+        self._keys = {name: boxes[place % len(boxes)].folder / "key" for place, name in enumerate(_OCTETS)}
         self._driver = libvirt.accelerator(boxes[0].folder / "vmlinuz", boxes[0].folder / "initrd", progress)
         words = {"kvm": "KVM", "qemu": "QEMU's emulation, as KVM does not run a kernel here"}
         progress(f"machines run on {words[self._driver]}")
@@ -237,8 +235,8 @@ class LibvirtProvider:
         self._saved = _home() / f"saved-{hashlib.sha256(json.dumps(told).encode()).hexdigest()[:12]}"
         hypervisor.create_pool(NAME, _pool())
 
-    def reach(self, name: str) -> tuple[str, int]:
-        return f"{_NAT}.{_OCTETS[name]}", 22
+    def reach(self, name: str) -> tuple[str, int, Path]:
+        return f"{_NAT}.{_OCTETS[name]}", 22, self._keys[name]
 
     def prepare(self) -> None:
         cards = {f"52:54:00:00:38:{octet:02x}": f"{_NAT}.{octet}" for octet in _OCTETS.values()}
@@ -320,6 +318,7 @@ class VagrantLab:
             UsageError: see `check`.
         """
         self.choices = check(engines, provider)
+        self._engines = list(engines)
         self.owner = owner
         self.standing = False
         self.steps: dict[str, float] = {}
@@ -370,7 +369,7 @@ class VagrantLab:
             with self._step("hypervisor and box"):
                 provider = self._provider
             if provider.is_saved():
-                with self._step("restoring the machines"):
+                with self._step("restoring", "the machines"):
                     provider.restore()
                 self._serve(registry)
                 self._after_restore()
@@ -386,10 +385,10 @@ class VagrantLab:
 
     def _make(self, registry: Container, provider: Provider) -> None:
         provider.prepare()
-        with self._step("booting three machines (minutes where they are emulated)"):
+        with self._step("booting", "three machines; takes minutes where they are emulated"):
             self.vagrant("up")  # at once, as the provider libvirt does by itself
         self._serve(registry)
-        with self._step("provisioning: engine, names, keys, images"):
+        with self._step("provisioning", "engine, names, keys, images"):
             parallel(VagrantNode.connect, self._machines)
             provision.install_engine(self._machines)
             known = {node.name: node.address for node in self._machines}
@@ -397,7 +396,7 @@ class VagrantLab:
             parallel(VagrantNode.wait_up, self._machines)
             provision.share_keys(self._machines)
             provision.pull(self._machines, [self.image(name) for name in _PULLED])
-        with self._step("saving the machines as they are"):
+        with self._step("saving", "the machines as they are"):
             self._disconnect()
             provider.save()
             self._after_restore()
@@ -408,7 +407,7 @@ class VagrantLab:
         self._leased = self._dirty = False
 
     def measure(self) -> None:
-        with self._step("measuring their speed"):
+        with self._step("measuring", "the machines' speed"):
             self.speed = calibrate(self._machines)
         self._progress(f"deadlines are {self.speed:.0f} times as long as for containers, by these machines' speed")
 
@@ -425,7 +424,7 @@ class VagrantLab:
         if count > self.free:
             raise LabError(f"the lab has {len(_OCTETS)} machines, {self.free} of them free; {count} are asked for")
         if self._dirty:
-            with self._step("restoring the machines", add=True):
+            with self._step("restoring", add=True):
                 self._disconnect()
                 self._provider.restore()
                 self._after_restore()
@@ -452,7 +451,7 @@ class VagrantLab:
         )
 
     def facts(self) -> list[dict[str, str]]:
-        return [node.facts() for node in self._machines]
+        return [facts_of(node) for node in self._machines]
 
     def account(self) -> dict[str, Any]:
         """What the report says of the lab as a whole: provider, speed, memory, and seconds of each step."""
@@ -503,7 +502,7 @@ class VagrantLab:
             "VAGRANT_DOTFILE_PATH": str(_dotfile()),
             "SWARMLAB_MEMORY": str(_MEMORY),
         }
-        _home().mkdir(mode=0o700, parents=True, exist_ok=True)
+        _home().mkdir(parents=True, exist_ok=True)
         if self._provider_name == "virtualbox":
             return VirtualBox(settings)
         hypervisor = Libvirt.connect(private=self._outer.private, progress=self._progress)
@@ -530,7 +529,6 @@ class VagrantLab:
             raise LabError("no network is free for the machines in 192.168.56.0 to 192.168.71.0")
         if free[0] != "192.168.56.0":
             self._progress(f"192.168.56.0/24 is taken by another lab; the machines use {free[0]}/24")
-        engines = [choice.suite for choice in self.choices]
         return self._outer.client.containers.create(
             self._registry_image,
             name=f"swarmlab-{NAME}-registry",
@@ -541,7 +539,7 @@ class VagrantLab:
                 OWNER: self.owner,
                 KIND: self.kind,
                 SUBNET: free[0],
-                _SETTINGS: json.dumps({"engines": engines, "provider": self._provider_name}),
+                _SETTINGS: json.dumps({"engines": self._engines, "provider": self._provider_name}),
             },
         )
 
@@ -577,10 +575,10 @@ class VagrantLab:
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         lines = []
         for name in _OCTETS:
-            host, port = self._provider.reach(name)
-            lines += [f"Host {name}", f"  HostName {host}", f"  Port {port}"]
+            host, port, key = self._provider.reach(name)
+            lines += [f"Host {name}", f"  HostName {host}", f"  Port {port}", f"  IdentityFile {key}"]
             lines += [f"  LocalForward {_engine_socket(name)} /var/run/docker.sock"]
-        lines += ["Host *", "  User root", f"  IdentityFile {self._provider.key}", "  IdentitiesOnly yes"]
+        lines += ["Host *", "  User root", "  IdentitiesOnly yes"]
         # The machines are new each time, in a network of their own.
         lines += ["  StrictHostKeyChecking no", "  UserKnownHostsFile /dev/null", "  LogLevel ERROR"]
         lines += ["  StreamLocalBindUnlink yes", "  ExitOnForwardFailure yes", "  ConnectTimeout 60"]
@@ -589,14 +587,15 @@ class VagrantLab:
         _ssh_config().write_text("\n".join(lines) + "\n")
 
     @contextlib.contextmanager
-    def _step(self, name: str, *, add: bool = False) -> Iterator[None]:
+    def _step(self, name: str, what: str = "", *, add: bool = False) -> Iterator[None]:
+        """Say that a step begins and how long it took, and note that for the report; *add* up steps that recur."""
         if not add:
-            self._progress(name)
+            self._progress(f"{name} {what}".strip())
         start = time.monotonic()
         yield
         seconds = time.monotonic() - start
         if not add:
-            self._progress(f"{name}: done in {seconds:.0f} s")
+            self._progress(f"{name} took {seconds:.0f} s")
         self.steps[name] = round(seconds + (self.steps.get(name, 0) if add else 0), 1)
 
 
@@ -623,6 +622,7 @@ def remove(outer: OuterEngine, progress: Progress, *, known: Provider | None = N
     except LabError:
         if not outer.private:
             raise
+    _end_vagrant()
     if outer.private:  # what it could not remove itself is swept away with it
         libvirt.stop_private()
     for name in _OCTETS:
@@ -632,6 +632,15 @@ def remove(outer: OuterEngine, progress: Progress, *, known: Provider | None = N
         shutil.rmtree(folder, ignore_errors=True)
     if found:
         found.remove(force=True, v=True)
+
+
+def _end_vagrant() -> None:
+    """End Vagrant where a run that was killed left it at work: it would go on making machines."""
+    mark = f"VAGRANT_DOTFILE_PATH={_dotfile()}".encode()
+    for process in Path("/proc").glob("[0-9]*"):
+        with contextlib.suppress(OSError):  # it has ended meanwhile
+            if mark in (process / "environ").read_bytes().split(b"\0") and process.name != str(os.getpid()):
+                os.kill(int(process.name), signal.SIGKILL)
 
 
 def _end_connection(name: str) -> None:
@@ -659,7 +668,7 @@ def _networks() -> list[str]:
 
 
 def _home() -> Path:
-    return cache_folder() / NAME
+    return machines_folder() / NAME
 
 
 def _pool() -> Path:

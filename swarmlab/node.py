@@ -15,7 +15,7 @@ import docker
 import requests
 from testinfra.host import Host
 
-from swarmlab.errors import Blocked, EngineRefused, LabError
+from swarmlab.errors import Blocked, EngineRefused, LabError, SwarmlabError
 from swarmlab.evidence import record
 from swarmlab.offers import FEATURES
 from swarmlab.wait import scaled
@@ -326,6 +326,14 @@ class Node(ABC):
     @abstractmethod
     def _log_command(self) -> str:
         """The shell command that prints the end of the engine's log."""
+
+
+def facts_of(node: Node) -> dict[str, str]:
+    """`Node.facts`, also of a node that is dead, which is a fact of a lab that stands."""
+    try:
+        return node.facts()
+    except (SwarmlabError, docker.errors.DockerException) as failed:
+        return {"name": node.name, "address": node.address, "engine": f"does not answer: {failed}"}
 
 
 def look_for(node: Node) -> dict[str, Callable[[], str]]:

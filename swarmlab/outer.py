@@ -47,6 +47,11 @@ def cache_folder() -> Path:
     return Path(os.environ.get("SWARMLAB_CACHE", base / "swarmlab"))
 
 
+def machines_folder() -> Path:
+    """Where boxes, machines and their snapshots are kept: where also a QEMU that is not root's may enter."""
+    return Path(os.environ.get("SWARMLAB_CACHE", "/var/lib/swarmlab"))
+
+
 class OuterEngine:
     """A reachable engine to make nodes on.
 

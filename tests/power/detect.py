@@ -1,7 +1,6 @@
 """Each fault is planted, and the claims that it breaks have to fail with the right reason.
 
-Not collected by `pytest tests/`, as it takes an engine and many minutes: `pytest tests/power/detect.py -n 2`, or
-`make power`.
+Not collected by `pytest tests/`, as it takes an engine and many minutes: `make power`, `make power-vm`.
 """
 
 import json
@@ -9,6 +8,7 @@ import os
 import re
 import subprocess
 import sys
+from itertools import groupby
 from pathlib import Path
 
 import pytest
@@ -18,28 +18,41 @@ from tests.power.faults import FAULTS
 
 ROOT = Path(__file__).parent.parent.parent
 TESTS = tests_by_claim(ROOT / "suites")
-MARKS = {"dind": (), "vagrant": pytest.mark.machines}
+ALONE = [fault for fault in FAULTS if not fault.run]
+TOGETHER = {run: list(faults) for run, faults in groupby((fault for fault in FAULTS if fault.run), lambda one: one.run)}
 
 
 @pytest.mark.parametrize(
     ("fault", "claim"),
-    [
-        pytest.param(fault, claim, id=f"{fault.name}-{claim}", marks=MARKS[fault.lab])
-        for fault in FAULTS
-        for claim in fault.fails
-    ],
+    [pytest.param(fault, claim, id=f"{fault.name}-{claim}") for fault in ALONE for claim in fault.fails],
 )
 def test_the_claim_fails_and_says_why(fault, claim, tmp_path):
-    command = [sys.executable, "-m", "pytest", "-p", "tests.power.sabotage", "--lab", fault.lab]
-    command += ["--reports", str(tmp_path), *TESTS[claim]]
+    expect_failures([fault], [claim], tmp_path)
+
+
+@pytest.mark.machines
+@pytest.mark.parametrize("run", TOGETHER)
+def test_the_claims_fail_and_say_why(run, tmp_path):
+    expect_failures(TOGETHER[run], [claim for fault in TOGETHER[run] for claim in fault.fails], tmp_path)
+
+
+def expect_failures(faults, claims, folder):
+    tests = dict.fromkeys(test for claim in claims for test in TESTS[claim])
+    command = [sys.executable, "-m", "pytest", "-p", "tests.power.sabotage", "--lab", faults[0].lab]
+    command += ["--reports", str(folder), *tests]
     environment = {key: value for key, value in os.environ.items() if not key.startswith("PYTEST_")}
-    environment["FAULT"] = fault.name
-    ran = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=1200)
-    told = {one["id"]: one for one in json.loads((tmp_path / "verdicts.json").read_text())["claims"]}
-    judged = told[claim]
-    print(f"{claim}: {judged['verdict']}: {judged['reason']}")
-    assert judged["verdict"] == "fail", f"{judged['verdict']}: {judged['reason']}\n{ran.stdout[-3000:]}"
-    assert re.search(fault.fails[claim], judged["reason"]), judged["reason"]
+    environment["FAULTS"] = json.dumps([fault.name for fault in faults])
+    ran = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=1800)
+    told = {one["id"]: one for one in json.loads((folder / "verdicts.json").read_text())["claims"]}
+    wrong = []
+    for fault in faults:
+        for claim in set(fault.fails).intersection(claims):
+            judged = told[claim]
+            said = f"{claim}: {judged['verdict']}: {judged['reason']}"
+            print(said)
+            if judged["verdict"] != "fail" or not re.search(fault.fails[claim], judged["reason"]):
+                wrong.append(f"{said} (with {fault.name}, expected is a fail with {fault.fails[claim]!r})")
+    assert not wrong, "\n".join([*wrong, ran.stdout[-3000:]])
 
 
 def test_every_claim_with_a_test_has_a_fault():

@@ -21,6 +21,7 @@ class Fault:
         nodes: the host names of the nodes where; all if empty.
         offers: features that the lab is said to have, so that the test runs and meets that they are missing.
         lab: the kind of lab that it is planted in.
+        run: faults of one number are planted together, as a lab of machines takes long to be made; 0: alone.
         answers: by path of the API, what to replace in its answers: the only way to have managers that lie.
     """
 
@@ -30,6 +31,7 @@ class Fault:
     nodes: tuple[str, ...] = ()
     offers: tuple[str, ...] = ()
     lab: str = "dind"
+    run: int = 0
     answers: dict[str, tuple[str, str]] = field(default_factory=dict)
 
 
@@ -282,6 +284,7 @@ FAULTS = [
         "ip route replace default via 192.168.56.1 dev eth1 metric 1",
         nodes=("slave01",),
         lab="vagrant",
+        run=1,
     ),
     Fault(
         "a disk is too small",
@@ -289,48 +292,56 @@ FAULTS = [
         wrap_any("lsblk", '*) lsblk.real "$@" | sed s/107374182400/53687091200/; exit'),
         nodes=("master",),
         lab="vagrant",
+        run=1,
     ),
     Fault(
         "another address after a reboot",
         {"1.1/addresses-survive-reboot": "master lost 192.168.56.101 in the reboot.*192.168.56.111"},
         "sed -i s/192.168.56.101/192.168.56.111/ /etc/systemd/network/10-eth1.network",
         lab="vagrant",
+        run=2,
     ),
     Fault(
         "another name after a reboot",
         {"1.1/hostname-survives-reboot": "after the reboot its name is imposed"},
         at_boot("hostname imposed"),
         lab="vagrant",
+        run=2,
     ),
     Fault(
         "the engine is not enabled",
         {"1.3.2/starts-at-boot": "the docker service of master is disabled"},
         "systemctl disable docker.service",
         lab="vagrant",
+        run=2,
     ),
     Fault(
         "the engine does not start at boot",
         {"1.3.2/starts-at-boot": "after the reboot of master the docker service is"},
         at_boot("mount -o bind /dev/null /usr/sbin/dockerd", before="docker.service"),
         lab="vagrant",
+        run=3,
     ),
     Fault(
         "enable --now only enables",
         {"1.3.2/enable-now": "the docker service of master is enabled and inactive"},
         wrap_any("systemctl", '"enable --now docker.service") exec systemctl.real enable docker.service'),
         lab="vagrant",
+        run=2,
     ),
     Fault(
         "restart does nothing",
         {"1.3.2/service-verbs": "was restarted, and the engine is still"},
         wrap_any("systemctl", '"restart docker.service") exit 0'),
         lab="vagrant",
+        run=3,
     ),
     Fault(
         "disable does nothing",
         {"1.3.2/service-verbs": r"\('enabled', 'active'\)"},
         wrap_any("systemctl", '"disable docker.service") exit 0'),
         lab="vagrant",
+        run=4,
     ),
     Fault(
         "a node's routing mesh is empty",
@@ -342,6 +353,7 @@ FAULTS = [
         background("while :; do nsenter --net=/run/docker/netns/ingress_sbox ipvsadm -C; sleep 0.2; done"),
         nodes=("slave02",),
         lab="vagrant",
+        run=5,
     ),
     Fault(
         "a virtual address leads to one node only",
@@ -349,6 +361,7 @@ FAULTS = [
         drop("udp dport 4789 ip saddr 192.168.56.101"),
         nodes=("slave01",),
         lab="vagrant",
+        run=6,
     ),
     Fault(
         "a node's mesh refuses one connection of ten",
@@ -362,5 +375,6 @@ FAULTS = [
         " reject with tcp reset'",
         nodes=("slave02",),
         lab="vagrant",
+        run=1,
     ),
 ]

@@ -1,8 +1,9 @@
-"""A plugin that breaks the clusters of a run: ``pytest -p tests.power.sabotage``, with the fault's name in FAULT."""
+"""A plugin that breaks the clusters of a run: ``pytest -p tests.power.sabotage``, with names of faults in FAULTS."""
 
 from __future__ import annotations
 
 import dataclasses
+import json
 import os
 import re
 
@@ -14,12 +15,13 @@ from tests.power.faults import FAULTS
 
 
 def pytest_configure():
-    fault = next(fault for fault in FAULTS if fault.name == os.environ["FAULT"])
-    _break_nodes(fault)
-    if fault.offers:
-        _offer(fault.offers)
-    if fault.answers:
-        _lie(fault.answers)
+    names = json.loads(os.environ["FAULTS"])
+    for fault in (fault for fault in FAULTS if fault.name in names):
+        _break_nodes(fault)
+        if fault.offers:
+            _offer(fault.offers)
+        if fault.answers:
+            _lie(fault.answers)
 
 
 def _break_nodes(fault):
