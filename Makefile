@@ -18,6 +18,7 @@ test: lint types unit suites
 # On virtual machines: what container nodes cannot judge, and a smoke of the rest (about half an hour where emulated).
 test-vm: .venv/ready
 	$(BIN)/pytest suites/ --lab vagrant --profile machines --reports reports/machines $(engine) $(PYTEST_ARGS)
+	$(BIN)/pytest tests/test_vagrantfile.py -q
 
 lint: .venv/ready
 	$(BIN)/ruff check .

@@ -14,8 +14,7 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-
-import vagrant
+from typing import Any
 
 from swarmlab import netns
 from swarmlab.errors import LabError, UsageError
@@ -95,8 +94,7 @@ class Box:
             (parts / "Vagrantfile").write_text(_VAGRANTFILE, encoding="utf-8")
             packed = folder / "swarmlab.box"
             _run(["tar", "-C", str(parts), "-cf", str(packed), "."])
-            command = vagrant.Vagrant(env=environment())
-            command.box_add(self.name, str(packed), provider="libvirt", force=True)
+            vagrant(env=environment()).box_add(self.name, str(packed), provider="libvirt", force=True)
         for older in home().glob(f"boxes/swarmlab-VAGRANTSLASH-{self.choice.suite}-*"):
             if older not in self.folder.parents:
                 shutil.rmtree(older, ignore_errors=True)
@@ -137,6 +135,14 @@ def environment() -> dict[str, str]:
         "VAGRANT_CHECKPOINT_DISABLE": "1",
         "VAGRANT_BOX_UPDATE_CHECK_DISABLE": "1",
     }
+
+
+def vagrant(**how: Any) -> Any:
+    """python-vagrant's command object; it takes *how* (root, env, out_cm, err_cm)."""
+    # Imported when Vagrant is installed: the module looks for its program once, and complains where there is none.
+    import vagrant as module
+
+    return module.Vagrant(**how)
 
 
 def _run(command: Sequence[str]) -> None:

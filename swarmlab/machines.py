@@ -22,7 +22,6 @@ from typing import Any, Protocol
 import docker
 import requests
 import testinfra
-import vagrant
 from docker.models.containers import Container
 
 from swarmlab import box, images, libvirt, netns, provision
@@ -181,7 +180,7 @@ class VirtualBox:
             if not shutil.which(program):
                 raise UsageError(f"the provider virtualbox needs {program}; install VirtualBox and Vagrant")
         self.environment = {**os.environ, **settings, "VAGRANT_DEFAULT_PROVIDER": "virtualbox"}
-        self._vagrant = vagrant.Vagrant(root=str(_FOLDER), env=self.environment)
+        self._vagrant = box.vagrant(root=str(_FOLDER), env=self.environment)
 
     def reach(self, name: str) -> tuple[str, int, Path]:
         told = self._vagrant.conf(vm_name=name)
@@ -477,7 +476,7 @@ class VagrantLab:
         """
         log = _home() / "vagrant.log"
         with log.open("a") as said:
-            command = vagrant.Vagrant(
+            command = box.vagrant(
                 root=str(_FOLDER),
                 env=self._provider.environment,
                 out_cm=functools.partial(contextlib.nullcontext, said),
