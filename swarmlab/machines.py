@@ -41,7 +41,8 @@ PROVIDERS = ("libvirt", "virtualbox")
 _FOLDER = Path(__file__).parent.parent
 _EMULATOR = _FOLDER / "images" / "emulator"
 _OCTETS = {"master": 101, "slave01": 104, "slave02": 103}
-_NAT = "10.0.56"  # the network on which libvirt's machines reach the outside, and are reached from this host
+#: The network on which libvirt's machines reach the outside and are reached from this host; swarms take 10.0.0.0/8.
+_NAT = "192.168.121"
 _MEMORY = 1536  # MiB a machine: an engine, its tasks and a database fit
 #: Pulled before the snapshot is taken, so that every test finds them where an emulated machine takes half a minute.
 _PULLED = ("web:1", "web:2", "client")
@@ -159,6 +160,9 @@ class Provider(Protocol):
     def save(self) -> None:
         """Take a snapshot of the running machines, which run on or are off afterwards."""
 
+    def discard(self) -> None:
+        """Throw the snapshot away."""
+
     def restore(self) -> None:
         """Let the machines run on from the snapshot, whatever became of them; none need exist."""
 
@@ -195,6 +199,9 @@ class VirtualBox:
     def save(self) -> None:
         self._vagrant.snapshot_save("provisioned")
 
+    def discard(self) -> None:
+        """Nothing: there is no snapshot without its machines."""
+
     def restore(self) -> None:
         self._vagrant.snapshot_restore("provisioned")
 
@@ -228,16 +235,17 @@ class LibvirtProvider:
             "SWARMLAB_DRIVER": self._driver,
         }
         if self._driver == "qemu" and hypervisor.private:  # another's libvirt may not let a program of ours be started
-            self.environment["SWARMLAB_EMULATOR"] = str(_EMULATOR)
-        told = [content, self._driver, *settings.values(), *(one.name for one in boxes)]
+            # Where it stays, as the snapshot refers to it.
+            self.environment["SWARMLAB_EMULATOR"] = str(shutil.copy(_EMULATOR, _home() / "emulator"))
+        told = [content, hypervisor.virsh("version"), self._driver, *settings.values(), *(one.name for one in boxes)]
         told += [file.read_text() for file in (_FOLDER / "Vagrantfile", _EMULATOR, Path(provision.__file__))]
         self._saved = _home() / f"saved-{hashlib.sha256(json.dumps(told).encode()).hexdigest()[:12]}"
-        hypervisor.create_pool(NAME, _pool())
 
     def reach(self, name: str) -> tuple[str, int, Path]:
         return f"{_NAT}.{_OCTETS[name]}", 22, self._keys[name]
 
     def prepare(self) -> None:
+        self._hypervisor.create_pool(NAME, _pool())
         cards = {f"52:54:00:00:38:{octet:02x}": f"{_NAT}.{octet}" for octet in _OCTETS.values()}
         self._hypervisor.create_nat(f"{NAME}-nat", _NAT, cards)
 
@@ -255,7 +263,11 @@ class LibvirtProvider:
         made.rename(self._saved)
         self.restore()
 
+    def discard(self) -> None:
+        shutil.rmtree(self._saved)
+
     def restore(self) -> None:
+        self._hypervisor.create_pool(NAME, _pool())
         if not _dotfile().exists():
             shutil.copytree(self._saved / "dot", _dotfile())
         self._hypervisor.restore(_domains(), _networks(), _pool(), self._saved)
@@ -367,12 +379,7 @@ class VagrantLab:
             registry = self._create_registry()
             with self._step("hypervisor and box"):
                 provider = self._provider
-            if provider.is_saved():
-                with self._step("restoring", "the machines"):
-                    provider.restore()
-                self._serve(registry)
-                self._after_restore()
-            else:
+            if not (provider.is_saved() and self._restored(registry, provider)):
                 self._make(registry, provider)
         except (docker.errors.DockerException, subprocess.CalledProcessError) as failed:
             self.down()
@@ -381,6 +388,21 @@ class VagrantLab:
             self.down()
             raise
         self.steps["up, in all"] = round(time.monotonic() - start, 1)
+
+    def _restored(self, registry: Container, provider: Provider) -> bool:
+        try:
+            with self._step("restoring", "the machines"):
+                provider.restore()
+                self._serve(registry)
+                self._after_restore()
+        except LabError as failed:
+            self._progress(f"the snapshot is of no use, and is thrown away ({failed}); making the machines anew")
+            self._disconnect()
+            registry.stop()
+            provider.remove()
+            provider.discard()
+            return False
+        return True
 
     def _make(self, registry: Container, provider: Provider) -> None:
         provider.prepare()
@@ -610,6 +632,7 @@ def remove(outer: OuterEngine, progress: Progress, *, known: Provider | None = N
         known: the machines' provider, if it is at hand.
     """
     found = _registry(outer)
+    _end_vagrant()
     try:
         if known:
             known.remove()
@@ -618,10 +641,9 @@ def remove(outer: OuterEngine, progress: Progress, *, known: Provider | None = N
         elif shutil.which("virsh"):
             hypervisor = Libvirt.connect(private=outer.private, progress=progress)
             hypervisor.remove(_domains(), _networks(), NAME)
-    except LabError:
+    except (LabError, subprocess.CalledProcessError) as failed:
         if not outer.private:
-            raise
-    _end_vagrant()
+            raise LabError(f"the machines could not be removed: {failed}") from failed
     if outer.private:  # what it could not remove itself is swept away with it
         libvirt.stop_private()
     for name in _OCTETS:

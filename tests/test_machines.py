@@ -1,0 +1,88 @@
+"""How a lab of machines gives its machines out, and what it does with a snapshot; no machine is made."""
+
+import subprocess
+
+import pytest
+
+from swarmlab import machines
+from swarmlab.errors import LabError
+from swarmlab.machines import VagrantLab
+
+
+class Provider:
+    def __init__(self, fails=False):
+        self.done = []
+        self._fails = fails
+
+    def restore(self):
+        self.done.append("restore")
+        if self._fails:
+            raise LabError("virsh restore: no such file")
+
+    def remove(self):
+        self.done.append("remove")
+
+    def discard(self):
+        self.done.append("discard")
+
+
+class Registry:
+    def stop(self):
+        pass
+
+
+@pytest.fixture
+def told():
+    return []
+
+
+@pytest.fixture
+def lab(told, tmp_path, monkeypatch):
+    monkeypatch.setattr(machines, "run_folder", lambda: tmp_path)
+    lab = VagrantLab(None, progress=told.append)
+    lab._provider = Provider()
+    lab._machines = ["master", "slave01", "slave02"]
+    lab._after_restore = lambda: None
+    lab._serve = lambda _: None
+    return lab
+
+
+def test_one_cluster_at_a_time(lab):
+    assert lab.free == 3
+    assert lab.nodes() == ["master", "slave01", "slave02"]
+    assert lab.free == 0
+    with pytest.raises(LabError, match="the lab has 3 machines, 0 of them free; 1 are asked for"):
+        lab.more(1)
+
+
+def test_machines_that_were_given_back_are_restored_before_they_are_given_again(lab):
+    lab.remove(lab.nodes())
+    assert lab._provider.done == []
+    assert lab.more(1) == ["master"]
+    assert lab._provider.done == ["restore"]
+    assert lab.steps["restoring"] >= 0
+
+
+def test_a_lab_that_stands_gives_nothing_beside_its_cluster(lab):
+    lab.standing = True
+    assert lab.nodes() == ["master", "slave01", "slave02"]
+    assert lab.free == 0
+
+
+def test_a_snapshot_of_no_use_is_thrown_away(lab, told):
+    provider = Provider(fails=True)
+    assert lab._restored(Registry(), provider) is False
+    assert provider.done == ["restore", "remove", "discard"]
+    assert "virsh restore: no such file" in told[-1]
+
+
+def test_vagrant_of_a_killed_run_is_ended_and_no_other_process(tmp_path, monkeypatch):
+    monkeypatch.setattr(machines, "machines_folder", lambda: tmp_path)
+    with (
+        subprocess.Popen(["sleep", "60"], env={"VAGRANT_DOTFILE_PATH": str(machines._dotfile())}) as ours,
+        subprocess.Popen(["sleep", "60"], env={"VAGRANT_DOTFILE_PATH": "/elsewhere"}) as other,
+    ):
+        machines._end_vagrant()
+        assert ours.wait(timeout=10) == -9
+        assert other.poll() is None
+        other.kill()
