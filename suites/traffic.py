@@ -14,6 +14,12 @@ HANDS_OVER = {
 }
 
 
+def note_mesh(cluster):
+    """Have the evidence show how the mesh of every node shares connections out."""
+    for node in cluster.nodes:
+        node.ipvs()
+
+
 def spread(answers):
     """How many of *answers* each container gave; what was no success is counted under its own words."""
     return Counter(answer.container if answer.status == 200 else str(answer) for answer in answers)

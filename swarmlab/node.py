@@ -26,6 +26,7 @@ GOSSIP_PORT = 7946
 DATA_PORT = 4789
 
 _FAULT_TABLE = "swarmlab_fault"
+_MESH_TABLE = "nsenter --net=/run/docker/netns/ingress_sbox ipvsadm -Ln"
 
 
 @dataclass(frozen=True)
@@ -233,6 +234,13 @@ class Node(ABC):
         listed = self.run(f"ss -Hlnt sport = :{port}").out
         return {line.split()[3].rpartition(":")[0].split("%")[0].strip("[]") for line in listed.splitlines()}
 
+    def ipvs(self, container: str = "") -> str:
+        """How connections are shared out: the IPVS table of the routing mesh on this node, or of a container here."""
+        if container:
+            process = f"docker inspect --format '{{{{ .State.Pid }}}}' {container}"
+            return self.run(f"nsenter --net --target $({process}) ipvsadm -Ln").said
+        return self.run(_MESH_TABLE).said
+
     def facts(self) -> dict[str, str]:
         """Name, address, engine version, kernel and firewall backend, for the report."""
         version = self.ask("GET", "/version")
@@ -317,7 +325,7 @@ class Node(ABC):
             "addresses": "ip -brief address; ip route",
             "firewall (iptables)": "iptables-save -c",
             "firewall (nftables)": "nft list ruleset",
-            "IPVS in the ingress namespace": "nsenter --net=/run/docker/netns/ingress_sbox ipvsadm -Ln",
+            "IPVS in the ingress namespace": _MESH_TABLE,
             "sockets": "ss -lntu",
             "engine log": self._log_command(),
         }

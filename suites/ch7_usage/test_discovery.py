@@ -81,6 +81,7 @@ def test_requests_to_the_virtual_address_reach_all_replicas(cluster, network, pr
             deadline=20,
             stable=2,
         )
+        probe.node.ipvs(probe.container)
 
 
 @claim("7.2/dns-round-robin")

@@ -3,7 +3,7 @@
 import pytest
 
 from fixtures.claims import claim
-from suites.traffic import all_answer, without_loss
+from suites.traffic import all_answer, note_mesh, without_loss
 from swarmlab.errors import Blocked
 from swarmlab.wait import eventually
 
@@ -28,6 +28,7 @@ def test_requests_to_the_published_port_reach_all_replicas(cluster):
     web = cluster.create_service("web", "web:1", replicas=3, publish={cluster.port(): 80})
     replicas = {task.container[:12] for task in web.wait_running(3)}
     port = web.published()
+    note_mesh(cluster)
     for asked in cluster.nodes:
         eventually(
             lambda asked=asked: all_answer(replicas, [asked.get(port) for _ in range(30)]),

@@ -7,7 +7,7 @@ import pytest
 
 from fixtures.claims import claim
 from suites.commands import accepted, refusal
-from suites.traffic import HANDS_OVER, without_loss
+from suites.traffic import HANDS_OVER, note_mesh, without_loss
 from swarmlab.errors import Blocked
 from swarmlab.wait import State, eventually
 from swarmlab.watch import Watch
@@ -55,6 +55,7 @@ def test_published_port_answers_on_every_node(cluster, documented):
             deadline=20,
             stable=3,
         )
+        note_mesh(cluster)
 
 
 @claim("7.2.1/host-mode-port")
@@ -205,6 +206,7 @@ def test_no_request_fails_while_scaling(cluster):
             web.scale(wanted)
             eventually(lambda wanted=wanted: web.converged(wanted), f"{web} to have {wanted} tasks", deadline=90)
             watch.rounds(5)
+            note_mesh(cluster)
     assert not watch.lost, f"while {web} was scaled 1 -> 3 -> 1, {watch.told}"
 
 

@@ -2,7 +2,7 @@
 
 from fixtures.claims import claim
 from suites.commands import accepted
-from suites.traffic import HANDS_OVER
+from suites.traffic import HANDS_OVER, note_mesh
 from swarmlab.wait import eventually
 from swarmlab.watch import Watch
 
@@ -30,4 +30,5 @@ def test_no_request_fails_during_a_rolling_update(cluster):
             lambda: web.converged(3, lambda task: task.image == image), f"every task to run {image}", deadline=120
         )
         watch.rounds(5)
+    note_mesh(cluster)
     assert not watch.lost, f"while {web} was updated, {watch.told}"

@@ -2,7 +2,7 @@
 
 from fixtures.claims import claim
 from suites.commands import accepted
-from suites.traffic import HANDS_OVER
+from suites.traffic import HANDS_OVER, note_mesh
 from swarmlab.wait import eventually
 from swarmlab.watch import Watch
 
@@ -25,4 +25,5 @@ def test_the_service_answers_on_every_node_through_a_drain(cluster):
             deadline=90,
         )
         watch.rounds(5)
+    note_mesh(cluster)
     assert not watch.lost, f"while {drained} was drained, {watch.told}"

@@ -1,7 +1,7 @@
 """8.2.1: a service of several replicas."""
 
 from fixtures.claims import claim
-from suites.traffic import spread
+from suites.traffic import note_mesh, spread
 from swarmlab.wait import State, eventually
 
 REQUESTS = 30
@@ -12,6 +12,7 @@ def test_each_of_three_http_replicas_answers_its_part(cluster):
     port = cluster.port()
     web = cluster.create_service("web", "web:1", replicas=3, publish={port: 80})
     replicas = {task.container[:12] for task in web.wait_running(3)}
+    note_mesh(cluster)
     for node in cluster.nodes:
         eventually(
             lambda node=node: shared(replicas, [node.get(port) for _ in range(REQUESTS)]),
