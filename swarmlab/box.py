@@ -69,8 +69,7 @@ class Box:
             LabError: it could not be made.
             UsageError: there is nothing to make it with, or no rights to.
         """
-        if os.geteuid() != 0:
-            raise UsageError("machines take root's rights, as their disks are made and copied here; run as root")
+        check_rights()
         if not shutil.which("vagrant") or not shutil.which("qemu-img"):
             install([*PACKAGES, "qemu-utils"], progress)
         with only_one(progress):
@@ -120,6 +119,16 @@ class Box:
             blank.truncate(_SIZE * 2**30)
         _run(["mke2fs", "-q", "-t", "ext4", "-E", "root_owner=0:0", "-d", str(system), str(disk)])
         _run(["qemu-img", "convert", "-O", "qcow2", str(disk), str(parts / "box.img")])
+
+
+def check_rights() -> None:
+    """Whether this process may make boxes and machines.
+
+    Raises:
+        UsageError: it may not.
+    """
+    if os.geteuid() != 0:
+        raise UsageError("machines take root's rights, as their disks are made and copied here; run as root")
 
 
 def home() -> Path:

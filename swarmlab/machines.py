@@ -180,9 +180,6 @@ class VirtualBox:
     """The reference: CentOS 7 as the document has it. Its snapshot goes with the machines."""
 
     def __init__(self, settings: dict[str, str]) -> None:
-        for program in ("VBoxManage", "vagrant"):
-            if not shutil.which(program):
-                raise UsageError(f"the provider virtualbox needs {program}; install VirtualBox and Vagrant")
         self.environment = {**os.environ, **settings, "VAGRANT_DEFAULT_PROVIDER": "virtualbox"}
         self._vagrant = box.vagrant(root=str(_FOLDER), env=self.environment)
 
@@ -287,17 +284,24 @@ class LibvirtProvider:
         shutil.rmtree(box.home() / "data" / "machine-index", ignore_errors=True)
 
 
-def check(engines: Sequence[str], provider: str) -> list[images.EngineChoice]:
-    """The engine choices of a lab so described, if it can be.
+def check(engines: Sequence[str], provider: str) -> None:
+    """Whether a lab so described can be, before anything is started for it.
 
     Raises:
-        UsageError: an engine or provider that cannot be, or the two together.
+        UsageError: an engine or provider that cannot be, or the two together; no rights or programs to make machines with.
     """
     if provider not in PROVIDERS:
         raise UsageError(f"no provider {provider!r}; choose one of {', '.join(PROVIDERS)}")
     if provider == "virtualbox" and any(engines):
         raise UsageError("the provider virtualbox has Docker 18.03.1 and no other engine; leave --engine out")
-    return [images.engine_choice(engine) for engine in engines]
+    for engine in engines:
+        images.engine_choice(engine)
+    if provider == "libvirt":
+        box.check_rights()
+        return
+    for program in ("VBoxManage", "vagrant"):
+        if not shutil.which(program):
+            raise UsageError(f"the provider virtualbox needs {program}; install VirtualBox and Vagrant")
 
 
 class VagrantLab:
@@ -326,9 +330,9 @@ class VagrantLab:
             progress: called with a line for every step that takes time.
 
         Raises:
-            UsageError: see `check`.
+            UsageError: an engine that cannot be (see `check` for the rest).
         """
-        self.choices = check(engines, provider)
+        self.choices = [images.engine_choice(engine) for engine in engines]
         self._engines = list(engines)
         self.owner = owner
         self.standing = False
