@@ -288,7 +288,7 @@ def check(engines: Sequence[str], provider: str) -> None:
     """Whether a lab so described can be, before anything is started for it.
 
     Raises:
-        UsageError: an engine or provider that cannot be, or the two together; no rights or programs to make machines with.
+        UsageError: an engine or provider that cannot be, or the two together; no rights or programs to make them with.
     """
     if provider not in PROVIDERS:
         raise UsageError(f"no provider {provider!r}; choose one of {', '.join(PROVIDERS)}")

@@ -38,7 +38,7 @@ def test_one_line_names_the_thing_and_the_mend(words, line, capsys):
 
 def test_a_provider_that_is_not_installed_is_named(monkeypatch, capsys):
     monkeypatch.setattr("shutil.which", lambda _: None)
-    assert main("up --lab vagrant --provider virtualbox".split()) == 2
+    assert main(["up", "--lab", "vagrant", "--provider", "virtualbox"]) == 2
     told = capsys.readouterr().err
     assert told == "swarmlab: the provider virtualbox needs VBoxManage; install VirtualBox and Vagrant\n"
 
