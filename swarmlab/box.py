@@ -109,9 +109,10 @@ class Box:
             for user, place in (("root", "/root"), ("vagrant", "/home/vagrant"))
         )
         hook = f"--customize-hook=chroot \"$1\" sh -c '{allow}'"
-        *build, suite, target = self.recipe.mmdebstrap(system)
-        outside = [*netns.outside(), "env", f"TMPDIR={folder}"]
-        _run([*outside, *build, "--format=directory", hook, suite, target])
+        with self.recipe.staged(netns.outside()) as staged:
+            *build, suite, target = self.recipe.mmdebstrap(system, staged)
+            outside = [*netns.outside(), "env", f"TMPDIR={folder}"]
+            _run([*outside, *build, "--format=directory", hook, suite, target])
         for part, name in (("vmlinuz", "vmlinuz-*"), ("initrd", "initrd.img-*")):
             (found,) = (system / "boot").glob(name)
             shutil.copy(found, parts / part)

@@ -12,6 +12,7 @@ import functools
 import hashlib
 import shutil
 import subprocess
+import sys
 import tempfile
 import time
 from collections.abc import Iterator, Sequence
@@ -35,6 +36,8 @@ DEFAULT = "bookworm"
 _EXCLUDED = ("/usr/share/doc/*", "/usr/share/man/*", "/usr/share/locale/*", "/usr/share/info/*")
 #: Label on every image that is made here; its value is the image's name without tag.
 LABEL_IMAGE = "swarmlab.image"
+#: Where in a recipe's folder the Python packages go that it lists: its docker-compose looks for them there.
+_PYTHON_PACKAGES = "root/usr/local/lib/docker-compose"
 
 
 @dataclass(frozen=True)
@@ -137,7 +140,7 @@ class RootFs:
     @property
     def content(self) -> str:
         """A hash of all that it is made from, 12 hexadecimal digits."""
-        command = " ".join(self.mmdebstrap(Path())).replace(str(self.folder), "")
+        command = " ".join(self.mmdebstrap(Path(), Path()))
         told = hashlib.sha256(f"{command}\n{self.dockerfile()}".encode())
         for file in sorted(self.folder.rglob("*")):
             if file.is_file():
@@ -171,8 +174,30 @@ class RootFs:
         ]
         return "\n".join(lines) + "\n"
 
-    def mmdebstrap(self, target: Path) -> list[str]:
-        """The command that makes it as a tar file at *target*."""
+    @contextlib.contextmanager
+    def staged(self, outside: Sequence[str] = ()) -> Iterator[Path]:
+        """A copy of its folder that has the Python packages which it lists too, for as long as it is being made.
+
+        Args:
+            outside: words to put before a command that downloads (see `swarmlab.netns.outside`).
+
+        Raises:
+            LabError: the packages cannot be had.
+        """
+        with tempfile.TemporaryDirectory(prefix="image-", dir=cache_folder()) as folder:
+            copy = Path(folder) / self.name
+            shutil.copytree(self.folder, copy)
+            if (copy / "requirements").exists():
+                pip = [sys.executable, "-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--no-deps"]
+                words = ["--target", str(copy / _PYTHON_PACKAGES), "--requirement", str(copy / "requirements")]
+                done = subprocess.run([*outside, *pip, *words], check=False, capture_output=True, text=True)
+                if done.returncode != 0:
+                    said = [line for line in done.stderr.splitlines() if line.startswith("ERROR:")] or ["pip failed"]
+                    raise LabError(f"the Python packages of image {self} cannot be had: {said[-1]}")
+            yield copy
+
+    def mmdebstrap(self, target: Path, folder: Path) -> list[str]:
+        """The command that makes it as a tar file at *target* from its `staged` *folder*."""
         # What is left out of a workload is what nodes need not pull; a node has apt, to be asked about packages.
         variant = "minbase" if self.name in ("node", "machine") else "essential"
         command = ["mmdebstrap", "--quiet", f"--variant={variant}", f"--include={','.join(self.packages)}"]
@@ -183,9 +208,9 @@ class RootFs:
         if self.suite in ("forky", "sid"):  # a testing release's file may be past its date on a mirror
             command += ['--aptopt=Acquire::Check-Valid-Until "false"']
         if (self.folder / "root").is_dir():
-            command += [f'--customize-hook=cp -r --preserve=mode {self.folder / "root"}/. "$1"/']
+            command += [f'--customize-hook=cp -r --preserve=mode {folder / "root"}/. "$1"/']
         command += [
-            f'--customize-hook=cp {self.folder / "setup"} "$1"/tmp/setup',
+            f'--customize-hook=cp {folder / "setup"} "$1"/tmp/setup',
             '--customize-hook=chroot "$1" sh /tmp/setup',
             '--customize-hook=rm -rf "$1"/tmp/setup "$1"/var/cache/apt/*.bin',
         ]
@@ -246,7 +271,8 @@ class Workshop:
         if shutil.which("mmdebstrap") and root is not None:
             self._by_mmdebstrap(recipe, root)
         elif self._have(recipe.base) or self._pull(recipe.base):
-            self._build(recipe.reference, recipe.dockerfile(), context=recipe.folder)
+            with recipe.staged(self._outside) as context:
+                self._build(recipe.reference, recipe.dockerfile(), context=context)
         elif root is not None:
             install(["mmdebstrap", "debian-archive-keyring"], self._progress)
             self._by_mmdebstrap(recipe, root)
@@ -259,10 +285,11 @@ class Workshop:
         self._forget_older(recipe.reference)
 
     def _by_mmdebstrap(self, recipe: RootFs, as_root: Sequence[str]) -> None:
-        with tempfile.TemporaryDirectory(prefix="image-", dir=cache_folder()) as folder:
+        work = tempfile.TemporaryDirectory(prefix="image-", dir=cache_folder())
+        with work as folder, recipe.staged(self._outside) as staged:
             tar = Path(folder) / "root.tar"
             # Its work goes there too, so that what a killed build leaves is removed with the folder.
-            command = [*self._outside, *as_root, "env", f"TMPDIR={folder}", *recipe.mmdebstrap(tar)]
+            command = [*self._outside, *as_root, "env", f"TMPDIR={folder}", *recipe.mmdebstrap(tar, staged)]
             made = subprocess.run(command, check=False, capture_output=True, text=True)
             if made.returncode != 0:
                 words = [line for line in made.stderr.splitlines() if line.startswith("E:")] or [made.stderr[-300:]]

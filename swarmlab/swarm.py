@@ -3,20 +3,20 @@
 from __future__ import annotations
 
 import re
-import secrets
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 from swarmlab.errors import EngineRefused, LabError
+from swarmlab.labels import parallel
 from swarmlab.node import MANAGEMENT_PORT, Node
 from swarmlab.probe import Probe
 from swarmlab.service import Service, Task, specification
 from swarmlab.wait import State, wait
+from swarmlab.workbench import SUITE_LABEL, Workbench, sweep, unique
 
-#: Every resource that a suite makes carries this label and begins with this prefix.
-SUITE_LABEL = "swarm-conformance"
-PREFIX = "swc-"
+T = TypeVar("T")
+
 #: Published ports that the suites use; the first is the document's own.
 PORTS = range(8888, 8988)
 
@@ -37,7 +37,8 @@ class Swarm:
         self.nodes = list(nodes)
         self.spare = list(spare)
         self.image = image
-        self._ports: set[int] = set()
+        self._given: list[int] = []
+        self._kept: dict[object, Any] = {}
 
     @classmethod
     def form(
@@ -170,18 +171,29 @@ class Swarm:
 
     def unique(self, name: str) -> str:
         """A name for a resource of the suite: its prefix, *name*, and some random digits."""
-        return f"{PREFIX}{name}-{secrets.token_hex(3)}"
+        return unique(name)
+
+    def bench(self, node: Node, *, kept: bool = False) -> Workbench:
+        """What a suite makes on *node* by itself; *kept* beyond the test, for others that share it."""
+        return Workbench(node, self.image, self.port, kept=kept)
+
+    def keep(self, key: object, make: Callable[[], T]) -> T:
+        """What several tests share as long as this cluster is used: made when first asked for, known by *key*."""
+        if key not in self._kept:
+            self._kept[key] = make()
+        shared: T = self._kept[key]
+        return shared
 
     def port(self) -> int:
-        """A published port that no service of the cluster uses and that was not given out before.
+        """A published port that no service of the cluster uses; the one that was given out longest ago.
 
         Raises:
             LabError: the suite's range is used up.
         """
-        used = self._ports | {port for service in self.manager.ask("GET", "/services") for port in _published(service)}
-        for port in PORTS:
+        used = {port for service in self.manager.ask("GET", "/services") for port in _published(service)}
+        for port in [port for port in PORTS if port not in self._given] + self._given:
             if port not in used:
-                self._ports.add(port)
+                self._given = [*(one for one in self._given if one != port), port]
                 return port
         raise LabError(f"no free port in {PORTS.start} to {PORTS.stop - 1}")
 
@@ -215,18 +227,18 @@ class Swarm:
         self.manager.ask("POST", "/networks/create", body=spec)
         return full
 
-    def clean(self) -> None:
-        """Remove every service, container and network that a suite made, without waiting for tasks to end."""
+    def clean(self, *, kept: bool = False) -> None:
+        """Remove all that a suite made, without waiting for tasks to end; *kept*: also what its tests share."""
         labelled = {"label": [SUITE_LABEL]}
         manager = self.manager
         for service in manager.ask("GET", "/services", filters=labelled):
             manager.ask("DELETE", f"/services/{service['ID']}")
-        networks = manager.ask("GET", "/networks", filters=labelled)
-        for node in self.nodes:
-            for container in node.containers(all=True, **labelled):
-                node.ask("DELETE", f"/containers/{container['Id']}", force=True, v=True)
+        networks = manager.ask("GET", "/networks", filters={**labelled, "scope": ["swarm"]})
+        parallel(lambda node: sweep(node, kept=kept), self.nodes)
         for network in networks:
             wait(lambda: _gone(manager, network["Id"]), f"network {network['Name']} to be free", error=LabError)  # noqa: B023
+        if kept:
+            self._kept.clear()
 
     def diagnosis(self) -> dict[str, str]:
         """What every node tells of itself, and the managers of the cluster, each under "NODE: NAME"."""

@@ -76,7 +76,7 @@ def test_both_ways_of_making_install_exactly_the_packages_of_the_list(suite):
     by_engine = re.search(r"--no-install-recommends (.*?) &&", root.dockerfile())
     assert by_engine
     assert by_engine[1].split() == root.packages
-    assert f"--include={','.join(root.packages)}" in root.mmdebstrap(Path("/x/root.tar"))
+    assert f"--include={','.join(root.packages)}" in root.mmdebstrap(Path("/x/root.tar"), Path("/x/node"))
 
 
 def test_only_testing_releases_may_be_past_their_date():
