@@ -158,6 +158,9 @@ def sweep(node: Node, *, kept: bool = False) -> None:
         for image in node.ask("GET", "/images/json", filters=wanted):
             _delete(node, f"/images/{image['Id']}", force=True)
     if kept:
+        for volume in node.ask("GET", "/volumes")["Volumes"] or []:  # those that an option of run made have no label
+            if volume["Name"].startswith(PREFIX):
+                _delete(node, f"/volumes/{volume['Name']}")
         node.run(f"rm -rf {_FOLDERS}/{PREFIX}*")
         node.run(f"for user in $(getent passwd | cut -d : -f 1 | grep ^{PREFIX}); do userdel --remove $user; done")
 

@@ -52,6 +52,13 @@ def wrap_any(program: str, *cases: str) -> str:
     )
 
 
+def reword(pattern: str, *changes: tuple[str, str]) -> str:
+    """An arm for `wrap`: in calls that fit *pattern*, words are changed, each by (shell pattern, new word)."""
+    arms = " ".join(f"{old}) word={new};;" for old, new in changes)
+    change = f'for word do shift; case "$word" in {arms} esac; set -- "$@" "$word"; done'
+    return f'{pattern}) {change}; exec docker.real "$@"'
+
+
 def at_boot(command: str, *, before: str = "") -> str:
     """A unit that runs a command once at every boot of a machine, if wanted before another unit."""
     order = f"Before={before}" if before else "After=multi-user.target"
