@@ -43,7 +43,7 @@ FAULTS = [
             '"run --detach"*) shift 2; exec docker.real run --detach --net none "$@"',
             '"network create"*) docker.real "$@" >/dev/null; echo 0123; exit',
             '"network rm"*) exit 0',
-            '"network inspect"*) docker.real "$@" | sed "s/\\"Gateway\\": \\".*\\"/\\"Gateway\\": \\"10.9.8.7\\"/"; exit',
+            '"network inspect"*) docker.real "$@" | sed "/Gateway/s/: .*/: \\"10.9.8.7\\"/"; exit',
         ),
         run="ch2 a",
     ),
