@@ -245,9 +245,9 @@ class Workshop:
         nodes = [RootFs("node", choice.suite) for choice in choices]
         parts = [RootFs(name, DEFAULT) for name in sorted({work.of for work in workloads().values()} | {"registry"})]
         registry = _registry_reference(parts)
-        wanted = [*nodes, *([] if self._have(registry) else parts)]
         try:
-            with only_one(self._progress):
+            with only_one(self._progress):  # looked at only now: another run may have removed older images meanwhile
+                wanted = [*nodes, *([] if self._have(registry) else parts)]
                 missing = [root for root in dict.fromkeys(wanted) if not self._have(root.reference)]
                 with ThreadPoolExecutor(max_workers=2) as pool:
                     list(pool.map(self._make, missing))

@@ -247,9 +247,12 @@ def given_by(task, answer):
 def routed(cluster, port, task):
     """Whether every node routes the published *port* to the one *task*."""
     host = cluster.node(task.node)
+    states = {asked: given_by(task, asked.get(port)) for asked in cluster.nodes}
+    # Where the task was reached from another node, it is those who asked in vain that have no way.
+    reached = any(states[asked] for asked in cluster.nodes if asked is not host)
     lost = {
-        (asked, host): f"{asked} to the task on {host}: {state.seen}"
-        for asked in cluster.nodes
-        if not (state := given_by(task, asked.get(port)))
+        (asked, asked if reached else host): f"{asked} to the task on {host}: {state.seen}"
+        for asked, state in states.items()
+        if not state
     }
     return without_loss(lost, cluster.nodes)
