@@ -25,6 +25,11 @@ printf '{\n    "insecure-registries": ["registry:5000"]\n}\n' > /etc/docker/daem
 # Start the service now and at every boot.
 systemctl enable --now docker
 
+# Docker Compose (5.2).
+curl -fsSL "https://github.com/docker/compose/releases/download/1.29.2/docker-compose-$(uname -s)-$(uname -m)" \
+    -o /usr/local/bin/docker-compose
+chmod +x /usr/local/bin/docker-compose
+
 # What the suites ask with, and collect evidence with.
 yum -y -q install openssl nmap-ncat ipvsadm nftables tcpdump
 printf 'ip_vs\nip_vs_rr\nbr_netfilter\nvxlan\n' > /etc/modules-load.d/swarm.conf

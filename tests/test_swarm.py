@@ -2,8 +2,9 @@ from types import SimpleNamespace
 
 import pytest
 
+from swarmlab.errors import LabError
 from swarmlab.service import Task, specification
-from swarmlab.swarm import _agreement, _roles, common, join_command
+from swarmlab.swarm import PORTS, Swarm, _agreement, _roles, common, join_command
 
 MASTER, SLAVE01, SLAVE02 = (SimpleNamespace(name=name) for name in ("master", "slave01", "slave02"))
 
@@ -101,3 +102,20 @@ def test_a_task_is_alive_when_it_runs_and_is_meant_to():
     assert task.addresses == {"net": "10.0.1.5"}
     assert task.alive
     assert not Task.from_api({**raw, "DesiredState": "shutdown"}, {}).alive
+
+
+def test_a_port_is_given_out_again_only_after_all_others(monkeypatch):
+    used = {PORTS[1]}
+    services = [{"Endpoint": {"Ports": [{"PublishedPort": port}]}} for port in used]
+    monkeypatch.setattr(Swarm, "manager", SimpleNamespace(ask=lambda *_: services))
+    swarm = Swarm([])
+    first = [swarm.port() for _ in range(len(PORTS) - 1)]
+    assert first == [port for port in PORTS if port not in used]
+    assert [swarm.port(), swarm.port()] == first[:2]
+
+
+def test_no_port_is_given_out_where_all_are_used(monkeypatch):
+    services = [{"Endpoint": {"Ports": [{"PublishedPort": port} for port in PORTS]}}]
+    monkeypatch.setattr(Swarm, "manager", SimpleNamespace(ask=lambda *_: services))
+    with pytest.raises(LabError, match="no free port in 8888 to 8987"):
+        Swarm([]).port()
