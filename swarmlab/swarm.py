@@ -233,6 +233,9 @@ class Swarm:
         manager = self.manager
         for service in manager.ask("GET", "/services", filters=labelled):
             manager.ask("DELETE", f"/services/{service['ID']}")
+        for kind in ("configs", "secrets"):
+            for one in manager.ask("GET", f"/{kind}", filters=labelled):
+                manager.ask("DELETE", f"/{kind}/{one['ID']}")
         networks = manager.ask("GET", "/networks", filters={**labelled, "scope": ["swarm"]})
         parallel(lambda node: sweep(node, kept=kept), self.nodes)
         for network in networks:

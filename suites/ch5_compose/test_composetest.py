@@ -1,0 +1,130 @@
+"""5.1 and 5.3: the document's composetest, built and started by one command."""
+
+import re
+
+import pytest
+
+from fixtures.claims import claim
+from fixtures.cluster import on_one_node
+from suites.ch5_compose.project import COMPOSETEST, project, tools
+from swarmlab.wait import State, eventually
+
+
+@pytest.fixture
+def started(cluster, node):
+    """The example as each tool started it, and what the command gave; started once on a node for all tests."""
+
+    def start():
+        bench = cluster.bench(node, kept=True)
+        files = {file.name: file.read_text(encoding="utf-8") for file in COMPOSETEST.iterdir() if file.is_file()}
+        projects = [project(bench, tool, files) for tool in tools(node)]
+        return [(one, one.compose("up -d")) for one in projects]
+
+    return cluster.keep(("composetest", node.name), start)
+
+
+@claim("5.1/one-file-many-services")
+@on_one_node
+def test_one_file_starts_containers_that_belong_together(started):
+    for example in up(started):
+        running = [one for one in example.containers() if one["State"]["Running"]]
+        services = sorted(one["Config"]["Labels"]["com.docker.compose.service"] for one in running)
+        assert services == ["redis", "web"], f"{example} was to run web and redis, it runs {services}"
+        networks = [set(one["NetworkSettings"]["Networks"]) for one in running]
+        assert networks[0] & networks[1], f"the containers of {example} share no network: {networks}"
+        assert networks[0] != {"bridge"}, f"the containers of {example} have no network of their own"
+
+
+@claim("5.3/up")
+@on_one_node
+def test_up_builds_web_and_starts_it_with_redis(node, cluster, started):
+    for example in up(started):
+        (web,), (redis,) = one_of(example, "web"), one_of(example, "redis")
+        for container in (web, redis):
+            assert container["State"]["Running"], f"{container['Name']} of {example} is {container['State']['Status']}"
+        built = node.ask("GET", f"/images/{web['Image']}/json")
+        told = (built["Config"]["Cmd"], built["Config"]["WorkingDir"], "FLASK_APP=app.py" in built["Config"]["Env"])
+        wanted = (["flask", "run"], "/code", True)
+        assert told == wanted, f"web of {example} was to be built from its Dockerfile; its image has {told}"
+        pulled = node.ask("GET", f"/images/{cluster.image('redis')}/json")
+        assert redis["Image"] == pulled["Id"], f"redis of {example} runs {redis['Config']['Image']}, not {pulled['Id']}"
+
+
+@claim("5.3/counter")
+@on_one_node
+def test_the_page_counts_each_request(started):
+    for example in up(started):
+        count = first_answer(example)
+        for expected in range(count + 1, count + 6):
+            answer = example.node.get(example.port)
+            seen = counted(answer)
+            assert seen == expected, f"{example} was asked for the {expected}th time, and answers {told(answer)}"
+
+
+@claim("5.3/service-name")
+@on_one_node
+def test_web_reaches_redis_by_its_service_name(started):
+    for example in up(started):
+        services = sorted(one["Config"]["Labels"]["com.docker.compose.service"] for one in example.containers())
+        assert "redis" in services, f"{example} has no service redis, by whose name web asks; it has {services}"
+        (web,), (redis,) = one_of(example, "web"), one_of(example, "redis")
+        held = {network["IPAddress"] for network in redis["NetworkSettings"]["Networks"].values()}
+        found = "".join(example.node.execute(web["Id"], "getent ahostsv4 redis").out.split()[:1])
+        assert found in held, f"in web of {example}, redis is {found or 'unknown'}, its container has {held}"
+        count = first_answer(example)
+        kept = example.node.execute(redis["Id"], "redis-cli get hits").out.strip()
+        assert kept == str(count), f"web of {example} counted {count}, and its redis holds {kept or 'nothing'}"
+
+
+@claim("5.3/retries")
+@on_one_node
+def test_web_answers_again_after_redis_was_restarted(node, started):
+    for example in up(started):
+        first_answer(example)
+        (web,), (redis,) = one_of(example, "web"), one_of(example, "redis")
+        done = node.docker(f"restart -t 2 {redis['Id']}")
+        assert done.ok, f"redis of {example} could not be restarted: {done.said}"
+        eventually(
+            lambda example=example: State(bool(counted(answer := example.node.get(example.port))), told(answer)),
+            f"{example} to answer again after redis was restarted",
+            deadline=30,
+        )
+        (now,) = one_of(example, "redis")
+        assert now["State"]["StartedAt"] != redis["State"]["StartedAt"], f"redis of {example} was not restarted"
+        (after,) = one_of(example, "web")
+        same = all(after["State"][key] == web["State"][key] for key in ("StartedAt", "Pid"))
+        assert same, f"web of {example} was to answer again by itself, and was restarted"
+
+
+def up(started):
+    """The projects, where the command that starts them succeeded."""
+    for example, done in started:
+        said = (done.said.splitlines() or ["nothing"])[-1]
+        assert done.ok, f"{example.tool} up on {example.node} ended with {done.code}: {said}"
+    return [example for example, _ in started]
+
+
+def one_of(example, service):
+    found = example.containers(service)
+    assert len(found) == 1, f"{example} was to have one container of {service}, it has {len(found)}"
+    return found
+
+
+def first_answer(example):
+    """The count of the first answer that comes; the page's server takes a moment to listen."""
+    seen = eventually(
+        lambda: State(bool(counted(answer := example.node.get(example.port))), told(answer)),
+        f"{example} to answer 'Hello World! I have been seen N times.'",
+        deadline=30,
+    ).seen
+    return int(re.search(r"\d+", seen)[0])
+
+
+def counted(answer):
+    """N of the document's answer; None where the answer is another."""
+    found = re.fullmatch(r"Hello World! I have been seen (\d+) times\.\n", answer.body.decode(errors="replace"))
+    return int(found[1]) if found and answer.ok else None
+
+
+def told(answer):
+    return answer.body.decode(errors="replace").strip().partition("\n")[0] if answer.ok else str(answer)

@@ -1,0 +1,111 @@
+"""5.3 and 5.4: what a compose file may say, to Compose and to a swarm."""
+
+import pytest
+
+from fixtures.claims import claim
+from fixtures.cluster import on_one_node
+from suites.ch5_compose.project import project, tools
+from suites.ch5_compose.stacks import deploy, listed, services
+from swarmlab.wait import State, eventually
+
+#: The document's sections (5.4), each of the last group used by a service.
+WHOLE = """version: "3.9"
+services:
+  web:
+    image: {image}
+    labels: ["{label}"]
+    networks: [inner]
+    volumes: ["data:/data"]
+    configs:
+      - source: greeting
+        target: /greeting
+volumes:
+  data:
+    labels: ["{label}"]
+networks:
+  inner:
+    labels: ["{label}"]
+configs:
+  greeting:
+    file: ./greeting
+    labels: ["{label}"]
+"""
+SHORT = """version: "3.9"
+services:
+  web:
+    image: {image}
+    labels: ["{label}"]
+"""
+#: By key: a line that makes the file of one service wrong, an unknown key and keys of a wrong type.
+WRONG = {"imagee": "imagee: nothing", "ports": "ports: 8080", "environment": "environment: 7"}
+
+
+@claim("5.3/build-not-in-swarm")
+def test_stack_deploy_builds_nothing(cluster, stack):
+    manager = cluster.manager
+    context = stack.bench.folder({"Dockerfile": f"FROM {cluster.image('web:1')}\nENV SWC_BUILT=1\n"})
+    before = images(manager)
+    path = stack.write(f"services:\n  web:\n    build: {context}\n")
+    done = deploy(stack, path)
+    assert not done.ok, f"docker stack deploy on {manager} accepted a service with only build: {done.said}"
+    assert not listed(stack), f"docker stack deploy on {manager} refused a file, and made {services(stack)} of it"
+
+    path = stack.write(f"services:\n  web:\n    build: {context}\n    image: {cluster.image('web:1')}\n")
+    done = deploy(stack, path)
+    assert done.ok, f"docker stack deploy on {manager} refused build beside image: {done.said}"
+    assert "build" in done.said, f"docker stack deploy on {manager} does not say that it ignores build: {done.said}"
+    eventually(
+        lambda: State((seen := services(stack)) == {"web": "1/1"}, f"it has {seen}"),
+        "the stack with build beside image to run its service",
+        deadline=60,
+    )
+    (service,) = listed(stack)
+    image = service["Spec"]["TaskTemplate"]["ContainerSpec"]["Image"].partition("@")[0]
+    assert image == cluster.image("web:1"), f"the service of a stack runs {image}, and was given another image"
+    built = [one for one in images(manager) - before if "SWC_BUILT=1" in environment(manager, one)]
+    assert not built, f"docker stack deploy on {manager} built the image {built}"
+
+
+@claim("5.4/sections")
+@on_one_node
+def test_a_file_of_the_documents_sections_is_valid(cluster, node, bench, stack):
+    image = cluster.image("web:1")
+    for text in (WHOLE, SHORT):
+        files = {"docker-compose.yml": text.format(image=image, label=bench.label), "greeting": "hello\n"}
+        last = "with" if text is WHOLE else "without"
+        for tool in tools(node):
+            done = project(bench, tool, files).compose("config --quiet")
+            assert done.ok, f"{tool} on {node} refuses a file {last} volumes, networks and configs: {done.said}"
+        done = deploy(stack, f"{stack.bench.folder(files)}/docker-compose.yml")
+        assert done.ok, f"docker stack deploy refuses a file {last} volumes, networks and configs: {done.said}"
+        eventually(
+            lambda: State((seen := services(stack)) == {"web": "1/1"}, f"it has {seen}"),
+            f"a stack of a file {last} volumes, networks and configs to run its service",
+            deadline=60,
+        )
+
+
+@pytest.mark.parametrize("key", WRONG)
+@claim("5.4/bad-file-refused")
+@on_one_node
+def test_a_wrong_file_is_refused_with_the_keys_name(cluster, node, bench, stack, key):
+    text = SHORT.format(image=cluster.image("web:1"), label=bench.label).rstrip() + f"\n    {WRONG[key]}\n"
+    files = {"docker-compose.yml": text}
+    for tool in tools(node):
+        wrong = project(bench, tool, files)
+        done = wrong.compose("up -d")
+        assert not done.ok, f"{tool} on {node} accepted a file with {WRONG[key]}"
+        assert key in done.said, f"{tool} on {node} refused {WRONG[key]} without naming it: {done.said}"
+        assert not wrong.containers(), f"{tool} on {node} refused a file, and started {len(wrong.containers())} of it"
+    done = deploy(stack, f"{stack.bench.folder(files)}/docker-compose.yml")
+    assert not done.ok, f"docker stack deploy accepted a file with {WRONG[key]}"
+    assert key in done.said, f"docker stack deploy refused {WRONG[key]} without naming it: {done.said}"
+    assert not listed(stack), f"docker stack deploy refused a file with {WRONG[key]}, and started {services(stack)}"
+
+
+def images(node):
+    return {one["Id"] for one in node.ask("GET", "/images/json")}
+
+
+def environment(node, image):
+    return node.ask("GET", f"/images/{image}/json")["Config"].get("Env") or []

@@ -1,0 +1,64 @@
+"""5.2: Compose beside the engine."""
+
+from fixtures.claims import claim
+from suites.ch5_compose.stacks import deploy, services
+from swarmlab.provision import USER
+from swarmlab.wait import State, eventually
+
+#: The release that the document installs.
+RELEASE = "1.29.2"
+#: Where command lines look for the plugin.
+_PLUGINS = "/usr/libexec /usr/lib /usr/local/libexec /usr/local/lib $HOME/.docker"
+
+
+@claim("5.2/separate-install")
+def test_compose_is_no_part_of_the_engines_package(node):
+    engine = node.run("readlink -f $(command -v dockerd)").out.strip()
+    assert engine, f"{node} has no dockerd"
+    rpm = node.run("command -v rpm >/dev/null && rpm -qf " + engine)
+    if rpm.ok:
+        package = rpm.out.strip()
+        files, needed = node.run(f"rpm -ql {package}"), node.run(f"rpm -qR {package}")
+    else:
+        package = node.run(f"dpkg -S {engine}").out.partition(":")[0]
+        assert package, f"the engine of {node} is of no package"
+        files = node.run(f"dpkg -L {package}")
+        needed = node.run(f"dpkg-query -W -f '${{Depends}} ${{Pre-Depends}}' {package}")
+    for asked in (files, needed):
+        assert asked.ok, f"the package {package} of {node} cannot be asked: {asked.said}"
+    programs = [line for line in files.out.splitlines() if line.endswith(("/docker-compose", "/docker-compose-plugin"))]
+    assert not programs, f"the engine's package {package} of {node} has {', '.join(programs)}"
+    assert "compose" not in needed.out, f"the engine's package {package} of {node} depends on compose: {needed.out}"
+
+
+@claim("5.2/executable")
+def test_docker_compose_is_executable_and_of_the_declared_release(node):
+    place = node.run("command -v docker-compose").out.strip()
+    assert place, f"{node} has no docker-compose"
+    mode = node.host.file(place).mode
+    assert mode & 0o111 == 0o111, f"{place} of {node} has the mode {mode:04o}, and is not executable for everybody"
+    told = node.run("docker-compose version --short", user=USER)
+    assert told.ok, f"{USER} cannot run docker-compose on {node}: {told.said}"
+    assert told.out.strip() == RELEASE, f"docker-compose of {node} reports {told.out.strip()}, not {RELEASE}"
+
+
+@claim("5.2/stack-needs-no-compose")
+def test_a_stack_is_deployed_where_there_is_no_compose(cluster, stack):
+    # Hidden in a mount namespace of the command's own, so that nobody else misses it.
+    hide = (
+        f"for file in $(which -a docker-compose) $(ls -d $(for at in {_PLUGINS}; do"
+        " echo $at/docker/cli-plugins/docker-compose $at/cli-plugins/docker-compose; done) 2>/dev/null); do"
+        " mount --bind /dev/null $file; done; "
+    )
+    manager = cluster.manager
+    for command in ("docker-compose version", "docker compose version"):
+        hidden = manager.run(f"unshare --mount sh -c '{hide} {command}'")
+        assert not hidden.ok, f"{command} could not be hidden on {manager}: {hidden.said}"
+    path = stack.write(f"services:\n  web:\n    image: {cluster.image('web:1')}\n")
+    done = deploy(stack, path, before=f"unshare --mount sh -c '{hide}", after="'")
+    assert done.ok, f"on {manager} without compose, docker stack deploy ended with {done.code}: {done.said}"
+    eventually(
+        lambda: State((seen := services(stack)) == {"web": "1/1"}, f"it has {seen}"),
+        "the stack that was deployed without compose to run its service",
+        deadline=60,
+    )
