@@ -40,15 +40,15 @@ def wrap(*cases: str) -> str:
     return wrap_any("docker", *cases)
 
 
-def wrap_any(program: str, *cases: str) -> str:
-    """`wrap` of any program below /usr/bin."""
+def wrap_any(program: str, *cases: str, folder: str = "/usr/bin") -> str:
+    """`wrap` of any program of a folder."""
     arms = "\n".join(f"    {case};;" for case in cases)
     return (
-        f"mv /usr/bin/{program} /usr/bin/{program}.real\n"
-        f"cat > /usr/bin/{program} <<'WRAPPER'\n"
+        f"mv {folder}/{program} {folder}/{program}.real\n"
+        f"cat > {folder}/{program} <<'WRAPPER'\n"
         f'#!/bin/sh\ncase "$*" in\n{arms}\nesac\nexec {program}.real "$@"\n'
         "WRAPPER\n"
-        f"chmod +x /usr/bin/{program}\n"
+        f"chmod +x {folder}/{program}\n"
     )
 
 
