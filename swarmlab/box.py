@@ -62,6 +62,12 @@ class Box:
         """Where Vagrant keeps its files."""
         return home() / "boxes" / self.name.replace("/", "-VAGRANTSLASH-") / "0" / "libvirt"
 
+    @property
+    def package(self) -> str:
+        """The version of the engine's package in it, empty where that was not written down."""
+        file = self.folder / "package"
+        return file.read_text(encoding="ascii").strip() if file.exists() else ""
+
     def prepare(self, progress: Progress) -> None:
         """Make the box and add it to Vagrant's, if it is not there yet.
 
@@ -113,6 +119,9 @@ class Box:
             *build, suite, target = self.recipe.mmdebstrap(system, staged)
             outside = [*netns.outside(), "env", f"TMPDIR={folder}"]
             _run([*outside, *build, "--format=directory", hook, suite, target])
+        asked = ["dpkg-query", f"--admindir={system}/var/lib/dpkg", "-W", "-f=${Version}", "docker.io"]
+        told = subprocess.run(asked, check=False, capture_output=True, text=True)
+        (parts / "package").write_text(told.stdout, encoding="ascii")
         for part, name in (("vmlinuz", "vmlinuz-*"), ("initrd", "initrd.img-*")):
             (found,) = (system / "boot").glob(name)
             shutil.copy(found, parts / part)

@@ -22,6 +22,7 @@ from docker.models.networks import Network
 
 from swarmlab import images, netns, provision
 from swarmlab.errors import LabError, SwarmlabError, UsageError
+from swarmlab.lab import Declared
 from swarmlab.labels import (
     CLUSTER,
     NODE,
@@ -168,6 +169,7 @@ class DindLab:
         self._progress = progress
         self._nodes: dict[int, list[Node]] = {}
         self._images: list[str] = []
+        self._packages: dict[str, str] = {}
 
     @classmethod
     def attach(cls, outer: OuterEngine, name: str, progress: Progress = lambda _: None) -> DindLab:
@@ -188,6 +190,7 @@ class DindLab:
             lab._nodes.setdefault(int(member.labels[CLUSTER]), []).append(DindNode(member))
             if member.labels[CLUSTER] == "0":  # further clusters get the same engines
                 lab._images.append(member.attrs["Config"]["Image"])
+        lab.choices = [_choice(image) for image in lab._images] or lab.choices
         lab._count = len(lab._nodes.get(0, []))
         return lab
 
@@ -271,6 +274,28 @@ class DindLab:
             look_for(node),
             disruptable=True,
         )
+
+    def declared(self, node: str) -> Declared:
+        place = _HOSTS.index(node)
+        choice = self.choices[place % len(self.choices)]
+        image = self._images[place % len(self._images)]
+        return Declared.debian(choice, self._package(image, choice), self._prefix)
+
+    def _package(self, image: str, choice: images.EngineChoice) -> str:
+        """The version of the engine's package in a node's image; empty if the image is not of the release asked for."""
+        if image not in self._packages:
+            # Read from the image, as a node may have been given something else since.
+            told = self._outer.client.containers.run(
+                image,
+                ["-c", ". /etc/os-release; echo $VERSION_CODENAME; dpkg-query -W -f '${Version}' docker.io"],
+                entrypoint="sh",
+                network_mode="none",
+                labels=self._labels(),
+                remove=True,
+            )
+            self._packages[image] = told.decode()
+        suite, _, version = self._packages[image].partition("\n")
+        return version.strip() if suite == choice.suite else ""
 
     def facts(self) -> list[dict[str, str]]:
         """What the report says of each node of the default cluster."""
@@ -410,6 +435,12 @@ class DindLab:
 
     def _containers(self) -> list[Container]:
         return self._outer.client.containers.list(all=True, filters={"label": f"{LABEL}={self.name}"})
+
+
+def _choice(image: str) -> images.EngineChoice:
+    """The engine choice that an image of nodes was made for, by its name."""
+    suite = image.partition(":")[0].rpartition("-")[2]
+    return images.engines().get(suite, images.EngineChoice(suite, "unknown"))
 
 
 def node_options(binds: list[str], hosts: dict[str, str]) -> dict[str, Any]:

@@ -2,11 +2,42 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any, Protocol
 
+from swarmlab.images import EngineChoice
 from swarmlab.node import Node
 from swarmlab.offers import Offers
+
+
+@dataclass(frozen=True)
+class Declared:
+    """What a lab says that one of its nodes is.
+
+    Attributes:
+        system: settings of its /etc/os-release.
+        engine: the version of its engine, without what a distribution adds to it ("+dfsg1").
+        network: the first three octets of the cluster network; not the document's where the lab found that taken.
+    """
+
+    system: Mapping[str, str]
+    engine: str
+    network: str
+
+    @classmethod
+    def debian(cls, choice: EngineChoice, package: str, network: str) -> Declared:
+        """A node of the release that was chosen, with the engine of its package.
+
+        Args:
+            choice: what was asked for.
+            package: the version of the release's package that the node was made with, which may be newer than when
+                the choice was written down; empty if that is not known.
+            network: see `Declared`.
+        """
+        upstream = re.split("[+-]", package.rpartition(":")[2])[0]
+        return cls({"ID": "debian", "VERSION_CODENAME": choice.suite}, upstream or choice.version, network)
 
 
 class Lab(Protocol):
@@ -49,6 +80,9 @@ class Lab(Protocol):
 
     def remove(self, nodes: Sequence[Node]) -> None:
         """Throw machines away that `nodes` or `more` gave."""
+
+    def declared(self, node: str) -> Declared:
+        """What the node of this host name is to be, by what was asked for and not by what runs there."""
 
     def facts(self) -> list[dict[str, str]]:
         """What the report says of each node of the default cluster."""

@@ -26,6 +26,7 @@ from docker.models.containers import Container
 
 from swarmlab import box, images, libvirt, netns, provision
 from swarmlab.errors import LabError, UsageError
+from swarmlab.lab import Declared
 from swarmlab.labels import KIND, OWNER, SUBNET, USER, labs, parallel, subnets
 from swarmlab.libvirt import Libvirt
 from swarmlab.node import Node, facts_of, look_for
@@ -474,6 +475,12 @@ class VagrantLab:
             look_for(self._machines[0]),
             disruptable=not self.standing,
         )
+
+    def declared(self, node: str) -> Declared:
+        if self._provider_name == "virtualbox":
+            return Declared({"ID": "centos", "VERSION_ID": "7"}, "18.03.1-ce", self._prefix)
+        choice = self.choices[list(_OCTETS).index(node) % len(self.choices)]
+        return Declared.debian(choice, box.Box(choice).package, self._prefix)
 
     def facts(self) -> list[dict[str, str]]:
         return [facts_of(node) for node in self._machines]
