@@ -15,17 +15,13 @@ PASSWORD = "123456"
 def test_what_is_made_inside_appears_on_the_node(node, bench):
     folder = bench.folder()
     box = bench.start("client", f"-v {folder}:/home")
-    inside(
-        bench, box, "echo inside > /home/file && mkdir -p /home/folder/deeper && echo too > /home/folder/deeper/f"
-    )
+    inside(bench, box, "echo inside > /home/file && mkdir -p /home/folder/deeper && echo too > /home/folder/deeper/f")
     file, deeper = node.host.file(f"{folder}/file"), node.host.file(f"{folder}/folder/deeper/f")
     assert file.is_file, f"a file that was made inside a container does not appear in {folder} of {node}"
     assert file.content_string == "inside\n", f"{folder}/file of {node} holds {file.content_string!r}"
     assert deeper.is_file, f"a folder that was made inside a container does not appear in {folder} of {node}"
     inside(bench, box, "echo more >> /home/file && rm -r /home/folder")
-    assert file.content_string == "inside\nmore\n", (
-        f"{node} does not see what was appended: {file.content_string!r}"
-    )
+    assert file.content_string == "inside\nmore\n", f"{node} does not see what was appended: {file.content_string!r}"
     gone = not node.host.file(f"{folder}/folder").exists
     assert gone, f"a folder that was removed inside a container is still in {folder} of {node}"
 

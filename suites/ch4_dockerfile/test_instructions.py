@@ -81,15 +81,14 @@ def test_expose_records_the_port_that_P_publishes(node, bench, all_builders):
 
 
 @claim("4.3/cmd")
-def test_cmd_is_the_default_that_arguments_replace(node, bench, all_builders):
+def test_cmd_is_the_default_that_arguments_replace(bench, all_builders):
     text = from_base(bench) + 'CMD ["echo", "first"]\nCMD ["echo", "default"]\n'
     for builder in all_builders:
         image = builder.build({"Dockerfile": text})
         for words, wanted in (("", "default"), ("echo other", "other")):
-            seen = bench.run(image, "", words)
-            assert seen.out.strip() == wanted, (
-                f"on {node}, docker run of the image, {words or 'no words'}: {seen.said!r}"
-            )
+            seen = bench.run(image, "", words).said.strip()
+            given = f"with the words {words}" if words else "without words"
+            assert seen == wanted, f"what {builder} built says {seen!r} {given}, and was to say {wanted!r}"
 
 
 @claim("4.3/layers")
