@@ -31,9 +31,9 @@ unit: .venv/ready
 	$(BIN)/pytest tests/ -q
 
 suites: .venv/ready
-	$(BIN)/pytest suites/ $(engine) $(PYTEST_ARGS)
+	$(BIN)/pytest suites/ -n 2 $(engine) $(PYTEST_ARGS)
 
-# Break clusters on purpose, and see every test fail as it has to (about a quarter of an hour).
+# Break clusters on purpose, and see every test fail as it has to (about half an hour).
 power: .venv/ready
 	$(BIN)/pytest tests/power/detect.py -m "not machines" -n 2 -v
 

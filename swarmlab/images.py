@@ -122,6 +122,11 @@ class RootFs:
         return FOLDER / self.name
 
     @property
+    def has_apt(self) -> bool:
+        """Whether it has apt and its lists: nodes and machines have, to be asked which versions there are."""
+        return self.name in ("node", "machine")
+
+    @property
     def packages(self) -> list[str]:
         """The packages that it has; a line of the list may be for some releases only ("docker-cli @trixie")."""
         chosen = []
@@ -167,7 +172,7 @@ class RootFs:
             f"RUN printf '{exclude}\\n' > /etc/dpkg/dpkg.cfg.d/swarmlab"
             " && apt-get update"
             f" && DEBIAN_FRONTEND=noninteractive apt-get install -y --no-install-recommends {' '.join(self.packages)}"
-            " && rm -rf /var/lib/apt/lists/*"
+            f"{'' if self.has_apt else ' && rm -rf /var/lib/apt/lists/*'}"
             " && if [ -d /tmp/recipe/root ]; then cp -r --preserve=mode /tmp/recipe/root/. /; fi"
             " && sh /tmp/recipe/setup && rm -rf /tmp/recipe",
             *self.settings,
@@ -198,9 +203,11 @@ class RootFs:
 
     def mmdebstrap(self, target: Path, folder: Path) -> list[str]:
         """The command that makes it as a tar file at *target* from its `staged` *folder*."""
-        # What is left out of a workload is what nodes need not pull; a node has apt, to be asked about packages.
-        variant = "minbase" if self.name in ("node", "machine") else "essential"
+        # What is left out of a workload is what nodes need not pull.
+        variant = "minbase" if self.has_apt else "essential"
         command = ["mmdebstrap", "--quiet", f"--variant={variant}", f"--include={','.join(self.packages)}"]
+        if self.has_apt:
+            command += ["--skip=cleanup/apt/lists", '--aptopt=Acquire::GzipIndexes "true"']
         command += [f"--dpkgopt=path-exclude={path}" for path in _EXCLUDED]
         if variant == "essential":
             # A release that is merged from the start needs no package that merges it, and none of the perl that brings.

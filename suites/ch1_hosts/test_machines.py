@@ -1,9 +1,65 @@
-"""1.1: interfaces and disks of the three machines."""
+"""1.1: the three machines: addresses, ways to each other and to the outside, interfaces, disks, system."""
+
+import re
 
 from fixtures.claims import claim
+from suites.links import addresses
+from suites.traffic import without_loss
+from swarmlab.errors import Blocked
+from swarmlab.wait import State, eventually, scaled
 
+#: The document's nodes, with the last part of each one's cluster address.
+NODES = {"master": 101, "slave01": 104, "slave02": 103}
+#: The first parts of the document's addresses.
+NETWORK = "192.168.56"
 #: Size of each machine's disk in GB.
 DISKS = {"master": 100, "slave01": 50, "slave02": 50}
+#: What is asked for where a node is to reach the outside; the packages of its engine come from there.
+OUTSIDE = "http://deb.debian.org/"
+
+
+@claim("1.1/three-nodes")
+def test_the_cluster_is_master_slave01_and_slave02(cluster):
+    members = sorted(cluster.names().values())
+    assert members == sorted(NODES), f"the cluster's nodes are {members}, not {sorted(NODES)}"
+    for node in cluster.nodes:
+        running = node.run("uname -n").out.strip()
+        assert running == node.name, f"the machine that is to be {node} has the host name {running}"
+
+
+@claim("1.1/static-addresses")
+def test_each_node_holds_its_documented_address_statically(cluster, lab):
+    for node in cluster.nodes:
+        network = lab.declared(node.name).network
+        wanted = {name: f"{network}.{octet}" for name, octet in NODES.items()}
+        held = addresses(node.run)
+        at = [card for card, listed in held.items() for one in listed if one.split("/")[0] == wanted[node.name]]
+        assert at, f"{node} is to hold {wanted[node.name]}, and holds {held}"
+        others = [one for listed in held.values() for one in listed if one.split("/")[0] in wanted.values()]
+        assert len(others) == 1, f"{node} is to hold {wanted[node.name]} alone of the cluster's, and holds {others}"
+        lines = node.run(f"ip -4 -oneline address show dev {at[0]}").out.splitlines()
+        (line,) = [one for one in lines if f" {wanted[node.name]}/" in one]
+        # An address from a DHCP server lives as long as its lease.
+        lease = "dynamic" in line.split() or "valid_lft forever" not in line
+        assert not lease, f"{wanted[node.name]} of {node} is on lease and not static: {' '.join(line.split())}"
+    if network != NETWORK:
+        raise Blocked(f"{NETWORK}.0/24 was taken when the lab was made, and its nodes are in {network}.0/24")
+
+
+@claim("1.1/mutual-reachability")
+def test_every_node_reaches_every_other(cluster):
+    eventually(
+        lambda: without_loss(unreached(cluster.nodes), cluster.nodes), "every node to reach every other", deadline=15
+    )
+
+
+@claim("1.1/outside-reachable")
+def test_every_node_reaches_the_outside(cluster):
+    inside = {address for node in cluster.nodes for address in node.addresses()}
+    for node in cluster.nodes:
+        eventually(
+            lambda node=node: answered_by_another(node, inside), f"{node} to be answered by {OUTSIDE}", deadline=20
+        )
 
 
 @claim("1.1/two-interfaces")
@@ -11,7 +67,7 @@ def test_each_node_has_a_nat_and_a_host_only_interface(cluster):
     for node in cluster.nodes:
         cards = node.run("for card in /sys/class/net/*/device; do basename $(dirname $card); done").out.split()
         assert len(cards) == 2, f"{node} has the network cards {', '.join(cards) or 'none'}, not two"
-        held = addresses(node)
+        held = {card: [one.split("/")[0] for one in listed] for card, listed in addresses(node.run).items()}
         inside = [card for card in cards if node.address in held.get(card, [])]
         assert len(inside) == 1, f"{node.address} of {node} is on none of its cards: {held}"
         (outside,) = set(cards) - set(inside)
@@ -32,9 +88,31 @@ def test_master_has_a_disk_of_100_gb_and_the_slaves_50(cluster):
         assert fitting, f"{node} is to have a disk of {DISKS[node.name]} GB; its disks have {sizes} bytes"
 
 
-def addresses(node):
-    """The node's IPv4 addresses by interface."""
-    held = {}
-    for line in node.run("ip -4 -oneline address show").out.splitlines():
-        held.setdefault(line.split()[1], []).append(line.split()[3].split("/")[0])
-    return held
+@claim("1.1/operating-system")
+def test_node_runs_the_declared_system(node, lab):
+    wanted = dict(lab.declared(node.name).system)
+    told = ". /etc/os-release; echo " + " ".join(f'{key}="${key}"' for key in wanted)
+    running = dict(word.split("=", 1) for word in node.run(told).out.split())
+    assert running == wanted, f"{node} runs {running}, the lab declares {wanted}"
+
+
+def unreached(nodes):
+    """By (from, to), what became of three pings, for the pairs of nodes of which not all three came back."""
+    lost = {}
+    for asking in nodes:
+        for asked in nodes:
+            if asking is not asked:
+                done = asking.run(f"LC_ALL=C ping -c 3 -i 0.2 -W {scaled(2):.0f} {asked.address}")
+                received = re.search(r"(\d+) (packets )?received", done.out)
+                if not (received and received[1] == "3"):
+                    of = f"{received[1]} of 3 pings came back" if received else done.said.replace("\n", " ")
+                    lost[asking, asked] = f"{asking} to {asked} at {asked.address}: {of}"
+    return lost
+
+
+def answered_by_another(node, inside):
+    """Whether a node is answered from the outside, and not by a machine of the cluster in its name."""
+    limit = f"--connect-timeout {scaled(5):.0f} --max-time {scaled(10):.0f}"
+    done = node.run(f"curl -sS -I -o /dev/null {limit} -w '%{{remote_ip}} %{{http_code}}' {OUTSIDE}")
+    address, _, status = done.out.partition(" ")
+    return State(done.ok and status != "000" and address not in inside, f"{done.out} {done.err}".strip())

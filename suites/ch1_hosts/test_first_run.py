@@ -1,0 +1,72 @@
+"""1.3.2: the first container: the hello image."""
+
+import pytest
+
+from fixtures.claims import claim
+from suites.ch1_hosts.accounts import last
+from swarmlab.errors import Blocked, EngineRefused
+from swarmlab.wait import State, eventually
+
+GREETING = "Hello from Docker!"
+
+
+@claim("1.3.2/hello-world")
+def test_hello_image_greets_and_leaves_no_container(node, bench):
+    before = containers(node)
+    done = bench.run("hello")
+    assert done.ok, f"docker run --rm of hello on {node} ended with {done.code}: {last(done)}"
+    assert GREETING in done.out.splitlines(), f"hello printed {done.out.strip()!r} on {node}, not {GREETING!r}"
+    eventually(
+        lambda: State(not (left := containers(node) - before), f"left is {sorted(left)}"),
+        f"docker run --rm on {node} to leave no container",
+        deadline=5,
+    )
+
+
+@claim("1.3.2/first-run-pulls")
+def test_first_run_of_an_image_pulls_it_and_the_second_does_not(node, bench):
+    forget(node, bench.reference("hello"))
+    for run, wanted in (("first", True), ("second", False)):
+        begun = now(node)
+        done = bench.run("hello")
+        assert done.ok, f"the {run} run of hello on {node} ended with {done.code}: {last(done)}"
+        assert GREETING in done.out.splitlines(), f"the {run} run of hello on {node} printed {done.out.strip()!r}"
+        pulls = pulled(node, bench.reference("hello"), begun)
+        if wanted:
+            assert pulls, f"{node} lacked the image hello, and its first run pulled nothing"
+        else:
+            assert not pulls, f"{node} had the image hello, and its second run pulled it: {pulls}"
+
+
+def containers(node):
+    """All containers of the node, running or not, of which hello may be the image."""
+    return {one["Id"] for one in node.containers(all=True) if "hello" in one["Image"]}
+
+
+def forget(node, image):
+    """Take an image from the node, if nothing uses it."""
+    try:
+        node.ask("DELETE", f"/images/{image}")
+    except EngineRefused as refused:
+        if refused.status == 409:
+            raise Blocked(f"the image {image} is in use on {node}: {refused.explanation}") from refused
+        if refused.status != 404:
+            raise
+    try:
+        node.ask("GET", f"/images/{image}/json")
+    except EngineRefused as refused:
+        if refused.status == 404:
+            return
+        raise
+    pytest.fail(f"{node} was told to remove the image {image}, and has it still")
+
+
+def now(node):
+    """The time by the node's clock, which its engine's events tell."""
+    return node.run("date +%s.%N").out.strip()
+
+
+def pulled(node, image, since):
+    """The pulls of an image that the engine tells of from *since* to now."""
+    told = node.engine.events(since=since, until=now(node), filters={"type": "image", "event": "pull"}, decode=True)
+    return [event["Actor"]["ID"] for event in told if event["Actor"]["ID"].startswith(image)]

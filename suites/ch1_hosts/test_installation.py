@@ -1,0 +1,115 @@
+"""1.3.1: which engine is installed, and from where."""
+
+import re
+
+from fixtures.claims import claim
+from swarmlab.errors import Blocked
+from swarmlab.wait import scaled
+
+
+@claim("1.3.1/engine-version")
+def test_engine_is_of_the_declared_version(node, lab):
+    wanted = lab.declared(node.name).engine
+    running = version(node)
+    # Debian adds to the version what it changed: 20.10.24+dfsg1.
+    assert running.partition("+")[0] == wanted, f"{node} runs engine {running}, the lab declares {wanted}"
+
+
+@claim("1.3.1/same-engine-everywhere")
+def test_all_nodes_run_the_same_engine(cluster, lab):
+    asked = sorted({lab.declared(node.name).engine for node in cluster.nodes})
+    if len(asked) > 1:
+        raise Blocked(f"the lab was asked for several engines: {', '.join(asked)}")
+    running = {node.name: version(node) for node in cluster.nodes}
+    assert len(set(running.values())) == 1, f"the nodes run other engines: {running}"
+
+
+@claim("1.3.1/from-package")
+def test_engine_is_from_a_package_of_a_repository(node, bench):
+    found = node.run("readlink /proc/$(pgrep -o -x dockerd)/exe")
+    program = found.out.strip()
+    assert program, f"no engine runs on {node}: {found.said}"
+    manager = Apt(node, bench) if node.host.exists("dpkg-query") else Yum(node, bench)
+    package = manager.owner(program)
+    assert package, f"the engine of {node}, {program}, is of no package"
+    changed = manager.changed(package, program)
+    assert not changed, f"the engine of {node}, {program}, is not as package {package} has it: {changed}"
+    installed, offered = manager.versions(package)
+    assert installed, f"the package manager of {node} lists no version of {package}"
+    if offered is None:
+        raise Blocked(f"{node} has neither lists of its package repositories nor a way to them")
+    listed = ", ".join(offered) or "none"
+    assert installed in offered, f"{package} {installed} of {node} is from no repository; they have {listed}"
+
+
+def version(node):
+    return node.ask("GET", "/version")["Version"]
+
+
+class Apt:
+    """Debian's package manager."""
+
+    def __init__(self, node, bench):
+        self._node = node
+        self._bench = bench
+
+    def owner(self, path):
+        """The package that brought a file, empty if none."""
+        found = self._node.run(f"dpkg-query -S {path}")
+        return found.out.partition(":")[0] if found.ok else ""
+
+    def changed(self, package, path):
+        """What is other than in the package about a file, empty if nothing."""
+        lines = self._node.run(f"dpkg --verify {package}").out.splitlines()
+        return next((line for line in lines if line.split()[-1] == path), "")
+
+    def versions(self, package):
+        """The version that is listed as installed, and those that repositories have; None where they cannot be asked."""
+        installed, offered = self._policy(package)
+        if not offered and not self._node.run("ls /var/lib/apt/lists/*_Packages*").ok:
+            # Lists of the test's own: the node's stay as they are.
+            lists = f"-o Dir::State::Lists={self._bench.folder()} -o Dir::Cache={self._bench.folder()}"
+            limit = f"-o Acquire::Retries=0 -o Acquire::http::Timeout={scaled(10):.0f}"
+            updated = self._node.run(f"timeout {scaled(120):.0f} apt-get {lists} {limit} --error-on=any update")
+            if not updated.ok:
+                return installed, None
+            _, offered = self._policy(package, lists)
+        return installed, offered
+
+    def _policy(self, package, options=""):
+        """The installed version, and those of which a repository is named, as ``apt-cache policy`` lists them."""
+        installed, offered, row = "", [], ""
+        for line in self._node.run(f"LC_ALL=C apt-cache {options} policy {package}").out.splitlines():
+            if found := re.match(r" (\*\*\*|   ) (\S+) -?\d+$", line):
+                row = found[2]
+                installed = row if found[1] == "***" else installed
+            elif row and re.match(r"\s+-?\d+ [a-z+]+:/", line):
+                offered.append(row)
+        return installed, list(dict.fromkeys(offered))
+
+
+class Yum:
+    """CentOS's package manager."""
+
+    def __init__(self, node, bench):
+        self._node = node
+        del bench
+
+    def owner(self, path):
+        found = self._node.run(f"rpm -qf --queryformat '%{{NAME}}' {path}")
+        return found.out.strip() if found.ok else ""
+
+    def changed(self, package, path):
+        lines = self._node.run(f"rpm -V {package}").out.splitlines()
+        return next((line for line in lines if line.split()[-1] == path and "5" in line.split()[0]), "")
+
+    def versions(self, package):
+        # Its own lists first: they tell as much where there is no way to the repositories by now.
+        for cached in ("-C", ""):
+            listed = self._node.run(f"LC_ALL=C yum -q {cached} list {package} --showduplicates").out.splitlines()
+            rows = [line.split() for line in listed if line.startswith(f"{package}.")]
+            installed = next((row[1] for row in rows if row[-1].startswith("@") or row[-1] == "installed"), "")
+            offered = [row[1] for row in rows if not row[-1].startswith("@") and row[-1] != "installed"]
+            if offered:
+                return installed, offered
+        return installed, None

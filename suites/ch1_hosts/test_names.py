@@ -1,0 +1,23 @@
+"""1.1: host names, and the mapping of names to addresses."""
+
+from fixtures.claims import claim
+
+
+@claim("1.1/hostname-file")
+def test_etc_hostname_holds_the_name_that_is_in_force(node):
+    file = node.run("cat /etc/hostname").out.strip()
+    assert file == node.name, f"/etc/hostname of {node} holds {file!r}, not {node.name!r}"
+    running = node.run("uname -n").out.strip()
+    assert running == file, f"/etc/hostname of {node} holds {file!r}, and the running host name is {running!r}"
+
+
+@claim("1.1/hosts-mapping")
+def test_the_three_names_resolve_through_etc_hosts(cluster, node):
+    lines = [line.partition("#")[0].split() for line in node.run("cat /etc/hosts").out.splitlines()]
+    for named in cluster.nodes:
+        mapped = {line[0] for line in lines if named.name in line[1:]}
+        told = " and ".join(sorted(mapped)) or "nothing"
+        assert mapped == {named.address}, f"/etc/hosts of {node} maps {named} to {told}, not to {named.address}"
+        # What programs are told: another source of names may be asked before the file, or the file not at all.
+        found = sorted({line.split()[0] for line in node.run(f"getent ahostsv4 {named}").out.splitlines()})
+        assert found == [named.address], f"on {node}, {named} resolves to {found}, its address is {named.address}"

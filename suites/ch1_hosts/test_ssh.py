@@ -1,0 +1,241 @@
+"""1.2: SSH without passwords, by keys of the cluster user."""
+
+import re
+import secrets
+from dataclasses import dataclass
+
+import pytest
+
+from fixtures.claims import claim
+from suites.ch1_hosts.accounts import last, throwaway
+from swarmlab.errors import Blocked
+from swarmlab.node import Node
+from swarmlab.provision import USER
+from swarmlab.wait import State, eventually, scaled
+
+#: Nothing is asked for: neither a password nor whether a host key is known.
+_NO_QUESTIONS = (
+    "-o BatchMode=yes -o StrictHostKeyChecking=no -o UserKnownHostsFile=/dev/null -o GlobalKnownHostsFile=/dev/null"
+    " -o LogLevel=ERROR"
+)
+_REFUSED = re.compile(r"Permission denied \(([^)]*)\)")
+
+
+@dataclass(frozen=True)
+class Login:
+    """What became of a login.
+
+    Attributes:
+        inside: who one was there, and the machine's host name; nothing if not let in.
+        methods: by what means one might have tried on, where one was refused.
+        said: the last of what ssh said.
+    """
+
+    inside: tuple[str, ...]
+    methods: frozenset[str]
+    said: str
+
+    @property
+    def answered(self):
+        """Whether sshd let one in or refused; else it was not asked at all."""
+        return bool(self.inside or self.methods)
+
+
+def ssh(source, destination, *, options="", user=None):
+    """Log in from a node, as its *user* (root if not given), with nobody there to answer a question."""
+    limit = f"-o ConnectTimeout={scaled(10):.0f}"
+    done = source.run(f"ssh {_NO_QUESTIONS} {limit} {options} {destination} 'id -un; uname -n' </dev/null", user=user)
+    refused = _REFUSED.search(done.err)
+    methods = frozenset(refused[1].split(",")) if refused else frozenset()
+    return Login(tuple(done.out.split()[-2:]) if done.ok else (), methods, last(done))
+
+
+def by_cluster_user(source, destination):
+    return ssh(source, destination, options="-o PreferredAuthentications=publickey", user=USER)
+
+
+def hostname(node):
+    return node.run("uname -n").out.strip()
+
+
+@pytest.fixture
+def home(node):
+    """The cluster user's home on the node."""
+    assert node.host.user(USER).exists, f"{node} has no user {USER}"
+    return node.host.user(USER).home
+
+
+@claim("1.2/key-pair")
+def test_cluster_user_has_an_rsa_key_pair(node, home):
+    public = node.run(f"cat {home}/.ssh/id_rsa.pub").out.split()[:2]
+    assert public[:1] == ["ssh-rsa"], f"~{USER}/.ssh/id_rsa.pub of {node} holds {public[:1] or 'nothing'}, no RSA key"
+    # The public key is derived from the private one, which is read as who is to use it, and never shown.
+    derived = node.run(f"ssh-keygen -y -P '' -f {home}/.ssh/id_rsa", user=USER)
+    assert derived.ok, f"{USER} of {node} cannot use the private key ~/.ssh/id_rsa: {last(derived)}"
+    fits = derived.out.split()[:2] == public
+    assert fits, f"~{USER}/.ssh/id_rsa of {node} is not the private key of ~{USER}/.ssh/id_rsa.pub"
+
+
+@claim("1.2/ssh-localhost")
+def test_cluster_user_logs_in_to_localhost_by_key(node):
+    came = by_cluster_user(node, "localhost")
+    assert came.inside == (USER, hostname(node)), f"{USER} of {node} is not let in on localhost: {came.said}"
+
+
+@claim("1.2/ssh-mesh")
+def test_cluster_user_logs_in_everywhere_from_everywhere_by_key(cluster):
+    names = {node: hostname(node) for node in cluster.nodes}
+    shut = []
+    for source in cluster.nodes:
+        for target in cluster.nodes:
+            came = by_cluster_user(source, target.address)
+            if came.inside != (USER, names[target]):
+                what = f"let in as {' on '.join(came.inside)}" if came.inside else came.said
+                shut.append(f"{source} to {target}, whose {modes(target)}: {what}")
+    assert not shut, f"{USER} is not let in by key from {'; '.join(shut)}"
+
+
+@claim("1.2/ssh-directory-mode")
+def test_ssh_directory_has_mode_0700(node, home):
+    folder = node.host.file(f"{home}/.ssh")
+    assert folder.is_directory, f"{node} has no folder ~{USER}/.ssh"
+    assert folder.user == USER, f"~{USER}/.ssh of {node} belongs to {folder.user}"
+    assert folder.mode == 0o700, f"~{USER}/.ssh of {node} has mode {folder.mode:04o}, not 0700"
+
+
+@claim("1.2/authorized-keys-mode")
+def test_authorized_keys_has_mode_0600(node, home):
+    keys = node.host.file(f"{home}/.ssh/authorized_keys")
+    assert keys.is_file, f"{node} has no file ~{USER}/.ssh/authorized_keys"
+    assert keys.user == USER, f"~{USER}/.ssh/authorized_keys of {node} belongs to {keys.user}"
+    assert keys.mode == 0o600, f"~{USER}/.ssh/authorized_keys of {node} has mode {keys.mode:04o}, not 0600"
+
+
+@claim("1.2/unlisted-key-refused")
+def test_unlisted_key_is_refused_and_no_password_is_asked_for(cluster, node):
+    for source in cluster.nodes:
+        place = cluster.bench(source)
+        try:
+            came = decided(node, lambda source=source, key=key_pair(place): with_key(source, node.address, USER, key))
+        finally:
+            place.clear()
+        assert not came.inside, f"{node} let a key of {source} in as {USER} that is not in its authorized_keys"
+        asked = came.methods & {"password", "keyboard-interactive"}
+        assert not asked, f"{node} refused a key of {source}, and then takes a {' or '.join(sorted(asked))}"
+
+
+@dataclass(frozen=True)
+class Guest:
+    """A throw-away user of a node, who has a stranger's key in authorized_keys, and keys for both outside.
+
+    Attributes:
+        node: the machine.
+        name: the user's name.
+        key: a key pair, by the path of its private part.
+        stranger: the key pair that is listed.
+    """
+
+    node: Node
+    name: str
+    key: str
+    stranger: str
+
+    def login(self, key):
+        # Each comes from an address of its own: newer servers shut those out for a while that often came in vain.
+        origin = ".".join(["127", *(str(1 + secrets.randbelow(254)) for _ in range(3))])
+        return decided(self.node, lambda: with_key(self.node, "127.0.0.1", self.name, key, f"-b {origin}"))
+
+    def edit(self, command):
+        """Run a command in the user's ~/.ssh."""
+        done = self.node.run(f"cd ~/.ssh && {command}", user=self.name)
+        assert done.ok, f"{command} in ~{self.name}/.ssh on {self.node} failed: {done.said}"
+
+
+@pytest.fixture
+def guest(node, bench):
+    settings = node.run("sshd -T").out.split("\n")
+    chosen = [line for line in settings if line.split(" ")[0] in ("allowusers", "allowgroups")]
+    if chosen:
+        raise Blocked(f"sshd of {node} lets nobody in but {'; '.join(chosen)}, so that no other user can be tried")
+    with throwaway(node) as name:
+        guest = Guest(node, name, key_pair(bench), key_pair(bench))
+        bench.shell(
+            f"install -m 644 {guest.key}.pub ~{name}/key.pub; install -m 644 {guest.stranger}.pub ~{name}/other"
+        )
+        made = node.run(
+            "mkdir -m 700 .ssh && cp other .ssh/authorized_keys && chmod 600 .ssh/authorized_keys"
+            " && if command -v restorecon; then restorecon -R .ssh; fi",
+            user=name,
+        )
+        assert made.ok, f"{name} of {node} could not make ~/.ssh: {made.said}"
+        yield guest
+
+
+@claim("1.2/appending-grants")
+def test_appending_a_key_lets_its_owner_in_and_removing_it_locks_out(guest):
+    node = guest.node
+    came = guest.login(guest.key)
+    assert not came.inside, f"{node} let a key in that was not in authorized_keys yet"
+
+    guest.edit("cat ../key.pub >> authorized_keys")
+    came = guest.login(guest.key)
+    inside = (guest.name, hostname(node))
+    assert came.inside == inside, f"a key was appended to authorized_keys of {node}, and is not let in: {came.said}"
+    came = guest.login(guest.stranger)
+    assert came.inside == inside, f"with another key appended, {node} no longer lets the first in: {came.said}"
+
+    guest.edit("cp ../other authorized_keys")
+    came = guest.login(guest.key)
+    assert not came.inside, f"a key was removed from authorized_keys of {node}, and is still let in"
+    came = guest.login(guest.stranger)
+    assert came.inside == inside, f"with another key removed, {node} no longer lets the first in: {came.said}"
+
+
+@claim("1.2/loose-mode-refused")
+def test_group_writable_ssh_directory_makes_key_login_fail(guest):
+    node = guest.node
+    about = f"user={guest.name},host={hostname(node)},addr=127.0.0.1"
+    strict = "strictmodes yes" in node.run(f"sshd -T -C {about}").out.splitlines()
+    inside = (guest.name, hostname(node))
+
+    came = guest.login(guest.stranger)
+    assert came.inside == inside, f"with ~/.ssh at 0700, {node} does not let a listed key in: {came.said}"
+    guest.edit("chmod 770 .")
+    came = guest.login(guest.stranger)
+    if strict:
+        assert not came.inside, f"sshd of {node} is set to check modes, and let a key in with ~/.ssh group-writable"
+    else:
+        assert came.inside == inside, f"sshd of {node} does not check modes, and let no key in: {came.said}"
+    guest.edit("chmod 700 .")
+    came = guest.login(guest.stranger)
+    assert came.inside == inside, f"with ~/.ssh at 0700 again, {node} does not let a listed key in: {came.said}"
+
+
+def key_pair(place):
+    """A new RSA key pair on a workbench: the path of its private part."""
+    folder = place.folder()
+    place.shell(f"ssh-keygen -q -t rsa -b 2048 -N '' -f {folder}/key")
+    return f"{folder}/key"
+
+
+def with_key(source, address, user, key, options=""):
+    """A login from *source* with this key and no other."""
+    return ssh(source, f"{user}@{address}", options=f"-F /dev/null -i {key} -o IdentitiesOnly=yes {options}")
+
+
+def decided(node, attempt):
+    """The login that *attempt* makes, tried again where sshd of the node neither let it in nor refused it."""
+    tried = []
+
+    def answered():
+        tried.append(attempt())
+        return State(tried[-1].answered, tried[-1].said)
+
+    eventually(answered, f"sshd of {node} to let a key in or refuse it", deadline=60, every=2)
+    return tried[-1]
+
+
+def modes(node):
+    """The modes that sshd looks at before it looks at keys, for messages."""
+    seen = node.run(f"cd ~{USER} && stat -c '%n %04a' . .ssh .ssh/authorized_keys").out.split()
+    return f"~/.ssh has mode {dict(zip(seen[::2], seen[1::2], strict=False)).get('.ssh', 'unknown')}"
