@@ -17,3 +17,8 @@ def refusal(call, *arguments, **settings):
     except EngineRefused as refused:
         return refused.explanation or str(refused)
     return ""
+
+
+def last(done):
+    """The last line that a command said, for messages; its exit code where it said nothing."""
+    return done.said.strip().splitlines()[-1] if done.said.strip() else f"exit {done.code}"

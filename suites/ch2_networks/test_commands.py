@@ -6,8 +6,7 @@ from functools import partial
 import pytest
 
 from fixtures.claims import claim
-from suites.ch2_networks.test_docker0 import last
-from suites.commands import accepted
+from suites.commands import accepted, last
 from suites.links import addresses
 from swarmlab.workbench import unique
 

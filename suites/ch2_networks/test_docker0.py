@@ -6,7 +6,7 @@ from ipaddress import ip_address, ip_network
 import pytest
 
 from fixtures.claims import claim
-from suites.commands import accepted
+from suites.commands import accepted, last
 from suites.links import addresses, links
 from swarmlab.wait import State, eventually
 
@@ -129,7 +129,3 @@ def came_as(done):
         if line.lower().startswith("x-client:"):
             return State(done.ok, line.split()[1])
     return State(False, last(done))
-
-
-def last(done):
-    return done.said.strip().splitlines()[-1] if done.said.strip() else f"exit {done.code}"

@@ -3,8 +3,8 @@
 from functools import partial
 
 from fixtures.claims import claim
-from suites.ch2_networks.test_docker0 import eth0_of, last
-from suites.commands import accepted
+from suites.ch2_networks.test_docker0 import eth0_of
+from suites.commands import accepted, last
 from suites.links import addresses, links, stack
 from swarmlab.wait import State, eventually, scaled
 

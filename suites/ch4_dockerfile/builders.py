@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 
+from suites.commands import last
 from swarmlab.node import Result
 from swarmlab.workbench import Workbench, unique
 
@@ -65,8 +66,3 @@ def builders(cluster, bench):
     failed = "; ".join(f"{name}: {last(done)}" for name, done in tried.items())
     assert working, f"no builder works on {bench.node}: {failed}"
     return [Builder(name, bench) for name in working]
-
-
-def last(done):
-    """The last line that a command said."""
-    return (done.said.strip().splitlines() or ["nothing"])[-1]

@@ -6,8 +6,7 @@ import pytest
 
 from fixtures.claims import claim
 from fixtures.cluster import on_one_node
-from suites.ch4_dockerfile.builders import last
-from suites.commands import accepted
+from suites.commands import accepted, last
 from swarmlab.provision import USER
 from swarmlab.workbench import unique
 

@@ -7,6 +7,7 @@ import pytest
 from fixtures.claims import claim
 from fixtures.cluster import on_one_node
 from suites.ch5_compose.project import COMPOSETEST, project, tools
+from suites.commands import last
 from swarmlab.wait import State, eventually
 
 
@@ -99,8 +100,7 @@ def test_web_answers_again_after_redis_was_restarted(node, started):
 def up(started):
     """The projects, where the command that starts them succeeded."""
     for example, done in started:
-        said = (done.said.splitlines() or ["nothing"])[-1]
-        assert done.ok, f"{example.tool} up on {example.node} ended with {done.code}: {said}"
+        assert done.ok, f"{example.tool} up on {example.node} ended with {done.code}: {last(done)}"
     return [example for example, _ in started]
 
 
