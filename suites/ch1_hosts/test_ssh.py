@@ -3,6 +3,7 @@
 import re
 import secrets
 from dataclasses import dataclass
+from functools import partial
 
 import pytest
 
@@ -116,12 +117,12 @@ def test_unlisted_key_is_refused_and_no_password_is_asked_for(cluster, node):
     for source in cluster.nodes:
         place = cluster.bench(source)
         try:
-            came = decided(node, lambda source=source, key=key_pair(place): with_key(source, node.address, USER, key))
+            came = decided(node, partial(with_key, source, node.address, USER, key_pair(place)))
         finally:
             place.clear()
         assert not came.inside, f"{node} let a key of {source} in as {USER} that is not in its authorized_keys"
         asked = came.methods & {"password", "keyboard-interactive"}
-        assert not asked, f"{node} refused a key of {source}, and then takes a {' or '.join(sorted(asked))}"
+        assert not asked, f"{node} refused a key of {source}, and then asks for a password ({', '.join(sorted(asked))})"
 
 
 @dataclass(frozen=True)
@@ -143,7 +144,7 @@ class Guest:
     def login(self, key):
         # Each comes from an address of its own: newer servers shut those out for a while that often came in vain.
         origin = ".".join(["127", *(str(1 + secrets.randbelow(254)) for _ in range(3))])
-        return decided(self.node, lambda: with_key(self.node, "127.0.0.1", self.name, key, f"-b {origin}"))
+        return decided(self.node, partial(with_key, self.node, "127.0.0.1", self.name, key, f"-b {origin}"))
 
     def edit(self, command):
         """Run a command in the user's ~/.ssh."""
@@ -200,6 +201,9 @@ def test_group_writable_ssh_directory_makes_key_login_fail(guest):
 
     came = guest.login(guest.stranger)
     assert came.inside == inside, f"with ~/.ssh at 0700, {node} does not let a listed key in: {came.said}"
+    # Debian's sshd overlooks what the group may write where the group is the user alone.
+    shared = node.run(f"chgrp users ~{guest.name}/.ssh")
+    assert shared.ok, f"~{guest.name}/.ssh of {node} could not be given to a group: {shared.said}"
     guest.edit("chmod 770 .")
     came = guest.login(guest.stranger)
     if strict:
@@ -212,9 +216,9 @@ def test_group_writable_ssh_directory_makes_key_login_fail(guest):
 
 
 def key_pair(place):
-    """A new RSA key pair on a workbench: the path of its private part."""
+    """A new key pair on a workbench: the path of its private part."""
     folder = place.folder()
-    place.shell(f"ssh-keygen -q -t rsa -b 2048 -N '' -f {folder}/key")
+    place.shell(f"ssh-keygen -q -t ed25519 -N '' -f {folder}/key")
     return f"{folder}/key"
 
 
