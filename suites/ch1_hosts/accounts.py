@@ -20,8 +20,3 @@ def throwaway(node):
         node.run(f"pkill -KILL -u {name}; userdel --force --remove {name}")
         if node.run(f"getent passwd {name}").ok:
             raise LabError(f"{name} of {node} could not be removed")
-
-
-def last(done):
-    """The last line of what a command said, for messages."""
-    return done.said.strip().splitlines()[-1] if done.said.strip() else f"exit {done.code}"

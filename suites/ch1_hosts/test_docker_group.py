@@ -5,7 +5,8 @@ import shlex
 import pytest
 
 from fixtures.claims import claim
-from suites.ch1_hosts.accounts import last, throwaway
+from suites.ch1_hosts.accounts import throwaway
+from suites.commands import last
 from swarmlab.errors import LabError
 from swarmlab.provision import USER
 from swarmlab.wait import scaled
@@ -42,9 +43,11 @@ def test_group_docker_exists_and_the_cluster_user_is_in_it(node):
 @claim("1.3.2/member-reaches-daemon")
 def test_members_use_the_daemon_without_sudo(node, member):
     for user in (member, USER):
+        asked = node.docker("ps", user=user)
+        assert asked.ok, f"{who(node, user)} is not let use the daemon: {last(asked)}"
         asked = node.docker(ASK, user=user)
-        answered = asked.ok and asked.out.strip() == node.info()["ID"]
-        assert answered, f"{who(node, user)} is not let use the daemon: {last(asked)}"
+        own = asked.out.strip() == node.info()["ID"]
+        assert own, f"{who(node, user)} uses another daemon than the node's: {last(asked)}"
 
 
 @claim("1.3.2/non-member-denied")
@@ -54,7 +57,7 @@ def test_nobody_outside_the_group_uses_the_daemon(node, outsider):
     listening = sockets(node)
     assert SOCKET in listening, f"the engine of {node} does not listen on {SOCKET}"
     may = {user: places for user, places in openers(node, listening).items() if user not in ("root", USER)}
-    told = "; ".join(f"{who(node, user)}, may open {' and '.join(places)}" for user, places in may.items())
+    told = "; ".join(f"{who(node, user)} may open {' and '.join(places)}" for user, places in may.items())
     assert not may, f"others than {USER} use the daemon: {told}"
 
 
@@ -80,7 +83,7 @@ def join(node, user):
 
 
 def who(node, user):
-    return f"{user} of {node}, in group {node.run(f'id -nG {user}').out.strip()}"
+    return f"{user} of {node} (in group {node.run(f'id -nG {user}').out.strip()})"
 
 
 def refused(code, said):

@@ -3,7 +3,7 @@
 import pytest
 
 from fixtures.claims import claim
-from suites.ch1_hosts.accounts import last
+from suites.commands import last
 from swarmlab.errors import Blocked, EngineRefused
 from swarmlab.wait import State, eventually
 

@@ -8,7 +8,8 @@ from functools import partial
 import pytest
 
 from fixtures.claims import claim
-from suites.ch1_hosts.accounts import last, throwaway
+from suites.ch1_hosts.accounts import throwaway
+from suites.commands import last
 from swarmlab.errors import Blocked
 from swarmlab.node import Node
 from swarmlab.provision import USER

@@ -1,0 +1,103 @@
+"""What labs say that their nodes are, from what was asked for; no node is made."""
+
+import pytest
+
+from swarmlab import box, images
+from swarmlab.dind import DindLab
+from swarmlab.images import EngineChoice
+from swarmlab.lab import Declared
+from swarmlab.machines import VagrantLab
+
+BOOKWORM = {"ID": "debian", "VERSION_CODENAME": "bookworm"}
+
+
+class Containers:
+    """An outer engine that answers what is asked of an image."""
+
+    def __init__(self, told):
+        self.client = self
+        self.containers = self
+        self.asked = []
+        self._told = told
+
+    def run(self, image, *_, **__):
+        self.asked.append(image)
+        return self._told[image].encode()
+
+
+@pytest.fixture
+def lab():
+    outer = Containers({"a": "bullseye\n20.10.5+dfsg1-1+deb11u2", "b": "bookworm\n20.10.25+dfsg1-1"})
+    lab = DindLab(outer, engines=["bullseye", "bookworm"])
+    lab._images = ["a", "b"]
+    lab._prefix = "192.168.57"
+    return lab
+
+
+@pytest.mark.parametrize(
+    ("package", "engine"),
+    [("20.10.24+dfsg1-1+deb12u1+b6", "20.10.24"), ("1:28.5.2-1", "28.5.2"), ("5:20.10.9", "20.10.9"), ("", "20.10.5")],
+)
+def test_the_engine_is_the_packages_or_where_that_is_unknown_the_choices(package, engine):
+    assert Declared.debian(EngineChoice("bullseye", "20.10.5"), package, "192.168.56").engine == engine
+
+
+def test_nodes_are_of_the_choices_in_turn(lab):
+    told = {name: lab.declared(name) for name in ("master", "slave01", "slave02")}
+    assert [one.engine for one in told.values()] == ["20.10.5", "20.10.25", "20.10.5"]
+    assert told["slave01"] == Declared(BOOKWORM, "20.10.25", "192.168.57")
+    assert told["master"].system["VERSION_CODENAME"] == "bullseye"
+    assert lab._outer.asked == ["a", "b"]
+
+
+def test_an_image_of_another_release_than_asked_for_does_not_count(lab):
+    lab._images = ["b", "a"]
+    assert lab.declared("master") == Declared({**BOOKWORM, "VERSION_CODENAME": "bullseye"}, "20.10.5", "192.168.57")
+
+
+class Member:
+    def __init__(self, name, place, image):
+        self.labels = {
+            "swarmlab.node": name,
+            "swarmlab.place": place,
+            "swarmlab.cluster": "0",
+            "swarmlab.owner": "user",
+            "swarmlab.socket": "/socket",
+        }
+        self.attrs = {
+            "Config": {"Image": image},
+            "NetworkSettings": {"Networks": {"lab": {"IPAMConfig": {"IPv4Address": "192.168.56.101"}}}},
+        }
+        self.name = name
+
+
+def test_a_lab_that_stands_has_the_choices_of_its_images(monkeypatch):
+    references = [f"swarmlab/node-{suite}:0123456789ab" for suite in ("forky", "trixie")]
+    members = [Member("slave01", "1", references[1]), Member("master", "0", references[0])]
+    monkeypatch.setattr(DindLab, "_containers", lambda _: members)
+    monkeypatch.setattr(DindLab, "_reach", lambda _: None)
+    lab = DindLab.attach(None, "lab")
+    assert lab.choices == [images.engine_choice("forky"), images.engine_choice("trixie")]
+
+
+@pytest.fixture
+def machines(monkeypatch, tmp_path):
+    monkeypatch.setattr(box, "home", lambda: tmp_path)
+    lab = VagrantLab(None, engines=["bookworm", "trixie"])
+    lab._prefix = "192.168.56"
+    return lab
+
+
+def test_machines_are_of_their_boxes(machines):
+    assert machines.declared("slave02") == Declared(BOOKWORM, "20.10.24", "192.168.56")
+    assert machines.declared("slave01").system["VERSION_CODENAME"] == "trixie"
+    bookworm = box.Box(images.engine_choice("bookworm"))
+    bookworm.folder.mkdir(parents=True)
+    (bookworm.folder / "package").write_text("20.10.25+dfsg1-1\n")
+    assert machines.declared("master").engine == "20.10.25"
+    assert machines.declared("slave01").engine == "26.1.5"
+
+
+def test_the_reference_has_the_documents_system_and_engine(machines):
+    machines._provider_name = "virtualbox"
+    assert machines.declared("master") == Declared({"ID": "centos", "VERSION_ID": "7"}, "18.03.1-ce", "192.168.56")
