@@ -49,7 +49,9 @@ class Builder:
 
     def shows(self, image: str, command: str) -> str:
         """What a shell command prints in a new container of the image."""
-        done = self.bench.run(image, "--entrypoint sh", f"-c '{command}'")
+        box = self.bench.start(image, "--entrypoint sleep", "600")
+        done = self.bench.execute(box, command)
+        self.bench.remove(box)
         assert done.ok, f"in what {self} built, {command} ended with {done.code}: {done.said}"
         return done.out.strip()
 

@@ -21,9 +21,10 @@ def test_commit_makes_an_image_that_holds_the_change(node, bench):
     bench.execute(box, "mkdir -p /opt/installed && echo changed > /opt/installed/file")
     image = unique("image")
     accepted(node, f"commit {box} {image}")
-    seen = bench.run(image, "--entrypoint cat", "/opt/installed/file")
+    seen = bench.execute(bench.start(image), "cat /opt/installed/file")
     assert seen.out == "changed\n", f"on {node}, a container was changed, and the image of it holds {seen.said!r}"
-    base = bench.run("client", "--entrypoint ls", "/opt")
+    base = bench.execute(bench.start("client"), "ls /opt")
+    assert base.ok, f"on {node}, a container of the base cannot be asked: {last(base)}"
     assert "installed" not in base.out, f"on {node}, docker commit changed the image that the container was made of"
 
 

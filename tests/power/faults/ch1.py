@@ -214,7 +214,7 @@ FAULTS = [
     ),
     Fault(
         "hello greets otherwise",
-        {"1.3.2/hello-world": "hello printed 'Good bye!' on slave02"},
+        {"1.3.2/hello-world": "hello on slave02 to greet .*'Good bye!'"},
         wrap('"run --rm"*hello*) echo "Good bye!"; exit'),
         nodes=("slave02",),
         run="ch1 d",

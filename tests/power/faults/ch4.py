@@ -16,7 +16,7 @@ FAULTS = [
             "4.3/workdir": "RUN, COPY and the container were to be in",
             "4.3/env": "ENV sets two values",
             "4.3/expose": "EXPOSE 80 is recorded as",
-            "4.3/cmd": "without words",
+            "4.3/cmd": "to say .* without words",
             "4.3/layers": "adds 2 layers, added are 1",
         },
         wrap(
