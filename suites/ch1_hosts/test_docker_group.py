@@ -71,8 +71,9 @@ def test_membership_takes_effect_in_a_new_session(node, bench, outsider):
     assert refused(code, said), f"a running session on {node} is given the membership that is added to it: {said}"
 
     engine = node.info()["ID"]
-    _, said = session.run(f"echo 'docker {ASK}' | newgrp docker")
-    assert engine in said.split(), f"on {node}, newgrp docker does not put the new membership in force: {said}"
+    if node.host.exists("newgrp"):  # a program that not every release brings
+        _, said = session.run(f"echo 'docker {ASK}' | newgrp docker")
+        assert engine in said.split(), f"on {node}, newgrp docker does not put the new membership in force: {said}"
     asked = node.docker(ASK, user=outsider)
     assert engine in asked.out.split(), f"on {node}, a new login does not have the new membership: {last(asked)}"
 

@@ -10,7 +10,7 @@ import pytest
 from fixtures.claims import claim
 from suites.ch1_hosts.accounts import throwaway
 from suites.commands import last
-from swarmlab.errors import Blocked
+from swarmlab.errors import Blocked, LabError
 from swarmlab.node import Node
 from swarmlab.provision import USER
 from swarmlab.wait import State, eventually, scaled
@@ -155,8 +155,7 @@ class Guest:
 
 @pytest.fixture
 def guest(node, bench):
-    settings = node.run("sshd -T").out.split("\n")
-    chosen = [line for line in settings if line.split(" ")[0] in ("allowusers", "allowgroups")]
+    chosen = [line for line in settings(node) if line.split()[0] in ("allowusers", "allowgroups")]
     if chosen:
         raise Blocked(f"sshd of {node} lets nobody in but {'; '.join(chosen)}, so that no other user can be tried")
     with throwaway(node) as name:
@@ -197,7 +196,7 @@ def test_appending_a_key_lets_its_owner_in_and_removing_it_locks_out(guest):
 def test_group_writable_ssh_directory_makes_key_login_fail(guest):
     node = guest.node
     about = f"user={guest.name},host={hostname(node)},addr=127.0.0.1"
-    strict = "strictmodes yes" in node.run(f"sshd -T -C {about}").out.splitlines()
+    strict = "strictmodes yes" in settings(node, f"-C {about}")
     inside = (guest.name, hostname(node))
 
     came = guest.login(guest.stranger)
@@ -214,6 +213,15 @@ def test_group_writable_ssh_directory_makes_key_login_fail(guest):
     guest.edit("chmod 700 .")
     came = guest.login(guest.stranger)
     assert came.inside == inside, f"with ~/.ssh at 0700 again, {node} does not let a listed key in: {came.said}"
+
+
+def settings(node, about=""):
+    """The settings of sshd, in small letters: newer ones tell their names in capitals too."""
+    told = node.run(f"sshd -T {about}")
+    lines = told.out.lower().splitlines()
+    if not any(line.startswith("strictmodes ") for line in lines):
+        raise LabError(f"sshd of {node} does not tell its settings: {last(told)}")
+    return [line for line in lines if line.strip()]
 
 
 def key_pair(place):
