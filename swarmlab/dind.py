@@ -434,7 +434,7 @@ class DindLab:
         return self._outer.client.containers.get(created["Id"])
 
     def _containers(self) -> list[Container]:
-        return self._outer.client.containers.list(all=True, filters={"label": f"{LABEL}={self.name}"})
+        return self._outer.containers(f"{LABEL}={self.name}")
 
 
 def _choice(image: str) -> images.EngineChoice:

@@ -7,7 +7,7 @@ from swarmlab.dind import DindLab
 from swarmlab.errors import SwarmlabError, UsageError
 from swarmlab.machines import VagrantLab
 from swarmlab.node import Node
-from swarmlab.outer import OuterEngine, Progress
+from swarmlab.outer import OuterEngine, Progress, alone
 
 #: By the word that ``--lab`` takes: the name of the lab that is meant where none is named, and what it is made of.
 DEFAULT_NAMES = {"dind": "swarmlab", "vagrant": machines.NAME}
@@ -61,15 +61,16 @@ def remove(outer: OuterEngine, name: str, progress: Progress) -> None:
 
 def remove_stale(outer: OuterEngine, progress: Progress) -> None:
     """Remove what runs that were killed left: their labs, and their clusters in labs that stand."""
-    for lab in labels.labs(outer):
-        if lab.alive is False:
-            progress(f"removing lab {lab.name}, whose run was killed")
-            remove(outer, lab.name, progress)
-    left = [
-        container
-        for container in outer.client.containers.list(all=True, filters={"label": labels.OWNER})
-        if labels.alive(container.labels[labels.OWNER]) is False
-    ]
-    if left:
-        progress(f"removing {len(left)} nodes of a run that was killed")
-        labels.parallel(labels.remove_node, left)
+    with alone("stale"):  # what one process of a run removes, the next need not find
+        for lab in labels.labs(outer):
+            if lab.alive is False:
+                progress(f"removing lab {lab.name}, whose run was killed")
+                remove(outer, lab.name, progress)
+        left = [
+            container
+            for container in outer.containers(labels.OWNER)
+            if labels.alive(container.labels[labels.OWNER]) is False
+        ]
+        if left:
+            progress(f"removing {len(left)} nodes of a run that was killed")
+            labels.parallel(labels.remove_node, left)

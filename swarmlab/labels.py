@@ -62,7 +62,7 @@ def labs(outer: OuterEngine) -> list[Standing]:
     # The network's owner first: some of a lab's nodes may be another's than the lab.
     for network in outer.client.networks.list(filters=filters):
         owners[network.attrs["Labels"][LABEL]] = network.attrs["Labels"].get(OWNER, "")
-    for found in outer.client.containers.list(all=True, filters=filters):
+    for found in outer.containers(LABEL):
         owners.setdefault(found.labels[LABEL], found.labels.get(OWNER, ""))
         if KIND in found.labels:
             kinds[found.labels[LABEL]] = found.labels[KIND]
@@ -74,14 +74,14 @@ def labs(outer: OuterEngine) -> list[Standing]:
 def subnets(outer: OuterEngine) -> set[str]:
     """The networks (as 192.168.56.0/24) that labs, and whatever else is on this engine, have already."""
     pools = [pool for network in outer.client.networks.list() for pool in network.attrs["IPAM"]["Config"] or []]
-    machines = outer.client.containers.list(all=True, filters={"label": SUBNET})
+    machines = outer.containers(SUBNET)
     return {pool.get("Subnet", "") for pool in pools} | {f"{found.labels[SUBNET]}/24" for found in machines}
 
 
 def describe(outer: OuterEngine, name: str) -> list[str]:
     """A line for each node of a lab: name, address, state, engine and role, as far as they can be told from outside."""
     lines = []
-    members = outer.client.containers.list(all=True, filters={"label": [f"{LABEL}={name}", NODE]})
+    members = outer.containers(f"{LABEL}={name}", NODE)
     for member in sorted(members, key=lambda member: (member.labels[CLUSTER], int(member.labels[PLACE]))):
         networks = member.attrs["NetworkSettings"]["Networks"].values()
         address = ", ".join(network["IPAddress"] or "no address" for network in networks)
@@ -106,7 +106,7 @@ def _engine_and_role(member: Container) -> tuple[str, str]:
 def remove(outer: OuterEngine, name: str) -> None:
     """Remove everything that carries the label of the lab *name*."""
     filters: dict[str, Any] = {"label": f"{LABEL}={name}"}
-    parallel(remove_node, outer.client.containers.list(all=True, filters=filters))
+    parallel(remove_node, outer.containers(f"{LABEL}={name}"))
     for network in outer.client.networks.list(filters=filters):
         _ignore_missing(network.remove)
     for volume in outer.client.volumes.list(filters=filters):

@@ -687,7 +687,7 @@ def _registry(outer: OuterEngine) -> Container | None:
 
 
 def _registry_container(outer: OuterEngine) -> Container:
-    (found,) = outer.client.containers.list(all=True, filters={"label": f"{LABEL}={NAME}"})
+    (found,) = outer.containers(f"{LABEL}={NAME}")
     return found
 
 

@@ -17,10 +17,11 @@ import subprocess
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import IO
+from typing import IO, Any
 
 import docker
 import requests
+from docker.models.containers import Container
 
 from swarmlab import netns
 from swarmlab.errors import DeadlineExceeded, LabError, UsageError
@@ -47,6 +48,15 @@ def cache_folder() -> Path:
     return Path(os.environ.get("SWARMLAB_CACHE", base / "swarmlab"))
 
 
+@contextmanager
+def alone(work: str) -> Iterator[None]:
+    """Let one process of this user at a time do *work*; others wait."""
+    run_folder().mkdir(mode=0o700, parents=True, exist_ok=True)
+    with (run_folder() / f"{work}.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
+
+
 def machines_folder() -> Path:
     """Where boxes, machines and their snapshots are kept: where also a QEMU that is not root's may enter."""
     return Path(os.environ.get("SWARMLAB_CACHE", "/var/lib/swarmlab"))
@@ -65,6 +75,15 @@ class OuterEngine:
         self.url = url
         self._users = users
         os.environ["DOCKER_HOST"] = url  # testinfra's docker backend speaks through the docker command
+
+    def containers(self, *wanted: str) -> list[Container]:
+        """The containers, running or not, that carry each label of *wanted* (NAME or NAME=VALUE).
+
+        Other runs remove theirs meanwhile; what is gone before it was looked at is left out.
+        """
+        filters: dict[str, Any] = {"label": list(wanted)}
+        found: list[Container] = self.client.containers.list(all=True, filters=filters, ignore_removed=True)
+        return found
 
     @property
     def private(self) -> bool:
@@ -103,7 +122,7 @@ class OuterEngine:
         """Let go of the engine. A private one is stopped when nobody else uses it and no lab is left on it."""
         if self._users is None:
             return
-        labs = self.client.containers.list(all=True, filters={"label": LABEL})
+        labs = self.containers(LABEL)
         self.client.close()
         try:
             fcntl.flock(self._users, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -247,16 +266,8 @@ def _join_users() -> IO[str]:
     return users
 
 
-@contextmanager
-def _starting() -> Iterator[None]:
-    run_folder().mkdir(mode=0o700, parents=True, exist_ok=True)
-    with (run_folder() / "engine.lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        yield
-
-
 def _private(progress: Progress) -> OuterEngine:
-    with _starting():
+    with alone("engine"):
         if found := running():
             return found
         users = _join_users()
