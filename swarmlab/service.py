@@ -33,7 +33,12 @@ def specification(
     environment: Mapping[str, str] | None = None,
     health: Sequence[str] = (),
     stop_grace: float | None = None,
+    mounts: Sequence[Mapping[str, Any]] = (),
+    limits: Mapping[str, int] | None = None,
+    reservations: Mapping[str, int] | None = None,
+    restart: Mapping[str, Any] | None = None,
     update: Mapping[str, Any] | None = None,
+    rollback: Mapping[str, Any] | None = None,
 ) -> dict[str, Any]:
     """A service's specification as the API takes it; what is not given is left out, so the engine's defaults hold.
 
@@ -52,7 +57,12 @@ def specification(
         environment: variables of the container.
         health: a command that tells, every five seconds, whether the container is healthy.
         stop_grace: seconds between SIGTERM and SIGKILL.
+        mounts: what is mounted, in the API's own words (Type, Source, Target …).
+        limits: most that a task may use, in the API's own words (NanoCPUs, MemoryBytes).
+        reservations: what a node must have free for a task, in the same words.
+        restart: when an ended task is replaced, in the API's own words (Condition, Delay in ns, MaxAttempts …).
         update: how updates are done, in the API's own words (Parallelism, Delay, Order, FailureAction …).
+        rollback: how a rollback is done, in the same words.
     """
     container: dict[str, Any] = {"Image": image}
     if command:
@@ -69,7 +79,14 @@ def specification(
         }
     if stop_grace is not None:
         container["StopGracePeriod"] = int(stop_grace * 1e9)
+    if mounts:
+        container["Mounts"] = [dict(mount) for mount in mounts]
     template: dict[str, Any] = {"ContainerSpec": container}
+    if limits or reservations:
+        resources = {"Limits": limits, "Reservations": reservations}
+        template["Resources"] = {kind: dict(what) for kind, what in resources.items() if what}
+    if restart:
+        template["RestartPolicy"] = dict(restart)
     if networks:
         template["Networks"] = [{"Target": network} for network in networks]
     if constraints:
@@ -89,6 +106,7 @@ def specification(
         "Mode": {"Global": {}} if everywhere else {"Replicated": {"Replicas": replicas}},
         **({"EndpointSpec": endpoint} if endpoint else {}),
         **({"UpdateConfig": dict(update)} if update else {}),
+        **({"RollbackConfig": dict(rollback)} if rollback else {}),
     }
 
 
@@ -107,6 +125,8 @@ class Task:
         image: image reference of its specification.
         message: what the node says of the state.
         error: why it failed, empty if it did not.
+        exit_code: exit code of its container, None while there is none.
+        at: when it came into its state, by its node's clock (RFC 3339).
     """
 
     id: str
@@ -119,6 +139,8 @@ class Task:
     image: str
     message: str
     error: str
+    exit_code: int | None = None
+    at: str = ""
 
     @classmethod
     def from_api(cls, raw: dict[str, Any], names: Mapping[str, str]) -> Task:
@@ -139,6 +161,8 @@ class Task:
             image=raw["Spec"]["ContainerSpec"]["Image"].split("@")[0],
             message=status.get("Message", ""),
             error=status.get("Err", ""),
+            exit_code=(status.get("ContainerStatus") or {}).get("ExitCode"),
+            at=status.get("Timestamp", ""),
         )
 
     @property

@@ -118,7 +118,8 @@ def test_nodes_and_machines_get_the_same_pinned_python_packages():
         assert line.startswith("#") or re.fullmatch(r"[a-z0-9-]+==[0-9.]+", line), line
 
 
-def test_python_packages_that_cannot_be_had_are_told_in_one_line(node):
+def test_python_packages_that_cannot_be_had_are_told_in_one_line(node, monkeypatch, tmp_path):
+    monkeypatch.setenv("SWARMLAB_CACHE", str(tmp_path))
     (node.folder / "requirements").write_text("swarmlab-has-no-such-package==1.0\n")
     with (
         pytest.raises(LabError, match=r"^the Python packages of image node from bookworm cannot be had: ") as failed,
