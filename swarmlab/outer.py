@@ -185,13 +185,15 @@ def install(packages: Sequence[str], progress: Progress) -> None:
         raise UsageError(f"no rights to install what is missing here; run: sudo apt-get install {wanted}")
     progress(f"installing {wanted} (about a minute)")
     environment = {**os.environ, "DEBIAN_FRONTEND": "noninteractive"}
-    apt = [*netns.outside(), *root, "apt-get", "-q", "-y"]
-    subprocess.run([*apt, "update"], check=False, capture_output=True, env=environment)
-    # The docker command is a package of its own since Debian 13.
-    split = subprocess.run(["apt-cache", "show", "docker-cli"], check=False, capture_output=True).returncode == 0
-    more = ["docker-cli"] if split and "docker.io" in packages else []
-    command = [*apt, "install", "--no-install-recommends", *packages, *more]
-    done = subprocess.run(command, check=False, capture_output=True, text=True, env=environment)
+    # A new machine may be installing updates of its own; whoever else installs meanwhile is waited for.
+    apt = [*netns.outside(), *root, "apt-get", "-q", "-y", "-o", "DPkg::Lock::Timeout=600"]
+    with alone("install"):
+        subprocess.run([*apt, "update"], check=False, capture_output=True, env=environment)
+        # The docker command is a package of its own since Debian 13.
+        split = subprocess.run(["apt-cache", "show", "docker-cli"], check=False, capture_output=True).returncode == 0
+        more = ["docker-cli"] if split and "docker.io" in packages else []
+        command = [*apt, "install", "--no-install-recommends", *packages, *more]
+        done = subprocess.run(command, check=False, capture_output=True, text=True, env=environment)
     if done.returncode != 0:
         last = (done.stderr.strip().splitlines() or ["no message"])[-1]
         raise UsageError(f"apt-get could not install {wanted}: {last}")
