@@ -1,5 +1,10 @@
-"""All faults, a module a chapter."""
+"""All faults: the FAULTS of every module here, a module a chapter or a part of one."""
 
-from tests.power.faults import ch1, ch2, ch3, ch4, ch5, ch6, ch7
+import pkgutil
+from importlib import import_module
 
-FAULTS = [*ch1.FAULTS, *ch2.FAULTS, *ch3.FAULTS, *ch4.FAULTS, *ch5.FAULTS, *ch6.FAULTS, *ch7.FAULTS]
+FAULTS = [
+    fault
+    for module in sorted(one.name for one in pkgutil.iter_modules(__path__))
+    for fault in import_module(f"{__name__}.{module}").FAULTS
+]
