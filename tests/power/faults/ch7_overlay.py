@@ -4,12 +4,12 @@ from tests.power.planting import Fault, background, clock, drop, reword, wrap
 
 #: Every volume of the suite that master has is made on the node that runs this, with a file in it.
 _MIRROR = (
-    "while sleep 0.1; do\\n"
-    '    for volume in $(su - hadoop -c "ssh master docker volume ls --quiet --filter name=swc-"); do\\n'
-    "        docker volume inspect $volume >/dev/null 2>&1 && continue\\n"
-    "        docker volume create --label swarm-conformance $volume\\n"
-    "        echo foreign > $(docker volume inspect --format '{{.Mountpoint}}' $volume)/foreign\\n"
-    "    done\\ndone"
+    "while sleep 0.1; do\n"
+    '    for volume in $(su - hadoop -c "ssh master docker volume ls --quiet --filter name=swc-"); do\n'
+    "        docker volume inspect $volume >/dev/null 2>&1 && continue\n"
+    "        docker volume create --label swarm-conformance $volume\n"
+    "        echo foreign > $(docker volume inspect --format '{{.Mountpoint}}' $volume)/foreign\n"
+    "    done\ndone"
 )
 
 FAULTS = [
@@ -73,7 +73,8 @@ FAULTS = [
     Fault(
         "a node has a subnet of its own where the swarm chooses",
         {"7.3/overlay-subnets-disjoint": r"networks overlap what slave01 has by itself: .*dev swc-own"},
-        "ip link add swc-own type veth peer name swc-end; ip address add 10.0.3.1/24 dev swc-own; ip link set swc-own up",
+        "ip link add swc-own type veth peer name swc-end; ip link set swc-own up;"
+        " ip address add 10.0.3.1/24 dev swc-own",
         nodes=("slave01",),
         run="ch7 overlay b",
     ),
