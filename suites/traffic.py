@@ -25,10 +25,13 @@ def spread(answers):
     return Counter(answer.container if answer.status == 200 else str(answer) for answer in answers)
 
 
-def all_answer(replicas, answers):
-    """Whether *answers* come from all *replicas* and from nothing else, and none is missing."""
+def all_answer(tasks, answers):
+    """Whether *answers* come from the containers of all *tasks* and from nothing else, and none is missing."""
+    nodes = {task.container[:12]: task.node for task in tasks}
     answered = spread(answers)
-    return State(set(answered) == replicas, f"of the replicas {sorted(replicas)} answered {dict(answered)}")
+    silent = [f"{container} on {node}" for container, node in nodes.items() if container not in answered]
+    told = {f"{one} on {nodes[one]}" if one in nodes else one: count for one, count in answered.items()}
+    return State(set(answered) == set(nodes), f"no answer from {', '.join(silent) or 'none'}; answered {told}")
 
 
 def without_loss(lost, nodes):

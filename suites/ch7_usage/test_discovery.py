@@ -84,11 +84,11 @@ def test_names_resolve_on_every_node(cluster, network, probes):
 @claim("7.2/virtual-address-balances")
 def test_requests_to_the_virtual_address_reach_all_replicas(cluster, network, probes):
     web = cluster.create_service("web", "web:1", replicas=3, networks=[network])
-    replicas = {task.container[:12] for task in web.wait_running(3)}
+    tasks = web.wait_running(3)
     address = web.virtual_address(network)
     for probe in probes:
         eventually(
-            lambda probe=probe: all_answer(replicas, probe.fetch([f"http://{address}/"] * 30, timeout=1)),
+            lambda probe=probe: all_answer(tasks, probe.fetch([f"http://{address}/"] * 30, timeout=1)),
             f"requests from {probe.node} to the virtual address to reach all replicas, and none to be lost",
             deadline=20,
             stable=2,

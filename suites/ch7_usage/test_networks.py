@@ -26,12 +26,12 @@ def test_ingress_is_a_swarm_overlay_on_every_node(cluster):
 @claim("7.1/ingress-balances")
 def test_requests_to_the_published_port_reach_all_replicas(cluster):
     web = cluster.create_service("web", "web:1", replicas=3, publish={cluster.port(): 80})
-    replicas = {task.container[:12] for task in web.wait_running(3)}
+    tasks = web.wait_running(3)
     port = web.published()
     note_mesh(cluster)
     for asked in cluster.nodes:
         eventually(
-            lambda asked=asked: all_answer(replicas, [asked.get(port) for _ in range(30)]),
+            lambda asked=asked: all_answer(tasks, [asked.get(port) for _ in range(30)]),
             f"{asked} to pass requests to its port {port} on to all replicas, and to lose none",
             deadline=20,
             stable=2,

@@ -72,7 +72,7 @@ FAULTS = [
     ),
     Fault(
         "a node has a subnet of its own where the swarm chooses",
-        {"7.3/overlay-subnets-disjoint": r"networks overlap what slave01 has by itself: .*dev swc-own"},
+        {"7.3/overlay-subnets-disjoint": "these overlap: .* what slave01 has by itself, 10.0.3.0/24 dev swc-own"},
         "ip link add swc-own type veth peer name swc-end; ip link set swc-own up;"
         " ip address add 10.0.3.1/24 dev swc-own",
         nodes=("slave01",),
