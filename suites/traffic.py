@@ -13,6 +13,9 @@ HANDS_OVER = {
     "stop_grace": 60,
 }
 
+#: From what fits into any packet to what needs many; 1400 fits a plain packet and not one that VXLAN wraps.
+SIZES = (1024, 1400, 65536, 1048576)
+
 
 def note_mesh(cluster):
     """Have the evidence show how the mesh of every node shares connections out."""
@@ -32,6 +35,19 @@ def all_answer(tasks, answers):
     silent = [f"{container} on {node}" for container, node in nodes.items() if container not in answered]
     told = {f"{one} on {nodes[one]}" if one in nodes else one: count for one, count in answered.items()}
     return State(set(answered) == set(nodes), f"no answer from {', '.join(silent) or 'none'}; answered {told}")
+
+
+def all_reached(cluster, probes, tasks, network, sizes=SIZES[:1], *, timeout=2):
+    """Whether every probe fetches bodies of all *sizes* from every task, at the task's own address."""
+    lost = {}
+    for probe in probes:
+        asked = [(task, size) for task in tasks for size in sizes]
+        urls = [f"http://{task.addresses[network]}/bytes/{size}" for task, size in asked]
+        for (task, size), fetched in zip(asked, probe.fetch(urls, timeout=timeout), strict=True):
+            if fetched.status != 200 or fetched.size != size or fetched.container != task.container[:12]:
+                pair = probe.node, cluster.node(task.node)
+                lost.setdefault(pair, f"{probe.node} -> {task.node}, {size} bytes: {fetched}")
+    return without_loss(lost, cluster.nodes)
 
 
 def without_loss(lost, nodes):

@@ -4,7 +4,7 @@ import pytest
 
 from fixtures.claims import claim
 from suites.commands import accepted
-from suites.traffic import all_answer
+from suites.traffic import all_answer, all_reached
 from swarmlab.swarm import common
 from swarmlab.wait import State, eventually
 
@@ -105,14 +105,11 @@ def test_dnsrr_gives_the_tasks_own_addresses(cluster, network, probes):
         f"{web} to resolve to the addresses of its tasks on every node",
         deadline=20,
     )
-    lost = {
-        (probe.node, cluster.node(task.node)): f"{probe.node} -> {task.node}: {fetched}"
-        for probe in probes
-        for task in tasks
-        for fetched in probe.fetch([f"http://{task.addresses[network]}/"])
-        if fetched.status != 200 or fetched.container != task.container[:12]
-    }
-    assert not lost, f"tasks do not answer with {' and '.join(common(lost, cluster.nodes))}: {list(lost.values())}"
+    eventually(
+        lambda: all_reached(cluster, probes, tasks, network),
+        f"every task of {web} to answer at its own address on every node",
+        deadline=20,
+    )
 
 
 @claim("7.2/names-follow-tasks")

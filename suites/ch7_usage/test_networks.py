@@ -3,12 +3,9 @@
 import pytest
 
 from fixtures.claims import claim
-from suites.traffic import all_answer, note_mesh, without_loss
+from suites.traffic import SIZES, all_answer, all_reached, note_mesh
 from swarmlab.errors import Blocked
 from swarmlab.wait import eventually
-
-#: From what fits into any packet to what needs many; 1400 fits a plain packet and not one that VXLAN wraps.
-SIZES = (1024, 1400, 65536, 1048576)
 
 
 @claim("7.1/ingress-network")
@@ -45,19 +42,12 @@ def test_bodies_of_every_size_pass_between_every_pair_of_nodes(cluster, network)
         raise Blocked("the cluster has one node")
     web = cluster.create_service("web", "web:1", everywhere=True, networks=[network])
     tasks = web.wait_running(len(cluster.nodes))
-
-    def passing(sizes, *, timeout):
-        lost = {}
-        for source in tasks:
-            asked = [(target, size) for target in tasks for size in sizes]
-            urls = [f"http://{target.addresses[network]}/bytes/{size}" for target, size in asked]
-            for (target, size), fetched in zip(asked, cluster.probe(source).fetch(urls, timeout=timeout), strict=True):
-                if fetched.status != 200 or fetched.size != size or fetched.container != target.container[:12]:
-                    pair = cluster.node(source.node), cluster.node(target.node)
-                    lost.setdefault(pair, f"{source.node} -> {target.node}, {size} bytes: {fetched}")
-        return without_loss(lost, cluster.nodes)
-
+    probes = [cluster.probe(task) for task in tasks]
     # A new network's paths may take a moment; once there they carry everything.
-    eventually(lambda: passing(SIZES[:1], timeout=2), "every node to reach every other on the overlay", deadline=20)
-    every_size = passing(SIZES, timeout=5)
+    eventually(
+        lambda: all_reached(cluster, probes, tasks, network),
+        "every node to reach every other on the overlay",
+        deadline=20,
+    )
+    every_size = all_reached(cluster, probes, tasks, network, SIZES, timeout=5)
     assert every_size, every_size.seen

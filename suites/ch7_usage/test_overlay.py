@@ -8,12 +8,9 @@ from fixtures.claims import claim
 from suites.ch7_usage.subnets import free_subnets, given, overlaps, routes
 from suites.ch7_usage.test_discovery import names_follow, tasks_resolve
 from suites.commands import accepted, refusal
-from suites.traffic import without_loss
+from suites.traffic import SIZES, all_reached
 from swarmlab.probe import Probe
 from swarmlab.wait import State, eventually
-
-#: From what fits into any packet to what needs many.
-SIZES = (1024, 1400, 65536, 1048576)
 
 
 def create(cluster, name, *words):
@@ -27,19 +24,6 @@ def held(probe):
     """The IPv4 addresses that a container's interfaces have, each with its subnet."""
     listed = probe.run("ip -4 -oneline address show")
     return [ip_interface(line.split()[3]) for line in listed.out.splitlines() if line.split()[1] != "lo"]
-
-
-def all_reached(cluster, probes, tasks, network, sizes=SIZES[:1], *, timeout=2):
-    """Whether every probe fetches bodies of all *sizes* from every task, at the task's own address."""
-    lost = {}
-    for probe in probes:
-        asked = [(task, size) for task in tasks for size in sizes]
-        urls = [f"http://{task.addresses[network]}/bytes/{size}" for task, size in asked]
-        for (task, size), fetched in zip(asked, probe.fetch(urls, timeout=timeout), strict=True):
-            if fetched.status != 200 or fetched.size != size or fetched.container != task.container[:12]:
-                pair = probe.node, cluster.node(task.node)
-                lost.setdefault(pair, f"{probe.node} -> {task.node}, {size} bytes: {fetched}")
-    return without_loss(lost, cluster.nodes)
 
 
 @claim("7.3/overlay-subnet")
@@ -74,7 +58,7 @@ def test_tasks_have_addresses_of_the_subnet_that_was_given(cluster):
                 f"the task on {task.node} was given {address} of {subnet}, its container holds {inside}"
             )
         eventually(
-            lambda network=network: all_reached(cluster, map(cluster.probe, tasks), tasks, network),
+            lambda network=network: all_reached(cluster, [cluster.probe(task) for task in tasks], tasks, network),
             f"tasks to reach each other at their addresses of {network}",
             deadline=20,
         )

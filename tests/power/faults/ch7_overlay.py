@@ -42,10 +42,10 @@ FAULTS = [
             "7.3/not-attachable-refused": "master let docker run into swc-closed",
         },
         wrap(
+            reword('"service create"*replicas*', ("*dst=*", '"$(echo $word | sed s,dst=/,dst=/elsewhere/,)"')),
             reword(
                 '"service create"*',
-                ("*dst=/data*", '"$(echo $word | sed s,dst=/data,dst=/elsewhere,)"'),
-                ("*volume_kafka*label*", '"$(echo $word | sed s,dst=/home,dst=/elsewhere,)"'),
+                ("*dst=/data*", '"$(echo $word | sed s,dst=/,dst=/elsewhere/,)"'),
                 ("*:80", '"${word%:80}:81"'),
             ),
             '"network create swc-closed"*) exec docker.real "$@" --attachable',
