@@ -66,17 +66,21 @@ class Probe:
                 told[-1].add(line)
         return told[: len(names)] + [set() for _ in names[len(told) :]]
 
-    def fetch(self, urls: Iterable[str], *, timeout: float = 4.0) -> list[Fetched]:
+    def fetch(self, urls: Iterable[str], *, timeout: float = 4.0, padding: int = 0) -> list[Fetched]:
         """Ask for each of *urls* in turn, each on a connection of its own.
 
         Args:
             urls: what to ask for.
             timeout: seconds for each, at reference speed.
+            padding: bytes by which each request is made longer.
         """
         limit = f"--max-time {scaled(timeout):.1f}"
         form = r"%{http_code}\t%{size_download}\t%header{x-server}\t%{errormsg}\n"
         asked = list(urls)
-        words = "; ".join(f"curl -s -o /dev/null {limit} -w {shlex.quote(form)} {shlex.quote(url)}" for url in asked)
+        curl = f"curl -s -o /dev/null {limit} -w {shlex.quote(form)}"
+        if padding:
+            curl += f' -H "X-Padding: $(printf %0{padding}d 0)"'
+        words = "; ".join(f"{curl} {shlex.quote(url)}" for url in asked)
         lines = self.run(words).out.splitlines()
         fetched = []
         for index, url in enumerate(asked):

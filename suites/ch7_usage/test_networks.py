@@ -3,7 +3,7 @@
 import pytest
 
 from fixtures.claims import claim
-from suites.traffic import SIZES, all_answer, all_reached, note_mesh
+from suites.traffic import all_answer, all_reached, every_size_reached, note_mesh
 from swarmlab.errors import Blocked
 from swarmlab.wait import eventually
 
@@ -49,5 +49,5 @@ def test_bodies_of_every_size_pass_between_every_pair_of_nodes(cluster, network)
         "every node to reach every other on the overlay",
         deadline=20,
     )
-    every_size = all_reached(cluster, probes, tasks, network, SIZES, timeout=5)
+    every_size = every_size_reached(cluster, probes, tasks, network)
     assert every_size, every_size.seen

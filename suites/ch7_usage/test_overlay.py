@@ -8,7 +8,7 @@ from fixtures.claims import claim
 from suites.ch7_usage.subnets import free_subnets, given, overlaps, routes
 from suites.ch7_usage.test_discovery import names_follow, tasks_resolve
 from suites.commands import accepted, refusal
-from suites.traffic import SIZES, all_reached
+from suites.traffic import all_reached, every_size_reached
 from swarmlab.probe import Probe
 from swarmlab.wait import State, eventually
 
@@ -98,7 +98,7 @@ def test_docker_run_joins_an_attachable_overlay_from_every_node(cluster):
         "containers of docker run to reach the tasks on every node",
         deadline=20,
     )
-    every_size = all_reached(cluster, probes, tasks, network, SIZES, timeout=5)
+    every_size = every_size_reached(cluster, probes, tasks, network)
     assert every_size, every_size.seen
     known = {task.container[:12]: cluster.node(task.node) for task in behind}
     for probe in probes:
