@@ -7,6 +7,7 @@ import pytest
 from fixtures.claims import claim
 from suites.ch7_usage.subnets import free_subnets
 from suites.commands import accepted
+from suites.traffic import without_loss
 from swarmlab.probe import Probe
 from swarmlab.wait import State, eventually, wait
 
@@ -248,14 +249,24 @@ def test_documents_network_port_and_volume(cluster, documented, lab):
     published = [(one["PublishedPort"], one["TargetPort"]) for one in service.inspect()["Endpoint"].get("Ports", [])]
     assert published == [(port, 80)], f"{port}:80 was to be published; published is {published}"
     # The document's last line: a container of docker run in the same network.
-    address = task.addresses[names["kafka"]]
-    for node in cluster.nodes:
-        probe = Probe(node, cluster.bench(node).start("client", f"--network {names['kafka']}"))
-        eventually(
-            lambda probe=probe: answers(task, probe.fetch([f"http://tasks.{name}/", f"http://{address}/"], timeout=2)),
-            f"the task on {task.node} to answer to docker run on {node}, by name and by address",
-            deadline=20,
-        )
+    urls = [f"http://tasks.{name}/", f"http://{task.addresses[names['kafka']]}/"]
+    probes = [Probe(node, cluster.bench(node).start("client", f"--network {names['kafka']}")) for node in cluster.nodes]
+    host = cluster.node(task.node)
+
+    def reached():
+        states = {probe.node: answers(task, probe.fetch(urls, timeout=2)) for probe in probes}
+        # Where another node reaches the task, it is those who ask in vain that have no way.
+        elsewhere = any(state for node, state in states.items() if node is not host)
+        lost = {
+            (node, node if elsewhere else host): f"{node} to the task on {host}: {state.seen}"
+            for node, state in states.items()
+            if not state
+        }
+        return without_loss(lost, cluster.nodes)
+
+    eventually(
+        reached, f"the task on {host} to answer to docker run on every node, by name and by address", deadline=20
+    )
     if not lab.offers.missing(["ipvs"]):  # else no node of the lab has a mesh, which other claims say
         for node in cluster.nodes:
             eventually(

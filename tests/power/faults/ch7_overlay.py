@@ -59,7 +59,7 @@ FAULTS = [
         {
             "7.3/attachable": "no way between nodes, with slave02:",
             "7.3/overlay-subnet": "no way between nodes, with slave02:",
-            "7.3/network-port-volume": "slave02",
+            "7.3/network-port-volume": "no way between nodes, with slave02:",
         },
         drop("udp dport 4789"),
         nodes=("slave02",),
