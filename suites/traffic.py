@@ -13,6 +13,11 @@ HANDS_OVER = {
     "stop_grace": 60,
 }
 
+#: From what fits into any packet to what needs many; 1400 fits a plain packet and not one that VXLAN wraps.
+SIZES = (1024, 1400, 65536, 1048576)
+#: What makes a request of some 1380 bytes, which is one packet where VXLAN leaves 1450 for it.
+FILLING = 1280
+
 
 def note_mesh(cluster):
     """Have the evidence show how the mesh of every node shares connections out."""
@@ -25,10 +30,37 @@ def spread(answers):
     return Counter(answer.container if answer.status == 200 else str(answer) for answer in answers)
 
 
-def all_answer(replicas, answers):
-    """Whether *answers* come from all *replicas* and from nothing else, and none is missing."""
+def all_answer(tasks, answers):
+    """Whether *answers* come from the containers of all *tasks* and from nothing else, and none is missing."""
+    nodes = {task.container[:12]: task.node for task in tasks}
     answered = spread(answers)
-    return State(set(answered) == replicas, f"of the replicas {sorted(replicas)} answered {dict(answered)}")
+    silent = [f"{container} on {node}" for container, node in nodes.items() if container not in answered]
+    told = {f"{one} on {nodes[one]}" if one in nodes else one: count for one, count in answered.items()}
+    return State(set(answered) == set(nodes), f"no answer from {', '.join(silent) or 'none'}; answered {told}")
+
+
+def all_reached(cluster, probes, tasks, network, sizes=SIZES[:1], *, padding=0, timeout=2):
+    """Whether every probe fetches bodies of all *sizes* from every task, at the task's own address."""
+    lost = {}
+    how = " (the request fills a packet)" if padding else ""
+    for probe in probes:
+        asked = [(task, size) for task in tasks for size in sizes]
+        urls = [f"http://{task.addresses[network]}/bytes/{size}" for task, size in asked]
+        given = probe.fetch(urls, timeout=timeout, padding=padding)
+        for (task, size), fetched in zip(asked, given, strict=True):
+            if fetched.status != 200 or fetched.size != size or fetched.container != task.container[:12]:
+                pair = probe.node, cluster.node(task.node)
+                lost.setdefault(pair, f"{probe.node} -> {task.node}, {size} bytes{how}: {fetched}")
+    return without_loss(lost, cluster.nodes)
+
+
+def every_size_reached(cluster, probes, tasks, network):
+    """`all_reached` for all `SIZES`, and with requests that fill a packet.
+
+    A long body is handed on in pieces of many packets, also by a link that is too narrow for one full packet.
+    """
+    bodies = all_reached(cluster, probes, tasks, network, SIZES, timeout=5)
+    return bodies and all_reached(cluster, probes, tasks, network, padding=FILLING, timeout=5)
 
 
 def without_loss(lost, nodes):

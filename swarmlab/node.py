@@ -4,17 +4,20 @@ from __future__ import annotations
 
 import functools
 import json
+import re
 import shlex
 import time
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
+from datetime import datetime
 from typing import Any
 
 import docker
 import requests
 from testinfra.host import Host
 
+from swarmlab.clocks import Clock
 from swarmlab.errors import Blocked, EngineRefused, LabError, SwarmlabError
 from swarmlab.evidence import record
 from swarmlab.offers import FEATURES
@@ -123,7 +126,7 @@ class Node(ABC):
         answer = "(a stream)" if stream else response.text
         if response.ok and response.request.path_url.endswith("/info"):
             # What is asked most often, and of its pages only this part matters to a swarm.
-            answer = json.dumps({key: response.json()[key] for key in ("Name", "ServerVersion", "Swarm")})
+            answer = json.dumps({key: response.json()[key] for key in ("Name", "ServerVersion", "SystemTime", "Swarm")})
         asked = f"{response.request.method} {response.request.path_url}"
         if response.request.body and not stream:
             asked += f" {response.request.body!r}"
@@ -241,8 +244,15 @@ class Node(ABC):
             return self.run(f"nsenter --net --target $({process}) ipvsadm -Ln").said
         return self.run(_MESH_TABLE).said
 
+    def clock(self) -> Clock:
+        """The clock that the engine goes by, compared to that of the machine where the suite runs."""
+        before = time.time()
+        told = self.info()["SystemTime"]
+        after = time.time()
+        return Clock(_seconds(told) - (before + after) / 2, (after - before) / 2)
+
     def facts(self) -> dict[str, str]:
-        """Name, address, engine version, kernel and firewall backend, for the report."""
+        """Name, address, engine version, kernel, firewall backend and clock, for the report."""
         version = self.ask("GET", "/version")
         firewall = self.run("iptables --version").out.strip()
         system = self.run('. /etc/os-release && echo "$PRETTY_NAME"').out.strip()
@@ -254,6 +264,7 @@ class Node(ABC):
             "system": system,
             "kernel": version["KernelVersion"],
             "firewall": firewall,
+            "clock": str(self.clock()),
         }
 
     # Hurting and mending
@@ -334,6 +345,15 @@ class Node(ABC):
     @abstractmethod
     def _log_command(self) -> str:
         """The shell command that prints the end of the engine's log."""
+
+
+def _seconds(time: str) -> float:
+    """Seconds since 1970 of a time as engines write it (RFC 3339); Python 3.10 reads neither Z nor nine digits."""
+    found = re.fullmatch(r"(\S{10}T\d\d:\d\d:\d\d)(\.\d+)?(Z|[+-]\d\d:\d\d)", time)
+    if not found:
+        raise LabError(f"an engine tells its time as {time!r}")
+    zone = found[3].replace("Z", "+00:00")
+    return datetime.fromisoformat(found[1] + zone).timestamp() + float(found[2] or 0)
 
 
 def facts_of(node: Node) -> dict[str, str]:

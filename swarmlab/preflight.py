@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 from swarmlab import kinds, labels, outer
+from swarmlab.clocks import BACKDATED, Clock, astray
 from swarmlab.errors import SwarmlabError
 from swarmlab.lab import Lab
 from swarmlab.node import GOSSIP_PORT, MANAGEMENT_PORT
@@ -88,6 +89,7 @@ def _lab(lab: Lab) -> Iterator[Finding]:
     swarm = Swarm(lab.nodes())
     for name, state in swarm.conditions().items():
         yield Finding(name, "ok" if state else "error", state.seen or "yes", "" if state else "see: swarmlab logs DIR")
+    yield agreement({node.name: node.clock() for node in swarm.nodes})
     for feature in ("ipvs", "encryption", "internet"):
         missing = "".join(lab.offers.missing([feature]))
         yield Finding(feature, "info" if missing else "ok", missing or "offered", "the claims that need it are blocked")
@@ -100,3 +102,16 @@ def _lab(lab: Lab) -> Iterator[Finding]:
         ]
         mend = "a firewall between the nodes, or on one: every node has to let it in"
         yield Finding(f"port {port}/tcp", "error" if closed else "ok", ", ".join(closed) or "open between all", mend)
+
+
+def agreement(read: Mapping[str, Clock]) -> Finding:
+    """Whether the clocks of the nodes agree; if not, whose do not."""
+    wrong = astray(read)
+    if not wrong:
+        return Finding("clocks", "ok", ", ".join(f"{name} {clock}" for name, clock in read.items()))
+    late = any(abs(seconds) > BACKDATED for seconds in wrong.values())
+    seen = ", ".join(
+        f"{name} is {abs(seconds):.0f} s {'ahead' if seconds > 0 else 'behind'}" for name, seconds in wrong.items()
+    )
+    mend = "set the clock (ntpd, chronyd): times and ages of tasks are wrong, and a node far behind is not let in"
+    return Finding("clocks", "error" if late else "warning", seen, mend)

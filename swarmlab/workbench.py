@@ -12,6 +12,7 @@ from typing import Any
 
 from swarmlab.errors import EngineRefused, LabError
 from swarmlab.node import Node, Result
+from swarmlab.wait import State, wait
 
 #: Every resource that a suite makes carries this label and begins with this prefix.
 SUITE_LABEL = "swarm-conformance"
@@ -152,7 +153,9 @@ def sweep(node: Node, *, kept: bool = False) -> None:
             _delete(node, f"/containers/{container['Id']}", force=True, v=True)
         wanted = {"label": [label]}
         for volume in node.ask("GET", "/volumes", filters=wanted)["Volumes"] or []:
-            _delete(node, f"/volumes/{volume['Name']}")
+            # A task's container goes a while after its service, and until then its volume is in use.
+            name = volume["Name"]
+            wait(lambda: _freed(node, name), f"volume {name} of {node} to be free", error=LabError)  # noqa: B023
         for network in node.ask("GET", "/networks", filters={**wanted, "scope": ["local"]}):
             _delete(node, f"/networks/{network['Id']}")
         for image in node.ask("GET", "/images/json", filters=wanted):
@@ -163,6 +166,16 @@ def sweep(node: Node, *, kept: bool = False) -> None:
                 _delete(node, f"/volumes/{volume['Name']}")
         node.run(f"rm -rf {_FOLDERS}/{PREFIX}*")
         node.run(f"for user in $(getent passwd | cut -d : -f 1 | grep ^{PREFIX}); do userdel --remove $user; done")
+
+
+def _freed(node: Node, volume: str) -> State:
+    try:
+        _delete(node, f"/volumes/{volume}")
+    except EngineRefused as refused:
+        if refused.status != 409:
+            raise
+        return State(False, refused.explanation)
+    return State(True)
 
 
 def _delete(node: Node, path: str, **query: Any) -> None:

@@ -4,7 +4,7 @@ import pytest
 
 from fixtures.claims import claim
 from suites.commands import accepted
-from suites.traffic import all_answer
+from suites.traffic import all_answer, all_reached
 from swarmlab.swarm import common
 from swarmlab.wait import State, eventually
 
@@ -19,21 +19,33 @@ def probes(cluster, network):
 def names_follow(cluster, probes, service, network):
     """Whether on every node *service*'s names stand for its live tasks: its virtual address, and one address a task."""
     virtual = service.virtual_address(network)
-    seen = {probe.node.name: probe.resolve(service.name) for probe in probes}
-    wrong = [f"on {node} {service} is {found or 'unknown'}" for node, found in seen.items() if found != {virtual}]
+    tasks = service.running()
+    hosts = [cluster.node(task.node) for task in tasks]
+    told = [(probe, *probe.resolve_each([service.name, f"tasks.{service}"])) for probe in probes]
+    wrong, pairs = [], []
+    for probe, found, _ in told:
+        if found != {virtual}:
+            wrong.append(f"on {probe.node} it is {', '.join(sorted(found)) or 'unknown'}")
+            # A name is unknown where nothing was heard from those who have its tasks.
+            pairs += [(probe.node, host) for host in hosts if not found] or [(probe.node, probe.node)]
     if wrong:
-        return State(False, f"the virtual address is {virtual}; {'; '.join(wrong)}")
-    return tasks_resolve(cluster, probes, f"tasks.{service}", service.running(), network)
+        blame = " and ".join(common(pairs, cluster.nodes))
+        return State(False, f"wrong with {blame}: {service} has the virtual address {virtual}, and {'; '.join(wrong)}")
+    return stand_for(cluster, f"tasks.{service}", [(probe, seen) for probe, _, seen in told], tasks, network)
 
 
 def tasks_resolve(cluster, probes, name, tasks, network):
     """Whether on every node *name* stands for the addresses of *tasks* and no other; if not, with which nodes."""
+    return stand_for(cluster, name, [(probe, probe.resolve(name)) for probe in probes], tasks, network)
+
+
+def stand_for(cluster, name, told, tasks, network):
+    """`tasks_resolve` for what each probe was *told*."""
     if not tasks:
         return State(False, f"{name} has no running task to stand for")
     live = {task.addresses[network]: cluster.node(task.node) for task in tasks}
     wrong, pairs = [], []
-    for probe in probes:
-        seen = probe.resolve(name)
+    for probe, seen in told:
         lacking = [live[address] for address in set(live) - seen]
         stale = sorted(seen - set(live))
         if lacking or stale:
@@ -72,11 +84,11 @@ def test_names_resolve_on_every_node(cluster, network, probes):
 @claim("7.2/virtual-address-balances")
 def test_requests_to_the_virtual_address_reach_all_replicas(cluster, network, probes):
     web = cluster.create_service("web", "web:1", replicas=3, networks=[network])
-    replicas = {task.container[:12] for task in web.wait_running(3)}
+    tasks = web.wait_running(3)
     address = web.virtual_address(network)
     for probe in probes:
         eventually(
-            lambda probe=probe: all_answer(replicas, probe.fetch([f"http://{address}/"] * 30, timeout=1)),
+            lambda probe=probe: all_answer(tasks, probe.fetch([f"http://{address}/"] * 30, timeout=1)),
             f"requests from {probe.node} to the virtual address to reach all replicas, and none to be lost",
             deadline=20,
             stable=2,
@@ -93,21 +105,26 @@ def test_dnsrr_gives_the_tasks_own_addresses(cluster, network, probes):
         f"{web} to resolve to the addresses of its tasks on every node",
         deadline=20,
     )
-    lost = {
-        (probe.node, cluster.node(task.node)): f"{probe.node} -> {task.node}: {fetched}"
-        for probe in probes
-        for task in tasks
-        for fetched in probe.fetch([f"http://{task.addresses[network]}/"])
-        if fetched.status != 200 or fetched.container != task.container[:12]
-    }
-    assert not lost, f"tasks do not answer with {' and '.join(common(lost, cluster.nodes))}: {list(lost.values())}"
+    eventually(
+        lambda: all_reached(cluster, probes, tasks, network),
+        f"every task of {web} to answer at its own address on every node",
+        deadline=20,
+    )
 
 
 @claim("7.2/names-follow-tasks")
-def test_names_follow_replaced_and_removed_tasks(cluster, network, probes):
+def test_names_follow_replaced_moved_and_removed_tasks(cluster, network, probes):
     web = cluster.create_service("web", "web:1", replicas=3, networks=[network])
+
+    def follow(change):
+        def everywhere():
+            # The containers of the service itself ask too.
+            return names_follow(cluster, probes + [cluster.probe(task) for task in web.running()], web, network)
+
+        eventually(everywhere, f"names to follow {web}, {change}", deadline=20, stable=2)
+
     tasks = web.wait_running(3)
-    eventually(lambda: names_follow(cluster, probes, web, network), f"{web} to resolve on every node", deadline=20)
+    follow("which is new")
 
     killed = tasks[0]
     accepted(cluster.node(killed.node), f"kill {killed.container}")
@@ -116,21 +133,37 @@ def test_names_follow_replaced_and_removed_tasks(cluster, network, probes):
         f"the killed task of {web} to be replaced",
         deadline=60,
     )
-    eventually(
-        lambda: names_follow(cluster, probes, web, network),
-        f"names to follow the task that replaced the one on {killed.node}",
-        deadline=20,
-        stable=2,
-    )
+    follow(f"whose task on {killed.node} was replaced")
+
+    web.scale(5)
+    web.wait_running(5)
+    follow("scaled up to five tasks")
 
     web.scale(1)
     web.wait_running(1)
+    follow("scaled down to one task")
+
+    # From the node of its one task to another.
+    other = next(node for node in cluster.nodes if node.name != web.running()[0].node)
+    moved = web.move_to(other)
+    follow(f"moved to {other}")
+
+    former = {web.virtual_address(network), moved.addresses[network]}
+    web.remove()
     eventually(
-        lambda: names_follow(cluster, probes, web, network),
-        f"names to follow {web} scaled down to one task",
-        deadline=20,
+        lambda: forgotten(cluster, probes, [web.name, f"tasks.{web}"], former),
+        f"the names of {web}, which was removed, to be forgotten on every node",
+        deadline=60,
         stable=2,
     )
+
+
+def forgotten(cluster, probes, names, former):
+    """Whether on no node any of *names* still stands for one of the *former* addresses."""
+    told = [(probe.node, set().union(*probe.resolve_each(names)) & former) for probe in probes]
+    known = {node: f"on {node} {names[0]} is still {', '.join(sorted(found))}" for node, found in told if found}
+    blame = " and ".join(common([(node, node) for node in known], cluster.nodes))
+    return State(not known, f"wrong with {blame}: {'; '.join(known.values())}" if known else "all forgot")
 
 
 @claim("7.2/failure-management")
