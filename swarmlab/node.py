@@ -7,7 +7,7 @@ import json
 import shlex
 import time
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -152,14 +152,44 @@ class Node(ABC):
             path: path of the URL.
             timeout: seconds for the connection and for each piece of the answer, at reference speed.
         """
+        return self.send("GET", port, path, timeout=timeout)
+
+    def send(
+        self,
+        method: str,
+        port: int,
+        path: str = "/",
+        *,
+        body: Any = None,
+        form: Mapping[str, str] | None = None,
+        headers: Mapping[str, str] | None = None,
+        timeout: float = 5.0,
+    ) -> Answer:
+        """`get` with any method, and what is sent: neither that nor the answer's body goes into the evidence.
+
+        Args:
+            method: HTTP method.
+            port: TCP port.
+            path: path of the URL.
+            body: text that is sent as it is, or anything else, as JSON.
+            form: fields that are sent as a form (multipart) instead.
+            headers: further headers.
+            timeout: seconds for the connection and for each piece of the answer, at reference speed.
+        """
         url = f"http://{self.address}:{port}{path}"
+        sent: dict[str, Any] = {"headers": {"Connection": "close", **(headers or {})}}
+        if form:
+            sent["files"] = {name: (None, value) for name, value in form.items()}
+        elif body is not None:
+            sent["data" if isinstance(body, str) else "json"] = body.encode() if isinstance(body, str) else body
         start = time.monotonic()
         try:
-            reply = requests.get(url, timeout=scaled(timeout), headers={"Connection": "close"})
+            reply = requests.request(method, url, timeout=scaled(timeout), **sent)
             answer = Answer(reply.status_code, reply.content, dict(reply.headers), seconds=time.monotonic() - start)
         except requests.exceptions.RequestException as failed:
             answer = Answer(0, error=cause(failed), seconds=time.monotonic() - start)
-        record("suite", f"GET {url}", f"{answer} after {answer.seconds:.2f} s; container {answer.container or 'none'}")
+        told = f"{answer} after {answer.seconds:.2f} s; container {answer.container or 'none'}"
+        record("suite", f"{method} {url}", told)
         return answer
 
     def ask(self, method: str, path: str, *, body: Any = None, **query: Any) -> Any:
