@@ -6,12 +6,10 @@ from pathlib import Path
 from swarmlab.service import Service
 from swarmlab.swarm import Swarm
 from swarmlab.wait import State
-from swarmlab.workbench import Workbench
+from swarmlab.workbench import STACK_LABEL, Workbench
 
 #: The document's projects, as they lie in this one.
 COMPOSE = Path(__file__).parent.parent / "compose"
-#: The label by which everything of a stack is known.
-NAMESPACE = "com.docker.stack.namespace"
 #: What every file ends with, so that what the stack makes carries the suite's label.
 _NETWORK = 'networks:\n  default:\n    labels: ["{label}"]\n'
 
@@ -48,12 +46,12 @@ class Stack:
 
     def of(self, kind: str, **filters) -> list[dict]:
         """Its resources of a kind (services, networks, configs, secrets), as the manager's API tells them."""
-        wanted = {"label": [f"{NAMESPACE}={self.name}"], **filters}
+        wanted = {"label": [f"{STACK_LABEL}={self.name}"], **filters}
         return self.cluster.manager.ask("GET", f"/{kind}", filters=wanted)
 
     def containers(self, node) -> list[dict]:
         """Its containers on *node*, running or not."""
-        return node.containers(all=True, label=f"{NAMESPACE}={self.name}")
+        return node.containers(all=True, label=f"{STACK_LABEL}={self.name}")
 
     def volumes(self, node) -> list[dict]:
         """Its volumes on *node*, known by their name."""

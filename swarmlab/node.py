@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import functools
 import json
+import re
 import shlex
 import time
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import docker
@@ -218,6 +220,27 @@ class Node(ABC):
             words = answer.get("message", "") if isinstance(answer, dict) else answer
             raise EngineRefused(self.name, reply.status_code, words)
         return answer
+
+    def load(self, image: Path) -> str:
+        """Load a saved image (``docker load``); gives its tag, or its id where it has none.
+
+        Raises:
+            EngineRefused: the engine takes the file for no image.
+            LabError: the engine did not answer.
+        """
+        api = self.engine.api
+        url = f"{api.base_url}/v{api.api_version}/images/load"
+        try:
+            with image.open("rb") as data:
+                reply = api.request("POST", url, data=data, params={"quiet": True}, timeout=scaled(600))
+        except requests.exceptions.RequestException as silent:
+            raise LabError(f"the engine of {self.name} does not answer POST /images/load: {cause(silent)}") from silent
+        told = [json.loads(line) for line in reply.text.splitlines() if line.startswith("{")]
+        for line in told:
+            if found := re.search(r"Loaded image(?: ID)?: (\S+)", line.get("stream", "")):
+                return found[1]
+        words = next((line.get("error") or line.get("message") for line in reversed(told) if "stream" not in line), "")
+        raise EngineRefused(self.name, reply.status_code, words or f"{image.name} is no image: {reply.text[:200]}")
 
     def info(self) -> dict[str, Any]:
         """The engine's own account of itself (``docker info``)."""

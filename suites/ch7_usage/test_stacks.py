@@ -4,9 +4,10 @@ import pytest
 
 from fixtures.claims import claim
 from suites.commands import accepted, table
-from suites.stacks import COMPOSE, NAMESPACE, deployed, remains, runs, services
+from suites.stacks import COMPOSE, deployed, remains, runs, services
 from suites.traffic import without_loss
 from swarmlab.wait import State, eventually
+from swarmlab.workbench import STACK_LABEL
 
 #: One of each that a file may have; the file's own texts are what its tasks have to find.
 WHOLE = """version: "3.9"
@@ -93,7 +94,7 @@ def test_deploy_makes_all_that_the_file_names(cluster, stack, whole):
     for kind, names in wanted.items():
         labelled = {one.get("Name") or one["Spec"]["Name"] for one in stack.of(kind)}
         named = {f"{stack.name}_{name}" for name in names}
-        assert labelled == named, f"{kind} with the label {NAMESPACE}={stack} are {sorted(labelled)}, not {named}"
+        assert labelled == named, f"{kind} with the label {STACK_LABEL}={stack} are {sorted(labelled)}, not {named}"
     eventually(lambda: runs(stack, one_of_each(cluster)), f"{stack} to run its services", deadline=90)
     (network,) = stack.of("networks")
     made = (network["Driver"], network["Scope"])
@@ -115,8 +116,8 @@ def uses_everything(stack, node, container):
     volumes = {volume["Name"]: volume for volume in stack.volumes(node)}
     name = f"{stack}_data"
     assert list(volumes) == [name], f"{node} has the volumes {sorted(volumes)} of {stack}, not {name}"
-    label = (volumes[name]["Labels"] or {}).get(NAMESPACE)
-    assert label == stack.name, f"the volume {name} on {node} has {label} as its {NAMESPACE}"
+    label = (volumes[name]["Labels"] or {}).get(STACK_LABEL)
+    assert label == stack.name, f"the volume {name} on {node} has {label} as its {STACK_LABEL}"
     kept = node.run(f"cat {volumes[name]['Mountpoint']}/mine").out.strip()
     assert kept == node.name, f"what the task on {node} wrote to /data is not in the volume {name}"
     told = node.ask("GET", f"/containers/{container}/json")
