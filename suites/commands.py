@@ -1,5 +1,7 @@
 """Commands that have to succeed, and calls that have to be refused."""
 
+import re
+
 from swarmlab.errors import EngineRefused
 
 
@@ -22,3 +24,18 @@ def refusal(call, *arguments, **settings):
 def last(done):
     """The last line that a command said, for messages; its exit code where it said nothing."""
     return done.said.strip().splitlines()[-1] if done.said.strip() else f"exit {done.code}"
+
+
+def table(printed):
+    """The rows of a table that a docker command printed, each by the words of its header.
+
+    A column begins where its word in the header begins, whatever columns an engine has; words are two blanks apart.
+    """
+    header, *lines = printed.splitlines() or [""]
+    starts = [(found.start(), found[0]) for found in re.finditer(r"\S+(?: \S+)*", header)]
+    ends = [start for start, _ in starts[1:]] + [None]
+    return [
+        {name: line[start:end].strip() for (start, name), end in zip(starts, ends, strict=True)}
+        for line in lines
+        if line.strip()
+    ]

@@ -20,8 +20,10 @@ import testinfra
 from docker.models.containers import Container
 from docker.models.networks import Network
 
-from swarmlab import images, netns, provision
+from swarmlab import given, images, netns, provision
 from swarmlab.errors import LabError, SwarmlabError, UsageError
+from swarmlab.given import GivenImage
+from swarmlab.images import REGISTRY
 from swarmlab.lab import Declared
 from swarmlab.labels import (
     CLUSTER,
@@ -164,6 +166,7 @@ class DindLab:
         self.owner = owner
         self.standing = False
         self.speed = 1.0
+        self._given: dict[str, str] = {}
         self._outer = outer
         self._count = nodes
         self._progress = progress
@@ -258,8 +261,12 @@ class DindLab:
                 parallel(remove_node, [c for c in containers if c.labels[NODE] in gone])
                 del self._nodes[index]
 
+    def give(self, images: Sequence[GivenImage]) -> None:
+        if images:
+            self._given |= given.serve(images, self.nodes(), REGISTRY)
+
     def image(self, name: str) -> str:
-        return f"registry:5000/{name}"
+        return self._given.get(name.partition(":")[0]) or f"{REGISTRY}/{name}"
 
     @functools.cached_property
     def offers(self) -> Offers:
@@ -270,7 +277,7 @@ class DindLab:
         return Offers(
             _MOST_NODES,
             frozenset(features),
-            frozenset(name.partition(":")[0] for name in images.workloads()),
+            frozenset(name.partition(":")[0] for name in images.workloads()) | frozenset(self._given),
             look_for(node),
             disruptable=True,
         )

@@ -30,6 +30,8 @@ from swarmlab.outer import LABEL, Progress, as_root, cache_folder, install
 from swarmlab.wait import State, wait
 
 FOLDER = Path(__file__).parent.parent / "images"
+#: The lab's registry, as nodes know it.
+REGISTRY = "registry:5000"
 #: The release whose engine is the default, and that workloads are made from.
 DEFAULT = "bookworm"
 

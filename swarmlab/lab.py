@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
+from swarmlab.given import GivenImage
 from swarmlab.images import EngineChoice
 from swarmlab.node import Node
 from swarmlab.offers import Offers
@@ -89,6 +90,13 @@ class Lab(Protocol):
 
     def account(self) -> dict[str, Any]:
         """What the report says of the lab as a whole: speed, and what else of memory, seconds and provider it knows."""
+
+    def give(self, images: Sequence[GivenImage]) -> None:
+        """Offer images that the user gave; where the lab has one of that name, the given one takes its place.
+
+        Raises:
+            UsageError: no node can have one of them.
+        """
 
     def image(self, name: str) -> str:
         """The reference by which nodes pull the workload image of this name, such as web:1."""

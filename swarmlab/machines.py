@@ -24,8 +24,10 @@ import requests
 import testinfra
 from docker.models.containers import Container
 
-from swarmlab import box, images, libvirt, netns, provision
+from swarmlab import box, given, images, libvirt, netns, provision
 from swarmlab.errors import LabError, UsageError
+from swarmlab.given import GivenImage
+from swarmlab.images import REGISTRY
 from swarmlab.lab import Declared
 from swarmlab.labels import KIND, OWNER, SUBNET, USER, labs, parallel, subnets
 from swarmlab.libvirt import Libvirt
@@ -338,6 +340,7 @@ class VagrantLab:
         self.owner = owner
         self.standing = False
         self.steps: dict[str, float] = {}
+        self._given: dict[str, str] = {}
         self._outer = outer
         self._provider_name = provider
         self._progress = progress
@@ -460,8 +463,12 @@ class VagrantLab:
     def remove(self, nodes: Sequence[Node]) -> None:  # noqa: ARG002 - one cluster at a time, so these are all
         self._leased = False
 
+    def give(self, images: Sequence[GivenImage]) -> None:
+        if images:
+            self._given |= given.serve(images, self._machines, REGISTRY)
+
     def image(self, name: str) -> str:
-        return f"registry:5000/{name}"
+        return self._given.get(name.partition(":")[0]) or f"{REGISTRY}/{name}"
 
     @functools.cached_property
     def offers(self) -> Offers:
@@ -471,7 +478,7 @@ class VagrantLab:
         return Offers(
             len(_OCTETS),
             frozenset(features),
-            frozenset(name.partition(":")[0] for name in images.workloads()),
+            frozenset(name.partition(":")[0] for name in images.workloads()) | frozenset(self._given),
             look_for(self._machines[0]),
             disruptable=not self.standing,
         )

@@ -8,9 +8,10 @@ import re
 import shlex
 import time
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
+from pathlib import Path
 from typing import Any
 
 import docker
@@ -155,14 +156,44 @@ class Node(ABC):
             path: path of the URL.
             timeout: seconds for the connection and for each piece of the answer, at reference speed.
         """
+        return self.send("GET", port, path, timeout=timeout)
+
+    def send(
+        self,
+        method: str,
+        port: int,
+        path: str = "/",
+        *,
+        body: Any = None,
+        form: Mapping[str, str] | None = None,
+        headers: Mapping[str, str] | None = None,
+        timeout: float = 5.0,
+    ) -> Answer:
+        """`get` with any method, and what is sent: neither that nor the answer's body goes into the evidence.
+
+        Args:
+            method: HTTP method.
+            port: TCP port.
+            path: path of the URL.
+            body: text that is sent as it is, or anything else, as JSON.
+            form: fields that are sent as a form (multipart) instead.
+            headers: further headers.
+            timeout: seconds for the connection and for each piece of the answer, at reference speed.
+        """
         url = f"http://{self.address}:{port}{path}"
+        sent: dict[str, Any] = {"headers": {"Connection": "close", **(headers or {})}}
+        if form:
+            sent["files"] = {name: (None, value) for name, value in form.items()}
+        elif body is not None:
+            sent["data" if isinstance(body, str) else "json"] = body.encode() if isinstance(body, str) else body
         start = time.monotonic()
         try:
-            reply = requests.get(url, timeout=scaled(timeout), headers={"Connection": "close"})
+            reply = requests.request(method, url, timeout=scaled(timeout), **sent)
             answer = Answer(reply.status_code, reply.content, dict(reply.headers), seconds=time.monotonic() - start)
         except requests.exceptions.RequestException as failed:
             answer = Answer(0, error=cause(failed), seconds=time.monotonic() - start)
-        record("suite", f"GET {url}", f"{answer} after {answer.seconds:.2f} s; container {answer.container or 'none'}")
+        told = f"{answer} after {answer.seconds:.2f} s; container {answer.container or 'none'}"
+        record("suite", f"{method} {url}", told)
         return answer
 
     def ask(self, method: str, path: str, *, body: Any = None, **query: Any) -> Any:
@@ -191,6 +222,27 @@ class Node(ABC):
             words = answer.get("message", "") if isinstance(answer, dict) else answer
             raise EngineRefused(self.name, reply.status_code, words)
         return answer
+
+    def load(self, image: Path) -> str:
+        """Load a saved image (``docker load``); gives its tag, or its id where it has none.
+
+        Raises:
+            EngineRefused: the engine takes the file for no image.
+            LabError: the engine did not answer.
+        """
+        api = self.engine.api
+        url = f"{api.base_url}/v{api.api_version}/images/load"
+        try:
+            with image.open("rb") as data:
+                reply = api.request("POST", url, data=data, params={"quiet": True}, timeout=scaled(600))
+        except requests.exceptions.RequestException as silent:
+            raise LabError(f"the engine of {self.name} does not answer POST /images/load: {cause(silent)}") from silent
+        told = [json.loads(line) for line in reply.text.splitlines() if line.startswith("{")]
+        for line in told:
+            if found := re.search(r"Loaded image(?: ID)?: (\S+)", line.get("stream", "")):
+                return found[1]
+        words = next((line.get("error") or line.get("message") for line in reversed(told) if "stream" not in line), "")
+        raise EngineRefused(self.name, reply.status_code, words or f"{image.name} is no image: {reply.text[:200]}")
 
     def info(self) -> dict[str, Any]:
         """The engine's own account of itself (``docker info``)."""

@@ -13,7 +13,7 @@ from swarmlab.node import MANAGEMENT_PORT, Node
 from swarmlab.probe import Probe
 from swarmlab.service import Service, Task, specification
 from swarmlab.wait import State, wait
-from swarmlab.workbench import SUITE_LABEL, Workbench, sweep, unique
+from swarmlab.workbench import STACK_LABEL, SUITE_LABEL, Workbench, of_a_stack, sweep, unique
 
 T = TypeVar("T")
 
@@ -229,14 +229,17 @@ class Swarm:
 
     def clean(self, *, kept: bool = False) -> None:
         """Remove all that a suite made, without waiting for tasks to end; *kept*: also what its tests share."""
-        labelled = {"label": [SUITE_LABEL]}
         manager = self.manager
-        for service in manager.ask("GET", "/services", filters=labelled):
-            manager.ask("DELETE", f"/services/{service['ID']}")
-        for kind in ("configs", "secrets"):
-            for one in manager.ask("GET", f"/{kind}", filters=labelled):
+
+        def made(kind: str, **filters: Any) -> list[dict[str, Any]]:
+            labelled = manager.ask("GET", f"/{kind}", filters={"label": [SUITE_LABEL], **filters})
+            stacked = filter(of_a_stack, manager.ask("GET", f"/{kind}", filters={"label": [STACK_LABEL], **filters}))
+            return list({one.get("ID") or one["Id"]: one for one in (*labelled, *stacked)}.values())
+
+        for kind in ("services", "configs", "secrets"):
+            for one in made(kind):
                 manager.ask("DELETE", f"/{kind}/{one['ID']}")
-        networks = manager.ask("GET", "/networks", filters={**labelled, "scope": ["swarm"]})
+        networks = made("networks", scope=["swarm"])
         parallel(lambda node: sweep(node, kept=kept), self.nodes)
         for network in networks:
             wait(lambda: _gone(manager, network["Id"]), f"network {network['Name']} to be free", error=LabError)  # noqa: B023

@@ -5,6 +5,7 @@ Everything on it carries the suite's label and prefix, so that it is found and r
 
 from __future__ import annotations
 
+import contextlib
 import secrets
 import shlex
 from collections.abc import Callable, Mapping
@@ -19,6 +20,8 @@ SUITE_LABEL = "swarm-conformance"
 PREFIX = "swc-"
 #: The label of what several tests share: it stays while they run, where what one test made goes with the test.
 KEPT_LABEL = f"{SUITE_LABEL}.kept"
+#: The label on all that `docker stack deploy` makes; its value is the stack's name.
+STACK_LABEL = "com.docker.stack.namespace"
 #: Where folders of the suite are on a node.
 _FOLDERS = "/var/tmp"
 
@@ -26,6 +29,12 @@ _FOLDERS = "/var/tmp"
 def unique(name: str) -> str:
     """A name for a resource of the suite: its prefix, *name*, and some random digits."""
     return f"{PREFIX}{name}-{secrets.token_hex(3)}"
+
+
+def of_a_stack(resource: Mapping[str, Any]) -> bool:
+    """Whether a resource, as the API lists it, was made for a stack of the suite's."""
+    labels = resource.get("Labels") or resource.get("Spec", {}).get("Labels") or {}
+    return str(labels.get(STACK_LABEL, "")).startswith(PREFIX)
 
 
 class Workbench:
@@ -144,18 +153,24 @@ class Workbench:
 def sweep(node: Node, *, kept: bool = False) -> None:
     """Remove what suites made on *node* by itself: containers, volumes, networks and images with their label.
 
+    What the tasks of their stacks left there goes too.
+
     Args:
         node: the machine.
         kept: also what tests share, and what a killed run left beside its engine: folders and users.
     """
+    # First what stacks left, not all of which carries the suite's label; their containers hold their volumes.
+    for container in filter(of_a_stack, node.containers(all=True, label=STACK_LABEL)):
+        with contextlib.suppress(EngineRefused):  # the swarm removes it too
+            _delete(node, f"/containers/{container['Id']}", force=True, v=True)
+    for volume in filter(of_a_stack, node.ask("GET", "/volumes", filters={"label": [STACK_LABEL]})["Volumes"] or []):
+        _delete_volume(node, volume["Name"])
     for label in (SUITE_LABEL, KEPT_LABEL) if kept else (SUITE_LABEL,):
         for container in node.containers(all=True, label=label):
             _delete(node, f"/containers/{container['Id']}", force=True, v=True)
         wanted = {"label": [label]}
         for volume in node.ask("GET", "/volumes", filters=wanted)["Volumes"] or []:
-            # A task's container goes a while after its service, and until then its volume is in use.
-            name = volume["Name"]
-            wait(lambda: _freed(node, name), f"volume {name} of {node} to be free", error=LabError)  # noqa: B023
+            _delete_volume(node, volume["Name"])
         for network in node.ask("GET", "/networks", filters={**wanted, "scope": ["local"]}):
             _delete(node, f"/networks/{network['Id']}")
         for image in node.ask("GET", "/images/json", filters=wanted):
@@ -168,14 +183,18 @@ def sweep(node: Node, *, kept: bool = False) -> None:
         node.run(f"for user in $(getent passwd | cut -d : -f 1 | grep ^{PREFIX}); do userdel --remove $user; done")
 
 
-def _freed(node: Node, volume: str) -> State:
-    try:
-        _delete(node, f"/volumes/{volume}")
-    except EngineRefused as refused:
-        if refused.status != 409:
-            raise
-        return State(False, refused.explanation)
-    return State(True)
+def _delete_volume(node: Node, name: str) -> None:
+    # A task's container goes a while after its service, and until then its volume is in use.
+    def freed() -> State:
+        try:
+            _delete(node, f"/volumes/{name}")
+        except EngineRefused as refused:
+            if refused.status != 409:
+                raise
+            return State(False, refused.explanation)
+        return State(True)
+
+    wait(freed, f"volume {name} of {node} to be free", error=LabError)
 
 
 def _delete(node: Node, path: str, **query: Any) -> None:

@@ -1,7 +1,7 @@
 """5.2: Compose beside the engine."""
 
 from fixtures.claims import claim
-from suites.ch5_compose.stacks import deploy, services
+from suites.stacks import deploy, services
 from swarmlab.provision import USER
 from swarmlab.wait import State, eventually
 

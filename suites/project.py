@@ -7,7 +7,7 @@ from swarmlab.node import Node, Result
 from swarmlab.workbench import unique
 
 #: The document's example, as it lies in the project.
-COMPOSETEST = Path(__file__).parent.parent.parent / "compose" / "composetest"
+COMPOSETEST = Path(__file__).parent.parent / "compose" / "composetest"
 
 
 @dataclass(frozen=True)

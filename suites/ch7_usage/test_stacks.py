@@ -1,0 +1,390 @@
+"""7.3: stacks, deployed, changed, listed and removed."""
+
+import pytest
+
+from fixtures.claims import claim
+from suites.commands import accepted, table
+from suites.stacks import COMPOSE, deployed, remains, runs, services
+from suites.traffic import without_loss
+from swarmlab.wait import State, eventually
+from swarmlab.workbench import STACK_LABEL
+
+#: One of each that a file may have; the file's own texts are what its tasks have to find.
+WHOLE = """version: "3.9"
+services:
+  web:
+    image: {web}
+    networks: [inner]
+    volumes: ["data:/data"]
+    configs:
+      - source: greeting
+        target: /greeting
+    secrets: [word]
+    deploy:
+      mode: global
+      labels: ["{label}"]
+  client:
+    image: {client}
+    networks: [inner]
+    deploy:
+      labels: ["{label}"]
+volumes:
+  data:
+    labels: ["{label}"]
+networks:
+  inner:
+    labels: ["{label}"]
+configs:
+  greeting:
+    file: ./greeting
+    labels: ["{label}"]
+secrets:
+  word:
+    file: ./word
+    labels: ["{label}"]
+"""
+FILES = {"greeting": "good morning\n", "word": "open sesame\n"}
+#: Two services, of which one is changed.
+PAIR = """services:
+  changing:
+    image: {image}
+    networks: [default]
+    deploy:
+      replicas: {replicas}
+      labels: ["{label}"]
+  steady:
+    image: {steady}
+    networks: [default]
+    deploy:
+      replicas: 2
+      labels: ["{label}"]
+"""
+#: What another stack has beside it.
+ALONE = """services:
+  alone:
+    image: {image}
+    networks: [default]
+    deploy:
+      labels: ["{label}"]
+"""
+
+
+@pytest.fixture
+def whole(cluster, stack):
+    """The path of the file of one of each, on the manager."""
+    images = {"web": cluster.image("web:1"), "client": cluster.image("client")}
+    text = WHOLE.format(label=cluster.label, **images)
+    return stack.place({"docker-compose.yml": text, **FILES}, "docker-compose.yml")
+
+
+def one_of_each(cluster):
+    return {"web": len(cluster.nodes), "client": 1}
+
+
+@claim("7.3/stack-deploy")
+@pytest.mark.smoke
+def test_deploy_makes_all_that_the_file_names(cluster, stack, whole):
+    deployed(stack, whole)
+    wanted = {
+        "services": {"web", "client"},
+        "networks": {"inner"},
+        "configs": {"greeting"},
+        "secrets": {"word"},
+    }
+    for kind, names in wanted.items():
+        labelled = {one.get("Name") or one["Spec"]["Name"] for one in stack.of(kind)}
+        named = {f"{stack.name}_{name}" for name in names}
+        assert labelled == named, f"{kind} with the label {STACK_LABEL}={stack} are {sorted(labelled)}, not {named}"
+    eventually(lambda: runs(stack, one_of_each(cluster)), f"{stack} to run its services", deadline=120)
+    (network,) = stack.of("networks")
+    made = (network["Driver"], network["Scope"])
+    assert made == ("overlay", "swarm"), f"{network['Name']} is of driver and scope {made}, not an overlay of the swarm"
+    for task in stack.service("web").tasks():
+        uses_everything(stack, cluster.node(task.node), task.container)
+    eventually(
+        lambda: names_lead_to_all(stack), f"the name web to lead to every task in the network of {stack}", deadline=30
+    )
+
+
+def uses_everything(stack, node, container):
+    """A task of web has what the file gives it: config, secret, volume and network, as the stack's own."""
+    for path, text in {"/greeting": FILES["greeting"], "/run/secrets/word": FILES["word"]}.items():
+        read = node.execute(container, f"cat {path}")
+        assert (read.ok, read.out) == (True, text), f"in the task on {node}, {path} is {read.said!r}, not {text!r}"
+    wrote = node.execute(container, f"echo {node} > /data/mine")
+    assert wrote.ok, f"the task on {node} cannot write to its volume: {wrote.said}"
+    volumes = {volume["Name"]: volume for volume in stack.volumes(node)}
+    name = f"{stack}_data"
+    assert list(volumes) == [name], f"{node} has the volumes {sorted(volumes)} of {stack}, not {name}"
+    label = (volumes[name]["Labels"] or {}).get(STACK_LABEL)
+    assert label == stack.name, f"the volume {name} on {node} has {label} as its {STACK_LABEL}"
+    kept = node.run(f"cat {volumes[name]['Mountpoint']}/mine").out.strip()
+    assert kept == node.name, f"what the task on {node} wrote to /data is not in the volume {name}"
+    told = node.ask("GET", f"/containers/{container}/json")
+    networks = set(told["NetworkSettings"]["Networks"])
+    assert networks == {f"{stack}_inner"}, f"the task on {node} is in the networks {sorted(networks)}"
+
+
+def names_lead_to_all(stack):
+    """Whether every task of the stack finds every task of web by the service's name, and reaches it."""
+    cluster = stack.cluster
+    network = f"{stack}_inner"
+    web = stack.service("web").running()
+    address = stack.service("web").virtual_address(network)
+    lost, unresolved = {}, []
+    for source in [*web, *stack.service("client").running()]:
+        probe = cluster.probe(source)
+        if (found := probe.resolve("web")) != {address}:
+            unresolved.append(f"on {source.node}, web is {', '.join(sorted(found)) or 'unknown'}, not {address}")
+        if (found := probe.resolve("tasks.web")) != (held := {task.addresses[network] for task in web}):
+            unresolved.append(f"on {source.node}, tasks.web are {sorted(found)}, not {sorted(held)}")
+        urls = [f"http://{target.addresses[network]}/bytes/65536" for target in web]
+        for target, fetched in zip(web, probe.fetch(urls), strict=True):
+            if (fetched.size, fetched.container) != (65536, target.container[:12]):
+                pair = cluster.node(source.node), cluster.node(target.node)
+                lost.setdefault(pair, f"{source.node} -> {target.node}: {fetched}")
+    return State(False, "; ".join(unresolved)) if unresolved else without_loss(lost, cluster.nodes)
+
+
+@claim("7.3/stack-spreads")
+def test_the_tasks_of_a_stack_run_on_several_nodes(cluster, stack):
+    folder = COMPOSE / "composetest"
+    files = {name: (folder / name).read_text(encoding="utf-8") for name in ("stack.yml", "app.py")}
+    port = cluster.port()
+    count = len(cluster.nodes)
+    images = f"PYTHON_IMAGE={cluster.image('python:3')} REDIS_IMAGE={cluster.image('redis')}"
+    # Asked are nodes that run a task, and redis is found by its task's address: nothing here is a claim on the mesh.
+    how = f"PORT={port} PORT_MODE=host ENDPOINT_MODE=dnsrr REPLICAS={count} LABEL={cluster.label}"
+    deployed(stack, stack.place(files, "stack.yml"), f"{images} {how}")
+
+    def on_every_node():
+        state = runs(stack, {"web": count, "redis": 1})
+        # One port of a node is taken once, so as many tasks as nodes take them all.
+        where = {task.node for task in stack.service("web").running()}
+        lacking = ", ".join(node.name for node in cluster.nodes if node.name not in where)
+        return State(state.done and not lacking, f"no task of web on {lacking or 'none'}; {state.seen}")
+
+    eventually(on_every_node, f"{stack} to run its services, one task of web on every node", deadline=120)
+    names = accepted(cluster.manager, "service ls --format '{{.Name}}'").split()
+    for name in ("web", "redis"):
+        assert f"{stack}_{name}" in names, f"docker service ls shows no service {stack}_{name}"
+        for task in stack.service(name).running():
+            is_a_task(stack, cluster.node(task.node), task, name)
+    seen = 0
+    for _ in range(2):
+        for node in cluster.nodes:
+            seen = counts_on(stack, node, port, seen)
+
+
+def is_a_task(stack, node, task, name):
+    """The swarm's task is a container on the node that it was given to, and is labelled as the stack's."""
+    running = {one["Id"]: one["Labels"] for one in stack.containers(node) if one["State"] == "running"}
+    assert task.container in running, f"the task {task.id} of {stack}_{name} is on {node}, which has no container of it"
+    labels = running[task.container]
+    told = {key: labels.get(f"com.docker.swarm.{key}") for key in ("task.id", "service.name")}
+    wanted = {"task.id": task.id, "service.name": f"{stack}_{name}"}
+    assert told == wanted, f"the container of {stack}_{name} on {node} is labelled as {told}, not {wanted}"
+
+
+def counts_on(stack, node, port, before):
+    """The page on *node* counts on from what the last node said, as all ask the one redis; gives its count."""
+    answer = eventually(
+        lambda: State((got := node.get(port, timeout=30)).ok, f"{got}; {got.body.decode(errors='replace').strip()}"),
+        f"the page of {stack} on {node} to answer",
+        deadline=60,
+    ).seen
+    words = answer.partition("; ")[2]
+    count = int("".join(filter(str.isdigit, words)) or 0)
+    assert words == f"Hello World! I have been seen {count} times.", f"the page of {stack} on {node} says {words!r}"
+    # An answer that came too late was counted too.
+    assert count > before, f"the page of {stack} on {node} counts {count}, and another node's had counted {before}"
+    return count
+
+
+@claim("7.3/stack-redeploy")
+def test_deploying_again_updates_what_changed_alone(cluster, stack):
+    old, new = cluster.image("web:1"), cluster.image("web:2")
+    about = {"steady": cluster.image("client"), "label": cluster.label}
+    deployed(stack, stack.write(PAIR.format(image=old, replicas=2, **about)))
+    eventually(lambda: runs(stack, {"changing": 2, "steady": 2}), f"{stack} to run its services", deadline=120)
+    before = {name: account(stack, name) for name in ("changing", "steady")}
+    network = stack.of("networks")[0]["Id"]
+
+    deployed(stack, stack.write(PAIR.format(image=new, replicas=2, **about)))
+    changing = stack.service("changing")
+    eventually(
+        lambda: changing.converged(2, lambda task: task.image == new),
+        f"both tasks of {changing} to run {new} after {stack} was deployed with it",
+        deadline=120,
+    )
+    assert changing.id == before["changing"]["id"], f"{changing} was made anew, where it was to be updated"
+    is_as_before(stack, "steady", before["steady"])
+
+    updated = account(stack, "changing")
+    deployed(stack, stack.write(PAIR.format(image=new, replicas=3, **about)))
+    eventually(
+        lambda: changing.converged(3, lambda task: task.image == new),
+        f"3 tasks of {changing} to run after {stack} was deployed with as many",
+        deadline=120,
+    )
+    gone = sorted(set(updated["tasks"].items()) - set(account(stack, "changing")["tasks"].items()))
+    assert not gone, f"{changing} got one task more, and its tasks {gone} were replaced"
+    is_as_before(stack, "steady", before["steady"])
+    # The same file once more changes nothing.
+    grown = account(stack, "changing")
+    deployed(stack, stack.write(PAIR.format(image=new, replicas=3, **about)))
+    eventually(lambda: runs(stack, {"changing": 3, "steady": 2}), f"{stack} to go on running", stable=3, deadline=60)
+    is_as_before(stack, "changing", grown)
+    is_as_before(stack, "steady", before["steady"])
+    now = [one["Id"] for one in stack.of("networks")]
+    assert now == [network], f"the network of {stack} was to stay {network[:12]}, and is {now}"
+
+
+def account(stack, name):
+    """What of a service has to stay where nothing changed: its specification, its tasks, their containers."""
+    service = stack.service(name)
+    tasks = {}
+    for task in service.running():
+        node = stack.cluster.node(task.node)
+        started = node.ask("GET", f"/containers/{task.container}/json")["State"]["StartedAt"]
+        tasks[task.id] = f"container {task.container[:12]} on {node}, started {started}"
+    return {"id": service.id, "spec": service.inspect()["Spec"], "tasks": tasks}
+
+
+def is_as_before(stack, name, before):
+    now = account(stack, name)
+    assert now["id"] == before["id"], f"{stack}_{name} did not change in the file, and was made anew"
+    changed = [key for key in before["spec"] if now["spec"].get(key) != before["spec"][key]]
+    assert not changed, f"{stack}_{name} did not change in the file, and {', '.join(changed)} of it did"
+    assert now["tasks"] == before["tasks"], (
+        f"{stack}_{name} did not change in the file, and its tasks {before['tasks']} became {now['tasks']}"
+    )
+
+
+@claim("7.3/stack-listing")
+def test_stack_commands_show_the_stack(cluster, new_stack):
+    manager = cluster.manager
+    stack, other = new_stack("stack"), new_stack("other")
+    about = {"image": cluster.image("web:1"), "steady": cluster.image("client"), "label": cluster.label}
+    deployed(stack, stack.write(PAIR.format(replicas=3, **about)))
+    deployed(other, other.write(ALONE.format(image=cluster.image("client"), label=cluster.label)))
+    eventually(lambda: runs(stack, {"changing": 3, "steady": 2}), f"{stack} to run its services", deadline=120)
+    eventually(lambda: runs(other, {"alone": 1}), f"{other} to run its service", deadline=120)
+
+    shown = {row.get("NAME"): row.get("SERVICES") for row in table(accepted(manager, "stack ls"))}
+    for one, count in ((stack, "2"), (other, "1")):
+        assert one.name in shown, f"docker stack ls does not show {one}; it shows {shown}"
+        assert shown[one.name] == count, f"docker stack ls shows {shown[one.name]} services of {one}, not {count}"
+
+    def shows_services():
+        rows = table(accepted(manager, f"stack services {stack}"))
+        told = {row.get("NAME"): tuple(row.get(key) for key in ("MODE", "REPLICAS", "IMAGE")) for row in rows}
+        wanted = {
+            f"{stack}_changing": ("replicated", "3/3", about["image"]),
+            f"{stack}_steady": ("replicated", "2/2", f"{about['steady']}:latest"),
+        }
+        # A reference without tag is shown as it was given, or with the tag that it means.
+        return State(without_latest(told) == without_latest(wanted), f"it shows {told}, not {wanted}")
+
+    eventually(shows_services, f"docker stack services to show the services of {stack}", deadline=60)
+
+    def shows_tasks():
+        rows = table(accepted(manager, f"stack ps --no-trunc {stack}"))
+        # Tasks that were replaced are shown below those that replaced them.
+        rows = [row for row in rows if row.get("DESIRED STATE") != "Shutdown"]
+        told = {row.get("ID", ""): tuple(row.get(key) for key in ("NAME", "NODE", "DESIRED STATE")) for row in rows}
+        wanted = {
+            task.id: (f"{stack}_{name}.{task.slot}", task.node, "Running")
+            for name in ("changing", "steady")
+            for task in stack.service(name).running()
+        }
+        current = {row.get("ID", ""): row.get("CURRENT STATE", "") for row in rows}
+        odd = [id for id in wanted if not current.get(id, "").startswith("Running")]
+        return State(told == wanted and not odd, f"it shows {told} in the states {current}, and there are {wanted}")
+
+    eventually(shows_tasks, f"docker stack ps to show the tasks of {stack}", deadline=60)
+
+
+def without_latest(rows):
+    return {name: tuple(word.removesuffix(":latest") for word in words if word) for name, words in rows.items()}
+
+
+@claim("7.3/stack-rm")
+def test_rm_removes_all_but_the_volumes(cluster, new_stack, stack, whole):
+    other = new_stack("other")
+    deployed(stack, whole)
+    deployed(other, other.write(ALONE.format(image=cluster.image("client"), label=cluster.label)))
+    eventually(lambda: runs(stack, one_of_each(cluster)), f"{stack} to run its services", deadline=120)
+    eventually(lambda: runs(other, {"alone": 1}), f"{other} to run its service", deadline=120)
+    neighbour = account(other, "alone")
+    written = {}
+    for task in stack.service("web").running():
+        done = cluster.node(task.node).execute(task.container, f"echo kept on {task.node} > /data/mine")
+        assert done.ok, f"the task on {task.node} cannot write to its volume: {done.said}"
+        written[task.node] = f"kept on {task.node}"
+
+    accepted(cluster.manager, f"stack rm {stack}")
+    eventually(
+        lambda: State(not (left := remains(stack)), f"there are still {'; '.join(left)}"),
+        f"services, networks, secrets and configs of {stack} to be gone after stack rm",
+        deadline=120,
+    )
+    shown = [row.get("NAME") for row in table(accepted(cluster.manager, "stack ls"))]
+    assert stack.name not in shown, f"{stack} was removed, and docker stack ls shows it"
+    for node in cluster.nodes:
+        volumes = {volume["Name"]: volume for volume in stack.volumes(node)}
+        assert set(volumes) == {f"{stack}_data"}, f"after stack rm, {node} has the volumes {sorted(volumes)} of {stack}"
+        kept = node.run(f"cat {volumes[f'{stack}_data']['Mountpoint']}/mine")
+        assert kept.out.strip() == written[node.name], f"after stack rm, the volume on {node} holds {kept.said!r}"
+    assert services(other) == {"alone": "1/1"}, f"{stack} was removed, and {other} beside it has {services(other)}"
+    is_as_before(other, "alone", neighbour)
+
+    # Deployed again, it finds what it had.
+    deployed(stack, whole)
+    eventually(lambda: runs(stack, one_of_each(cluster)), f"{stack} to run again", deadline=120)
+    for task in stack.service("web").running():
+        read = cluster.node(task.node).execute(task.container, "cat /data/mine")
+        assert read.out.strip() == written[task.node], (
+            f"{stack} was deployed again, and on {task.node} reads {read.said}"
+        )
+
+
+@claim("7.3/one-service-per-create")
+def test_service_create_makes_one_service_and_a_stack_makes_several(cluster, stack):
+    manager = cluster.manager
+    before = service_names(manager)
+    name = cluster.unique("one")
+    words = f"--detach --label {cluster.label} --name {name} {cluster.image('client')}"
+    # A second image is no second service: the words behind the first are the command of its tasks.
+    accepted(manager, f"service create {words} sleep 1000")
+    made = service_names(manager) - before
+    assert made == {name}, f"docker service create --name {name} made the services {sorted(made)}"
+    (task,) = cluster.service(name).expect_running(1)
+    assert task.image.startswith(cluster.image("client")), f"{name} runs {task.image}"
+    told = cluster.service(name).inspect()["Spec"]["TaskTemplate"]["ContainerSpec"]
+    assert told.get("Args") == ["sleep", "1000"], f"the words after the image are no arguments of {name}: {told}"
+
+    before = service_names(manager)
+    images = {"image": cluster.image("web:1"), "steady": cluster.image("client"), "label": cluster.label}
+    path = stack.write(PAIR.format(replicas=1, **images))
+    refused = manager.docker(f"service create --detach -c {path} {stack}")
+    made = service_names(manager) - before
+    assert not refused.ok, f"docker service create took the file of a stack, and made {sorted(made)}"
+    deployed(stack, path)
+    made = service_names(manager) - before
+    wanted = {f"{stack}_changing", f"{stack}_steady"}
+    assert made == wanted, f"docker stack deploy of two services made {sorted(made)}"
+    eventually(lambda: runs(stack, {"changing": 1, "steady": 2}), f"{stack} to run both its services", deadline=120)
+
+    def related():
+        (web,) = stack.service("changing").running()
+        told = [cluster.probe(task).resolve("tasks.changing") for task in stack.service("steady").running()]
+        return State(
+            all(found == {web.addresses[f"{stack}_default"]} for found in told), f"the other's tasks find {told}"
+        )
+
+    eventually(related, f"one service of {stack} to be found by its name from the other", deadline=30)
+
+
+def service_names(node):
+    return {one["Spec"]["Name"] for one in node.ask("GET", "/services")}
