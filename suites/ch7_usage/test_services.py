@@ -203,10 +203,13 @@ def test_no_request_fails_while_scaling(cluster):
     with Watch(cluster.nodes, port) as watch:
         watch.rounds(2)
         for wanted in (3, 1):
+            watch.mark(f"to be scaled to {wanted}")
             web.scale(wanted)
             eventually(lambda wanted=wanted: web.converged(wanted), f"{web} to have {wanted} tasks", deadline=90)
+            watch.mark(f"has {wanted} tasks")
             watch.rounds(5)
             note_mesh(cluster)
+        watch.enough()
     assert not watch.lost, f"while {web} was scaled 1 -> 3 -> 1, {watch.told}"
 
 

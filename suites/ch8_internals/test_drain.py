@@ -18,12 +18,14 @@ def test_the_service_answers_on_every_node_through_a_drain(cluster):
     )
     with Watch(cluster.nodes, port) as watch:
         watch.rounds(2)
+        watch.mark(f"{drained} is to be drained")
         accepted(cluster.manager, f"node update --availability drain {drained}")
         eventually(
             lambda: web.converged(3, lambda task: task.node != drained.name),
             f"the tasks of {drained} to be moved",
             deadline=90,
         )
-        watch.rounds(5)
+        watch.mark(f"the tasks of {drained} are moved")
+        watch.enough()
     note_mesh(cluster)
     assert not watch.lost, f"while {drained} was drained, {watch.told}"
