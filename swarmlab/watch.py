@@ -184,11 +184,13 @@ class Watch:
 
     def _found_flaw(self, code: int | None, said: str) -> str:
         """Why nothing can be said of the cluster; empty where the watch was whole."""
-        # Of a process that works, what was lost is lost, however little it asked.
         if code != 0:
             last = said.splitlines()[-1] if said else "it said nothing"
             return f"it {'hung' if code is None else f'died with {code}'}: {last}"
-        if self.losses:
+        for one in self._heard:
+            if one.end - one.at > self._timeout + SILENCE:
+                return f"it was stopped for {one.end - one.at:.0f} s at {one.at - self._start:.0f} s, asking {one.node}"
+        if self.losses:  # of a process that works, what was lost is lost, however little it asked
             return ""
         since = self._last_mark()
         asked = Counter(heard.node for heard in self._heard)

@@ -16,6 +16,7 @@ from xml.etree import ElementTree
 import pytest
 
 from swarmlab import watch as watching
+from swarmlab.asker import Heard
 from swarmlab.errors import LabError
 from swarmlab.evidence import journal
 from swarmlab.wait import wait
@@ -161,17 +162,20 @@ def test_waiting_for_rounds_of_a_dead_process_ends_at_once(nodes):
     broken_watch(nodes, during, "has died")
 
 
-def test_a_process_that_hung_is_no_pass(nodes, monkeypatch):
-    monkeypatch.setattr(watching, "SILENCE", 0.5)
-
-    def during(watch):
-        watch.rounds(1)
-        watch._process.send_signal(signal.SIGSTOP)
-        time.sleep(1)
-        watch._process.send_signal(signal.SIGCONT)
-        watch.rounds(1)
-
-    broken_watch(nodes, during, "asked nothing for")
+@pytest.mark.parametrize(
+    ("times", "flaw"),
+    [
+        ([(0, 1), (12, 13)], "it asked nothing for 11 s from 1 s on"),
+        ([(0, 1), (2, 3)], "it asked nothing for 17 s from 3 s on"),
+        ([(0, 1), (1, 19)], "it was stopped for 18 s at 1 s, asking master"),
+        ([(0, 1), (5, 10), (15, 20)], ""),
+    ],
+)
+def test_a_process_that_was_held_up_is_no_pass(times, flaw):
+    watch = Watch([SimpleNamespace(name="master", address="127.0.0.1")], 80)
+    watch._start, watch._stop = 0, 20
+    watch._heard = [Heard(at, end, "master", 200, "replica0") for at, end in times]
+    assert watch._found_flaw(0, "") == flaw
 
 
 def test_a_process_that_hangs_at_the_end_is_no_pass(nodes, monkeypatch):
