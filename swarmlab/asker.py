@@ -25,6 +25,10 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from _typeshed import WriteableBuffer
 
+#: Seconds from the beginning of one round to that of the next, at least. A fast network would use up all source ports
+#: else, and a mesh may drop what seems to come on a connection that it has not forgotten.
+ROUND = 0.01
+
 
 @dataclass(frozen=True)
 class Heard:
@@ -114,10 +118,12 @@ def main() -> None:
     telling = threading.Thread(target=tell)
     telling.start()
     while not over.is_set():
+        next_round = time.monotonic() + ROUND
         for name, address in addresses.items():
             heard.put(ask(name, address, told["port"], told["timeout"]))
             if over.is_set():
                 break
+        over.wait(max(0.0, next_round - time.monotonic()))
     heard.put(None)
     telling.join()
     # Another thread may be at the standard input still, which an orderly end of the interpreter would wait for.

@@ -138,7 +138,7 @@ def test_an_update_that_fails_pauses_and_the_others_run_on(cluster, fails, order
         replicas=3,
         update={"Parallelism": 1, "Delay": LONG, "Monitor": LONG, "FailureAction": "pause", "Order": order},
     )
-    before = {task.slot: task for task in web.wait_running(3)}
+    before = web.wait_running(3)
     history = History(web)
     with Recorder(cluster.nodes) as recorder:
         fails(cluster, web)
@@ -151,40 +151,31 @@ def test_an_update_that_fails_pauses_and_the_others_run_on(cluster, fails, order
             return State(now == "paused", f"it is {now}; failed: {'; '.join(history.errors())}", hopeless=ended)
 
         eventually(paused, f"the update of {web} to pause", deadline=90)
+        slots = {life[0].slot for life in history.lives().values() if life[0].id not in {one.id for one in before}}
+        came_to = [f"slot {task.slot} on {task.node}" for task in before if task.slot in slots]
+        assert len(slots) == 1, f"the first failure was to stop the update, which came to {' and '.join(came_to)}"
+        rest = [task for task in before if task.slot not in slots]
         # What the pause itself might do to the others takes a while too.
-        wait(lambda: kept(cluster, before, history, recorder), f"the rest of {web} to run on", stable=10)
+        wait(lambda: run_on(cluster, rest, history, recorder), f"the rest of {web} to run on", stable=10)
         assert updates.status(web) == "paused", f"the update of {web} was paused, and is {updates.status(web)}"
     for event in recorder.events:
-        untouched = [task for task in kept_of(before, history) if task.container == event.container]
-        ended = event.action in ("kill", "die", "stop", "destroy")
-        assert not (untouched and ended), f"{event}, whose task was not to be updated: {untouched[0]}"
+        if event.action in ("kill", "die", "stop", "destroy"):
+            hit = [task for task in rest if task.container == event.container]
+            assert not hit, f"slot {hit[0].slot} was not updated, and yet there was {event}"
 
 
-def touched(before, history):
-    """The slots that were given a task of the new specification."""
-    known = {task.id for task in before.values()}
-    return {life[0].slot for id, life in history.lives().items() if id not in known}
-
-
-def kept_of(before, history):
-    """The tasks of slots that the update had not come to."""
-    slots = touched(before, history)
-    return [task for slot, task in before.items() if slot not in slots]
-
-
-def kept(cluster, before, history, recorder):
-    """Whether the tasks that were not updated run on: the same tasks in the same containers, running on their nodes."""
+def run_on(cluster, tasks, history, recorder):
+    """Whether these tasks, which were not updated, run on: the same tasks in the same containers, on their nodes."""
     recorder.poll()
     now = {task.id: task for task in history.look()}
-    slots = touched(before, history)
-    assert len(slots) <= 1, f"one task was to be updated and to fail, and these were: {sorted(slots)} of {len(before)}"
-    for task in kept_of(before, history):
+    for task in tasks:
+        where = f"the task of slot {task.slot} on {task.node} was not updated, and"
         left = now.get(task.id)
-        assert left, f"the task of slot {task.slot} on {task.node} was not updated, and is gone"
-        assert left.alive, f"the task of slot {task.slot} was not updated, and does not run on: {left}"
-        assert left.container == task.container, f"the container of {left} is another than before the update"
+        assert left, f"{where} is gone"
+        assert left.alive, f"{where} does not run on: {left}"
+        assert left.container == task.container, f"{where} has another container than before the update"
         running = [one["Id"] for one in cluster.node(task.node).containers()]
-        assert task.container in running, f"{left} was not updated, and its container does not run on {task.node}"
+        assert task.container in running, f"{where} its container does not run on"
     return True
 
 

@@ -33,7 +33,7 @@ FAULTS = [
     ),
     Fault(
         "an update that pauses kills old tasks on a node",
-        {"7.2.5/failed-update-pauses": r"slave02.*not (to be )?updated|not updated.*slave02|slave02, whose task"},
+        {"7.2.5/failed-update-pauses": r"on slave02 was not updated, and|came to .*slave02|there was .* on slave02"},
         when(
             "paused",
             "su - hadoop -c \"ssh slave02 'docker kill \\$(docker ps -q --filter ancestor=registry:5000/web:1)'\"",
@@ -49,7 +49,7 @@ FAULTS = [
     ),
     Fault(
         "an update that paused goes on",
-        {"7.2.5/failed-update-pauses": r"was paused, and is|and these were|to pause|not updated"},
+        {"7.2.5/failed-update-pauses": r"was paused, and is|which came to slot|to pause|was not updated, and"},
         when(
             "paused",
             "docker.real service update --detach --force --update-failure-action continue --update-delay 0s $service",
