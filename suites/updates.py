@@ -18,7 +18,7 @@ class Replacement:
         old: the last task of the slot that ran before.
         new: the first of the new image.
         began: when the new one was made, in seconds by the leading manager's clock.
-        unfinished: when it was last known not to run yet, by the same clock.
+        unfinished: when it was last known not to run yet, by the same clock, as far as clocks are known.
     """
 
     old: object
@@ -30,8 +30,18 @@ class Replacement:
         return f"slot {self.new.slot} ({self.old.node} to {self.new.node or 'no node yet'})"
 
 
-def replacements(history, image):
-    """The replacements by tasks of *image*, one a slot, in the order in which they began."""
+def leader(cluster):
+    """Host name of the leading manager, whose clock gives the times of tasks."""
+    leading = [one for one in cluster.members() if (one.get("ManagerStatus") or {}).get("Leader")]
+    return leading[0]["Description"]["Hostname"]
+
+
+def replacements(history, image, recorder=None, leader=""):
+    """The replacements by tasks of *image*, one a slot, in the order in which they began.
+
+    What a task was at each look tells when it did not run yet, and the containers' events that *recorder* has tell it
+    more closely where looks are rare; *leader* is the host name of the leading manager.
+    """
     lives = list(history.lives().values())
     first = {}
     for life in lives:
@@ -41,6 +51,10 @@ def replacements(history, image):
     for slot, life in first.items():
         old = [one[-1] for one in lives if one[-1].slot == slot and one[-1].image != image]
         waiting = [moment(task.updated) for task in life if task.state not in ENDED and task.state != "running"]
+        if recorder:
+            # The engine knows of both before the managers are told that the task runs.
+            known = [recorder.of(action, life[0].id) for action in ("start", "health_status: healthy")]
+            waiting += [recorder.clock(leader, event.earliest)[0] for event in known if event]
         began = moment(life[0].created)
         made.append(Replacement(old[-1] if old else life[-1], life[-1], began, max([began, *waiting])))
     return sorted(made, key=lambda one: one.began)
@@ -50,7 +64,7 @@ def pace(made, parallelism, delay):
     """What was wrong with how replacements followed each other, empty if nothing; *delay* is in seconds.
 
     However fast or slow the cluster is: when a replacement begins, all before it but at most P - 1 run already, and
-    have run for the delay. Of a task's start only a moment is known at which it did not run yet, which is before it.
+    have run for the delay. Of a task's start only a moment is known at which it did not run yet, and which is before.
     """
     for place, one in enumerate(made):
         before = made[:place]

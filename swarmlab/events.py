@@ -96,9 +96,12 @@ class _Told:
         if batch:
             self.since = int(batch[-1]["timeNano"])
 
+    def bounds(self) -> tuple[float, float]:
+        """How far the node's clock was ahead all the time, at least and at most."""
+        return min(least for least, _ in self.ahead), max(most for _, most in self.ahead)
+
     def events(self) -> list[Event]:
-        least = min(bounds[0] for bounds in self.ahead)
-        most = max(bounds[1] for bounds in self.ahead)
+        least, most = self.bounds()
         found = []
         for event in self.raw:
             if event.get("Type") != "container":
@@ -158,6 +161,11 @@ class Recorder:
     def events(self) -> list[Event]:
         """All that is known, by time."""
         return sorted((event for told in self._told for event in told.events()), key=lambda event: event.earliest)
+
+    def clock(self, node: str, at: float) -> tuple[float, float]:
+        """What the clock of a node showed at a time of this machine's clock, at least and at most."""
+        least, most = next(told.bounds() for told in self._told if told.node.name == node)
+        return at + least, at + most
 
     def of(self, action: str, task: str) -> Event | None:
         """The first event of this action that happened to the container of the task of this id."""

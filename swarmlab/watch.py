@@ -200,7 +200,10 @@ class Watch:
                 return f"it never asked {name}"
             if not late[name]:
                 return f"it did not ask {name} again after {self._marks[-1][1]}"
-        ends = [self._start, *(heard.end for heard in self._heard)]
+        first = self._heard[0].at  # its own start may take long on a busy machine
+        if self._marks and self._marks[0][0] < first:
+            return f"it had not begun to ask yet at {self._marks[0][1]}"
+        ends = [first, *(heard.end for heard in self._heard)]
         begins = [*(heard.at for heard in self._heard), self._stop]
         pause, at = max((begin - end, end) for end, begin in zip(ends, begins, strict=True))
         return f"it asked nothing for {pause:.0f} s from {at - self._start:.0f} s on" if pause > SILENCE else ""

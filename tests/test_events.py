@@ -64,6 +64,8 @@ def test_events_of_all_nodes_are_put_on_one_clock_within_bounds(now):
     assert first.before(second)
     assert not second.before(first)
     assert recorder.of("start", "b") == second
+    least, most = recorder.clock("slave01", now[0])
+    assert least <= now[0] - 3 <= most
     assert recorder.of("die", "b") is None
 
 

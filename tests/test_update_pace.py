@@ -66,6 +66,15 @@ def test_a_clock_that_is_corrected_by_little_is_no_fault():
     assert not updates.pace(updates.replacements(update(0, 7.9), NEW), 1, 6)
 
 
+def test_a_start_that_no_look_saw_is_told_by_the_container():
+    looks = update(100, 108)
+    assert not updates.pace(updates.replacements(looks, NEW), 1, 6)
+    recorder = Recorder(new1=[(4, "start"), (5, "health_status: healthy")])
+    first, second = updates.replacements(looks, NEW, recorder, "master")
+    assert (first.unfinished, second.unfinished) == (104, 110)
+    assert updates.pace([first, second], 1, 6).startswith("6 s were to pass")
+
+
 def test_only_the_first_new_task_of_a_slot_is_its_replacement():
     seen = update(0)
     seen.looks.append([task("again", 1, "running", created=30, updated=31)])
@@ -93,6 +102,9 @@ class Recorder:
 
     def of(self, action, task):
         return next((one for one in self.events if (one.action, one.task) == (action, task)), None)
+
+    def clock(self, node, at):
+        return (at + 99, at + 101) if node == "master" else (at, at)
 
 
 @pytest.mark.parametrize(

@@ -169,11 +169,13 @@ def test_waiting_for_rounds_of_a_dead_process_ends_at_once(nodes):
         ([(0, 1), (2, 3)], "it asked nothing for 17 s from 3 s on"),
         ([(0, 1), (1, 19)], "it was stopped for 18 s at 1 s, asking master"),
         ([(0, 1), (5, 10), (15, 20)], ""),
+        ([(12, 13), (13, 20)], "it had not begun to ask yet at update accepted"),
     ],
 )
 def test_a_process_that_was_held_up_is_no_pass(times, flaw):
     watch = Watch([SimpleNamespace(name="master", address="127.0.0.1")], 80)
     watch._start, watch._stop = 0, 20
+    watch._marks = [(0, "update accepted")]
     watch._heard = [Heard(at, end, "master", 200, "replica0") for at, end in times]
     assert watch._found_flaw(0, "") == flaw
 

@@ -39,7 +39,7 @@ def test_an_update_replaces_so_many_tasks_at_a_time_so_far_apart(cluster, order,
         eventually(
             lambda: updates.updated(history, recorder, replicas, image), f"every task to run {image}", deadline=180
         )
-    made = updates.replacements(history, image)
+    made = updates.replacements(history, image, recorder, updates.leader(cluster))
     assert len(made) == replicas, f"of {replicas} tasks were replaced: {', '.join(map(str, made))}"
     wrong = (
         updates.crowd(history, image, parallelism)
