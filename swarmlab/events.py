@@ -83,8 +83,13 @@ class _Told:
             tries.append((theirs - time.time(), theirs - before))
         self.ahead.append(min(tries, key=lambda bounds: bounds[1] - bounds[0]))
 
-    def poll(self) -> None:
-        batch = self.node.events(self.since, int((time.time() + self.ahead[-1][1]) * 1e9))
+    def poll(self, *, last: bool = False) -> None:
+        # Until a time that the node's clock has passed for sure, else the engine would wait for it; the rest comes with
+        # the next answer, and what is asked last is asked until now for sure.
+        until = int((time.time() + self.ahead[-1][last]) * 1e9)
+        if until <= self.since:
+            return
+        batch = self.node.events(self.since, until)
         if self.raw:
             known = [place for place, event in enumerate(batch) if _same(event, self.raw[-1])]
             if not known:
@@ -148,7 +153,7 @@ class Recorder:
             return
         for told in self._told:
             told.measure()  # clocks may drift meanwhile, or be set
-        self.poll()
+            told.poll(last=True)
         lines = [f"{one.earliest:.3f} {one} (task {one.task})" for one in self.events if one.task]
         record("suite", "events of tasks' containers, by this machine's clock", "\n".join(lines) or "(none)")
 
