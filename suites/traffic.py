@@ -67,3 +67,9 @@ def without_loss(lost, nodes):
     """Whether no pair of nodes lost anything; *lost* tells by pair (from, to) what became of a request."""
     blame = " and ".join(common(lost, nodes))
     return State(not lost, f"no way between nodes, with {blame}: {'; '.join(lost.values())}" if lost else "all passed")
+
+
+def strangers(watch, history):
+    """Who answered a watch and is no container of a task that was seen, by host name; empty if nobody."""
+    known = {task.container[:12] for tasks in history.looks for task in tasks}
+    return {name or "a server without name": count for name, count in watch.shares.items() if name not in known}

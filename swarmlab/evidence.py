@@ -18,6 +18,8 @@ from typing import Any
 #: Characters kept of one answer, and of one attachment.
 ANSWER_LIMIT = 10_000
 ATTACHMENT_LIMIT = 400_000
+#: Characters that a picture may have; a larger one is left out, as part of one shows nothing.
+PICTURE_LIMIT = 150_000
 #: Entries kept from the beginning of a journal, and from its end: a long poll leaves out its middle.
 FIRST_ENTRIES = 200
 LAST_ENTRIES = 400
@@ -193,6 +195,7 @@ class Journal:
         self._last: deque[Entry] = deque(maxlen=LAST_ENTRIES)
         self._count = 0
         self._attachments: dict[str, str] = {}
+        self._pictures: dict[str, str] = {}
 
     def add(self, source: str, request: str, answer: str) -> None:
         """Note that *source* was asked *request* and gave *answer*."""
@@ -209,6 +212,19 @@ class Journal:
         with self._lock:
             self._attachments[name] = text
 
+    def picture(self, name: str, svg: str) -> None:
+        """Keep a picture (SVG) under a *name* such as "requests to port 8888"; a name in use gets a number."""
+        svg = redact(svg)
+        if len(svg) > PICTURE_LIMIT:
+            self.add("suite", f"picture {name}", f"left out, as it has {len(svg)} characters")
+            return
+        with self._lock:
+            number, free = 1, name
+            while free in self._pictures:
+                number += 1
+                free = f"{name} ({number})"
+            self._pictures[free] = svg
+
     def adopt(self, other: Journal) -> None:
         """Take over the entries of a journal that was opened after this one, such as that of a wait's last poll."""
         with self._lock:
@@ -222,6 +238,12 @@ class Journal:
         """The attached texts by name."""
         with self._lock:
             return dict(self._attachments)
+
+    @property
+    def pictures(self) -> dict[str, str]:
+        """The pictures (SVG) by name."""
+        with self._lock:
+            return dict(self._pictures)
 
     def text(self) -> str:
         """The entries, as a person reads them."""
@@ -254,6 +276,12 @@ def record(source: str, request: str, answer: str) -> None:
     into = _apart.get() or _current
     if into is not None:
         into.add(source, request, answer)
+
+
+def picture(name: str, svg: str) -> None:
+    """Keep a picture (SVG) in the current journal, beside what is recorded; without a journal, nowhere."""
+    if _current is not None:
+        _current.picture(name, svg)
 
 
 @contextlib.contextmanager

@@ -244,6 +244,24 @@ class Node(ABC):
         words = next((line.get("error") or line.get("message") for line in reversed(told) if "stream" not in line), "")
         raise EngineRefused(self.name, reply.status_code, words or f"{image.name} is no image: {reply.text[:200]}")
 
+    def events(self, since: int, until: int) -> list[dict[str, Any]]:
+        """What happened on the engine between two times of its own clock, in nanoseconds, both included.
+
+        An engine remembers some 250 events (see `swarmlab.events` for more than that).
+
+        Raises:
+            LabError: the engine did not answer.
+        """
+        api = self.engine.api
+        query = {name: f"{time // 10**9}.{time % 10**9:09}" for name, time in (("since", since), ("until", until))}
+        try:
+            # One after the other, so no JSON as a whole; as a stream it is not noted, but for how many there were.
+            with api.get(f"{api.base_url}/v{api.api_version}/events", params=query, timeout=60, stream=True) as reply:
+                told = [json.loads(line) for line in reply.iter_lines() if line]
+        except (requests.exceptions.RequestException, ValueError) as failed:
+            raise LabError(f"the engine of {self.name} does not tell its events: {failed}") from failed
+        return told
+
     def info(self) -> dict[str, Any]:
         """The engine's own account of itself (``docker info``)."""
         answer: dict[str, Any] = self.ask("GET", "/info")

@@ -127,6 +127,8 @@ class Task:
         error: why it failed, empty if it did not.
         exit_code: exit code of its container, None while there is none.
         at: when it came into its state, by its node's clock (RFC 3339).
+        created: when the managers made it, by the leader's clock (RFC 3339).
+        updated: when the managers last changed what they know of it, by the same clock.
     """
 
     id: str
@@ -141,6 +143,8 @@ class Task:
     error: str
     exit_code: int | None = None
     at: str = ""
+    created: str = ""
+    updated: str = ""
 
     @classmethod
     def from_api(cls, raw: dict[str, Any], names: Mapping[str, str]) -> Task:
@@ -163,6 +167,8 @@ class Task:
             error=status.get("Err", ""),
             exit_code=(status.get("ContainerStatus") or {}).get("ExitCode"),
             at=status.get("Timestamp", ""),
+            created=raw.get("CreatedAt", ""),
+            updated=raw.get("UpdatedAt", ""),
         )
 
     @property
@@ -201,9 +207,14 @@ class Service:
         """The tasks that run and are meant to."""
         return [task for task in self.tasks() if task.alive]
 
-    def converged(self, replicas: int, where: Callable[[Task], bool] = lambda _: True) -> State:
-        """Whether exactly *replicas* tasks run, all of them as *where* wants, and none is on its way in or out."""
-        tasks = self.tasks()
+    def converged(
+        self, replicas: int, where: Callable[[Task], bool] = lambda _: True, tasks: list[Task] | None = None
+    ) -> State:
+        """Whether exactly *replicas* tasks run, all of them as *where* wants, and none is on its way in or out.
+
+        *tasks* are those of a look that was taken already.
+        """
+        tasks = self.tasks() if tasks is None else tasks
         moving = [task for task in tasks if task.state not in ENDED and not task.alive]
         alive = [task for task in tasks if task.alive]
         recent = tasks if len(tasks) < 12 else [task for task in tasks if task.state not in ENDED]
@@ -226,6 +237,16 @@ class Service:
         change(spec)
         path = f"/services/{self.id}/update"
         self.swarm.manager.ask("POST", path, body=spec, version=now["Version"]["Index"])
+
+    def rollback(self) -> None:
+        """Have the managers bring back the specification before the present one.
+
+        Raises:
+            EngineRefused: there is none.
+        """
+        now = self.inspect()
+        query = {"version": now["Version"]["Index"], "rollback": "previous"}
+        self.swarm.manager.ask("POST", f"/services/{self.id}/update", body=now["Spec"], **query)
 
     def scale(self, replicas: int) -> None:
         """Set the wanted number of tasks."""

@@ -170,3 +170,18 @@ def test_what_cannot_be_collected_is_noted_and_the_rest_collected():
     assert "could not be collected: OSError: no route to slave01" in opened.text()
     assert opened.attachments == {"firewall of slave02": "rules"}
     assert "iptables-save" not in opened.text()
+
+
+def test_pictures_are_kept_redacted_each_under_a_name_of_its_own():
+    with journal() as opened:
+        evidence.picture("requests", f"<svg>{TOKEN}</svg>")
+        evidence.picture("requests", "<svg/>")
+    assert opened.pictures == {"requests": "<svg>[redacted join token]</svg>", "requests (2)": "<svg/>"}
+    evidence.picture("requests", "<svg/>")  # without a journal, nowhere
+
+
+def test_a_picture_that_is_too_large_is_left_out_and_said_so():
+    with journal() as opened:
+        evidence.picture("requests", "x" * (evidence.PICTURE_LIMIT + 1))
+    assert not opened.pictures
+    assert "left out" in opened.text()

@@ -51,7 +51,7 @@ HEADER = """
     import os, pytest
     from fixtures.claims import claim
     from swarmlab.errors import Blocked, DeadlineExceeded, EngineRefused, LabError
-    from swarmlab.evidence import record
+    from swarmlab.evidence import picture, record
 """
 
 
@@ -352,6 +352,19 @@ def test_allure_and_junit_are_told_the_same(run):
         assert fitting == ([] if verdict == "pass" else [verdict])
         assert f'<property name="verdict" value="{verdict}"' in (ran.folder / "junit.xml").read_text()
     assert "master.engine=1.2.3" in (ran.folder / "allure-results" / "environment.properties").read_text()
+
+
+def test_pictures_are_evidence_beside_the_text_and_in_allure(run):
+    steps = f"picture('requests to port 8888', '<svg>{TOKEN}</svg>')"
+    ran = run(one(steps))
+    text, svg, *_ = ran.claims["7.2.2/inspect"]["evidence"]
+    assert (text, svg) == ("evidence/test-it.py-test-a.txt", "evidence/test-it.py-test-a-requests-to-port-8888.svg")
+    assert (ran.folder / svg).read_text() == "<svg>[redacted join token]</svg>"
+    assert svg.partition("/")[2] in (ran.folder / text).read_text()
+    results = [json.loads(file.read_text()) for file in (ran.folder / "allure-results").glob("*-result.json")]
+    (attached,) = [one for told in results for one in told["attachments"] if one["type"] == "image/svg+xml"]
+    assert attached["name"] == "requests to port 8888"
+    assert (ran.folder / "allure-results" / attached["source"]).read_text() == (ran.folder / svg).read_text()
 
 
 def test_workers_and_their_end_come_to_the_same_verdicts(run):

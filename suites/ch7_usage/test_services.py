@@ -7,8 +7,9 @@ import pytest
 
 from fixtures.claims import claim
 from suites.commands import accepted, refusal
-from suites.traffic import HANDS_OVER, note_mesh, without_loss
+from suites.traffic import HANDS_OVER, note_mesh, strangers, without_loss
 from swarmlab.errors import Blocked
+from swarmlab.events import History
 from swarmlab.wait import State, eventually
 from swarmlab.watch import Watch
 
@@ -200,14 +201,23 @@ def test_no_request_fails_while_scaling(cluster):
     web = cluster.create_service("web", "web:1", publish={port: 80}, **HANDS_OVER)
     (task,) = web.wait_running(1)
     eventually(lambda: routed(cluster, port, task), f"every node to route port {port} to the task", stable=3)
+    history = History(web)
     with Watch(cluster.nodes, port) as watch:
         watch.rounds(2)
         for wanted in (3, 1):
+            watch.mark(f"to be scaled to {wanted}")
             web.scale(wanted)
-            eventually(lambda wanted=wanted: web.converged(wanted), f"{web} to have {wanted} tasks", deadline=90)
+            eventually(
+                lambda wanted=wanted: web.converged(wanted, tasks=history.look()),
+                f"{web} to have {wanted} tasks",
+                deadline=90,
+            )
+            watch.mark(f"has {wanted} tasks")
             watch.rounds(5)
             note_mesh(cluster)
+        watch.enough()
     assert not watch.lost, f"while {web} was scaled 1 -> 3 -> 1, {watch.told}"
+    assert not (others := strangers(watch, history)), f"others than the tasks of {web} answered: {others}; {watch.told}"
 
 
 @claim("7.2.4/rm")

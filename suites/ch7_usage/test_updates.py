@@ -1,10 +1,55 @@
-"""7.2.5: rolling updates."""
+"""7.2.5: rolling updates, updates that fail, and the way back."""
+
+import pytest
 
 from fixtures.claims import claim
-from suites.commands import accepted
-from suites.traffic import HANDS_OVER, note_mesh
-from swarmlab.wait import eventually
+from suites import updates
+from suites.commands import accepted, refusal
+from suites.traffic import HANDS_OVER, note_mesh, strangers
+from swarmlab.events import History, Recorder
+from swarmlab.service import ENDED
+from swarmlab.wait import State, eventually, wait
 from swarmlab.watch import Watch
+
+SECOND = 10**9
+#: Seconds between replacements: more than a task takes to be replaced, so that a delay left out is noticed.
+DELAY = 6
+#: For updates that fail: so long that nothing more is replaced before that is noticed, however slow the cluster.
+LONG = 120 * SECOND
+HEALTH = {"Test": ["CMD", "curl", "-fsS", "http://localhost/healthz"], "Interval": SECOND, "Timeout": 30 * SECOND}
+NEVER_HEALTHY = {"Test": ["CMD", "false"], "Interval": SECOND, "Timeout": 30 * SECOND, "Retries": 1}
+
+
+@claim("7.2.5/rolling-update")
+@pytest.mark.parametrize("order", ["stop-first", "start-first"])
+@pytest.mark.parametrize(("replicas", "parallelism"), [(3, 1), (4, 2)], ids=["one by one", "two by two"])
+def test_an_update_replaces_so_many_tasks_at_a_time_so_far_apart(cluster, order, replicas, parallelism):
+    web = cluster.create_service("web", "web:1", replicas=replicas)
+    web.update(lambda spec: spec["TaskTemplate"]["ContainerSpec"].update(Healthcheck=HEALTH))
+    web.wait_running(replicas)
+    image = cluster.image("web:2")
+    history = History(web)
+    history.look()
+    with Recorder(cluster.nodes) as recorder:
+        accepted(
+            cluster.manager,
+            f"service update --detach --update-parallelism {parallelism} --update-delay {DELAY}s"
+            f" --update-order {order} --image {image} {web.name}",
+        )
+        eventually(
+            lambda: updates.updated(history, recorder, replicas, image), f"every task to run {image}", deadline=180
+        )
+    made = updates.replacements(history, image, recorder, updates.leader(cluster))
+    assert len(made) == replicas, f"of {replicas} tasks were replaced: {', '.join(map(str, made))}"
+    wrong = (
+        updates.crowd(history, image, parallelism)
+        or updates.pace(made, parallelism, DELAY)
+        or updates.shortage(history, replicas - (parallelism if order == "stop-first" else 0))
+        or updates.out_of_order(made, recorder, order)
+    )
+    assert not wrong, f"while {web} was updated, {wrong}"
+    stale = updates.lacking(cluster, web, "RELEASE=2")
+    assert not stale, f"{web} was updated to RELEASE=2, and yet {'; '.join(stale)}"
 
 
 @claim("7.2.5/no-request-lost")
@@ -23,12 +68,233 @@ def test_no_request_fails_during_a_rolling_update(cluster):
         lambda: all(node.get(port).ok for node in cluster.nodes), f"every node to answer on port {port}", stable=3
     )
     image = cluster.image("web:2")
+    history = History(web)
     with Watch(cluster.nodes, port) as watch:
         watch.rounds(2)
+        watch.mark("update asked for")
         accepted(cluster.manager, f"service update --detach --image {image} {web.name}")
+        watch.mark("update accepted")
         eventually(
-            lambda: web.converged(3, lambda task: task.image == image), f"every task to run {image}", deadline=120
+            lambda: web.converged(3, lambda task: task.image == image, history.look()),
+            f"every task to run {image}",
+            deadline=120,
         )
-        watch.rounds(5)
+        watch.mark("every task is replaced")
+        watch.enough()
     note_mesh(cluster)
     assert not watch.lost, f"while {web} was updated, {watch.told}"
+    assert not (others := strangers(watch, history)), f"others than the tasks of {web} answered: {others}; {watch.told}"
+
+
+# Updates that fail
+
+
+def to_image(cluster, service, image):
+    accepted(cluster.manager, f"service update --detach --image {cluster.image(image)} {service.name}")
+
+
+def to_what_ends_at_once(cluster, service):
+    to_image(cluster, service, "web:broken")
+
+
+def to_an_image_that_is_nowhere(cluster, service):
+    to_image(cluster, service, "web:nowhere")
+
+
+def to_what_ends_after_a_while(cluster, service):
+    def change(spec):
+        spec["TaskTemplate"]["ContainerSpec"] |= {
+            "Image": cluster.image("web:2"),
+            "Command": ["sh", "-c", "sleep 3; exit 3"],
+        }
+
+    service.update(change)
+
+
+def to_what_is_never_healthy(cluster, service):
+    def change(spec):
+        spec["TaskTemplate"]["ContainerSpec"] |= {"Image": cluster.image("web:2"), "Healthcheck": NEVER_HEALTHY}
+
+    service.update(change)
+
+
+@claim("7.2.5/failed-update-pauses")
+@pytest.mark.parametrize(
+    ("fails", "order"),
+    [
+        (to_what_ends_at_once, "stop-first"),
+        (to_what_ends_at_once, "start-first"),
+        (to_an_image_that_is_nowhere, "stop-first"),
+        (to_what_ends_after_a_while, "start-first"),
+        (to_what_is_never_healthy, "stop-first"),
+        (to_what_is_never_healthy, "start-first"),
+    ],
+    ids=lambda one: one if isinstance(one, str) else one.__name__.replace("_", " "),
+)
+def test_an_update_that_fails_pauses_and_the_others_run_on(cluster, fails, order):
+    web = cluster.create_service(
+        "web",
+        "web:1",
+        replicas=3,
+        update={"Parallelism": 1, "Delay": LONG, "Monitor": LONG, "FailureAction": "pause", "Order": order},
+    )
+    before = web.wait_running(3)
+    history = History(web)
+    with Recorder(cluster.nodes) as recorder:
+        fails(cluster, web)
+
+        def paused():
+            recorder.poll()
+            history.look()
+            now = updates.status(web)
+            ended = now == "completed" or now.startswith("rollback")
+            return State(now == "paused", f"it is {now}; failed: {'; '.join(history.errors())}", hopeless=ended)
+
+        eventually(paused, f"the update of {web} to pause", deadline=90)
+        slots = {life[0].slot for life in history.lives().values() if life[0].id not in {one.id for one in before}}
+        came_to = [f"slot {task.slot} on {task.node}" for task in before if task.slot in slots]
+        assert len(slots) == 1, f"the first failure was to stop the update, which came to {' and '.join(came_to)}"
+        rest = [task for task in before if task.slot not in slots]
+        # What the pause itself might do to the others takes a while too.
+        wait(lambda: run_on(cluster, rest, history, recorder), f"the rest of {web} to run on", stable=10)
+        assert updates.status(web) == "paused", f"the update of {web} was paused, and is {updates.status(web)}"
+    for event in recorder.events:
+        if event.action in ("kill", "die", "stop", "destroy"):
+            hit = [task for task in rest if task.container == event.container]
+            assert not hit, f"slot {hit[0].slot} was not updated, and yet there was {event}"
+
+
+def run_on(cluster, tasks, history, recorder):
+    """Whether these tasks, which were not updated, run on: the same tasks in the same containers, on their nodes."""
+    recorder.poll()
+    now = {task.id: task for task in history.look()}
+    for task in tasks:
+        where = f"the task of slot {task.slot} on {task.node} was not updated, and"
+        left = now.get(task.id)
+        assert left, f"{where} is gone"
+        assert left.alive, f"{where} does not run on: {left}"
+        assert left.container == task.container, f"{where} has another container than before the update"
+        running = [one["Id"] for one in cluster.node(task.node).containers()]
+        assert task.container in running, f"{where} its container does not run on"
+    return True
+
+
+# The way back
+
+POLICY = {"Parallelism": 1, "FailureAction": "rollback", "Monitor": LONG, "Delay": LONG}
+
+
+def created(cluster, port, **settings):
+    """A service with something of each kind in its specification."""
+    web = cluster.create_service(
+        "web",
+        "web:1",
+        replicas=2,
+        publish={port: 80},
+        environment={"EDITION": "first"},
+        limits={"MemoryBytes": 256 * 2**20},
+        constraints=["node.platform.os==linux"],
+        stop_grace=7,
+        **settings,
+    )
+    web.wait_running(2)
+    return web
+
+
+def change_everything(cluster, port, image):
+    """The change to a service of `created` that leaves nothing as it was, but for its policies."""
+
+    def change(spec):
+        spec["Labels"]["edition"] = "second"
+        spec["Mode"]["Replicated"]["Replicas"] = 3
+        spec["EndpointSpec"]["Ports"][0]["PublishedPort"] = port
+        template = spec["TaskTemplate"]
+        template["ContainerSpec"]["Image"] = cluster.image(image)
+        template["ContainerSpec"]["Env"] = ["EDITION=second"]
+        template["ContainerSpec"]["StopGracePeriod"] = 9 * SECOND
+        template["Resources"]["Limits"]["MemoryBytes"] = 512 * 2**20
+        template["Placement"]["Constraints"] = []
+
+    return change
+
+
+def expect_edition(cluster, web, spec, edition, image, replicas, port):
+    """The service is, in word and deed, as it was with *spec*."""
+    eventually(
+        lambda: web.converged(replicas, lambda task: task.image == cluster.image(image)),
+        f"{replicas} tasks of {web} on {image}",
+        deadline=120,
+    )
+    wrong = updates.differences(spec, web.inspect()["Spec"])
+    assert not wrong, f"the specification of {web} is not that of the {edition} edition: {'; '.join(wrong)}"
+    published = [one["PublishedPort"] for one in web.inspect()["Endpoint"].get("Ports", [])]
+    assert published == [port], f"{web} of the {edition} edition publishes {port}, and now {published}"
+    stale = updates.lacking(cluster, web, f"EDITION={edition}")
+    assert not stale, f"{web} is to be of the {edition} edition, and yet {'; '.join(stale)}"
+
+
+def by_command(web):
+    accepted(web.swarm.manager, f"service rollback --detach {web.name}")
+
+
+def by_api(web):
+    web.rollback()
+
+
+@claim("7.2.5/rollback")
+@pytest.mark.parametrize("back", [by_command, by_api], ids=["command", "API"])
+def test_rollback_brings_the_whole_previous_specification_back(cluster, back):
+    port, other = cluster.port(), cluster.port()
+    web = created(cluster, port)
+    assert refusal(web.rollback), f"{web} was never updated, and yet is rolled back to something"
+    first = web.inspect()["Spec"]
+    web.update(change_everything(cluster, other, "web:2"))
+    wait(
+        lambda: web.converged(3, lambda task: task.image == cluster.image("web:2")),
+        f"{web} to be updated",
+        deadline=120,
+    )
+    second = web.inspect()["Spec"]
+    back(web)
+    expect_edition(cluster, web, first, "first", "web:1", 2, port)
+    # What was before the rollback is the previous specification now.
+    back(web)
+    expect_edition(cluster, web, second, "second", "web:2", 3, other)
+
+
+@claim("7.2.5/rollback")
+@pytest.mark.parametrize("fails", [to_what_ends_at_once, to_what_is_never_healthy], ids=["ends", "unhealthy"])
+def test_an_update_that_fails_is_rolled_back_by_itself(cluster, fails):
+    port, other = cluster.port(), cluster.port()
+    web = created(cluster, port, update=POLICY, rollback={"Parallelism": 1})
+    first = web.inspect()["Spec"]
+    history = History(web)
+    history.look()
+    image = "web:broken" if fails is to_what_ends_at_once else "web:2"
+    change = change_everything(cluster, other, image)
+
+    def failing(spec):
+        change(spec)
+        if fails is to_what_is_never_healthy:
+            spec["TaskTemplate"]["ContainerSpec"]["Healthcheck"] = NEVER_HEALTHY
+
+    web.update(failing)
+
+    def rolled_back():
+        history.look()
+        now = updates.status(web)
+        # Not that it is completed: of a rollback that had nothing left to replace, engines say on that it has started.
+        given_up = now in ("paused", "completed", "rollback_paused")
+        what = f"the update is {now}; failed: {'; '.join(history.errors())}"
+        return State(now in ("rollback_started", "rollback_completed"), what, hopeless=given_up)
+
+    eventually(rolled_back, f"{web} to be rolled back", deadline=150)
+    expect_edition(cluster, web, first, "first", "web:1", 2, port)
+    tried = [life[-1] for life in history.lives().values() if life[-1].image == cluster.image(image)]
+    assert tried, f"no task of {web} was ever one of the specification that was rolled back"
+    listed = {task.id: task for task in web.tasks()}
+    left = [str(listed[task.id]) for task in tried if task.id in listed and listed[task.id].state not in ENDED]
+    assert not left, f"{web} was rolled back, and tasks of what failed are there still: {'; '.join(left)}"
+    images = {task.image for task in listed.values()}
+    both = {cluster.image("web:1"), cluster.image(image)}
+    assert images == both, f"the history of {web} shows tasks of {sorted(images)}, not of {sorted(both)}"

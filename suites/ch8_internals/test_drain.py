@@ -2,7 +2,8 @@
 
 from fixtures.claims import claim
 from suites.commands import accepted
-from suites.traffic import HANDS_OVER, note_mesh
+from suites.traffic import HANDS_OVER, note_mesh, strangers
+from swarmlab.events import History
 from swarmlab.wait import eventually
 from swarmlab.watch import Watch
 
@@ -16,14 +17,18 @@ def test_the_service_answers_on_every_node_through_a_drain(cluster):
     eventually(
         lambda: all(node.get(port).ok for node in cluster.nodes), f"every node to answer on port {port}", stable=3
     )
+    history = History(web)
     with Watch(cluster.nodes, port) as watch:
         watch.rounds(2)
+        watch.mark(f"{drained} is to be drained")
         accepted(cluster.manager, f"node update --availability drain {drained}")
         eventually(
-            lambda: web.converged(3, lambda task: task.node != drained.name),
+            lambda: web.converged(3, lambda task: task.node != drained.name, history.look()),
             f"the tasks of {drained} to be moved",
             deadline=90,
         )
-        watch.rounds(5)
+        watch.mark(f"the tasks of {drained} are moved")
+        watch.enough()
     note_mesh(cluster)
     assert not watch.lost, f"while {drained} was drained, {watch.told}"
+    assert not (others := strangers(watch, history)), f"others than the tasks of {web} answered: {others}; {watch.told}"

@@ -148,18 +148,4 @@ FAULTS = [
         lab="vagrant",
         run="machines 6",
     ),
-    Fault(
-        "a node's mesh refuses one connection of ten",
-        {
-            "7.2.3/reachable-while-scaling": r"were lost: \d+ at slave02 \(",
-            "7.2.5/no-request-lost": r"were lost: \d+ at slave02 \(",
-            "8.1.2/drain-keeps-serving": r"were lost: \d+ at slave02 \(",
-        },
-        "nft 'add table ip gremlin; add chain ip gremlin way { type filter hook forward priority -350; };"
-        " add rule ip gremlin way tcp dport 8888-8987 tcp flags & (syn|ack) == syn numgen random mod 10 == 0"
-        " reject with tcp reset'",
-        nodes=("slave02",),
-        lab="vagrant",
-        run="machines 1",
-    ),
 ]

@@ -1,0 +1,196 @@
+"""A picture of a watch: what each node answered over time, by replica, and what was lost.
+
+It is one SVG file without any other: it opens in a browser, in Allure and on paper. Each node has a band; in it each
+replica has a line of its own, so that nothing hangs on telling colours apart; a lost request is a black cross above.
+"""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from xml.sax.saxutils import escape
+
+from swarmlab.evidence import redact
+
+#: Colours that people with any kind of colour vision tell apart (Okabe and Ito), but for black, which losses have.
+COLOURS = ("#0072B2", "#E69F00", "#009E73", "#CC79A7", "#56B4E9", "#D55E00", "#F0E442")
+#: Replicas that have a line of their own; further ones share the last.
+_LINES = 24
+
+_LEFT, _RIGHT = 90, 170
+_PLOT = 740
+#: What happened within so many pixels is drawn as one, and more where there are many lines to draw: the paths shall not
+#: take more characters than this.
+_CELL = 2
+_PATHS = 90_000
+_CROSS = 6
+_HEAD = 24
+_TEXT = 15
+
+
+@dataclass(frozen=True)
+class Request:
+    """One request.
+
+    Attributes:
+        at: when it was begun, in seconds.
+        end: when its answer was there, or given up.
+        node: who was asked.
+        replica: who answered.
+        lost: why it is lost, empty if it is not.
+    """
+
+    at: float
+    end: float
+    node: str
+    replica: str
+    lost: str = ""
+
+
+@dataclass(frozen=True)
+class Mark:
+    """An event that the picture shows.
+
+    Attributes:
+        at: when, in seconds.
+        event: what happened.
+    """
+
+    at: float
+    event: str
+
+
+def draw(
+    title: str,
+    description: str,
+    nodes: Sequence[str],
+    requests: Sequence[Request],
+    marks: Sequence[Mark] = (),
+    notes: Mapping[str, str] | None = None,
+) -> str:
+    """The picture as SVG. Its size does not grow with the number of requests.
+
+    Args:
+        title: what is shown.
+        description: the same in words, for who does not see it.
+        nodes: the bands, from above.
+        requests: all of them, in any order.
+        marks: events.
+        notes: what more is said of a node, by its name.
+    """
+    span = max([0.001, *(one.end for one in requests), *(mark.at for mark in marks)])
+    scale = _PLOT / span
+    answered = Counter(one.replica for one in sorted(requests, key=lambda one: one.at) if not one.lost)
+    order = list(dict.fromkeys(one.replica for one in sorted(requests, key=lambda one: one.at) if not one.lost))
+    line = {replica: min(place, _LINES - 1) for place, replica in enumerate(order)}
+    lines = max(1, min(len(order), _LINES))
+    thick = 8 if lines <= 6 else 4
+    cell = max(_CELL, math.ceil(len(nodes) * lines * _PLOT * 12 / _PATHS))
+    band = _CROSS * 2 + 4 + lines * (thick + 1)
+    bottom = _HEAD + len(nodes) * (band + 8)
+    legend = bottom + 34
+    height = legend + _TEXT * (len(marks) + len(order[:_LINES]) + 2)
+    width = _LEFT + _PLOT + _RIGHT
+
+    parts = [
+        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width} {height}" width="{width}" height="{height}" '
+        'role="img" aria-labelledby="title desc" font-family="sans-serif" font-size="11">',
+        f'<title id="title">{_safe(title)}</title>',
+        f'<desc id="desc">{_safe(description)}</desc>',
+        f'<rect width="{width}" height="{height}" fill="#fff"/>',
+        _words(_LEFT, 15, title, "font-weight='bold'"),
+    ]
+    for row, node in enumerate(nodes):
+        top = _HEAD + row * (band + 8)
+        mine = [one for one in requests if one.node == node]
+        lost = [one for one in mine if one.lost]
+        parts.append(f'<rect x="{_LEFT}" y="{top}" width="{_PLOT}" height="{band}" fill="none" stroke="#bbb"/>')
+        parts.append(_words(_LEFT - 6, top + band / 2 + 4, node, "text-anchor='end'"))
+        parts.append(_words(_LEFT + _PLOT + 6, top + 12, f"{len(mine)} asked, {len(lost)} lost"))
+        if notes and node in notes:
+            parts.append(_words(_LEFT + _PLOT + 6, top + 26, notes[node]))
+        for place in range(lines):
+            # Who shares the last line is drawn in its colour.
+            cells = [_cells(one, scale, cell) for one in mine if not one.lost and line[one.replica] == place]
+            y = top + _CROSS * 2 + 4 + place * (thick + 1)
+            path = "".join(
+                f"M{_LEFT + left} {y}h{right - left}v{thick}H{_LEFT + left}z" for left, right in _runs(cells)
+            )
+            if path:
+                parts.append(f'<path fill="{COLOURS[place % len(COLOURS)]}" d="{path}"/>')
+        parts += _crosses(lost, top, band, scale)
+    parts += _axis(span, scale, bottom)
+    for number, mark in enumerate(marks, start=1):
+        x = round(_LEFT + mark.at * scale, 1)
+        parts.append(f'<path d="M{x} {_HEAD - 4}V{bottom}" stroke="#000" stroke-dasharray="4 3"/>')
+        parts.append(_words(x + 2, bottom + 26, str(number), "font-weight='bold'"))
+        parts.append(_words(_LEFT, legend + _TEXT * number, f"{number}  at {mark.at:.1f} s: {mark.event}"))
+    y = legend + _TEXT * (len(marks) + 1)
+    parts.append(f"<path d='{_cross(_LEFT + 5, y - 4)}' stroke='#000' stroke-width='2'/>")
+    parts.append(_words(_LEFT + 18, y, "a request that got no answer or no success"))
+    for place, replica in enumerate(order[:_LINES]):
+        y += _TEXT
+        rest = [one for one in order if line[one] == place]
+        name = f"{replica or 'a server without name'}: {answered[replica]} answers"
+        if len(rest) > 1:
+            name = f"{len(rest)} further replicas: {sum(answered[one] for one in rest)} answers"
+        parts.append(f'<rect x="{_LEFT}" y="{y - 8}" width="11" height="8" fill="{COLOURS[place % len(COLOURS)]}"/>')
+        parts.append(_words(_LEFT + 18, y, f"line {place + 1}, {name}"))
+    return "\n".join([*parts, "</svg>"]) + "\n"
+
+
+def _safe(words: str) -> str:
+    # Secrets go before the words are put between marks, which would be taken for a part of them.
+    return escape(redact(words).translate(dict.fromkeys(range(32), " ")), {"'": "&apos;", '"': "&quot;"})
+
+
+def _words(x: float, y: float, words: str, how: str = "") -> str:
+    return f"<text x='{x}' y='{y}' {how}>{_safe(words)}</text>"
+
+
+def _cells(request: Request, scale: float, cell: int) -> tuple[int, int]:
+    """From where to where a request is drawn, on a grid of cells so many pixels wide."""
+    left = min(int(request.at * scale), _PLOT - 1) // cell
+    right = min(int(request.end * scale), _PLOT - 1) // cell
+    return left * cell, min((right + 1) * cell, _PLOT)
+
+
+def _runs(cells: Sequence[tuple[int, int]]) -> list[tuple[int, int]]:
+    """What touches or overlaps, as one."""
+    runs: list[tuple[int, int]] = []
+    for left, right in sorted(cells):
+        if runs and left <= runs[-1][1]:
+            runs[-1] = (runs[-1][0], max(right, runs[-1][1]))
+        else:
+            runs.append((left, right))
+    return runs
+
+
+def _crosses(lost: Sequence[Request], top: float, band: float, scale: float) -> list[str]:
+    """A cross where anything was lost and a thin line through the band; what and how much is the tooltip."""
+    if not lost:
+        return []
+    why = ", ".join(f"{count} {why}" for why, count in Counter(one.lost for one in lost).most_common(5))
+    places = sorted({_cells(one, scale, _CROSS)[0] + _CROSS // 2 for one in lost})
+    crosses = "".join(_cross(_LEFT + x, top + _CROSS + 1) for x in places)
+    lines = "".join(f"M{_LEFT + x} {top + _CROSS * 2 + 2}V{top + band}" for x in places)
+    return [
+        f"<g fill='none' stroke='#000'><title>{_safe(f'{len(lost)} lost, the first at {lost[0].at:.2f} s: {why}')}"
+        f"</title><path d='{crosses}' stroke-width='2'/><path d='{lines}' stroke-width='.7'/></g>"
+    ]
+
+
+def _cross(x: float, y: float) -> str:
+    return f"M{x - 4} {y - 4}l8 8m0-8l-8 8"
+
+
+def _axis(span: float, scale: float, y: float) -> list[str]:
+    step = next((step for step in (0.1, 0.5, 1, 2, 5, 10, 20, 30, 60, 120, 300, 600) if span / step <= 12), 1800)
+    drawn = []
+    for tick in range(int(span / step) + 1):
+        x = round(_LEFT + tick * step * scale, 1)
+        drawn.append(f'<path d="M{x} {y}v4" stroke="#000"/>')
+        drawn.append(_words(x, y + 15, f"{tick * step:g} s", "text-anchor='middle'"))
+    return drawn

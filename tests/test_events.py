@@ -1,0 +1,122 @@
+from types import SimpleNamespace
+
+import pytest
+
+from swarmlab import events
+from swarmlab.errors import LabError
+from swarmlab.events import Event, History, Recorder, moment
+from swarmlab.service import Task
+
+
+class Engine:
+    """An engine that remembers the last few events, and whose clock is ahead."""
+
+    def __init__(self, name, ahead, now, remembers=4):
+        self.name, self.ahead, self.now, self.remembers = name, ahead, now, remembers
+        self.kept = []
+
+    def __str__(self):
+        return self.name
+
+    def info(self):
+        self.now[0] += 0.2  # it takes its time
+        told = self.now[0] + self.ahead
+        self.now[0] += 0.2
+        return {"SystemTime": f"1970-01-01T00:00:{told:012.9f}Z"}
+
+    def happens(self, action, task="", kind="container"):
+        self.now[0] += 0.01
+        actor = {"ID": f"c-{task}", "Attributes": {"com.docker.swarm.task.id": task}}
+        at = int((self.now[0] + self.ahead) * 1e9)
+        self.kept = [*self.kept, {"Type": kind, "Action": action, "Actor": actor, "timeNano": at}][-self.remembers :]
+
+    def events(self, since, until):
+        return [event for event in self.kept if since <= event["timeNano"] <= until]
+
+
+@pytest.fixture
+def now(monkeypatch):
+    now = [10.0]
+    monkeypatch.setattr(events, "time", SimpleNamespace(time=lambda: now[0]))
+    return now
+
+
+def test_times_are_read_with_and_without_fraction_and_zone():
+    assert moment("1970-01-01T00:01:00Z") == 60
+    assert moment("1970-01-01T00:01:00.25Z") == 60.25
+    assert moment("1970-01-01T00:01:00.123456789Z") == pytest.approx(60.123456789)
+    assert moment("1970-01-01T01:01:00.5+01:00") == 60.5
+    assert moment("1969-12-31T23:01:00.5-01:00") == 60.5
+    assert moment("") == 0
+
+
+def test_events_of_all_nodes_are_put_on_one_clock_within_bounds(now):
+    early, late = Engine("master", 5, now), Engine("slave01", -3, now)
+    with Recorder([early, late]) as recorder:
+        early.happens("start", "a")
+        now[0] += 1
+        late.happens("start", "b")
+        late.happens("exec_start", "b", kind="image")
+    told = [(event.node, event.action, event.task) for event in recorder.events]
+    assert told == [("master", "start", "a"), ("slave01", "start", "b")]
+    first, second = recorder.events
+    assert first.latest - first.earliest == pytest.approx(0.4)
+    assert first.before(second)
+    assert not second.before(first)
+    assert recorder.of("start", "b") == second
+    least, most = recorder.clock("slave01", now[0])
+    assert least <= now[0] - 3 <= most
+    assert recorder.of("die", "b") is None
+
+
+def test_what_is_closer_than_clocks_are_known_has_no_order():
+    one = Event("master", "die", "c1", "a", "", 10.0, 10.4)
+    other = Event("slave01", "start", "c2", "b", "", 10.3, 10.7)
+    assert not one.before(other)
+    assert not other.before(one)
+    assert one.before(Event("master", "start", "c3", "d", "", 10.1, 10.5))
+
+
+def test_events_that_an_engine_forgot_are_noticed(now):
+    engine = Engine("slave02", 0, now)
+    with Recorder([engine]) as recorder:
+        for round in range(3):
+            for number in range(3):
+                engine.happens("start", f"{round}{number}")
+            now[0] += 1
+            recorder.poll()
+        assert len(recorder.events) == 9
+        for number in range(5):
+            engine.happens("start", f"3{number}")
+        now[0] += 1
+        with pytest.raises(LabError, match="slave02 between two looks"):
+            recorder.poll()
+        recorder._told.clear()
+
+
+def test_many_events_at_the_first_look_may_be_the_rest_of_more(now):
+    engine = Engine("slave02", 0, now, remembers=256)
+    with Recorder([engine]) as recorder:
+        for number in range(256):
+            engine.happens("start", str(number))
+        now[0] += 1
+        with pytest.raises(LabError, match="before the first look"):
+            recorder.poll()
+        recorder._told.clear()
+
+
+def test_a_history_knows_tasks_that_are_forgotten_and_what_failed():
+    def task(id, state, created, error=""):
+        return Task(id, 1, "slave01", state, "running", "", {}, "web:1", "", error, created=created)
+
+    looks = iter(
+        [
+            [task("b", "failed", "1970-01-01T00:00:02Z", "exit 3"), task("a", "running", "1970-01-01T00:00:01Z")],
+            [task("c", "running", "1970-01-01T00:00:03Z")],
+        ]
+    )
+    history = History(SimpleNamespace(tasks=lambda: next(looks)))
+    history.look()
+    history.look()
+    assert list(history.lives()) == ["a", "b", "c"]
+    assert history.errors() == ["1@slave01 failed, wanted running (exit 3)"]
