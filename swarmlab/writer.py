@@ -23,8 +23,8 @@ from swarmlab.workbench import SUITE_LABEL, unique
 #: Seconds by the clock after which a write's outcome is unknown; an engine gives up by itself after 20.
 _PATIENCE = 25.0
 #: Seconds between two writes through one manager, and bytes of each tenth write: states that grow differ sooner.
-_PAUSE = 0.2
-_LARGE = 20_000
+_PAUSE = 0.3
+_LARGE = 3_000
 
 
 class Outcome(Enum):
