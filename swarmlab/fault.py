@@ -136,8 +136,11 @@ def applied(fault: Fault, swarm: Swarm) -> Iterator[None]:
     apply(fault, swarm)
     try:
         yield
-    finally:
-        heal(fault, swarm)
+    except BaseException:
+        with contextlib.suppress(LabError):  # what was found with the fault is not to be hidden by what comes after it
+            heal(fault, swarm)
+        raise
+    heal(fault, swarm)
 
 
 def apply(fault: Fault, swarm: Swarm) -> None:

@@ -108,3 +108,10 @@ def test_a_cluster_that_does_not_heal_stays_damaged():
     with pytest.raises(LabError, match="m1 could not be healed"), applied(cut_off(swarm.nodes[0], swarm.nodes), swarm):
         pass
     assert swarm.damage == ["split into m1 | m2"]
+
+
+def test_what_is_found_with_a_fault_is_not_hidden_by_its_healing():
+    swarm = Swarm([Machine("m1", heals=False), Machine("m2")])
+    with pytest.raises(AssertionError, match="found"), applied(cut_off(swarm.nodes[0], swarm.nodes), swarm):
+        raise AssertionError("found")
+    assert swarm.damage == ["split into m1 | m2"]

@@ -308,12 +308,13 @@ def rejoined(word):
         others = without(cluster, victim).nodes
         with Writer(others) as writer:
             with applied(stop(victim), cluster):
+                before = writer.now
                 eventually(
-                    lambda: writer.served(others, writer.now - 1),
+                    lambda: writer.served(others, before),
                     f"{names(others)} to write on, without {victim}",
                     deadline=90,
                 )
-                before = writer.now
+            back = writer.now
             eventually(
                 lambda: one_leader(cluster.nodes, cluster.nodes),
                 f"{victim} to be back and to know the leader",
@@ -322,8 +323,8 @@ def rejoined(word):
             cluster.expect_ready()
             assert victim.node_id() == identity, f"{victim} came back as another member"
             eventually(
-                lambda: writer.served(others, before),
-                f"writes through {names(others)} to be acknowledged while {victim} came back",
+                lambda: writer.served(others, back),
+                f"writes through {names(others)} to be acknowledged with {victim} back",
             )
         expect_caught_up(cluster, victim, writer)
 
