@@ -11,6 +11,7 @@ import io
 import re
 import sys
 import tarfile
+import threading
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -171,6 +172,7 @@ class DindLab:
         self._count = nodes
         self._progress = progress
         self._nodes: dict[int, list[Node]] = {}
+        self._giving = threading.Lock()
         self._images: list[str] = []
         self._packages: dict[str, str] = {}
 
@@ -246,10 +248,11 @@ class DindLab:
     def more(self, count: int) -> list[Node]:
         if count > _MOST_NODES:
             raise LabError(f"a cluster of the container lab has at most {_MOST_NODES} nodes, not {count}")
-        free = [index for index in range(1, _CLUSTERS) if index not in self._nodes]
-        if not free:
-            raise LabError(f"the lab holds {_CLUSTERS} clusters already")
-        self._nodes[free[0]] = []  # taken, also while its nodes are made
+        with self._giving:
+            free = [index for index in range(1, _CLUSTERS) if index not in self._nodes]
+            if not free:
+                raise LabError(f"the lab holds {_CLUSTERS} clusters already")
+            self._nodes[free[0]] = []  # taken, also while its nodes are made
         self._nodes[free[0]] = self._create(free[0], count)
         return self._nodes[free[0]]
 

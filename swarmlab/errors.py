@@ -16,6 +16,13 @@ class LabError(SwarmlabError):
     """The lab itself failed, so nothing can be said of the cluster (verdict *broken*)."""
 
 
+class NoAnswer(LabError):
+    """An engine gave no answer at all: it ended, its machine is off or frozen, or the way to it is closed.
+
+    On the way to a judgement that is the lab's failure. A test that judges whether engines answer catches it.
+    """
+
+
 class DeadlineExceeded(SwarmlabError):
     """A precondition of a judgement did not come about in time (verdict *timeout*)."""
 

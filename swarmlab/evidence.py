@@ -255,6 +255,8 @@ class Journal:
 
 
 _current: Journal | None = None
+#: Which of several things that happen side by side the calling thread is at.
+_part: ContextVar[str] = ContextVar("_part", default="")
 #: What the calling thread alone records into, while it tries something that may come to nothing.
 _apart: ContextVar[Journal | None] = ContextVar("_apart", default=None)
 
@@ -275,7 +277,17 @@ def record(source: str, request: str, answer: str) -> None:
     """Note in the current journal that *source* was asked *request* and gave *answer*; without a journal, nowhere."""
     into = _apart.get() or _current
     if into is not None:
-        into.add(source, request, answer)
+        into.add(f"{part}: {source}" if (part := _part.get()) else source, request, answer)
+
+
+@contextlib.contextmanager
+def part(name: str) -> Iterator[None]:
+    """Mark what the calling thread records with *name*, where several clusters have nodes of the same names."""
+    token = _part.set(name)
+    try:
+        yield
+    finally:
+        _part.reset(token)
 
 
 def picture(name: str, svg: str) -> None:

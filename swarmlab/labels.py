@@ -12,6 +12,7 @@ import shutil
 import socket
 from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
+from contextvars import copy_context
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
@@ -152,5 +153,7 @@ def _ignore_missing(action: Callable[[], object]) -> None:
 
 def parallel(action: Callable[[Any], T], items: Iterable[Any]) -> list[T]:
     """*action* of every item at once; the first failure is raised when all have ended."""
+    # Each in a context of its own like the caller's: what is recorded goes where the caller's does.
+    calls = [(copy_context(), item) for item in items]
     with ThreadPoolExecutor(max_workers=10) as pool:
-        return list(pool.map(action, items))
+        return list(pool.map(lambda call: call[0].run(action, call[1]), calls))

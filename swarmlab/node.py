@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import json
+import math
 import re
 import shlex
 import time
@@ -19,8 +20,8 @@ import requests
 from testinfra.host import Host
 
 from swarmlab.clocks import Clock
-from swarmlab.errors import Blocked, EngineRefused, LabError, SwarmlabError
-from swarmlab.evidence import record
+from swarmlab.errors import Blocked, EngineRefused, LabError, NoAnswer, SwarmlabError
+from swarmlab.evidence import provisional, record
 from swarmlab.offers import FEATURES
 from swarmlab.wait import scaled
 
@@ -30,6 +31,10 @@ GOSSIP_PORT = 7946
 DATA_PORT = 4789
 
 _FAULT_TABLE = "swarmlab_fault"
+#: Seconds within which an engine answers a greeting; by the clock, one that starts without a leader takes over 20.
+_GREETING = 25.0
+#: Seconds after which an engine that has said nothing is greeted before it is asked.
+_LATELY = 30.0
 _MESH_TABLE = "nsenter --net=/run/docker/netns/ingress_sbox ipvsadm -Ln"
 
 
@@ -99,6 +104,8 @@ class Node(ABC):
         self.address = address
         self.host = host
         self._engine_url = engine_url
+        self._heard = -math.inf  # when the engine answered last, by the monotonic clock
+        self._silent = False
 
     def __str__(self) -> str:
         return self.name
@@ -113,14 +120,41 @@ class Node(ABC):
         """docker-py's client of the node's engine; all that it asks and is told goes into the evidence.
 
         Raises:
-            LabError: the engine does not answer.
+            NoAnswer: the engine does not answer.
         """
         try:
-            client = docker.DockerClient(base_url=self._engine_url, version="auto", timeout=60)
+            client = docker.DockerClient(base_url=self._engine_url, version="auto", timeout=int(self._patience))
         except docker.errors.DockerException as failed:
-            raise LabError(f"the engine of {self.name} does not answer: {failed}") from failed
+            self._silent = True
+            raise NoAnswer(f"the engine of {self.name} does not answer: {cause(failed)}") from failed
+        client.api.timeout = 60
         client.api.hooks["response"].append(self._note)
+        self._heard, self._silent = time.monotonic(), False
         return client
+
+    @property
+    def _patience(self) -> float:
+        """Seconds to wait for an engine that may be silent; few where it was so the last time."""
+        return scaled(3) if self._silent else _GREETING + scaled(5)
+
+    def greet(self) -> None:
+        """Find out whether the engine answers at all.
+
+        A frozen machine takes every question, and is silent for as long as one waits for the answer. A greeting is
+        answered at once whatever the engine and its swarm are busy with, so that there is less to wait for.
+
+        Raises:
+            NoAnswer: it does not.
+        """
+        api = self.engine.api
+        try:
+            with provisional():  # it tells nothing, so it is not noted
+                api.request("GET", f"{api.base_url}/_ping", timeout=int(self._patience))
+        except requests.exceptions.RequestException as silent:
+            self._silent = True
+            record(self.name, "GET /_ping", f"no answer: {cause(silent)}")
+            raise NoAnswer(f"the engine of {self.name} does not answer: {cause(silent)}") from silent
+        self._heard, self._silent = time.monotonic(), False
 
     def _note(self, response: requests.Response, **how: Any) -> None:
         stream = how.get("stream")
@@ -196,7 +230,7 @@ class Node(ABC):
         record("suite", f"{method} {url}", told)
         return answer
 
-    def ask(self, method: str, path: str, *, body: Any = None, **query: Any) -> Any:
+    def ask(self, method: str, path: str, *, body: Any = None, timeout: float = 60, **query: Any) -> Any:
         """One call of the engine's HTTP API, in the version that docker-py agreed on with it.
 
         Specifications go as plain data: docker-py's own types fill in defaults that are not the engine's.
@@ -205,18 +239,24 @@ class Node(ABC):
             method: HTTP method.
             path: path without version, such as ``/services/create``.
             body: what is sent as JSON.
+            timeout: seconds by the clock after which it counts as no answer.
             query: parameters; dictionaries (filters) are sent as JSON.
 
         Raises:
             EngineRefused: the engine answered with an error.
-            LabError: the engine did not answer.
+            NoAnswer: the engine did not answer.
         """
+        if time.monotonic() - self._heard > _LATELY:
+            self.greet()
         api = self.engine.api
         query = {key: json.dumps(value) if isinstance(value, dict) else value for key, value in query.items()}
         try:
-            reply = api.request(method, f"{api.base_url}/v{api.api_version}{path}", json=body, params=query, timeout=60)
+            url = f"{api.base_url}/v{api.api_version}{path}"
+            reply = api.request(method, url, json=body, params=query, timeout=timeout)
         except requests.exceptions.RequestException as silent:
-            raise LabError(f"the engine of {self.name} does not answer {method} {path}: {cause(silent)}") from silent
+            self._heard = -math.inf
+            raise NoAnswer(f"the engine of {self.name} does not answer {method} {path}: {cause(silent)}") from silent
+        self._heard, self._silent = time.monotonic(), False
         answer = reply.json() if reply.headers.get("Content-Type", "").startswith("application/json") else reply.text
         if reply.status_code >= 400:
             words = answer.get("message", "") if isinstance(answer, dict) else answer
@@ -228,7 +268,7 @@ class Node(ABC):
 
         Raises:
             EngineRefused: the engine takes the file for no image.
-            LabError: the engine did not answer.
+            NoAnswer: the engine did not answer.
         """
         api = self.engine.api
         url = f"{api.base_url}/v{api.api_version}/images/load"
@@ -236,7 +276,7 @@ class Node(ABC):
             with image.open("rb") as data:
                 reply = api.request("POST", url, data=data, params={"quiet": True}, timeout=scaled(600))
         except requests.exceptions.RequestException as silent:
-            raise LabError(f"the engine of {self.name} does not answer POST /images/load: {cause(silent)}") from silent
+            raise NoAnswer(f"the engine of {self.name} does not answer POST /images/load: {cause(silent)}") from silent
         told = [json.loads(line) for line in reply.text.splitlines() if line.startswith("{")]
         for line in told:
             if found := re.search(r"Loaded image(?: ID)?: (\S+)", line.get("stream", "")):
@@ -367,14 +407,15 @@ class Node(ABC):
         """
         raise Blocked("lab cannot reboot a node")
 
-    def cut(self, addresses: Iterable[str]) -> None:
-        """Drop all packets from and to *addresses*, until `heal`."""
+    def cut(self, addresses: Iterable[str], *, one_way: bool = False) -> None:
+        """Drop all packets from *addresses*, and to them as well unless *one_way*, until `heal`."""
         for address in addresses:
-            self._drop(f"ip saddr {address}", f"ip daddr {address}")
+            self._drop(f"ip saddr {address}", None if one_way else f"ip daddr {address}")
 
-    def cut_port(self, protocol: str, port: int) -> None:
-        """Drop what comes in for one port (*protocol* is tcp or udp), until `heal`."""
-        self._drop(f"{protocol} dport {port}", None)
+    def cut_port(self, protocol: str, port: int, *, outgoing: bool = False) -> None:
+        """Drop what comes in for one port (*protocol* is tcp or udp), if wanted also what goes out, until `heal`."""
+        rule = f"{protocol} dport {port}"
+        self._drop(rule, rule if outgoing else None)
 
     def heal(self) -> None:
         """Take every cut away again.

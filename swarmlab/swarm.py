@@ -28,6 +28,7 @@ class Swarm:
         nodes: the machines that are in it, the first manager first.
         spare: machines of the same lab that are in no swarm, for tests that let one join.
         image: gives the reference by which nodes pull a workload image: ``cluster.image("web:1")``.
+        damage: the faults that it suffers and was not healed of (see `swarmlab.fault`).
     """
 
     #: The label on every resource that a suite makes here.
@@ -37,6 +38,7 @@ class Swarm:
         self.nodes = list(nodes)
         self.spare = list(spare)
         self.image = image
+        self.damage: list[str] = []
         self._given: list[int] = []
         self._kept: dict[object, Any] = {}
 

@@ -19,6 +19,7 @@ class Fault:
         fails: by claim, a regular expression that the reason of its verdict has to match.
         script: what is run on the nodes.
         nodes: the host names of the nodes where; all if empty.
+        formed: the script is run when the swarm has been made, and not before.
         offers: features that the lab is said to have, so that the test runs and meets that they are missing.
         lab: the kind of lab that it is planted in.
         run: faults of one name are planted together, which saves making a lab for each; empty: alone.
@@ -30,6 +31,7 @@ class Fault:
     fails: dict[str, str]
     script: str = "true"
     nodes: tuple[str, ...] = ()
+    formed: bool = False
     offers: tuple[str, ...] = ()
     lab: str = "dind"
     run: str = ""
@@ -75,6 +77,50 @@ def at_boot(command: str, *, before: str = "") -> str:
 def background(loop: str) -> str:
     """A script that goes on after the one that starts it has ended."""
     return f"cat > /run/gremlin <<'GREMLIN'\n{loop}\nGREMLIN\nsetsid sh /run/gremlin >/run/gremlin.log 2>&1 &\n"
+
+
+def proxy(twist: str) -> str:
+    """Stand between the suite and the node's engine, and twist answers.
+
+    *twist* is a line of Python that may change `status` and `data` of an answer, by `method`, `path` and `body` of what
+    was asked and `data`; it ends when the node is switched off.
+    """
+    program = f"""
+import http.client, http.server, json, os, secrets, socket, socketserver
+class Engine(http.client.HTTPConnection):
+    def connect(self):
+        self.sock = socket.socket(socket.AF_UNIX)
+        self.sock.connect("/run/docker.sock")
+class Handler(http.server.BaseHTTPRequestHandler):
+    protocol_version = "HTTP/1.1"
+    def pass_on(self):
+        method, path = self.command, self.path
+        body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
+        engine = Engine("localhost")
+        engine.request(method, path, body, dict(self.headers))
+        reply = engine.getresponse()
+        status, data = reply.status, reply.read()
+        {twist}
+        self.send_response(status)
+        self.send_header("Content-Type", reply.headers.get("Content-Type", "text/plain"))
+        self.send_header("Content-Length", str(len(data)))
+        self.end_headers()
+        self.wfile.write(data)
+    do_GET = do_POST = do_DELETE = do_PUT = pass_on
+    def address_string(self): return "suite"
+class Server(socketserver.ThreadingMixIn, socketserver.UnixStreamServer):
+    daemon_threads, request_queue_size = True, 50
+os.unlink("/swarmlab/docker.sock")
+server = Server("/swarmlab/docker.sock", Handler)
+os.chmod("/swarmlab/docker.sock", 0o666)
+server.serve_forever()
+"""
+    return (
+        f"cat > /run/proxy <<'PROXY'\n{program}\nPROXY\n"
+        "setsid python3 /run/proxy >/run/proxy.log 2>&1 </dev/null &\n"
+        "until curl -s --unix-socket /swarmlab/docker.sock http://localhost/_ping && [ -e /run/proxy.log ]"
+        " && pgrep -f /run/proxy >/dev/null; do sleep 0.1; done; sleep 1\n"
+    )
 
 
 def drop(what: str) -> str:

@@ -11,17 +11,35 @@ import requests
 
 from swarmlab.dind import DindLab
 from swarmlab.machines import VagrantLab
+from swarmlab.swarm import Swarm
 from tests.power.faults import FAULTS
 
 
 def pytest_configure():
     names = json.loads(os.environ["FAULTS"])
     for fault in (fault for fault in FAULTS if fault.name in names):
-        _break_nodes(fault)
+        if fault.formed:
+            _break_swarms(fault)
+        else:
+            _break_nodes(fault)
         if fault.offers:
             _offer(fault.offers)
         if fault.answers:
             _lie(fault.answers)
+
+
+def _break_swarms(fault):
+    form = Swarm.form.__func__
+
+    def form_broken(cls, nodes, **how):
+        swarm = form(cls, nodes, **how)
+        for node in swarm.nodes:
+            if not fault.nodes or node.name in fault.nodes:
+                done = node.run(fault.script)
+                assert done.ok, f"{fault.name}: {done.said}"
+        return swarm
+
+    Swarm.form = classmethod(form_broken)
 
 
 def _break_nodes(fault):

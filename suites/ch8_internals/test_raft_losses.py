@@ -1,0 +1,398 @@
+"""8.1.1: how many managers may be lost, and what holds when more are."""
+
+from fixtures.claims import claim
+from fixtures.cluster import Story
+from suites.ch8_internals.quorum import (
+    GIVES_UP,
+    all_refuse,
+    expect_caught_up,
+    expect_found,
+    expect_refusal,
+    expect_work,
+    leader_and_followers,
+    leader_of,
+    names,
+    one_leader,
+    tried,
+    without,
+)
+from suites.commands import accepted
+from swarmlab.errors import EngineRefused, NoAnswer
+from swarmlab.fault import applied, apply, freeze, heal, kill, stop
+from swarmlab.service import specification
+from swarmlab.swarm import Swarm, join
+from swarmlab.wait import State, eventually
+from swarmlab.writer import Outcome, Writer
+
+
+def lose(*rounds, beyond):
+    """A story: in each of *rounds* some managers are lost at once and the rest works on; *beyond* are too many.
+
+    Each round is made of the words "leader" and "follower": whoever leads then, and whoever does not.
+    """
+
+    def play(cluster):
+        lost = []
+        with Writer(cluster.nodes) as writer:
+            for words in rounds:
+                lost += take_power(cluster, words, lost)
+                expect_work(cluster, writer, *lost)
+            if beyond:
+                lost += take_power(cluster, beyond, lost)
+                expect_refusal(cluster, writer, writer.now, *lost)
+
+    return play
+
+
+def take_power(cluster, words, lost):
+    """Take the power of the managers that *words* speak of, for good; gives them."""
+    victims = chosen(cluster, words, lost)
+    apply(kill(*victims), cluster)
+    return victims
+
+
+def chosen(cluster, words, lost):
+    """The managers that *words* speak of, none of *lost*."""
+    left = [node for node in cluster.nodes if node not in lost]
+    leader = leader_of(cluster, left[0])
+    followers = [node for node in left if node is not leader]
+    return [leader if word == "leader" else followers.pop() for word in words.split()]
+
+
+@claim("8.1.1/tolerates-3")
+def test_three_managers_tolerate_the_loss_of_one(stories):
+    stories(
+        Story("three managers, the leader is lost", lose("leader", beyond="")),
+        Story("three managers, a follower is lost", lose("follower", beyond="")),
+    )
+
+
+@claim("8.1.1/tolerates-5")
+def test_five_managers_tolerate_the_loss_of_two_and_not_of_three(stories):
+    stories(
+        Story("five managers, leader after leader", lose("leader", "leader", beyond="follower"), managers=5),
+        Story(
+            "five managers, two followers and then the leader", lose("follower follower", beyond="leader"), managers=5
+        ),
+        Story("five managers, leader and follower at once", lose("leader follower", beyond="leader"), managers=5),
+    )
+
+
+@claim("8.1.1/tolerates-7")
+def test_seven_managers_tolerate_the_loss_of_three_and_not_of_four(stories):
+    stories(
+        Story("seven managers, one by one", lose("leader", "follower", "follower", beyond="leader"), managers=7),
+        Story("seven managers, three at once", lose("leader follower follower", beyond="follower"), managers=7),
+    )
+
+
+@claim("8.1.1/even-gains-nothing")
+def test_four_managers_tolerate_one_loss_and_two_managers_none(stories):
+    stories(
+        Story("four managers, the leader first", lose("leader", beyond="follower"), managers=4),
+        Story("four managers, a follower first", lose("follower", beyond="leader"), managers=4),
+        Story("two managers, the leader is lost", lose(beyond="leader"), managers=2),
+        Story("two managers, the follower is lost", lose(beyond="follower"), managers=2),
+    )
+
+
+@claim("8.1.1/loses-quorum-3")
+def test_three_managers_with_two_lost_refuse_all_and_leave_nothing_half_made(stories):
+    stories(
+        Story("the leader is left", refused_and_whole("follower follower")),
+        Story("a follower is left", refused_and_whole("leader follower")),
+        Story("one is lost after the other", refused_and_whole("leader", "leader")),
+    )
+
+
+def refused_and_whole(*rounds):
+    """A story: the last of *rounds* takes quorum; what was refused is whole or absent once it is back."""
+
+    def play(cluster):
+        lost = []
+        with Writer(cluster.nodes) as writer:
+            for words in rounds[:-1]:
+                lost += take_power(cluster, words, lost)
+                expect_work(cluster, writer, *lost)
+            last = chosen(cluster, rounds[-1], lost)
+            spec = {}
+            with applied(kill(*last), cluster):
+                since = writer.now
+                rest = without(cluster, *lost, *last)
+                [left] = rest.nodes
+                spec |= specification(
+                    cluster.unique("refused"), cluster.image("client"), labels={cluster.label: ""}, replicas=2
+                )
+                # Written before the loss is noticed: this is what may come about later.
+                outcome = of_write(left, spec)
+                assert outcome is not Outcome.ACKNOWLEDGED, f"{left}, without quorum, acknowledged a service"
+                expect_refusal(cluster, writer, since, *lost, *last)
+            works = [node for node in cluster.nodes if node not in lost]
+            eventually(
+                lambda: one_leader(works, works), f"{names(works)}, a majority, to have a leader again", deadline=120
+            )
+        expect_found(writer, works)
+        expect_whole_or_absent(without(cluster, *lost), spec)
+
+    return play
+
+
+def of_write(manager, spec):
+    """What becomes of creating a service through *manager*."""
+    try:
+        manager.ask("POST", "/services/create", body=spec, timeout=GIVES_UP)
+    except EngineRefused:
+        return Outcome.REFUSED
+    except NoAnswer:
+        return Outcome.UNKNOWN
+    return Outcome.ACKNOWLEDGED
+
+
+def expect_whole_or_absent(rest, spec):
+    """Expect of a service whose creation was refused that it is there with all its tasks, or not at all, everywhere."""
+
+    def whole_or_absent():
+        seen = {}
+        for manager in rest.nodes:
+            listed = manager.ask("GET", "/services", filters={"name": [spec["Name"]]})
+            seen[manager.name] = [service for service in listed if service["Spec"]["Name"] == spec["Name"]]
+        held = {
+            node.name: len(node.containers(label=f"com.docker.swarm.service.name={spec['Name']}"))
+            for node in rest.nodes
+        }
+        count = {name: len(services) for name, services in seen.items()}
+        told = f"services of that name by manager: {count}; containers by node: {held}"
+        if set(count.values()) == {0}:
+            return State(not any(held.values()), told)
+        if set(count.values()) != {1}:
+            return State(False, told)
+        for name, [service] in seen.items():
+            for key in ("Name", "Labels", "Mode"):
+                if service["Spec"][key] != spec[key]:
+                    return State(False, f"{name} has it with {key} {service['Spec'][key]}, where {spec[key]} was sent")
+        return rest.service(spec["Name"]).converged(2)
+
+    eventually(
+        tried(whole_or_absent),
+        f"the service {spec['Name']}, which was refused, to be there with all its tasks or not at all",
+        deadline=90,
+        stable=3,
+    )
+
+
+@claim("8.1.1/leader-lost")
+def test_another_manager_leads_when_the_leader_is_lost(stories):
+    stories(
+        Story("the leader loses its power", replaced(kill)),
+        Story("the leader is shut down", replaced(stop)),
+        Story("the leader freezes", replaced(freeze)),
+    )
+
+
+def replaced(loss):
+    """A story: the leader is lost as *loss* does it; another leads, and what was acknowledged before is there."""
+
+    def play(cluster):
+        leader, followers = leader_and_followers(cluster)
+        with Writer(cluster.nodes) as writer:
+            eventually(lambda: writer.served(cluster.nodes, 0), "writes through every manager to be acknowledged")
+            apply(loss(leader), cluster)
+            eventually(
+                lambda: one_leader(followers, followers), f"another manager to lead in place of {leader}", deadline=90
+            )
+            expect_work(cluster, writer, leader)
+        if loss is freeze:  # it runs on, and has to learn that it leads no more
+            heal(loss(leader), cluster)
+            eventually(
+                lambda: one_leader(cluster.nodes, cluster.nodes),
+                f"all managers to name one leader after {leader} has thawed",
+                deadline=60,
+                stable=3,
+            )
+            expect_found(writer, cluster.nodes)
+
+    return play
+
+
+@claim("8.1.1/tasks-outlive-quorum")
+def test_running_tasks_serve_on_while_quorum_is_lost(stories):
+    stories(
+        Story("the leader is left", served_on("follower follower")),
+        Story("a follower is left", served_on("leader follower")),
+    )
+
+
+def served_on(words):
+    """A story: the managers of *words* are lost, and the task on the one that is left is asked all the while."""
+
+    def play(cluster):
+        port = cluster.port()
+        web = cluster.create_service("web", "web:1", everywhere=True, publish={port: 80}, publish_mode="host")
+        tasks = {task.node: task.container[:12] for task in web.wait_running(3)}
+        lost = chosen(cluster, words, [])
+        [left] = without(cluster, *lost).nodes
+        answers = []
+
+        def refusing():
+            answers.append(left.get(port, timeout=15))
+            return all_refuse([left])
+
+        eventually(lambda: left.get(port).ok, f"the task on {left} to answer")
+        apply(kill(*lost), cluster)
+        eventually(refusing, f"{left} to refuse, with {names(lost)} lost", deadline=120, stable=10)
+        answers += [left.get(port, timeout=15) for _ in range(10)]
+        wrong = [answer for answer in answers if not answer.ok or answer.container != tasks[left.name]]
+        assert not wrong, (
+            f"of {len(answers)} requests to the task on {left} while {names(lost)} were lost, {len(wrong)} "
+            f"were not answered by it: {wrong[0]}, container {wrong[0].container or 'none'}"
+        )
+
+    return play
+
+
+@claim("8.1.1/quorum-returns")
+def test_the_swarm_works_by_itself_when_a_majority_is_back(stories):
+    stories(
+        Story("the leader was left", returned("follower follower")),
+        Story("a follower was left", returned("leader follower")),
+    )
+
+
+def returned(words):
+    """A story: the managers of *words* are lost and come back, one first, so that there is just a majority."""
+
+    def play(cluster):
+        service = cluster.create_service("before", "client", replicas=3)
+        service.wait_running(3)
+        lost = chosen(cluster, words, [])
+        with Writer(cluster.nodes) as writer:
+            eventually(lambda: writer.served(cluster.nodes, 0), "writes through every manager to be acknowledged")
+            apply(kill(lost[1]), cluster)
+            with applied(kill(lost[0]), cluster):
+                expect_refusal(cluster, writer, writer.now, *lost)
+            expect_work(cluster, writer, lost[1])
+        expect_found(writer, [node for node in cluster.nodes if node is not lost[1]])
+        rest = without(cluster, lost[1])
+        assert rest.service(service.name).id == service.id, f"{service}, made before quorum was lost, is another now"
+        eventually(
+            tried(lambda: running_on(rest, service, 3)),
+            f"3 running tasks of {service} on {names(rest.nodes)}",
+            deadline=90,
+        )
+
+    return play
+
+
+def running_on(rest, service, replicas):
+    """Whether *replicas* tasks of *service* run on the nodes that are left; those of lost nodes are not counted."""
+    known = {node.name for node in rest.nodes}
+    tasks = rest.service(service.name).running()
+    here = [task for task in tasks if task.node in known]
+    return State(len(here) == replicas, "; ".join(map(str, tasks)) or "no task")
+
+
+@claim("8.1.1/manager-rejoins")
+def test_a_manager_that_was_stopped_comes_back_and_catches_up(stories):
+    stories(
+        Story("a follower was stopped", rejoined("follower")),
+        Story("the leader was stopped", rejoined("leader")),
+    )
+
+
+def rejoined(word):
+    """A story: one manager is stopped, the others write on, it comes back; then it is needed for a majority."""
+
+    def play(cluster):
+        [victim] = chosen(cluster, word, [])
+        identity = victim.node_id()
+        others = without(cluster, victim).nodes
+        with Writer(others) as writer:
+            with applied(stop(victim), cluster):
+                before = writer.now
+                eventually(
+                    lambda: writer.served(others, before),
+                    f"{names(others)} to write on, without {victim}",
+                    deadline=90,
+                )
+            back = writer.now
+            eventually(
+                lambda: one_leader(cluster.nodes, cluster.nodes),
+                f"{victim} to be back and to know the leader",
+                deadline=90,
+            )
+            cluster.expect_ready()
+            assert victim.node_id() == identity, f"{victim} came back as another member"
+            eventually(
+                lambda: writer.served(others, back),
+                f"writes through {names(others)} to be acknowledged with {victim} back",
+            )
+        expect_caught_up(cluster, victim, writer)
+
+    return play
+
+
+@claim("8.1.1/recovery-from-one")
+def test_a_survivor_makes_a_working_swarm_of_one(stories):
+    stories(
+        Story("the leader survives", recovered("follower follower")),
+        Story("a follower survives", recovered("leader follower")),
+    )
+
+
+def recovered(words):
+    """A story: the managers of *words* are lost for good; the one that is left goes on alone, and one joins it anew."""
+
+    def play(cluster):
+        network = cluster.create_network("kept")
+        service = cluster.create_service("kept", "client", replicas=3, networks=[network])
+        service.wait_running(3)
+        kept = {"network": cluster.manager.ask("GET", f"/networks/{network}")["Id"], "service": service.id}
+        with Writer(cluster.nodes) as writer:
+            eventually(lambda: writer.served(cluster.nodes, 0), "writes through every manager to be acknowledged")
+        lost = take_power(cluster, words, [])
+        [left] = without(cluster, *lost).nodes
+        alone = Swarm([left], image=cluster.image)
+        accepted(left, f"swarm init --force-new-cluster --advertise-addr {left.address}")
+        eventually(lambda: one_leader([left], [left]), f"{left} to lead the new cluster", deadline=60)
+        expect_alone(alone, left)
+        expect_found(writer, [left])
+        now = {
+            "network": left.ask("GET", f"/networks/{network}")["Id"],
+            "service": left.ask("GET", f"/services/{service.name}")["ID"],
+        }
+        assert now == kept, f"made before, {kept}, and found on {left} afterwards, {now}"
+        returning = lost[0]
+        returning.start()
+        accepted(returning, "swarm leave --force")
+        eventually(
+            tried(lambda: running_on(alone, service, 3)), f"all tasks of {service} to run on {left} alone", deadline=120
+        )
+        join(returning, left, alone.tokens()["Manager"])
+        grown = Swarm([left, returning], image=cluster.image)
+        eventually(tried(lambda: members_ready(grown)), f"{returning}, which joined anew, to be ready", deadline=90)
+        more = grown.create_service("more", "client", replicas=2, networks=[network])
+        eventually(
+            tried(lambda: more.converged(2) if spread_over(grown, more) else State(False, "not on every node")),
+            f"a new service to run on {names(grown.nodes)}",
+            deadline=90,
+        )
+
+    return play
+
+
+def expect_alone(alone, left):
+    """Expect *left* to be the swarm's one manager, and to read, write and schedule."""
+    roles = [member for member in alone.members(left) if member["Spec"]["Role"] == "manager"]
+    managers = [member["Description"]["Hostname"] for member in roles if member.get("ManagerStatus")]
+    assert managers == [left.name], f"after force-new-cluster on {left} the managers are {managers}"
+
+
+def members_ready(grown):
+    """Whether each node of *grown* is a member, ready, under the id that its engine has."""
+    states = {node.name: grown.state_of(node.node_id()) for node in grown.nodes}
+    return State(set(states.values()) == {"ready"}, f"{states}")
+
+
+def spread_over(grown, service):
+    """Whether a task of *service* runs on each node of *grown*."""
+    return {task.node for task in service.running()} == {node.name for node in grown.nodes}

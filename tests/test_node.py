@@ -1,0 +1,65 @@
+import socket
+import threading
+import time
+
+import pytest
+
+from swarmlab import node as nodes
+from swarmlab.errors import LabError, NoAnswer
+from swarmlab.node import Node
+
+ANSWER = b'{"ApiVersion": "1.41", "Version": "20.10.24"}'
+
+
+class Machine(Node):
+    stop = start = kill = freeze = thaw = _log_command = lambda _: None
+
+
+@pytest.fixture
+def engine(tmp_path, monkeypatch):
+    """A node whose engine answers as long as `talks` is set: a socket, as the lab's engines have."""
+    monkeypatch.setattr(nodes, "_GREETING", 1)
+    monkeypatch.setattr(nodes, "_LATELY", -1)  # greet before every question
+    monkeypatch.setattr(nodes, "scaled", lambda seconds: min(seconds, 1))
+    talks = threading.Event()
+    talks.set()
+    server = socket.socket(socket.AF_UNIX)
+    server.bind(str(tmp_path / "engine"))
+    server.listen(20)
+
+    def answer(connection):
+        with connection:
+            while connection.recv(65536) and talks.is_set():
+                head = f"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: {len(ANSWER)}\r\n\r\n"
+                connection.sendall(head.encode() + ANSWER)
+            time.sleep(5)
+
+    def accept():
+        while True:
+            try:
+                connection, _ = server.accept()
+            except OSError:
+                return
+            threading.Thread(target=answer, args=(connection,), daemon=True).start()
+
+    threading.Thread(target=accept, daemon=True).start()
+    machine = Machine("slave01", "192.0.2.1", None, f"unix://{tmp_path / 'engine'}")
+    machine.talks = talks
+    yield machine
+    server.close()
+
+
+def test_an_engine_that_was_frozen_is_given_up_soon(engine):
+    assert engine.ask("GET", "/version")["Version"] == "20.10.24"
+    engine.talks.clear()
+    start = time.monotonic()
+    with pytest.raises(NoAnswer, match=r"engine of slave01 does not answer.*timed out"):
+        engine.ask("GET", "/version")
+    assert time.monotonic() - start < 10
+    engine.talks.set()
+    assert engine.ask("GET", "/version")
+
+
+def test_an_engine_that_is_not_there_is_the_labs_failure(tmp_path):
+    with pytest.raises(LabError, match="engine of slave02 does not answer"):
+        Machine("slave02", "192.0.2.2", None, f"unix://{tmp_path / 'none'}").ask("GET", "/version")
