@@ -27,8 +27,11 @@ def acting(cluster, wanted, asked):
         if (held := certified(node)) != role:
             wrong.append(f"{node}, a {role}, has a certificate of a {held}")
         said = refusal(node.ask, "GET", "/nodes")
-        if bool(said) != (role == "worker"):
-            wrong.append(f"{node}, a {role}, {f'does not serve the API: {said}' if said else 'serves the API'}")
+        if role == "manager" and said:
+            wrong.append(f"{node}, a manager, does not serve the API: {said}")
+        # On its way from manager to worker an engine gives other reasons.
+        if role == "worker" and "not a swarm manager" not in said:
+            wrong.append(f"{node}, a worker, {f'refuses for another reason: {said}' if said else 'serves the API'}")
     for manager in asked:
         if refusal(manager.ask, "GET", "/nodes"):
             continue
@@ -43,7 +46,7 @@ def acting(cluster, wanted, asked):
 
 def writes(cluster, asked):
     """Whether the swarm takes a write through *asked*, and tells it again."""
-    body = {"Name": cluster.unique("written"), "Labels": {cluster.label: ""}, "Data": ""}
+    body = {"Name": cluster.unique("written"), "Labels": {cluster.label: ""}, "Data": "eA=="}
     if said := refusal(asked.ask, "POST", "/configs/create", body=body):
         return State(False, f"{asked} refuses to write: {said}")
     names = [config["Spec"]["Name"] for config in asked.ask("GET", "/configs")]

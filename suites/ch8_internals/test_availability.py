@@ -71,7 +71,7 @@ def test_a_drained_node_is_given_no_new_task(cluster):
 def see_it_given_nothing(cluster, closed, how):
     """Make, scale and update services, and see no task of them on the node that is *closed*, drained or paused."""
     others = [node for node in cluster.nodes if node is not closed]
-    work = cluster.create_service("work", "client", replicas=2)
+    work = cluster.create_service("work", "client", replicas=2, update={"Parallelism": 0})  # all at once
     everywhere = cluster.create_service("everywhere", "client", everywhere=True)
     work.wait_running(2)
     work.scale(4)

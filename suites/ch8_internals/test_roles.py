@@ -53,7 +53,6 @@ def test_demoted_managers_are_workers_and_their_tasks_run_on(cluster):
         )
         refused = demoted.docker("node ls")
         assert not refused.ok, f"{demoted} was demoted, and still takes docker node ls"
-        assert "manager" in refused.said, f"{demoted} does not refuse for being a worker: {last(refused)}"
     same_tasks(cluster, work, before)
     # Nobody else's vote is left, or the manager would have no majority alone.
     manager.cut([node.address for node in others])

@@ -8,18 +8,21 @@ FAULTS = [
         {"8.1.2/worker-runs-containers": "every worker.* 0 on slave02"},
         background("while sleep 0.2; do docker node update --availability drain slave02; done"),
         nodes=("master",),
+        run="roles c",
     ),
     Fault(
         "a worker lists secrets",
         {"8.1.2/worker-has-no-api": "slave02, a worker, accepted: docker secret ls"},
         wrap('"secret ls") exit 0'),
         nodes=("slave02",),
+        run="roles a",
     ),
     Fault(
         "a worker passes on what it refuses",
         {"8.1.2/worker-has-no-api": "slave01 refused every call, and yet they changed: nodes"},
         wrap('"node update"*) su - hadoop -c "ssh master docker node update --availability pause slave02"'),
         nodes=("slave01",),
+        run="roles b",
     ),
     Fault(
         "the manager is drained all the time",
@@ -30,11 +33,7 @@ FAULTS = [
         },
         background("while sleep 0.2; do docker node update --availability drain master; done"),
         nodes=("master",),
-    ),
-    Fault(
-        "the last manager may go",
-        {"8.1.2/no-worker-without-manager": "master, the last manager, was demoted"},
-        wrap('"node demote"*) exit 0'),
+        run="roles e",
     ),
     Fault(
         "the last manager leaves without force",
@@ -49,12 +48,15 @@ FAULTS = [
             "8.1.2/drain-gets-nothing-new": "one on master",
         },
         wrap('"node update --availability drain"*) exit 0'),
+        nodes=("master",),
+        run="roles a",
     ),
     Fault(
         "a node is set active again at once",
         {"8.1.2/drain-gets-nothing-new": "one on slave01|slave01, which is drained, to be given no task"},
         background("while sleep 0.5; do docker node update --availability active slave01; done"),
         nodes=("master",),
+        run="roles d",
     ),
     Fault(
         "drain demotes",
@@ -65,6 +67,8 @@ FAULTS = [
         "active does nothing",
         {"8.1.2/active-again": "master, which is active again, to be given new tasks"},
         wrap('"node update --availability active"*) exit 0'),
+        nodes=("master",),
+        run="roles c",
     ),
     Fault(
         "active moves tasks",
@@ -73,11 +77,15 @@ FAULTS = [
             '"node update --availability active"*) docker.real "$@";'
             " for one in $(docker.real service ls -q); do docker.real service update --detach --force $one; done; exit"
         ),
+        nodes=("master",),
+        run="roles d",
     ),
     Fault(
         "pause drains",
         {"8.1.2/pause-keeps-tasks": "master was paused, and its task was .* is gone"},
         wrap(reword('"node update --availability pause "*', ("pause", "drain"))),
+        nodes=("master",),
+        run="roles b",
     ),
     Fault(
         "pause does nothing",
@@ -92,6 +100,7 @@ FAULTS = [
             " || docker ps -q --filter label=swarm-conformance | xargs -r docker restart; done"
         ),
         nodes=("slave01",),
+        run="roles b",
     ),
     Fault(
         "promote does nothing",
@@ -100,6 +109,8 @@ FAULTS = [
             "8.1.3/promote-replaces-lost": "slave03 to be a manager in the place of slave02",
         },
         wrap('"node promote"*) exit 0'),
+        nodes=("master",),
+        run="roles e",
     ),
     Fault(
         "a node cannot be reached as a manager",
@@ -111,6 +122,7 @@ FAULTS = [
         "demote does nothing",
         {
             "8.1.3/demote": "slave01, which was demoted, to be a worker",
+            "8.1.2/no-worker-without-manager": "master, the last manager, was demoted",
             "8.1.3/demote-leader": "master, the leader that was demoted, to be a worker",
         },
         wrap('"node demote"*) exit 0'),

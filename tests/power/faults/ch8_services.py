@@ -20,6 +20,8 @@ FAULTS = [
         "create takes another limit",
         {"8.2/specification": "made by command line, limits: docker service inspect tells"},
         wrap(reword('"service create --detach --name"*', ("128M", "256M"))),
+        nodes=("master",),
+        run="services a",
     ),
     Fault(
         "the update policy is told otherwise",
@@ -31,18 +33,21 @@ FAULTS = [
         {"8.2/limits-enforced": "memory on slave01 is limited to"},
         written("memory.limit_in_bytes", "-1"),
         nodes=("slave01",),
+        run="services a",
     ),
     Fault(
         "a node does not kill what is over its limit",
         {"8.2/limits-enforced": "to be killed at their limit.* not killed: @slave02"},
         written("memory.oom_control", "1"),
         nodes=("slave02",),
+        run="services c",
     ),
     Fault(
         "a node does not limit the processor",
-        {"8.2/limits-enforced": "a task on slave02 has -1 of"},
+        {"8.2/limits-enforced": "a task on slave01 has -1 of"},
         written("cpu.cfs_quota_us", "-1"),
-        nodes=("slave02",),
+        nodes=("slave01",),
+        run="services b",
     ),
     Fault(
         "a node replaces nothing that is killed",
@@ -55,6 +60,7 @@ FAULTS = [
         {"8.2.1/tasks-independent": "a task on slave01 failed, and others"},
         wrap('"exec "*"echo 1 > /run/end") docker.real "$@"; docker.real kill $(docker.real ps -q); exit 0'),
         nodes=("slave01",),
+        run="services a",
     ),
     Fault(
         "a container is left over for a task that ended",
@@ -68,6 +74,7 @@ FAULTS = [
             f" --label com.docker.swarm.task.id={_OF_TASK} registry:5000/client; sleep 2\ndone; done"
         ),
         nodes=("slave02",),
+        run="services b",
     ),
     Fault(
         "no node replaces what crashed",
@@ -86,6 +93,7 @@ FAULTS = [
             "docker cp /run/none $id:/run/end && docker start $id\ndone; done"
         ),
         nodes=("slave02",),
+        run="services a",
     ),
     Fault(
         "no history is kept",
@@ -119,6 +127,7 @@ FAULTS = [
             " cut -d ' ' -f 1); do docker service update --detach --reserve-memory 4M $one; done; done"
         ),
         nodes=("master",),
+        run="services b",
     ),
     Fault(
         "no reason is given",
@@ -127,6 +136,7 @@ FAULTS = [
             "8.2.3/pending-constraint": "waits for a label, and its task says: pending",
         },
         answers={"/tasks": ('"Err":"no suitable[^"]*"', '"Err":""')},
+        run="services a",
     ),
     Fault(
         "a node is given every label",
@@ -138,6 +148,7 @@ FAULTS = [
             "docker node update --label-add $label=yes slave02; done; done; done"
         ),
         nodes=("master",),
+        run="services c",
     ),
     Fault(
         "nothing stays at zero",
@@ -147,6 +158,7 @@ FAULTS = [
             " cut -d ' ' -f 1); do docker service scale --detach $one=1; done; done"
         ),
         nodes=("master",),
+        run="services a",
     ),
     Fault(
         "a node takes no tasks",
@@ -162,11 +174,15 @@ FAULTS = [
         "global services take a count",
         {"8.2.4/global-has-no-count": "took a count of replicas"},
         wrap('"service create --detach --mode global --replicas"*) exit 0'),
+        nodes=("master",),
+        run="services b",
     ),
     Fault(
         "global services are scaled",
         {"8.2.4/global-has-no-count": "a global service took docker service scale"},
         wrap('"service scale"*) exit 0'),
+        nodes=("master",),
+        run="services c",
     ),
     Fault(
         "who leaves keeps its containers",
