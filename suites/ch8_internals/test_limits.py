@@ -1,0 +1,189 @@
+"""8.2: what a service is made of, and the limits of its tasks."""
+
+import json
+
+import pytest
+
+from fixtures.claims import claim
+from suites.ch8_internals.placement import one_on_each
+from suites.commands import accepted
+from swarmlab.wait import State, eventually, scaled
+
+MIB = 1024**2
+SECOND = 10**9
+#: What the service of 8.2/specification is given, in the API's own words.
+LIMITS = {"NanoCPUs": SECOND // 2, "MemoryBytes": 128 * MIB}
+RESERVATIONS = {"NanoCPUs": SECOND // 100, "MemoryBytes": 16 * MIB}
+UPDATE = {
+    "Parallelism": 2,
+    "Delay": 3 * SECOND,
+    "FailureAction": "rollback",
+    "Monitor": 7 * SECOND,
+    "MaxFailureRatio": 0.25,
+    "Order": "start-first",
+}
+
+MEMORY = 64 * MIB
+#: A quarter of a processor, in the API's measure and in microseconds of each 100 000.
+CPU, QUOTA = SECOND // 4, 25_000
+
+#: Waits to be told, then asks for three times its memory: one that is not stopped ends well.
+EATS = "trap exit TERM; until [ -e /run/eat ]; do sleep 0.2; done; exec dd if=/dev/zero of=/dev/null bs=192M count=1"
+#: The limits as the container's own cgroup has them, of either version: bytes, and microseconds of so many.
+READ_MEMORY = "cat /sys/fs/cgroup/memory.max 2>/dev/null || cat /sys/fs/cgroup/memory/memory.limit_in_bytes"
+READ_CPU = (
+    "cd /sys/fs/cgroup && cat cpu.max 2>/dev/null"
+    " || cat /sys/fs/cgroup/cpu/cpu.cfs_quota_us /sys/fs/cgroup/cpu/cpu.cfs_period_us"
+)
+#: How often the container was held back so far, the nanoseconds of processor that it had, and of time that passed.
+READ_USE = (
+    "sed -n 's/^nr_throttled //p' /sys/fs/cgroup/cpu.stat /sys/fs/cgroup/cpu/cpu.stat 2>/dev/null;"
+    " sed -n 's/^usage_usec \\(.*\\)/\\1000/p' /sys/fs/cgroup/cpu.stat 2>/dev/null;"
+    " cat /sys/fs/cgroup/cpuacct/cpuacct.usage 2>/dev/null; date +%s%N"
+)
+
+
+@claim("8.2/specification")
+@pytest.mark.parametrize("made_by", ["command line", "API"])
+def test_inspect_returns_what_the_service_was_given(cluster, network, made_by):
+    port = cluster.port()
+    create = by_command if made_by == "command line" else by_api
+    name = create(cluster, network, port)
+    identity = cluster.manager.ask("GET", f"/networks/{network}")["Id"]
+    given = {
+        "image": cluster.image("web:1"),
+        "command": ["sh", "-c", "exec web"],
+        "published ports": [{"Protocol": "tcp", "TargetPort": 80, "PublishedPort": port, "PublishMode": "ingress"}],
+        "networks": [identity],
+        "limits": LIMITS,
+        "reservations": RESERVATIONS,
+        "update policy": UPDATE,
+        "replicas": 2,
+    }
+    (inspected,) = json.loads(accepted(cluster.manager, f"service inspect {name}"))
+    for source, spec in (
+        ("docker service inspect", inspected["Spec"]),
+        ("the API", cluster.service(name).inspect()["Spec"]),
+    ):
+        told = described(spec)
+        for what, value in given.items():
+            assert told[what] == value, f"made by {made_by}, {what}: {source} tells {told[what]}, given was {value}"
+    cluster.service(name).expect_running(2)
+
+
+def by_command(cluster, network, port):
+    """Make the service with the command line; gives its name."""
+    name = cluster.unique("specified")
+    words = (
+        f"--name {name} --label {cluster.label} --replicas 2 --publish {port}:80 --network {network}"
+        " --limit-cpu 0.5 --limit-memory 128M --reserve-cpu 0.01 --reserve-memory 16M"
+        " --update-parallelism 2 --update-delay 3s --update-failure-action rollback --update-monitor 7s"
+        " --update-max-failure-ratio 0.25 --update-order start-first"
+    )
+    accepted(cluster.manager, f"service create --detach {words} {cluster.image('web:1')} sh -c 'exec web'")
+    return name
+
+
+def by_api(cluster, network, port):
+    """Make the same service with a call of the API; gives its name."""
+    return cluster.create_service(
+        "specified",
+        "web:1",
+        replicas=2,
+        command=["sh", "-c", "exec web"],
+        publish={port: 80},
+        networks=[network],
+        limits=LIMITS,
+        reservations=RESERVATIONS,
+        update=UPDATE,
+    ).name
+
+
+def described(spec):
+    """The parts of a specification that the document names, as inspect tells them."""
+    task, container = spec["TaskTemplate"], spec["TaskTemplate"]["ContainerSpec"]
+    resources = task.get("Resources", {})
+    return {
+        "image": container["Image"].split("@")[0],
+        # The command line gives words to the image's entry point, which the web server has none of.
+        "command": container.get("Command") or container.get("Args"),
+        "published ports": spec.get("EndpointSpec", {}).get("Ports"),
+        "networks": [attached["Target"] for attached in task.get("Networks") or spec.get("Networks") or []],
+        "limits": resources.get("Limits"),
+        "reservations": resources.get("Reservations"),
+        "update policy": spec.get("UpdateConfig"),
+        "replicas": spec["Mode"].get("Replicated", {}).get("Replicas"),
+    }
+
+
+@claim("8.2/limits-enforced")
+def test_a_task_over_its_memory_limit_is_killed_and_replaced(cluster):
+    eater = cluster.create_service(
+        "eater",
+        "client",
+        everywhere=True,
+        command=["sh", "-c", EATS],
+        limits={"MemoryBytes": MEMORY},
+        restart={"Delay": 0},
+    )
+    eventually(lambda: one_on_each(eater, cluster.nodes), "a task on every node", deadline=60)
+    tasks = eater.running()
+    for task in tasks:
+        held = cluster.probe(task).run(READ_MEMORY).out.strip()
+        assert held == str(MEMORY), f"memory on {task.node} is limited to {held} bytes, not to {MEMORY}"
+    for task in tasks:
+        cluster.probe(task).run("touch /run/eat")
+    ids = {task.id for task in tasks}
+
+    def killed():
+        ended = [task for task in eater.tasks() if task.id in ids]
+        wrong = [
+            f"{task} with exit code {task.exit_code}"
+            for task in ended
+            if (task.state, task.exit_code) != ("failed", 137)
+        ]
+        # One that has ended well, or is not there, will not be killed any more.
+        hopeless = any(task.state == "complete" for task in ended) or len(ended) < len(ids)
+        return State(not wrong and not hopeless, f"not killed: {'; '.join(wrong) or 'none'}", hopeless=hopeless)
+
+    eventually(killed, f"tasks that take 192 MiB to be killed at their limit of {MEMORY // MIB} MiB", deadline=60)
+    eventually(lambda: one_on_each(eater, cluster.nodes), "every killed task to be replaced", deadline=60)
+    again = ids & {task.id for task in eater.running()}
+    assert not again, f"tasks were killed and run again: {again}"
+
+
+@claim("8.2/limits-enforced")
+def test_a_busy_task_gets_no_more_than_its_share_of_the_processor(cluster):
+    busy = cluster.create_service(
+        "busy",
+        "client",
+        everywhere=True,
+        command=["sh", "-c", "trap exit TERM; while :; do :; done"],
+        limits={"NanoCPUs": CPU},
+    )
+    eventually(lambda: one_on_each(busy, cluster.nodes), "a task on every node", deadline=60)
+    tasks = busy.running()
+    for task in tasks:
+        quota, period = map(int, cluster.probe(task).run(READ_CPU).out.split())
+        assert quota * 100_000 == QUOTA * period, f"a task on {task.node} has {quota} of {period} us, not a quarter"
+    first = {task.node: used(cluster, task) for task in tasks}
+    span = int(scaled(3) * SECOND)
+
+    def held_back():
+        free = []
+        for task in tasks:
+            throttled, had, at = (now - then for now, then in zip(used(cluster, task), first[task.node], strict=True))
+            if throttled < 5 or at < span:
+                free.append(f"{task.node} {throttled} times in {at / SECOND:.0f} s")
+            # What was had in a period that had begun before the first look comes on top.
+            elif had > 1.5 * (at * CPU / SECOND) + CPU:
+                return State(False, f"on {task.node} it had {had / SECOND:.1f} s of {at / SECOND:.1f}", hopeless=True)
+        return State(not free, f"hardly held back: {', '.join(free) or 'none'}")
+
+    eventually(held_back, "a busy task of a quarter of a processor to be held back on every node", deadline=60)
+
+
+def used(cluster, task):
+    """How often the task was held back, the nanoseconds of processor that it had, and of time, since whenever."""
+    told = cluster.probe(task).run(READ_USE)
+    return tuple(map(int, told.out.split()))

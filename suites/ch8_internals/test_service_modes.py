@@ -1,0 +1,146 @@
+"""8.2.4: replicated and global services."""
+
+import pytest
+
+from fixtures.claims import claim
+from suites.ch8_internals.placement import (
+    lives,
+    matched,
+    one_on_each,
+    stays,
+)
+from suites.commands import accepted, refusal
+from swarmlab.swarm import join
+from swarmlab.wait import State, eventually
+
+
+@claim("8.2.4/replicated")
+def test_a_replicated_service_has_as_many_tasks_as_declared(cluster):
+    work = cluster.create_service("work", "client")
+    for count in (1, 2 * len(cluster.nodes) + 1, 2):
+        work.scale(count)
+        tasks = work.expect_running(count)
+        slots = {task.slot for task in tasks}
+        assert len(slots) == count, f"{count} tasks share slots: {', '.join(map(str, tasks))}"
+        eventually(lambda: matched(cluster, work), f"one container for each of {count} tasks", deadline=60)
+    for node in cluster.nodes:
+        bound = cluster.create_service("bound", "client", replicas=3, constraints=[f"node.hostname=={node}"])
+        eventually(
+            lambda bound=bound, node=node: bound.converged(3, lambda task: task.node == node.name),
+            f"three tasks to run on {node}, the only node that they may run on",
+            deadline=60,
+        )
+
+
+@claim("8.2.4/replicated")
+def test_tasks_are_where_there_is_room(cluster):
+    # Each node has room for so many tasks by its memory, and all of it together for one less than are declared.
+    free = {m["Description"]["Hostname"]: m["Description"]["Resources"]["MemoryBytes"] for m in cluster.members()}
+    each = int(max(free.values()) * 0.4)
+    room = {name: memory // each for name, memory in free.items()}
+    count = sum(room.values())
+    heavy = cluster.create_service("heavy", "client", replicas=count + 1, reservations={"MemoryBytes": each})
+
+    def full():
+        tasks = heavy.tasks()
+        given = {name: sum(task.alive for task in tasks if task.node == name) for name in room}
+        waiting = [task for task in tasks if task.state == "pending" and not task.node]
+        done = given == room and len(waiting) == 1
+        return State(done, f"there is room for {room}, run are {given}, and {len(waiting)} wait")
+
+    eventually(full, "tasks to take all the room that there is, and the one that is left over to wait", deadline=90)
+    stays(full, "the task that finds no room to go on waiting", polls=4)
+    heavy.scale(count)
+    heavy.expect_running(count)
+
+
+@claim("8.2.4/global")
+def test_a_global_service_has_one_task_on_every_node(cluster):
+    name = cluster.unique("everywhere")
+    words = f"service create --detach --mode global --label {cluster.label} --name {name} {cluster.image('client')}"
+    accepted(cluster.manager, words)
+    for service in (cluster.service(name), cluster.create_service("everywhere", "client", everywhere=True)):
+        eventually(
+            lambda service=service: one_on_each(service, cluster.nodes),
+            f"{service} to have one task on every node",
+            deadline=90,
+        )
+        stays(
+            lambda service=service: on_each_and_matched(cluster, service),
+            f"{service} to keep one task, with one container, on every node",
+            polls=4,
+        )
+
+
+def on_each_and_matched(cluster, service):
+    """Whether every node has one task of the service, and that one container."""
+    wrong = [state.seen for state in (one_on_each(service, cluster.nodes), matched(cluster, service)) if not state]
+    return State(not wrong, "; ".join(wrong))
+
+
+@claim("8.2.4/global-has-no-count")
+def test_a_global_service_takes_no_count(cluster):
+    manager, image = cluster.manager, cluster.image("client")
+    name = cluster.unique("counted")
+    words = f"service create --detach --mode global --replicas 2 --label {cluster.label} --name {name} {image}"
+    done = manager.docker(words)
+    assert not done.ok, "docker service create took a count of replicas for a global service"
+    body = {
+        "Name": name,
+        "Labels": {cluster.label: ""},
+        "TaskTemplate": {"ContainerSpec": {"Image": image}},
+        "Mode": {"Global": {}, "Replicated": {"Replicas": 2}},
+    }
+    assert refusal(manager.ask, "POST", "/services/create", body=body), "the API took a count for a global service"
+    assert refusal(cluster.service, name), f"{name} was refused, and is there"
+
+    everywhere = cluster.create_service("everywhere", "client", everywhere=True)
+    eventually(lambda: one_on_each(everywhere, cluster.nodes), "one task on every node", deadline=60)
+    for words in (f"service scale --detach {everywhere}=5", f"service update --detach --replicas 5 {everywhere}"):
+        done = manager.docker(words)
+        assert not done.ok, f"a global service took docker {words}"
+    for mode in ({"Replicated": {"Replicas": 5}}, {"Global": {}, "Replicated": {"Replicas": 5}}):
+        said = refusal(everywhere.update, lambda spec, mode=mode: spec.update(Mode=mode))
+        assert said, f"a global service took the mode {mode} by the API"
+    told = everywhere.inspect()["Spec"]["Mode"]
+    assert told == {"Global": {}}, f"counts were refused, and the mode became {told}"
+    stays(lambda: one_on_each(everywhere, cluster.nodes), "one task on every node, as before", polls=4)
+
+
+@claim("8.2.4/global-follows-nodes")
+@pytest.mark.cluster(managers=1, workers=1, spare=1)
+def test_a_global_service_follows_nodes_that_join_and_leave(cluster):
+    everywhere = cluster.create_service("everywhere", "client", everywhere=True)
+    eventually(lambda: one_on_each(everywhere, cluster.nodes), "one task on every node", deadline=60)
+    before = lives(cluster, everywhere.running())
+    manager, leaver = cluster.nodes
+    newcomer = cluster.spare.pop()
+    join(newcomer, manager, cluster.tokens()["Worker"])
+    cluster.nodes.append(newcomer)
+    eventually(
+        lambda: on_each_and_matched(cluster, everywhere),
+        f"{newcomer}, which joined, to be given the global service's task",
+        deadline=90,
+    )
+    joined = everywhere.running()
+    changed = {id: told for id, told in before.items() if lives(cluster, joined).get(id) != told}
+    assert not changed, f"{newcomer} joined, and tasks of others were replaced: {changed}"
+
+    accepted(leaver, "swarm leave")
+    cluster.nodes.remove(leaver)
+    label = f"com.docker.swarm.service.id={everywhere.id}"
+    eventually(
+        lambda: State(not (left := leaver.containers(label=label)), f"{len(left)} containers run on {leaver}"),
+        f"{leaver}, which left, to stop its task's container",
+        deadline=60,
+    )
+    stayed = {task.id for task in joined if task.node != leaver.name}
+
+    def left_alone():
+        # Of the task of a node that is away the managers do not hear that it has ended; they no longer want it.
+        now = {task.id: task for task in everywhere.running()}
+        wrong = [*map(str, now.values())] if set(now) != stayed else []
+        return State(not wrong, f"the tasks are {wrong}")
+
+    eventually(left_alone, f"{leaver}, which left, to take its task along, and the others to keep theirs", deadline=90)
+    stays(lambda: matched(cluster, everywhere), "one container for each task of those that stayed", polls=3)
