@@ -89,38 +89,57 @@ FAULTS = [
         {
             "8.3/mutual-tls": "master does not refuse",
             "8.3/tls-version": "master speaks TLSv1",
+            "8.3.1/old-root-distrusted": "master to refuse the certificate",
         },
         _with_proxy(_SUITE, "$(getent hosts slave02 | cut -d ' ' -f 1)"),
         nodes=("master",),
+        run="certificates 1",
     ),
     Fault(
-        "one manager of three takes whoever comes",
-        {"8.3.1/old-root-distrusted": "slave01 to refuse the certificate"},
-        _with_proxy(_SUITE),
-        nodes=("slave01",),
+        "commands that change certificates do nothing",
+        {
+            "8.3/external-ca-option": r"keeps \[\]|its root to be in force on master",
+            "8.3/expiry-setting": "with --cert-expiry 720h slave02 was given a certificate for 90 days",
+            "8.3/expiry-minimum": "--cert-expiry 59m was accepted on master",
+            "8.3/renewal": "with --cert-expiry 1h master was given a certificate for 90 days",
+            "8.3/role-in-certificate": "certificate of swarm-manager by node promote.* slave01 has",
+            "8.3.1/rotate-makes-new-root": "the command printed|the root after the rotation is the old one",
+            "8.3.1/cross-signed": "certificates to be signed with a new key",
+            "8.3.1/nodes-renewed": "the root after the rotation is the old one",
+            "8.3.1/old-root-distrusted": "master to refuse the certificate that master had of the old root",
+            "8.3.1/waits-for-every-node": "a rotation to go on as long as slave02 is down",
+            "8.3.1/tokens-change": "token after the rotation is the one from before",
+            "8.3.1/given-root": "the given root to be in force on master",
+            "8.3.1/services-run-on": "the root after the rotation is the old one",
+            "8.3.1/mixed-engines": "the engines are of one version",
+        },
+        wrap(
+            f"{_ROTATES}) exit 0",
+            '"swarm update --cert-expiry"*) exit 0',
+            '"swarm update --external-ca"*) exit 0',
+            '"node promote"*) exit 0',
+        ),
+        offers=("long", "mixed-engines"),
+        run="certificates 2",
+    ),
+    Fault(
+        "init takes a root that is there, and 30 days",
+        {
+            "8.3/own-root-ca": "two swarms have one root key: (slave01|master) made",
+            "8.3/validity": "set to certificates of 30",
+        },
+        _PUT_GIVEN
+        + wrap(
+            '"swarm init"*) docker.real "$@" --cert-expiry 720h &&'
+            " docker.real swarm ca --rotate --ca-cert /run/given.pem --ca-key /run/given.key >/dev/null; exit"
+        ),
+        run="certificates 3",
     ),
     Fault(
         "a manager answers without TLS",
         {"8.3/mutual-tls": "master answers on its port without TLS"},
         background("cd /run; python3 -m http.server 12377 &\n" + _redirected(12377, _SUITE) + "\n"),
         nodes=("master",),
-    ),
-    Fault(
-        "init takes a root that is there",
-        {"8.3/own-root-ca": "two swarms have one root key: (slave01|master) made"},
-        _PUT_GIVEN
-        + wrap(
-            '"swarm init"*) docker.real "$@" &&'
-            " docker.real swarm ca --rotate --ca-cert /run/given.pem --ca-key /run/given.key >/dev/null; exit"
-        ),
-    ),
-    Fault(
-        "the external authority is forgotten",
-        {"8.3/external-ca-option": r"was told the authority https.* keeps \[\]"},
-        wrap(
-            '"swarm init"*) exec docker.real swarm init --advertise-addr "$4"',
-            '"swarm update --external-ca"*) exit 0',
-        ),
     ),
     Fault(
         "the external authority is told, and not asked",
@@ -132,11 +151,13 @@ FAULTS = [
         "tokens hold another digest",
         {"8.3/token-holds-digest": "token holds the digest 0{50}"},
         answers={"/swarm": ("SWMTKN-1-[0-9a-z]{50}", f"SWMTKN-1-{'0' * 50}")},
+        run="certificates 3",
     ),
     Fault(
         "a node trusts another root",
         {"8.3/token-holds-digest": "slave01 trusts roots of digest"},
         _PUT_GIVEN + _once_joined("slave01", f"cp /run/given.pem {_FOLDER}/swarm-root-ca.crt"),
+        run="certificates 4",
     ),
     Fault(
         "the newcomer comes in by itself",
@@ -149,6 +170,7 @@ FAULTS = [
             "until token=$(su - hadoop -c 'ssh master docker swarm join-token -q worker'); do sleep 0.2; done\n"
             "while sleep 0.1; do docker swarm join --token $token master:2377; done"
         ),
+        run="certificates 6",
     ),
     Fault(
         "a node has another's certificate",
@@ -161,6 +183,7 @@ FAULTS = [
             "slave02) until [ -s /tmp/stolen ]; do sleep 0.1; done; sleep 0.3; tar -xf /tmp/stolen;;\n"
             "esac"
         ),
+        run="certificates 4",
     ),
     Fault(
         "a node's certificate is signed by itself",
@@ -170,6 +193,7 @@ FAULTS = [
             f"cd {_FOLDER}; openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -sha256 -days 90"
             " -subj /CN=gremlin -keyout /run/own.key -out swarm-node.crt",
         ),
+        run="certificates 3",
     ),
     Fault(
         "a node's certificate has another's signature",
@@ -186,25 +210,7 @@ FAULTS = [
         {"8.3/validity": "by the clock of slave01, .*ahead of ours, its certificate has expired"},
         wrap_any("date", '"-u +%s") echo $(($(date.real +%s) + 91 * 86400)); exit'),
         nodes=("slave01",),
-    ),
-    Fault(
-        "init sets 30 days",
-        {"8.3/validity": "set to certificates of 30"},
-        wrap('"swarm init"*) exec docker.real "$@" --cert-expiry 720h'),
-    ),
-    Fault(
-        "the validity is not set",
-        {
-            "8.3/expiry-setting": r"with --cert-expiry 720h slave02 was given a certificate for 90 days",
-            "8.3/renewal": r"with --cert-expiry 1h master was given a certificate for 90 days",
-        },
-        wrap('"swarm update --cert-expiry"*) exit 0'),
-        offers=("long",),
-    ),
-    Fault(
-        "any validity is taken",
-        {"8.3/expiry-minimum": "--cert-expiry 59m was accepted on master"},
-        wrap('"swarm update --cert-expiry 59m"*) exit 0'),
+        run="certificates 4",
     ),
     Fault(
         "a refused validity is changed to another",
@@ -212,33 +218,9 @@ FAULTS = [
         wrap('"swarm update --cert-expiry 59m"*) docker.real swarm update --cert-expiry 2h; exit 1'),
     ),
     Fault(
-        "a promoted node stays what it was",
-        {"8.3/role-in-certificate": "certificate of swarm-manager by node promote.* slave01 has"},
-        wrap('"node promote"*) exit 0'),
-    ),
-    Fault(
         "a demoted node stays what it was",
         {"8.3/role-in-certificate": "certificate of swarm-worker by node demote.* slave01 has"},
         wrap('"node demote"*) exit 0'),
-    ),
-    Fault(
-        "the root is not rotated",
-        {
-            "8.3.1/rotate-makes-new-root": "the command printed|the root after the rotation is the old one",
-            "8.3.1/cross-signed": "certificates to be signed with a new key",
-            "8.3.1/nodes-renewed": "the root after the rotation is the old one",
-            "8.3.1/old-root-distrusted": "master to refuse the certificate that master had of the old root",
-            "8.3.1/waits-for-every-node": "a rotation to go on as long as slave02 is down",
-            "8.3.1/tokens-change": "token after the rotation is the one from before",
-            "8.3.1/given-root": "the given root to be in force on master",
-            "8.3.1/services-run-on": "the root after the rotation is the old one",
-        },
-        wrap(f"{_ROTATES}) exit 0"),
-    ),
-    Fault(
-        "engines of one version",
-        {"8.3.1/mixed-engines": "the engines are of one version"},
-        offers=("mixed-engines",),
     ),
     Fault(
         "a node keeps its certificate of the old root",
@@ -257,6 +239,7 @@ FAULTS = [
             f"while sleep 0.1; do [ $(grep -c BEGIN {_FOLDER}/swarm-root-ca.crt) = 2 ] ||"
             f" cat /run/kept >> {_FOLDER}/swarm-root-ca.crt; done",
         ),
+        run="certificates 5",
     ),
     Fault(
         "a node that is down is given up",
@@ -266,11 +249,13 @@ FAULTS = [
             " | xargs -r docker node rm --force; done"
         ),
         nodes=("master",),
+        run="certificates 5",
     ),
     Fault(
         "the rotation starts a node's containers again",
         {"8.3.1/services-run-on": r"\d+ at slave02|tasks on slave02|container on slave02"},
         wrap(f"{_ROTATES}) su - hadoop -c 'ssh slave02 \"docker restart -t 0 \\$(docker ps -q)\"' >/dev/null 2>&1"),
         nodes=("master",),
+        run="certificates 5",
     ),
 ]
