@@ -4,6 +4,7 @@ import datetime
 
 from suites.commands import accepted
 from swarmlab import pki
+from swarmlab.errors import EngineRefused
 from swarmlab.node import Node
 from swarmlab.swarm import join
 from swarmlab.wait import State, eventually
@@ -40,15 +41,34 @@ def accepted_rotation(cluster, words=""):
 
 def rotated(cluster):
     """Whether no rotation is in progress; if one is, which nodes it waits for."""
-    if not cluster.manager.ask("GET", "/swarm")["RootRotationInProgress"]:
+    try:
+        told, members = cluster.manager.ask("GET", "/swarm"), cluster.members()
+    except EngineRefused as refused:  # managers lose each other for a moment when their certificates change
+        return State(False, str(refused))
+    if not told["RootRotationInProgress"]:
         return State(True, "no rotation is in progress")
-    wanted = cluster.manager.ask("GET", "/swarm")["TLSInfo"]["CertIssuerPublicKey"]
+    wanted = told["TLSInfo"]["CertIssuerPublicKey"]
     late = [
         f"{member['Description']['Hostname']} ({member['Status']['State']})"
-        for member in cluster.members()
+        for member in members
         if member["Description"].get("TLSInfo", {}).get("CertIssuerPublicKey") != wanted
     ]
     return State(False, f"it waits for {', '.join(late) or 'no node'}")
+
+
+def known_to_be_in_force(cluster, root):
+    """Whether the managers say of every member that its certificate is of *root*, and that it trusts *root* alone."""
+    try:
+        members = cluster.members()
+    except EngineRefused as refused:
+        return State(False, str(refused))
+    late = [
+        member["Description"]["Hostname"]
+        for member in members
+        if pki.parse(member["Description"]["TLSInfo"]["TrustRoot"]) != [root]
+        or pki.issuer_key(member["Description"]["TLSInfo"]) != pki.public(root)
+    ]
+    return State(not late, f"another root, or another's certificate, is shown of {', '.join(late) or 'no node'}")
 
 
 def in_force(node, root):

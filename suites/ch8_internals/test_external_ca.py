@@ -66,7 +66,7 @@ def expect_signed(external, node):
 
 
 @claim("8.3.1/given-root")
-@pytest.mark.cluster(managers=3, workers=1)
+@pytest.mark.cluster(managers=2, workers=1)
 def test_a_given_root_and_key_are_put_in_force(cluster):
     manager = cluster.manager
     given = pki.Authority.make("swarm-conformance")
