@@ -150,7 +150,7 @@ FAULTS = [
     Fault(
         "tokens hold another digest",
         {"8.3/token-holds-digest": "token holds the digest 0{50}"},
-        answers={"/swarm": ("SWMTKN-1-[0-9a-z]{50}", f"SWMTKN-1-{'0' * 50}")},
+        answers={"/swarm": ('("Manager":"SWMTKN-1-)[0-9a-z]{50}', rf"\g<1>{'0' * 50}")},
         run="certificates 3",
     ),
     Fault(
