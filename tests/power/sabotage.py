@@ -73,7 +73,7 @@ def _offer(features):
     def more(self):
         told = offers(self)
         look = {feature: (lambda: "") if feature in features else why for feature, why in told.look.items()}
-        return dataclasses.replace(told, look=look)
+        return dataclasses.replace(told, look=look, features=told.features.union(features))
 
     DindLab.offers = property(more)
 

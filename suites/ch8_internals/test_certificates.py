@@ -1,0 +1,183 @@
+"""8.3: what is in the certificates of a swarm's nodes, and in its root."""
+
+import datetime
+
+import pytest
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.x509.oid import NameOID, SignatureAlgorithmOID
+
+from fixtures.claims import claim
+from suites.ch8_internals.certificates import HOUR, lifetime, now
+from suites.commands import accepted
+from swarmlab import pki
+from swarmlab.wait import State, eventually
+
+DAY = 24 * HOUR
+
+
+@claim("8.3/own-root-ca")
+@pytest.mark.cluster(managers=0, workers=0, spare=2)
+def test_every_init_makes_a_root_certificate_of_its_own(cluster):
+    made = []
+    for node in (*cluster.spare, cluster.spare[0]):
+        node.docker("swarm leave --force")  # the first makes a second swarm, after its first
+        accepted(node, f"swarm init --advertise-addr {node.address}")
+        roots = pki.root_of(node)
+        assert len(roots) == 1, f"{node} trusts {len(roots)} root certificates after init"
+        root = roots[0]
+        for name in (root.subject, root.issuer):
+            assert pki.part(name, NameOID.COMMON_NAME) == "swarm-ca", f"the root of {node} is {pki.told(root)}"
+        assert pki.issued_by(root, root), f"the root of {node} has not signed itself: {pki.told(root)}"
+        shown = node.ask("GET", "/swarm")["TLSInfo"]["TrustRoot"]
+        assert pki.parse(shown) == roots, f"the API of {node} shows another root than is on its disk"
+        own = pki.certificate_of(node)
+        assert pki.issued_by(own, root), f"{node} has {pki.told(own)}, which its root did not sign"
+        for before, other in made:
+            told = f"{before} made {pki.told(other)}, {node} made {pki.told(root)}"
+            assert pki.public(root) != pki.public(other), f"two swarms have one root key: {told}"
+            assert root.serial_number != other.serial_number, f"two roots have one number: {told}"
+        made.append((node, root))
+
+
+@claim("8.3/token-holds-digest")
+def test_tokens_hold_the_digest_of_the_root_certificate(cluster):
+    shown = pki.parse(cluster.manager.ask("GET", "/swarm")["TLSInfo"]["TrustRoot"])
+    assert len(shown) == 1, f"the managers show {len(shown)} root certificates"
+    for role, token in cluster.tokens().items():
+        digest = token.split("-")[2]
+        right = pki.token_digest(shown[0])
+        assert digest == right, f"the {role.lower()} token holds the digest {digest}, the root's is {right}"
+        for node in cluster.nodes:
+            held = [pki.token_digest(root) for root in pki.root_of(node)]
+            assert held == [digest], f"{node} trusts roots of digest {held}, the {role.lower()} token holds {digest}"
+
+
+@claim("8.3/node-identity")
+def test_certificates_name_node_role_and_cluster(cluster):
+    owners = {}
+    for node in cluster.nodes:
+        owners.setdefault(node.node_id(), []).append(node.name)
+    for identity, machines in owners.items():
+        assert len(machines) == 1, f"{' and '.join(machines)} are in the swarm as one node, {identity or 'without id'}"
+
+    listed = cluster.members()
+    members = {member["ID"]: member for member in listed}
+    assert len(members) == len(listed), f"the managers list a node twice: {[member['ID'] for member in listed]}"
+    clusterwide = cluster.manager.ask("GET", "/swarm")["ID"]
+    certificates = {}
+    for identity, (name,) in owners.items():
+        node = cluster.node(name)
+        assert identity in members, f"{node} says that it is node {identity}, which is no member"
+        member = members[identity]
+        hostname = member["Description"]["Hostname"]
+        assert hostname == name, f"the member {identity} shows as {hostname}, and {node} has its id"
+        held = pki.identity_of(node)
+        certificates[name] = held.leaf
+        told = f"the certificate of {node} is {pki.told(held.leaf)}"
+        subject = {
+            "node": pki.part(held.leaf.subject, NameOID.COMMON_NAME),
+            "role": pki.part(held.leaf.subject, NameOID.ORGANIZATIONAL_UNIT_NAME),
+            "cluster": pki.part(held.leaf.subject, NameOID.ORGANIZATION_NAME),
+        }
+        right = {"node": identity, "role": f"swarm-{member['Spec']['Role']}", "cluster": clusterwide}
+        assert subject == right, f"{told}, and the node is {right}"
+        assert pki.public(held.leaf) == pki.public(held.key), f"{told}, and its key is another's"
+        if member["Spec"]["Role"] == "manager":
+            shown = pki.dial(node).certificate
+            assert shown, f"{node} shows no certificate on its port"
+            assert shown.subject == held.leaf.subject, f"{told}, and it shows {pki.told(shown)} on its port"
+        else:
+            # Who else speaks with a node's certificate is a node at another address.
+            at = member["Status"]["Addr"]
+            assert at in node.addresses(), f"the node {identity} is {node}, and speaks with the managers from {at}"
+    for what, of in (("key", pki.public), ("serial number", lambda certificate: certificate.serial_number)):
+        holders = {}
+        for name, certificate in certificates.items():
+            holders.setdefault(of(certificate), []).append(name)
+        shared = [names for names in holders.values() if len(names) > 1]
+        assert not shared, f"the certificates of {' and '.join(shared[0])} have one {what}"
+
+
+@claim("8.3/signature")
+def test_certificates_are_signed_by_the_root_with_ecdsa_and_sha256(cluster):
+    root = pki.parse(cluster.manager.ask("GET", "/swarm")["TLSInfo"]["TrustRoot"])[0]
+    for node in cluster.nodes:
+        held = pki.certificate_of(node)
+        told = f"the certificate of {node}, {pki.told(held)},"
+        assert pki.part(held.issuer, NameOID.COMMON_NAME) == "swarm-ca", f"{told} is not of swarm-ca"
+        assert pki.issued_by(held, root), f"{told} has a signature that is not of the root {pki.told(root)}"
+        with_ = held.signature_algorithm_oid
+        assert with_ == SignatureAlgorithmOID.ECDSA_WITH_SHA256, f"{told} is signed with {with_._name}"
+        assert isinstance(root.public_key(), ec.EllipticCurvePublicKey), "the root's key is none of an elliptic curve"
+        member = next(one for one in cluster.members() if one["ID"] == node.node_id())
+        known = pki.issuer_key(member["Description"]["TLSInfo"])
+        assert known == pki.public(root), f"the managers know another issuer of {node}'s certificate"
+
+
+@claim("8.3/validity")
+def test_certificates_are_valid_for_90_days(cluster):
+    setting = cluster.manager.ask("GET", "/swarm")["Spec"]["CAConfig"]["NodeCertExpiry"] / 1e9
+    assert setting == DAY.total_seconds() * 90, f"the swarm is set to certificates of {setting / 86400:.2f} days"
+    for node in cluster.nodes:
+        held = pki.certificate_of(node)
+        issued = lifetime(held)
+        # Engines cut times to minutes.
+        right = 90 * DAY - HOUR / 30 <= issued <= 90 * DAY + HOUR + HOUR / 30
+        assert right, f"the certificate of {node} is valid for {issued}: {pki.told(held)}"
+        clock = time_of(node)
+        ahead = datetime.timedelta(seconds=round((clock - now()).total_seconds()))
+        skew = "" if abs(ahead) < HOUR else f", which is {abs(ahead)} {'ahead of' if ahead > ZERO else 'behind'} ours"
+        told = f"by the clock of {node}, {clock:%Y-%m-%d %H:%M}{skew}"
+        assert held.not_valid_before_utc <= clock, f"{told}, its certificate is not valid yet: {pki.told(held)}"
+        assert clock < held.not_valid_after_utc, f"{told}, its certificate has expired: {pki.told(held)}"
+
+
+ZERO = datetime.timedelta(0)
+
+
+def time_of(node):
+    """A node's own time."""
+    return datetime.datetime.fromtimestamp(int(node.run("date -u +%s").out), datetime.timezone.utc)
+
+
+@claim("8.3/role-in-certificate")
+@pytest.mark.cluster(managers=1, workers=2)
+def test_a_node_is_given_a_certificate_of_its_new_role(cluster):
+    manager, changed = cluster.manager, cluster.workers[0]
+    others = [node for node in cluster.nodes if node is not changed]
+    before = {node.name: pki.certificate_of(node) for node in cluster.nodes}
+    seen = {before[changed.name].serial_number}
+    for verb, role in (("promote", "swarm-manager"), ("demote", "swarm-worker")):
+        accepted(manager, f"node {verb} {changed.name}")
+
+        def renewed(role=role):
+            held = pki.certificate_of(changed)
+            unit = pki.part(held.subject, NameOID.ORGANIZATIONAL_UNIT_NAME)
+            new = unit == role and held.serial_number not in seen
+            return State(new, f"{changed} has {pki.told(held)}")
+
+        eventually(renewed, f"{changed} to be given a certificate of {role} by node {verb}", deadline=90)
+        held = pki.certificate_of(changed)
+        seen.add(held.serial_number)
+        for what in (NameOID.COMMON_NAME, NameOID.ORGANIZATION_NAME):
+            old, new = (pki.part(one.subject, what) for one in (before[changed.name], held))
+            assert old == new, f"by node {verb} {changed} became {pki.told(held)}, from {old}"
+        expect_shown(changed, role)
+        for node in others:
+            after = pki.certificate_of(node)
+            assert after == before[node.name], (
+                f"node {verb} {changed} gave {node} another certificate, {pki.told(after)}"
+            )
+
+
+def expect_shown(node, role):
+    """Judge that *node* shows a certificate of a manager on its port, or as a worker has no such port."""
+
+    def shows():
+        shaken = pki.dial(node)
+        if not shaken.certificate:
+            return State(role == "swarm-worker", f"port 2377 of {node}: {shaken}")
+        unit = pki.part(shaken.certificate.subject, NameOID.ORGANIZATIONAL_UNIT_NAME)
+        return State(unit == role == "swarm-manager", f"port 2377 of {node} shows {unit}")
+
+    eventually(shows, f"{node} to speak as a {role} from then on", deadline=90)

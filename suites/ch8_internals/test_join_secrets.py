@@ -1,0 +1,103 @@
+"""8.3: what a join token protects: the newcomer from a false swarm, and the swarm from a false newcomer."""
+
+import secrets
+
+import pytest
+
+from fixtures.claims import claim
+from suites.ch8_internals.certificates import make_member
+from suites.commands import refusal
+from swarmlab import pki
+from swarmlab.labels import parallel
+from swarmlab.swarm import join
+from swarmlab.wait import State, eventually
+
+
+@claim("8.3/digest-verified")
+@pytest.mark.cluster(managers=1, workers=0, spare=2)
+def test_a_node_does_not_join_where_the_token_holds_another_digest(cluster):
+    newcomer, another = cluster.spare
+    tokens = cluster.tokens()
+    other_swarm = pki.token_digest(pki.Authority.make().root)
+    of_other_swarm = f"SWMTKN-1-{other_swarm}-{random_secret()}"
+    # Whose refusal it is shows in its words: a manager, which is asked only where the digest is right, says others.
+    of_manager = expect_refused(cluster, {another: ("a wrong secret", altered(tokens["Worker"], 3))})[another.name]
+    for wrong in (
+        {
+            newcomer: ("a worker token with a changed digest", altered(tokens["Worker"], 2)),
+            another: ("a manager token with a changed digest", altered(tokens["Manager"], 2, at=0)),
+        },
+        {
+            newcomer: ("a token with the digest of another swarm", with_field(tokens["Worker"], 2, other_swarm)),
+            another: ("the token of another swarm", of_other_swarm),
+        },
+    ):
+        for name, words in expect_refused(cluster, wrong).items():
+            assert words != of_manager, f"with another digest it is the manager that refuses {name}: {words}"
+    make_member(cluster, newcomer)  # with the right token the same node is let in
+
+
+@claim("8.3/secret-verified")
+@pytest.mark.cluster(managers=1, workers=0, spare=2)
+def test_a_manager_lets_nobody_in_with_a_wrong_secret(cluster):
+    newcomer, another = cluster.spare
+    tokens = cluster.tokens()
+    for wrong in (
+        {
+            newcomer: ("a worker token with another last digit", altered(tokens["Worker"], 3)),
+            another: ("a manager token with another first digit", altered(tokens["Manager"], 3, at=0)),
+        },
+        {
+            newcomer: (
+                "a token with another swarm's secret",
+                with_field(tokens["Worker"], 3, secrets.token_hex(13)[1:]),
+            ),
+            another: ("a token without a secret", with_field(tokens["Manager"], 3, "")),
+        },
+    ):
+        expect_refused(cluster, wrong)
+    make_member(cluster, newcomer)  # with the right token the same node is let in
+
+
+def random_secret():
+    """Digits like those of a token's last field."""
+    return secrets.token_hex(13)[:25]
+
+
+def with_field(token, place, value):
+    """A token with another digest (place 2) or secret (place 3)."""
+    fields = token.split("-")
+    fields[place] = value
+    return "-".join(fields)
+
+
+def altered(token, place, *, at=-1):
+    """A token in which one digit of digest (place 2) or secret (place 3) is another."""
+    digits = list(token.split("-")[place])
+    digits[at] = "1" if digits[at] == "0" else "0"
+    return with_field(token, place, "".join(digits))
+
+
+def expect_refused(cluster, wrong):
+    """Judge that newcomers stay outside, each with the token given as (kind, token); gives each refusal's words."""
+    manager, before = cluster.manager, cluster.identity()
+
+    def attempt(newcomer):  # an engine tries for ten seconds before it gives up, so they do at once
+        kind, token = wrong[newcomer]
+        words = refusal(join, newcomer, manager, token)
+        assert words, f"{newcomer} was let in with {kind}"
+        state = newcomer.swarm_state()
+        assert state != "active", f"{newcomer} was refused with {kind}, and is in the swarm"
+        return newcomer.name, words
+
+    refused = dict(parallel(attempt, wrong))
+    after = cluster.identity()
+    kinds = " or ".join(kind for kind, _ in wrong.values())
+    assert after == before, f"who came with {kinds} was refused, and the members went from {before} to {after}"
+    for newcomer in wrong:
+        newcomer.docker("swarm leave --force")
+        eventually(
+            lambda newcomer=newcomer: State((seen := newcomer.swarm_state()) == "inactive", f"it is {seen}"),
+            f"{newcomer} to be free again",
+        )
+    return refused
