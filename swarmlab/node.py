@@ -9,7 +9,8 @@ import time
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
-from typing import Any
+from math import ceil
+from typing import TYPE_CHECKING, Any
 
 import docker
 import requests
@@ -19,6 +20,9 @@ from swarmlab.errors import Blocked, EngineRefused, LabError, SwarmlabError
 from swarmlab.evidence import record
 from swarmlab.offers import FEATURES
 from swarmlab.wait import scaled
+
+if TYPE_CHECKING:
+    from swarmlab.lifelines import Lifelines
 
 #: The ports of a swarm: cluster management, gossip between nodes, overlay data path.
 MANAGEMENT_PORT = 2377
@@ -88,7 +92,10 @@ class Node(ABC):
         name: host name, by which the document speaks of it.
         address: IPv4 address on the cluster network.
         host: testinfra's view of the machine, as root.
+        lifelines: where what its engine tells of tasks is noted; None where nobody follows them.
     """
+
+    lifelines: Lifelines | None = None
 
     def __init__(self, name: str, address: str, host: Host, engine_url: str) -> None:
         self.name = name
@@ -117,6 +124,13 @@ class Node(ABC):
             raise LabError(f"the engine of {self.name} does not answer: {failed}") from failed
         client.api.hooks["response"].append(self._note)
         return client
+
+    def client(self) -> docker.DockerClient:
+        """A client of the engine beside the test: on connections of its own, with no note in the evidence.
+
+        It is for one thread only, and gives up after two seconds at reference speed.
+        """
+        return docker.DockerClient(base_url=self._engine_url, version="auto", timeout=ceil(scaled(2)))
 
     def _note(self, response: requests.Response, **how: Any) -> None:
         stream = how.get("stream")
@@ -187,6 +201,8 @@ class Node(ABC):
         if reply.status_code >= 400:
             words = answer.get("message", "") if isinstance(answer, dict) else answer
             raise EngineRefused(self.name, reply.status_code, words)
+        if self.lifelines and (method, path) == ("GET", "/tasks"):
+            self.lifelines.note(self.name, answer)
         return answer
 
     def info(self) -> dict[str, Any]:

@@ -9,6 +9,7 @@ from typing import Any, TypeVar
 
 from swarmlab.errors import EngineRefused, LabError
 from swarmlab.labels import parallel
+from swarmlab.lifelines import Lifelines
 from swarmlab.node import MANAGEMENT_PORT, Node
 from swarmlab.probe import Probe
 from swarmlab.service import Service, Task, specification
@@ -28,6 +29,7 @@ class Swarm:
         nodes: the machines that are in it, the first manager first.
         spare: machines of the same lab that are in no swarm, for tests that let one join.
         image: gives the reference by which nodes pull a workload image: ``cluster.image("web:1")``.
+        lifelines: what was seen of the cluster's tasks.
     """
 
     #: The label on every resource that a suite makes here.
@@ -37,6 +39,9 @@ class Swarm:
         self.nodes = list(nodes)
         self.spare = list(spare)
         self.image = image
+        self.lifelines = Lifelines()
+        for node in [*self.nodes, *self.spare]:
+            node.lifelines = self.lifelines
         self._given: list[int] = []
         self._kept: dict[object, Any] = {}
 
