@@ -205,10 +205,16 @@ class Swarm:
     def create_service(self, name: str, image: str, **settings: Any) -> Service:
         """Create a service through the manager's API; *settings* as `specification` takes them.
 
+        Args:
+            name: the middle of its name.
+            image: a workload image, or a whole reference with a slash.
+            settings: see `specification`.
+
         Raises:
             EngineRefused: the manager refused.
         """
-        spec = specification(self.unique(name), self.image(image), labels={SUITE_LABEL: ""}, **settings)
+        reference = image if "/" in image else self.image(image)
+        spec = specification(self.unique(name), reference, labels={SUITE_LABEL: ""}, **settings)
         created = self.manager.ask("POST", "/services/create", body=spec)
         return Service(self, created["ID"], spec["Name"])
 

@@ -14,8 +14,9 @@ def tells(state, instead):
     return {"/tasks": (f'"State":"{state}"', f'"State":"{instead}"')}
 
 
-def now_and_then(count=itertools.count()):
-    """An answer as it is, but for one in a hundred that runs: that is starting."""
+def now_and_then():
+    """A running task as it is, but for one time in a hundred, when it is starting."""
+    count = itertools.count()
 
     def change(found):
         return found[0].replace("running", "starting") if next(count) % 100 == 99 else found[0]
