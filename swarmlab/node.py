@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import docker
 import requests
@@ -24,6 +24,9 @@ from swarmlab.errors import Blocked, EngineRefused, LabError, NoAnswer, Swarmlab
 from swarmlab.evidence import provisional, record
 from swarmlab.offers import FEATURES
 from swarmlab.wait import scaled
+
+if TYPE_CHECKING:
+    from swarmlab.lifelines import Lifelines
 
 #: The ports of a swarm: cluster management, gossip between nodes, overlay data path.
 MANAGEMENT_PORT = 2377
@@ -97,7 +100,10 @@ class Node(ABC):
         name: host name, by which the document speaks of it.
         address: IPv4 address on the cluster network.
         host: testinfra's view of the machine, as root.
+        lifelines: where what its engine tells of tasks is noted; None where nobody follows them.
     """
+
+    lifelines: Lifelines | None = None
 
     def __init__(self, name: str, address: str, host: Host, engine_url: str) -> None:
         self.name = name
@@ -155,6 +161,13 @@ class Node(ABC):
             record(self.name, "GET /_ping", f"no answer: {cause(silent)}")
             raise NoAnswer(f"the engine of {self.name} does not answer: {cause(silent)}") from silent
         self._heard, self._silent = time.monotonic(), False
+
+    def client(self) -> docker.DockerClient:
+        """A client of the engine beside the test: on connections of its own, with no note in the evidence.
+
+        It is for one thread only, and gives up after two seconds at reference speed.
+        """
+        return docker.DockerClient(base_url=self._engine_url, version="auto", timeout=math.ceil(scaled(2)))
 
     def _note(self, response: requests.Response, **how: Any) -> None:
         stream = how.get("stream")
@@ -261,6 +274,8 @@ class Node(ABC):
         if reply.status_code >= 400:
             words = answer.get("message", "") if isinstance(answer, dict) else answer
             raise EngineRefused(self.name, reply.status_code, words)
+        if self.lifelines and (method, path) == ("GET", "/tasks"):
+            self.lifelines.note(self.name, answer)
         return answer
 
     def load(self, image: Path) -> str:

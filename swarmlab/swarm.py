@@ -9,6 +9,7 @@ from typing import Any, TypeVar
 
 from swarmlab.errors import EngineRefused, LabError
 from swarmlab.labels import parallel
+from swarmlab.lifelines import Lifelines
 from swarmlab.node import MANAGEMENT_PORT, Node
 from swarmlab.probe import Probe
 from swarmlab.service import Service, Task, specification
@@ -29,6 +30,7 @@ class Swarm:
         spare: machines of the same lab that are in no swarm, for tests that let one join.
         image: gives the reference by which nodes pull a workload image: ``cluster.image("web:1")``.
         damage: the faults that it suffers and was not healed of (see `swarmlab.fault`).
+        lifelines: what was seen of the cluster's tasks.
     """
 
     #: The label on every resource that a suite makes here.
@@ -39,6 +41,11 @@ class Swarm:
         self.spare = list(spare)
         self.image = image
         self.damage: list[str] = []
+        # Another view of the same nodes adds to what was seen of their tasks.
+        members = [*self.nodes, *self.spare]
+        self.lifelines = next((node.lifelines for node in members if node.lifelines), None) or Lifelines()
+        for node in members:
+            node.lifelines = self.lifelines
         self._given: list[int] = []
         self._kept: dict[object, Any] = {}
 
@@ -202,10 +209,16 @@ class Swarm:
     def create_service(self, name: str, image: str, **settings: Any) -> Service:
         """Create a service through the manager's API; *settings* as `specification` takes them.
 
+        Args:
+            name: the middle of its name.
+            image: a workload image, or a whole reference with a slash.
+            settings: see `specification`.
+
         Raises:
             EngineRefused: the manager refused.
         """
-        spec = specification(self.unique(name), self.image(image), labels={SUITE_LABEL: ""}, **settings)
+        reference = image if "/" in image else self.image(image)
+        spec = specification(self.unique(name), reference, labels={SUITE_LABEL: ""}, **settings)
         created = self.manager.ask("POST", "/services/create", body=spec)
         return Service(self, created["ID"], spec["Name"])
 

@@ -14,7 +14,7 @@ ROOT = Path(__file__).parent.parent
     [
         (["--lab", "cloud"], "--lab cloud: no such lab; choose one of dind, vagrant"),
         (["--provider", "xen"], "--provider xen: no such provider; choose one of libvirt, virtualbox"),
-        (["--profile", "quick"], "--profile quick: no such profile; choose one of full, machines"),
+        (["--profile", "quick"], "--profile quick: no such profile; choose one of full, machines, nightly"),
         (["--lab", "vagrant", "-n", "2"], "-n: there is one lab of machines on a host"),
         (["--engine", "99"], "--engine: no engine '99'; choose from"),
         (["--image", "portainer"], "--image: 'portainer' is not NAME=REFERENCE or NAME=FILE"),

@@ -399,3 +399,46 @@ def test_a_wrong_claim_ends_a_run_with_workers_before_they_start(pytester, run):
     ran = pytester.runpytest_subprocess("suites", "-n2")
     assert ran.ret == pytest.ExitCode.USAGE_ERROR
     ran.stderr.fnmatch_lines(["ERROR: *test_a names no claim*"])
+
+
+def test_what_a_test_meets_beside_its_own_claims_makes_another_claim_fail(run):
+    steps = "request.node.stash[ASIDES] = {'7.2.4/rm': ['task t on slave01 went back']}"
+    steps += "\n    request.node.stash[FOLLOWED] = {'tasks': 3, 'services': 1}"
+    ran = run("from fixtures.verdicts import ASIDES, FOLLOWED\n" + one(steps, "request"))
+    assert ran.verdict() == ("pass", "")
+    assert ran.verdict("7.2.4/rm") == ("fail", "task t on slave01 went back")
+    assert ran.claims["7.2.4/rm"]["tests"] == ["suites/test_it.py::test_a"]
+    assert ran.report["followed"] == {"tasks": 3, "services": 1, "tests": 1}
+    assert "3 tasks of 1 services in 1 tests" in ran.out
+    assert ran.code == 1
+
+
+def test_what_was_met_beside_travels_from_workers(run):
+    steps = "request.node.stash[ASIDES] = {'7.2.4/rm': ['went back']}"
+    ran = run("from fixtures.verdicts import ASIDES\n" + one(steps, "request"), "-n", "1", process=True)
+    assert ran.verdict("7.2.4/rm") == ("fail", "went back")
+
+
+@pytest.mark.parametrize(
+    ("options", "told"),
+    [
+        ([], ("blocked", "takes 25 hours: run it with --profile nightly --hours 25")),
+        (["--profile", "nightly"], ("blocked", "takes 25 hours: run it with --profile nightly --hours 25")),
+        (["--profile", "nightly", "--hours", "25"], ("pass", "")),
+    ],
+)
+def test_what_takes_long_runs_where_there_is_time(run, options, told):
+    tests = """
+        from swarmlab.offers import Offers
+
+        @pytest.fixture(scope="session")
+        def lab(lab):
+            lab.offers = Offers(nodes=3, disruptable=True)
+            return lab
+
+        @pytest.mark.takes(hours=25)
+        @claim("8.4/state-orphaned")
+        def test_a():
+            pass
+        """
+    assert run(tests, "-p", "fixtures.profiles", *options).verdict("8.4/state-orphaned") == told

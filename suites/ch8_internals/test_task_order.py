@@ -1,0 +1,68 @@
+"""8.2.2: the one way that tasks go. What is seen of tasks in every other test counts as well (fixtures/cluster.py)."""
+
+import pytest
+
+from fixtures.claims import claim
+from swarmlab.lifelines import ContainerEvents
+from swarmlab.wait import State, wait
+
+
+@claim("8.2.2/one-way")
+def test_tasks_go_forward_only(cluster):
+    go_one_way(cluster)
+
+
+@claim("8.2.2/one-way")
+@pytest.mark.cluster(managers=3, workers=0)
+def test_tasks_go_forward_only_as_each_of_three_managers_tells_it(cluster):
+    go_one_way(cluster)
+
+
+def go_one_way(cluster):
+    """Have tasks live whole lives that end in each way, watch all of them closely, and judge their order."""
+    count = len(cluster.nodes)
+    with ContainerEvents(cluster.nodes) as events, cluster.lifelines.sampled(cluster.nodes, every=0.05, share=0.5):
+        services = {
+            "complete": cluster.create_service(
+                "done", "client", everywhere=True, command=["true"], restart={"Condition": "on-failure"}
+            ),
+            "failed": cluster.create_service(
+                "failing", "client", replicas=count, command=["false"], restart={"Delay": int(1e9), "MaxAttempts": 2}
+            ),
+            "rejected": cluster.create_service(
+                "refused",
+                "client",
+                everywhere=True,
+                mounts=[{"Type": "bind", "Source": "/var/tmp/swc-missing", "Target": "/data"}],
+                restart={"Condition": "none"},
+            ),
+            "shutdown": cluster.create_service("replaced", "client", replicas=2 * count),
+        }
+        services["shutdown"].wait_running(2 * count)
+        services["shutdown"].update(afresh)
+        for state, service in services.items():
+            wait(lambda s=service, w=state: has_ended(s, w, count), f"tasks of {service} to be {state}", deadline=90)
+        services["shutdown"].wait_running(2 * count)
+        services["shutdown"].scale(1)
+        services["shutdown"].wait_running(1)
+        for service in services.values():
+            service.remove()
+        ids = {service.id for service in services.values()}
+        wait(lambda: not cluster.with_tasks() & ids, "the tasks of the removed services to be forgotten", deadline=90)
+    back = cluster.lifelines.went_back()
+    assert not back, "; ".join(back)
+    again = events.started_again()
+    assert not again, "; ".join(again)
+
+
+def afresh(spec):
+    """Have all tasks replaced at once, though nothing of the specification changes."""
+    spec["TaskTemplate"]["ForceUpdate"] = 1
+    spec["UpdateConfig"] = {"Parallelism": 0}
+
+
+def has_ended(service, state, count):
+    """Whether at least *count* tasks of *service* are in *state*."""
+    tasks = service.tasks()
+    ended = [task for task in tasks if task.state == state]
+    return State(len(ended) >= count, "; ".join(map(str, tasks)))

@@ -1,0 +1,441 @@
+"""8.4: the states of a task, each brought about and looked at through every manager."""
+
+import re
+import shlex
+from datetime import datetime
+
+import pytest
+
+from fixtures.claims import claim
+from suites.commands import accepted
+from suites.tasks import all_told, expect_all, told_by
+from swarmlab.errors import DeadlineExceeded
+from swarmlab.lifelines import ContainerEvents
+from swarmlab.wait import State, eventually, scaled, wait
+
+NEVER_AGAIN = {"Condition": "none"}
+
+
+@claim("8.4/path")
+def test_every_task_names_its_service_slot_and_node(cluster):
+    replicas = 2 * len(cluster.nodes)
+    for manager in cluster.managers:
+        name = cluster.unique("path")
+        words = f"service create --detach --replicas {replicas} --label {cluster.label} --name {name}"
+        accepted(manager, f"{words} {cluster.image('client')}")
+        service = cluster.service(name)
+        tasks = service.expect_running(replicas)
+        found = {
+            container["Id"]: (node, container["Labels"])
+            for node in cluster.nodes
+            for container in node.containers(label=f"com.docker.swarm.service.id={service.id}")
+        }
+        for teller in cluster.managers:
+            told = teller.ask("GET", "/tasks", filters={"service": [name]})
+            slots = sorted(raw.get("Slot", 0) for raw in told)
+            assert slots == list(range(1, replicas + 1)), f"{teller} tells slots {slots} of the {replicas} of {name}"
+            services = {raw["ServiceID"] for raw in told}
+            assert services == {service.id}, f"{teller} tells tasks of {name} ({service.id}) as of {services}"
+        for task in tasks:
+            assert task.container in found, (
+                f"slot {task.slot} of {name} is on {task.node} by {manager}, and no node has it"
+            )
+            node, labels = found[task.container]
+            assert task.node == node.name, f"slot {task.slot} of {name} is told to be on {task.node}, and is on {node}"
+            carried = labels.get("com.docker.swarm.task.name", "")
+            wanted = f"{name}.{task.slot}.{task.id}"
+            assert carried == wanted, f"the container of slot {task.slot} of {name} on {node} is named {carried}"
+        service.remove()
+
+
+@claim("8.4/state-new")
+def test_a_task_that_nothing_is_allocated_to_is_new(cluster):
+    # A network with room for five containers: whatever is beyond that waits for an address.
+    network = cluster.create_network("narrow", IPAM={"Config": [{"Subnet": "10.213.77.0/29"}]})
+    service = cluster.create_service("many", "client", replicas=9, networks=[network], endpoint_mode="dnsrr")
+
+    def beginning():
+        names = cluster.names()
+        states = {}
+        for manager in cluster.managers:
+            tasks = [task for task in told_by(manager, service, names) if not task.addresses]
+            states[manager.name] = ", ".join(f"{task.slot} {task.state} on {task.node or 'no node'}" for task in tasks)
+            if len(tasks) < 4 or any(task.state != "new" or task.node for task in tasks):
+                return State(False, f"without an address {manager} tells: {states[manager.name] or 'none'}")
+        return State(True, str(states))
+
+    eventually(beginning, f"tasks of {service} that have no address yet to be new, on no node", stable=5, deadline=60)
+
+
+@claim("8.4/state-pending")
+def test_a_task_that_no_node_fits_is_pending(cluster):
+    network = cluster.create_network("net")
+    waiting = cluster.create_service(
+        "waiting", "client", replicas=3, networks=[network], constraints=[f"node.labels.{cluster.unique('no')}==node"]
+    )
+    expect_all(
+        cluster,
+        waiting,
+        "pending",
+        3,
+        lambda task: not task.node and network in task.addresses,
+        so=", with an address and without a node",
+        stable=5,
+    )
+
+
+@claim("8.4/state-assigned")
+def test_a_task_given_to_a_node_is_assigned(cluster):
+    wrong = passed_through(
+        cluster,
+        "assigned",
+        lambda seen: (seen.node and seen.state in ("new", "pending")) or (seen.state == "assigned" and not seen.node),
+    )
+    assert not wrong, wrong
+
+
+@claim("8.4/state-accepted")
+def test_a_task_that_the_node_took_is_accepted(cluster):
+    wrong = passed_through(cluster, "accepted", lambda seen: seen.state == "accepted" and not seen.node)
+    assert not wrong, wrong
+
+
+def passed_through(cluster, state, contradicts):
+    """Watch many tasks start until some are seen in a short *state*; gives what contradicts it, if anything does.
+
+    The words of a state go with it, so that a task which is told with one state's words in another is wrong too.
+    """
+    names = cluster.names()
+    for replicas in (9, 18, 27, 36):
+        service = cluster.create_service("short", "client", replicas=replicas)
+        with cluster.lifelines.sampled(cluster.nodes, every=0.01, share=1.0):
+            service.wait_running(replicas)
+        seen = [one for life in cluster.lifelines.lives(service.id).values() for one in life]
+        service.remove()
+        for one in seen:
+            if contradicts(one) or (state in one.message.split() and one.state != state):
+                where = names.get(one.node, one.node) or "no node"
+                return f'{one.manager} tells slot {one.slot} of {service} on {where} as {one.state} ("{one.message}")'
+        if any(one.state == state for one in seen):
+            return ""
+    raise DeadlineExceeded(f"of {9 + 18 + 27 + 36} tasks that were watched while they started, none was seen {state}")
+
+
+class Gate:
+    """A way to the lab's registry that can be shut: a proxy on one node, at the same port of every node."""
+
+    def __init__(self, cluster, node, port):
+        registry = cluster.image("x").partition("/")[0]
+        server = f"server {{ listen 127.0.0.1:{port}; location / {{ proxy_pass http://{registry}; }} }}"
+        settings = f"daemon off; pid /run/gate.pid; events {{}} http {{ access_log off; {server} }}"
+        words = f"printf %s {shlex.quote(settings)} > /run/gate.conf; exec nginx -c /run/gate.conf"
+        self.node = node
+        self._box = cluster.bench(node).start("web:1", "--network host", f"sh -c {shlex.quote(words)}")
+
+    def shut(self):
+        """Let what comes wait from now on."""
+        self._switch("pause")
+
+    def open(self):
+        """Let what waits through."""
+        self._switch("unpause")
+
+    def _switch(self, word):
+        self.node.ask("POST", f"/containers/{self._box}/{word}")
+
+
+@pytest.fixture
+def gates(cluster):
+    """The port of a gate on every node, and the gates; they are open at first and at the end."""
+    port = cluster.port()
+    gates = [Gate(cluster, node, port) for node in cluster.nodes]
+    for node in cluster.nodes:
+        wait(
+            lambda node=node: node.run(f"curl -fs http://127.0.0.1:{port}/v2/").ok, f"the gate of {node} to let through"
+        )
+    yield port, gates
+    for gate in gates:
+        if gate.node.containers(status="paused", label=cluster.label):
+            gate.open()
+
+
+@claim("8.4/state-preparing")
+def test_a_task_whose_image_is_fetched_is_preparing(cluster, gates):
+    port, gates = gates
+    for gate in gates:
+        gate.shut()
+    # Under this name no node has it; 127.0.0.1 is on every node the node itself.
+    fetched = cluster.create_service("fetched", f"127.0.0.1:{port}/redis", everywhere=True)
+    count = len(cluster.nodes)
+    expect_all(cluster, fetched, "preparing", count, lambda task: task.node, so=" while the image is fetched")
+    running = [
+        node.name for node in cluster.nodes if node.containers(label=f"com.docker.swarm.service.id={fetched.id}")
+    ]
+    assert not running, f"without its image the task has a container on {', '.join(running)}"
+    for gate in gates:
+        gate.open()
+    fetched.wait_running(count)
+
+
+@claim("8.4/state-starting")
+def test_a_task_whose_container_is_being_started_is_starting(cluster):
+    service = slow_starter(cluster)
+    eventually(lambda: half_started(cluster, service), f"the tasks of {service} to be starting", stable=3, deadline=60)
+
+
+@claim("8.4/state-running")
+def test_a_task_is_running_when_its_container_runs_and_is_healthy(cluster):
+    count = len(cluster.nodes)
+    plain = cluster.create_service("plain", "client", everywhere=True)
+    checked = slow_starter(cluster)
+    expect_all(cluster, plain, "running", count)
+    for task in plain.tasks():
+        running = [container["Id"] for container in cluster.node(task.node).containers()]
+        assert task.container in running, f"{task.node} does not run the container of its task of {plain}: {task}"
+    wait(
+        lambda: all(containers_of(node, checked) for node in cluster.nodes), f"the containers of {checked}", deadline=60
+    )
+    for node in cluster.nodes:
+        # Its check has begun and not ended: the container runs, and nobody knows yet whether it is healthy.
+        wait(
+            lambda node=node: node.execute(containers_of(node, checked)[0], "[ -e /tmp/asked ]").ok, "a check to begin"
+        )
+        told = {f"{manager} tells {told_on(manager, cluster, checked, node)}" for manager in cluster.managers}
+        early = [words for words in told if "running" in words.partition(", wanted")[0]]
+        assert not early, f"the container on {node} is not healthy yet, and {early[0]}"
+        done = node.execute(containers_of(node, checked)[0], "touch /tmp/healthy")
+        assert done.ok, f"the container on {node}: {done.said}"
+    expect_all(cluster, checked, "running", count, so=" once they are healthy")
+
+
+def slow_starter(cluster):
+    """A service whose containers run at once, and are healthy once they have a file /tmp/healthy."""
+    check = "touch /tmp/asked; until [ -e /tmp/healthy ]; do sleep 0.2; done"
+    return cluster.create_service("slow", "client", everywhere=True, health=["sh", "-c", check])
+
+
+def containers_of(node, service):
+    """The ids of the running containers of *service* on *node*."""
+    return [container["Id"] for container in node.containers(label=f"com.docker.swarm.service.id={service.id}")]
+
+
+def told_on(manager, cluster, service, node):
+    """What *manager* tells of the tasks of *service* on *node*."""
+    names = cluster.names()
+    return "; ".join(str(task) for task in told_by(manager, service, names) if task.node == node.name) or "nothing"
+
+
+def half_started(cluster, service):
+    """Whether the containers of *service* run on every node, and its tasks are starting."""
+    idle = [node.name for node in cluster.nodes if not containers_of(node, service)]
+    if idle:
+        return State(False, f"no container on {', '.join(idle)}")
+    return all_told(cluster, service, "starting", len(cluster.nodes))
+
+
+@claim("8.4/state-complete")
+def test_a_task_that_ended_with_exit_code_0_is_complete(cluster):
+    done = ending(cluster, 0)
+    expect_all(
+        cluster, done, "complete", len(cluster.nodes), lambda task: task.exit_code == 0 and not task.error, stable=3
+    )
+
+
+@claim("8.4/state-failed")
+def test_a_task_that_ended_with_another_exit_code_is_failed_and_shows_it(cluster):
+    failed = ending(cluster, 37)
+    count = len(cluster.nodes)
+    expect_all(cluster, failed, "failed", count, lambda task: task.exit_code == 37, so=" with exit code 37", stable=3)
+    for manager in cluster.managers:
+        for task in told_by(manager, failed, cluster.names()):
+            shown = re.search(r"\b37\b", task.error)
+            assert shown, (
+                f"{manager} does not show the exit code 37 of the task on {task.node}: {task.error or 'no error'}"
+            )
+
+
+def ending(cluster, code):
+    """A service with a task on every node that ends at once with this exit code, and is not replaced."""
+    command = ["sh", "-c", f"exit {code}"]
+    return cluster.create_service(f"exit{code}", "client", everywhere=True, command=command, restart=NEVER_AGAIN)
+
+
+@claim("8.4/state-shutdown")
+def test_a_task_that_the_swarm_stopped_is_shutdown(cluster):
+    service = cluster.create_service("stopped", "client", everywhere=True)
+    count = len(cluster.nodes)
+    old = {task.id for task in service.wait_running(count)}
+    # Those that are replaced stay in the history.
+    force(service)
+    eventually(
+        lambda: replaced(cluster, service, old), f"the {count} tasks that were replaced to be shutdown", deadline=90
+    )
+    for node in cluster.nodes:
+        running = {
+            container["Labels"]["com.docker.swarm.task.id"]
+            for container in node.containers(label=f"com.docker.swarm.service.id={service.id}")
+        }
+        assert not running & old, f"a task of {service} that was stopped still has a running container on {node}"
+
+
+def force(service):
+    """Have all tasks replaced, though nothing of the specification changes."""
+
+    def change(spec):
+        spec["TaskTemplate"]["ForceUpdate"] = spec["TaskTemplate"].get("ForceUpdate", 0) + 1
+        spec["UpdateConfig"] = {"Parallelism": 0}
+
+    service.update(change)
+
+
+def replaced(cluster, service, old, state="shutdown"):
+    """Whether every manager tells the *old* tasks of *service* in *state*, and the new ones as running."""
+    names = cluster.names()
+    wrong = []
+    for manager in cluster.managers:
+        tasks = told_by(manager, service, names)
+        wrong += [f"{manager} tells {task}" for task in tasks if task.id in old and task.state != state]
+        if missing := old - {task.id for task in tasks}:
+            wrong.append(f"{manager} has forgotten {len(missing)}")
+    return State(not wrong, "; ".join(wrong) or "all are")
+
+
+@claim("8.4/state-rejected")
+def test_a_task_that_the_node_cannot_take_is_rejected_and_shows_why(cluster):
+    missing = f"/var/tmp/{cluster.unique('missing')}"
+    mounts = [{"Type": "bind", "Source": missing, "Target": "/data"}]
+    service = cluster.create_service("refused", "client", everywhere=True, mounts=mounts, restart=NEVER_AGAIN)
+    count = len(cluster.nodes)
+    where = f", naming {missing} as the reason"
+    expect_all(cluster, service, "rejected", count, lambda task: missing in task.error, so=where, stable=3)
+    for node in cluster.nodes:
+        assert not containers_of(node, service), f"{node} rejected its task of {service}, and runs a container of it"
+
+
+@claim("8.4/complete-is-final")
+def test_a_complete_task_never_runs_again(cluster):
+    count = len(cluster.nodes)
+    with ContainerEvents(cluster.nodes) as events, cluster.lifelines.sampled(cluster.nodes, every=0.05, share=0.5):
+        service = ending(cluster, 0)
+        expect_all(cluster, service, "complete", count)
+        first = {task.id: task for task in service.tasks()}
+        # What might tempt a swarm to run them again: work to be done for the same service, once with other tasks.
+        force(service)
+        wait(lambda: ended_twice(service, count), f"as many new tasks of {service} to end", deadline=90)
+    for task in first.values():
+        node = cluster.node(task.node)
+        for life in (cluster.lifelines.lives(service.id)[task.id],):
+            states = [seen.state for seen in life]
+            after = states[states.index("complete") :] if "complete" in states else []
+            assert set(after) <= {"complete"}, f"the task on {node} was complete, and then {', '.join(after)}"
+        container = node.ask("GET", f"/containers/{task.container}/json")["State"]
+        assert not container["Running"], f"the task on {node} is complete, and its container runs again"
+    again = events.started_again()
+    assert not again, "; ".join(again)
+    still = all_told(cluster, service, "complete", 2 * count)
+    assert still, f"not all tasks of {service} are complete: {still.seen}"
+
+
+def ended_twice(service, count):
+    """Whether twice *count* tasks of *service* have ended well."""
+    states = [task.state for task in service.tasks()]
+    return State(states == ["complete"] * 2 * count, ", ".join(states))
+
+
+@claim("8.4/service-ps")
+def test_service_ps_shows_node_desired_and_current_state_with_age_and_error(cluster):
+    count = len(cluster.nodes)
+    begun = {manager.name: clock(manager) for manager in cluster.managers}
+    running = cluster.create_service("running", "client", everywhere=True)
+    failed = ending(cluster, 37)
+    waiting = cluster.create_service("waiting", "client", constraints=[f"node.labels.{cluster.unique('no')}==node"])
+    running.wait_running(count)
+    for service, state, tasks in ((failed, "failed", count), (waiting, "pending", 1)):
+        wait(lambda s=service, w=state, n=tasks: all_told(cluster, s, w, n), f"{service} to be {state}", deadline=60)
+    for manager in cluster.managers:
+        for service in (running, failed, waiting):
+            # The table before the tasks: an age that is shown is one of a task as it is told then.
+            rows = table(accepted(manager, f"service ps --no-trunc {service.name}"))
+            tasks = told_by(manager, service, cluster.names())
+            ids = {task.id for task in tasks}
+            assert rows.keys() == ids, (
+                f"{manager} shows {len(rows)} tasks of {service}: {set(rows)}, and there are {ids}"
+            )
+            age = clock(manager) - begun[manager.name] + LENIENT
+            for task in tasks:
+                wrong = misshown(rows[task.id], task, age)
+                assert not wrong, f"{manager} shows of the task of {service} on {task.node or 'no node'} {wrong}"
+                # Since when a task is in its state is told by its node's clock, and its age by the manager's.
+                since = seconds_of(task.at) - begun[manager.name]
+                assert -LENIENT <= since <= age, (
+                    f"the task of {service} on {task.node or 'no node'} is {task.state} since {since:+.0f} s from its "
+                    f"creation by the clock of {manager}, and that was {age - LENIENT:.0f} s ago"
+                )
+
+
+#: Seconds by which clocks may differ.
+LENIENT = 180
+
+
+def clock(node):
+    """The time by a node's clock, in seconds."""
+    return float(node.run("date +%s").out)
+
+
+def seconds_of(stamp):
+    """The seconds of a time that the API tells, which has nine digits behind the point."""
+    return datetime.fromisoformat(stamp[:19] + "+00:00").timestamp()
+
+
+def table(printed):
+    """The rows of a table by their ID, each a value by column."""
+    header, *lines = printed.splitlines()
+    titles = list(re.finditer(r"\S+(?: \S+)*", header))
+    ends = [title.start() for title in titles[1:]] + [None]
+    rows = [{t[0]: line[t.start() : end].strip() for t, end in zip(titles, ends, strict=True)} for line in lines]
+    return {row.get("ID", ""): row for row in rows}
+
+
+def misshown(row, task, oldest):
+    """What a row of service ps shows otherwise than the task is, or older than *oldest* seconds; empty if nothing."""
+    current, _, age = row.get("CURRENT STATE", "").partition(" ")
+    wanted = {"NODE": task.node, "DESIRED STATE": task.desired, "ERROR": f'"{task.error}"' if task.error else ""}
+    for column, value in wanted.items():
+        found = row.get(column, "(no such column)")
+        if found.lower() != value.lower():
+            return f"as {column} {found or 'nothing'}, and it is {value or 'nothing'}"
+    if current.lower() != task.state:
+        return f"as CURRENT STATE {current or 'nothing'}, and it is {task.state}"
+    if (shown := seconds(age)) is None or shown > oldest:
+        return f"as CURRENT STATE {row['CURRENT STATE']}, and it was created {oldest - LENIENT:.0f} s ago"
+    return ""
+
+
+def seconds(age):
+    """What an age such as "About a minute ago" is at least, in seconds; None if it is none."""
+    found = re.fullmatch(
+        r"(?:less than a |about an? )?(\d+ )?(second|minute|hour|day|week|month|year)s? ago", age.lower()
+    )
+    units = {"second": 1, "minute": 60, "hour": 3600, "day": 86400, "week": 604800, "month": 2e6, "year": 3e7}
+    return int(found[1] or 1) * units[found[2]] if found else None
+
+
+@claim("8.4/state-orphaned")
+@pytest.mark.takes(hours=25)
+def test_the_tasks_of_a_node_that_is_away_for_24_hours_are_orphaned(cluster):
+    lost = next(node for node in cluster.nodes if node not in cluster.managers)
+    service = cluster.create_service("left", "client", constraints=[f"node.hostname=={lost}"])
+    (task,) = service.wait_running(1)
+    lost.kill()
+    hour = 3600 / scaled(1)  # a day is a day on a slow lab too
+    for state, hours in (("running", 23), ("orphaned", 2)):
+        eventually(
+            lambda state=state: State(
+                not (wrong := [str(one) for one in service.tasks() if one.id == task.id and one.state != state]),
+                "; ".join(wrong),
+            ),
+            f"the task of {lost}, which is away, to be {state}",
+            deadline=hours * hour,
+            stable=1,
+            every=60,
+        )

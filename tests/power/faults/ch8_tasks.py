@@ -1,0 +1,145 @@
+"""8.4 and the one way of tasks: managers that tell other states, and nodes that run again what has ended.
+
+No engine can be had that keeps its tasks in other states, so it is the managers' answers that are changed.
+"""
+
+import itertools
+from datetime import datetime, timedelta
+
+from tests.power.planting import Fault, background, wrap
+
+
+def tells(state, instead):
+    """Answers in which no task is in *state*."""
+    return {"/tasks": (f'"State":"{state}"', f'"State":"{instead}"')}
+
+
+def now_and_then():
+    """A running task as it is, but for one time in a hundred, when it is starting."""
+    count = itertools.count()
+
+    def change(found):
+        return found[0].replace("running", "starting") if next(count) % 100 == 99 else found[0]
+
+    return change
+
+
+def an_hour_ago(found):
+    """A time, an hour earlier."""
+    earlier = datetime.fromisoformat(found[2][:19]) - timedelta(hours=1)
+    return found[1] + earlier.isoformat() + found[2][19:]
+
+
+TOGETHER = "tasks in other states"
+APART = "tasks told otherwise"
+
+FAULTS = [
+    Fault(
+        "tasks go back",
+        {"8.2.2/one-way": r"task \w+ of slot \d+ of \S+ on \w+ went back from running .* to starting \(as \w+ told it"},
+        answers={"/tasks": ('"State":"running"', now_and_then())},
+    ),
+    Fault(
+        "a node starts ended tasks again",
+        {
+            "8.2.2/one-way": r"task \w+ on slave01 was started again",
+            "8.4/complete-is-final": r"task \w+ on slave01 was started again|task on slave01 is complete, and its",
+        },
+        background(
+            "while :; do for box in $(docker ps -aq -f label=com.docker.swarm.task.id -f status=exited); do"
+            " docker start $box; done; sleep 0.2; done"
+        ),
+        nodes=("slave01",),
+    ),
+    Fault(
+        "no task is new",
+        {"8.4/state-new": "without an address master tells: .* pending"},
+        answers=tells("new", "pending"),
+        run=TOGETHER,
+    ),
+    Fault(
+        "no task is assigned",
+        {"8.4/state-assigned": r"master tells slot \d+ of \S+ on \w+ as pending"},
+        answers=tells("assigned", "pending"),
+        run=TOGETHER,
+    ),
+    Fault(
+        "no task is accepted",
+        {"8.4/state-accepted": r"master tells slot \d+ of \S+ on \w+ as \w+ \(\"accepted\"\)"},
+        answers=tells("accepted", "ready"),
+        run=TOGETHER,
+    ),
+    Fault(
+        "no task is preparing",
+        {"8.4/state-preparing": r"master tells @slave02 (ready|starting)"},
+        answers=tells("preparing", "ready"),
+        run=TOGETHER,
+    ),
+    Fault(
+        "tasks run before they are healthy",
+        {
+            "8.4/state-starting": "master tells @slave02 running",
+            "8.4/state-running": "the container on master is not healthy yet, and master tells @master running",
+        },
+        answers=tells("starting", "running"),
+        run=TOGETHER,
+    ),
+    Fault(
+        "what ended well failed",
+        {"8.4/state-complete": "master tells @slave02 failed"},
+        answers=tells("complete", "failed"),
+        run=TOGETHER,
+    ),
+    Fault(
+        "exit codes are not told",
+        {"8.4/state-failed": "with exit code 37: .* master tells @slave02 failed"},
+        answers={"/tasks": ('"ExitCode":37', '"ExitCode":0')},
+        run=TOGETHER,
+    ),
+    Fault(
+        "what was stopped ended by itself",
+        {"8.4/state-shutdown": "master tells @slave02 (complete|failed)"},
+        answers=tells("shutdown", "complete"),
+        run=TOGETHER,
+    ),
+    Fault(
+        "nobody says why a task is rejected",
+        {"8.4/state-rejected": "naming /var/tmp/.*master tells @slave02 rejected"},
+        answers={"/tasks": ('"Err":"[^"]*bind[^"]*"', '"Err":"no"')},
+        run=TOGETHER,
+    ),
+    Fault(
+        "no task is pending",
+        {"8.4/state-pending": "master tells 2@no node assigned"},
+        answers=tells("pending", "assigned"),
+        run=APART,
+    ),
+    Fault(
+        "errors do not tell the exit code",
+        {"8.4/state-failed": "master does not show the exit code 37 of the task on slave02"},
+        answers={"/tasks": (r"exit \(37\)", "exit")},
+        run=APART,
+    ),
+    Fault(
+        "two tasks share a slot",
+        {"8.4/path": r"master tells slots \[1, 1, 3"},
+        answers={"/tasks": ('"Slot":2', '"Slot":1')},
+        run=APART,
+    ),
+    Fault(
+        "service ps shows no ages",
+        {"8.4/service-ps": "on (master|slave01|slave02) as CURRENT STATE Running"},
+        wrap('"service ps"*) docker.real "$@" | sed "s/ago/   /"; exit'),
+        run=APART,
+    ),
+    Fault(
+        "service ps shows no errors",
+        {"8.4/service-ps": "on (master|slave01|slave02) as ERROR nothing"},
+        wrap('"service ps"*) docker.real "$@" | sed \'s/"task: .*//\'; exit'),
+    ),
+    Fault(
+        "clocks of nodes are an hour late",
+        {"8.4/service-ps": r"task of \S+ on \w+ is running since -3[56]\d\d s"},
+        answers={"/tasks": (r'("Status":\{"Timestamp":")([^"]*)', an_hour_ago)},
+    ),
+]

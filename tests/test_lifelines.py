@@ -1,0 +1,139 @@
+"""What was seen of tasks: when it counts as going back, and that asking beside a test hurts nobody."""
+
+import threading
+import time
+from types import SimpleNamespace
+
+import pytest
+
+from swarmlab.lifelines import ContainerEvents, Happened, Lifelines
+
+
+def task(state, version, *, id="t1", node="n1", slot=2):
+    return {
+        "ID": id,
+        "ServiceID": "s1",
+        "Slot": slot,
+        "NodeID": node,
+        "Version": {"Index": version},
+        "Status": {"State": state, "Message": state},
+    }
+
+
+def went_back(*told):
+    """What is said of one task of which (manager, state, version) were told in this order."""
+    lifelines = Lifelines()
+    for manager, state, version in told:
+        lifelines.note(manager, [task(state, version)])
+    return lifelines.went_back()
+
+
+@pytest.mark.parametrize(
+    "told",
+    [
+        [("m1", "new", 1), ("m1", "pending", 2), ("m1", "assigned", 3), ("m1", "running", 9), ("m1", "shutdown", 12)],
+        [("m1", "assigned", 3), ("m1", "rejected", 4)],
+        [("m1", "running", 9), ("m1", "running", 10), ("m1", "running", 10)],
+        [("m1", "running", 9), ("m2", "starting", 8), ("m2", "running", 9)],  # m2 is behind
+        [("m1", "running", 9), ("m1", "starting", 8)],  # m1 answers from an older state: its leader has changed
+        [("m1", "running", 9), ("m1", "a state of later engines", 10)],
+    ],
+)
+def test_what_goes_forward_is_let_pass(told):
+    assert went_back(*told) == []
+
+
+@pytest.mark.parametrize(
+    "told",
+    [
+        [("m1", "complete", 9), ("m1", "running", 10)],
+        [("m1", "running", 9), ("m1", "starting", 9)],
+        [("m1", "failed", 9), ("m2", "running", 11)],
+        [("m2", "running", 11), ("m1", "failed", 9)],  # seen later, and older by its version
+    ],
+)
+def test_what_goes_back_is_told_once_with_task_node_and_managers(told):
+    lifelines = Lifelines()
+    for manager, state, version in told:
+        lifelines.note(manager, [task(state, version)])
+    (words,) = lifelines.went_back()
+    before, after = sorted(told, key=lambda one: one[2])
+    assert words == (
+        f"task t1 of slot 2 of s1 on n1 went back from {before[1]} (as {before[0]} told it, version {before[2]}) "
+        f"to {after[1]} (as {after[0]} told it, version {after[2]})"
+    )
+    assert lifelines.went_back() == []
+
+
+def test_tasks_are_counted_once_and_kept_by_service():
+    lifelines = Lifelines()
+    for version in (1, 2):
+        lifelines.note("m1", [task("new", version), task("new", version, id="t2")])
+    assert lifelines.count() == (2, 1)
+    assert lifelines.lives("s1").keys() == {"t1", "t2"}
+    assert lifelines.lives("another") == {}
+
+
+@pytest.mark.parametrize("answer", [None, "text", {"message": "no leader"}, [{}], [{"ID": "t", "Status": None}]])
+def test_an_answer_that_is_no_list_of_tasks_is_left_out(answer):
+    lifelines = Lifelines()
+    lifelines.note("m1", answer)
+    assert lifelines.count() == (0, 0)
+
+
+def node(name, get):
+    reply = SimpleNamespace(raise_for_status=lambda: None)
+    api = SimpleNamespace(base_url="", api_version="1.41", timeout=2)
+    api.get = lambda url, **_: SimpleNamespace(**vars(reply), json=lambda: get(url))
+    return SimpleNamespace(name=name, client=lambda: SimpleNamespace(api=api))
+
+
+def test_samplers_ask_each_manager_and_name_what_they_saw():
+    answers = {
+        "/tasks": [task("running", 9)],
+        "/services": [{"ID": "s1", "Spec": {"Name": "web"}}],
+        "/nodes": [{"ID": "n1", "Description": {"Hostname": "slave01"}}],
+    }
+    lifelines = Lifelines()
+    with lifelines.sampled([node("m1", lambda url: answers[url.removeprefix("/v1.41")])], every=0.001, share=1.0):
+        while not lifelines.count()[0]:
+            time.sleep(0.01)
+        answers["/tasks"] = [task("starting", 10)]
+        while len(lifelines.lives()["t1"]) < 2:
+            time.sleep(0.01)
+    assert lifelines.went_back()[0].startswith("task t1 of slot 2 of web on slave01 went back from running")
+
+
+def test_a_node_that_does_not_answer_stops_nobody():
+    asked, release = threading.Event(), threading.Event()
+
+    def refuse(_):
+        asked.set()
+        raise OSError("frozen")
+
+    def hang(_):
+        asked.set()
+        release.wait(10)
+        return []
+
+    lifelines = Lifelines()
+    for answer in (refuse, hang):
+        asked.clear()
+        start = time.monotonic()
+        with lifelines.sampled([node("m1", answer)]):
+            assert asked.wait(5)
+        assert time.monotonic() - start < 5
+    release.set()
+
+
+def test_a_second_start_of_a_task_is_told_with_its_node():
+    events = ContainerEvents([])
+    events.happened += [
+        Happened("slave01", "t1", "c1", "create"),
+        Happened("slave01", "t1", "c1", "start"),
+        Happened("slave01", "t2", "c2", "start"),
+        Happened("slave01", "t1", "c1", "die"),
+    ]
+    assert events.started_again() == []
+    events.happened.append(Happened("slave01", "t1", "c1", "start"))
+    assert events.started_again() == ["task t1 on slave01 was started again: container c1, after c1 on slave01"]
