@@ -11,7 +11,7 @@ class Machine(SimpleNamespace):
     """A node that notes what is done to it."""
 
     def __init__(self, name, *, heals=True):
-        super().__init__(name=name, address=f"192.0.2.{name[-1]}", done=[], heals=heals)
+        super().__init__(name=name, address=f"192.0.2.{name[-1]}", done=[], heals=heals, lifelines=None)
 
     def __str__(self):
         return self.name

@@ -6,6 +6,7 @@ import pytest
 from fixtures.cluster import Leases, Shape, Stories, Story
 from swarmlab.errors import DeadlineExceeded, EngineRefused, LabError, NoAnswer
 from swarmlab.evidence import journal, on_failure, record
+from swarmlab.lifelines import Lifelines
 
 
 class Given:
@@ -16,7 +17,12 @@ class Given:
 
     def exclusive(self, shape):
         self.shapes.append(shape)
-        return SimpleNamespace(name=f"cluster {len(self.shapes)}", diagnosis=lambda: {"master: log": "text"})
+        return SimpleNamespace(
+            name=f"cluster {len(self.shapes)}",
+            nodes=[],
+            diagnosis=lambda: {"master: log": "text"},
+            lifelines=Lifelines(),
+        )
 
     def give_back(self, swarm):
         self.back.append(swarm.name)
@@ -95,7 +101,7 @@ class StandingLab(SimpleNamespace):
                 for place, given in enumerate(roles)
             ]
 
-        return SimpleNamespace(name=name, ask=ask, serves_cluster=lambda: ask("GET", "/nodes") is None)
+        return SimpleNamespace(name=name, ask=ask, lifelines=None, serves_cluster=lambda: ask("GET", "/nodes") is None)
 
     def nodes(self):
         return self._nodes
