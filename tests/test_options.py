@@ -17,6 +17,13 @@ ROOT = Path(__file__).parent.parent
         (["--profile", "quick"], "--profile quick: no such profile; choose one of full, machines"),
         (["--lab", "vagrant", "-n", "2"], "-n: there is one lab of machines on a host"),
         (["--engine", "99"], "--engine: no engine '99'; choose from"),
+        (["--image", "portainer"], "--image: 'portainer' is not NAME=REFERENCE or NAME=FILE"),
+        (
+            ["--image", "nginx=nginx:1"],
+            "--image: nginx=nginx:1: no claim needs an image 'nginx'; choose from mysql",
+        ),
+        (["--image", "portainer=./none.tar"], "--image: portainer=./none.tar: there is no such file"),
+        (["--image", "portainer=README.md"], "--image: portainer=README.md: is no saved image; make one with: docker"),
     ],
 )
 def test_a_wrong_option_is_one_line(words, said, tmp_path):

@@ -98,8 +98,11 @@ def test_the_first_visit_sets_the_administrator_and_later_ones_log_in(portainer)
 
 
 @claim("6.2/portainer-scheme")
-def test_portainer_speaks_plain_http_on_its_port(cluster, portainer):
-    # The page answered in plain HTTP already: the API, which a browser's page asks, has to as well.
+def test_portainer_speaks_plain_http_on_its_port(cluster, image, volume):
+    run(cluster.manager, image, cluster.label, volume)
+    wait_page(cluster.manager, f"Portainer on {cluster.manager} to speak HTTP on port {PORT}")
+    # What the page of a browser asks has to be in plain HTTP as well.
+    portainer = Portainer(cluster.manager)
     answer = portainer.ask("GET", "/users/admin/check")
     assert answer.status in (204, 404), f"{portainer} does not speak HTTP on port {PORT}: {answer}"
 
@@ -141,7 +144,7 @@ def test_portainer_shows_the_nodes_and_makes_and_removes_a_container(cluster, po
 
 
 def about(node):
-    """What there is to show of a node: name, role, state and availability."""
+    """What there is to show of a node: host name, role and state."""
     return f"{node['Description']['Hostname']} ({node['Spec']['Role']}, {node['Status']['State']})"
 
 

@@ -1,5 +1,5 @@
 """A test double of Portainer, an external product whose image this project cannot make.
 
 It has the part of Portainer's HTTP API that the suites use, so that they can be seen to pass and to fail. It is given
-to a run as Portainer's image would be: ``--image portainer=FILE``, with a FILE of ``python -m tests.portainer.pack FILE``.
+to a run as Portainer's image would be: ``python -m tests.portainer.pack FILE``, then ``--image portainer=FILE``.
 """

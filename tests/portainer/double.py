@@ -1,4 +1,4 @@
-"""What answers in Portainer's place, by the standard library alone: its first login, its endpoints, and its way to Docker.
+"""What answers in Portainer's place, by the standard library alone: first login, endpoints, and the way to Docker.
 
 VERSION in the environment is the release whose ways it has (1.24 or 2); FAULTS are words of what it is to do wrong:
 

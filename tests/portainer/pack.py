@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import sys
 import tempfile
@@ -24,6 +25,7 @@ def pack(file: Path, *, faults: Sequence[str] = (), version: str = "2") -> Path:
         faults: what the double is to do wrong (see `tests.portainer.double`).
         version: the release of Portainer whose ways it has: 1.24 or 2.
     """
+    chosen = os.environ.get("DOCKER_HOST")
     engine = outer.connect(lambda line: print(line, file=sys.stderr))
     try:
         base = _base(engine.client)
@@ -32,13 +34,17 @@ def pack(file: Path, *, faults: Sequence[str] = (), version: str = "2") -> Path:
             lines = [f"FROM {base}", "COPY double.py /", f"ENV VERSION={version} FAULTS='{' '.join(faults)}'"]
             lines += ["EXPOSE 9000", "VOLUME /data", 'ENTRYPOINT ["python3", "/double.py"]', "CMD []"]
             Path(folder, "Dockerfile").write_text("\n".join(lines) + "\n")
-            tag = f"{_TAG}:{'-'.join(['v', version, *faults])}"
+            tag = f"{_TAG}:{os.getpid()}"
             image, _ = engine.client.images.build(path=folder, tag=tag, rm=True, forcerm=True)
         with file.open("wb") as saved:
             saved.writelines(image.save(named=True))
         engine.client.images.remove(tag)
     finally:
         engine.release()
+        # What this process starts later finds its engine by itself.
+        os.environ.pop("DOCKER_HOST", None)
+        if chosen is not None:
+            os.environ["DOCKER_HOST"] = chosen
     return file
 
 

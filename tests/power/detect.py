@@ -13,10 +13,13 @@ from pathlib import Path
 import pytest
 
 from fixtures.claims import tests_by_claim
+from swarmlab import catalogue
+from tests.portainer.pack import pack
 from tests.power.faults import FAULTS
 
 ROOT = Path(__file__).parent.parent.parent
 TESTS = tests_by_claim(ROOT / "suites")
+CLAIMS = catalogue.load()
 ALONE = [fault for fault in FAULTS if not fault.run]
 TOGETHER = {run: [fault for fault in FAULTS if fault.run == run] for run in dict.fromkeys(one.run for one in FAULTS)}
 del TOGETHER[""]
@@ -45,6 +48,9 @@ def expect_failures(faults, claims, folder):
     tests = dict.fromkeys(test for claim in claims for test in TESTS[claim])
     command = [sys.executable, "-m", "pytest", "-p", "tests.power.sabotage", "--lab", faults[0].lab]
     command += ["--reports", str(folder), *tests]
+    if any("image:portainer" in CLAIMS[claim].needs for claim in claims):
+        wrong = [word for fault in faults for word in fault.portainer]
+        command += ["--image", f"portainer={pack(folder / 'portainer.tar', faults=wrong)}"]
     environment = {key: value for key, value in os.environ.items() if not key.startswith("PYTEST_")}
     environment["FAULTS"] = json.dumps([fault.name for fault in faults])
     ran = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=1800)

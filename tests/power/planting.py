@@ -22,6 +22,7 @@ class Fault:
         offers: features that the lab is said to have, so that the test runs and meets that they are missing.
         lab: the kind of lab that it is planted in.
         run: faults of one name are planted together, which saves making a lab for each; empty: alone.
+        portainer: what the double of Portainer does wrong (see `tests.portainer.double`).
         answers: by path of the API, what to replace in its answers: the only way to have managers that lie.
     """
 
@@ -32,6 +33,7 @@ class Fault:
     offers: tuple[str, ...] = ()
     lab: str = "dind"
     run: str = ""
+    portainer: tuple[str, ...] = ()
     answers: dict[str, tuple[str, str]] = field(default_factory=dict)
 
 

@@ -1,5 +1,6 @@
 """All faults, a module a chapter."""
 
-from tests.power.faults import ch1, ch2, ch3, ch4, ch5, ch6, ch7
+from tests.power.faults import ch1, ch2, ch3, ch4, ch5, ch6, ch6_portainer, ch7, ch7_stacks
 
-FAULTS = [*ch1.FAULTS, *ch2.FAULTS, *ch3.FAULTS, *ch4.FAULTS, *ch5.FAULTS, *ch6.FAULTS, *ch7.FAULTS]
+_MODULES = (ch1, ch2, ch3, ch4, ch5, ch6, ch6_portainer, ch7, ch7_stacks)
+FAULTS = [fault for module in _MODULES for fault in module.FAULTS]
