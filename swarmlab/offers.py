@@ -57,7 +57,7 @@ class Offers:
             return None if wanted <= self.nodes else f"needs {need}, the lab has {self.nodes} nodes"
         if need.startswith("image:"):
             name = need.partition(":")[2]
-            return None if name in self.images else f"no image of {name}"
+            return None if name in self.images else f"no image of {name}; give one: --image {name}=REFERENCE or FILE"
         if need not in FEATURES:
             raise ValueError(f"unknown need {need!r}")
         if need in self.look:

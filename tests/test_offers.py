@@ -13,7 +13,7 @@ def test_each_missing_need_has_its_reason():
     assert offers.missing(["ipvs", "managers>=5", "image:portainer", "reboot"]) == [
         "kernel has no IPVS",
         "needs managers>=5, the lab has 3 nodes",
-        "no image of portainer",
+        "no image of portainer; give one: --image portainer=REFERENCE or FILE",
         FEATURES["reboot"],
     ]
 

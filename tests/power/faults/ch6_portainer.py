@@ -52,6 +52,7 @@ FAULTS = [
         {"6.2/run-is-not-swarm": "docker run on master started a container on slave02 too"},
         wrap('"run -d --name swc-box"*) su - hadoop -c "ssh slave02 docker $*"'),
         nodes=("master",),
+        run="portainer a",
     ),
     Fault(
         "docker-compose starts a task of the swarm",
@@ -61,5 +62,6 @@ FAULTS = [
             " --constraint node.hostname==master registry:5000/client; exit"
         ),
         nodes=("master",),
+        run="portainer b",
     ),
 ]
