@@ -59,13 +59,13 @@ FAULTS = [
     ),
     Fault(
         "no task is assigned",
-        {"8.4/state-assigned": r"master tells slot \d+ of \S+ on \w+ as pending"},
+        {"8.4/state-assigned": r"\w+ tells slot \d+ of \S+ on \w+ as pending"},
         answers=tells("assigned", "pending"),
         run=TOGETHER,
     ),
     Fault(
         "no task is accepted",
-        {"8.4/state-accepted": r"master tells slot \d+ of \S+ on \w+ as \w+ \(\"accepted\"\)"},
+        {"8.4/state-accepted": r"\w+ tells slot \d+ of \S+ on \w+ as \w+ \(\"accepted\"\)"},
         answers=tells("accepted", "ready"),
         run=TOGETHER,
     ),
@@ -122,7 +122,7 @@ FAULTS = [
     ),
     Fault(
         "two tasks share a slot",
-        {"8.4/path": r"master tells slots \[1, 1, 3"},
+        {"8.4/path": r"\w+ tells slots \[1, 1, 3"},
         answers={"/tasks": ('"Slot":2', '"Slot":1')},
         run=APART,
     ),
