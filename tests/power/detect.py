@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from fixtures.claims import tests_by_claim
+from swarmlab.catalogue import load
 from tests.power.faults import FAULTS
 
 ROOT = Path(__file__).parent.parent.parent
@@ -61,4 +62,6 @@ def expect_failures(faults, claims, folder):
 
 
 def test_every_claim_with_a_test_has_a_fault():
-    assert set(TESTS) == {claim for fault in FAULTS for claim in fault.fails}
+    # What takes long is left out: nobody waits a day for a test to fail.
+    long = {claim.id for claim in load().values() if "long" in claim.needs}
+    assert set(TESTS) - long == {claim for fault in FAULTS for claim in fault.fails} - long

@@ -79,7 +79,7 @@ FAULTS = [
         "tasks run before they are healthy",
         {
             "8.4/state-starting": "master tells @slave02 running",
-            "8.4/state-running": r"the container on \w+ is not healthy yet, and|\w+ does not run the container of its task",
+            "8.4/state-running": "is not healthy yet, and|does not run the container of its task",
         },
         answers=tells("starting", "running"),
         run=TOGETHER,
