@@ -26,7 +26,7 @@ def expect_all(cluster, service, state, count, where=lambda _: True, *, so="", s
     eventually(
         lambda: all_told(cluster, service, state, count, where),
         f"every manager to tell {count} tasks of {service} as {state}{so}",
-        deadline=60,
+        deadline=40,
         stable=stable,
     )
     return service.tasks()
