@@ -7,11 +7,12 @@ _OF_TASK = "$(docker inspect --format '{{index .Config.Labels \"com.docker.swarm
 _ENDED = "docker ps -aq --filter status=exited --filter label=com.docker.swarm.task.id"
 
 
-def written(file: str, value: str) -> str:
-    """A script that goes on writing *value* into a file of the cgroup of every container."""
+def written(value: str, *files: str) -> str:
+    """A script that goes on writing *value* into files of the cgroup of every container, in this order."""
+    writing = "; ".join(f"echo {value} > $at/{file}" for file in files)
     return background(
-        f"while sleep 0.05; do for at in $(find /sys/fs/cgroup -path '*docker*' -name {file}); do"
-        f" echo {value} > $at; done; done"
+        f"while sleep 0.05; do for at in $(find /sys/fs/cgroup -path '*docker/*' -name {files[0]} -printf '%h\\n'); do"
+        f" {writing}; done; done"
     )
 
 
@@ -31,21 +32,21 @@ FAULTS = [
     Fault(
         "a node does not limit memory",
         {"8.2/limits-enforced": "memory on slave01 is limited to"},
-        written("memory.limit_in_bytes", "-1"),
+        written("-1", "memory.memsw.limit_in_bytes", "memory.limit_in_bytes"),
         nodes=("slave01",),
         run="services a",
     ),
     Fault(
         "a node does not kill what is over its limit",
         {"8.2/limits-enforced": "to be killed at their limit.* not killed: @slave02"},
-        written("memory.oom_control", "1"),
+        written("1", "memory.oom_control"),
         nodes=("slave02",),
         run="services c",
     ),
     Fault(
         "a node does not limit the processor",
         {"8.2/limits-enforced": "a task on slave01 has -1 of"},
-        written("cpu.cfs_quota_us", "-1"),
+        written("-1", "cpu.cfs_quota_us"),
         nodes=("slave01",),
         run="services b",
     ),
