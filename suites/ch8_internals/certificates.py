@@ -2,7 +2,7 @@
 
 import datetime
 
-from suites.commands import accepted
+from suites.commands import accepted, refusal
 from swarmlab import pki
 from swarmlab.errors import EngineRefused
 from swarmlab.node import Node
@@ -24,7 +24,17 @@ def lifetime(certificate):
 
 def make_member(cluster, newcomer: Node, role="Worker"):
     """Let *newcomer* join, and wait until the managers say that it is Ready."""
-    join(newcomer, cluster.manager, cluster.tokens()[role])
+    manager = cluster.manager
+    refused = refusal(join, newcomer, manager, cluster.tokens()[role])
+    if "ALPN" in refused:
+        # In swarms of mixed engines: managers of older ones stop offering HTTP/2 when their certificate is renewed, and
+        # newer engines join nobody who does not. That is not what is judged here; after a restart they offer it again.
+        newcomer.docker("swarm leave --force")
+        manager.stop()
+        manager.start()
+        cluster.wait_ready()
+        refused = refusal(join, newcomer, manager, cluster.tokens()[role])
+    assert not refused, f"{newcomer} could not join {manager} with the right token: {refused}"
     identity = newcomer.node_id()
     eventually(
         lambda: State((seen := cluster.state_of(identity)) == "ready", f"it shows as {seen or 'no member'}"),

@@ -4,8 +4,9 @@ from swarmlab import pki
 from tests.power.planting import Fault, background, wrap, wrap_any
 
 _FOLDER = pki.FOLDER
-#: The suite's own address, and that of slave02, whose containers ask.
-_SUITE = "$(hostname -i | sed 's/[0-9]*$/1/')"
+#: A node's own address, by its name in /etc/hosts, and the suite's.
+_OWN = "$(hostname -i | cut -d ' ' -f 1)"
+_SUITE = "$(hostname -i | cut -d ' ' -f 1 | sed 's/[0-9]*$/1/')"
 
 # Takes whoever comes, with any version of TLS and any certificate or none, and speaks for him as the manager itself.
 _PROXY = r"""
@@ -54,17 +55,18 @@ while True:
 """
 
 
-def _redirected(port: int, *sources: str) -> str:
-    """What comes from *sources* for managers goes to another port of the node."""
-    return "\n".join(
-        f"iptables -t nat -I PREROUTING -p tcp --dport 2377 -s {source} -j REDIRECT --to-ports {port}"
-        for source in sources
-    )
+def _redirected(source: str) -> str:
+    """What comes from *source* for managers goes to another port of the node."""
+    return f"iptables -t nat -I PREROUTING -p tcp --dport 2377 -s {source} -j REDIRECT --to-ports 12377\n"
 
 
-def _with_proxy(*sources: str) -> str:
+def _with_proxy() -> str:
     return f"cat > /run/proxy.py <<'PROXY'\n{_PROXY}\nPROXY\n" + background(
-        f"python3 /run/proxy.py {_FOLDER} $(hostname -i) &\n" + _redirected(12377, *sources)
+        f"python3 /run/proxy.py {_FOLDER} {_OWN} &\n"
+        + _redirected(_SUITE)
+        # Who joins through it would be given the manager's own certificate; so only once it has one.
+        + "until docker node ls | grep -q 'slave02 *Ready'; do sleep 0.2; done\n"
+        + _redirected("$(getent hosts slave02 | cut -d ' ' -f 1)")
     )
 
 
@@ -91,7 +93,7 @@ FAULTS = [
             "8.3/tls-version": "master speaks TLSv1",
             "8.3.1/old-root-distrusted": "master to refuse the certificate",
         },
-        _with_proxy(_SUITE, "$(getent hosts slave02 | cut -d ' ' -f 1)"),
+        _with_proxy(),
         nodes=("master",),
         run="certificates 1",
     ),
@@ -138,7 +140,7 @@ FAULTS = [
     Fault(
         "a manager answers without TLS",
         {"8.3/mutual-tls": "master answers on its port without TLS"},
-        background("cd /run; python3 -m http.server 12377 &\n" + _redirected(12377, _SUITE) + "\n"),
+        background(f"cd /run; python3 -m http.server 12377 &\n{_redirected(_SUITE)}"),
         nodes=("master",),
     ),
     Fault(
