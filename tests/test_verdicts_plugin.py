@@ -340,7 +340,9 @@ def test_allure_and_junit_are_told_the_same(run):
             ("feature", "Section 7.2.2"),
             ("story", "7.2.2/inspect"),
             ("severity", "minor"),
+            ("engine", "1.2.3"),
         }
+        assert {"name": "engine", "value": "1.2.3"} in result["parameters"]
         assert result["description"].startswith("docker service inspect shows")
         assert "evidence" in {attachment["name"] for attachment in result["attachments"]}
         message = result.get("statusDetails", {}).get("message", "")
@@ -352,6 +354,19 @@ def test_allure_and_junit_are_told_the_same(run):
         assert fitting == ([] if verdict == "pass" else [verdict])
         assert f'<property name="verdict" value="{verdict}"' in (ran.folder / "junit.xml").read_text()
     assert "master.engine=1.2.3" in (ran.folder / "allure-results" / "environment.properties").read_text()
+
+
+def test_another_engine_is_another_history(run, pytester):
+    def history():
+        ran = run(one("pass"), "-k", "test_a", process=True)
+        (result,) = [json.loads(file.read_text()) for file in (ran.folder / "allure-results").glob("*-result.json")]
+        return result["historyId"]
+
+    before = history()
+    assert history() == before
+    conftest = pytester.path / "conftest.py"
+    conftest.write_text(conftest.read_text().replace('"1.2.3"', '"28.5.2"'))
+    assert history() != before
 
 
 def test_workers_and_their_end_come_to_the_same_verdicts(run):
