@@ -77,8 +77,8 @@ def compare(old: Run, new: Run) -> Comparison:
     # Claims that were judged and are not: those that the newer run lists as such first, in the catalogue's order.
     gone = [id for id in new.not_run if id in old.claims]
     gone += [id for id in old.claims if id not in new.claims and id not in new.not_run]
-    for id, now in new.claims.items():
-        _judged(found, old.claims.get(id), now)
+    for id, judged in new.claims.items():
+        _judged(found, old.claims.get(id), judged)
     for id in gone:
         was = old.claims[id]
         why = new.not_run.get(id, "no longer in the catalogue")
