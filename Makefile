@@ -62,4 +62,4 @@ lock: .venv/ready
 		--no-emit-index-url --no-emit-find-links --upgrade requirements.in -o requirements.lock
 
 clean:
-	rm -rf .venv .tox reports/*/ reports/*.json reports/*.xml
+	rm -rf .venv .tox tools/allure/node_modules reports/*/ reports/*.json reports/*.xml reports/*.html
