@@ -46,7 +46,7 @@ class Comparison:
         slower: takes longer beyond noise; "old" and "new" are seconds.
         better: now better than it was.
         added: judged now, and not run before; what of it is bad is worse.
-        other: runs of other engines or labs, which differ for other reasons.
+        other: where engines, lab or profile are others, so that the runs differ for other reasons too.
         same: how many claims have the verdict that they had.
     """
 
@@ -71,6 +71,7 @@ def compare(old: Run, new: Run) -> Comparison:
     for name, before, now in (
         ("engines", ", ".join(old.each("engine")), ", ".join(new.each("engine"))),
         ("lab", old.lab, new.lab),
+        ("profile", str(old.told.get("profile", "")), str(new.told.get("profile", ""))),
     ):
         if before != now:
             found.other.append(f"{name}: {before or 'none'} before, {now or 'none'} now")

@@ -15,7 +15,7 @@ A, B, C, D = IDS[:4]
 def run(tmp_path):
     """Makes a run's folder of (verdict, seconds, reason) by claim, and gives its path."""
 
-    def _run(name, claims, *, engine="1.2.3", kind="dind", known=IDS):
+    def _run(name, claims, *, engine="1.2.3", kind="dind", known=IDS, profile="full"):
         folder = tmp_path / name
         folder.mkdir()
         entries = []
@@ -27,6 +27,7 @@ def run(tmp_path):
             "schema": 1,
             "started": "2026-11-24T10:00:00+00:00",
             "seconds": 60,
+            "profile": profile,
             "lab": {"kind": kind, "name": "x"},
             "nodes": [{"name": "master", "engine": engine}],
             "summary": {word: words.count(word) for word in words},
@@ -117,10 +118,11 @@ def test_a_claim_that_left_the_catalogue_is_no_longer_run(run, capsys):
 
 
 def test_runs_of_different_engines_and_labs_say_so(run, capsys):
-    main(["compare", run("old", passed(A)), run("new", passed(A), engine="28.5.2", kind="vagrant")])
+    main(["compare", run("old", passed(A)), run("new", passed(A), engine="28.5.2", kind="vagrant", profile="safe")])
     told = capsys.readouterr().out
     assert "the runs differ in engines: 1.2.3 before, 28.5.2 now" in told
     assert "the runs differ in lab: dind before, vagrant now" in told
+    assert "the runs differ in profile: full before, safe now" in told
 
 
 def test_markdown_tells_the_same_and_cannot_be_broken_out_of(run, capsys):
