@@ -7,7 +7,7 @@ BIN := .venv/bin
 engine := $(if $(ENGINE),--engine $(ENGINE))
 lab := --lab $(LAB)
 
-.PHONY: conformance test test-vm lint types unit suites power power-vm engines lock clean
+.PHONY: conformance test test-vm lint types unit suites report power power-vm engines lock clean
 .DELETE_ON_ERROR:
 
 conformance: .venv/ready
@@ -33,6 +33,12 @@ unit: .venv/ready
 suites: .venv/ready
 	$(BIN)/pytest suites/ -n 2 $(engine) $(PYTEST_ARGS)
 
+# One HTML file of what a run left, or of several: make report RUNS="reports/bullseye reports/trixie"; and Allure's report.
+RUNS ?= reports
+report: .venv/ready
+	$(BIN)/python -m swarmlab report $(RUNS)
+	tools/allure/generate $(RUNS)
+
 # Break clusters on purpose, and see every test fail as it has to (about half an hour).
 power: .venv/ready
 	$(BIN)/pytest tests/power/detect.py -m "not machines" -n 2 -v
@@ -56,4 +62,4 @@ lock: .venv/ready
 		--no-emit-index-url --no-emit-find-links --upgrade requirements.in -o requirements.lock
 
 clean:
-	rm -rf .venv .tox reports/*/ reports/*.json reports/*.xml
+	rm -rf .venv .tox tools/allure/node_modules reports/*/ reports/*.json reports/*.xml reports/*.html

@@ -1,4 +1,4 @@
-"""The lab for work by hand: python -m swarmlab up|down|status|shell|logs|preflight|box."""
+"""Labs by hand, and what runs left: python -m swarmlab up|down|status|shell|logs|preflight|box|report|compare."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from swarmlab import box, evidence, images, kinds, labels, outer
+from swarmlab import box, compare, evidence, images, kinds, labels, outer, report, results
 from swarmlab.dind import DEFAULT, DindLab, check
 from swarmlab.errors import SwarmlabError, UsageError
 from swarmlab.machines import NAME, PROVIDERS, VagrantLab
@@ -131,6 +131,24 @@ def make_box(words: argparse.Namespace) -> int:
     return 0
 
 
+def make_report(words: argparse.Namespace) -> int:
+    """Make one HTML file of one run's verdicts and evidence, or of several runs'."""
+    paths = [Path(path) for path in words.runs or ["reports"]]
+    runs = [results.load(path) for path in paths]
+    out = Path(words.out) if words.out else (runs[0].folder if len(runs) == 1 else Path("reports")) / "report.html"
+    report.write(runs, out)
+    print(out)
+    return 0
+
+
+def compare_runs(words: argparse.Namespace) -> int:
+    """Say what got worse from one run to another; the exit status is 1 where anything did."""
+    old, new = results.load(Path(words.old)), results.load(Path(words.new))
+    found = compare.compare(old, new)
+    print("\n".join(compare.lines(old, new, found, markdown=words.markdown)))
+    return int(found.regressed)
+
+
 def preflight(words: argparse.Namespace) -> int:
     """Say what this machine and the lab on it offer; the exit status is 1 where a lab cannot be brought up."""
     worst = 0
@@ -148,7 +166,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
 
     def command(action: Callable[[argparse.Namespace], int], *, named: bool = True) -> argparse.ArgumentParser:
-        added = commands.add_parser(action.__name__.removeprefix("make_"), help=(action.__doc__ or "").splitlines()[0])
+        name = action.__name__.removeprefix("make_").removesuffix("_runs")
+        added = commands.add_parser(name, help=(action.__doc__ or "").splitlines()[0])
         added.set_defaults(action=action)
         if named:
             added.add_argument("--name", default=DEFAULT, help=f"which lab (default: {DEFAULT})")
@@ -170,6 +189,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
     command(preflight)
     boxing = command(make_box, named=False)
     boxing.add_argument("--engine", default="", help="engine of the box")
+
+    reporting = command(make_report, named=False)
+    reporting.add_argument("runs", nargs="*", metavar="RUN", help="folder of reports, or verdicts.json")
+    reporting.add_argument("--out", metavar="FILE", help="default: report.html beside the run's verdicts")
+
+    comparing = command(compare_runs, named=False)
+    comparing.add_argument("old", metavar="OLD", help="folder of reports, or verdicts.json, of the run before")
+    comparing.add_argument("new", metavar="NEW", help="the same of the run after")
+    comparing.add_argument("--markdown", action="store_true", help="for a pull request or a chat")
 
     given = list(sys.argv[1:] if arguments is None else arguments)
     end = given.index("--") if "--" in given else len(given)

@@ -51,6 +51,10 @@ def _of_key(name: str) -> re.Pattern[str]:
 _PRIVATE_KEY = re.compile(
     r"-----BEGIN [A-Z0-9 ]*PRIVATE KEY(?: BLOCK)?-----[\s\S]*?(?:-----END [A-Z0-9 ]*PRIVATE KEY(?: BLOCK)?-----|\Z)"
 )
+_KEY_END = re.compile(r"-----END [A-Z0-9 ]*PRIVATE KEY(?: BLOCK)?-----")
+_BASE64 = frozenset("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/=")
+#: What may stand between two lines of a key: white space, as in JSON too, and what pytest puts before a line.
+_BETWEEN = frozenset(" \t\r\n\\E+->|")
 _BASE64_PEM = re.compile(r"LS0tLS1CRUdJTi[A-Za-z0-9+/\r\n]*={0,2}")
 _JOIN_TOKEN = re.compile(r"SWMTKN-[0-9A-Za-z-]*")
 _UNLOCK_KEY = re.compile(r"SWMKEY-[0-9A-Za-z+/=-]*")
@@ -82,6 +86,14 @@ _NAMED = (
     (_after(r"\b(?:enc|aead|auth|auth-trunc)\s+\S+\s+", "(?P<bare>0x[0-9a-f]+)"), "private key"),
 )
 
+#: What makes a secret of the cluster: where its content stands, in base64 or as it is.
+_CREATED = re.compile(rf"""/secrets/create\b[\s\S]*?{_QUOTE}Data{_QUOTE}\s*:\s*{_QUOTE}(?P<base64>[A-Za-z0-9+/=]+)""")
+_PIPED = re.compile(
+    r"""\b(?:echo|printf)\s+(?:-\w+\s+|(?P<f>["']?)%s(?:\\n)?(?P=f)\s+)*"""
+    rf"""(?P<quote>{_QUOTE}|)(?P<plain>[^\n|]+?)(?P=quote)"""
+    r"""\s*\|\s*(?:sudo\s+)?docker\s+(?P<into>secret\s+create|login)\b"""
+)
+
 #: Values that tell nothing: that there is no secret is evidence, and what follows a bracket has keys of its own.
 _NO_SECRETS = ("", "null", "None", "true", "false", "True", "False", "{", "[")
 
@@ -93,10 +105,14 @@ def redact(text: str) -> str:
     """*text* without secrets: in the place of each stands what it was, such as ``[redacted join token]``.
 
     Taken out are join tokens, unlock keys, private keys, registry credentials, passwords and the payloads of secrets
-    (those of configs look the same, and go too). What was once seen to be the secret part of a token is also taken out
-    where it stands alone. Redacting twice changes nothing.
+    (those of configs look the same, and go too). What was once seen to be the secret part of a token, or the content
+    of a secret that is made, is also taken out where it stands alone. Redacting twice changes nothing.
     """
-    text = _PRIVATE_KEY.sub("[redacted private key]", text)
+    for created in _CREATED.finditer(text):
+        _remember_content(created["base64"])
+    text = _PIPED.sub(_without_piped, text)
+    text = _PRIVATE_KEY.sub(lambda found: _remember_key(found[0]), text)
+    text = _without_ends_of_keys(text)
     text = _BASE64_PEM.sub(_without_private_key, text)
     text = _JOIN_TOKEN.sub(lambda found: _remember(found[0], "join token"), text)
     text = _UNLOCK_KEY.sub(lambda found: _remember(found[0], "unlock key"), text)
@@ -141,6 +157,55 @@ def _remember(token: str, kind: str) -> str:
     if len(secret) >= 20:  # less is a token cut short, or an example
         _seen[secret] = kind
     return _marker(kind)
+
+
+def _remember_key(key: str) -> str:
+    """Know a key's lines, which are also told one by one: by `head`, or where two texts are compared."""
+    _seen.update(dict.fromkeys(re.findall(r"(?<![A-Za-z0-9+/])[A-Za-z0-9+/]{16,}", key), "private key"))
+    return _marker("private key")
+
+
+def _without_ends_of_keys(text: str) -> str:
+    """*text* without ends of keys whose beginning was cut off, such as by `tail`."""
+    parts, done = [], 0
+    for end in _KEY_END.finditer(text):
+        begin = end.start()
+        while True:  # from line to line, backwards
+            stop = begin
+            while stop > done and (text[stop - 1] in _BETWEEN or text[stop - 2 : stop] in ("\\n", "\\r")):
+                stop -= 1
+            start = stop
+            while start > done and text[start - 1] in _BASE64:
+                start -= 1
+            if stop - start < 16:
+                break
+            begin = start
+        parts += [text[done:begin], _remember_key(text[begin : end.end()])]
+        done = end.end()
+    return "".join(parts) + text[done:]
+
+
+def _remember_content(encoded: str) -> None:
+    """Know the content of a secret that is being made: a task prints it, and nothing there says what it is."""
+    try:
+        plain = base64.b64decode(encoded, validate=True).decode().strip()
+    except (binascii.Error, UnicodeDecodeError):
+        return
+    for told in (encoded.rstrip("="), plain):
+        if len(told) >= 8:  # less is found in what is no secret
+            _seen[told] = "payload"
+
+
+def _without_piped(found: re.Match[str]) -> str:
+    plain = found["plain"]
+    if plain.startswith(("$", "[redacted ")):
+        return found[0]
+    kind = "password" if found["into"] == "login" else "payload"
+    if len(plain) >= 8:
+        _seen[plain] = kind
+        _seen[base64.b64encode(plain.encode()).decode().rstrip("=")] = kind
+    begin, end = (place - found.start() for place in found.span("plain"))
+    return f"{found[0][:begin]}{_marker(kind)}{found[0][end:]}"
 
 
 def _without_value(kind: str, found: re.Match[str]) -> str:

@@ -6,6 +6,8 @@ from pathlib import Path
 
 import pytest
 
+from fixtures.profiles import PROFILES
+
 ROOT = Path(__file__).parent.parent
 
 
@@ -14,7 +16,7 @@ ROOT = Path(__file__).parent.parent
     [
         (["--lab", "cloud"], "--lab cloud: no such lab; choose one of dind, vagrant"),
         (["--provider", "xen"], "--provider xen: no such provider; choose one of libvirt, virtualbox"),
-        (["--profile", "quick"], "--profile quick: no such profile; choose one of full, machines, nightly"),
+        (["--profile", "quick"], "--profile quick: no such profile; choose one of full, smoke, safe, machines"),
         (["--lab", "vagrant", "-n", "2"], "-n: there is one lab of machines on a host"),
         (["--engine", "99"], "--engine: no engine '99'; choose from"),
         (["--image", "portainer"], "--image: 'portainer' is not NAME=REFERENCE or NAME=FILE"),
@@ -43,3 +45,20 @@ def test_the_profile_of_machines_is_what_containers_cannot_judge_and_a_smoke_of_
     assert "test_docker_is_enabled_and_runs_after_a_reboot" in listed
     assert "test_names_resolve_on_every_node" in listed
     assert "test_quiet_join_token_prints_the_token_alone" not in listed
+
+
+def test_profiles_are_listed_by_one_command():
+    command = [sys.executable, "-m", "pytest", "--profiles"]
+    ran = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
+    assert ran.returncode == 0
+    assert [line.split()[0] for line in ran.stdout.splitlines() if not line.startswith(" ")] == list(PROFILES)
+    assert "may be lacking: image:portainer, internet, long" in ran.stdout
+
+
+def test_the_safe_profile_disrupts_nothing_and_smoke_is_small():
+    command = [sys.executable, "-m", "pytest", "suites/", "--collect-only", "-q", "--profile"]
+    safe = subprocess.run([*command, "safe"], cwd=ROOT, capture_output=True, text=True).stdout
+    assert "test_names_resolve_on_every_node" in safe
+    assert "test_docker_is_enabled_and_runs_after_a_reboot" not in safe
+    smoke = subprocess.run([*command, "smoke"], cwd=ROOT, capture_output=True, text=True).stdout
+    assert 3 <= sum("::test_" in line for line in smoke.splitlines()) <= 12

@@ -7,6 +7,9 @@ from pathlib import Path
 
 import pytest
 
+from swarmlab import catalogue
+from swarmlab.results import load
+
 pytest_plugins = ["pytester"]
 
 SECRET = "7p73s1dx5in4tatdymyhg9hu2"
@@ -19,7 +22,7 @@ CONFTEST = """
     from swarmlab.evidence import on_failure
     from swarmlab.offers import Offers
 
-    pytest_plugins = ["fixtures.claims", "fixtures.verdicts", "fixtures.allure_labels"]
+    pytest_plugins = ["fixtures.claims", "fixtures.verdicts", "fixtures.allure_labels", "fixtures.profiles"]
 
     class Lab:
         kind, name = "none", f"made-for-{os.getpid()}"
@@ -315,11 +318,139 @@ def test_runs_of_other_tests_write_nothing(pytester, run):
     assert {file: file.stat().st_mtime_ns for file in (pytester.path / "reports").rglob("*")} == before
 
 
-def test_certify_wants_a_verdict_for_every_claim_of_complete_sections(run):
-    assert run(one("pass"), "--certify").code == 0
-    ran = run(one("pass"), "--certify", "-k", "test_a")
+# Waivers and certification
+
+
+def waivers(pytester, *entries):
+    """Options with a file of these waivers."""
+    filled = [
+        {"claim": "7.2.2/inspect", "justification": "known, mended soon", "owner": "ops", "expires": "2999-12-31"}
+        | entry
+        for entry in entries
+    ]
+    pytester.path.joinpath("waivers.yaml").write_text(json.dumps(filled))
+    return "--waivers", "waivers.yaml"
+
+
+FAILS = one("assert False, 'slave01 does not'")
+
+
+@pytest.mark.parametrize("steps", ["assert False, 'slave01 does not'", "raise DeadlineExceeded('slave01 does not')"])
+def test_a_waived_claim_that_fails_is_waived_with_its_reason(run, pytester, steps):
+    ran = run(one(steps), *waivers(pytester, {}), "-k", "test_a")
+    verdict, reason = ran.verdict()
+    assert verdict == "waived"
+    assert reason.endswith("slave01 does not (waived by ops until 2999-12-31)")
+    assert ran.claims["7.2.2/inspect"]["waiver"]["justification"] == "known, mended soon"
+    assert ran.report["waivers"][0]["outcome"].endswith(", waived")
+    assert ran.code == 0
+    assert "waived   7.2.2/inspect (minor)" in ran.out
+    (result,) = [json.loads(file.read_text()) for file in (ran.folder / "allure-results").glob("*-result.json")]
+    assert result["status"] == "skipped"
+    assert "waived: slave01 does not" in result["statusDetails"]["message"]
+    assert '<property name="verdict" value="waived"' in (ran.folder / "junit.xml").read_text()
+
+
+@pytest.mark.parametrize(
+    ("steps", "verdict", "outcome"),
+    [
+        ("raise LabError('gone')", "broken", "does not change broken"),
+        ("raise Blocked('gone')", "blocked", "does not change blocked"),
+        ("pass", "pass", "not needed: the claim passes, so take the waiver out"),
+    ],
+)
+def test_a_waiver_changes_nothing_else(run, pytester, steps, verdict, outcome):
+    ran = run(one(steps), *waivers(pytester, {}))
+    assert ran.verdict()[0] == verdict
+    assert ran.report["waivers"][0]["outcome"] == outcome
+    assert f"Waiver of 7.2.2/inspect: {outcome}" in ran.out
+    assert ran.code == (1 if verdict == "broken" else 0)
+
+
+@pytest.mark.parametrize(
+    ("scope", "verdict"),
+    [
+        ({"engine": "1.2.*"}, "waived"),
+        ({"engine": "28.*"}, "fail"),
+        ({"lab": "vagrant"}, "fail"),
+        ({"engine": "1.2.3", "lab": "dind"}, "fail"),
+    ],
+)
+def test_a_waiver_holds_in_its_scope_only(run, pytester, scope, verdict):
+    ran = run(FAILS, *waivers(pytester, scope), "-k", "test_a")
+    assert ran.verdict()[0] == verdict
+    assert ran.code == (verdict == "fail")
+
+
+def test_what_is_waived_hides_no_other_claim_and_no_broken_test(run, pytester):
+    both = "@claim('7.2.2/inspect', '7.2.2/ls-columns')\ndef test_a(): assert False, 'not so'\n"
+    ran = run(both, *waivers(pytester, {}), "-k", "test_a")
+    assert ran.verdict()[0] == "waived"
+    assert ran.verdict("7.2.2/ls-columns") == ("fail", "not so")
     assert ran.code == 1
-    assert "Not certified, no verdict: 7.2.2/ls-columns, 7.2.2/inspect, 7.2.2/managers-only" in ran.out
+    broken = "@claim('7.2.2/inspect')\ndef test_b(): raise LabError('gone')\n"
+    ran = run(FAILS + broken, *waivers(pytester, {}), "-k", "test_a or test_b")
+    assert ran.verdict() == ("broken", "gone")
+    assert ran.code == 1
+
+
+@pytest.mark.parametrize(
+    ("entry", "said"),
+    [
+        ({"expires": "2020-01-31"}, "the waiver expired on 2020-01-31"),
+        ({"expires": "soon"}, "'soon' is no date"),
+        ({"justification": ""}, "justification: '' "),
+        ({"justification": " " * 12}, "without justification or owner"),
+        ({"owner": ""}, "owner: '' "),
+        ({"claim": "7.2.2/inspekt"}, "did you mean 7.2.2/inspect"),
+        ({"lab": "cloud"}, "'cloud' is not one of"),
+        ({"extra": 1}, "'extra' was unexpected"),
+    ],
+)
+def test_a_waiver_that_is_none_ends_the_run_before_any_lab(run, pytester, entry, said):
+    before = run(one("pass"))
+    (pytester.path / "suites" / "test_it.py").write_text("raise SystemExit('collected')")
+    ran = pytester.runpytest_inprocess("suites", *waivers(pytester, entry))
+    assert ran.ret == pytest.ExitCode.USAGE_ERROR
+    errors = [line for line in ran.stderr.lines if line.strip()]
+    assert len(errors) == 1
+    assert errors[0].startswith("ERROR: --waivers: ")
+    assert "waivers.yaml" in errors[0]
+    assert said in errors[0]
+    assert (before.folder / "verdicts.json").exists()
+
+
+def test_waivers_hold_on_workers_too(run, pytester):
+    ran = run(FAILS, *waivers(pytester, {}), "-n2", process=True)
+    assert ran.verdict()[0] == "waived"
+    assert ran.code == 0
+
+
+def certified(run, tests):
+    """What is refused by the profile certify, beside claims that were not run; and the run."""
+    ran = run(tests, "--profile", "certify")
+    return [line for line in ran.report["certification"] if "not run: " not in line], ran
+
+
+def test_certifying_wants_every_claim_of_the_catalogue(run):
+    refused, ran = certified(run, one("pass"))
+    assert refused == []
+    assert ran.code == 1
+    assert "Not certified" in ran.out
+    (rest,) = ran.report["certification"]
+    assert rest.startswith(f"{len(catalogue.load()) - 3} not run: ")
+    refused, _ = certified(run, one("assert False") + "@claim('7.2.1/reachable-on-any-node')\ndef test_b(): pass")
+    assert refused == [
+        "1 blocked for ipvs, which may not be lacking: 7.2.1/reachable-on-any-node",
+        "1 fail: 7.2.2/inspect",
+    ]
+    refused, ran = certified(run, one("raise Blocked('no registry')"))
+    assert refused == ["1 blocked: no registry: 7.2.2/inspect"]
+    allowed = "@claim('1.1/outside-reachable')\ndef test_b(): pass"
+    refused, ran = certified(run, one("pass") + allowed)
+    assert ran.verdict("1.1/outside-reachable")[0] == "blocked"
+    assert refused == []
+    assert run(one("pass")).report.get("certification") is None
 
 
 def test_allure_and_junit_are_told_the_same(run):
@@ -340,7 +471,9 @@ def test_allure_and_junit_are_told_the_same(run):
             ("feature", "Section 7.2.2"),
             ("story", "7.2.2/inspect"),
             ("severity", "minor"),
+            ("engine", "1.2.3"),
         }
+        assert {"name": "engine", "value": "1.2.3"} in result["parameters"]
         assert result["description"].startswith("docker service inspect shows")
         assert "evidence" in {attachment["name"] for attachment in result["attachments"]}
         message = result.get("statusDetails", {}).get("message", "")
@@ -367,6 +500,19 @@ def test_pictures_are_evidence_beside_the_text_and_in_allure(run):
     assert (ran.folder / "allure-results" / attached["source"]).read_text() == (ran.folder / svg).read_text()
 
 
+def test_another_engine_is_another_history(run, pytester):
+    def history():
+        ran = run(one("pass"), "-k", "test_a", process=True)
+        (result,) = [json.loads(file.read_text()) for file in (ran.folder / "allure-results").glob("*-result.json")]
+        return result["historyId"]
+
+    before = history()
+    assert history() == before
+    conftest = pytester.path / "conftest.py"
+    conftest.write_text(conftest.read_text().replace('"1.2.3"', '"28.5.2"'))
+    assert history() != before
+
+
 def test_workers_and_their_end_come_to_the_same_verdicts(run):
     tests = """
 @claim('7.1/ingress-network')
@@ -391,6 +537,25 @@ def test_lives(): pass
     assert {node["engine"] for node in ran.report["nodes"]} == {"1.2.3"}
     assert len(list((ran.folder / "allure-results").glob("*-result.json"))) >= 7
     assert ran.code == 1
+
+
+def test_results_of_several_workers_and_labs_come_together_each_claim_once(run):
+    tests = """
+@claim('7.2.2/ls-columns', '7.2.2/managers-only', '7.2.2/inspect')
+@pytest.mark.parametrize('n', range(12))
+def test_b(n): record('master', 'ls', 'all')
+"""
+    ran = run(tests, "-n2", process=True)
+    assert ran.code == 0
+    assert len(ran.claims) == len(ran.report["claims"]) == sum(ran.report["summary"].values()) == 3
+    assert not set(ran.claims) & set(ran.report["not_run"])
+    assert len(set(ran.claims["7.2.2/ls-columns"]["tests"])) == 12
+    files = [ran.folder / file for claim in ran.report["claims"] for file in claim["evidence"]]
+    assert all(file.exists() for file in files)
+    labs = ran.report["lab"]["each"]
+    assert len(labs) == 2
+    assert [node["lab"] for node in ran.report["nodes"]] == list(labs)
+    assert len(load(ran.folder).claims) == 3
 
 
 def test_a_wrong_claim_ends_a_run_with_workers_before_they_start(pytester, run):

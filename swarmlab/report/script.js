@@ -1,0 +1,41 @@
+// The report reads without this: it filters the claims, and opens on paper what did not pass.
+(() => {
+  const boxes = [...document.querySelectorAll('#filter input[type=checkbox]')];
+  const search = document.querySelector('#filter input[type=search]');
+  const told = document.querySelector('#filter output');
+  const claims = [...document.querySelectorAll('article.claim')];
+  const apply = () => {
+    const wanted = new Set(boxes.filter(box => box.checked).map(box => box.value));
+    const words = search.value.toLowerCase().split(/\s+/).filter(Boolean);
+    let shown = 0;
+    for (const claim of claims) {
+      const fits = claim.dataset.verdicts.split(',').some(verdict => wanted.has(verdict))
+        && words.every(word => claim.dataset.words.includes(word));
+      claim.hidden = !fits;
+      shown += fits;
+    }
+    for (const group of document.querySelectorAll('.section-group, .chapter-group'))
+      group.hidden = !group.querySelector('article.claim:not([hidden])');
+    told.value = shown === claims.length ? `all ${shown} claims` : `${shown} of ${claims.length} claims`;
+  };
+  document.querySelector('#filter').hidden = false;
+  document.querySelector('#filter').addEventListener('input', apply);
+  document.querySelector('#filter').addEventListener('submit', event => event.preventDefault());
+  apply();
+  const show = () => {  // a link to a claim that is filtered away shows all again
+    const target = location.hash && document.getElementById(decodeURIComponent(location.hash.slice(1)));
+    if (target && target.hidden) {
+      boxes.forEach(box => { box.checked = true; });
+      search.value = '';
+      apply();
+      target.scrollIntoView();
+    }
+  };
+  addEventListener('hashchange', show);
+  let opened = [];
+  addEventListener('beforeprint', () => {
+    opened = [...document.querySelectorAll('.on-paper details:not([open])')];
+    opened.forEach(details => { details.open = true; });
+  });
+  addEventListener('afterprint', () => opened.forEach(details => { details.open = false; }));
+})();

@@ -1,0 +1,155 @@
+"""What is told of two runs, and which exit status that gives."""
+
+import json
+
+import pytest
+
+from swarmlab import catalogue
+from swarmlab.__main__ import main
+
+IDS = list(catalogue.load())
+A, B, C, D = IDS[:4]
+
+
+@pytest.fixture
+def run(tmp_path):
+    """Makes a run's folder of (verdict, seconds, reason) by claim, and gives its path."""
+
+    def _run(name, claims, *, engine="1.2.3", kind="dind", known=IDS, profile="full"):
+        folder = tmp_path / name
+        folder.mkdir()
+        entries = []
+        for id, (verdict, seconds, reason) in claims.items():
+            entry = {"id": id, "must": "It must.", "level": "major", "verdict": verdict, "reason": reason}
+            entries.append(entry | {"evidence": [], "tests": ["t"], "seconds": seconds})
+        words = [verdict for verdict, *_ in claims.values()]
+        told = {
+            "schema": 1,
+            "started": "2026-11-24T10:00:00+00:00",
+            "seconds": 60,
+            "profile": profile,
+            "lab": {"kind": kind, "name": "x"},
+            "nodes": [{"name": "master", "engine": engine}],
+            "summary": {word: words.count(word) for word in words},
+            "claims": entries,
+            "not_run": {id: "not selected" for id in known if id not in claims},
+        }
+        (folder / "verdicts.json").write_text(json.dumps(told))
+        return str(folder)
+
+    return _run
+
+
+def passed(*ids, seconds=5.0):
+    return dict.fromkeys(ids, ("pass", seconds, ""))
+
+
+def test_nothing_worse(run, capsys):
+    assert main(["compare", run("old", passed(A, B)), run("new", passed(A, B))]) == 0
+    told = capsys.readouterr().out
+    assert told.startswith("Nothing is worse.")
+    assert "2 claims have the verdict that they had" in told
+    assert "more than 2 times and more than 10 s longer" in told
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "title"),
+    [
+        ("pass", "fail", "Worse"),
+        ("pass", "broken", "Worse"),
+        ("pass", "timeout", "Worse"),
+        ("pass", "waived", "Worse"),
+        ("blocked", "fail", "Worse"),
+        ("timeout", "fail", "Worse"),
+        ("waived", "fail", "Worse"),
+        (None, "fail", "Worse"),
+        ("pass", "blocked", "Newly blocked"),
+        ("waived", "blocked", "Newly blocked"),
+        ("fail", "blocked", "Newly blocked"),
+        ("pass", None, "No longer run"),
+        ("fail", None, "No longer run"),
+    ],
+)
+def test_what_is_worse_is_named_and_gives_one(run, capsys, old, new, title):
+    before = passed(A) | ({B: (old, 1, "it was so")} if old else {})
+    now = passed(A) | ({B: (new, 1, "slave01 does not")} if new else {})
+    assert main(["compare", run("old", before), run("new", now)]) == 1
+    told = capsys.readouterr().out
+    assert told.startswith("Something is worse.")
+    assert f"{title}: 1\n  {B} (major) {old or 'not run'} -> {new or 'not run'}: " in told
+    assert ("slave01 does not" if new else "not selected") in told
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "title"),
+    [
+        ("fail", "pass", "Better"),
+        ("fail", "timeout", "Better"),
+        ("blocked", "pass", "Better"),
+        ("waived", "pass", "Better"),
+        (None, "pass", "New"),
+        (None, "blocked", "New"),
+        (None, "waived", "New"),
+    ],
+)
+def test_what_is_better_or_new_gives_none(run, capsys, old, new, title):
+    before = {B: (old, 1, "it was so")} if old else {}
+    assert main(["compare", run("old", before), run("new", {B: (new, 1, "")})]) == 0
+    assert f"{title}: 1\n  {B} " in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(("old", "new", "code"), [(5, 15.1, 1), (5, 14.9, 0), (20, 39, 0), (20, 41, 1), (0, 9, 0)])
+def test_slower_is_beyond_both_bounds(run, capsys, old, new, code):
+    assert main(["compare", run("old", passed(A, seconds=old)), run("new", passed(A, seconds=new))]) == code
+    told = capsys.readouterr().out
+    assert (f"{A} (major) {old:.1f} s -> {new:.1f} s" in told) == bool(code)
+
+
+def test_what_takes_long_to_fail_is_not_slower(run, capsys):
+    old, new = run("old", {A: ("fail", 1, "x")}), run("new", {A: ("fail", 100, "x")})
+    assert main(["compare", old, new]) == 0
+    assert "Slower (" not in capsys.readouterr().out
+
+
+def test_a_claim_that_left_the_catalogue_is_no_longer_run(run, capsys):
+    new = run("new", passed(A), known=[A])
+    assert main(["compare", run("old", passed(A, B)), new]) == 1
+    assert f"{B} (major) pass -> not run: no longer in the catalogue" in capsys.readouterr().out
+
+
+def test_runs_of_different_engines_and_labs_say_so(run, capsys):
+    main(["compare", run("old", passed(A)), run("new", passed(A), engine="28.5.2", kind="vagrant", profile="safe")])
+    told = capsys.readouterr().out
+    assert "the runs differ in engines: 1.2.3 before, 28.5.2 now" in told
+    assert "the runs differ in lab: dind before, vagrant now" in told
+    assert "the runs differ in profile: full before, safe now" in told
+
+
+def test_markdown_tells_the_same_and_cannot_be_broken_out_of(run, capsys):
+    new = {A: ("fail", 1, "<b> `x` @team\n| # not"), B: ("pass", 30, "")}
+    paths = run("old", passed(A, B)), run("new", new)
+    assert main(["compare", *paths]) == 1
+    plain = capsys.readouterr().out
+    assert main(["compare", *paths, "--markdown"]) == 1
+    told = capsys.readouterr().out
+    assert told.startswith("**Something is worse.**")
+    assert f"### Worse: 1\n\n- `{A}` (major) pass -> fail: \\<b\\> \\`x\\` @\u200bteam \\| \\# not" in told
+    assert f"- `{B}` (major) 5.0 s -> 30.0 s" in told
+    assert len(plain.split()) <= len(told.split())
+
+
+@pytest.mark.parametrize("which", [0, 1])
+def test_a_file_that_is_no_run_is_one_line_and_gives_two(run, tmp_path, capsys, which):
+    paths = [run("old", passed(A)), run("new", passed(A))]
+    paths[which] = str(tmp_path / "missing")
+    assert main(["compare", *paths]) == 2
+    told = capsys.readouterr()
+    assert told.out == ""
+    assert told.err.count("\n") == 1
+    assert "missing: no such file" in told.err
+
+
+def test_too_few_words_are_a_usage_error(run):
+    with pytest.raises(SystemExit) as ended:
+        main(["compare", run("old", passed(A))])
+    assert ended.value.code == 2

@@ -1,0 +1,275 @@
+"""The report of runs: true to verdicts.json, safe to open, small, and one line for what is no run."""
+
+import json
+import re
+import time
+from html import unescape
+from html.parser import HTMLParser
+
+import pytest
+
+from swarmlab import catalogue
+from swarmlab.__main__ import main
+from swarmlab.errors import UsageError
+from swarmlab.report import html
+from swarmlab.report.condense import condense
+from swarmlab.results import load
+
+IDS = list(catalogue.load())
+SVG = '<svg xmlns="http://www.w3.org/2000/svg"><title>Requests</title><desc>1 &amp; 2</desc><script>x()</script></svg>'
+NODE = {"name": "master", "address": "10.0.0.1", "engine": "1.2.3", "kernel": "6.1", "firewall": "iptables (nf_tables)"}
+
+
+@pytest.fixture
+def run(tmp_path):
+    """Makes a run's folder of verdicts by claim, and gives it."""
+
+    def _run(verdicts, *, name="run", evidence="", engine="1.2.3", **told):
+        folder = tmp_path / name
+        (folder / "evidence").mkdir(parents=True)
+        claims = []
+        for number, (id, verdict) in enumerate(verdicts.items()):
+            file = f"evidence/{number}.txt"
+            (folder / file).write_text(evidence or f"test: {verdict}\n\n+0.10 s  master  docker node ls\n    three\n")
+            claim = catalogue.load()[id]
+            entry = {"id": id, "must": claim.must, "level": claim.level, "erratum": claim.erratum, "verdict": verdict}
+            reason = "" if verdict == "pass" else f"why {verdict} <b>& so</b>"
+            claims.append(entry | {"reason": reason, "evidence": [file], "tests": [f"suites/t.py::t{number}"]})
+            claims[-1]["seconds"] = 1.5
+        counted = {word: list(verdicts.values()).count(word) for word in set(verdicts.values())}
+        report = {
+            "schema": 1,
+            "started": "2026-11-24T10:00:00+00:00",
+            "seconds": 75.0,
+            "lab": {"kind": "dind", "name": "run-1", "each": {"run-1": {"speed": 1.0}}},
+            "nodes": [{**NODE, "engine": engine}],
+            "summary": counted,
+            "claims": claims,
+            "not_run": {id: "no test" for id in IDS if id not in verdicts},
+        }
+        (folder / "verdicts.json").write_text(json.dumps(report | told))
+        return folder
+
+    return _run
+
+
+class Page(HTMLParser):
+    """A page's ids, links within it and elements, checked for being closed in order."""
+
+    def __init__(self, text):
+        super().__init__()
+        self.open, self.ids, self.links, self.tags = [], [], [], []
+        self.feed(text)
+
+    def handle_starttag(self, tag, attrs):
+        found = dict(attrs)
+        self.tags.append((tag, found))
+        self.ids += [found["id"]] if "id" in found else []
+        self.links += [found["href"]] if "href" in found else []
+        if tag not in ("meta", "img", "input", "link", "br"):
+            self.open.append(tag)
+
+    def handle_endtag(self, tag):
+        assert self.open.pop() == tag, f"</{tag}> at {self.getpos()}"
+
+
+def page(*folders):
+    text = html.render([load(folder) for folder in folders], beside=folders[0])
+    read = Page(text)
+    assert not read.open
+    return text, read
+
+
+def words(text):
+    return " ".join(unescape(re.sub(r"<[^>]+>", " ", text)).split())
+
+
+def test_every_claim_stands_there_with_all_that_is_known_of_it(run):
+    verdicts = dict(zip(IDS, ["pass", "fail", "blocked", "broken", "timeout", "waived"], strict=False))
+    text, read = page(run(verdicts))
+    for number, (id, verdict) in enumerate(verdicts.items()):
+        (article,) = re.findall(rf'<article[^>]*id="{id}".*?</article>', text, re.DOTALL)
+        told = words(article)
+        claim = catalogue.load()[id]
+        for word in (verdict, id, claim.level, "1.5 s", f"suites/t.py::t{number}", f"{number}.txt", "docker node ls"):
+            assert word in told, (id, word)
+        assert ("Reason. why" in told) == (verdict != "pass")
+    assert "<b>& so</b>" not in text
+    for word in ("Does not conform", "run-1", "1.2.3", "6.1", "nf_tables", "2026-11-24 10:00 UTC", "75 s"):
+        assert word in words(text)
+    inner = [link[1:] for link in read.links if link.startswith("#")]
+    assert set(inner) <= set(read.ids)
+    assert len(read.ids) == len(set(read.ids))
+    assert not [link for link in read.links if ":" in link]
+
+
+def test_the_figures_are_those_of_the_verdicts(run):
+    verdicts = {id: ["pass", "pass", "blocked", "fail"][number % 4] for number, id in enumerate(IDS[:90])}
+    told = words(page(run(verdicts))[0])
+    numbers = {word: list(verdicts.values()).count(word) for word in ("pass", "blocked", "fail")}
+    not_run = len(IDS) - 90
+    expected = f"{numbers['pass']} pass, {numbers['blocked']} blocked, {numbers['fail']} fail, {not_run} not run"
+    assert f"Of the catalogue's {len(IDS)} claims: {expected}." in told
+    assert f"All {numbers['pass']} {numbers['fail']} {numbers['blocked']} {not_run} {len(IDS)}" in told
+    assert f"no test {not_run}" in told
+
+
+@pytest.mark.parametrize(
+    ("verdicts", "not_run", "word", "tone"),
+    [
+        (["pass", "fail", "broken"], {}, "Does not conform", "bad"),
+        (["pass", "broken"], {}, "Not established", "open"),
+        (["pass", "timeout"], {}, "Not established", "open"),
+        (["pass"], {"x": "the run ended before"}, "Not established", "open"),
+        (["blocked"], {}, "Nothing judged", "open"),
+        ([], {"x": "no test"}, "Nothing judged", "open"),
+        (["pass", "blocked"], {}, "No failure in what was judged", "part"),
+        (["pass"], {"x": "not selected"}, "No failure in what was judged", "part"),
+        (["pass", "waived", "waived", "blocked"], {}, "No failure in what was judged, 2 waived", "open"),
+        (["pass", "waived"], {}, "Conforms, 1 waived", "open"),
+        (["pass"], {}, "Conforms", "good"),
+    ],
+)
+def test_the_verdict_of_the_whole_is_never_better_than_what_it_holds(run, verdicts, not_run, word, tone):
+    one = load(run(dict(zip(IDS, verdicts, strict=False)), not_run=not_run))
+    whole = html.overall(one)
+    assert (whole.word, whole.tone) == (word, tone)
+    better = load(run({IDS[0]: "pass"}, name="better", not_run={}))
+    assert html.overall_of([better, one]).tone == tone
+
+
+def test_several_runs_stand_side_by_side(run):
+    old = run({IDS[0]: "pass", IDS[1]: "pass"}, name="old", engine="20.10.5")
+    new = run({IDS[0]: "fail", IDS[2]: "blocked"}, name="new", engine="28.5.2")
+    text, _ = page(old, new)
+    (row,) = re.findall(rf'<tr><th scope="row"><a href="#{IDS[0]}">.*?</tr>', text, re.DOTALL)
+    assert words(row).endswith("✓ pass ✗ fail")
+    (row,) = re.findall(rf'<tr><th scope="row"><a href="#{IDS[1]}">.*?</tr>', text, re.DOTALL)
+    assert words(row).endswith("✓ pass – not run")
+    assert "../new/evidence/0.txt" in text
+    assert "1 of 2 runs: does not conform." in text
+    assert "why blocked" in words(text)
+
+
+def test_runs_of_one_engine_are_told_apart(run):
+    folders = [run({IDS[0]: "pass"}, name=name) for name in ("a", "b")]
+    labels = [html._label(load(folder), [load(folder) for folder in folders]) for folder in folders]
+    assert len(set(labels)) == 2
+
+
+def test_pictures_are_shown_and_cannot_run(run):
+    folder = run({IDS[0]: "pass"})
+    told = json.loads((folder / "verdicts.json").read_text())
+    (folder / "evidence" / "requests.svg").write_text(SVG)
+    told["claims"][0]["evidence"] += ["evidence/requests.svg", "evidence/gone.txt"]
+    (folder / "verdicts.json").write_text(json.dumps(told))
+    text, read = page(folder)
+    (picture,) = [found for tag, found in read.tags if tag == "img"]
+    assert picture["src"].startswith("data:image/svg+xml;base64,")
+    assert picture["alt"] == "Requests. 1 & 2"
+    assert "<script>x()" not in text
+    assert "gone.txt the file is gone" in words(text)
+
+
+def test_nothing_is_loaded_from_elsewhere_and_evidence_cannot_be_markup(run):
+    text, read = page(run({IDS[0]: "fail"}, evidence="<script>alert(1)</script> </pre><img src=x>"))
+    assert [tag for tag, _ in read.tags].count("script") == 1
+    assert not [tag for tag, _ in read.tags if tag in ("img", "link", "iframe", "object")]
+    assert "http://" not in text
+    assert "https://" not in text
+    assert "default-src 'none'" in text
+
+
+def test_waivers_and_errata_are_told(run):
+    waiver = {"claim": IDS[0], "owner": "ops", "expires": "2030-01-01", "justification": "known", "outcome": "waived"}
+    folder = run({IDS[0]: "waived"}, waivers=[waiver])
+    told = words(page(folder)[0])
+    assert f"{IDS[0]} ops 2030-01-01 every run known waived" in told
+    erratum = next(claim.erratum for claim in catalogue.load().values() if claim.erratum)
+    assert " ".join(erratum.split())[:40] in told
+
+
+def test_a_run_of_the_whole_catalogue_is_small_and_quick(run):
+    entry = '+0.10 s  master  GET /v1.41/services\n    200 {"a": "<&>"}' + "x" * 900 + "\n\n"
+    long = "test: fail\n\n" + "".join(entry.replace("0.10", f"{n}.00").replace("200", str(n)) for n in range(100))
+    folder = run(dict.fromkeys(IDS, "fail"), evidence=long)
+    start = time.monotonic()
+    html.write([load(folder)], folder / "report.html")
+    assert time.monotonic() - start < 20
+    assert (folder / "report.html").stat().st_size < 10_000_000
+
+
+def test_condensing_keeps_each_question_once_and_says_what_it_left_out():
+    entry = "+{n}.00 s  master  GET /nodes?filters=%7B%22id%22%3A1%7D\n    200 []\n\n"
+    text = "a test: pass\n\n" + "".join(entry.format(n=n) for n in range(7))
+    short = condense(text + "+9.00 s  master  cat\n    " + "y" * 900 + "\n\n==== log\n" + "z" * 9000, 5000)
+    assert short.startswith(
+        'a test: pass\n\n+0.00 s  master  GET /nodes?filters={"id":1}   (the same 7 times)\n    200 []'
+    )
+    assert short.count("GET /nodes") == 1
+    assert "characters more]" in short
+    assert "characters before this" in short
+    many = "a test: pass\n\n" + "".join(f"+{n}.00 s  master  ask {n}.\n    told {n}\n\n" for n in range(500))
+    short = condense(many, 2000)
+    assert len(short) < 2200
+    assert "ask 0." in short
+    assert "ask 499." in short
+    assert re.search(r"\(… \d+ entries left out here …\)", short)
+
+
+WRONG = {
+    "nothing": (None, "no such file"),
+    "no JSON": ("{", "is no JSON: "),
+    "another JSON": ('{"schema": 1}', "holds no verdicts of the suites: 'started' is a required property"),
+    "a list": ("[]", "holds no verdicts of the suites: [] is not of type 'object'"),
+    "newer": ('{"schema": 2}', "has schema 2; this release reads 1"),
+    "binary": (b"\xff\xfe\x00", "is no JSON: "),
+}
+
+
+@pytest.mark.parametrize("kind", WRONG)
+def test_what_is_no_run_is_one_line(kind, tmp_path, capsys):
+    content, said = WRONG[kind]
+    file = tmp_path / "verdicts.json"
+    if content is not None:
+        file.write_bytes(content if isinstance(content, bytes) else content.encode())
+    assert main(["report", str(file)]) == 2
+    told = capsys.readouterr().err
+    assert told.startswith(f"swarmlab: {file}")
+    assert said in told
+    assert told.count("\n") == 1
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ({"summary": {"pass": 2}}, "contradicts itself: its summary"),
+        ({"not_run": {IDS[0]: "no test"}}, "was judged and not run"),
+        ({"started": "yesterday"}, "'yesterday' is no date"),
+        ({"claims": [{"id": "x"}]}, "claims/0: "),
+    ],
+)
+def test_verdicts_that_contradict_themselves_are_refused(run, change, said):
+    with pytest.raises(UsageError, match=re.escape(said)):
+        load(run({IDS[0]: "pass"}, **change))
+
+
+@pytest.mark.parametrize("name", ["evidence/../../secret", "/etc/passwd", "evidence/..", "verdicts.json"])
+def test_evidence_is_read_from_the_runs_own_folder_only(run, name):
+    folder = run({IDS[0]: "pass"})
+    told = json.loads((folder / "verdicts.json").read_text())
+    told["claims"][0]["evidence"] = [name]
+    (folder / "verdicts.json").write_text(json.dumps(told))
+    with pytest.raises(UsageError, match="claims/0/evidence/0"):
+        load(folder)
+
+
+def test_the_command_writes_beside_the_run_or_where_it_is_told(run, tmp_path, capsys):
+    folder = run({IDS[0]: "pass"})
+    assert main(["report", str(folder)]) == 0
+    assert capsys.readouterr().out.strip() == str(folder / "report.html")
+    assert main(["report", str(folder), "--out", str(tmp_path / "other" / "r.html")]) == 0
+    assert 'href="../run/evidence/0.txt"' in (tmp_path / "other" / "r.html").read_text()
+    (tmp_path / "file").write_text("")
+    assert main(["report", str(folder), "--out", str(tmp_path / "file" / "r.html")]) == 2
+    assert "cannot be written" in capsys.readouterr().err
