@@ -70,3 +70,8 @@ def test_every_claim_with_a_test_has_a_fault():
     # What takes long is left out: nobody waits a day for a test to fail.
     long = {claim.id for claim in CLAIMS.values() if "long" in claim.needs}
     assert set(TESTS) - long == {claim for fault in FAULTS for claim in fault.fails} - long
+
+
+def test_no_two_faults_have_one_name():
+    names = [fault.name for fault in FAULTS]
+    assert sorted(set(names)) == sorted(names)

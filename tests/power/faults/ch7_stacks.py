@@ -69,7 +69,7 @@ FAULTS = [
         run="stacks c",
     ),
     Fault(
-        "a node takes no tasks",
+        "a node takes no tasks of stacks",
         {"7.3/stack-spreads": "one task of web on every node: .*no task of web on slave02"},
         background("while sleep 0.5; do docker node update --availability pause slave02; done"),
         nodes=("master",),
