@@ -72,7 +72,7 @@ FAULTS = [
         run="raft short",
     ),
     Fault(
-        "a node takes no tasks",
+        "a node is paused",
         {"8.1.1/schedules": "slave02: 0 tasks, 0 containers"},
         "docker node update --availability pause slave02",
         nodes=("master",),
