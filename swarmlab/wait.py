@@ -2,17 +2,33 @@
 
 from __future__ import annotations
 
+import contextlib
+import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
-from swarmlab.errors import DeadlineExceeded
+from swarmlab.errors import DeadlineExceeded, LabError
 from swarmlab.evidence import provisional, record
 
 #: Factor on every deadline, set once a run from the lab's measured speed (1.0 = container nodes on two cores).
 _scale = 1.0
 #: Polls are at most this many times rarer on a slow lab.
 _RARER = 5.0
+
+
+#: Set while whoever waits is to give up.
+_given_up = threading.Event()
+
+
+@contextlib.contextmanager
+def giving_up() -> Iterator[None]:
+    """Until the context ends, let every wait of the process end at its next poll with a LabError: the run is stopped."""
+    _given_up.set()
+    try:
+        yield
+    finally:
+        _given_up.clear()
 
 
 def set_scale(factor: float) -> None:
@@ -99,6 +115,8 @@ def wait(
             raise error(f"waiting for {reason}: cannot come about any more {how}")
         if waited >= limit:
             raise error(f"waiting for {reason}: not so {how}")
+        if _given_up.is_set():
+            raise LabError(f"waiting for {reason}: given up, as the run is stopped")
         # Being asked costs a slow node the time that it needs to get there.
         time.sleep(every * min(_scale, _RARER))
 

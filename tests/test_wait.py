@@ -5,7 +5,7 @@ import pytest
 from swarmlab import wait as waiting
 from swarmlab.errors import DeadlineExceeded, LabError
 from swarmlab.evidence import journal, record
-from swarmlab.wait import State, eventually, wait
+from swarmlab.wait import State, eventually, giving_up, wait
 
 
 @pytest.fixture(autouse=True)
@@ -72,3 +72,9 @@ def test_what_other_threads_are_told_meanwhile_is_kept():
     with journal() as kept:
         wait(poll, "a task", every=0)
     assert kept.text().count("slave01") == 2
+
+
+def test_a_run_that_is_stopped_waits_no_longer():
+    with giving_up(), pytest.raises(LabError, match="waiting for the end: given up"):
+        wait(lambda: False, "the end", deadline=60)
+    assert wait(lambda: True, "the end")
