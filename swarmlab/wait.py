@@ -23,7 +23,7 @@ _given_up = threading.Event()
 
 @contextlib.contextmanager
 def giving_up() -> Iterator[None]:
-    """Until the context ends, let every wait of the process end at its next poll with a LabError: the run is stopped."""
+    """Until the context ends, let every wait end at its next poll with a LabError: the run is stopped."""
     _given_up.set()
     try:
         yield
