@@ -257,11 +257,10 @@ class DindLab:
         return self._nodes[free[0]]
 
     def remove(self, nodes: Sequence[Node]) -> None:
-        gone = {node.name for node in nodes}
         for index, members in list(self._nodes.items()):
             if any(node is member for node in nodes for member in members):
-                containers = [member.container for member in members if isinstance(member, DindNode)]
-                parallel(remove_node, [c for c in containers if c.labels[NODE] in gone])
+                # All that were made together, also one that a test has taken out of its cluster.
+                parallel(remove_node, [member.container for member in members if isinstance(member, DindNode)])
                 del self._nodes[index]
 
     def give(self, images: Sequence[GivenImage]) -> None:

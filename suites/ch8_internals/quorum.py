@@ -98,20 +98,14 @@ def one_leader(asked, among):
 
 
 def expect_task(rest, manager, lost):
-    """Expect that *manager* takes a service, and that its tasks come to run on every node that is left."""
+    """Expect that *manager* takes a global service, and that a task of it comes to run on every node that is left."""
     through = Swarm([manager, *(node for node in rest.nodes if node is not manager)], image=rest.image)
     # Kept off those that are lost: until they are known to be down they are given tasks as all are.
     away = [f"node.hostname!={node}" for node in lost]
-    # A new leader hears from the nodes one after the other, and gives tasks to those that it has heard from.
-    eventually(
-        tried(lambda: ready_to(manager, rest.nodes)),
-        f"{manager} to know {names(rest.nodes)} as ready, without {names(lost)}",
-        deadline=90,
-    )
     made = []
 
     def create():
-        made.append(through.create_service("work", "client", replicas=len(rest.nodes), constraints=away))
+        made.append(through.create_service("work", "client", everywhere=True, constraints=away))
         return State(True, f"{made[0]}")
 
     eventually(tried(create), f"{manager} to take a service, without {names(lost)}", deadline=60)
@@ -129,13 +123,6 @@ def expect_task(rest, manager, lost):
         f"a service created through {manager} to run on {names(rest.nodes)}, without {names(lost)}",
         deadline=90,
     )
-
-
-def ready_to(manager, nodes):
-    """Whether *manager* lists all of *nodes* as ready."""
-    listed = manager.ask("GET", "/nodes", timeout=soon())
-    states = {one["Description"]["Hostname"]: one["Status"]["State"] for one in listed}
-    return State(all(states.get(node.name) == "ready" for node in nodes), f"{states}")
 
 
 def expect_refusal(cluster, writer, since, *lost):
