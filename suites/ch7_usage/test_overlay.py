@@ -2,8 +2,6 @@
 
 from ipaddress import ip_address, ip_interface
 
-import pytest
-
 from fixtures.claims import claim
 from suites.ch7_usage.subnets import free_subnets, given, overlaps, routes
 from suites.ch7_usage.test_discovery import names_follow, tasks_resolve
@@ -65,7 +63,6 @@ def test_tasks_have_addresses_of_the_subnet_that_was_given(cluster):
 
 
 @claim("7.3/attachable")
-@pytest.mark.smoke
 def test_docker_run_joins_an_attachable_overlay_from_every_node(cluster):
     network = create(cluster, "net", "--attachable")
     web = cluster.create_service("web", "web:1", everywhere=True, networks=[network])
