@@ -82,7 +82,6 @@ def one_of_each(cluster):
 
 
 @claim("7.3/stack-deploy")
-@pytest.mark.smoke
 def test_deploy_makes_all_that_the_file_names(cluster, stack, whole):
     deployed(stack, whole)
     wanted = {
