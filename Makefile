@@ -28,7 +28,7 @@ types: .venv/ready
 	$(BIN)/mypy
 
 unit: .venv/ready
-	$(BIN)/pytest tests/ -q -n 2
+	$(BIN)/pytest tests/ -q
 
 suites: .venv/ready
 	$(BIN)/pytest suites/ -n 2 $(engine) $(PYTEST_ARGS)
