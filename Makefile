@@ -39,7 +39,7 @@ report: .venv/ready
 	$(BIN)/python -m swarmlab report $(RUNS)
 	tools/allure/generate $(RUNS)
 
-# Break clusters on purpose, and see every test fail as it has to (about half an hour).
+# Break clusters on purpose, and see every test fail as it has to (hours).
 power: .venv/ready
 	$(BIN)/pytest tests/power/detect.py -m "not machines" -n 2 -v
 
