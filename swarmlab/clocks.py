@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import datetime
 from statistics import median
+
+from swarmlab.errors import LabError
 
 #: Seconds that clocks may be apart before it is worth a word.
 AGREED = 5.0
@@ -40,3 +44,16 @@ def astray(clocks: Mapping[str, Clock]) -> dict[str, float]:
     doubt = max(clock.within for clock in clocks.values())
     apart = {name: clock.offset - middle for name, clock in clocks.items()}
     return {name: seconds for name, seconds in apart.items() if abs(seconds) > AGREED + 2 * doubt}
+
+
+def seconds_of(time: str) -> float:
+    """Seconds since 1970 of a time as engines write it (RFC 3339); Python 3.10 reads neither Z nor nine digits.
+
+    Raises:
+        LabError: it is none.
+    """
+    found = re.fullmatch(r"(\S{10}T\d\d:\d\d:\d\d)(\.\d+)?(Z|[+-]\d\d:\d\d)", time)
+    if not found:
+        raise LabError(f"an engine tells its time as {time!r}")
+    zone = found[3].replace("Z", "+00:00")
+    return datetime.fromisoformat(found[1] + zone).timestamp() + float(found[2] or 0)

@@ -5,10 +5,10 @@ from __future__ import annotations
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime
 from types import TracebackType
 from typing import Any
 
+from swarmlab.clocks import seconds_of
 from swarmlab.errors import LabError
 from swarmlab.evidence import record
 from swarmlab.node import Node
@@ -21,13 +21,7 @@ _MANY = 200
 
 def moment(text: str) -> float:
     """A time as engines write it (RFC 3339, up to nanoseconds) in seconds since 1970; 0 for an empty one."""
-    if not text:
-        return 0.0
-    day, _, rest = text.partition("T")
-    clock = rest.rstrip("Z").partition("+")[0].partition("-")[0]
-    zone = rest[len(clock) :].replace("Z", "+00:00") or "+00:00"
-    whole, _, fraction = clock.partition(".")
-    return datetime.fromisoformat(f"{day}T{whole}{zone}").timestamp() + float(f"0.{fraction or 0}")
+    return seconds_of(text) if text else 0.0
 
 
 @dataclass(frozen=True)

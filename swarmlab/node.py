@@ -11,7 +11,6 @@ import time
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
-from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -19,7 +18,7 @@ import docker
 import requests
 from testinfra.host import Host
 
-from swarmlab.clocks import Clock
+from swarmlab.clocks import Clock, seconds_of
 from swarmlab.errors import Blocked, EngineRefused, LabError, NoAnswer, SwarmlabError
 from swarmlab.evidence import provisional, record
 from swarmlab.offers import FEATURES
@@ -374,7 +373,7 @@ class Node(ABC):
         before = time.time()
         told = self.info()["SystemTime"]
         after = time.time()
-        return Clock(_seconds(told) - (before + after) / 2, (after - before) / 2)
+        return Clock(seconds_of(told) - (before + after) / 2, (after - before) / 2)
 
     def facts(self) -> dict[str, str]:
         """Name, address, engine version, kernel, firewall backend and clock, for the report."""
@@ -471,15 +470,6 @@ class Node(ABC):
     @abstractmethod
     def _log_command(self) -> str:
         """The shell command that prints the end of the engine's log."""
-
-
-def _seconds(time: str) -> float:
-    """Seconds since 1970 of a time as engines write it (RFC 3339); Python 3.10 reads neither Z nor nine digits."""
-    found = re.fullmatch(r"(\S{10}T\d\d:\d\d:\d\d)(\.\d+)?(Z|[+-]\d\d:\d\d)", time)
-    if not found:
-        raise LabError(f"an engine tells its time as {time!r}")
-    zone = found[3].replace("Z", "+00:00")
-    return datetime.fromisoformat(found[1] + zone).timestamp() + float(found[2] or 0)
 
 
 def facts_of(node: Node) -> dict[str, str]:

@@ -1,8 +1,7 @@
 import pytest
 
-from swarmlab.clocks import Clock, astray
+from swarmlab.clocks import Clock, astray, seconds_of
 from swarmlab.errors import LabError
-from swarmlab.node import _seconds
 from swarmlab.preflight import agreement
 
 
@@ -37,10 +36,10 @@ def test_an_answer_that_took_long_accuses_nobody():
     ["2026-11-24T23:10:56.25Z", "2026-11-24T23:10:56.250000000Z", "2026-11-25T01:10:56.250000001+02:00"],
 )
 def test_the_engines_times_are_read(told):
-    assert _seconds(told) == pytest.approx(1795561856.25)
+    assert seconds_of(told) == pytest.approx(1795561856.25)
 
 
 def test_a_time_without_fraction_is_read_and_nonsense_is_not():
-    assert _seconds("1970-01-01T00:01:00Z") == 60
+    assert seconds_of("1970-01-01T00:01:00Z") == 60
     with pytest.raises(LabError, match="'now'"):
-        _seconds("now")
+        seconds_of("now")
