@@ -3,6 +3,9 @@ pytest_plugins = [
     "fixtures.verdicts",
     "fixtures.allure_labels",
     "fixtures.lab",
+    "fixtures.preflight",
     "fixtures.cluster",
     "fixtures.profiles",
+    "fixtures.workers",
+    "fixtures.rehearsal",
 ]

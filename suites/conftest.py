@@ -2,7 +2,7 @@
 
 import pytest
 
-from suites.stacks import Stack, remains
+from suites.stacks import Stack, remains, removed
 from swarmlab.wait import State, wait
 from swarmlab.workbench import unique
 
@@ -18,7 +18,7 @@ def new_stack(cluster):
 
     yield new
     for stack in made:
-        cluster.manager.docker(f"stack rm {stack.name}")
+        wait(lambda stack=stack: removed(stack), f"{stack.name} to be removed", deadline=60)
     for stack in made:
         wait(lambda stack=stack: nothing_of(stack), f"what runs of {stack.name} to be gone", deadline=60)
         for node in cluster.nodes:

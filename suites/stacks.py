@@ -73,6 +73,18 @@ def deployed(stack, path, settings=""):
     assert done.ok, f"docker stack deploy on {stack.cluster.manager} ended with {done.code}: {done.said}"
 
 
+def removed(stack):
+    """Whether ``docker stack rm`` has done its work on the manager; where it has not, it can be told again.
+
+    A busy manager that has not ended the stack's tasks yet refuses its networks, and the command ends with that.
+    """
+    done = stack.cluster.manager.docker(f"stack rm {stack.name}")
+    words = "; ".join(done.said.strip().splitlines())  # the refusal is not in the first line
+    refused = f"docker stack rm on {stack.cluster.manager} ended with {done.code}: {words}"
+    assert done.ok or "in use by task" in done.said, refused
+    return State(done.ok, refused)
+
+
 def listed(stack):
     """The stack's services, as the manager's API tells them."""
     return stack.of("services")

@@ -3,20 +3,31 @@
 from collections import Counter
 
 from swarmlab.swarm import common
-from swarmlab.wait import State
+from swarmlab.wait import State, scaled
 
-#: Settings of a service of the image web (see `swarmlab.service.specification`). Requests are sent to a container from
-#: when it is healthy until the other nodes learn that it is being stopped, which is when it is told to end.
-HANDS_OVER = {
-    "health": ["curl", "-fsS", "http://localhost/healthz"],
-    "environment": {"LINGER": "5"},
-    "stop_grace": 60,
-}
+#: Seconds that a server serves on after SIGTERM where deadlines hold as they are written, and at most.
+_LINGER, _LONGEST = 5, 40
 
 #: From what fits into any packet to what needs many; 1400 fits a plain packet and not one that VXLAN wraps.
 SIZES = (1024, 1400, 65536, 1048576)
+#: By the size of a body, what to ask for; the shortest one leaves room in any packet, headers and all.
+SHORT = 3
+PATHS = {SHORT: "/healthz"} | {size: f"/bytes/{size}" for size in SIZES}
 #: What makes a request of some 1380 bytes, which is one packet where VXLAN leaves 1450 for it.
 FILLING = 1280
+
+
+def hands_over():
+    """Settings of a service of the image web (see `swarmlab.service.specification`) whose tasks can be replaced.
+
+    Requests are sent to a container from when it is healthy until the other nodes learn that it is being stopped, which
+    is when it is told to end. Where nodes are slow, that news takes them longer.
+    """
+    return {
+        "health": ["curl", "-fsS", "http://localhost/healthz"],
+        "environment": {"LINGER": f"{min(max(_LINGER, scaled(1.5)), _LONGEST):.0f}"},
+        "stop_grace": _LONGEST + 20,
+    }
 
 
 def note_mesh(cluster):
@@ -39,13 +50,13 @@ def all_answer(tasks, answers):
     return State(set(answered) == set(nodes), f"no answer from {', '.join(silent) or 'none'}; answered {told}")
 
 
-def all_reached(cluster, probes, tasks, network, sizes=SIZES[:1], *, padding=0, timeout=2):
+def all_reached(cluster, probes, tasks, network, sizes=(SHORT,), *, padding=0, timeout=2):
     """Whether every probe fetches bodies of all *sizes* from every task, at the task's own address."""
     lost = {}
     how = " (the request fills a packet)" if padding else ""
     for probe in probes:
         asked = [(task, size) for task in tasks for size in sizes]
-        urls = [f"http://{task.addresses[network]}/bytes/{size}" for task, size in asked]
+        urls = [f"http://{task.addresses[network]}{PATHS[size]}" for task, size in asked]
         given = probe.fetch(urls, timeout=timeout, padding=padding)
         for (task, size), fetched in zip(asked, given, strict=True):
             if fetched.status != 200 or fetched.size != size or fetched.container != task.container[:12]:
@@ -55,12 +66,28 @@ def all_reached(cluster, probes, tasks, network, sizes=SIZES[:1], *, padding=0, 
 
 
 def every_size_reached(cluster, probes, tasks, network):
-    """`all_reached` for all `SIZES`, and with requests that fill a packet.
+    """`all_reached` for all `SIZES`, after full packets and requests that fill one.
 
-    A long body is handed on in pieces of many packets, also by a link that is too narrow for one full packet.
+    A long body is handed on in pieces of many packets, also by a link that is too narrow for one full packet; and a
+    container that sends a full packet over such a link learns its width, and from then on asks others for smaller ones.
+    So what fills a packet comes first, and gets short answers.
     """
-    bodies = all_reached(cluster, probes, tasks, network, SIZES, timeout=5)
-    return bodies and all_reached(cluster, probes, tasks, network, padding=FILLING, timeout=5)
+    return (
+        full_packets_reach(cluster, probes, tasks, network)
+        and all_reached(cluster, probes, tasks, network, padding=FILLING, timeout=5)
+        and all_reached(cluster, probes, tasks, network, SIZES, timeout=5)
+    )
+
+
+def full_packets_reach(cluster, probes, tasks, network):
+    """Whether packets as large as the network's interfaces let them be come from every probe to every other task."""
+    lost = {}
+    for probe in probes:
+        to = {task.addresses[network]: task for task in tasks if task.container != probe.container}
+        for address, size in probe.refused_whole(to).items():
+            pair = probe.node, cluster.node(to[address].node)
+            lost[pair] = f"{probe.node} -> {to[address].node}, a packet of {size} bytes does not pass"
+    return without_loss(lost, cluster.nodes)
 
 
 def without_loss(lost, nodes):

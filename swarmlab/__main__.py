@@ -1,4 +1,4 @@
-"""Labs by hand, and what runs left: python -m swarmlab up|down|status|shell|logs|preflight|box|report|compare."""
+"""Labs by hand, rehearsals, what runs left, and their reports: python -m swarmlab COMMAND (--help lists them)."""
 
 from __future__ import annotations
 
@@ -9,12 +9,29 @@ import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from swarmlab import box, compare, evidence, images, kinds, labels, outer, report, results
+from swarmlab import (
+    box,
+    compare,
+    evidence,
+    images,
+    inventory,
+    kinds,
+    labels,
+    leavings,
+    netns,
+    outer,
+    report,
+    results,
+)
 from swarmlab.dind import DEFAULT, DindLab, check
 from swarmlab.errors import SwarmlabError, UsageError
+from swarmlab.existing import InventoryLab
 from swarmlab.machines import NAME, PROVIDERS, VagrantLab
 from swarmlab.machines import check as check_machines
-from swarmlab.preflight import findings
+from swarmlab.node import Node
+from swarmlab.preflight.command import options, preflight
+from swarmlab.rehearsal import likeness, play
+from swarmlab.rehearsal.plan import ORDER, WORDS, newest
 from swarmlab.swarm import Swarm
 
 
@@ -123,6 +140,57 @@ def logs(words: argparse.Namespace) -> int:
         engine.release()
 
 
+def cleanup(words: argparse.Namespace) -> int:
+    """Remove what runs of the suites left on a swarm: what carries their label or a name of theirs, no more."""
+    if words.inventory:
+        lab = InventoryLab(inventory.read(words.inventory), progress=say)
+        try:
+            lab.connect(to_judge=False)
+            return _cleanup(lab.nodes(), lab.known.registry, dry=words.dry_run)
+        finally:
+            lab.disconnect()
+    engine = outer.connect(say)
+    try:
+        return _cleanup(kinds.attach(engine, words.name, say).nodes(), "", dry=words.dry_run)
+    finally:
+        engine.release()
+
+
+def _cleanup(nodes: Sequence[Node], registry: str, *, dry: bool) -> int:
+    manager = Swarm(nodes).manager
+    held = leavings.holder(manager)
+    if held and labels.alive(held) and not dry:
+        raise UsageError(f"the suites are at work on this swarm ({held}); what is theirs goes with them")
+    found = leavings.find(nodes, manager, registry)
+    if dry:
+        noted = [f"config {leavings.LOCK}"] if held else []
+        print("\n".join([*map(str, found), *noted]) or "nothing is left")
+        return 0
+    left = leavings.remove(found, nodes)
+    if held:
+        leavings.release(manager)
+        print(f"removed config {leavings.LOCK}")
+    for one in found:
+        if not any(line.startswith(f"{one}: ") for line in left):
+            print(f"removed {one}")
+    for line in left:
+        say(f"could not be removed: {line}")
+    if not found and not held:
+        print("nothing is left")
+    return int(bool(left))
+
+
+def push_images(words: argparse.Namespace) -> int:
+    """Push the suites' images to a registry from which the nodes of a swarm that exists can pull them."""
+    engine = outer.connect(say)
+    try:
+        pushed = images.Workshop(engine.client, say, outside=netns.outside()).push(words.registry)
+        print("\n".join(pushed))
+        return 0
+    finally:
+        engine.release()
+
+
 def make_box(words: argparse.Namespace) -> int:
     """Make the Vagrant box of the libvirt provider, if it is not there yet, and print its name."""
     made = box.Box(images.engine_choice(words.engine))
@@ -149,15 +217,44 @@ def compare_runs(words: argparse.Namespace) -> int:
     return int(found.regressed)
 
 
-def preflight(words: argparse.Namespace) -> int:
-    """Say what this machine and the lab on it offer; the exit status is 1 where a lab cannot be brought up."""
-    worst = 0
-    for finding in findings(words.name):
-        print(f"{finding.level:8} {finding.name:22} {finding.seen}")
-        if finding.mend and finding.level != "ok":
-            print(f"{'':32}{finding.mend}")
-        worst = max(worst, finding.level == "error")
-    return worst
+def rehearse(words: argparse.Namespace) -> int:
+    """Rehearse the upgrade of a swarm; the exit status is 1 where it comes to no-go."""
+    if words.path and (words.start or words.to):
+        raise UsageError("--path names all engines, in place of --from and --to; leave those out")
+    like = _likeness(words) if words.like else None
+    start = (like.oldest if like else images.engine_choice(words.start or "")).suite
+    path = words.path or ",".join([start, *(words.to or [newest().suite])])
+    shape = (3 if words.managers is None else words.managers, 1 if words.workers is None else words.workers)
+    plan = play.plan(path, words.order, *shape, words.lab, words.claims, like)
+    folder = Path(words.out)
+    decision = play.rehearse(plan, folder, words.claims, say)
+    print("\n".join([*play.lines(decision), f"The whole of it: {folder / play.PAGE}"]))
+    return decision.status
+
+
+def _likeness(words: argparse.Namespace) -> likeness.Likeness:
+    """The likeness of the swarm that --like names; what contradicts it is told as far as may be before it is read."""
+    play.check(words.lab, words.claims)
+    if words.managers is not None:
+        raise UsageError("--managers: with --like they are the swarm's; leave it out (--workers N takes fewer workers)")
+    if words.workers is not None and words.workers < 0:
+        raise UsageError(f"--workers {words.workers}: there are 0 or more")
+    for name in [words.start, *(words.to or []), *(words.path or "").split(",")]:
+        images.engine_choice(name or "")
+    file = Path(words.like)
+    if file.name == likeness.FILE:
+        if words.workers is not None:
+            raise UsageError("--workers: a likeness that was read has its shape; leave it out, or name the inventory")
+        made = likeness.Likeness.load(file)
+    else:
+        made = likeness.read(inventory.read(words.like), words.workers, play.hosts(likeness.MOST_NODES), say)
+    begun = words.start or (words.path or "").split(",")[0]
+    if begun and images.engine_choice(begun) != made.oldest:
+        option = f"--from {words.start}" if words.start else f"--path {words.path}"
+        raise UsageError(f"{option}: the swarm of {words.like} begins with {made.oldest}; begin there, or leave it out")
+    for line in made.told["limits"]:
+        say(line)
+    return made
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -166,7 +263,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
 
     def command(action: Callable[[argparse.Namespace], int], *, named: bool = True) -> argparse.ArgumentParser:
-        name = action.__name__.removeprefix("make_").removesuffix("_runs")
+        name = action.__name__.removeprefix("make_").removesuffix("_runs").replace("_", "-")
         added = commands.add_parser(name, help=(action.__doc__ or "").splitlines()[0])
         added.set_defaults(action=action)
         if named:
@@ -186,7 +283,23 @@ def main(arguments: Sequence[str] | None = None) -> int:
     entering.add_argument("node", help="host name of the node")
     entering.epilog = "What follows -- is run on the node in place of a shell."
     command(logs).add_argument("folder", metavar="DIR", help="where the files go")
-    command(preflight)
+    options(command(preflight))
+    cleaning = command(cleanup)
+    cleaning.add_argument("--inventory", metavar="FILE", help="of a swarm that exists, in place of a lab")
+    cleaning.add_argument("--dry-run", action="store_true", help="only list what would be removed")
+    pushing = command(push_images, named=False)
+    pushing.add_argument("registry", metavar="HOST[:PORT][/PATH]", help="as the inventory's key registry has it")
+    rehearsing = command(rehearse, named=False)
+    rehearsing.add_argument("--like", metavar="INVENTORY", help=f"a swarm to make the lab like; or its {likeness.FILE}")
+    rehearsing.add_argument("--from", dest="start", metavar="ENGINE", help="engine of the swarm (default: the lab's)")
+    rehearsing.add_argument("--to", action="append", metavar="ENGINE", help="engine to go to; several: one by one")
+    rehearsing.add_argument("--path", metavar="A,B[,C…]", help="all engines in one word, in place of --from and --to")
+    rehearsing.add_argument("--order", default=ORDER, help=f"{', '.join(WORDS)} and host names (default: {ORDER})")
+    rehearsing.add_argument("--managers", type=int, help="managers of the cluster (default: 3)")
+    rehearsing.add_argument("--workers", type=int, help="workers of it (default: 1; with --like: the swarm's)")
+    rehearsing.add_argument("--claims", default="smoke", metavar="PROFILE", help="judged before and after (smoke)")
+    rehearsing.add_argument("--out", default="reports/rehearsal", metavar="DIR", help="default: reports/rehearsal")
+    rehearsing.add_argument("--lab", default="dind", choices=kinds.DEFAULT_NAMES, help="kind of nodes (default: dind)")
     boxing = command(make_box, named=False)
     boxing.add_argument("--engine", default="", help="engine of the box")
 

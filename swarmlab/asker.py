@@ -25,8 +25,8 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from _typeshed import WriteableBuffer
 
-#: Seconds from the beginning of one round to that of the next, at least. A fast network would use up all source ports
-#: else, and a mesh may drop what seems to come on a connection that it has not forgotten.
+#: Seconds from the beginning of one round to that of the next, at least, if nothing else is asked for. A fast network
+#: would use up all source ports else, and a mesh may drop what seems to come on a connection that it has not forgotten.
 ROUND = 0.01
 
 
@@ -74,8 +74,10 @@ def ask(name: str, address: str, port: int, timeout: float) -> Heard:
     """Ask once for / on a new connection; *timeout* is in seconds, for the whole of it."""
     at = time.monotonic()
     status, container, error = 0, "", ""
+    awaited = "a connection"
     try:
         with socket.create_connection((address, port), timeout) as connection:
+            awaited = "the answer"
             connection.sendall(f"GET / HTTP/1.1\r\nHost: {address}:{port}\r\nConnection: close\r\n\r\n".encode("ascii"))
             reply = http.client.HTTPResponse(_Within(connection, at + timeout), method="GET")  # type: ignore[arg-type]
             reply.begin()
@@ -83,7 +85,7 @@ def ask(name: str, address: str, port: int, timeout: float) -> Heard:
             reply.read()
             status = reply.status
     except TimeoutError:
-        error = "timed out"
+        error = f"timed out waiting for {awaited}"
     except http.client.RemoteDisconnected:
         error = "closed connection without an answer"
     except http.client.HTTPException as failed:
@@ -118,7 +120,7 @@ def main() -> None:
     telling = threading.Thread(target=tell)
     telling.start()
     while not over.is_set():
-        next_round = time.monotonic() + ROUND
+        next_round = time.monotonic() + told["every"]
         for name, address in addresses.items():
             heard.put(ask(name, address, told["port"], told["timeout"]))
             if over.is_set():

@@ -8,6 +8,7 @@ import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import jsonschema
 import yaml
@@ -89,27 +90,110 @@ def load(folder: Path = FOLDER) -> Catalogue:
     Raises:
         UsageError: a file is no valid chapter; the message names file, claim and what is wrong.
     """
-    validator = jsonschema.Draft202012Validator(json.loads((FOLDER / "schema.json").read_text(encoding="utf-8")))
     claims: dict[str, Claim] = {}
     titles: dict[str, str] = {}
     for file in sorted(folder.glob("ch*.yaml")):
-        text = file.read_text(encoding="utf-8")
-        try:
-            entries = yaml.safe_load(text)
-        except yaml.YAMLError as broken:
-            raise UsageError(f"{file.name} is no YAML: {' '.join(str(broken).split())}") from broken
-        for error in validator.iter_errors(entries):
-            place = error.absolute_path[0] if error.absolute_path else None
-            name = entries[place].get("id", f"entry {place}") if isinstance(place, int) else "the file"
-            raise UsageError(f"{file.name}, {name}: {error.message}")
-        for entry in entries:
+        for entry in entries(file):
             claim = Claim(**{**entry, "needs": tuple(entry.get("needs", ()))})
-            if claim.id in claims:
-                raise UsageError(f"{file.name}, {claim.id}: the id is used twice")
-            if unknown := [need for need in claim.needs if not known_need(need)]:
-                raise UsageError(f"{file.name}, {claim.id}: unknown need {unknown[0]!r} (see claims/README.md)")
-            claims[claim.id] = claim
-            titles.setdefault(claim.chapter, text.splitlines()[0].lstrip("# "))
+            _add(claims, claim, file)
+            titles.setdefault(claim.chapter, title(file))
     if not claims:
         raise UsageError(f"no claims in {folder}; it has to hold ch1.yaml and so on")
     return Catalogue(claims, titles)
+
+
+def entries(file: Path, schema: Path = FOLDER / "schema.json") -> list[dict[str, Any]]:
+    """What a file of the catalogue lists, held against its schema.
+
+    Raises:
+        UsageError: it is not what the schema wants.
+    """
+    validator = jsonschema.Draft202012Validator(json.loads(schema.read_text(encoding="utf-8")))
+    try:
+        listed: list[dict[str, Any]] = yaml.safe_load(file.read_text(encoding="utf-8"))
+    except yaml.YAMLError as broken:
+        raise UsageError(f"{file.name} is no YAML: {' '.join(str(broken).split())}") from broken
+    for error in validator.iter_errors(listed):
+        place = error.absolute_path[0] if error.absolute_path else None
+        name = listed[place].get("id", f"entry {place}") if isinstance(place, int) else "the file"
+        raise UsageError(f"{file.name}, {name}: {error.message}")
+    return listed
+
+
+def title(file: Path) -> str:
+    """The title that a file of the catalogue has in its first line."""
+    return file.read_text(encoding="utf-8").splitlines()[0].lstrip("# ")
+
+
+def _add(claims: dict[str, Claim], claim: Claim, file: Path) -> None:
+    if claim.id in claims:
+        raise UsageError(f"{file.name}, {claim.id}: the id is used twice")
+    if unknown := [need for need in claim.needs if not known_need(need)]:
+        raise UsageError(f"{file.name}, {claim.id}: unknown need {unknown[0]!r} (see claims/README.md)")
+    claims[claim.id] = claim
+
+
+# What a rehearsal of an upgrade judges, which is no part of the document
+
+
+@dataclass(frozen=True)
+class Incident:
+    """What once went wrong with some engine, and is looked for in a rehearsal, or why it is not.
+
+    Attributes:
+        id: known/slug, stable for ever.
+        incidents: where it was reported.
+        affected: the engines of which that is known.
+        risk: what it does to who meets it.
+        must: what is so where it is not met; empty where that is not judged.
+        level: see `Claim`.
+        needs: see `Claim`.
+        condition: what makes an upgrade safe all the same, where it is met; empty where nothing does.
+        why_not: why it is not judged; empty where it is.
+    """
+
+    id: str
+    incidents: tuple[str, ...]
+    affected: str
+    risk: str
+    must: str = ""
+    level: str = "major"
+    needs: tuple[str, ...] = ()
+    condition: str = ""
+    why_not: str = ""
+
+
+@functools.cache
+def incidents() -> dict[str, Incident]:
+    """The known incidents by id, of claims/known.yaml.
+
+    Raises:
+        UsageError: the file is not valid.
+    """
+    file = FOLDER / "known.yaml"
+    found: dict[str, Incident] = {}
+    for entry in entries(file, FOLDER / "known.schema.json"):
+        lists = {key: tuple(entry.get(key, ())) for key in ("incidents", "needs")}
+        if entry["id"] in found:
+            raise UsageError(f"{file.name}, {entry['id']}: the id is used twice")
+        found[entry["id"]] = Incident(**{**entry, **lists})
+    return found
+
+
+@functools.cache
+def rehearsal() -> Catalogue:
+    """What a rehearsal of an upgrade judges: claims/upgrade.yaml, and the incidents that it looks for.
+
+    Raises:
+        UsageError: a file is not valid.
+    """
+    claims: dict[str, Claim] = {}
+    file = FOLDER / "upgrade.yaml"
+    for entry in entries(file, FOLDER / "upgrade.schema.json"):
+        _add(claims, Claim(**{**entry, "needs": tuple(entry.get("needs", ()))}), file)
+    known = FOLDER / "known.yaml"
+    for one in incidents().values():
+        if one.must:
+            # The cluster is one that is being upgraded: none that others use.
+            _add(claims, Claim(one.id, one.must, one.level, one.needs, disrupts=True), known)
+    return Catalogue(claims, {"upgrade": title(file), "known": title(known)})

@@ -29,7 +29,7 @@ class Clock:
     within: float
 
     def __str__(self) -> str:
-        return f"{self.offset:+.1f} s (within {self.within:.1f} s)"
+        return f"{round(self.offset, 1) + 0.0:+.1f} s (within {self.within:.1f} s)"  # no "-0.0"
 
 
 def astray(clocks: Mapping[str, Clock]) -> dict[str, float]:

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from statistics import median
 
 from swarmlab.results import Judged, Run
 from swarmlab.verdict import Verdict
 
 #: A claim takes longer only if it takes more than so many times as long, and more than so many seconds longer: a busy
-#: machine makes differences below either.
+#: machine makes differences below either. What all claims share is the machine's doing, and taken off before.
 TIMES, SECONDS = 2.0, 10.0
+#: Claims that passed both times, each long enough, from which on it is told what they share.
+_ENOUGH, _LONG = 5, 1.0
 
 NOT_RUN = "not run"
 _WORSE_FROM = list(reversed(Verdict))
@@ -47,6 +50,7 @@ class Comparison:
         better: now better than it was.
         added: judged now, and not run before; what of it is bad is worse.
         other: where engines, lab or profile are others, so that the runs differ for other reasons too.
+        pace: how many times as slow the newer run was as a whole, at least 1.
         same: how many claims have the verdict that they had.
     """
 
@@ -57,6 +61,7 @@ class Comparison:
     better: list[Change] = field(default_factory=list)
     added: list[Change] = field(default_factory=list)
     other: list[str] = field(default_factory=list)
+    pace: float = 1.0
     same: int = 0
 
     @property
@@ -67,7 +72,7 @@ class Comparison:
 
 def compare(old: Run, new: Run) -> Comparison:
     """What changed from *old* to *new*; all of it in the order of the catalogue as the newer run has it."""
-    found = Comparison()
+    found = Comparison(pace=_pace(old, new))
     for name, before, now in (
         ("engines", ", ".join(old.each("engine")), ", ".join(new.each("engine"))),
         ("lab", old.lab, new.lab),
@@ -87,6 +92,16 @@ def compare(old: Run, new: Run) -> Comparison:
     return found
 
 
+def _pace(old: Run, new: Run) -> float:
+    passed = [
+        (was.seconds, now.seconds)
+        for id, now in new.claims.items()
+        if (was := old.claims.get(id)) and was.verdict is now.verdict is Verdict.PASS and was.seconds >= _LONG
+    ]
+    shared = median(now / was for was, now in passed) if len(passed) >= _ENOUGH else 1.0
+    return max(1.0, shared, new.speed / old.speed)
+
+
 def _judged(found: Comparison, was: Judged | None, now: Judged) -> None:
     if was is None:
         into = found.worse if now.verdict.bad else found.added
@@ -103,7 +118,8 @@ def _judged(found: Comparison, was: Judged | None, now: Judged) -> None:
     else:
         found.better.append(change)
     both = was.verdict is Verdict.PASS and now.verdict is Verdict.PASS
-    if both and now.seconds > TIMES * was.seconds and now.seconds - was.seconds > SECONDS:
+    expected = was.seconds * found.pace
+    if both and now.seconds > TIMES * expected and now.seconds - expected > SECONDS:
         took = (f"{was.seconds:.1f} s", f"{now.seconds:.1f} s")
         found.slower.append(Change(now.id, now.level, *took, ""))
 
@@ -128,6 +144,8 @@ def lines(old: Run, new: Run, found: Comparison, *, markdown: bool = False) -> I
         engines = ", ".join(run.each("engine")) or "no node"
         counts = ", ".join(f"{number} {verdict}" for verdict, number in reversed(run.counts.items()) if number)
         yield f"{item}{word}: {code}{run.path}{code} of {run.started:%Y-%m-%d %H:%M}, {engines}, {run.lab}: {counts}"
+    if found.pace > 1.2:
+        yield f"{item}the newer run was {found.pace:.1f} times as slow as a whole; slower is what is so beyond that"
     for other in found.other:
         yield f"{item}the runs differ in {_safe(other, markdown)}"
     for name, title in _PARTS:

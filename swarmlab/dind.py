@@ -44,7 +44,8 @@ from swarmlab.node import Node, facts_of, look_for
 from swarmlab.offers import Offers
 from swarmlab.outer import LABEL, OuterEngine, Progress, run_folder
 from swarmlab.speed import calibrate
-from swarmlab.wait import wait
+from swarmlab.wait import State, wait
+from swarmlab.workbench import PORTS
 
 #: Name of the lab that `python -m swarmlab up` makes and `pytest` looks for.
 DEFAULT = "swarmlab"
@@ -55,6 +56,11 @@ _MOST_NODES = len(_HOSTS)
 _CLUSTERS = 14  # clusters of ten addresses each, from .101 to .240
 _REGISTRY_OCTET = 250
 _NAME = re.compile(r"^[a-z0-9][a-z0-9-]{0,30}$")
+#: What the name of a node's container ends with while another takes its place.
+_WAS = "-was"
+#: What is a machine's own beside its volumes, and stays when its engine becomes another: the engine's and the user's
+#: settings, keys, and names. Of a folder all files, or those whose names begin so.
+_KEPT = {"/etc/docker": "", "/etc/ssh": "ssh_host_", "/home": "", "/root": ""}
 
 
 class DindNode(Node):
@@ -80,10 +86,34 @@ class DindNode(Node):
         self.container.wait(timeout=30)
 
     def freeze(self) -> None:
-        self.container.pause()
+        def halted() -> State:
+            try:
+                self.container.pause()
+            except docker.errors.APIError as refused:
+                # Where a process begins meanwhile, cgroup v1 freezes a part only: runc gives up, thaws all, and leaves
+                # it to its caller to ask again (opencontainers/runc#2774 and #4388).
+                if "unable to freeze" not in str(refused):
+                    raise
+                return State(False, str(refused.explanation or refused))
+            return State(True, "it is halted")
+
+        wait(halted, f"all processes of {self.name} to be halted", deadline=60, error=LabError)
 
     def thaw(self) -> None:
         self.container.unpause()
+
+    def take(self, folder: str) -> bytes:
+        chunks, _ = self.container.get_archive(folder)
+        return b"".join(chunks)
+
+    def put(self, folder: str, archive: bytes) -> None:
+        if not self.container.put_archive(folder, archive):
+            raise LabError(f"{folder} of {self.name} could not be written")
+
+    def become(self, container: Container) -> None:
+        """Be another container from now on: the same machine, with another engine."""
+        self.container = container
+        self.forget()
 
     def wait_up(self) -> None:
         """Wait until the node's engine answers.
@@ -138,6 +168,7 @@ class DindLab:
     """A lab of container nodes on an outer engine (see `swarmlab.lab.Lab`)."""
 
     kind = "dind"
+    ports = PORTS
 
     def __init__(
         self,
@@ -185,6 +216,8 @@ class DindLab:
         """
         lab = cls(outer, name=name, progress=progress)
         members = [member for member in lab._containers() if NODE in member.labels]
+        # What an upgrade that was killed left of a node beside its new container is removed with the lab.
+        members = [member for member in members if not str(member.name).endswith(_WAS)]
         if not members:
             known = ", ".join(standing.name for standing in labs(outer)) or "none is up"
             raise UsageError(f"no lab {name!r}; labs: {known}; make one with: python -m swarmlab up")
@@ -263,6 +296,49 @@ class DindLab:
                 parallel(remove_node, [member.container for member in members if isinstance(member, DindNode)])
                 del self._nodes[index]
 
+    def upgrade(self, node: Node, engine: str) -> None:
+        choice = images.engine_choice(engine)
+        cluster, place = self._place(node)
+        assert isinstance(node, DindNode)
+        [image], self._registry_image = self._workshop().prepare([choice])
+        old = node.container
+        name, host_config = str(old.name), old.attrs["HostConfig"]
+        old.stop(timeout=60)
+        # It stays until the new one is up: what a killed run leaves is found by the labels of either.
+        old.rename(f"{name}{_WAS}")
+        try:
+            new = self._container(
+                name,
+                image,
+                node.address,
+                old.labels,
+                hostname=node.name,
+                host_config={key: host_config[key] for key in node_options([], {})},
+            )
+            for folder, beginning in _KEPT.items():
+                _hand_on(old, new, folder, beginning)
+            new.start()
+            new.reload()
+        except docker.errors.DockerException as failed:
+            raise LabError(f"{node} was not given engine {choice}: {failed}") from failed
+        node.become(new)
+        if cluster == 0:
+            # Told by place, as the engines of nodes that were made in turn are.
+            count = len(self._nodes[0])
+            self._images = [self._images[at % len(self._images)] for at in range(count)]
+            self.choices = [self.choices[at % len(self.choices)] for at in range(count)]
+            self._images[place], self.choices[place] = image, choice
+        node.wait_up()
+        old.remove()
+
+    def _place(self, node: Node) -> tuple[int, int]:
+        """The cluster that a node is of, and its place there."""
+        for cluster, members in self._nodes.items():
+            for place, member in enumerate(members):
+                if member is node:
+                    return cluster, place
+        raise LabError(f"{node} is no node of lab {self.name}")
+
     def give(self, images: Sequence[GivenImage]) -> None:
         if images:
             self._given |= given.serve(images, self.nodes(), REGISTRY)
@@ -275,7 +351,8 @@ class DindLab:
         features = {"power"}
         if len(set(self._images)) > 1:
             features.add("mixed-engines")
-        node = next(node for members in self._nodes.values() for node in members)
+        # The first question may come when the default cluster was thrown away, and be of another's node.
+        node = next((node for members in self._nodes.values() for node in members), None) or self.nodes()[0]
         return Offers(
             _MOST_NODES,
             frozenset(features),
@@ -333,8 +410,10 @@ class DindLab:
                 self._progress(f"{choice.suite} gives engine {version} by now, not {choice.version}")
 
     def _prepare_images(self) -> None:
-        workshop = images.Workshop(self._outer.client, self._progress, outside=netns.outside())
-        self._images, self._registry_image = workshop.prepare(self.choices)
+        self._images, self._registry_image = self._workshop().prepare(self.choices)
+
+    def _workshop(self) -> images.Workshop:
+        return images.Workshop(self._outer.client, self._progress, outside=netns.outside())
 
     def _labels(self, **further: str) -> dict[str, str]:
         # Clusters beside the default one belong to the run that makes them, also in a lab that was brought up by hand.
@@ -382,7 +461,8 @@ class DindLab:
         self._outer.reach(str(self._network.id))
 
     def _start_registry(self) -> None:
-        self._run(f"{self._network_name}-registry", self._registry_image, f"{self._prefix}.{_REGISTRY_OCTET}", {})
+        address = f"{self._prefix}.{_REGISTRY_OCTET}"
+        self._container(f"{self._network_name}-registry", self._registry_image, address, {}).start()
 
     def _create(self, cluster: int, count: int) -> list[Node]:
         if not self._images:
@@ -411,14 +491,16 @@ class DindLab:
         if Path("/lib/modules").is_dir():
             binds.append("/lib/modules:/lib/modules:ro")  # engines load ip_vs and the like by themselves
         image = self._images[place % len(self._images)]
-        container = self._run(
+        container = self._container(
             name, image, addresses[host], labels, hostname=host, host_config=node_options(binds, known)
         )
+        container.start()
+        container.reload()
         node = DindNode(container)
         node.wait_up()
         return node
 
-    def _run(
+    def _container(
         self,
         name: str,
         image: str,
@@ -428,6 +510,7 @@ class DindLab:
         hostname: str = "registry",
         host_config: dict[str, Any] | None = None,
     ) -> Container:
+        """A container of the lab that is not started yet."""
         config = {
             "Image": image,
             "Hostname": hostname,
@@ -439,11 +522,21 @@ class DindLab:
         }
         api = self._outer.client.api
         created = api.create_container_from_config(config, name)  # type: ignore[no-untyped-call]
-        api.start(created["Id"])
         return self._outer.client.containers.get(created["Id"])
 
     def _containers(self) -> list[Container]:
         return self._outer.containers(f"{LABEL}={self.name}")
+
+
+def _hand_on(old: Container, new: Container, folder: str, beginning: str) -> None:
+    """Give a container that is not started yet the files of another's *folder* whose names begin so."""
+    chunks, _ = old.get_archive(folder)
+    kept = io.BytesIO()
+    with tarfile.open(fileobj=io.BytesIO(b"".join(chunks))) as had, tarfile.open(fileobj=kept, mode="w") as given:
+        for member in had:
+            if not beginning or Path(member.name).name.startswith(beginning):
+                given.addfile(member, had.extractfile(member) if member.isreg() else None)
+    new.put_archive(str(Path(folder).parent), kept.getvalue())
 
 
 def _choice(image: str) -> images.EngineChoice:

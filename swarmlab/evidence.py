@@ -10,7 +10,7 @@ import re
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextvars import ContextVar
 from dataclasses import dataclass, replace
 from typing import Any
@@ -34,7 +34,8 @@ _NEW = rf"""(?!{_QUOTE}?\[redacted\ )"""
 _QUOTED = rf"""(?P<quote>{_QUOTE})(?P<quoted>.*?)(?:(?<!\\)(?P=quote)|$)"""
 _VALUE = rf"""{_NEW}(?:{_QUOTED}|(?P<bare>(?:(?!{_QUOTE})\S)+))"""
 _JSON_VALUE = rf"""{_NEW}(?:{_QUOTED}|(?P<bare>[^\s,"'}}\]]+))"""
-_PASSWORD = r"[\w.-]*(?:password|passwd|passphrase|identitytoken|registrytoken)"
+_PASSWORDS = ("password", "passwd", "passphrase", "identitytoken", "registrytoken")
+_PASSWORD = rf"[\w.-]*(?:{'|'.join(_PASSWORDS)})"
 _ENVIRONMENT = rf"(?:{_PASSWORD}|(?-i:[A-Z0-9_]*_(?:PASS|SECRET|TOKEN)))"
 
 
@@ -64,26 +65,33 @@ _CREDENTIALS = (
     r"""(?:(?:basic|bearer)\s+|b(?=["'])|(?!basic\s|bearer\s|b["']))"""
 )
 
-#: What is taken out where it stands behind words that say what it is; in this order.
+_ENVIRONMENTS = (*_PASSWORDS, "_pass", "_secret", "_token")
+
+#: What is taken out where it stands behind words that say what it is; in this order. A pattern is costly, and one of
+#: the words before it, in small letters, is in whatever it finds: where none of them is, it is not tried.
 _NAMED = (
-    (_of_key("unlockkey"), "unlock key"),
-    (_of_key("jointokens?"), "join token"),
-    (_of_key("(?:signing)?cakey"), "private key"),
-    (_of_key("(?-i:Data)"), "payload"),
-    (_of_key("auth"), "registry credentials"),
-    (_after(_CREDENTIALS, _JSON_VALUE), "registry credentials"),
-    (_of_key(_PASSWORD), "password"),
+    (("unlockkey",), _of_key("unlockkey"), "unlock key"),
+    (("jointoken",), _of_key("jointokens?"), "join token"),
+    (("cakey",), _of_key("(?:signing)?cakey"), "private key"),
+    (("data",), _of_key("(?-i:Data)"), "payload"),
+    (("auth",), _of_key("auth"), "registry credentials"),
+    (("x-registry-", "authorization"), _after(_CREDENTIALS, _JSON_VALUE), "registry credentials"),
+    (_PASSWORDS, _of_key(_PASSWORD), "password"),
     # One word of a list, as environments and commands are given, may have blanks: "NAME=a value".
-    (_after(rf"""(?P<mark>{_QUOTE}){_ENVIRONMENT}=""", rf"""{_NEW}(?P<bare>.+?)(?=(?P=mark)|$)"""), "password"),
-    (_after(rf"""(?<![\w-])--{_PASSWORD}(?:=|\s+|{_QUOTE}\s*,\s*)"""), "password"),
-    (_after(rf"""(?<![\w.-]){_ENVIRONMENT}="""), "password"),
-    (_after(rf"""^\s*(?:-\s+)?{_PASSWORD}:[^\S\n]+""", rf"{_NEW}(?P<bare>\S.*)"), "password"),  # YAML
-    (_after(rf"""(?<![\w.-]){_PASSWORD}\s*[=:][^\S\n]*"""), "password"),
-    (_after(r"""\bdocker\s+login\b[^\n]*?\s-p[\s=]*"""), "password"),
-    (_after(r"""\b(?:mysql|mariadb)[\w-]*\s[^\n|;&]*?(?<=\s)-p(?=\S)"""), "password"),
-    (_after(r"""://[^\s:/@"']*:""", rf"""{_NEW}(?P<bare>[^\s/@"']+)(?=@)"""), "password"),
+    (
+        _ENVIRONMENTS,
+        _after(rf"""(?P<mark>{_QUOTE}){_ENVIRONMENT}=""", rf"""{_NEW}(?P<bare>.+?)(?=(?P=mark)|$)"""),
+        "password",
+    ),
+    (_PASSWORDS, _after(rf"""(?<![\w-])--{_PASSWORD}(?:=|\s+|{_QUOTE}\s*,\s*)"""), "password"),
+    (_ENVIRONMENTS, _after(rf"""(?<![\w.-]){_ENVIRONMENT}="""), "password"),
+    (_PASSWORDS, _after(rf"""^\s*(?:-\s+)?{_PASSWORD}:[^\S\n]+""", rf"{_NEW}(?P<bare>\S.*)"), "password"),  # YAML
+    (_PASSWORDS, _after(rf"""(?<![\w.-]){_PASSWORD}\s*[=:][^\S\n]*"""), "password"),
+    (("login",), _after(r"""\bdocker\s+login\b[^\n]*?\s-p[\s=]*"""), "password"),
+    (("mysql", "mariadb"), _after(r"""\b(?:mysql|mariadb)[\w-]*\s[^\n|;&]*?(?<=\s)-p(?=\S)"""), "password"),
+    (("://",), _after(r"""://[^\s:/@"']*:""", rf"""{_NEW}(?P<bare>[^\s/@"']+)(?=@)"""), "password"),
     # What `ip xfrm` prints of an encrypted overlay.
-    (_after(r"\b(?:enc|aead|auth|auth-trunc)\s+\S+\s+", "(?P<bare>0x[0-9a-f]+)"), "private key"),
+    (("0x",), _after(r"\b(?:enc|aead|auth|auth-trunc)\s+\S+\s+", "(?P<bare>0x[0-9a-f]+)"), "private key"),
 )
 
 #: What makes a secret of the cluster: where its content stands, in base64 or as it is.
@@ -116,8 +124,10 @@ def redact(text: str) -> str:
     text = _BASE64_PEM.sub(_without_private_key, text)
     text = _JOIN_TOKEN.sub(lambda found: _remember(found[0], "join token"), text)
     text = _UNLOCK_KEY.sub(lambda found: _remember(found[0], "unlock key"), text)
-    for pattern, kind in _NAMED:
-        text = pattern.sub(functools.partial(_without_value, kind), text)
+    small = text.lower()
+    for words, pattern, kind in _NAMED:
+        if any(word in small for word in words):
+            text = pattern.sub(functools.partial(_without_value, kind), text)
     for secret, kind in list(_seen.items()):
         text = text.replace(secret, _marker(kind))
     return text
@@ -141,6 +151,21 @@ def scrub(thing: Any) -> Any:
         for name, value in vars(thing).items():
             setattr(thing, name, _scrubbed(name, value))
     return thing
+
+
+#: Names of labels whose values are taken for secrets.
+_TELLING = re.compile(
+    r"password|passwd|passphrase|secret|token|credential|(?:api|private|access)[-_.]?key|(?<![a-z])(?:auth|pass)(?![a-z])",
+    re.IGNORECASE,
+)
+
+
+def redact_labels(labels: Mapping[str, str]) -> dict[str, str]:
+    """Labels without the values that are secrets, by their names or by what they hold."""
+    return {
+        name: _marker("password") if _TELLING.search(name) and value not in _NO_SECRETS else redact(value)
+        for name, value in labels.items()
+    }
 
 
 def _scrubbed(name: object, value: Any) -> Any:
@@ -371,6 +396,23 @@ def provisional() -> Iterator[Callable[[], None]]:
         yield lambda: outer.adopt(apart) if outer else None
     finally:
         _apart.reset(token)
+
+
+@contextlib.contextmanager
+def aside() -> Iterator[Journal]:
+    """Let the calling thread record into a journal of its own, which belongs to no test until it is taken over."""
+    apart = Journal()
+    token = _apart.set(apart)
+    try:
+        yield apart
+    finally:
+        _apart.reset(token)
+
+
+def take_over(journal: Journal) -> None:
+    """Take the entries of a journal that was kept `aside` into the current one."""
+    if _current is not None:
+        _current.adopt(journal)
 
 
 # What is collected when something went wrong

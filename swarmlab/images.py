@@ -27,6 +27,7 @@ from docker.models.containers import Container
 from swarmlab.errors import LabError, UsageError
 from swarmlab.labels import OWNER, USER, this_process
 from swarmlab.outer import LABEL, Progress, as_root, cache_folder, install
+from swarmlab.versions import Version, parsed
 from swarmlab.wait import State, wait
 
 FOLDER = Path(__file__).parent.parent / "images"
@@ -56,6 +57,11 @@ class EngineChoice:
 
     def __str__(self) -> str:
         return f"{self.version} ({self.suite})"
+
+    @property
+    def numbers(self) -> Version:
+        """The version as what can be compared."""
+        return parsed(self.version)
 
 
 @dataclass(frozen=True)
@@ -252,7 +258,7 @@ class Workshop:
             UsageError: there is nothing to make it with.
         """
         nodes = [RootFs("node", choice.suite) for choice in choices]
-        parts = [RootFs(name, DEFAULT) for name in sorted({work.of for work in workloads().values()} | {"registry"})]
+        parts = _parts()
         registry = _registry_reference(parts)
         try:
             with only_one(self._progress):  # looked at only now: another run may have removed older images meanwhile
@@ -364,6 +370,35 @@ class Workshop:
         self._progress(f"filled the lab's registry in {time.monotonic() - start:.0f} s")
         self._forget_older(reference)
 
+    def push(self, registry: str) -> list[str]:
+        """Push every workload to a registry that the outer engine may push to; gives their references.
+
+        Args:
+            registry: HOST[:PORT][/PATH]; what credentials it takes are those of this user's docker login.
+
+        Raises:
+            LabError: one could not be pushed.
+        """
+        roots = [RootFs(name, DEFAULT) for name in sorted({work.of for work in workloads().values()})]
+        pushed = []
+        with only_one(self._progress):
+            for root in roots:
+                if not self._have(root.reference):
+                    self._make(root)
+            for work in workloads().values():
+                there = f"{registry}/{work.reference}"
+                settings = "\n".join(work.settings)
+                self._build(there, f"FROM {RootFs(work.of, DEFAULT).reference}\n{settings}\n")
+                try:
+                    for line in self._client.images.push(there, stream=True, decode=True):
+                        if "error" in line:
+                            raise LabError(f"{there} could not be pushed: {line['error']}")
+                finally:
+                    self._client.images.remove(there)
+                self._progress(f"pushed {there}")
+                pushed.append(there)
+        return pushed
+
     def _untag(self, prefix: str) -> None:
         for image in self._client.images.list(filters={"label": LABEL_IMAGE}):
             for tag in image.tags:
@@ -384,6 +419,47 @@ class Workshop:
                 for tag in image.tags:
                     with contextlib.suppress(docker.errors.APIError):
                         self._client.images.remove(tag)
+
+
+def registry_reference() -> str:
+    """The image, on an outer engine, of a registry that holds all workloads."""
+    return _registry_reference(_parts())
+
+
+def _parts() -> list[RootFs]:
+    return [RootFs(name, DEFAULT) for name in sorted({work.of for work in workloads().values()} | {"registry"})]
+
+
+def archive(client: docker.DockerClient, name: str, progress: Progress) -> Path:
+    """The registry that holds all workloads, as a file that any engine loads under *name*; kept for the next time.
+
+    The engine has to have it (see `Workshop.prepare`).
+
+    Raises:
+        LabError: the engine does not give it.
+    """
+    file = archive_file(name)
+    with only_one(progress):
+        if file.exists():
+            return file
+        for older in cache_folder().glob(f"{file.name.partition(':')[0]}:*"):
+            older.unlink()
+        repository, _, tag = name.partition(":")
+        with tempfile.NamedTemporaryFile(prefix="image-", dir=cache_folder(), delete=False) as made:
+            try:
+                client.images.get(registry_reference()).tag(repository, tag)
+                for chunk in client.api.get_image(name):
+                    made.write(chunk)
+                client.images.remove(name, noprune=True)
+            except docker.errors.APIError as refused:
+                raise LabError(f"the suite's images cannot be saved: {refused.explanation}") from refused
+        Path(made.name).rename(file)
+    return file
+
+
+def archive_file(name: str) -> Path:
+    """Where `archive` keeps it."""
+    return cache_folder() / f"{name}.tar"
 
 
 def _registry_reference(parts: Sequence[RootFs]) -> str:

@@ -18,9 +18,10 @@ class Declared:
     """What a lab says that one of its nodes is.
 
     Attributes:
-        system: settings of its /etc/os-release.
-        engine: the version of its engine, without what a distribution adds to it ("+dfsg1").
-        network: the first three octets of the cluster network; not the document's where the lab found that taken.
+        system: settings of its /etc/os-release; empty if nothing is declared.
+        engine: the version of its engine, without what a distribution adds to it ("+dfsg1"); empty likewise.
+        network: the first three octets of the cluster network; not the document's where the lab found that taken;
+            empty likewise.
     """
 
     system: Mapping[str, str]
@@ -42,19 +43,25 @@ class Declared:
 
 
 class Lab(Protocol):
-    """A place that has nodes.
+    """A place that has nodes: containers (`swarmlab.dind`), machines (`swarmlab.machines`), or a swarm that exists
+    (`swarmlab.existing`).
 
     Attributes:
         kind: the word by which ``--lab`` chooses it.
         name: which one, among labs of one kind.
         standing: the user brought it up; it is judged as it stands, and stays after the run.
         speed: how many times slower its nodes are than deadlines are written for, measured once it is up.
+        ports: the published ports that the suites use.
     """
 
     kind: str
     name: str
     standing: bool
     speed: float
+
+    @property
+    def ports(self) -> range:
+        """See above."""
 
     @property
     def offers(self) -> Offers:
@@ -81,6 +88,21 @@ class Lab(Protocol):
 
     def remove(self, nodes: Sequence[Node]) -> None:
         """Throw machines away that `nodes` or `more` gave."""
+
+    def upgrade(self, node: Node, engine: str) -> None:
+        """Give a node another engine, as a machine is given a newer package, or an older one.
+
+        The machine is the same afterwards: its name, its address, the engine's state and settings. It is stopped for as
+        long as that takes; whoever wants its tasks elsewhere drains it before.
+
+        Args:
+            node: one that `nodes` or `more` gave.
+            engine: see `swarmlab.images.engine_choice`.
+
+        Raises:
+            UsageError: the lab cannot, or there is no such engine.
+            LabError: the new engine does not answer.
+        """
 
     def declared(self, node: str) -> Declared:
         """What the node of this host name is to be, by what was asked for and not by what runs there."""

@@ -36,6 +36,7 @@ from swarmlab.offers import Offers
 from swarmlab.outer import LABEL, OuterEngine, Progress, machines_folder, run_folder
 from swarmlab.speed import calibrate
 from swarmlab.wait import State, wait
+from swarmlab.workbench import PORTS
 
 #: The name of the lab: there is one on a host.
 NAME = "machines"
@@ -48,7 +49,7 @@ _OCTETS = {"master": 101, "slave01": 104, "slave02": 103}
 _NAT = "192.168.121"
 _MEMORY = 1536  # MiB a machine: an engine, its tasks and a database fit
 #: Pulled before the snapshot is taken, so that every test finds them where an emulated machine takes half a minute.
-_PULLED = ("web:1", "web:2", "client")
+_PULLED = ("web:1", "web:2", "client", "idle")
 
 
 class VagrantNode(Node):
@@ -311,6 +312,7 @@ class VagrantLab:
     """A lab of virtual machines (see `swarmlab.lab.Lab`)."""
 
     kind = "vagrant"
+    ports = PORTS
     name = NAME
     speed = 1.0
 
@@ -462,6 +464,9 @@ class VagrantLab:
 
     def remove(self, nodes: Sequence[Node]) -> None:  # noqa: ARG002 - one cluster at a time, so these are all
         self._leased = False
+
+    def upgrade(self, node: Node, engine: str) -> None:
+        raise UsageError(f"the lab of machines cannot give {node} engine {engine} yet; rehearse on --lab dind")
 
     def give(self, images: Sequence[GivenImage]) -> None:
         if images:

@@ -99,10 +99,12 @@ class Node(ABC):
         name: host name, by which the document speaks of it.
         address: IPv4 address on the cluster network.
         host: testinfra's view of the machine, as root.
+        root: commands have root's rights there.
         lifelines: where what its engine tells of tasks is noted; None where nobody follows them.
     """
 
     lifelines: Lifelines | None = None
+    root = True
 
     def __init__(self, name: str, address: str, host: Host, engine_url: str) -> None:
         self.name = name
@@ -133,9 +135,16 @@ class Node(ABC):
             self._silent = True
             raise NoAnswer(f"the engine of {self.name} does not answer: {cause(failed)}") from failed
         client.api.timeout = 60
+        client.api.trust_env = False  # no node is behind a proxy, and looking for one costs more than asking
         client.api.hooks["response"].append(self._note)
         self._heard, self._silent = time.monotonic(), False
         return client
+
+    def forget(self) -> None:
+        """Forget what was agreed on with the engine: another one has taken its place."""
+        if client := self.__dict__.pop("engine", None):
+            client.close()
+        self._heard = -math.inf
 
     @property
     def _patience(self) -> float:
@@ -182,10 +191,21 @@ class Node(ABC):
     def run(self, command: str, *, user: str | None = None) -> Result:
         """Run a shell command on the node, as root or as *user* with that user's login groups."""
         line = f"su - {user} -c {shlex.quote(command)}" if user else command
+        return self._run(self.host, line, command)
+
+    def look(self, command: str) -> Result:
+        """`run` for a command that tells something whoever asks, also where the suite has no root's rights."""
+        return self.run(command)
+
+    def _run(self, host: Host, line: str, command: str = "") -> Result:
+        command = command or line
         try:
-            done = self.host.run(line)
+            done = host.run(line)
         except RuntimeError as unreachable:  # testinfra's word for a connection that is not to be had
-            raise LabError(f"{self.name} cannot be reached: {str(unreachable)[-200:]}") from unreachable
+            done = unreachable.args[0] if unreachable.args else None
+            # A command may have ended with ssh's own exit code, as one does that is an ssh.
+            if getattr(done, "rc", None) != 255 or not _reached(host):
+                raise LabError(f"{self.name} cannot be reached: {str(unreachable)[-200:]}") from unreachable
         result = Result(command, done.rc, done.stdout, done.stderr)
         record(self.name, command, f"exit {result.code}\n{result.said}")
         return result
@@ -193,6 +213,13 @@ class Node(ABC):
     def docker(self, words: str, *, user: str | None = None) -> Result:
         """Run the docker command line on the node: ``node.docker("service ls")``."""
         return self.run(f"docker {words}", user=user)
+
+    def expect_way(self, port: int) -> None:  # noqa: B027 - where it is not overridden there is a way
+        """See that this TCP port of nodes can be reached from where the suite runs, as it can in a lab.
+
+        Raises:
+            Blocked: it cannot, so nothing that is asked there tells anything.
+        """
 
     def get(self, port: int, path: str = "/", *, timeout: float = 5.0) -> Answer:
         """Ask the node's address over HTTP from where the suite runs, on a connection of its own.
@@ -353,20 +380,20 @@ class Node(ABC):
 
     def addresses(self) -> set[str]:
         """All IPv4 addresses of the machine's interfaces, loopback included."""
-        listed = self.run("ip -4 -oneline address show").out
+        listed = self.look("ip -4 -oneline address show").out
         return {line.split()[3].split("/")[0] for line in listed.splitlines()}
 
     def listening(self, port: int) -> set[str]:
         """The local addresses on which something listens on this TCP port; * stands for all of them."""
-        listed = self.run(f"ss -Hlnt sport = :{port}").out
+        listed = self.look(f"ss -Hlnt sport = :{port}").out
         return {line.split()[3].rpartition(":")[0].split("%")[0].strip("[]") for line in listed.splitlines()}
 
     def ipvs(self, container: str = "") -> str:
         """How connections are shared out: the IPVS table of the routing mesh on this node, or of a container here."""
         if container:
             process = f"docker inspect --format '{{{{ .State.Pid }}}}' {container}"
-            return self.run(f"nsenter --net --target $({process}) ipvsadm -Ln").said
-        return self.run(_MESH_TABLE).said
+            return self.look(f"nsenter --net --target $({process}) ipvsadm -Ln").said
+        return self.look(_MESH_TABLE).said
 
     def clock(self) -> Clock:
         """The clock that the engine goes by, compared to that of the machine where the suite runs."""
@@ -378,8 +405,8 @@ class Node(ABC):
     def facts(self) -> dict[str, str]:
         """Name, address, engine version, kernel, firewall backend and clock, for the report."""
         version = self.ask("GET", "/version")
-        firewall = self.run("iptables --version").out.strip()
-        system = self.run('. /etc/os-release && echo "$PRETTY_NAME"').out.strip()
+        firewall = self.look("iptables --version").out.strip()
+        system = self.look('. /etc/os-release && echo "$PRETTY_NAME"').out.strip()
         return {
             "name": self.name,
             "address": self.address,
@@ -413,6 +440,22 @@ class Node(ABC):
     def thaw(self) -> None:
         """Let a frozen machine run on."""
 
+    def take(self, folder: str) -> bytes:
+        """The files of a folder of the machine's disk while it is off, as a tar archive that begins with its name.
+
+        Raises:
+            Blocked: the lab cannot read its disks.
+        """
+        raise Blocked(f"lab cannot read {folder} of a node that is off")
+
+    def put(self, folder: str, archive: bytes) -> None:
+        """Unpack a tar archive into a folder of the machine's disk while it is off.
+
+        Raises:
+            Blocked: the lab cannot write its disks.
+        """
+        raise Blocked(f"lab cannot write {len(archive)} bytes to {folder} of a node that is off")
+
     def reboot(self) -> None:
         """Restart the machine's operating system.
 
@@ -443,9 +486,10 @@ class Node(ABC):
 
     def _drop(self, incoming: str, outgoing: str | None) -> None:
         # A table of its own, before every chain of the engine's, so that healing is removing it.
+        # No chain is called "in" or "last": some releases of nft take such words for their own.
         table = f"ip {_FAULT_TABLE}"
         rules = [f"add table {table}"]
-        for chain, hook, match in (("in", "prerouting", incoming), ("out", "output", outgoing)):
+        for chain, hook, match in (("incoming", "prerouting", incoming), ("outgoing", "output", outgoing)):
             if match:
                 rules.append(f"add chain {table} {chain} {{ type filter hook {hook} priority -350; }}")
                 rules.append(f"add rule {table} {chain} {match} drop")
@@ -454,6 +498,10 @@ class Node(ABC):
             raise LabError(f"{self.name} could not be cut: {done.said}")
 
     # What is collected when something went wrong
+
+    def log(self) -> str:
+        """The end of the engine's log."""
+        return self.run(self._log_command()).out
 
     def diagnosis(self) -> dict[str, str]:
         """Firewall, addresses, routes, IPVS tables and engine log of the node, each under its name."""
@@ -465,11 +513,18 @@ class Node(ABC):
             "sockets": "ss -lntu",
             "engine log": self._log_command(),
         }
-        return {name: self.run(command).said for name, command in questions.items()}
+        return {name: self.look(command).said for name, command in questions.items()}
 
     @abstractmethod
     def _log_command(self) -> str:
         """The shell command that prints the end of the engine's log."""
+
+
+def _reached(host: Host) -> bool:
+    try:
+        return bool(host.run("true").rc == 0)
+    except RuntimeError:
+        return False
 
 
 def facts_of(node: Node) -> dict[str, str]:
@@ -486,13 +541,14 @@ def look_for(node: Node) -> dict[str, Callable[[], str]]:
     esp = "src 127.0.0.1 dst 127.0.0.2 proto esp spi 1 mode transport"
     keys = f"auth 'hmac(sha1)' 0x{'11' * 20} enc 'cbc(aes)' 0x{'22' * 16}"
     attempts = {
-        "ipvs": "unshare -n ipvsadm -A -t 127.0.0.1:1 -s rr",
+        # The engine has loaded it where it could; the program that lists it is not on every machine.
+        "ipvs": "unshare -n ipvsadm -A -t 127.0.0.1:1 -s rr || test -e /proc/net/ip_vs",
         "encryption": f"unshare -n ip xfrm state add {esp} {keys}",
         "internet": "curl -sI --max-time 5 http://deb.debian.org/",
     }
 
     def attempt(feature: str) -> str:
-        return "" if node.run(attempts[feature]).ok else FEATURES[feature]
+        return "" if node.look(attempts[feature]).ok else FEATURES[feature]
 
     return {feature: functools.cache(functools.partial(attempt, feature)) for feature in attempts}
 

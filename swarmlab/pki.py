@@ -270,6 +270,7 @@ class Handshake:
         alert: the manager's own refusal, in OpenSSL's words; empty where it gave none.
         error: why there was no answer without the manager having refused: no connection, silence, another protocol.
         certificate: the manager's certificate, None where it showed none.
+        protocol: what the manager chose of the protocols that were offered (ALPN: h2), empty where it chose none.
     """
 
     version: str = ""
@@ -277,6 +278,7 @@ class Handshake:
     alert: str = ""
     error: str = ""
     certificate: x509.Certificate | None = None
+    protocol: str = ""
 
     @property
     def accepted(self) -> bool:
@@ -297,6 +299,7 @@ def dial(node: Node, identity: Identity | None = None, *, version: str = "") -> 
         identity: the client's certificate; none is presented if not given.
         version: the one version of TLS that is offered ("TLSv1", "TLSv1_1", "TLSv1_2", "TLSv1_3"); all if empty.
     """
+    node.expect_way(MANAGEMENT_PORT)
     context = client_context(version)
     if identity:
         _load(context, identity)
@@ -368,7 +371,8 @@ def _shake(context: ssl.SSLContext, node: Node) -> Handshake:
             shown = secured.getpeercert(binary_form=True)
             certificate = x509.load_der_x509_certificate(shown) if shown else None
             # With TLS 1.3 a refusal of the client's certificate comes after the client's part is done.
-            return Handshake(version, secured.recv(4096), certificate=certificate)
+            chosen = secured.selected_alpn_protocol() or ""
+            return Handshake(version, secured.recv(4096), certificate=certificate, protocol=chosen)
     except ssl.SSLError as refused:
         reason = refused.reason or str(refused)
         if "ALERT" in reason:
@@ -388,6 +392,7 @@ def chain_of(asking: Node, manager: Node) -> list[x509.Certificate]:
 
 def say_plainly(node: Node, words: bytes) -> bytes:
     """What a manager's port answers to bytes that are not TLS, until it closes; b"" where it says nothing."""
+    node.expect_way(MANAGEMENT_PORT)
     answer = b""
     try:
         with socket.create_connection((node.address, MANAGEMENT_PORT), timeout=scaled(10)) as plain:

@@ -88,3 +88,25 @@ class Probe:
             status, size, container, error = fields
             fetched.append(Fetched(url, int(status), int(size), container, error))
         return fetched
+
+    def refused_whole(self, addresses: Iterable[str], *, timeout: float = 2.0) -> dict[str, int]:
+        """To which of *addresses* no packet comes through that is as large as this container's interface lets it be.
+
+        Four are sent to each, which may not be divided; one answer is enough.
+
+        Args:
+            addresses: of other containers in a network of this one.
+            timeout: seconds to wait for the last answer, at reference speed.
+
+        Returns:
+            By address, the size of the packets in bytes.
+        """
+        asked = list(addresses)
+        words = "; ".join(
+            f"mtu=$(cat /sys/class/net/$(ip -o route get {address} | sed 's/.* dev \\([^ ]*\\).*/\\1/')/mtu)\n"
+            f"ping -q -c 4 -i 0.2 -W {scaled(timeout):.0f} -M do -s $((mtu - 28)) {address} >/dev/null 2>&1\n"
+            'echo "$? $mtu"'
+            for address in asked
+        )
+        told = [line.split() for line in self.run(words).out.splitlines()]
+        return {address: int(size) for address, (code, size) in zip(asked, told, strict=True) if code != "0"}

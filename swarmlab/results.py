@@ -12,6 +12,7 @@ from typing import Any
 import jsonschema
 
 from swarmlab.errors import UsageError
+from swarmlab.preflight.finding import Level
 from swarmlab.verdict import Verdict
 
 #: The file that holds a run's verdicts, in the folder of its reports.
@@ -27,6 +28,20 @@ _WAIVER = {
     "required": ["claim", "justification", "owner", "expires", "outcome"],
     "properties": dict.fromkeys(("claim", "justification", "owner", "expires", "outcome", "scope"), _TEXT),
 }
+_FINDING = {
+    "type": "object",
+    "required": ["check", "level", "seen", "risk", "incident", "nodes"],
+    "properties": {
+        **dict.fromkeys(("check", "seen", "risk", "incident"), _TEXT),
+        "level": {"enum": [str(level) for level in Level]},
+        "nodes": {"type": "array", "items": _TEXT},
+    },
+}
+_PREFLIGHT = {
+    "type": "object",
+    "required": ["lab", "findings"],
+    "properties": {"lab": _TEXT, "evidence": _FILES["items"], "findings": {"type": "array", "items": _FINDING}},
+}
 _LAYOUT: dict[str, Any] = {
     "type": "object",
     "required": ["schema", "started", "seconds", "lab", "nodes", "summary", "claims", "not_run"],
@@ -37,10 +52,13 @@ _LAYOUT: dict[str, Any] = {
         "options": {"type": "object"},
         "lab": {"type": "object", "properties": {"kind": _TEXT, "name": _TEXT, "each": {"type": "object"}}},
         "nodes": {"type": "array", "items": {"type": "object", "required": ["name"]}},
+        "preflight": {"type": "array", "items": _PREFLIGHT},
         "summary": {"type": "object", "additionalProperties": {"type": "integer"}},
         "not_run": {"type": "object", "additionalProperties": _TEXT},
         "waivers": {"type": "array", "items": _WAIVER},
         "certification": {"type": "array", "items": _TEXT},
+        "followed": {"type": "object", "required": ["tasks", "services", "tests"]},
+        "lost_workers": {"type": "object", "additionalProperties": _TEXT},
         "claims": {
             "type": "array",
             "items": {
@@ -125,6 +143,12 @@ class Run:
         """Name, address, engine, system, kernel and firewall backend of every node, as far as it told them."""
         return list(self.told["nodes"])
 
+    @property
+    def preflight(self) -> list[Mapping[str, Any]]:
+        """What was found before anything was judged, each finding once; none if nobody looked."""
+        found = [finding for look in self.told.get("preflight", []) for finding in look["findings"]]
+        return [finding for place, finding in enumerate(found) if finding not in found[:place]]
+
     def each(self, fact: str) -> list[str]:
         """What the nodes have of one fact ("engine", "kernel"), each value once."""
         return list(dict.fromkeys(str(node[fact]) for node in self.nodes if node.get(fact)))
@@ -134,6 +158,12 @@ class Run:
         """Kind and provider of the lab, in a word or two."""
         providers = {told.get("provider", "") for told in self.told["lab"].get("each", {}).values()} - {""}
         return " ".join([str(self.told["lab"].get("kind") or "no lab"), *sorted(providers)])
+
+    @property
+    def speed(self) -> float:
+        """How many times slower than the reference its lab was, by its own measure; the slowest of several."""
+        told = [each.get("speed") for each in self.told["lab"].get("each", {}).values() if isinstance(each, dict)]
+        return max([1.0, *(float(speed) for speed in told if isinstance(speed, (int, float)))])
 
     def read(self, name: str) -> bytes | None:
         """The evidence file of this name; None if it is gone."""

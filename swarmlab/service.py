@@ -28,7 +28,7 @@ def specification(
     publish: Mapping[int, int] | None = None,
     publish_mode: str = "ingress",
     endpoint_mode: str = "",
-    networks: Sequence[str] = (),
+    networks: Sequence[str | Mapping[str, Any]] = (),
     constraints: Sequence[str] = (),
     environment: Mapping[str, str] | None = None,
     health: Sequence[str] = (),
@@ -52,7 +52,7 @@ def specification(
         publish: target port of the container by published port of the cluster.
         publish_mode: ingress (the routing mesh) or host.
         endpoint_mode: vip or dnsrr.
-        networks: overlay networks by name.
+        networks: overlay networks by name, or in the API's own words (Target, Aliases).
         constraints: placement constraints such as ``node.hostname==master``.
         environment: variables of the container.
         health: a command that tells, every five seconds, whether the container is healthy.
@@ -88,7 +88,9 @@ def specification(
     if restart:
         template["RestartPolicy"] = dict(restart)
     if networks:
-        template["Networks"] = [{"Target": network} for network in networks]
+        template["Networks"] = [
+            {"Target": network} if isinstance(network, str) else dict(network) for network in networks
+        ]
     if constraints:
         template["Placement"] = {"Constraints": list(constraints)}
     endpoint: dict[str, Any] = {}
@@ -199,8 +201,9 @@ class Service:
 
     def tasks(self) -> list[Task]:
         """All tasks that the managers still remember, by slot."""
-        names = self.swarm.names()
-        raw = self.swarm.manager.ask("GET", "/tasks", filters={"service": [self.id]})
+        manager = self.swarm.manager
+        raw = manager.ask("GET", "/tasks", filters={"service": [self.id]})
+        names = self.swarm.names(manager)
         return sorted((Task.from_api(task, names) for task in raw), key=lambda task: (task.slot, task.node))
 
     def running(self) -> list[Task]:
@@ -223,7 +226,7 @@ class Service:
 
     def wait_running(self, replicas: int, *, error: type[Exception] = DeadlineExceeded) -> list[Task]:
         """Wait until exactly *replicas* tasks run, as the way to a judgement, and give them."""
-        wait(lambda: self.converged(replicas), f"{replicas} running tasks of {self.name}", deadline=60, error=error)
+        wait(lambda: self.converged(replicas), f"{replicas} running tasks of {self.name}", deadline=90, error=error)
         return self.running()
 
     def expect_running(self, replicas: int) -> list[Task]:

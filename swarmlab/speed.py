@@ -9,6 +9,7 @@ from swarmlab.errors import LabError
 from swarmlab.labels import parallel
 from swarmlab.node import Node
 from swarmlab.wait import set_scale
+from swarmlab.workbench import SUITE_LABEL, unique
 
 #: Seconds that `_work` takes on container nodes of a machine of two cores, with some room (0.7 to 0.8 measured).
 REFERENCE = 1.0
@@ -16,7 +17,7 @@ REFERENCE = 1.0
 _MOST = 40.0
 # An engine at its daily work: its command started, kernel asked for links, addresses and firewall rules, state written.
 _WORK = (
-    "docker network create swarmlab-speed && docker network rm swarmlab-speed"
+    "docker network create --label {label} {name} && docker network rm {name}"
     " && docker version && docker info >/dev/null"
 )
 
@@ -38,7 +39,7 @@ def calibrate(nodes: Sequence[Node]) -> float:
 
 def _work(node: Node) -> float:
     start = time.monotonic()
-    done = node.run(_WORK)
+    done = node.run(_WORK.format(label=SUITE_LABEL, name=unique("speed")))
     if not done.ok:
         raise LabError(f"{node} cannot make and remove a network: {done.said}")
     return time.monotonic() - start

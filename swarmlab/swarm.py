@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
@@ -14,12 +14,9 @@ from swarmlab.node import MANAGEMENT_PORT, Node
 from swarmlab.probe import Probe
 from swarmlab.service import Service, Task, specification
 from swarmlab.wait import State, wait
-from swarmlab.workbench import STACK_LABEL, SUITE_LABEL, Workbench, of_a_stack, sweep, unique
+from swarmlab.workbench import PORTS, STACK_LABEL, SUITE_LABEL, Workbench, of_a_stack, sweep, unique
 
 T = TypeVar("T")
-
-#: Published ports that the suites use; the first is the document's own.
-PORTS = range(8888, 8988)
 
 
 class Swarm:
@@ -29,6 +26,7 @@ class Swarm:
         nodes: the machines that are in it, the first manager first.
         spare: machines of the same lab that are in no swarm, for tests that let one join.
         image: gives the reference by which nodes pull a workload image: ``cluster.image("web:1")``.
+        ports: the published ports that the suites use here.
         damage: the faults that it suffers and was not healed of (see `swarmlab.fault`).
         lifelines: what was seen of the cluster's tasks.
     """
@@ -36,7 +34,15 @@ class Swarm:
     #: The label on every resource that a suite makes here.
     label = SUITE_LABEL
 
-    def __init__(self, nodes: Sequence[Node], *, spare: Sequence[Node] = (), image: Callable[[str], str] = str) -> None:
+    def __init__(
+        self,
+        nodes: Sequence[Node],
+        *,
+        spare: Sequence[Node] = (),
+        image: Callable[[str], str] = str,
+        ports: Sequence[int] = PORTS,
+    ) -> None:
+        self.ports = ports
         self.nodes = list(nodes)
         self.spare = list(spare)
         self.image = image
@@ -78,9 +84,19 @@ class Swarm:
     # Members
 
     def members(self, asked: Node | None = None) -> list[dict[str, Any]]:
-        """The node list as *asked* (a manager; the first that answers if not given) tells it."""
+        """The node list as *asked* (a manager; the first that answers if not given) tells it.
+
+        A member that has just joined has not told its host name yet: its id stands for that.
+        """
         listed: list[dict[str, Any]] = (asked or self.manager).ask("GET", "/nodes")
+        for member in listed:
+            member["Description"].setdefault("Hostname", member["ID"])
         return listed
+
+    def label_member(self, member: Mapping[str, Any], labels: Mapping[str, str]) -> None:
+        """Give a member, as `members` lists it, *labels* beside those that it has."""
+        spec = {**member["Spec"], "Labels": {**(member["Spec"].get("Labels") or {}), **labels}}
+        self.manager.ask("POST", f"/nodes/{member['ID']}/update", body=spec, version=member["Version"]["Index"])
 
     @property
     def managers(self) -> list[Node]:
@@ -112,9 +128,9 @@ class Swarm:
                 return node
         raise LabError(f"the lab has no node {name}; it has {', '.join(map(str, self.nodes + self.spare))}")
 
-    def names(self) -> dict[str, str]:
-        """Host name of every member by node id."""
-        return {member["ID"]: member["Description"]["Hostname"] for member in self.members()}
+    def names(self, asked: Node | None = None) -> dict[str, str]:
+        """Host name of every member by node id, as *asked* tells it."""
+        return {member["ID"]: member["Description"]["Hostname"] for member in self.members(asked)}
 
     def roles(self, asked: Node | None = None) -> dict[str, str]:
         """Role (manager or worker) by host name, as *asked* tells it."""
@@ -200,11 +216,11 @@ class Swarm:
             LabError: the suite's range is used up.
         """
         used = {port for service in self.manager.ask("GET", "/services") for port in _published(service)}
-        for port in [port for port in PORTS if port not in self._given] + self._given:
+        for port in [port for port in self.ports if port not in self._given] + self._given:
             if port not in used:
                 self._given = [*(one for one in self._given if one != port), port]
                 return port
-        raise LabError(f"no free port in {PORTS.start} to {PORTS.stop - 1}")
+        raise LabError(f"no free port in {self.ports[0]} to {self.ports[-1]}")
 
     def create_service(self, name: str, image: str, **settings: Any) -> Service:
         """Create a service through the manager's API; *settings* as `specification` takes them.

@@ -69,6 +69,8 @@ def draw(
     requests: Sequence[Request],
     marks: Sequence[Mark] = (),
     notes: Mapping[str, str] | None = None,
+    *,
+    lost: str = "lost",
 ) -> str:
     """The picture as SVG. Its size does not grow with the number of requests.
 
@@ -79,6 +81,7 @@ def draw(
         requests: all of them, in any order.
         marks: events.
         notes: what more is said of a node, by its name.
+        lost: what is said of requests that are lost.
     """
     span = max([0.001, *(one.end for one in requests), *(mark.at for mark in marks)])
     scale = _PLOT / span
@@ -105,10 +108,10 @@ def draw(
     for row, node in enumerate(nodes):
         top = _HEAD + row * (band + 8)
         mine = [one for one in requests if one.node == node]
-        lost = [one for one in mine if one.lost]
+        losses = [one for one in mine if one.lost]
         parts.append(f'<rect x="{_LEFT}" y="{top}" width="{_PLOT}" height="{band}" fill="none" stroke="#bbb"/>')
         parts.append(_words(_LEFT - 6, top + band / 2 + 4, node, "text-anchor='end'"))
-        parts.append(_words(_LEFT + _PLOT + 6, top + 12, f"{len(mine)} asked, {len(lost)} lost"))
+        parts.append(_words(_LEFT + _PLOT + 6, top + 12, f"{len(mine)} asked, {len(losses)} {lost}"))
         if notes and node in notes:
             parts.append(_words(_LEFT + _PLOT + 6, top + 26, notes[node]))
         for place in range(lines):
@@ -120,7 +123,7 @@ def draw(
             )
             if path:
                 parts.append(f'<path fill="{COLOURS[place % len(COLOURS)]}" d="{path}"/>')
-        parts += _crosses(lost, top, band, scale)
+        parts += _crosses(losses, top, band, scale)
     parts += _axis(span, scale, bottom)
     for number, mark in enumerate(marks, start=1):
         x = round(_LEFT + mark.at * scale, 1)

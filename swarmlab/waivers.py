@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import fnmatch
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
@@ -14,7 +14,7 @@ import yaml
 
 from swarmlab import catalogue
 from swarmlab.errors import UsageError
-from swarmlab.verdict import Verdict
+from swarmlab.verdict import Verdict, worst
 
 #: What can be accepted: that a claim is not so, or that it is not known in time. A lab that failed cannot be.
 WAIVABLE = (Verdict.FAIL, Verdict.TIMEOUT)
@@ -132,3 +132,8 @@ def _waiver(path: Path, entry: Mapping[str, Any], today: date) -> Waiver:
 def holding(waivers: list[Waiver], claim: str, lab: Mapping[str, Any]) -> Waiver | None:
     """The waiver of a claim that holds in a lab; None if there is none."""
     return next((waiver for waiver in waivers if waiver.claim == claim and waiver.holds(lab)), None)
+
+
+def accepted(verdicts: Iterable[str]) -> Verdict:
+    """The verdict of a test whose failure is accepted, of all that it met: what cannot be waived stays."""
+    return worst(Verdict.WAIVED if Verdict(found) in WAIVABLE else Verdict(found) for found in verdicts)

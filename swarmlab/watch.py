@@ -14,7 +14,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Protocol
 
-from swarmlab.asker import Heard
+from swarmlab.asker import ROUND, Heard
 from swarmlab.errors import LabError
 from swarmlab.evidence import picture, record
 from swarmlab.node import Answer
@@ -64,7 +64,9 @@ class Watch:
             or asked too little for anything to be said.
     """
 
-    def __init__(self, nodes: Sequence[Asked], port: int) -> None:
+    def __init__(self, nodes: Sequence[Asked], port: int, *, every: float = ROUND) -> None:
+        """Ask *nodes* at *port*, each once a round; a round takes *every* seconds at least."""
+        self._every = every
         self._addresses = {node.name: node.address for node in nodes}
         self._port = port
         self._timeout = scaled(TIMEOUT)
@@ -75,7 +77,7 @@ class Watch:
         self._ending = False
 
     def __enter__(self) -> Watch:
-        told = {"addresses": self._addresses, "port": self._port, "timeout": self._timeout}
+        told = {"addresses": self._addresses, "port": self._port, "timeout": self._timeout, "every": self._every}
         self._start = time.monotonic()
         self._process = subprocess.Popen(
             [sys.executable, "-m", "swarmlab.asker"],
@@ -211,6 +213,11 @@ class Watch:
     def _check(self) -> None:
         if self._flaw:
             raise LabError(f"requests to port {self._port} were not watched without pause: {self._flaw}")
+
+    @property
+    def heard(self) -> list[Heard]:
+        """All that was asked and answered until now."""
+        return list(self._heard)
 
     @property
     def losses(self) -> list[Heard]:

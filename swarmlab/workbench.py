@@ -6,6 +6,7 @@ Everything on it carries the suite's label and prefix, so that it is found and r
 from __future__ import annotations
 
 import contextlib
+import re
 import secrets
 import shlex
 from collections.abc import Callable, Mapping
@@ -20,10 +21,14 @@ SUITE_LABEL = "swarm-conformance"
 PREFIX = "swc-"
 #: The label of what several tests share: it stays while they run, where what one test made goes with the test.
 KEPT_LABEL = f"{SUITE_LABEL}.kept"
+#: Published ports that the suites use where they have a cluster for themselves; the first is the document's own.
+PORTS = range(8888, 8988)
 #: The label on all that `docker stack deploy` makes; its value is the stack's name.
 STACK_LABEL = "com.docker.stack.namespace"
 #: Where folders of the suite are on a node.
-_FOLDERS = "/var/tmp"
+FOLDERS = "/var/tmp"
+#: The form of `unique`'s names.
+_UNIQUE = re.compile(rf"{PREFIX}[\w.-]*-[0-9a-f]{{6}}(?![0-9a-zA-Z])")
 
 
 def unique(name: str) -> str:
@@ -31,10 +36,15 @@ def unique(name: str) -> str:
     return f"{PREFIX}{name}-{secrets.token_hex(3)}"
 
 
+def is_unique(name: str) -> bool:
+    """Whether *name* is one of `unique`'s, or begins with one as what belongs to a stack or project does."""
+    return bool(_UNIQUE.match(name))
+
+
 def of_a_stack(resource: Mapping[str, Any]) -> bool:
     """Whether a resource, as the API lists it, was made for a stack of the suite's."""
     labels = resource.get("Labels") or resource.get("Spec", {}).get("Labels") or {}
-    return str(labels.get(STACK_LABEL, "")).startswith(PREFIX)
+    return is_unique(str(labels.get(STACK_LABEL, "")))
 
 
 class Workbench:
@@ -121,7 +131,7 @@ class Workbench:
 
     def folder(self, files: Mapping[str, str] | None = None) -> str:
         """Make a folder on the node, with *files* (text by path inside it); gives its path."""
-        path = f"{_FOLDERS}/{unique('folder')}"
+        path = f"{FOLDERS}/{unique('folder')}"
         self._left.append(path)
         self.shell(f"mkdir {path} && chmod 755 {path}")
         for name, text in (files or {}).items():
@@ -177,10 +187,13 @@ def sweep(node: Node, *, kept: bool = False) -> None:
             _delete(node, f"/images/{image['Id']}", force=True)
     if kept:
         for volume in node.ask("GET", "/volumes")["Volumes"] or []:  # those that an option of run made have no label
-            if volume["Name"].startswith(PREFIX):
+            if is_unique(volume["Name"]):
                 _delete(node, f"/volumes/{volume['Name']}")
-        node.run(f"rm -rf {_FOLDERS}/{PREFIX}*")
-        node.run(f"for user in $(getent passwd | cut -d : -f 1 | grep ^{PREFIX}); do userdel --remove $user; done")
+    if kept and node.root:
+        digits = "[0-9a-f]" * 6
+        node.run(f"rm -rf {FOLDERS}/{PREFIX}*-{digits}")
+        users = f"getent passwd | cut -d : -f 1 | grep -x '{PREFIX}.*-{digits}'"
+        node.run(f"for user in $({users}); do userdel --remove $user; done")
 
 
 def _delete_volume(node: Node, name: str) -> None:

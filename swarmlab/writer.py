@@ -15,8 +15,9 @@ from types import TracebackType
 from typing import Any
 
 from swarmlab.errors import EngineRefused, LabError
-from swarmlab.evidence import provisional, record
+from swarmlab.evidence import picture, provisional, record
 from swarmlab.node import Node
+from swarmlab.timeline import Mark, Request, draw
 from swarmlab.wait import State, scaled
 from swarmlab.workbench import SUITE_LABEL, unique
 
@@ -104,6 +105,7 @@ def _labels(manager: str) -> dict[str, str]:
 class Writer:
     """Creates configs through each of several managers, and remembers what became of each.
 
+    What became of them is also drawn, and the picture goes to the evidence.
     Every manager has a thread, so that one which hangs keeps no other waiting. A call to a manager that is cut off,
     frozen or killed ends after 25 seconds at the latest.
 
@@ -114,11 +116,14 @@ class Writer:
         assert found(writer.writes, survivor.ask("GET", "/configs"))
     """
 
-    def __init__(self, managers: Sequence[Node]) -> None:
+    def __init__(self, managers: Sequence[Node], *, pause: float = _PAUSE) -> None:
+        """Write through *managers*, with *pause* seconds between two writes through the same one."""
         self._managers = list(managers)
+        self._pause = pause
         self._end = threading.Event()
         self._start = time.monotonic()
         self._writes: list[Write] = []
+        self._marks: list[Mark] = []
         self._numbers = itertools.count()
         self._prefix = unique("write")
         self._threads = [
@@ -141,7 +146,25 @@ class Writer:
         self._end.set()
         for thread in self._threads:
             thread.join()
-        record("suite", f"writes through {', '.join(map(str, self._managers))} without pause", self.told)
+        title = f"writes through {', '.join(map(str, self._managers))}"
+        record("suite", f"{title} without pause", self.told)
+        requests = [
+            Request(
+                write.began,
+                write.ended,
+                write.manager,
+                write.outcome.value,
+                write.answer if write.outcome is Outcome.UNKNOWN else "",
+            )
+            for write in self.writes
+        ]
+        told = self.told.replace("\n", "; ")
+        managers = [manager.name for manager in self._managers]
+        picture("writes", draw(title.capitalize(), told, managers, requests, self._marks, lost="without answer"))
+
+    def mark(self, event: str) -> None:
+        """Note that *event* happened now, such as "master is without power"; the picture shows it."""
+        self._marks.append(Mark(self.now, event))
 
     @property
     def now(self) -> float:
@@ -190,7 +213,7 @@ class Writer:
     def _go_on(self, manager: Node) -> None:
         while not self._end.is_set():
             self._writes.append(self._write(manager))
-            self._end.wait(_PAUSE)
+            self._end.wait(self._pause)
 
     def _write(self, manager: Node) -> Write:
         number = next(self._numbers)

@@ -1,9 +1,12 @@
 """Bad input to the command line: one line, and nothing is started."""
 
+import json
+
 import pytest
 
 from swarmlab import outer
 from swarmlab.__main__ import main
+from swarmlab.preflight import CHECKS
 
 
 @pytest.fixture(autouse=True)
@@ -26,6 +29,14 @@ def _no_engine(monkeypatch):
         ),
         ("box --engine 17", "swarmlab: no engine '17'; choose from "),
         ("up", "swarmlab: no engine answers at DOCKER_HOST=unix:///nowhere/docker.sock; mend or unset it"),
+        ("preflight --skip disc=full", "swarmlab: no check 'disc'; checks: host-memory, "),
+        ("preflight --skip disk", "swarmlab: disk is skipped for a reason: disk=REASON"),
+        ("rehearse --to 17", "swarmlab: no engine '17'; choose from "),
+        ("rehearse --path 28.5.2,20.10.24", "swarmlab: 28.5.2 (forky) to 20.10.24 (bookworm) is no upgrade; "),
+        ("rehearse --order workers", "swarmlab: --order workers leaves master, slave01, slave02 out"),
+        ("rehearse --lab vagrant", "swarmlab: a rehearsal takes --lab dind: the lab of machines cannot give a node"),
+        ("rehearse --claims quick", "swarmlab: --claims quick: no such profile; choose one of full, smoke, safe, "),
+        ("rehearse", "swarmlab: no engine answers at DOCKER_HOST="),
         ("shell master", "swarmlab: no engine answers at DOCKER_HOST="),
     ],
 )
@@ -51,6 +62,14 @@ def test_status_without_an_engine(capsys):
 def test_preflight_without_an_engine_is_an_error(capsys):
     assert main(["preflight"]) == 1
     assert "none answers at DOCKER_HOST=" in capsys.readouterr().out
+    assert main(["preflight", "--json", "--skip", "host-engine=known"]) == 0
+    told = {one["check"]: one for one in json.loads(capsys.readouterr().out)}
+    assert (told["host-engine"]["level"], told["host-engine"]["seen"]) == ("skipped", "known")
+
+
+def test_the_checks_of_the_preflight_are_listed(capsys):
+    assert main(["preflight", "--list"]) == 0
+    assert [line.split()[0] for line in capsys.readouterr().out.splitlines()] == list(CHECKS)
 
 
 def test_nothing_can_be_installed_without_apt(monkeypatch):

@@ -2,7 +2,7 @@ import pytest
 
 from swarmlab.clocks import Clock, astray, seconds_of
 from swarmlab.errors import LabError
-from swarmlab.preflight import agreement
+from swarmlab.preflight.engines import agreement
 
 
 def clocks(**offsets):

@@ -1,6 +1,7 @@
 """What is told of two runs, and which exit status that gives."""
 
 import json
+from pathlib import Path
 
 import pytest
 
@@ -42,6 +43,22 @@ def run(tmp_path):
 
 def passed(*ids, seconds=5.0):
     return dict.fromkeys(ids, ("pass", seconds, ""))
+
+
+def test_a_slow_machine_is_no_slow_claim(run, capsys):
+    before = passed(*IDS[:9], seconds=10)
+    now = passed(*IDS[:9], seconds=35)
+    assert main(["compare", run("old", before), run("slow", now)]) == 0
+    assert "the newer run was 3.5 times as slow as a whole" in capsys.readouterr().out
+    assert main(["compare", run("before", before), run("new", now | passed(A, seconds=90))]) == 1
+    assert f"{A} (major) 10.0 s -> 90.0 s" in capsys.readouterr().out
+    # Of few claims the lab's own measure tells.
+    old, new = run("few", passed(A)), run("few more", passed(A, seconds=30))
+    assert main(["compare", old, new]) == 1
+    told = json.loads((Path(new) / "verdicts.json").read_text())
+    told["lab"]["each"] = {"x": {"speed": 3.5}, "y": {}}
+    (Path(new) / "verdicts.json").write_text(json.dumps(told))
+    assert main(["compare", old, new]) == 0
 
 
 def test_nothing_worse(run, capsys):

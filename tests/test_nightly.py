@@ -44,6 +44,21 @@ def test_both_run_every_engine_all_together_and_machines():
     assert "--lab vagrant" in told["machines"]
 
 
+@pytest.mark.parametrize(
+    ("schema", "file"), [("github-workflows", ".github/workflows/nightly.yml"), ("gitlab-ci", ".gitlab-ci.yml")]
+)
+def test_they_are_what_the_systems_read(schema, file, tmp_path):
+    def checked(path):
+        command = [sys.executable, "-m", "check_jsonschema", "--builtin-schema", f"vendor.{schema}", path]
+        return subprocess.run(command, capture_output=True, text=True)
+
+    ran = checked(ROOT / file)
+    assert ran.returncode == 0, ran.stdout
+    wrong = (ROOT / file).read_text().replace("  runs-on:", "  run-on:").replace("  stage:", "  stages:")
+    (tmp_path / "wrong.yml").write_text(wrong)
+    assert checked(tmp_path / "wrong.yml").returncode == 1
+
+
 def test_github_workflow_is_whole():
     when = GITHUB[True]  # YAML 1.1 reads the key "on" so
     assert re.fullmatch(r"\d+ \d+ \* \* \*", when["schedule"][0]["cron"])

@@ -63,3 +63,28 @@ def test_an_engine_that_was_frozen_is_given_up_soon(engine):
 def test_an_engine_that_is_not_there_is_the_labs_failure(tmp_path):
     with pytest.raises(LabError, match="engine of slave02 does not answer"):
         Machine("slave02", "192.0.2.2", None, f"unix://{tmp_path / 'none'}").ask("GET", "/version")
+
+
+class Shell:
+    """Stands for testinfra's view over SSH, whose error for exit code 255 is that of a lost connection."""
+
+    def __init__(self, *, lost):
+        self._lost = lost
+
+    def run(self, command):
+        if self._lost or command != "true":
+            raise RuntimeError(Ended(255, command))
+        return Ended(0, command)
+
+
+class Ended:
+    def __init__(self, rc, command):
+        self.rc, self.command = rc, command
+        self.stdout, self.stderr = "", "Permission denied (publickey)."
+
+
+def test_a_command_that_ends_as_ssh_does_is_no_lost_connection():
+    done = Machine("slave01", "192.0.2.1", Shell(lost=False), "").run("ssh elsewhere")
+    assert (done.code, done.err) == (255, "Permission denied (publickey).")
+    with pytest.raises(LabError, match="slave01 cannot be reached"):
+        Machine("slave01", "192.0.2.1", Shell(lost=True), "").run("ssh elsewhere")

@@ -1,5 +1,6 @@
 """The report of runs: true to verdicts.json, safe to open, small, and one line for what is no run."""
 
+import hashlib
 import json
 import re
 import time
@@ -103,15 +104,84 @@ def test_every_claim_stands_there_with_all_that_is_known_of_it(run):
     assert not [link for link in read.links if ":" in link]
 
 
-def test_the_figures_are_those_of_the_verdicts(run):
-    verdicts = {id: ["pass", "pass", "blocked", "fail"][number % 4] for number, id in enumerate(IDS[:90])}
-    told = words(page(run(verdicts))[0])
-    numbers = {word: list(verdicts.values()).count(word) for word in ("pass", "blocked", "fail")}
-    not_run = len(IDS) - 90
-    expected = f"{numbers['pass']} pass, {numbers['blocked']} blocked, {numbers['fail']} fail, {not_run} not run"
-    assert f"Of the catalogue's {len(IDS)} claims: {expected}." in told
-    assert f"All {numbers['pass']} {numbers['fail']} {numbers['blocked']} {not_run} {len(IDS)}" in told
-    assert f"no test {not_run}" in told
+WORDS = ["pass", "fail", "blocked", "broken", "timeout", "waived", "not run"]
+
+
+def assert_true_to_verdicts(folder):
+    """Every figure of the report of a run, read from its page, against the run's verdicts.json."""
+    told = json.loads((folder / "verdicts.json").read_text())
+    text = html.render([load(folder)], beside=folder)
+    verdicts = {claim["id"]: claim["verdict"] for claim in told["claims"]} | dict.fromkeys(told["not_run"], "not run")
+    levels = {id: claim.level for id, claim in catalogue.load().items()}
+    levels |= {claim["id"]: claim["level"] for claim in told["claims"]}
+
+    def counted(ids):
+        counts = [sum(verdicts[id] == word for id in ids) for word in WORDS]
+        return [str(count or "") for count in counts] + [str(sum(counts))]
+
+    def figures(row):
+        return [words(cell) for cell in re.findall(r'<td class="number[^>]*>(.*?)</td>', row)]
+
+    tally = [word for word in WORDS if word in verdicts.values()]
+    sentence = ", ".join(f"{list(verdicts.values()).count(word)} {word}" for word in tally)
+    assert f"Of the catalogue's {len(verdicts)} claims: {sentence}." in words(text)
+    (listed,) = re.findall(r'<ul class="tally">(.*?)</ul>', text, re.DOTALL)
+    shown = [words(one).split(maxsplit=2) for one in re.findall("<li>(.*?)</li>", listed)]
+    assert [(number, word) for number, _, word in shown] == [
+        (str(list(verdicts.values()).count(word)), word) for word in tally
+    ]
+    widths = re.findall(r'<span class="([\w-]+)" style="flex-grow: (\d+)">', text)
+    assert widths == [(word.replace(" ", "-"), str(list(verdicts.values()).count(word))) for word in tally]
+
+    chapters, by_level = re.findall(r'<table class="summary">.*?</table>', text, re.DOTALL)
+    *rows, all_of_them = re.findall("<tr><th scope=.row.>.*?</tr>", chapters)
+    for (chapter, title), row in zip(catalogue.load().titles.items(), rows, strict=True):
+        assert words(row).startswith(title)
+        assert figures(row) == counted([id for id in verdicts if id.partition(".")[0] == chapter])
+    assert figures(all_of_them) == counted(verdicts)
+    for level in ("critical", "major", "minor"):
+        (row,) = re.findall(f"<tr><th scope=.row.>{level}</th>.*?</tr>", by_level)
+        assert figures(row) == counted([id for id in verdicts if levels[id] == level])
+
+    cell = r'<tr><th scope="row"><a href="#[^"]*">([^<]+)</a></th><td>(\w+)</td><td>(.*?)</td></tr>'
+    matrix = {id: (level, words(chip)[2:]) for id, level, chip in re.findall(cell, text)}
+    assert matrix == {id: (levels[id], verdict) for id, verdict in verdicts.items()}
+
+    for claim in told["claims"]:
+        (article,) = re.findall(rf'<article[^>]*id="{claim["id"]}".*?</article>', text, re.DOTALL)
+        said = words(article)
+        assert f" {claim['verdict']} {claim['id']} {claim['level']} " in said
+        assert f"{html.duration(claim['seconds'])}; " in said
+        assert not claim["reason"] or f"Reason. {' '.join(claim['reason'].split())}" in said
+        for file in claim["evidence"]:
+            digest = hashlib.sha256((folder / file).read_bytes()).hexdigest()[:16]
+            assert f"{file.removeprefix('evidence/')} sha256 {digest}…" in said
+        for test in claim["tests"]:
+            function, _, parameters = test.partition("[")
+            assert function in said
+            assert parameters in said
+    assert len(re.findall("<article", text)) == len(told["claims"])
+    for word, reasons in (
+        ("blocked", [claim["reason"] for claim in told["claims"] if claim["verdict"] == "blocked"]),
+        ("not run", list(told["not_run"].values())),
+    ):
+        for reason in set(reasons):
+            assert f"{' '.join(reason.split())} {reasons.count(reason)} " in words(text), word
+    (attention,) = re.findall(r'<h2 id="attention">.*?</section>', text, re.DOTALL)
+    bad = [id for id, verdict in verdicts.items() if verdict in ("fail", "broken", "timeout")]
+    assert sorted(re.findall(r"<code>([^<]+)</code></a>", attention)) == sorted(bad)
+
+
+def test_every_figure_is_that_of_the_verdicts(run):
+    told = {id: WORDS[number % 8] for number, id in enumerate(IDS) if number % 8 < 6}
+    folder = run(told)
+    changed = json.loads((folder / "verdicts.json").read_text())
+    for number, claim in enumerate(changed["claims"]):
+        claim["seconds"] = round(0.07 * number**2, 2)
+        claim["tests"] = [f"suites/t.py::t{number}[{node}]" for node in ("master", "slave01")]
+    changed["not_run"][next(iter(changed["not_run"]))] = "another reason"
+    (folder / "verdicts.json").write_text(json.dumps(changed))
+    assert_true_to_verdicts(folder)
 
 
 @pytest.mark.parametrize(
@@ -136,6 +206,35 @@ def test_the_verdict_of_the_whole_is_never_better_than_what_it_holds(run, verdic
     assert (whole.word, whole.tone) == (word, tone)
     better = load(run({IDS[0]: "pass"}, name="better", not_run={}))
     assert html.overall_of([better, one]).tone == tone
+
+
+def test_what_preflight_found_stands_on_the_cover_beside_what_it_may_explain(run):
+    closed = {
+        "check": "port-gossip-udp",
+        "level": "error",
+        "seen": "gossip does not arrive: master -> slave02 <b>",
+        "risk": "names come late",
+        "incident": "moby#1",
+        "nodes": ["slave02"],
+    }
+    fine = closed | {"check": "disk", "level": "ok", "seen": "room on /run", "nodes": []}
+    look = {"lab": "run-1", "seconds": 2.0, "evidence": "evidence/preflight-run-1.txt", "findings": [closed, fine]}
+    failed = next(id for id in IDS if id.startswith("7.2.1/"))
+    text, _ = page(run({failed: "fail", IDS[0]: "pass"}, preflight=[look]))
+    told = words(text)
+    cover = words(text[: text.index("</header>")])
+    assert "Preflight 1 error, 1 ok" in cover
+    assert "Preflight found what may explain 1 of 1 claims that are not well: error port-gossip-udp slave02:" in cover
+    assert "May come of port-gossip-udp : slave02: gossip does not arrive" in told
+    for word in ("names come late", "moby#1", "room on /run", "evidence/preflight-run-1.txt"):
+        assert word in told
+    assert "slave02 <b>" not in text
+    # Without a failure nothing is explained; without a look nobody says that all is well.
+    text, _ = page(run({IDS[0]: "pass"}, name="well", preflight=[look]))
+    assert "may explain" not in words(text[: text.index("</header>")])
+    text, _ = page(run({failed: "fail"}, name="old"))
+    assert "Nobody looked" in words(text)
+    assert "may explain" not in words(text[: text.index("</header>")])
 
 
 def test_several_runs_stand_side_by_side(run):
@@ -180,6 +279,22 @@ def test_nothing_is_loaded_from_elsewhere_and_evidence_cannot_be_markup(run):
     assert "default-src 'none'" in text
 
 
+def test_labs_clocks_and_what_went_astray_are_told(run):
+    nodes = [{**NODE, "name": name, "lab": lab, "clock": "+0.1 s"} for lab in ("a", "b") for name in ("m", "s")]
+    folder = run(
+        {IDS[0]: "pass"},
+        nodes=nodes,
+        lost_workers={"gw1": "Not properly terminated"},
+        followed={"tasks": 832, "services": 205, "tests": 110},
+    )
+    told = words(page(folder)[0])
+    assert "4 nodes in 2 labs, each a container with an engine of its own" in told
+    assert "832 of 205 services, in 110 tests" in told
+    assert "Worker gw1 died (Not properly terminated)" in told
+    assert told.count("+0.1 s") == 4
+    assert "Evidence: what was asked of master (1)" in told
+
+
 def test_waivers_and_errata_are_told(run):
     waiver = {"claim": IDS[0], "owner": "ops", "expires": "2030-01-01", "justification": "known", "outcome": "waived"}
     folder = run({IDS[0]: "waived"}, waivers=[waiver])
@@ -193,9 +308,9 @@ def test_a_run_of_the_whole_catalogue_is_small_and_quick(run):
     entry = '+0.10 s  master  GET /v1.41/services\n    200 {"a": "<&>"}' + "x" * 900 + "\n\n"
     long = "test: fail\n\n" + "".join(entry.replace("0.10", f"{n}.00").replace("200", str(n)) for n in range(100))
     folder = run(dict.fromkeys(IDS, "fail"), evidence=long)
-    start = time.monotonic()
+    start = time.process_time()  # of the machine's clock others take their share
     html.write([load(folder)], folder / "report.html")
-    assert time.monotonic() - start < 20
+    assert time.process_time() - start < 20
     assert (folder / "report.html").stat().st_size < 10_000_000
 
 

@@ -7,6 +7,7 @@ from fixtures.cluster import Leases, Shape, Stories, Story
 from swarmlab.errors import DeadlineExceeded, EngineRefused, LabError, NoAnswer
 from swarmlab.evidence import journal, on_failure, record
 from swarmlab.lifelines import Lifelines
+from swarmlab.workbench import PORTS
 
 
 class Given:
@@ -87,7 +88,7 @@ class StandingLab(SimpleNamespace):
     """A lab that its user brought up, with nodes of the given roles; None is a node that is frozen."""
 
     def __init__(self, *roles):
-        super().__init__(standing=True, name="mine", free=100, made=[])
+        super().__init__(standing=True, name="mine", free=100, made=[], ports=PORTS)
         self._nodes = [self._node(f"m{place}", role, roles) for place, role in enumerate(roles)]
 
     def _node(self, name, role, roles):
@@ -97,7 +98,7 @@ class StandingLab(SimpleNamespace):
             if role == "worker" or method != "GET":
                 raise EngineRefused(name, 503, "not a manager")
             return [
-                {"Description": {"Hostname": f"m{place}"}, "Spec": {"Role": given or "manager"}}
+                {"ID": f"id{place}", "Description": {"Hostname": f"m{place}"}, "Spec": {"Role": given or "manager"}}
                 for place, given in enumerate(roles)
             ]
 

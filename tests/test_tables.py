@@ -26,7 +26,8 @@ def test_columns_that_an_engine_has_beside_others_do_not_matter():
 
 def test_what_is_of_a_stack_of_the_suites_is_known_by_the_stacks_name():
     label = "com.docker.stack.namespace"
-    assert of_a_stack({"Spec": {"Labels": {label: "swc-stack-1"}}})
-    assert of_a_stack({"Labels": {label: "swc-stack-1"}})
+    assert of_a_stack({"Spec": {"Labels": {label: "swc-stack-0a1b2c"}}})
+    assert of_a_stack({"Labels": {label: "swc-stack-0a1b2c"}})
     assert not of_a_stack({"Labels": {label: "production"}})
+    assert not of_a_stack({"Labels": {label: "swc-stack-of-another"}})
     assert not of_a_stack({"Labels": None, "Spec": {}})

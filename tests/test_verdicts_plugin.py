@@ -2,6 +2,9 @@
 
 import json
 import re
+import signal
+import subprocess
+import sys
 import textwrap
 from pathlib import Path
 
@@ -9,6 +12,7 @@ import pytest
 
 from swarmlab import catalogue
 from swarmlab.results import load
+from swarmlab.wait import wait
 
 pytest_plugins = ["pytester"]
 
@@ -22,7 +26,8 @@ CONFTEST = """
     from swarmlab.evidence import on_failure
     from swarmlab.offers import Offers
 
-    pytest_plugins = ["fixtures.claims", "fixtures.verdicts", "fixtures.allure_labels", "fixtures.profiles"]
+    pytest_plugins = ["fixtures.claims", "fixtures.verdicts", "fixtures.allure_labels", "fixtures.profiles",
+                      "fixtures.workers"]
 
     class Lab:
         kind, name = "none", f"made-for-{os.getpid()}"
@@ -346,8 +351,8 @@ def test_a_waived_claim_that_fails_is_waived_with_its_reason(run, pytester, step
     assert ran.code == 0
     assert "waived   7.2.2/inspect (minor)" in ran.out
     (result,) = [json.loads(file.read_text()) for file in (ran.folder / "allure-results").glob("*-result.json")]
-    assert result["status"] == "skipped"
-    assert "waived: slave01 does not" in result["statusDetails"]["message"]
+    assert result["status"] == "failed"  # which Allure's settings accept for these words
+    assert result["statusDetails"]["message"] == "waived by ops until 2999-12-31: slave01 does not"
     assert '<property name="verdict" value="waived"' in (ran.folder / "junit.xml").read_text()
 
 
@@ -391,6 +396,33 @@ def test_what_is_waived_hides_no_other_claim_and_no_broken_test(run, pytester):
     broken = "@claim('7.2.2/inspect')\ndef test_b(): raise LabError('gone')\n"
     ran = run(FAILS + broken, *waivers(pytester, {}), "-k", "test_a or test_b")
     assert ran.verdict() == ("broken", "gone")
+    assert ran.code == 1
+
+
+BREAKS = """
+@pytest.fixture
+def breaks():
+    yield
+    raise LabError('gone')
+"""
+
+
+@pytest.mark.parametrize(
+    ("steps", "verdict"),
+    [
+        ("with subtests.test(): assert False, 'not so'", ("waived", "fail: not so")),
+        ("assert False, 'not so'", ("waived", "fail: not so")),
+        ("with subtests.test(): assert False, 'not so'\n    raise LabError('lost')", ("broken", "lost")),
+        ("with subtests.test(): raise LabError('lost')\n    assert False, 'not so'", ("broken", "lost")),
+    ],
+)
+def test_a_waiver_accepts_what_failed_of_a_test_and_not_what_broke(run, pytester, steps, verdict):
+    ran = run(one(steps, "subtests"), *waivers(pytester, {}), "-k", "test_a")
+    found, reason = ran.verdict()
+    assert (found, reason.partition(" (waived")[0]) == verdict
+    assert ran.code == (found == "broken")
+    ran = run(BREAKS + one(steps, "subtests, breaks"), *waivers(pytester, {}), "-k", "test_a")
+    assert ran.verdict()[0] == "broken"
     assert ran.code == 1
 
 
@@ -536,7 +568,53 @@ def test_lives(): pass
     assert "master  ls" in ran.evidence("7.2.2/ls-columns")
     assert {node["engine"] for node in ran.report["nodes"]} == {"1.2.3"}
     assert len(list((ran.folder / "allure-results").glob("*-result.json"))) >= 7
+    assert list(ran.report["lost_workers"].values()) == ["Not properly terminated"]
+    assert "died (Not properly terminated); the test that it ran is broken" in ran.out
     assert ran.code == 1
+
+
+def test_the_lab_of_a_worker_that_dies_in_its_first_test_is_told(run):
+    tests = "@claim('7.1/ingress-network')\n@pytest.mark.parametrize('n', range(2))\ndef test_dies(n): os._exit(3)\n"
+    ran = run(tests, "-n2", "-k", "test_dies", process=True)
+    assert ran.verdict("7.1/ingress-network")[0] == "broken"
+    assert len({node["lab"] for node in ran.report["nodes"]}) == 2
+    assert len(ran.report["lost_workers"]) == 2
+
+
+@pytest.mark.usefixtures("run")
+@pytest.mark.parametrize(
+    ("workers", "number", "seconds"),
+    [(["-n2"], signal.SIGTERM, 12), ([], signal.SIGTERM, 1), ([], signal.SIGINT, 1)],  # xdist alone gives workers ten
+)
+def test_a_run_that_is_told_to_end_takes_all_its_labs_down(pytester, number, workers, seconds):
+    tests = """
+import pathlib, time
+@pytest.fixture(scope="session")
+def standing(lab):
+    mark = pathlib.Path(f"lab-of-{os.getpid()}")
+    mark.touch()
+    yield
+    time.sleep(SECONDS)
+    mark.rename(f"gone-{os.getpid()}")
+@claim('7.1/ingress-network')
+@pytest.mark.parametrize('n', range(2))
+def test_stands(standing, n): time.sleep(60)
+@claim('7.2.2/inspect', '7.2.2/ls-columns', '7.2.2/managers-only')
+def test_rest(): pass
+"""
+    (pytester.path / "suites").mkdir()
+    (pytester.path / "suites" / "test_it.py").write_text(
+        textwrap.dedent(HEADER) + tests.replace("SECONDS", str(seconds))
+    )
+    command = [sys.executable, "-m", "pytest", "suites", "-k", "test_stands", *workers]
+    process = subprocess.Popen(command, cwd=pytester.path, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+    wait(lambda: len(list(pytester.path.glob("lab-of-*"))) == (2 if workers else 1), "the labs stand", deadline=60)
+    process.send_signal(number)
+    said, _ = process.communicate(timeout=60)
+    assert process.returncode == pytest.ExitCode.INTERRUPTED, said
+    assert len(list(pytester.path.glob("gone-*"))) == (2 if workers else 1)
+    assert not list(pytester.path.glob("lab-of-*"))
+    assert load(pytester.path / "reports").not_run["7.1/ingress-network"] == "the run ended before"
 
 
 def test_results_of_several_workers_and_labs_come_together_each_claim_once(run):
@@ -607,3 +685,27 @@ def test_what_takes_long_runs_where_there_is_time(run, options, told):
             pass
         """
     assert run(tests, "-p", "fixtures.profiles", *options).verdict("8.4/state-orphaned") == told
+
+
+LOOK = """
+    from fixtures.collector import LAB_FACTS
+    from swarmlab.preflight import Finding, Level
+
+    @pytest.fixture
+    def look(request):
+        closed = Finding(Level.ERROR, "gossip does not arrive", "names", "moby#1", ("slave02",), "port-gossip-udp")
+        fine = Finding(Level.OK, "there", check="gateway-bridge")
+        request.config.stash[LAB_FACTS]["preflight"] = {"seconds": 2.0, "findings": [closed.told(), fine.told()]}
+"""
+
+
+def test_what_preflight_found_is_written_and_told_and_changes_no_verdict(run):
+    ran = run(textwrap.dedent(LOOK) + one("assert True", "look"))
+    assert ran.verdict() == ("pass", "")
+    assert ran.code == 0
+    (look,) = ran.report["preflight"]
+    assert look["lab"].startswith("made-for-")
+    assert [finding["check"] for finding in look["findings"]] == ["port-gossip-udp", "gateway-bridge"]
+    assert "preflight: error: port-gossip-udp: slave02: gossip does not arrive" in ran.out
+    assert "gateway-bridge" not in ran.out
+    assert [finding["level"] for finding in load(ran.folder).preflight] == ["error", "ok"]

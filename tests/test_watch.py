@@ -126,7 +126,7 @@ def test_a_silent_server_is_a_loss_after_the_timeout(serve, monkeypatch):
         watch.mark("it falls silent")
         watch.rounds(4)
     over.set()
-    assert watch.lost[0].error == "timed out"
+    assert watch.lost[0].error == "timed out waiting for the answer"
     assert watch.gap() >= 0.3
 
 

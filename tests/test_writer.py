@@ -6,6 +6,7 @@ from types import SimpleNamespace
 
 import pytest
 
+from swarmlab import evidence
 from swarmlab.errors import EngineRefused, NoAnswer
 from swarmlab.wait import wait
 from swarmlab.writer import Outcome, Write, Writer, found
@@ -86,6 +87,20 @@ def test_each_outcome_is_remembered_by_manager():
     assert not found(writer.writes, accepting.made[1:])
     assert re.search(r"slave01, .*: \d+ refused \(no leader\)", writer.told)
     assert len({one.name for one in writer.writes}) == len(writer.writes)
+
+
+def test_what_became_of_them_is_drawn_with_what_happened_meanwhile():
+    refusing = Manager("slave01", raising(EngineRefused("slave01", 500, "no leader")))
+    dead = Manager("slave02", raising(NoAnswer("does not answer")))
+    with evidence.journal() as journal, Writer([Manager("master", lambda: None), refusing, dead]) as writer:
+        wait(lambda: len({one.manager for one in writer.writes}) == 3, "a write through each", deadline=5, every=0.01)
+        writer.mark("slave02 without power")
+    words = journal.pictures["writes"]
+    assert "Writes through master, slave01, slave02" in words
+    for outcome in ("acknowledged", "refused"):
+        assert re.search(rf"line \d, {outcome}: [1-9]\d* answers", words)
+    assert re.search(r"([1-9]\d*) asked, \1 without answer", words)
+    assert "slave02 without power" in words
 
 
 def test_a_manager_that_hangs_keeps_no_other_waiting():

@@ -38,6 +38,7 @@ def test_v_with_a_path_alone_makes_a_volume_named_by_64_digits(node, bench):
 
 
 @claim("3.2/random-port")
+@pytest.mark.touches("publish ports of the engine's choice")
 def test_P_publishes_each_exposed_port_on_a_random_one(node, bench):
     boxes = [bench.start("web:1", "-P --expose 8080") for _ in range(2)]
     given = []

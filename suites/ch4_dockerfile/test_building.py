@@ -99,12 +99,21 @@ def test_a_client_on_another_machine_builds_from_its_own_files(cluster, node, be
     for builder in all_builders:
         text = from_base(bench) + "COPY local /local\n"
         content = unique("content")
-        folder = cluster.bench(client).folder({"Dockerfile": text, "local": content})
+        # An ssh that notes no keys of hosts: the file in which it would is the user's.
+        ssh = '#!/bin/sh\nexec /usr/bin/ssh -o UpdateHostKeys=no "$@"\n'
+        there = cluster.bench(client)
+        folder = there.folder({"Dockerfile": text, "local": content, "ssh": ssh})
+        there.shell(f"chmod 755 {folder}/ssh")
         name = unique("image")
         choice = "0" if builder.name != "BuildKit" else "1"
         words = f"docker build --no-cache --label {bench.label} -t {name} ."
-        done = client.run(f"cd {folder} && DOCKER_BUILDKIT={choice} DOCKER_HOST=ssh://{USER}@{node} {words}", user=USER)
+        settings = f"PATH={folder}:$PATH DOCKER_BUILDKIT={choice} DOCKER_HOST=ssh://{USER}@{node}"
+        done = client.run(f"cd {folder} && {settings} {words}", user=USER)
         assert done.ok, f"from {client}, {builder} ended with {done.code}: {last(done)}"
+        tags = [tag for one in node.ask("GET", "/images/json") for tag in one["RepoTags"] or []]
+        assert f"{name}:latest" in tags, (
+            f"{client} had {node} build, {builder} ended well, and {node} has no image of it"
+        )
         seen = builder.shows(name, "cat /local")
         assert seen == content, f"{client} built on {node} from its own file {content!r}, the image holds {seen!r}"
         if client is not node:

@@ -1,5 +1,7 @@
 """4.3: what each instruction of a Dockerfile does."""
 
+import pytest
+
 from fixtures.claims import claim
 from suites.ch4_dockerfile.test_building import from_base
 from swarmlab.wait import State, eventually
@@ -64,6 +66,7 @@ def test_copy_puts_files_of_the_context_into_the_image(bench, all_builders):
 
 
 @claim("4.3/expose")
+@pytest.mark.touches("publish ports of the engine's choice")
 def test_expose_records_the_port_that_P_publishes(node, bench, all_builders):
     text = from_base(bench) + 'EXPOSE 80\nCMD ["web"]\n'
     for builder in all_builders:

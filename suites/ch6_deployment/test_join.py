@@ -73,7 +73,7 @@ def test_a_swarm_holds_several_managers_and_workers(cluster):
     wanted = {node.name: "manager" if node in managers else "worker" for node in cluster.nodes}
     for manager in managers:
         assert cluster.roles(manager) == wanted, f"{manager} lists {cluster.roles(manager)}, and the nodes are {wanted}"
-    service = cluster.create_service("everywhere", "client", everywhere=True)
+    service = cluster.create_service("everywhere", "idle", everywhere=True)
 
     def runs_on_all():
         state = service.converged(len(cluster.nodes))

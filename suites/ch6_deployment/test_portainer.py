@@ -10,6 +10,8 @@ from suites.stacks import COMPOSE
 from swarmlab.wait import State, eventually
 from swarmlab.workbench import unique
 
+pytestmark = pytest.mark.touches("open a page on which whoever comes first is given the engine")
+
 
 @pytest.fixture
 def image(cluster):

@@ -7,7 +7,7 @@ import pytest
 
 from fixtures.claims import claim
 from suites.commands import accepted, refusal
-from suites.traffic import HANDS_OVER, note_mesh, strangers, without_loss
+from suites.traffic import hands_over, note_mesh, strangers, without_loss
 from swarmlab.errors import Blocked
 from swarmlab.events import History
 from swarmlab.wait import State, eventually
@@ -198,7 +198,7 @@ def test_scale_does_what_update_does(cluster, documented):
 @claim("7.2.3/reachable-while-scaling")
 def test_no_request_fails_while_scaling(cluster):
     port = cluster.port()
-    web = cluster.create_service("web", "web:1", publish={port: 80}, **HANDS_OVER)
+    web = cluster.create_service("web", "web:1", publish={port: 80}, **hands_over())
     (task,) = web.wait_running(1)
     eventually(lambda: routed(cluster, port, task), f"every node to route port {port} to the task", stable=3)
     history = History(web)

@@ -4,7 +4,7 @@ import pytest
 
 from fixtures.claims import claim
 from suites.commands import accepted, table
-from suites.stacks import COMPOSE, deployed, remains, runs, services
+from suites.stacks import COMPOSE, deployed, remains, removed, runs, services
 from suites.traffic import without_loss
 from swarmlab.wait import State, eventually
 from swarmlab.workbench import STACK_LABEL
@@ -322,7 +322,7 @@ def test_rm_removes_all_but_the_volumes(cluster, new_stack, stack, whole):
         assert done.ok, f"the task on {task.node} cannot write to its volume: {done.said}"
         written[task.node] = f"kept on {task.node}"
 
-    accepted(cluster.manager, f"stack rm {stack}")
+    eventually(lambda: removed(stack), f"docker stack rm to remove {stack}", deadline=60)
     eventually(
         lambda: State(not (left := remains(stack)), f"there are still {'; '.join(left)}"),
         f"services, networks, secrets and configs of {stack} to be gone after stack rm",

@@ -5,7 +5,7 @@ import pytest
 from fixtures.claims import claim
 from suites import updates
 from suites.commands import accepted, refusal
-from suites.traffic import HANDS_OVER, note_mesh, strangers
+from suites.traffic import hands_over, note_mesh, strangers
 from swarmlab.events import History, Recorder
 from swarmlab.service import ENDED
 from swarmlab.wait import State, eventually, wait
@@ -61,7 +61,7 @@ def test_no_request_fails_during_a_rolling_update(cluster):
         replicas=3,
         publish={port: 80},
         update={"Parallelism": 1, "Order": "start-first"},
-        **HANDS_OVER,
+        **hands_over(),
     )
     web.wait_running(3)
     eventually(

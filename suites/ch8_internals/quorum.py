@@ -105,7 +105,7 @@ def expect_task(rest, manager, lost):
     made = []
 
     def create():
-        made.append(through.create_service("work", "client", everywhere=True, constraints=away))
+        made.append(through.create_service("work", "idle", everywhere=True, constraints=away))
         return State(True, f"{made[0]}")
 
     eventually(tried(create), f"{manager} to take a service, without {names(lost)}", deadline=60)

@@ -13,7 +13,7 @@ from suites.ch8_internals.placement import (
 )
 from suites.ch8_internals.roles import acting, writes
 from suites.commands import accepted
-from suites.traffic import HANDS_OVER, note_mesh, strangers
+from suites.traffic import hands_over, note_mesh, strangers
 from swarmlab.events import History
 from swarmlab.service import ENDED
 from swarmlab.wait import State, eventually
@@ -22,7 +22,7 @@ from swarmlab.watch import Watch
 
 @claim("8.1.2/drain-moves-tasks")
 def test_the_tasks_of_a_drained_node_are_started_elsewhere(cluster):
-    work = cluster.create_service("work", "client", replicas=6)
+    work = cluster.create_service("work", "idle", replicas=6)
     for node in cluster.nodes:
         drain_and_see_tasks_move(cluster, node, work)
         set_availability(cluster, node, "active")
@@ -72,8 +72,8 @@ def test_a_drained_node_is_given_no_new_task(cluster):
 def see_it_given_nothing(cluster, closed, how):
     """Make, scale and update services, and see no task of them on the node that is *closed*, drained or paused."""
     others = [node for node in cluster.nodes if node is not closed]
-    work = cluster.create_service("work", "client", replicas=2, update={"Parallelism": 0})  # all at once
-    everywhere = cluster.create_service("everywhere", "client", everywhere=True)
+    work = cluster.create_service("work", "idle", replicas=2, update={"Parallelism": 0})  # all at once
+    everywhere = cluster.create_service("everywhere", "idle", everywhere=True)
     work.wait_running(2)
     work.scale(4)
     before = {task.id for task in work.wait_running(4)}
@@ -100,7 +100,7 @@ def test_a_drained_manager_keeps_role_and_vote(cluster):
     *drained, lost = cluster.nodes
     for node in drained:
         set_availability(cluster, node, "drain")
-    work = cluster.create_service("work", "client", replicas=2)
+    work = cluster.create_service("work", "idle", replicas=2)
     eventually(
         lambda: work.converged(2, lambda task: task.node == lost.name),
         f"tasks to be run by {lost} alone, the others being drained",
@@ -125,7 +125,7 @@ def test_a_drained_manager_keeps_role_and_vote(cluster):
 def test_a_node_set_back_to_active_is_given_tasks_again(cluster):
     for node in cluster.nodes:
         set_availability(cluster, node, "drain")
-        work = cluster.create_service("work", "client", replicas=4)
+        work = cluster.create_service("work", "idle", replicas=4)
         before = work.wait_running(4)
         given = [str(task) for task in before if task.node == node.name]
         assert not given, f"{node} is drained and was given {given}"
@@ -153,7 +153,7 @@ def see_it_given_new_tasks_only(node, work, ids):
 
 @claim("8.1.2/pause-keeps-tasks")
 def test_a_paused_node_keeps_its_tasks_and_is_given_none(cluster):
-    work = cluster.create_service("work", "client", everywhere=True)
+    work = cluster.create_service("work", "idle", everywhere=True)
     eventually(lambda: one_on_each(work, cluster.nodes), "a task on every node", deadline=60)
     for node in cluster.nodes:
         before = lives(cluster, [task for task in work.running() if task.node == node.name])
@@ -166,7 +166,7 @@ def test_a_paused_node_keeps_its_tasks_and_is_given_none(cluster):
 
 @claim("8.1.2/drain-leaves-standalone")
 def test_containers_of_docker_run_stay_on_a_drained_node(cluster):
-    work = cluster.create_service("work", "client", everywhere=True)
+    work = cluster.create_service("work", "idle", everywhere=True)
     for node in cluster.nodes:
         eventually(lambda: one_on_each(work, cluster.nodes), "a task on every node", deadline=60)
         drain_and_see_the_lone_one_stay(cluster, node, work)
@@ -175,7 +175,7 @@ def test_containers_of_docker_run_stay_on_a_drained_node(cluster):
 
 def drain_and_see_the_lone_one_stay(cluster, drained, work):
     bench = cluster.bench(drained)
-    lone = bench.start("client")
+    lone = bench.start("idle")
     before = bench.inspect(lone)["State"]
     set_availability(cluster, drained, "drain")
     eventually(lambda: empty(cluster, work, drained), f"{drained} to be drained of its task", deadline=60)
@@ -191,7 +191,7 @@ def drain_and_see_the_lone_one_stay(cluster, drained, work):
 @claim("8.1.2/drain-keeps-serving")
 def test_the_service_answers_on_every_node_through_a_drain(cluster):
     port = cluster.port()
-    web = cluster.create_service("web", "web:1", replicas=3, publish={port: 80}, **HANDS_OVER)
+    web = cluster.create_service("web", "web:1", replicas=3, publish={port: 80}, **hands_over())
     tasks = web.wait_running(3)
     drained = cluster.node(next(task.node for task in tasks if task.node != cluster.manager.name))
     eventually(

@@ -28,8 +28,8 @@ WAYS = {
 
 @claim("8.2.1/desired-state")
 def test_the_manager_restores_what_containers_are_lost(cluster):
-    work = cluster.create_service("work", "client", everywhere=True, restart=AT_ONCE)
-    several = cluster.create_service("several", "client", replicas=2 * len(cluster.nodes), restart=AT_ONCE)
+    work = cluster.create_service("work", "idle", everywhere=True, restart=AT_ONCE)
+    several = cluster.create_service("several", "idle", replicas=2 * len(cluster.nodes), restart=AT_ONCE)
     eventually(lambda: one_on_each(work, cluster.nodes), "a task on every node", deadline=60)
     for way, command in WAYS.items():
         several.wait_running(2 * len(cluster.nodes))
@@ -52,7 +52,7 @@ def test_the_manager_restores_what_containers_are_lost(cluster):
 @claim("8.2.1/tasks-independent")
 def test_the_failure_of_a_task_leaves_the_others_alone(cluster):
     count = 2 * len(cluster.nodes)
-    work = cluster.create_service("work", "client", replicas=count, command=TOLD, restart=AT_ONCE)
+    work = cluster.create_service("work", "idle", replicas=count, command=TOLD, restart=AT_ONCE)
     for node in cluster.nodes:
         tasks = work.wait_running(count)
         failed = next((task for task in tasks if task.node == node.name), None)
@@ -78,8 +78,8 @@ def test_the_failure_of_a_task_leaves_the_others_alone(cluster):
 @claim("8.2.1/one-container-per-task")
 def test_each_task_has_one_container_that_carries_its_id(cluster):
     count = 2 * len(cluster.nodes)
-    work = cluster.create_service("work", "client", replicas=count, command=TOLD, restart=AT_ONCE)
-    everywhere = cluster.create_service("everywhere", "client", everywhere=True)
+    work = cluster.create_service("work", "idle", replicas=count, command=TOLD, restart=AT_ONCE)
+    everywhere = cluster.create_service("everywhere", "idle", everywhere=True)
     tasks = work.wait_running(count)
     eventually(lambda: one_on_each(everywhere, cluster.nodes), "a task on every node", deadline=60)
     lacking = {node.name for node in cluster.nodes} - {task.node for task in tasks}
@@ -113,7 +113,7 @@ def stays_matched(cluster, service, promise):
 def test_a_task_ends_when_its_container_does(cluster):
     def service():
         return cluster.create_service(
-            "work", "client", everywhere=True, command=TOLD, restart={"Condition": "none"}, stop_grace=1
+            "work", "idle", everywhere=True, command=TOLD, restart={"Condition": "none"}, stop_grace=1
         )
 
     ways = {
@@ -147,7 +147,7 @@ def test_a_task_ends_when_its_container_does(cluster):
 @claim("8.2.2/slot-refilled")
 def test_a_crashed_task_is_replaced_in_its_slot(cluster):
     count = 2 * len(cluster.nodes)
-    work = cluster.create_service("work", "client", replicas=count, command=TOLD, restart=AT_ONCE)
+    work = cluster.create_service("work", "idle", replicas=count, command=TOLD, restart=AT_ONCE)
     before = {task.slot: task for task in work.wait_running(count)}
     slots = set(range(1, count + 1))
     assert set(before) == slots, f"the slots of {count} tasks are {sorted(before)}"
@@ -175,7 +175,7 @@ def test_a_crashed_task_is_replaced_in_its_slot(cluster):
 
 @claim("8.2.2/failed-is-not-restarted")
 def test_a_failed_task_stays_as_it_ended(cluster):
-    work = cluster.create_service("work", "client", everywhere=True, command=TOLD, restart=AT_ONCE)
+    work = cluster.create_service("work", "idle", everywhere=True, command=TOLD, restart=AT_ONCE)
     eventually(lambda: one_on_each(work, cluster.nodes), "a task on every node", deadline=60)
     known = {}
     for code in (3, 4):  # the first failures are history already when their successors fail

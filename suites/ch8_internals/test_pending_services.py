@@ -31,12 +31,12 @@ def reason(service):
 @claim("8.2.3/pending-all-drained")
 def test_a_service_waits_while_no_node_takes_tasks(cluster):
     close(cluster)
-    work = cluster.create_service("work", "client", replicas=2)
+    work = cluster.create_service("work", "idle", replicas=2)
     stays_pending(work, 2)
     drained = cluster.nodes[0]
     for node in cluster.nodes[1:]:
         set_availability(cluster, node, "drain")
-    late = cluster.create_service("late", "client")
+    late = cluster.create_service("late", "idle")
     stays_pending(late, 1)
     set_availability(cluster, drained, "active")
     for service, count in ((work, 2), (late, 1)):
@@ -49,7 +49,7 @@ def test_a_service_waits_while_no_node_takes_tasks(cluster):
 def test_the_first_active_node_takes_all_waiting_tasks(cluster):
     for first in cluster.nodes:
         close(cluster)
-        services = [cluster.create_service("work", "client", replicas=count) for count in (3, 2)]
+        services = [cluster.create_service("work", "idle", replicas=count) for count in (3, 2)]
         for service, count in zip(services, (3, 2), strict=True):
             eventually(
                 lambda service=service, count=count: pending(service, count),
@@ -70,7 +70,7 @@ def test_the_first_active_node_takes_all_waiting_tasks(cluster):
 @claim("8.2.3/pending-memory")
 def test_a_service_waits_for_the_memory_that_it_reserves(cluster):
     most = max(member["Description"]["Resources"]["MemoryBytes"] for member in cluster.members())
-    work = cluster.create_service("work", "client", reservations={"MemoryBytes": most + 2**20})
+    work = cluster.create_service("work", "idle", reservations={"MemoryBytes": most + 2**20})
     stays_pending(work, 1)
     said = reason(work)
     assert "resource" in said, f"{work} waits for memory that no node has, and its task says: {said or 'nothing'}"
@@ -97,7 +97,7 @@ def labels(cluster):
 @claim("8.2.3/pending-constraint")
 def test_a_service_waits_for_a_node_with_the_label_of_its_constraint(cluster, labels):
     services = {
-        node: cluster.create_service("work", "client", constraints=[f"node.labels.{label}==yes"])
+        node: cluster.create_service("work", "idle", constraints=[f"node.labels.{label}==yes"])
         for node, label in labels.items()
     }
     for service in services.values():
@@ -130,7 +130,7 @@ def all_pending(services):
 
 @claim("8.2.3/scale-zero")
 def test_a_service_of_no_replicas_exists_and_starts_when_scaled_up(cluster):
-    idle = cluster.create_service("idle", "client", replicas=0)
+    idle = cluster.create_service("idle", "idle", replicas=0)
 
     def no_task():
         tasks, found = idle.tasks(), containers(cluster, idle)

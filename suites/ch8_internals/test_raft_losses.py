@@ -35,19 +35,21 @@ def lose(*rounds, beyond):
         lost = []
         with Writer(cluster.nodes) as writer:
             for words in rounds:
-                lost += take_power(cluster, words, lost)
+                lost += take_power(cluster, words, lost, writer)
                 expect_work(cluster, writer, *lost)
             if beyond:
-                lost += take_power(cluster, beyond, lost)
+                lost += take_power(cluster, beyond, lost, writer)
                 expect_refusal(cluster, writer, writer.now, *lost)
 
     return play
 
 
-def take_power(cluster, words, lost):
+def take_power(cluster, words, lost, writer):
     """Take the power of the managers that *words* speak of, for good; gives them."""
     victims = chosen(cluster, words, lost)
+    writer.mark(f"power is taken from {names(victims)}")
     apply(kill(*victims), cluster)
+    writer.mark(f"{names([*lost, *victims])} without power")
     return victims
 
 
@@ -112,22 +114,25 @@ def refused_and_whole(*rounds):
         lost = []
         with Writer(cluster.nodes) as writer:
             for words in rounds[:-1]:
-                lost += take_power(cluster, words, lost)
+                lost += take_power(cluster, words, lost, writer)
                 expect_work(cluster, writer, *lost)
             last = chosen(cluster, rounds[-1], lost)
             spec = {}
+            writer.mark(f"power is taken from {names(last)}")
             with applied(kill(*last), cluster):
                 since = writer.now
+                writer.mark(f"{names([*lost, *last])} without power: quorum is lost")
                 rest = without(cluster, *lost, *last)
                 [left] = rest.nodes
                 spec |= specification(
-                    cluster.unique("refused"), cluster.image("client"), labels={cluster.label: ""}, replicas=2
+                    cluster.unique("refused"), cluster.image("idle"), labels={cluster.label: ""}, replicas=2
                 )
                 # Written before the loss is noticed: this is what may come about later.
                 outcome = of_write(left, spec)
                 assert outcome is not Outcome.ACKNOWLEDGED, f"{left}, without quorum, acknowledged a service"
                 expect_refusal(cluster, writer, since, *lost, *last)
             works = [node for node in cluster.nodes if node not in lost]
+            writer.mark(f"{names(last)} with power again")
             eventually(
                 lambda: one_leader(works, works), f"{names(works)}, a majority, to have a leader again", deadline=120
             )
@@ -196,7 +201,9 @@ def replaced(loss):
         leader, followers = leader_and_followers(cluster)
         with Writer(cluster.nodes) as writer:
             eventually(lambda: writer.served(cluster.nodes, 0), "writes through every manager to be acknowledged")
+            writer.mark(f"{loss(leader)}: begins")
             apply(loss(leader), cluster)
+            writer.mark(f"{loss(leader)}: done")
             eventually(
                 lambda: one_leader(followers, followers), f"another manager to lead in place of {leader}", deadline=90
             )
@@ -262,14 +269,17 @@ def returned(words):
     """A story: the managers of *words* are lost and come back, one first, so that there is just a majority."""
 
     def play(cluster):
-        service = cluster.create_service("before", "client", replicas=3)
+        service = cluster.create_service("before", "idle", replicas=3)
         service.wait_running(3)
         lost = chosen(cluster, words, [])
         with Writer(cluster.nodes) as writer:
             eventually(lambda: writer.served(cluster.nodes, 0), "writes through every manager to be acknowledged")
+            writer.mark(f"power is taken from {lost[1]} and {lost[0]}")
             apply(kill(lost[1]), cluster)
             with applied(kill(lost[0]), cluster):
+                writer.mark(f"{names(lost)} without power: quorum is lost")
                 expect_refusal(cluster, writer, writer.now, *lost)
+            writer.mark(f"{lost[0]} with power again")
             expect_work(cluster, writer, lost[1])
         expect_found(writer, [node for node in cluster.nodes if node is not lost[1]])
         rest = without(cluster, lost[1])
@@ -285,10 +295,17 @@ def returned(words):
 
 def running_on(rest, service, replicas):
     """Whether *replicas* tasks of *service* run on the nodes that are left; those of lost nodes are not counted."""
+    where, told = places(rest, service)
+    return State(len(where) == replicas, told)
+
+
+def places(rest, service):
+    """The nodes that are left on which tasks of *service* run, one for each, and all tasks and members in words."""
     known = {node.name for node in rest.nodes}
-    tasks = rest.service(service.name).running()
-    here = [task for task in tasks if task.node in known]
-    return State(len(here) == replicas, "; ".join(map(str, tasks)) or "no task")
+    tasks = rest.service(service.name).tasks()
+    states = {member["Description"]["Hostname"]: member["Status"]["State"] for member in rest.members()}
+    told = ("; ".join(map(str, tasks)) or "no task") + f"; nodes: {states}"
+    return [task.node for task in tasks if task.alive and task.node in known], told
 
 
 @claim("8.1.1/manager-rejoins")
@@ -344,12 +361,13 @@ def recovered(words):
 
     def play(cluster):
         network = cluster.create_network("kept")
-        service = cluster.create_service("kept", "client", replicas=3, networks=[network])
+        service = cluster.create_service("kept", "idle", replicas=3, networks=[network])
         service.wait_running(3)
         kept = {"network": cluster.manager.ask("GET", f"/networks/{network}")["Id"], "service": service.id}
         with Writer(cluster.nodes) as writer:
             eventually(lambda: writer.served(cluster.nodes, 0), "writes through every manager to be acknowledged")
-        lost = take_power(cluster, words, [])
+        lost = chosen(cluster, words, [])
+        apply(kill(*lost), cluster)
         [left] = without(cluster, *lost).nodes
         alone = Swarm([left], image=cluster.image)
         accepted(left, f"swarm init --force-new-cluster --advertise-addr {left.address}")
@@ -361,18 +379,19 @@ def recovered(words):
             "service": left.ask("GET", f"/services/{service.name}")["ID"],
         }
         assert now == kept, f"made before, {kept}, and found on {left} afterwards, {now}"
-        returning = lost[0]
-        returning.start()
-        accepted(returning, "swarm leave --force")
         eventually(
             tried(lambda: running_on(alone, service, 3)), f"all tasks of {service} to run on {left} alone", deadline=120
         )
+        returning = lost[0]
+        returning.start()
+        accepted(returning, "swarm leave --force")
         join(returning, left, alone.tokens()["Manager"])
         grown = Swarm([left, returning], image=cluster.image)
         eventually(tried(lambda: members_ready(grown)), f"{returning}, which joined anew, to be ready", deadline=90)
-        more = grown.create_service("more", "client", replicas=2, networks=[network])
+        more = grown.create_service("more", "idle", replicas=2, networks=[network])
         eventually(
-            tried(lambda: more.converged(2) if spread_over(grown, more) else State(False, "not on every node")),
+            # As the member that it was, it is ready until its silence is noticed, and may have been given a task.
+            tried(lambda: running_on_each(grown, more)),
             f"a new service to run on {names(grown.nodes)}",
             deadline=90,
         )
@@ -393,6 +412,7 @@ def members_ready(grown):
     return State(set(states.values()) == {"ready"}, f"{states}")
 
 
-def spread_over(grown, service):
-    """Whether a task of *service* runs on each node of *grown*."""
-    return {task.node for task in service.running()} == {node.name for node in grown.nodes}
+def running_on_each(grown, service):
+    """Whether one task of *service* runs on each node of *grown*."""
+    where, told = places(grown, service)
+    return State(sorted(where) == sorted(node.name for node in grown.nodes), told)

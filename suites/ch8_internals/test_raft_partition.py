@@ -34,6 +34,7 @@ def apart(word, how):
             eventually(lambda: writer.served(cluster.nodes, 0), "writes through every manager to be acknowledged")
             with applied(how(alone, cluster.nodes), cluster):
                 since = writer.now
+                writer.mark(f"{alone} cut off")
                 expect_work(cluster, writer, alone)
                 eventually(
                     lambda: writer.refused([alone], since), f"{alone}, which is cut off, to refuse a write", deadline=90
@@ -41,6 +42,7 @@ def apart(word, how):
                 until = writer.now
             expect_none_acknowledged(writer, since, [alone], until)
             healed = writer.now
+            writer.mark(f"{alone} cut off no more")
             eventually(
                 lambda: one_leader(cluster.nodes, cluster.nodes),
                 f"all managers to name one leader, {alone} being cut off no more",

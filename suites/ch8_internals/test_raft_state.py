@@ -107,7 +107,7 @@ def test_what_is_written_through_a_manager_is_read_on_every_other(cluster):
         spec = {
             "Name": cluster.unique("state"),
             "Labels": {cluster.label: "", "written-through": writing.name},
-            "TaskTemplate": {"ContainerSpec": {"Image": cluster.image("client")}},
+            "TaskTemplate": {"ContainerSpec": {"Image": cluster.image("idle")}},
             "Mode": {"Replicated": {"Replicas": 0}},
         }
         service = {"ID": served(writing, "POST", "/services/create", body=spec)["ID"], "Spec": spec}
@@ -176,7 +176,7 @@ def test_a_service_becomes_tasks_that_are_spread_over_the_nodes(cluster):
     expect_answers(cluster.nodes)
     for each in (1, 2):
         replicas = each * len(cluster.nodes)
-        service = cluster.create_service("spread", "client", replicas=replicas)
+        service = cluster.create_service("spread", "idle", replicas=replicas)
 
         def spread(service=service, replicas=replicas, each=each):
             state = service.converged(replicas)

@@ -38,6 +38,7 @@ def expect_lifetime(node, hours):
 
 
 @claim("8.3/expiry-minimum")
+@pytest.mark.touches("set a validity that, where it is not refused, is the swarm's")
 def test_a_validity_of_under_an_hour_is_refused(cluster):
     manager = cluster.manager
     spec, version = swarm_settings(cluster)

@@ -39,7 +39,7 @@ def test_promoted_workers_are_managers_with_a_vote(cluster):
 @pytest.mark.cluster(managers=3, workers=0)
 def test_demoted_managers_are_workers_and_their_tasks_run_on(cluster):
     manager, *others = cluster.nodes
-    work = cluster.create_service("work", "client", everywhere=True)
+    work = cluster.create_service("work", "idle", everywhere=True)
     eventually(lambda: one_on_each(work, cluster.nodes), "a task on every node", deadline=60)
     tasks = work.running()
     before = lives(cluster, tasks)
@@ -118,7 +118,7 @@ def test_a_promoted_worker_takes_the_place_of_a_lost_manager(cluster):
             deadline=90,
         )
     cluster.nodes = survivors  # the others are dead and cannot be asked
-    cluster.create_service("work", "client", constraints=[f"node.hostname=={worker}"]).expect_running(1)
+    cluster.create_service("work", "idle", constraints=[f"node.hostname=={worker}"]).expect_running(1)
 
 
 @claim("8.1.3/demote-leader")

@@ -16,7 +16,7 @@ from swarmlab.wait import State, eventually
 
 @claim("8.2.4/replicated")
 def test_a_replicated_service_has_as_many_tasks_as_declared(cluster):
-    work = cluster.create_service("work", "client")
+    work = cluster.create_service("work", "idle")
     for count in (1, 2 * len(cluster.nodes) + 1, 2):
         work.scale(count)
         tasks = work.expect_running(count)
@@ -24,7 +24,7 @@ def test_a_replicated_service_has_as_many_tasks_as_declared(cluster):
         assert len(slots) == count, f"{count} tasks share slots: {', '.join(map(str, tasks))}"
         eventually(lambda: matched(cluster, work), f"one container for each of {count} tasks", deadline=60)
     for node in cluster.nodes:
-        bound = cluster.create_service("bound", "client", replicas=3, constraints=[f"node.hostname=={node}"])
+        bound = cluster.create_service("bound", "idle", replicas=3, constraints=[f"node.hostname=={node}"])
         eventually(
             lambda bound=bound, node=node: bound.converged(3, lambda task: task.node == node.name),
             f"three tasks to run on {node}, the only node that they may run on",
@@ -33,13 +33,14 @@ def test_a_replicated_service_has_as_many_tasks_as_declared(cluster):
 
 
 @claim("8.2.4/replicated")
+@pytest.mark.touches("reserve what memory of the nodes there is to reserve")
 def test_tasks_are_where_there_is_room(cluster):
     # Each node has room for so many tasks by its memory, and all of it together for one less than are declared.
     free = {m["Description"]["Hostname"]: m["Description"]["Resources"]["MemoryBytes"] for m in cluster.members()}
     each = int(max(free.values()) * 0.4)
     room = {name: memory // each for name, memory in free.items()}
     count = sum(room.values())
-    heavy = cluster.create_service("heavy", "client", replicas=count + 1, reservations={"MemoryBytes": each})
+    heavy = cluster.create_service("heavy", "idle", replicas=count + 1, reservations={"MemoryBytes": each})
 
     def full():
         tasks = heavy.tasks()
@@ -59,7 +60,7 @@ def test_a_global_service_has_one_task_on_every_node(cluster):
     name = cluster.unique("everywhere")
     words = f"service create --detach --mode global --label {cluster.label} --name {name} {cluster.image('client')}"
     accepted(cluster.manager, words)
-    for service in (cluster.service(name), cluster.create_service("everywhere", "client", everywhere=True)):
+    for service in (cluster.service(name), cluster.create_service("everywhere", "idle", everywhere=True)):
         eventually(
             lambda service=service: one_on_each(service, cluster.nodes),
             f"{service} to have one task on every node",
@@ -80,7 +81,7 @@ def on_each_and_matched(cluster, service):
 
 @claim("8.2.4/global-has-no-count")
 def test_a_global_service_takes_no_count(cluster):
-    manager, image = cluster.manager, cluster.image("client")
+    manager, image = cluster.manager, cluster.image("idle")
     name = cluster.unique("counted")
     words = f"service create --detach --mode global --replicas 2 --label {cluster.label} --name {name} {image}"
     done = manager.docker(words)
@@ -94,7 +95,7 @@ def test_a_global_service_takes_no_count(cluster):
     assert refusal(manager.ask, "POST", "/services/create", body=body), "the API took a count for a global service"
     assert refusal(cluster.service, name), f"{name} was refused, and is there"
 
-    everywhere = cluster.create_service("everywhere", "client", everywhere=True)
+    everywhere = cluster.create_service("everywhere", "idle", everywhere=True)
     eventually(lambda: one_on_each(everywhere, cluster.nodes), "one task on every node", deadline=60)
     for words in (f"service scale --detach {everywhere}=5", f"service update --detach --replicas 5 {everywhere}"):
         done = manager.docker(words)
@@ -110,7 +111,7 @@ def test_a_global_service_takes_no_count(cluster):
 @claim("8.2.4/global-follows-nodes")
 @pytest.mark.cluster(managers=1, workers=1, spare=1)
 def test_a_global_service_follows_nodes_that_join_and_leave(cluster):
-    everywhere = cluster.create_service("everywhere", "client", everywhere=True)
+    everywhere = cluster.create_service("everywhere", "idle", everywhere=True)
     eventually(lambda: one_on_each(everywhere, cluster.nodes), "one task on every node", deadline=60)
     before = lives(cluster, everywhere.running())
     manager, leaver = cluster.nodes

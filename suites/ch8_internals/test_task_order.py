@@ -24,19 +24,19 @@ def go_one_way(cluster):
     with ContainerEvents(cluster.nodes) as events, cluster.lifelines.sampled(cluster.nodes, every=0.05, share=0.5):
         services = {
             "complete": cluster.create_service(
-                "done", "client", everywhere=True, command=["true"], restart={"Condition": "on-failure"}
+                "done", "idle", everywhere=True, command=["true"], restart={"Condition": "on-failure"}
             ),
             "failed": cluster.create_service(
-                "failing", "client", replicas=count, command=["false"], restart={"Delay": int(1e9), "MaxAttempts": 2}
+                "failing", "idle", replicas=count, command=["false"], restart={"Delay": int(1e9), "MaxAttempts": 2}
             ),
             "rejected": cluster.create_service(
                 "refused",
-                "client",
+                "idle",
                 everywhere=True,
                 mounts=[{"Type": "bind", "Source": "/var/tmp/swc-missing", "Target": "/data"}],
                 restart={"Condition": "none"},
             ),
-            "shutdown": cluster.create_service("replaced", "client", replicas=2 * count),
+            "shutdown": cluster.create_service("replaced", "idle", replicas=2 * count),
         }
         services["shutdown"].wait_running(2 * count)
         services["shutdown"].update(afresh)

@@ -2,14 +2,16 @@
 
 import re
 import shlex
-from datetime import datetime
 
 import pytest
 
 from fixtures.claims import claim
+from suites.ch7_usage.subnets import free_subnets
 from suites.commands import accepted
 from suites.tasks import all_told, expect_all, told_by
+from swarmlab.clocks import seconds_of
 from swarmlab.errors import DeadlineExceeded
+from swarmlab.leavings import LOOPBACK
 from swarmlab.lifelines import ContainerEvents
 from swarmlab.wait import State, eventually, scaled, wait
 
@@ -51,8 +53,10 @@ def test_every_task_names_its_service_slot_and_node(cluster):
 @claim("8.4/state-new")
 def test_a_task_that_nothing_is_allocated_to_is_new(cluster):
     # A network with room for five containers: whatever is beyond that waits for an address.
-    network = cluster.create_network("narrow", IPAM={"Config": [{"Subnet": "10.213.77.0/29"}]})
-    service = cluster.create_service("many", "client", replicas=9, networks=[network], endpoint_mode="dnsrr")
+    (wide,) = free_subnets(cluster)
+    subnet = str(next(wide.subnets(new_prefix=29)))
+    network = cluster.create_network("narrow", IPAM={"Config": [{"Subnet": subnet}]})
+    service = cluster.create_service("many", "idle", replicas=9, networks=[network], endpoint_mode="dnsrr")
 
     def beginning():
         names = cluster.names()
@@ -71,7 +75,7 @@ def test_a_task_that_nothing_is_allocated_to_is_new(cluster):
 def test_a_task_that_no_node_fits_is_pending(cluster):
     network = cluster.create_network("net")
     waiting = cluster.create_service(
-        "waiting", "client", replicas=3, networks=[network], constraints=[f"node.labels.{cluster.unique('no')}==node"]
+        "waiting", "idle", replicas=3, networks=[network], constraints=[f"node.labels.{cluster.unique('no')}==node"]
     )
     expect_all(
         cluster,
@@ -107,7 +111,7 @@ def passed_through(cluster, state, contradicts):
     """
     names = cluster.names()
     for replicas in (9, 18, 27, 36):
-        service = cluster.create_service("short", "client", replicas=replicas)
+        service = cluster.create_service("short", "idle", replicas=replicas)
         with cluster.lifelines.sampled(cluster.nodes, every=0.01, share=1.0):
             service.wait_running(replicas)
         seen = [one for life in cluster.lifelines.lives(service.id).values() for one in life]
@@ -126,7 +130,9 @@ class Gate:
 
     def __init__(self, cluster, node, port):
         registry = cluster.image("x").partition("/")[0]
-        server = f"server {{ listen 127.0.0.1:{port}; location / {{ proxy_pass http://{registry}; }} }}"
+        encrypted = node.run(f"curl -sk -o /dev/null -m 10 https://{registry}/v2/").ok
+        there = f"{'https' if encrypted else 'http'}://{registry}"
+        server = f"server {{ listen {LOOPBACK}:{port}; location / {{ proxy_pass {there}; }} }}"
         settings = f"daemon off; pid /run/gate.pid; events {{}} http {{ access_log off; {server} }}"
         words = f"printf %s {shlex.quote(settings)} > /run/gate.conf; exec nginx -c /run/gate.conf"
         self.node = node
@@ -151,7 +157,8 @@ def gates(cluster):
     gates = [Gate(cluster, node, port) for node in cluster.nodes]
     for node in cluster.nodes:
         wait(
-            lambda node=node: node.run(f"curl -fs http://127.0.0.1:{port}/v2/").ok, f"the gate of {node} to let through"
+            lambda node=node: node.run(f"curl -fs http://{LOOPBACK}:{port}/v2/").ok,
+            f"the gate of {node} to let through",
         )
     yield port, gates
     for gate in gates:
@@ -164,8 +171,9 @@ def test_a_task_whose_image_is_fetched_is_preparing(cluster, gates):
     port, gates = gates
     for gate in gates:
         gate.shut()
-    # Under this name no node has it; 127.0.0.1 is on every node the node itself.
-    fetched = cluster.create_service("fetched", f"127.0.0.1:{port}/redis", everywhere=True)
+    # Under this name no node has it; an address of the loopback is on every node the node itself.
+    image = cluster.image("redis").partition("/")[2]
+    fetched = cluster.create_service("fetched", f"{LOOPBACK}:{port}/{image}", everywhere=True)
     count = len(cluster.nodes)
     expect_all(cluster, fetched, "preparing", count, lambda task: task.node, so=" while the image is fetched")
     running = [
@@ -186,7 +194,7 @@ def test_a_task_whose_container_is_being_started_is_starting(cluster):
 @claim("8.4/state-running")
 def test_a_task_is_running_when_its_container_runs_and_is_healthy(cluster):
     count = len(cluster.nodes)
-    plain = cluster.create_service("plain", "client", everywhere=True)
+    plain = cluster.create_service("plain", "idle", everywhere=True)
     checked = slow_starter(cluster)
     expect_all(cluster, plain, "running", count)
     for task in plain.tasks():
@@ -211,7 +219,7 @@ def test_a_task_is_running_when_its_container_runs_and_is_healthy(cluster):
 def slow_starter(cluster):
     """A service whose containers run at once, and are healthy once they have a file /tmp/healthy."""
     check = "touch /tmp/asked; until [ -e /tmp/healthy ]; do sleep 0.2; done"
-    return cluster.create_service("slow", "client", everywhere=True, health=["sh", "-c", check])
+    return cluster.create_service("slow", "idle", everywhere=True, health=["sh", "-c", check])
 
 
 def containers_of(node, service):
@@ -257,12 +265,12 @@ def test_a_task_that_ended_with_another_exit_code_is_failed_and_shows_it(cluster
 def ending(cluster, code):
     """A service with a task on every node that ends at once with this exit code, and is not replaced."""
     command = ["sh", "-c", f"exit {code}"]
-    return cluster.create_service(f"exit{code}", "client", everywhere=True, command=command, restart=NEVER_AGAIN)
+    return cluster.create_service(f"exit{code}", "idle", everywhere=True, command=command, restart=NEVER_AGAIN)
 
 
 @claim("8.4/state-shutdown")
 def test_a_task_that_the_swarm_stopped_is_shutdown(cluster):
-    service = cluster.create_service("stopped", "client", everywhere=True)
+    service = cluster.create_service("stopped", "idle", everywhere=True)
     count = len(cluster.nodes)
     old = {task.id for task in service.wait_running(count)}
     # Those that are replaced stay in the history.
@@ -304,7 +312,7 @@ def replaced(cluster, service, old, state="shutdown"):
 def test_a_task_that_the_node_cannot_take_is_rejected_and_shows_why(cluster):
     missing = f"/var/tmp/{cluster.unique('missing')}"
     mounts = [{"Type": "bind", "Source": missing, "Target": "/data"}]
-    service = cluster.create_service("refused", "client", everywhere=True, mounts=mounts, restart=NEVER_AGAIN)
+    service = cluster.create_service("refused", "idle", everywhere=True, mounts=mounts, restart=NEVER_AGAIN)
     count = len(cluster.nodes)
     where = f", naming {missing} as the reason"
     expect_all(cluster, service, "rejected", count, lambda task: missing in task.error, so=where, stable=3)
@@ -346,9 +354,9 @@ def ended_twice(service, count):
 def test_service_ps_shows_node_desired_and_current_state_with_age_and_error(cluster):
     count = len(cluster.nodes)
     begun = {manager.name: clock(manager) for manager in cluster.managers}
-    running = cluster.create_service("running", "client", everywhere=True)
+    running = cluster.create_service("running", "idle", everywhere=True)
     failed = ending(cluster, 37)
-    waiting = cluster.create_service("waiting", "client", constraints=[f"node.labels.{cluster.unique('no')}==node"])
+    waiting = cluster.create_service("waiting", "idle", constraints=[f"node.labels.{cluster.unique('no')}==node"])
     running.wait_running(count)
     for service, state, tasks in ((failed, "failed", count), (waiting, "pending", 1)):
         wait(lambda s=service, w=state, n=tasks: all_told(cluster, s, w, n), f"{service} to be {state}", deadline=60)
@@ -380,11 +388,6 @@ LENIENT = 180
 def clock(node):
     """The time by a node's clock, in seconds."""
     return float(node.run("date +%s").out)
-
-
-def seconds_of(stamp):
-    """The seconds of a time that the API tells, which has nine digits behind the point."""
-    return datetime.fromisoformat(stamp[:19] + "+00:00").timestamp()
 
 
 def table(printed):
@@ -424,7 +427,7 @@ def seconds(age):
 @pytest.mark.takes(hours=25)
 def test_the_tasks_of_a_node_that_is_away_for_24_hours_are_orphaned(cluster):
     lost = next(node for node in cluster.nodes if node not in cluster.managers)
-    service = cluster.create_service("left", "client", constraints=[f"node.hostname=={lost}"])
+    service = cluster.create_service("left", "idle", constraints=[f"node.hostname=={lost}"])
     (task,) = service.wait_running(1)
     lost.kill()
     hour = 3600 / scaled(1)  # a day is a day on a slow lab too

@@ -22,7 +22,7 @@ from swarmlab.wait import State, eventually
 @claim("8.1.2/worker-runs-containers")
 def test_every_worker_runs_the_task_that_it_is_given(cluster):
     workers = workers_of(cluster)
-    work = cluster.create_service("work", "client", everywhere=True, constraints=["node.role==worker"])
+    work = cluster.create_service("work", "idle", everywhere=True, constraints=["node.role==worker"])
     eventually(lambda: one_on_each(work, workers), "every worker, and nobody else, to run a task", deadline=90)
     for task in work.running():
         answer = cluster.probe(task).run("hostname")
@@ -53,13 +53,18 @@ def test_a_worker_refuses_every_management_call(cluster, subjects):
 
 
 class Subjects:
-    """One of each thing that managers keep, and every call about them that only managers take."""
+    """One of each thing that managers keep, and every call about them that only managers take.
 
-    def __init__(self, cluster):
+    Were they taken, those about what is not the suite's own would change nothing, but for the ones that are made only
+    where *all* may be.
+    """
+
+    def __init__(self, cluster, *, all):
         ask = cluster.manager.ask
+        self._all = all
         label = {cluster.label: ""}
         self._cluster = cluster
-        self.service = cluster.create_service("kept", "client", constraints=["node.role==manager"])
+        self.service = cluster.create_service("kept", "idle", constraints=["node.role==manager"])
         (self.task,) = self.service.wait_running(1)
         self.network = cluster.create_network("kept")
         data = base64.b64encode(b"kept").decode()
@@ -69,6 +74,7 @@ class Subjects:
         )
         self.member = next(member for member in cluster.members() if member["Spec"]["Role"] == "worker")
         self.node = self.member["ID"]
+        self.availability = self.member["Spec"]["Availability"]
         self.fresh = functools.partial(cluster.unique, "refused")
         self.data = data
         self.labels = label
@@ -76,15 +82,14 @@ class Subjects:
     @property
     def commands(self):
         """On the command line."""
-        label, image = f"--label {self._cluster.label}", self._cluster.image("client")
+        label, image = f"--label {self._cluster.label}", self._cluster.image("idle")
         return [
             "docker node ls",
             f"docker node inspect {self.node}",
             f"docker node ps {self.node}",
-            f"docker node update --availability drain {self.node}",
-            f"docker node promote {self.node}",
+            f"docker node update --availability {self.availability} {self.node}",
             f"docker node demote {self.node}",
-            f"docker node rm --force {self.node}",
+            f"docker node rm {self.node}",
             "docker service ls",
             f"docker service inspect {self.service}",
             f"docker service ps {self.service}",
@@ -104,12 +109,28 @@ class Subjects:
             f"echo word | docker config create {label} {self.fresh()} -",
             f"docker config rm {self.config}",
             "docker stack ls",
-            "docker swarm update --task-history-limit 3",
-            "docker swarm update --autolock",
+            f"docker swarm update --task-history-limit {self._history}",
             "docker swarm join-token worker",
-            "docker swarm join-token --rotate manager",
             "docker swarm unlock-key",
             "docker swarm ca",
+            *(self._not_to_be_taken if self._all else []),
+        ]
+
+    @property
+    def _history(self):
+        kept = self._cluster.manager.ask("GET", "/swarm")["Spec"]["Orchestration"]
+        return kept.get("TaskHistoryRetentionLimit", 5)
+
+    @property
+    def _not_to_be_taken(self):
+        """What would harm the cluster if it were taken."""
+        return [
+            f"docker node update --availability drain {self.node}",
+            f"docker node promote {self.node}",
+            f"docker node rm --force {self.node}",
+            "docker swarm update --task-history-limit 3",
+            "docker swarm update --autolock",
+            "docker swarm join-token --rotate manager",
             "docker swarm ca --detach --rotate",
         ]
 
@@ -118,20 +139,24 @@ class Subjects:
         """By the API: method, path, body, parameters."""
         ask = self._cluster.manager.ask
         kinds = {"services": self.service.id, "secrets": self.secret, "configs": self.config, "nodes": self.node}
+        own = [kind for kind in kinds if self._all or kind != "nodes"]
         calls = [("GET", f"/{kind}", None, {}) for kind in [*kinds, "tasks", "swarm", "swarm/unlockkey"]]
         for kind, id in kinds.items():
             now = ask("GET", f"/{kind}/{id}")
-            spec = {**now["Spec"], "Labels": {**now["Spec"].get("Labels", {}), "refused": ""}}
+            spec = {
+                **now["Spec"],
+                "Labels": {**(now["Spec"].get("Labels") or {}), **({"refused": ""} if kind in own else {})},
+            }
             calls += [
                 ("GET", f"/{kind}/{id}", None, {}),
                 ("POST", f"/{kind}/{id}/update", spec, {"version": now["Version"]["Index"]}),
                 ("DELETE", f"/{kind}/{id}", None, {}),
             ]
-        template = {"ContainerSpec": {"Image": self._cluster.image("client")}}
+        template = {"ContainerSpec": {"Image": self._cluster.image("idle")}}
         swarm = ask("GET", "/swarm")
         # What would be lost if the call were taken can be done without: a description that differs in one number.
-        spec = {**swarm["Spec"], "Orchestration": {"TaskHistoryRetentionLimit": 3}}
-        turned = {"version": swarm["Version"]["Index"], "rotateWorkerToken": True}
+        spec = {**swarm["Spec"], **({"Orchestration": {"TaskHistoryRetentionLimit": 3}} if self._all else {})}
+        turned = {"version": swarm["Version"]["Index"], **({"rotateWorkerToken": True} if self._all else {})}
         named = {"Name": self.fresh(), "Labels": self.labels}
         return [
             *calls,
@@ -148,10 +173,10 @@ class Subjects:
 
 
 @pytest.fixture
-def subjects(cluster):
+def subjects(cluster, lab):
     """What the managers keep, and the calls about it."""
     workers_of(cluster)
-    return Subjects(cluster)
+    return Subjects(cluster, all=lab.offers.disruptable)
 
 
 def managed(cluster):
@@ -183,8 +208,8 @@ def test_one_manager_alone_is_a_swarm(cluster):
 @pytest.mark.cluster(managers=1, workers=0)
 def test_the_only_node_runs_every_task(cluster):
     (manager,) = cluster.nodes
-    several = cluster.create_service("several", "client", replicas=4)
-    everywhere = cluster.create_service("everywhere", "client", everywhere=True)
+    several = cluster.create_service("several", "idle", replicas=4)
+    everywhere = cluster.create_service("everywhere", "idle", everywhere=True)
     for service, count in ((several, 4), (everywhere, 1)):
         tasks = service.expect_running(count)
         assert {task.node for task in tasks} == {manager.name}, f"tasks are not on {manager}: {tasks}"
@@ -193,10 +218,11 @@ def test_the_only_node_runs_every_task(cluster):
 
 
 @claim("8.1.2/manager-also-works")
+@pytest.mark.touches("drain managers")
 def test_managers_are_given_tasks_unless_they_are_drained(cluster):
     managers = cluster.managers
-    everywhere = cluster.create_service("everywhere", "client", everywhere=True)
-    bound = cluster.create_service("bound", "client", everywhere=True, constraints=["node.role==manager"])
+    everywhere = cluster.create_service("everywhere", "idle", everywhere=True)
+    bound = cluster.create_service("bound", "idle", everywhere=True, constraints=["node.role==manager"])
     eventually(lambda: one_on_each(everywhere, cluster.nodes), "managers and workers to be given a task", deadline=90)
     eventually(lambda: one_on_each(bound, managers), "every manager to be given the task for managers", deadline=60)
     for manager in managers:
@@ -207,7 +233,7 @@ def test_managers_are_given_tasks_unless_they_are_drained(cluster):
                 f"{manager}, which is drained, to lose its task, and nobody else",
                 deadline=60,
             )
-            late = cluster.create_service("late", "client", replicas=2, constraints=["node.role==manager"])
+            late = cluster.create_service("late", "idle", replicas=2, constraints=["node.role==manager"])
             if len(managers) == 1:
                 eventually(lambda late=late: State(len(late.tasks()) == 2), f"{late} to have its tasks")
             else:
@@ -246,7 +272,7 @@ def test_there_is_no_worker_where_no_manager_is(cluster):
     assert "--force" in left.said, f"the refusal does not speak of force: {last(left)}"
     assert manager.swarm_state() == "active", f"{manager} was refused to leave, and is {manager.swarm_state()}"
     assert cluster.roles() == before, f"refused calls changed the roles from {before} to {cluster.roles()}"
-    cluster.create_service("still", "client").expect_running(1)
+    cluster.create_service("still", "idle").expect_running(1)
 
     accepted(manager, "swarm leave --force")
     assert manager.swarm_state() == "inactive", f"{manager} left by force, and is {manager.swarm_state()}"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections import Counter
 from dataclasses import dataclass, replace
 from urllib.parse import unquote_plus
 
@@ -51,6 +52,12 @@ def condense(text: str, limit: int, *, answer: int = 400) -> str:
     shown = [_cut(piece, answer) for piece in distinct.values()]
     head = _clip(first.strip(), max(answer, 400) * 2)
     return "\n\n".join([head, *_within(shown, limit - len(head))])
+
+
+def asked(text: str) -> Counter[str]:
+    """How many commands and calls stand in an evidence file, by who was asked."""
+    found = (_HEAD.match(entry) for entry in _ENTRY.split(text)[1:])
+    return Counter(entry["source"] for entry in found if entry and entry["source"] != "suite")
 
 
 def _piece(entry: str) -> Piece:

@@ -19,7 +19,8 @@ from markupsafe import Markup
 from swarmlab import catalogue
 from swarmlab.catalogue import Catalogue
 from swarmlab.errors import UsageError
-from swarmlab.report.condense import condense
+from swarmlab.preflight import Level, explaining
+from swarmlab.report.condense import asked, condense
 from swarmlab.results import Judged, Run
 from swarmlab.verdict import Verdict
 
@@ -27,6 +28,10 @@ from swarmlab.verdict import Verdict
 _MOST_EVIDENCE = 4_500_000
 _OF_PASS, _OF_OTHERS = 8_000, 40_000
 _MOST_PICTURE = 400_000
+
+_LEVELS = ("critical", "major", "minor")
+#: What the nodes of a kind of lab are.
+_KINDS = {"dind": "each a container with an engine of its own", "vagrant": "each a virtual machine"}
 
 #: What a verdict is called in the report, with a sign that tells it also without colour.
 SIGNS = {"pass": "✓", "fail": "✗", "blocked": "○", "broken": "!", "timeout": "…", "waived": "~", "not run": "–"}
@@ -64,6 +69,7 @@ class File:
         name: its file name.
         link: where it is, from the report.
         digest: beginning of its SHA-256, empty if it is gone.
+        asked: how often who was asked in it.
         text: its essential part, as HTML.
         picture: what an image element shows, where it is a picture.
         caption: what the picture shows.
@@ -72,6 +78,7 @@ class File:
     name: str
     link: str
     digest: str = ""
+    asked: str = ""
     text: str = ""
     picture: str = ""
     caption: str = ""
@@ -85,7 +92,7 @@ class Cell:
     verdict: str
     reason: str = ""
     seconds: float = 0.0
-    tests: tuple[str, ...] = ()
+    tests: Sequence[str] = ()
     waiver: Mapping[str, str] | None = None
     must: str = ""
     files: list[File] = field(default_factory=list)
@@ -128,9 +135,8 @@ def overall(run: Run) -> Overall:
     passed, failed, waived = counts[Verdict.PASS], counts[Verdict.FAIL], counts[Verdict.WAIVED]
     lost = counts[Verdict.BROKEN] + counts[Verdict.TIMEOUT]
     ended = sum(why == "the run ended before" for why in run.not_run.values())
-    numbers = [f"{number} {verdict}" for verdict, number in reversed(counts.items()) if number]
-    if run.not_run:
-        numbers.append(f"{len(run.not_run)} not run")
+    told = {str(verdict): number for verdict, number in counts.items()} | {"not run": len(run.not_run)}
+    numbers = [f"{told[word]} {word}" for word in SIGNS if told[word]]
     sentence = f"Of the catalogue's {len(run.claims) + len(run.not_run)} claims: {', '.join(numbers)}."
     if failed:
         return Overall("Does not conform", "bad", sentence)
@@ -184,13 +190,15 @@ def render(runs: Sequence[Run], *, beside: Path) -> str:
         overall=overall_of(runs),
         runs=[_about(number, run, runs, beside.absolute()) for number, run in enumerate(runs)],
         chapters=_chapters(rows, claims),
+        levels=[(level, _counts(row for row in rows if row.level == level)) for level in _LEVELS],
         rows=rows,
         order=list(SIGNS),
+        finding_levels=[str(level) for level in Level],
         signs=SIGNS,
         meanings=MEANINGS,
         bad=bad,
         attention=[
-            (verdict, reason, row, numbers)
+            (verdict, reason, row, numbers, _explained(runs, numbers, row.id, reason))
             for verdict in bad
             for reason, found in _by_reason(rows, verdict)
             for row, numbers in found
@@ -227,7 +235,7 @@ def duration(seconds: float) -> str:
 
 def _about(number: int, run: Run, runs: Sequence[Run], beside: Path) -> dict[str, Any]:
     told = run.told
-    columns = ("name", "address", "engine", "api", "system", "kernel", "firewall", "lab")
+    columns = ("name", "address", "engine", "api", "system", "kernel", "firewall", "clock", "lab")
     several_labs = len(told["lab"].get("each", {})) > 1
     present = [name for name in columns if any(node.get(name) for node in run.nodes)]
     return {
@@ -235,6 +243,9 @@ def _about(number: int, run: Run, runs: Sequence[Run], beside: Path) -> dict[str
         "label": _label(run, runs),
         "lab": run.lab,
         "name": told["lab"].get("name") or "none",
+        "cluster": _cluster(run),
+        "followed": told.get("followed", {}),
+        "lost": told.get("lost_workers", {}),
         "each": {name: _account(each) for name, each in told["lab"].get("each", {}).items()},
         "engines": run.each("engine"),
         "kernels": run.each("kernel"),
@@ -252,8 +263,34 @@ def _about(number: int, run: Run, runs: Sequence[Run], beside: Path) -> dict[str
         "profile": told.get("profile", ""),
         "columns": present if several_labs else [name for name in present if name != "lab"],
         "nodes": run.nodes,
+        "preflight": run.preflight,
+        "found": _found(run),
+        "logs": [
+            _link(run.folder / look["evidence"], beside) for look in told.get("preflight", []) if "evidence" in look
+        ],
         "verdicts": File(run.path.name, _link(run.path, beside), _digest(run.path.read_bytes())),
     }
+
+
+def _cluster(run: Run) -> str:
+    """How many nodes, in how many labs, and what they are."""
+    labs = {node.get("lab", "") for node in run.nodes}
+    words = [f"{len(run.nodes)} nodes" + (f" in {len(labs)} labs" if len(labs) > 1 else "")]
+    words += filter(None, [_KINDS.get(str(run.told["lab"].get("kind")))])
+    return ", ".join(words)
+
+
+def _found(run: Run) -> str:
+    """What preflight found of a run's cluster, in numbers; empty if nobody looked."""
+    levels = [str(finding["level"]) for finding in run.preflight]
+    told = [f"{levels.count(level)} {level}" for level in map(str, Level) if level in levels]
+    return ", ".join(told)
+
+
+def _explained(runs: Sequence[Run], numbers: Iterable[int], claim: str, reason: str) -> list[Mapping[str, Any]]:
+    """What preflight found in these runs that may be why a claim was not judged well for this reason, each once."""
+    found = [finding for number in numbers for finding in explaining(runs[number].preflight, claim, reason)]
+    return [finding for place, finding in enumerate(found) if finding not in found[:place]]
 
 
 def _account(told: Mapping[str, Any]) -> str:
@@ -316,11 +353,20 @@ def _cell(number: int, run: Run, judged: Judged, row: Row, allowance: _Allowance
         verdict=str(judged.verdict),
         reason=judged.reason,
         seconds=judged.seconds,
-        tests=judged.tests,
+        tests=_by_function(judged.tests),
         waiver=judged.waiver,
         must=judged.must if judged.must != row.must else "",
         files=_files(run, judged, allowance.of(judged), beside),
     )
+
+
+def _by_function(tests: Iterable[str]) -> list[str]:
+    """Node ids with all parameters of a test in one: "suites/t.py::test[master], [slave01]"."""
+    parameters: dict[str, list[str]] = {}
+    for test in dict.fromkeys(tests):
+        function, mark, rest = test.partition("[")
+        parameters.setdefault(function, []).append(mark + rest)
+    return [function + ", ".join(told) for function, told in parameters.items()]
 
 
 class _Allowance:
@@ -352,6 +398,7 @@ def _files(run: Run, judged: Judged, allowance: int, beside: Path) -> list[File]
             _picture(file, content)
         else:
             text = content.decode("utf-8", errors="replace")
+            file.asked = ", ".join(f"{name} ({number})" for name, number in asked(text).items())
             short = condense(text, allowance // len(texts), answer=400 if judged.verdict is Verdict.PASS else 2000)
             # Quotes need no escaping between tags, and evidence is full of them.
             file.text = Markup(html.escape(short, quote=False))
@@ -389,11 +436,14 @@ def _chapters(rows: Iterable[Row], claims: Catalogue) -> list[dict[str, Any]]:
     for chapter in chapters.values():
         held = [row for section in chapter["sections"].values() for row in section]
         chapter["judged"] = any(row.judged for row in held)
-        chapter["counts"] = [
-            {verdict: sum(row.cells[number].verdict == verdict for row in held) for verdict in SIGNS}
-            for number in range(len(held[0].cells))
-        ]
+        chapter["counts"] = _counts(held)
     return list(chapters.values())
+
+
+def _counts(rows: Iterable[Row]) -> list[dict[str, int]]:
+    """How many of some claims have each verdict, for each run."""
+    cells = zip(*(row.cells for row in rows), strict=True)
+    return [{verdict: sum(cell.verdict == verdict for cell in held) for verdict in SIGNS} for held in cells]
 
 
 def _by_reason(rows: Iterable[Row], verdict: str) -> list[tuple[str, list[tuple[Row, list[int]]]]]:

@@ -18,46 +18,37 @@ from tests.portainer.pack import pack
 from tests.power.faults import FAULTS
 
 ROOT = Path(__file__).parent.parent.parent
-TESTS = tests_by_claim(ROOT / "suites")
+TESTS = tests_by_claim(ROOT / "suites", ROOT)
 CLAIMS = load()
-ALONE = [fault for fault in FAULTS if not fault.run]
-TOGETHER = {run: [fault for fault in FAULTS if fault.run == run] for run in dict.fromkeys(one.run for one in FAULTS)}
-del TOGETHER[""]
-
-
-@pytest.mark.parametrize(
-    ("fault", "claim"),
-    [pytest.param(fault, claim, id=f"{fault.name}-{claim}") for fault in ALONE for claim in fault.fails],
-)
-def test_the_claim_fails_and_says_why(fault, claim, tmp_path):
-    expect_failures([fault], [claim], tmp_path)
+#: By name, the faults that are planted together; most are alone.
+RUNS: dict[str, list] = {}
+for fault in FAULTS:
+    RUNS.setdefault(fault.run or fault.name, []).append(fault)
 
 
 @pytest.mark.parametrize(
     "run",
     [
         pytest.param(run, marks=[pytest.mark.machines] if faults[0].lab == "vagrant" else [])
-        for run, faults in TOGETHER.items()
+        for run, faults in RUNS.items()
     ],
 )
 def test_the_claims_fail_and_say_why(run, tmp_path):
-    expect_failures(TOGETHER[run], [claim for fault in TOGETHER[run] for claim in fault.fails], tmp_path)
-
-
-def expect_failures(faults, claims, folder):
+    faults = RUNS[run]
+    claims = list(dict.fromkeys(claim for fault in faults for claim in fault.fails))
     tests = dict.fromkeys(test for claim in claims for test in TESTS[claim])
     command = [sys.executable, "-m", "pytest", "-p", "tests.power.sabotage", "--lab", faults[0].lab]
-    command += ["--reports", str(folder), *tests]
+    command += ["--reports", str(tmp_path), *tests]
     if any("image:portainer" in CLAIMS[claim].needs for claim in claims):
         wrong = [word for fault in faults for word in fault.portainer]
-        command += ["--image", f"portainer={pack(folder / 'portainer.tar', faults=wrong)}"]
+        command += ["--image", f"portainer={pack(tmp_path / 'portainer.tar', faults=wrong)}"]
     environment = {key: value for key, value in os.environ.items() if not key.startswith("PYTEST_")}
     environment["FAULTS"] = json.dumps([fault.name for fault in faults])
     ran = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=1800)
-    told = {one["id"]: one for one in json.loads((folder / "verdicts.json").read_text())["claims"]}
+    told = {one["id"]: one for one in json.loads((tmp_path / "verdicts.json").read_text())["claims"]}
     wrong = []
     for fault in faults:
-        for claim in set(fault.fails).intersection(claims):
+        for claim in fault.fails:
             judged = told[claim]
             said = f"{claim}: {judged['verdict']}: {judged['reason']}"
             print(said)

@@ -1,8 +1,7 @@
 // Allure's report of one or more runs of the suites; tools/allure/generate calls it.
-import { readdirSync, readFileSync } from "node:fs";
+import { readdirSync, readFileSync, statSync } from "node:fs";
 import path from "node:path";
 import { fileURLToPath } from "node:url";
-import { defineConfig } from "allure";
 
 // Allure's quality gate is written for Node 22; what it lacks on Node 20 is this.
 const iterators = Object.getPrototypeOf(Object.getPrototypeOf([][Symbol.iterator]()));
@@ -30,23 +29,33 @@ const environments = Object.fromEntries([...engines].sort().map((engine) => [
   },
 ]));
 
-export default defineConfig({
+// Failures that a tracker knows: links and rules as Allure has them ("resolutions" of its settings).
+const known = JSON.parse(readFileSync(path.join(here, "known-issues.json"), "utf8"));
+
+// One page that opens from a disk, if a browser can be asked to read it; else a folder to be served.
+const bytes = results.flatMap((folder) => readdirSync(folder).map((name) => statSync(path.join(folder, name)).size));
+const singleFile = bytes.reduce((sum, one) => sum + one, 0) < 150_000_000;
+
+export default {
   name: "Docker Swarm conformance",
   output: path.join(reports, "allure"),
   // Not below allure-results, which every run removes. What a test's history is holds engine and lab, as parameters.
   historyPath: process.env.SWARMLAB_HISTORY ?? path.join(reports, "history.jsonl"),
   historyLimit: 60,
-  appendHistory: !process.argv.includes("quality-gate"), // which looks at the same run once more
-  resolutions: { knownIssuesPath: path.join(here, "known-issues.json"), rules: [] },
+  resolutions: {
+    knownIssuesPath: path.join(reports, "known-issues.json"), // Allure's own list of what it found of them
+    links: known.links,
+    rules: [...known.rules, { resolution: "accepted", messageRegexp: "^waived by ", comment: "by the file of waivers" }],
+  },
   environments,
   categories: [
+    { name: "waived: accepted by its owner", matchers: { statuses: ["failed"], message: /^waived by / } },
     { name: "fail: the cluster does not conform", matchers: { statuses: ["failed"] } },
     {
       name: "timeout: not judged in time",
       matchers: { statuses: ["broken"], message: /^swarmlab\.errors\.DeadlineExceeded/ },
     },
     { name: "broken: the lab failed", matchers: { statuses: ["broken"] } },
-    { name: "waived: accepted by its owner", matchers: { statuses: ["skipped"], message: /waived: / } },
     { name: "blocked: the lab lacks a need", matchers: { statuses: ["skipped"], message: /blocked: / } },
   ],
   qualityGate: {
@@ -54,7 +63,7 @@ export default defineConfig({
   },
   plugins: {
     awesome: {
-      options: { reportName: "Docker Swarm conformance", groupBy: ["epic", "feature", "story"], singleFile: false },
+      options: { reportName: "Docker Swarm conformance", groupBy: ["epic", "feature", "story"], singleFile },
     },
   },
-});
+};

@@ -34,7 +34,7 @@ FAULTS = [
         "names, bases, copies and ways to other engines are lost",
         {
             "4.2/build-tag": "named are .*:latest",
-            "4.2/remote-engine": "the image holds|ended with",
+            "4.2/remote-engine": r"(master|slave\d\d) has no image of it|the image holds|ended with",
             "4.3/from": "on other layers",
             "4.3/copy": "COPY of three files put there|ended with",
         },

@@ -22,9 +22,19 @@ FAULTS = [
     ),
     Fault(
         "large packets are lost on the way to a node",
-        {"7.1/overlay-spans-nodes": "with slave01: .* (1400|65536) bytes"},
+        {"7.1/overlay-spans-nodes": "with slave01: .* a packet of 1450 bytes"},
         drop("udp dport 4789 ip length gt 1460"),
         nodes=("slave01",),
+    ),
+    Fault(
+        "a node's link takes smaller packets than the overlay network sends",
+        {
+            "7.1/overlay-spans-nodes": "with slave01: .* a packet of 1450 bytes does not pass",
+            "7.3/attachable": "with slave01: .* a packet of 1450 bytes does not pass",
+        },
+        "ip link set $(ip route get 192.0.2.1 | sed 's/.* dev \\([^ ]*\\) .*/\\1/;q') mtu 1300",
+        nodes=("slave01",),
+        run="ch7 links",
     ),
     Fault(
         "gossip closed on a node",

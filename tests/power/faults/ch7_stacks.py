@@ -83,6 +83,12 @@ FAULTS = [
         ),
     ),
     Fault(
+        "stack rm is refused for good",
+        {"7.3/stack-rm": "docker stack rm to remove swc-stack-.*on master ended with 1.*is in use by task"},
+        wrap('"stack rm swc-stack"*) docker.real "$@" >/dev/null; echo "$3_inner is in use by task 7" >&2; exit 1'),
+        nodes=("master",),
+    ),
+    Fault(
         "stack rm removes a volume on a node",
         {"7.3/stack-rm": r"after stack rm, slave01 has the volumes \[\] of"},
         wrap(

@@ -33,7 +33,21 @@ def an_hour_ago(found):
 TOGETHER = "tasks in other states"
 APART = "tasks told otherwise"
 
+#: States that no task is told in, what is told instead, and what is seen of it.
+UNTOLD = [
+    ("no task is new", "new", "pending", "without an address master tells: .* pending"),
+    ("no task is assigned", "assigned", "pending", r"\w+ tells slot \d+ of \S+ on \w+ as pending"),
+    ("no task is accepted", "accepted", "ready", r"\w+ tells slot \d+ of \S+ on \w+ as \w+ \(\"accepted\"\)"),
+    ("no task is preparing", "preparing", "ready", r"master tells @slave02 (ready|starting)"),
+    ("what ended well failed", "complete", "failed", "master tells @slave02 failed"),
+    ("what was stopped ended by itself", "shutdown", "complete", "master tells @slave02 (complete|failed)"),
+]
+
 FAULTS = [
+    *(
+        Fault(name, {f"8.4/state-{state}": seen}, answers=tells(state, instead), run=TOGETHER)
+        for name, state, instead, seen in UNTOLD
+    ),
     Fault(
         "tasks go back",
         {"8.2.2/one-way": r"task \w+ of slot \d+ of \S+ on \w+ went back from running .* to starting \(as \w+ told it"},
@@ -52,30 +66,6 @@ FAULTS = [
         nodes=("slave01",),
     ),
     Fault(
-        "no task is new",
-        {"8.4/state-new": "without an address master tells: .* pending"},
-        answers=tells("new", "pending"),
-        run=TOGETHER,
-    ),
-    Fault(
-        "no task is assigned",
-        {"8.4/state-assigned": r"\w+ tells slot \d+ of \S+ on \w+ as pending"},
-        answers=tells("assigned", "pending"),
-        run=TOGETHER,
-    ),
-    Fault(
-        "no task is accepted",
-        {"8.4/state-accepted": r"\w+ tells slot \d+ of \S+ on \w+ as \w+ \(\"accepted\"\)"},
-        answers=tells("accepted", "ready"),
-        run=TOGETHER,
-    ),
-    Fault(
-        "no task is preparing",
-        {"8.4/state-preparing": r"master tells @slave02 (ready|starting)"},
-        answers=tells("preparing", "ready"),
-        run=TOGETHER,
-    ),
-    Fault(
         "tasks run before they are healthy",
         {
             "8.4/state-starting": "master tells @slave02 running",
@@ -85,21 +75,9 @@ FAULTS = [
         run=TOGETHER,
     ),
     Fault(
-        "what ended well failed",
-        {"8.4/state-complete": "master tells @slave02 failed"},
-        answers=tells("complete", "failed"),
-        run=TOGETHER,
-    ),
-    Fault(
         "exit codes are not told",
         {"8.4/state-failed": "with exit code 37: .* master tells @slave02 failed"},
         answers={"/tasks": ('"ExitCode":37', '"ExitCode":0')},
-        run=TOGETHER,
-    ),
-    Fault(
-        "what was stopped ended by itself",
-        {"8.4/state-shutdown": "master tells @slave02 (complete|failed)"},
-        answers=tells("shutdown", "complete"),
         run=TOGETHER,
     ),
     Fault(

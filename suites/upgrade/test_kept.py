@@ -1,0 +1,31 @@
+"""What an upgrade keeps: who the nodes are, what the cluster has, and the data in it."""
+
+from fixtures.claims import claim
+from swarmlab.wait import State, eventually
+
+
+@claim("upgrade/identity-kept", "known/advertised-address")
+def test_nodes_are_who_they_were(course):
+    for manager in course.cluster.managers:
+        eventually(
+            lambda manager=manager: same(course.estate.changed_members(manager)),
+            f"the nodes to be, for {manager}, what they were",
+        )
+
+
+@claim("upgrade/objects-kept")
+def test_the_cluster_has_what_it_had(course):
+    for manager in course.cluster.managers:
+        changed = course.estate.changed_objects(manager)
+        assert not changed, f"{manager} tells that {'; '.join(changed[:4])}"
+    course.expect_whole("every service to have its tasks", deadline=60)
+
+
+@claim("upgrade/data-kept", "known/secret-mode")
+def test_data_is_read_as_it_was_given(course):
+    lost = course.estate.lost_data()
+    assert not lost, "; ".join(lost)
+
+
+def same(changed):
+    return State(not changed, "; ".join(changed[:6]) or "the same")

@@ -1,0 +1,330 @@
+"""Known incidents (claims/known.yaml): looked for once the upgrade is done, those that hurt last."""
+
+import datetime
+import json
+import time
+from ipaddress import ip_network
+
+from fixtures.claims import claim
+from fixtures.rehearsal import at
+from suites.ch7_usage.subnets import free_subnets
+from suites.ch7_usage.test_overlay import create, disjoint
+from suites.commands import accepted
+from suites.traffic import all_reached
+from suites.updates import status
+from suites.upgrade.course import answers
+from suites.upgrade.estate import REPLICAS
+from suites.upgrade.names import leads, names_lead
+from swarmlab import pki
+from swarmlab.errors import Blocked
+from swarmlab.labels import parallel
+from swarmlab.service import ENDED
+from swarmlab.wait import State, eventually, wait
+from swarmlab.writer import Writer, found
+
+#: How long a node is cut off (moby#53141), in seconds: longer than gossip takes to give it up, and not much longer.
+CUT = 20.0
+#: How often tasks are replaced: in a network of a dozen addresses each is given again and again.
+CHURN = 3
+#: For how long an update looks at a task before it goes on, in nanoseconds: where that is not what is judged.
+_AT_ONCE = int(1e8)
+_NETNS = "/run/docker/netns"
+
+
+@claim("known/certificate-expired")
+@at("before")
+def test_certificates_last(cluster):
+    now = datetime.datetime.now(datetime.timezone.utc)
+    for node in cluster.nodes:
+        days = (pki.certificate_of(node).not_valid_after_utc - now).days
+        assert days > 14, f"the certificate of {node} lasts for {days} days"
+        years = [(root.not_valid_after_utc - now).days / 365 for root in pki.root_of(node)]
+        assert min(years) > 1, f"a root certificate of {node} lasts for {min(years):.1f} years"
+
+
+@claim("known/firewall-backend-nftables")
+@at("ends")
+def test_no_node_is_set_to_the_backend_nftables(cluster):
+    for node in cluster.nodes:
+        file = node.run("cat /etc/docker/daemon.json")
+        chosen = json.loads(file.out).get("firewall-backend", "") if file.ok and file.out.strip() else ""
+        command = node.run("tr '\\0' ' ' < /proc/$(pidof dockerd)/cmdline").out
+        assert chosen != "nftables", f"{node} has firewall-backend nftables in /etc/docker/daemon.json"
+        assert "firewall-backend=nftables" not in command, f"the engine of {node} runs as {command}"
+
+
+@claim("known/firewall-programs-differ")
+@at("ends")
+def test_nodes_filter_with_one_program(cluster):
+    told = {
+        node.name: node.run("iptables --version").out.strip().rpartition("(")[2].rstrip(")") for node in cluster.nodes
+    }
+    assert len(set(told.values())) == 1, f"iptables of the nodes differ: {told}"
+
+
+@claim("known/minimum-api")
+@at("after")
+def test_the_new_engine_takes_calls_of_the_old_api(course, cluster):
+    for node in cluster.nodes:
+        for version in (course.engines["before"][node.name]["api"], "1.24"):
+            url = f"http://localhost/v{version}/info"
+            asked = node.run(f"curl -s -w '\\n%{{http_code}}' --unix-socket /run/docker.sock {url}")
+            body, _, code = asked.out.rpartition("\n")
+            assert code == "200", f"{node} refuses a call of API {version} with {code}: {body[:300]}"
+
+
+@claim("known/overlays-of-one-subnet", "known/overlay-takes-bridge-subnet")
+@at("after")
+def test_new_overlays_overlap_nothing(cluster):
+    networks = [create(cluster, f"net{number}") for number in range(5)]
+    eventually(lambda: disjoint(cluster, networks), "subnets of new networks to overlap nothing", deadline=20)
+    for network in networks:
+        accepted(cluster.manager, f"network rm {network}")
+
+
+@claim("known/addresses-run-out")
+@at("after")
+def test_networks_have_addresses_left(cluster):
+    tasks = [task for task in cluster.manager.ask("GET", "/tasks") if task["Status"]["State"] not in ENDED]
+    for network in cluster.manager.ask("GET", "/networks", filters={"driver": ["overlay"], "scope": ["swarm"]}):
+        used = [
+            one
+            for task in tasks
+            for one in task.get("NetworksAttachments") or []
+            if one["Network"]["ID"] == network["Id"]
+        ]
+        size = sum(ip_network(pool["Subnet"]).num_addresses - 3 for pool in network["IPAM"]["Config"] or [])
+        # Every service may have a virtual address there, and every node has one.
+        taken = len(used) + len({task["ServiceID"] for task in tasks}) + len(cluster.nodes)
+        assert taken < 0.9 * size, f"network {network['Name']} has {taken} of {size} addresses in use"
+
+    def none_new():
+        waiting = [task for task in cluster.manager.ask("GET", "/tasks") if task["Status"]["State"] == "new"]
+        return State(not waiting, f"{len(waiting)} tasks are new, such as {waiting[0]['ID'] if waiting else ''}")
+
+    eventually(none_new, "no task to stay new", deadline=30)
+
+
+@claim("known/incomplete-logs")
+@at("after")
+def test_every_manager_gives_a_log_whole(cluster):
+    words = ["sh", "-c", "for number in 1 2 3 4 5; do echo line-$number; done; exec sleep infinity"]
+    service = cluster.create_service("speaker", "client", everywhere=True, command=words)
+    tasks = service.expect_running(len(cluster.nodes))
+    for manager in cluster.managers:
+
+        def whole(manager=manager):
+            told = manager.docker(f"service logs --no-task-ids {service}")
+            counts = {task.node: sum(f"@{task.node} " in line for line in told.out.splitlines()) for task in tasks}
+            full = told.ok and "incomplete" not in told.said and all(count == 5 for count in counts.values())
+            return State(full, f"{manager} gives of 5 lines a node {counts}, and says {told.err[-200:]!r}")
+
+        eventually(whole, f"{manager} to give the whole log", deadline=20)
+    service.remove()
+
+
+@claim("known/names-after-update", "known/update-freezes")
+@at("after")
+def test_names_follow_a_rolling_update(course, cluster):
+    network, nodes = course.estate.network, len(cluster.nodes)
+    alias, image = cluster.unique("alias"), cluster.image("web:2")
+    service = cluster.create_service(
+        "rolling",
+        "web:1",
+        replicas=nodes,
+        networks=[{"Target": network, "Aliases": [alias]}],
+        endpoint_mode="dnsrr",
+        update={"Parallelism": 2, "Order": "start-first", "Monitor": _AT_ONCE},
+    )
+    service.wait_running(nodes)
+    service.update(lambda spec: spec["TaskTemplate"]["ContainerSpec"].update(Image=image))
+    eventually(
+        lambda: State(status(service) == "completed", f"it is {status(service)}"),
+        "an update to come to its end",
+        deadline=120,
+    )
+    service.expect_running(nodes)
+    probes = [cluster.probe(task) for task in course.estate.site.running()]
+
+    def led():
+        addresses = {task.addresses[network] for task in service.running()}
+        return leads(probes, {service.name: addresses, f"tasks.{service}": addresses, alias: addresses})
+
+    eventually(led, "names and alias of an updated service to lead to its present tasks", deadline=30, stable=2)
+    asked = parallel(lambda probe: probe.fetch([f"http://{alias}/"] * 25), probes)
+    for probe, given in zip(probes, asked, strict=True):
+        wrong = [str(fetched) for fetched in given if fetched.status != 200]
+        assert not wrong, f"on {probe.node} {len(wrong)} of 25 requests by name were lost: {wrong[0]}"
+    service.remove()
+
+
+@claim("known/rollback-kills-good-task")
+@at("after")
+def test_a_rollback_leaves_good_tasks_alone(cluster):
+    service = cluster.create_service(
+        "good",
+        "web:1",
+        replicas=4,
+        update={"Parallelism": 1, "FailureAction": "rollback", "Monitor": int(3e9), "Delay": int(5e9)},
+        rollback={"Parallelism": 1},
+        restart={"Condition": "any", "Delay": int(1e8)},
+    )
+    before = {task.slot: task.id for task in service.wait_running(4)}
+    image = cluster.image("web:broken")
+    service.update(lambda spec: spec["TaskTemplate"]["ContainerSpec"].update(Image=image))
+    eventually(
+        lambda: State(status(service) == "rollback_completed", f"the update is {status(service)}"),
+        "an update to an image that does not start to be rolled back",
+        deadline=120,
+    )
+    after = service.expect_running(4)
+    # The next task's turn may come before the first is known to have failed.
+    reached = {task.slot for task in service.tasks() if task.image == image}
+    good = set(before) - reached
+    wait(
+        lambda: State(bool(good), "it reached all"),
+        "an update to be rolled back before it reaches all tasks",
+        deadline=1,
+    )
+    killed = [slot for slot in good if before[slot] not in {task.id for task in after}]
+    assert not killed, f"good tasks in slots {killed} were stopped, and the update had reached {sorted(reached)}"
+    wrong = [str(task) for task in after if not task.image.endswith("web:1")]
+    assert not wrong, f"after the rollback there run {'; '.join(wrong)}"
+    service.remove()
+
+
+@claim("known/stale-entries-after-churn")
+@at("after")
+def test_no_entry_of_a_task_that_is_gone_misleads(cluster):
+    [wide] = free_subnets(cluster, 1)
+    nodes = len(cluster.nodes)
+    # So few addresses that each is given again: two for a task that is replaced, one for each node.
+    prefix = 32 - (3 * nodes + 2).bit_length()
+    network = cluster.create_network("churn", IPAM={"Config": [{"Subnet": str(next(wide.subnets(new_prefix=prefix)))}]})
+    service = cluster.create_service(
+        "churn",
+        "web:1",
+        replicas=nodes,
+        networks=[network],
+        endpoint_mode="dnsrr",
+        update={"Parallelism": 0, "Monitor": _AT_ONCE},
+    )
+    service.wait_running(nodes)
+    for number in range(1, CHURN + 1):
+        service.update(lambda spec, number=number: spec["TaskTemplate"].update(ForceUpdate=number))
+        wait(lambda: status(service) == "completed", "tasks to be replaced", deadline=120)
+        service.wait_running(nodes)
+    tasks = service.running()
+    identity = cluster.manager.ask("GET", f"/networks/{network}")["Id"]
+    eventually(lambda: none_misleads(cluster, identity, network, tasks), "no entry to mislead", deadline=20)
+    probes = [cluster.probe(task) for task in tasks]
+    eventually(
+        lambda: all_reached(cluster, probes, tasks, network), "all tasks to reach each other", deadline=20, stable=2
+    )
+    service.remove()
+
+
+def none_misleads(cluster, identity, network, tasks):
+    """Whether every node sends what is for a task to the node where it runs, as far as it knows a way at all."""
+    wrong = []
+    for node in cluster.nodes:
+        here = f"nsenter --net={_NETNS}/1-{identity[:10]}"
+        neighbours = [line.split() for line in node.run(f"{here} ip neigh show").out.splitlines()]
+        macs = {words[0]: words[words.index("lladdr") + 1] for words in neighbours if "lladdr" in words}
+        entries = [line.split() for line in node.run(f"{here} bridge fdb show").out.splitlines()]
+        ways = {words[0]: words[words.index("dst") + 1] for words in entries if "dst" in words}
+        for task in tasks:
+            address = task.addresses[network]
+            way = ways.get(macs.get(address, ""), "")
+            if task.node != node.name and way and way != cluster.node(task.node).address:
+                wrong.append(f"{node} sends what is for {address} to {way}, and its task is on {task.node}")
+    return State(not wrong, "; ".join(wrong) or "none")
+
+
+@claim("known/demote-and-promote")
+@at("after")
+def test_a_leader_that_is_demoted_and_promoted_at_once_is_a_manager(cluster):
+    leading = [one for one in cluster.members() if (one.get("ManagerStatus") or {}).get("Leader")]
+    leader = cluster.node(leading[0]["Description"]["Hostname"])
+    others = [manager for manager in cluster.managers if manager is not leader]
+    if not others:
+        raise Blocked("the rehearsed swarm has one manager")
+    accepted(others[0], f"node demote {leader}")
+    # It may be too early for the managers to say yes, which is no harm.
+    eventually(lambda: others[0].docker(f"node promote {leader}").ok, f"{leader} to be promoted again", deadline=30)
+    eventually(cluster.ready, f"the swarm to be ready after {leader} was demoted and promoted", deadline=120, stable=2)
+
+
+@claim("known/names-after-disconnect")
+@at("after")
+def test_names_resolve_after_a_node_was_cut_off(course, cluster):
+    cut = cluster.nodes[-1]
+    others = [node for node in cluster.nodes if node is not cut]
+    until = time.monotonic() + CUT
+    cut.cut(node.address for node in others)
+    try:
+        wait(lambda: time.monotonic() > until, f"{CUT:.0f} s to pass", deadline=CUT * 3)
+    finally:
+        cut.heal()
+    eventually(cluster.ready, f"the swarm to be ready with {cut} back", deadline=90)
+    eventually(course.whole, f"all services to be whole with {cut} back", deadline=90)
+    probes = [cluster.probe(task) for task in course.estate.site.running()]
+    eventually(
+        lambda: names_lead(course.estate, probes),
+        f"every name to resolve on every node after {cut} was cut off",
+        deadline=60,
+    )
+
+
+@claim("known/wal-after-power-loss")
+@at("after")
+def test_a_manager_comes_back_from_a_loss_of_power(course, cluster):
+    manager = cluster.managers[-1]
+    with Writer(cluster.managers, pause=0.1) as writer:
+        wait(lambda: writer.served(cluster.nodes[:1], since=0.0), "writes to be taken", deadline=30)
+        manager.kill()
+    manager.start()
+    course.expect_same(manager, course.versions[manager.name])
+    for asked in cluster.managers:
+        state = found(writer.writes, asked.ask("GET", "/configs"))
+        assert state, f"{asked}: {state.seen}"
+
+
+@claim("known/down-but-running")
+@at("after")
+def test_replicas_run_elsewhere_when_a_node_loses_its_power(course, cluster):
+    lost = with_replica(course, besides=cluster.nodes[0].name)
+    node = cluster.node(lost)
+    node.kill()
+    try:
+        eventually(
+            lambda: elsewhere(course, lost), f"replicas to run elsewhere when {lost} lost its power", deadline=90
+        )
+    finally:
+        node.start()
+    eventually(cluster.ready, f"the swarm to be ready with {node} back", deadline=90)
+
+
+def with_replica(course, besides):
+    """Host name of a node other than *besides* that has a replica; they are spread first where none has."""
+    web = course.estate.web
+    if all(task.node == besides for task in web.running()):
+        web.update(lambda spec: spec["TaskTemplate"].update(ForceUpdate=1))
+        wait(lambda: any(task.node != besides for task in web.running()), "replicas on several nodes", deadline=60)
+        web.wait_running(REPLICAS)
+    return next(task.node for task in web.running() if task.node != besides)
+
+
+def elsewhere(course, lost):
+    """Whether enough replicas run on other nodes than *lost*."""
+    running = [task for task in course.estate.web.running() if task.node != lost]
+    return State(
+        len(running) == REPLICAS, f"{len(running)} of {REPLICAS} run elsewhere: {'; '.join(map(str, running))}"
+    )
+
+
+@claim("known/ingress-after-engine-restart")
+@at("after")
+def test_ports_answer_after_engines_were_started_anew(course, cluster):
+    for node in cluster.nodes:
+        eventually(lambda node=node: answers(node, course.estate.port), f"the port of {node} to answer", deadline=60)

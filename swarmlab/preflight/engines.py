@@ -1,0 +1,177 @@
+"""The engines: versions and what is known of them, the API, sockets that are open to anybody, and clocks."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+
+from swarmlab.clocks import BACKDATED, Clock, astray
+from swarmlab.node import DATA_PORT
+from swarmlab.preflight.finding import Finding, Level
+from swarmlab.preflight.sight import Seen, Sight, by_node
+from swarmlab.versions import Version, parsed
+
+
+@dataclass(frozen=True)
+class Defect:
+    """A defect of engines that an operator has met.
+
+    Attributes:
+        incident: where.
+        what: what does not work then.
+        spans: the releases that have it, each from the first to before the one that mends it (() : none does yet).
+        encrypted: only clusters with encrypted overlay networks meet it.
+        other_port: only clusters whose data path port is not 4789 meet it.
+    """
+
+    incident: str
+    what: str
+    spans: tuple[tuple[Version, Version], ...]
+    encrypted: bool = False
+    other_port: bool = False
+
+    def met_by(self, version: Version) -> bool:
+        """Whether engines of this version have it."""
+        return any(first <= version and (not mended or version < mended) for first, mended in self.spans)
+
+
+DEFECTS = (
+    Defect(
+        "CVE-2023-28840, CVE-2023-28841, CVE-2023-28842",
+        "encrypted overlay networks may pass data in the clear",
+        (((1, 12), (20, 10, 24)), ((23, 0, 0), (23, 0, 3))),
+        encrypted=True,
+    ),
+    Defect(
+        "moby#45635",
+        "encrypted overlay networks pass nothing where the data path port is not 4789",
+        (((19, 3), (23, 0, 7)), ((24, 0, 0), (24, 0, 3))),
+        encrypted=True,
+        other_port=True,
+    ),
+    Defect(
+        "moby#51798",
+        "encrypted overlay networks pass nothing between these engines and older or newer ones",
+        (((25, 0, 13), (25, 0, 15)), ((29, 0, 0), (29, 2, 1))),
+        encrypted=True,
+    ),
+    Defect(
+        "moby#53141", "names of services vanish on other nodes after a short loss of the network", (((28, 3, 3), ()),)
+    ),
+    Defect("moby#52661", "stale addresses of endpoints after many updates: some requests fail", (((28, 2), ()),)),
+    Defect("moby#50129", "services are not found by name after an update", (((28, 2, 0), (28, 3, 0)),)),
+    Defect(
+        "moby#51651",
+        "connections through the mesh are cut when a task stops, whatever its grace period",
+        (((25, 0, 13), (25, 0, 15)), ((29, 0, 0), (29, 1, 5))),
+    ),
+    Defect("moby#49538", "published ports are dead after an engine's restart", (((28, 0, 0), (28, 0, 1)),)),
+    Defect("moby#48069", "two overlay networks get the same subnet", (((27, 0, 0), (27, 0, 3)),)),
+    Defect(
+        "moby#34384",
+        "a manager that is promoted right after a demotion may stay without a leader",
+        (((17, 6), (23, 0, 13)), ((24, 0, 0), (25, 0, 6)), ((26, 0, 0), (26, 1, 4))),
+    ),
+    Defect(
+        "moby commit 898a7d799e",
+        "a task is refused for a registry's 401 though the image is there",
+        (((29, 6, 0), (29, 7, 0)),),
+    ),
+)
+
+
+def answers(sight: Sight) -> Iterator[Finding]:
+    """Whether every engine answers."""
+    for seen in sight.nodes:
+        if seen.silent:
+            mend = "nothing else can be said of the node; start its engine, or mend the way to it"
+            yield Finding(Level.ERROR, seen.silent, mend, nodes=(seen.name,))
+
+
+def versions(sight: Sight) -> Iterator[Finding]:
+    """Whether all engines are of one version."""
+    by_version: dict[str, list[str]] = {}
+    for seen in sight.nodes:
+        if seen.version:
+            by_version.setdefault(seen.version["Version"], []).append(seen.name)
+    told = "; ".join(f"{version} on {', '.join(names)}" for version, names in by_version.items())
+    if len(by_version) < 2:
+        yield Finding(Level.OK, told or "no engine answered")
+        return
+    managers = {seen.name for seen in sight.nodes if seen.info.get("Swarm", {}).get("ControlAvailable")}
+    of_managers = {parsed(version) for version, names in by_version.items() if managers.intersection(names)}
+    newest = max(map(parsed, by_version))
+    risk = "engines of several versions are meant for the hours of an upgrade: each way between them is one of its own"
+    if of_managers and max(of_managers) < newest:
+        risk += "; managers are upgraded before workers"
+    yield Finding(Level.WARNING, told, f"{risk}; bring all to one version", "moby#51798, docker/cli#2875")
+
+
+def api_versions(sight: Sight) -> Iterator[Finding]:
+    """What versions of the API the engines speak."""
+    spoken = {
+        seen.name: (parsed(seen.version["ApiVersion"]), parsed(seen.version.get("MinAPIVersion", "1.12")))
+        for seen in sight.nodes
+        if seen.version
+    }
+    if not spoken:
+        yield Finding(Level.UNKNOWN, "no engine answered")
+        return
+    newest = min(most for most, _ in spoken.values())
+    oldest = max(least for _, least in spoken.values())
+    told = f"all speak {'.'.join(map(str, oldest))} to {'.'.join(map(str, newest))}"
+    if oldest > newest:
+        risk = "no client can ask all of them; bring them to one version"
+        yield Finding(Level.ERROR, "no version of the API is spoken by all engines", risk, "traefik#12253")
+    elif oldest >= (1, 40):
+        risk = "older clients (proxies, dashboards, CI) are refused; look at what asks these engines"
+        yield Finding(Level.INFO, told, risk, "traefik#12253, portainer#12934")
+    else:
+        yield Finding(Level.OK, told)
+
+
+@by_node
+def defects(sight: Sight, seen: Seen) -> Iterator[Finding]:
+    """Defects that are known of the engine's version."""
+    seen.swarm  # noqa: B018 - says so where the engine does not answer
+    version = parsed(seen.version["Version"])
+    for defect in DEFECTS:
+        if (defect.encrypted and not sight.encrypted) or (defect.other_port and sight.data_port == DATA_PORT):
+            continue
+        if defect.met_by(version):
+            level = Level.WARNING if defect.encrypted else Level.INFO
+            mended = [after for first, after in defect.spans if after and version < after]
+            newer = f"mended in {'.'.join(map(str, mended[0]))}" if mended else "no release is known that mends it"
+            yield Finding(level, f"engine {seen.version['Version']}: {defect.what}", newer, defect.incident)
+
+
+@by_node
+def sockets(_: Sight, seen: Seen) -> Iterator[Finding]:
+    """Whether the engine's API is open to anybody who reaches it, as the engine itself says."""
+    seen.swarm  # noqa: B018
+    for warning in seen.info.get("Warnings") or []:
+        if found := re.search(r"API is accessible on (\S+) without ([\w ]+)", warning):
+            risk = (
+                "who reaches that address is root on the node; take it away, or ask for client certificates (tlsverify)"
+            )
+            yield Finding(Level.ERROR, f"its API is open on {found[1].rstrip('.')} without {found[2].strip()}", risk)
+
+
+def clocks(sight: Sight) -> Iterator[Finding]:
+    """Whether the clocks of the nodes agree; if not, whose do not."""
+    read = {seen.name: seen.clock for seen in sight.nodes if seen.clock}
+    yield agreement(read)
+
+
+def agreement(read: Mapping[str, Clock]) -> Finding:
+    """Whether the clocks of the nodes agree; if not, whose do not."""
+    wrong = astray(read)
+    if not wrong:
+        return Finding(Level.OK, ", ".join(f"{name} {clock}" for name, clock in read.items()))
+    late = any(abs(seconds) > BACKDATED for seconds in wrong.values())
+    seen = ", ".join(
+        f"{name} is {abs(seconds):.0f} s {'ahead' if seconds > 0 else 'behind'}" for name, seconds in wrong.items()
+    )
+    mend = "set the clock (ntpd, chronyd): times and ages of tasks are wrong, and a node far behind is not let in"
+    return Finding(Level.ERROR if late else Level.WARNING, seen, mend, nodes=tuple(wrong))

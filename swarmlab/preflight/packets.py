@@ -1,0 +1,186 @@
+"""Packets sent from every node to every other, and counted where they arrive, behind every firewall.
+
+The engines have the ports of gossip and of overlay data, so that nobody else can listen there, and what they are sent
+they do not answer. So what arrives is noted by the receiving node's packet filter, in a table of its own that lets
+everything pass and is asked last: what is noted there has passed every rule. Gossip is the engines' own, which send
+some to each other every few seconds. To the port of overlay data go packets of a network that there is none of, which
+the kernel drops without a word: small ones, and ones as large as the largest that overlay networks send.
+"""
+
+from __future__ import annotations
+
+import functools
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from swarmlab.errors import SwarmlabError
+from swarmlab.labels import parallel
+from swarmlab.node import GOSSIP_PORT, Node
+from swarmlab.wait import scaled
+
+if TYPE_CHECKING:
+    from swarmlab.preflight.sight import Seen, Sight
+
+_TABLE = "swarmlab_preflight"
+#: A header of VXLAN with the one number that swarms do not give to networks.
+_HEADER = r"\x08\x00\x00\x00\xff\xff\xfe\x00"
+#: Bytes of the headers of VXLAN, UDP and IP.
+_VXLAN, _UDP, _IP = 8, 8, 20
+_TRIES = 3
+#: Seconds that engines are waited for to send gossip to each other; where more of them are, some of it is not seen.
+_MOST_PATIENCE = 30.0
+
+#: What a TCP connection came to.
+OPEN, REFUSED, SILENT = "open", "refused", "silent"
+
+
+@dataclass
+class Arrivals:
+    """What came to one node, and what came of its own connections.
+
+    Attributes:
+        gossip: addresses from which gossip came.
+        small: addresses from which a small packet of overlay data came.
+        large: addresses from which one of full size came.
+        unseen: why that could not be looked at; empty where it could.
+        tcp: what a connection to (address, port) came to: `OPEN`, `REFUSED`, `SILENT`, or another error.
+        untried: why none was tried; empty where it was.
+        routes: the MTU in bytes that the kernel has learnt for the way to an address, where it has.
+        patient: gossip was waited for so long that all other nodes must have sent some.
+    """
+
+    gossip: set[str] = field(default_factory=set)
+    small: set[str] = field(default_factory=set)
+    large: set[str] = field(default_factory=set)
+    unseen: str = ""
+    tcp: dict[tuple[str, int], str] = field(default_factory=dict)
+    untried: str = ""
+    routes: dict[str, int] = field(default_factory=dict)
+    patient: bool = True
+
+
+def send(sight: Sight, nodes: Sequence[tuple[Node, Seen]]) -> None:
+    """Send from each of *nodes* to every other, and note at each what arrived (`Seen.arrived`)."""
+    for _, seen in nodes:
+        seen.arrived = Arrivals()
+    pairs = [(node, seen, seen.arrived) for node, seen in nodes if seen.arrived is not None]
+    count = functools.partial(_count, sight)
+    connect = functools.partial(_send, sight)
+    try:
+        parallel(lambda pair: count(*pair), pairs)
+        for last in (False, True):
+            parallel(lambda pair: connect(*pair), pairs)
+            wait = min(scaled(len(nodes) + 4), _MOST_PATIENCE)
+            parallel(lambda pair: _read(sight, *pair, wait=wait), pairs)  # noqa: B023
+            if last or all(_all_there(sight, seen, arrived) for _, seen, arrived in pairs):
+                break
+    finally:
+        parallel(lambda pair: _forget(pair[0]), pairs)
+    for _, _, arrived in pairs:
+        arrived.patient = len(nodes) + 4 <= _MOST_PATIENCE
+
+
+def addresses_of_others(sight: Sight, seen: Seen) -> dict[str, str]:
+    """Names by address of the other nodes that are in the swarm."""
+    return {other.address: other.name for other in sight.nodes if other is not seen and other.active}
+
+
+def _all_there(sight: Sight, seen: Seen, arrived: Arrivals) -> bool:
+    others = set(addresses_of_others(sight, seen))
+    connected = all(end in (OPEN, REFUSED) for end in arrived.tcp.values())
+    counted = arrived.unseen or all(others <= came for came in (arrived.gossip, arrived.small, arrived.large))
+    return connected and bool(counted)
+
+
+def _run(node: Node, script: str) -> tuple[int, str]:
+    try:
+        done = node.run(f"export LC_ALL=C PATH=$PATH:/usr/sbin:/sbin\n{script}")
+    except SwarmlabError as failed:
+        return 255, str(failed)
+    return done.code, done.out if done.ok else done.said
+
+
+def _count(sight: Sight, node: Node, _: Seen, arrived: Arrivals) -> None:
+    data = f"udp dport {sight.data_port} udp length"
+    rules = {
+        "gossip": f"udp dport {GOSSIP_PORT}",
+        "small": f"{data} {_VXLAN + _UDP}",
+        "large": f"{data} {sight.packet_size - _IP}",
+    }
+    table = f"ip {_TABLE}"
+    lines = [f"add table {table}", f"delete table {table}", f"add table {table}"]
+    lines.append(f"add chain {table} arrivals {{ type filter hook input priority 1000; }}")
+    for name, rule in rules.items():
+        lines.append(f"add set {table} {name} {{ type ipv4_addr; flags dynamic; size 65535; }}")
+        lines.append(f"add rule {table} arrivals {rule} add @{name} {{ ip saddr }}")
+    code, said = _run(node, f"nft '{'; '.join(lines)}'")
+    if code:
+        arrived.unseen = f"nft cannot count there: {said.splitlines()[-1] if said else f'exit code {code}'}"
+
+
+def _send(sight: Sight, node: Node, seen: Seen, arrived: Arrivals) -> None:
+    targets = addresses_of_others(sight, seen)
+    fill = sight.packet_size - _IP - _UDP - _VXLAN
+    limit = f"{max(5.0, scaled(5)):.0f}"
+    others = [other for other in sight.nodes if other.active and other.address in targets]
+    ports = {(other.address, port) for other in others for port in (sight.management_port(other), GOSSIP_PORT)}
+    script = [
+        "command -v bash timeout >/dev/null || { echo bash and timeout are not there; exit 9; }",
+        "for A in " + " ".join(targets) + '; do echo "route $A $(ip route get $A | grep -o "mtu [0-9]*")"; done',
+        "try() { SAID=$(timeout " + limit + ' bash -c "exec 3<>/dev/tcp/$1/$2" 2>&1); '
+        'echo "tcp $1 $2 $? $(echo $SAID)"; }',
+        "shoot() { bash -c \"printf '" + _HEADER + "' >/dev/udp/$1/$2; "
+        "printf '" + _HEADER + f"%0{fill}d' 0 >/dev/udp/$1/$2\" 2>/dev/null; }}",
+        *(f"try {address} {port} &" for address, port in sorted(ports)),
+        *(f"shoot {address} {sight.data_port}" for _ in range(_TRIES) for address in targets),
+        "wait",
+    ]
+    code, said = _run(node, "\n".join(script))
+    if code:
+        arrived.untried = said.splitlines()[-1] if said else f"exit code {code}"
+        return
+    arrived.routes |= {address: int(mtu) for address, mtu in re.findall(r"^route (\S+) mtu (\d+)", said, re.MULTILINE)}
+    for address, port, ended, words in re.findall(r"^tcp (\S+) (\d+) (\d+) ?(.*)$", said, re.MULTILINE):
+        arrived.tcp[address, int(port)] = _outcome(int(ended), words)
+
+
+def _outcome(code: int, words: str) -> str:
+    if code == 0:
+        return OPEN
+    if code == 124:  # of timeout
+        return SILENT
+    return REFUSED if "refused" in words else words.rpartition(": ")[2] or f"exit code {code}"
+
+
+def _read(sight: Sight, node: Node, seen: Seen, arrived: Arrivals, *, wait: float) -> None:
+    if arrived.unseen:
+        return
+    wanted = " ".join(addresses_of_others(sight, seen))
+    script = (
+        f"END=$(($(date +%s) + {wait:.0f})); while :; do"
+        f" SEEN=$(nft list set ip {_TABLE} gossip | tr -s ' ,{{}}' '\\n');"
+        f' MISSING=; for A in {wanted}; do echo "$SEEN" | grep -qx $A || MISSING=$A; done;'
+        ' [ "$MISSING" ] && [ $(date +%s) -lt $END ] || break; sleep 0.3; done;'
+        f" nft list table ip {_TABLE}"
+    )
+    code, said = _run(node, script)
+    if code:
+        arrived.unseen = f"nft does not tell what it counted: {said[-100:]}"
+        return
+    found = elements(said)
+    for name in ("gossip", "small", "large"):
+        getattr(arrived, name).update(found.get(name, ()))
+
+
+def elements(table: str) -> Mapping[str, set[str]]:
+    """The elements of each set, as nft lists a table."""
+    return {
+        name: set(re.findall(r"\d+\.\d+\.\d+\.\d+", body))
+        for name, body in re.findall(r"set (\w+) \{(.*?)\n\t\}", table, re.DOTALL)
+    }
+
+
+def _forget(node: Node) -> None:
+    _run(node, f"nft delete table ip {_TABLE}")

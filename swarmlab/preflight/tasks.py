@@ -1,0 +1,39 @@
+"""Tasks that do not get anywhere."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from swarmlab.clocks import seconds_of
+from swarmlab.preflight.finding import Finding, Level
+from swarmlab.preflight.sight import Sight
+
+#: Seconds after which a task that has no node yet is stuck.
+_STUCK = 30.0
+
+
+def stuck(sight: Sight) -> Iterator[Finding]:
+    """Whether tasks stay where they have no address (new) or no node (pending) yet."""
+    if not sight.asked:
+        yield Finding(Level.UNKNOWN, sight.unasked)
+        return
+    now = seconds_of(next(seen for seen in sight.nodes if seen.name == sight.asked).info["SystemTime"])
+    services = {service["ID"]: service["Spec"]["Name"] for service in sight.services}
+    found: dict[tuple[str, str, str], int] = {}
+    for task in sight.tasks:
+        status = task["Status"]
+        waiting = status["State"] in ("new", "pending") and task["DesiredState"] in ("running", "complete", "ready")
+        if waiting and now - seconds_of(status["Timestamp"]) > _STUCK:
+            name = services.get(task.get("ServiceID", ""), "no service")
+            why = status.get("Err") or status.get("Message", "")
+            found[name, status["State"], why] = found.get((name, status["State"], why), 0) + 1
+    for (name, state, why), number in found.items():
+        told = f"{number} task{'s' if number > 1 else ''} of {name} {state} for over {_STUCK:.0f} s: {why}"
+        if state == "new":
+            risk = "the swarm has no address or port for it; see free addresses of its networks, and the leader's log"
+            yield Finding(Level.ERROR, told, risk, "moby#37338, moby#43052")
+        else:
+            risk = "no node fits; see constraints, reservations and availability: docker service ps --no-trunc"
+            yield Finding(Level.WARNING, told, risk)
+    if not found:
+        yield Finding(Level.OK, f"none of {len(sight.tasks)} tasks")

@@ -1,0 +1,1 @@
+"""Rehearsing an upgrade: is it safe to move a swarm from one engine to another?"""

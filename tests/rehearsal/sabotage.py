@@ -1,0 +1,57 @@
+"""A plugin that breaks nodes as they are upgraded: PYTEST_ADDOPTS="-p tests.rehearsal.sabotage", and UPGRADE_FAULT."""
+
+from __future__ import annotations
+
+import io
+import os
+import tarfile
+
+from swarmlab import dind
+from swarmlab.dind import DindLab
+from tests.rehearsal.faults import FAULTS
+
+
+def pytest_configure():
+    [fault] = [fault for fault in FAULTS if fault.name == os.environ["UPGRADE_FAULT"]]
+    upgrade, hand_on = DindLab.upgrade, dind._hand_on
+
+    def planted(node, engine):
+        # Not where one goes back: that is tried on a node of another cluster.
+        return engine == "forky" and node.name != "lone" and (not fault.nodes or node.name in fault.nodes)
+
+    def upgrade_broken(self, node, engine):
+        if self._place(node)[0] != 0 or not planted(node, engine):
+            return upgrade(self, node, engine)
+        if fault.empty:
+            _make_empty(node)
+        if fault.settings:
+            dind._hand_on = _with_settings(hand_on, fault.settings)
+        try:
+            upgrade(self, node, engine)
+        finally:
+            dind._hand_on = hand_on
+        done = node.run(fault.script)
+        assert done.ok, f"{fault.name}: {done.said}"
+        return None
+
+    DindLab.upgrade = upgrade_broken
+
+
+def _make_empty(node):
+    """As if the new node was given another volume: what the engine knew of its swarm is not there."""
+    done = node.run("mv /var/lib/docker/swarm /var/lib/docker/swarm.lost")
+    assert done.ok, done.said
+
+
+def _with_settings(hand_on, settings):
+    def handing(old, new, folder, beginning):
+        hand_on(old, new, folder, beginning)
+        if folder == "/etc/docker":
+            packed = io.BytesIO()
+            with tarfile.open(fileobj=packed, mode="w") as archive:
+                member = tarfile.TarInfo("daemon.json")
+                member.size = len(settings)
+                archive.addfile(member, io.BytesIO(settings.encode()))
+            new.put_archive("/etc/docker", packed.getvalue())
+
+    return handing

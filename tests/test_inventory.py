@@ -1,0 +1,225 @@
+"""The file that says where a swarm is: what it may say, and what one line tells where it says something else."""
+
+import json
+import os
+import stat
+
+import pytest
+
+from swarmlab.errors import UsageError
+from swarmlab.inventory import DEFAULT_PORTS, Machine, learned, read
+from swarmlab.ssh import write_config
+
+WHOLE = """
+user: admin
+port: 2222
+key: id
+known_hosts: hosts
+jump: gate@bastion.example:2200
+sudo: true
+ports: 31000-31049
+registry: registry.example:5000/swarm-conformance
+declared: {engine: 20.10.24, network: 192.168.56, system: {ID: debian}}
+nodes:
+  - {address: 10.0.0.1, name: master, role: manager}
+  - {address: 10.0.0.2, user: root, port: 22, jump: other, sudo: false}
+"""
+
+
+@pytest.fixture
+def folder(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    for name in ("id", "hosts"):
+        (tmp_path / name).write_text("")
+    return tmp_path
+
+
+def written(folder, text, name="swarm.yaml"):
+    file = folder / name
+    file.write_text(text)
+    return str(file)
+
+
+def test_what_is_said_once_holds_for_every_node_that_says_nothing_else(folder):
+    known = read(written(folder, WHOLE))
+    first, second = known.machines
+    assert first == Machine(
+        "10.0.0.1",
+        "master",
+        "manager",
+        "admin",
+        2222,
+        folder / "id",
+        "gate@bastion.example:2200",
+        folder / "hosts",
+        True,
+    )
+    assert (second.user, second.port, second.jump, second.sudo) == ("root", 22, "other", False)
+    assert second.key == folder / "id"
+    assert known.ports == range(31000, 31050)
+    assert known.registry == "registry.example:5000/swarm-conformance"
+    assert (known.engine, known.network, dict(known.system)) == ("20.10.24", "192.168.56", {"ID": "debian"})
+    assert not known.discover
+
+
+def test_the_least_that_is_to_be_said(folder):
+    known = read(written(folder, "nodes: [{address: 10.0.0.1}]"))
+    assert known.machines == (Machine("10.0.0.1"),)
+    assert (known.ports, known.registry, known.engine) == (DEFAULT_PORTS, "", "")
+
+
+def test_an_option_takes_the_place_of_the_files_ports(folder):
+    assert read(written(folder, WHOLE), ports="40000-40019").ports == range(40000, 40020)
+
+
+@pytest.mark.parametrize(
+    ("url", "machine"),
+    [
+        ("ssh://manager.example", Machine("manager.example")),
+        ("ssh://admin@10.0.0.1:2222", Machine("10.0.0.1", user="admin", port=2222)),
+    ],
+)
+def test_one_manager_is_enough(folder, url, machine):
+    for known in (read(url), read(written(folder, f"manager: {url}"))):
+        assert known.discover
+        assert known.machines == (machine,)
+    other = learned(machine, "10.0.0.9")
+    assert (other.address, other.user, other.port) == ("10.0.0.9", machine.user, machine.port)
+
+
+@pytest.fixture
+def contexts(folder, monkeypatch):
+    monkeypatch.setenv("DOCKER_CONFIG", str(folder))
+    for name, host in {"production": "ssh://ops@10.0.0.1", "near": "unix:///var/run/docker.sock"}.items():
+        place = folder / "contexts" / "meta" / name
+        place.mkdir(parents=True)
+        (place / "meta.json").write_text(json.dumps({"Name": name, "Endpoints": {"docker": {"Host": host}}}))
+    return folder
+
+
+def test_a_context_names_the_manager(contexts):
+    known = read(written(contexts, "context: production\nkey: id"))
+    assert known.machines == (Machine("10.0.0.1", user="ops", key=contexts / "id"),)
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("user: root", "names no machines; give one of nodes, manager and context"),
+        ("nodes: [{address: 10.0.0.1}]\nmanager: ssh://a", "names no machines; give one of"),
+        ("nodes: []", "nodes: "),
+        ("nodes: [{name: master}]", "node master, 'address' is a required property"),
+        ("nodes: [{address: 10.0.0.1, adress: 1}]", "node 10.0.0.1, unknown key 'adress'; known are address, jump"),
+        ("nodes: [{address: 10.0.0.1}]\nuesr: root", "unknown key 'uesr'; known are context, declared"),
+        ("nodes: [{address: 10.0.0.1, port: ssh}]", "node 10.0.0.1, port: 'ssh' is not of type 'integer'"),
+        (
+            "nodes: [{address: 10.0.0.1, port: 70000}]",
+            "node 10.0.0.1, port: 70000 is greater than the maximum",
+        ),
+        ("nodes: [{address: 10.0.0.1, role: leader}]", "node 10.0.0.1, role: 'leader' is not one of"),
+        ("nodes: [{address: '-oProxyCommand=touch /tmp/x'}]", "address: '-oProxyCommand=touch /tmp/x' is none"),
+        ("nodes: [{address: 10.0.0.1, key: nowhere}]", "key nowhere: there is no such file"),
+        ("nodes: [{address: 10.0.0.1}]\nknown_hosts: nowhere", "known_hosts nowhere: there is no such file"),
+        ("nodes: [{address: 10.0.0.1}, {address: 10.0.0.1}]", "two nodes have the address 10.0.0.1"),
+        ("nodes: [{address: a, name: x}, {address: b, name: x}]", "two nodes have the name x"),
+        ("nodes: [{address: 10.0.0.1}]\nports: 30000", "ports: 30000 is not of type 'string'"),
+        ("nodes: [{address: 10.0.0.1}]\nports: 30000-30005", "ports: 30000-30005 is no range of 20 ports or more"),
+        ("nodes: [{address: 10.0.0.1}]\nports: 65530-65560", "ports: 65530-65560 is no range"),
+        (
+            "nodes: [{address: 10.0.0.1}]\nregistry: https://r.example",
+            "registry: 'https://r.example' is none",
+        ),
+        ("manager: tcp://10.0.0.1:2375", "manager: 'tcp://10.0.0.1:2375' is none; wanted is one manager"),
+        ("context: staging", "no Docker context 'staging'; there are near, production"),
+        ("context: near", "the Docker context near is unix:///var/run/docker.sock; nodes are reached by one of ssh://"),
+    ],
+)
+def test_a_wrong_file_is_one_line_that_names_the_place(contexts, text, said):
+    file = written(contexts, text)
+    with pytest.raises(UsageError) as wrong:
+        read(file)
+    assert str(wrong.value).startswith(f"inventory {file}: ")
+    assert said in str(wrong.value)
+    assert "\n" not in str(wrong.value)
+
+
+def test_a_file_that_is_not_there():
+    with pytest.raises(UsageError, match=r"inventory nowhere\.yaml: cannot be read"):
+        read("nowhere.yaml")
+
+
+# Ansible's
+
+INI = "[swarm]\nmaster ansible_host=10.0.0.1\n"
+YAML = "all:\n  children:\n    swarm:\n      hosts:\n        master: {ansible_host: 10.0.0.1}\n"
+
+
+@pytest.mark.parametrize("text", [INI, YAML, "[web]\na\n[web:vars]\nx=1\n"])
+def test_ansibles_takes_ansibles_command(folder, monkeypatch, text):
+    monkeypatch.setenv("PATH", str(folder))
+    with pytest.raises(UsageError, match="is read by its command ansible-inventory, which is not installed here"):
+        read(written(folder, text, "hosts.ini"))
+
+
+@pytest.fixture
+def ansible(folder, monkeypatch):
+    """Stands for Ansible's command: what it prints is chosen by the test."""
+
+    def says(told, code=0):
+        program = folder / "ansible-inventory"
+        program.write_text(f"#!/bin/sh\ncat {folder}/told\nexit {code}\n")
+        program.chmod(program.stat().st_mode | stat.S_IXUSR)
+        (folder / "told").write_text(told)
+        monkeypatch.setenv("PATH", f"{folder}:{os.environ['PATH']}")
+
+    return says
+
+
+def test_ansibles_variables_say_how_a_host_is_reached(folder, ansible):
+    options = "-o ProxyJump=ops@bastion -o UserKnownHostsFile=hosts"
+    variables = {
+        "master": {
+            "ansible_host": "10.0.0.1",
+            "ansible_port": 2222,
+            "ansible_user": "ops",
+            "ansible_become": "yes",
+            "ansible_ssh_private_key_file": str(folder / "id"),
+            "ansible_ssh_common_args": options,
+        },
+        "slave01": {},
+        "other": {},
+    }
+    groups = {"swarm": {"children": ["managers", "workers"]}, "managers": {"hosts": ["master"]}}
+    ansible(json.dumps({"_meta": {"hostvars": variables}, **groups, "workers": {"hosts": ["slave01"]}}))
+    known = read(written(folder, INI, "hosts.ini"), ports="31000-31030")
+    first, second = known.machines
+    assert first == Machine("10.0.0.1", "", "", "ops", 2222, folder / "id", "ops@bastion", folder / "hosts", True)
+    assert second == Machine("slave01")
+    assert known.ports == range(31000, 31031)
+
+
+@pytest.mark.parametrize(("told", "code"), [("{}", 0), ("no JSON", 4)])
+def test_what_ansible_makes_nothing_of(folder, ansible, told, code):
+    ansible(told, code)
+    with pytest.raises(UsageError, match="Ansible makes nothing of it"):
+        read(written(folder, INI, "hosts.ini"))
+
+
+# What ssh is told
+
+
+def test_host_keys_are_checked_and_nobody_is_asked(folder):
+    known = read(written(folder, WHOLE))
+    text = write_config(folder, known.machines).read_text()
+    for line in (
+        "StrictHostKeyChecking yes",
+        "BatchMode yes",
+        "ProxyJump n0-jump",
+        f'UserKnownHostsFile "{folder}/hosts"',
+    ):
+        assert line in text
+    jump = text.partition("Host n0-jump\n")[2].partition("Host ")[0]
+    assert "HostName bastion.example" in jump
+    assert "Port 2200" in jump
+    assert "User gate" in jump
+    assert "StrictHostKeyChecking no" not in text

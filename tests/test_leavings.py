@@ -1,0 +1,105 @@
+"""What is the suites' own on a cluster, and what only looks like it."""
+
+import pytest
+
+from swarmlab.leavings import LOOPBACK, _image, find, ours
+from swarmlab.node import Result
+from swarmlab.workbench import KEPT_LABEL, STACK_LABEL, SUITE_LABEL, is_unique, unique
+
+
+def test_the_names_that_suites_give_are_known():
+    for name in ("web", "uchin_v_test", "my-nginx", "user"):
+        assert is_unique(unique(name))
+    stack = unique("stack")
+    assert is_unique(f"{stack}_web")
+    assert is_unique(f"{stack}_web.1.abcdef")
+
+
+@pytest.mark.parametrize(
+    "name", ["swc-web", "swc-backup", "swc-data-12345", "swc-web-abcdef0", "my-swc-web-abcdef", "web", "swc-web-ABCDEF"]
+)
+def test_names_that_only_look_like_it_are_not(name):
+    assert not is_unique(name)
+    assert not ours(name, {"swarm-conformance-of": "others", STACK_LABEL: "swc-shop"})
+
+
+@pytest.mark.parametrize("label", [SUITE_LABEL, KEPT_LABEL])
+def test_a_label_of_the_suites_is_enough(label):
+    assert ours("web", {label: ""})
+    assert ours("stack_web", {STACK_LABEL: unique("stack")})
+
+
+class Engine:
+    """Answers as a node's engine; what is deleted is noted."""
+
+    name = "master"
+    root = True
+
+    def __init__(self, **told):
+        self._told = told
+        self.deleted = []
+
+    def __str__(self):
+        return self.name
+
+    def ask(self, method, path, **_):
+        if method == "DELETE":
+            self.deleted.append(path)
+            return None
+        return self._told.get(path.strip("/").partition("?")[0].replace("/", "_"), [])
+
+    def containers(self, **_):
+        return self._told.get("containers", [])
+
+    def look(self, command):
+        return Result(command, 0, self._told.get("machine", ""), "")
+
+
+def image(*tags, labels=None, digests=()):
+    return {"Id": "sha256:1", "RepoTags": list(tags), "RepoDigests": list(digests), "Labels": labels}
+
+
+@pytest.mark.parametrize(
+    ("given", "removed"),
+    [
+        (image("redis:latest"), []),
+        (image("redis:latest", f"{LOOPBACK}:30099/redis:latest"), [f"/images/{LOOPBACK}:30099/redis:latest"]),
+        (image("swc-web:1"), []),
+        (image("swc-web-abcdef:latest"), ["/images/swc-web-abcdef:latest"]),
+        (image("swc-registry:123"), ["/images/swc-registry:123"]),
+        (image("registry.example/swc/web:1"), ["/images/registry.example/swc/web:1"]),
+        (image("registry.example/swcx/web:1"), []),
+        (image("<none>:<none>", labels={SUITE_LABEL: ""}), ["/images/sha256:1"]),
+        (image("shop:1", labels={SUITE_LABEL: ""}), []),
+        (image("<none>:<none>"), []),
+    ],
+)
+def test_of_images_the_suites_names_alone_are_removed(given, removed):
+    engine = Engine()
+    for one in _image(engine, given, "registry.example/swc"):
+        one.remove()
+    assert engine.deleted == removed
+
+
+def test_what_is_found_is_told_with_its_node_and_in_the_order_of_removal():
+    web = unique("web")
+    labels = {unique("label"): "yes", "zone": "a"}
+    engine = Engine(
+        services=[
+            {"ID": "1", "Spec": {"Name": web, "Labels": {}}},
+            {"ID": "2", "Spec": {"Name": "swc-mirror", "Labels": {}}},
+        ],
+        nodes=[
+            {
+                "ID": "n",
+                "Spec": {"Labels": labels},
+                "Description": {"Hostname": "master"},
+            }
+        ],
+        volumes={"Volumes": [{"Name": unique("data"), "Labels": None}, {"Name": "swc-backup", "Labels": {}}]},
+        machine=f"/var/tmp/{unique('folder')}\n/var/tmp/swc-notes\nroot\n{unique('user')}\nswc-admin",
+    )
+    found = find([engine], engine)
+    assert [one.kind for one in found] == ["service", "volume", "folder", "user", "label"]
+    assert str(found[0]) == f"service {web}"
+    assert str(found[1]).endswith(" on master")

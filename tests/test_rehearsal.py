@@ -1,0 +1,179 @@
+"""The plan of a rehearsal, and what it comes to, without a lab."""
+
+import json
+import re
+
+import pytest
+
+from fixtures.profiles import PROFILES
+from swarmlab import catalogue
+from swarmlab.errors import UsageError
+from swarmlab.rehearsal import play
+from swarmlab.rehearsal.decision import CONDITIONS, GO, NO_GO, decide
+from swarmlab.rehearsal.plan import Plan, newest
+from swarmlab.results import load
+
+ROLES = {"master": "manager", "slave01": "manager", "slave02": "manager", "slave03": "worker"}
+KNOWN = catalogue.incidents()
+CLAIMS = catalogue.rehearsal()
+WHOLE = {"done": 4, "wanted": 4}
+
+
+@pytest.mark.parametrize(
+    ("order", "queue"),
+    [
+        ("managers,leader,workers", ["slave01", "slave02", "master", "slave03"]),
+        ("leader,managers,workers", ["master", "slave01", "slave02", "slave03"]),
+        ("workers,managers", ["slave03", "master", "slave01", "slave02"]),
+        ("slave02,workers,managers", ["slave02", "slave03", "master", "slave01"]),
+        ("master,leader,managers,workers", ["master", "slave01", "slave02", "slave03"]),
+    ],
+)
+def test_an_order_names_every_node_once(order, queue):
+    assert Plan.read("20.10.24,28.5.2", order).queue(ROLES, "master") == queue
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (("20.10.24",), "names 1"),
+        (("20.10.24,20.10.24",), "to itself"),
+        (("28.5.2,20.10.24",), "is no upgrade"),
+        (("20.10.24,99",), "no engine '99'"),
+        (("20.10.24,28.5.2", "leader,leader"), "twice"),
+        (("20.10.24,28.5.2", "leader,workers", 1, 1), "3 to 10 nodes"),
+    ],
+)
+def test_a_plan_that_cannot_be_is_refused_in_one_line(words, said):
+    with pytest.raises(UsageError, match=said) as refused:
+        Plan.read(*words)
+    assert "\n" not in str(refused.value)
+
+
+def test_an_order_that_leaves_a_node_out_is_refused_before_a_lab_is_made():
+    with pytest.raises(UsageError, match="leaves slave03 out"):
+        play.plan("20.10.24,28.5.2", "managers", 3, 1, "dind")
+    with pytest.raises(UsageError, match="it takes leader, managers, workers, master"):
+        play.plan("20.10.24,28.5.2", "managers,workers,slave09", 3, 1, "dind")
+
+
+def test_profiles_are_those_of_the_suites():
+    assert list(play.PROFILES) == list(PROFILES)
+
+
+def test_machines_are_refused_in_one_line():
+    with pytest.raises(UsageError, match="takes --lab dind"):
+        play.plan("20.10.24,28.5.2", "managers,workers", 3, 1, "vagrant")
+
+
+def test_a_path_over_several_engines_upgrades_all_nodes_to_each():
+    plan = Plan.read("20.10.5,20.10.24,28.5.2")
+    assert (plan.steps, plan.engine(4).version, plan.engine(5).version) == (8, "20.10.24", "28.5.2")
+    assert [plan.is_mixed(done) for done in range(9)] == [False, True, True, True, False, True, True, True, False]
+    assert (plan.stage(0), plan.stage(4), plan.stage(8)) == ("before", "step4", "after")
+    assert newest().version == "28.5.2"
+
+
+def test_the_catalogue_of_the_document_is_not_changed_by_that_of_rehearsals():
+    assert len(catalogue.load()) == 257
+    assert not set(catalogue.load()) & set(CLAIMS)
+    assert all(one.must or one.why_not for one in KNOWN.values())
+
+
+@pytest.fixture
+def run(tmp_path):
+    """Writes a run of these verdicts, by claim, and reads it back; what has none was not run."""
+
+    def _run(name, verdicts, claims=CLAIMS):
+        folder = tmp_path / name
+        folder.mkdir()
+        told = [
+            {
+                "id": id,
+                "must": claims[id].must,
+                "level": claims[id].level,
+                "verdict": verdict,
+                "reason": "" if verdict == "pass" else f"why {id}",
+                "evidence": [f"evidence/{id.replace('/', '-')}.txt"],
+                "tests": ["t"],
+                "seconds": 1.0,
+            }
+            for id, verdict in verdicts.items()
+        ]
+        summary = {verdict: list(verdicts.values()).count(verdict) for verdict in set(verdicts.values())}
+        rest = {id: "not selected" for id in claims if id not in verdicts}
+        made = {"schema": 1, "started": "2026-01-01T00:00:00+00:00", "seconds": 1.0, "lab": {}, "nodes": []}
+        made |= {"summary": summary, "claims": told, "not_run": rest}
+        (folder / "verdicts.json").write_text(json.dumps(made))
+        return load(folder)
+
+    return _run
+
+
+@pytest.fixture
+def decided(run):
+    """What comes of an upgrade in which all passed but what is given."""
+
+    def _decided(upgrade=(), before=(), after=(), course=WHOLE, *, reached=True):
+        document = catalogue.load()
+        smoke = dict.fromkeys(["7.2/service-name-resolves", "7.2.1/create-with-port"], "pass")
+        told = dict.fromkeys(CLAIMS, "pass") | dict(upgrade)
+        told = {id: verdict for id, verdict in told.items() if verdict}
+        first = run("before", smoke | dict(before), document)
+        last = run("after", smoke | dict(after), document) if reached else None
+        return decide(first, run("upgrade", told), last, course, KNOWN)
+
+    return _decided
+
+
+def test_all_well_is_go(decided):
+    made = decided()
+    assert (made.word, made.status, made.reasons, made.conditions) == (GO, 0, [], [])
+
+
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        ({"upgrade": {"upgrade/identity-kept": "fail"}}, "why upgrade/identity-kept"),
+        ({"upgrade": {"upgrade/identity-kept": "broken"}}, "Not judged: why upgrade/identity-kept"),
+        ({"upgrade": {"upgrade/identity-kept": "timeout"}}, "Not judged: why upgrade/identity-kept"),
+        ({"upgrade": {"upgrade/identity-kept": ""}}, "was judged: upgrade/identity-kept"),
+        ({"upgrade": {"known/ghost-tasks": "fail"}}, "why known/ghost-tasks"),
+        ({"after": {"7.2/service-name-resolves": "fail"}}, "7.2/service-name-resolves .* was pass and is fail"),
+        ({"course": {"done": 2, "wanted": 4}, "reached": False}, "2 of 4 steps were done"),
+        ({"course": {}, "reached": False}, "given up"),
+        ({"reached": False}, "not judged on the new engine"),
+    ],
+)
+def test_what_is_not_well_or_not_known_is_no_go(decided, given, said):
+    made = decided(**given)
+    assert (made.word, made.status) == (NO_GO, 1)
+    assert re.search(said, made.reasons[0].words), made.reasons
+
+
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        ({"upgrade": {"known/alpn-after-renewal": "fail"}}, "Restart the engine of every manager"),
+        ({"upgrade": {"known/ghost-tasks": "broken"}}, "Look for incident moby#37320"),
+        ({"upgrade": {"known/ghost-tasks": ""}}, "not looked for to the end: known/ghost-tasks"),
+        ({"upgrade": {"upgrade/published-ports": "blocked"}}, "Not judged, why upgrade/published-ports"),
+        ({"upgrade": {"upgrade/back-in-place": "fail"}}, "why upgrade/back-in-place"),
+        (
+            {"before": {"7.2/service-name-resolves": "fail"}, "after": {"7.2/service-name-resolves": "fail"}},
+            "before the upgrade already",
+        ),
+        ({"after": {"7.2/service-name-resolves": "blocked"}}, "cannot be judged on the new engine"),
+        ({"course": WHOLE | {"steps": [{"node": "slave01", "again": True}]}}, "slave01 was kept down"),
+    ],
+)
+def test_what_can_be_met_or_was_so_before_is_a_condition(decided, given, said):
+    made = decided(**given)
+    assert (made.word, made.status) == (CONDITIONS, 0), made.reasons
+    assert said in made.conditions[0].words
+
+
+def test_evidence_is_found_from_the_folder_of_the_rehearsal(decided):
+    made = decided(upgrade={"upgrade/step": "fail"}, course={"done": 1, "wanted": 4}, reached=False)
+    assert made.reasons[0].evidence == ("upgrade/evidence/upgrade-step.txt",)
+    assert len(made.reasons) == 1, "what follows from a cause is no reason of its own"
