@@ -473,7 +473,8 @@ class DindLab:
         }
         known = {**addresses, "registry": f"{self._prefix}.{_REGISTRY_OCTET}"}
         nodes = parallel(lambda place: self._create_node(cluster, place, addresses, known), range(count))
-        provision.share_keys(nodes)
+        if cluster == 0:  # which is the document's; no other is asked for its user
+            provision.share_keys(nodes)
         return nodes
 
     def _create_node(self, cluster: int, place: int, addresses: dict[str, str], known: dict[str, str]) -> Node:

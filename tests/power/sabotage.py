@@ -9,7 +9,7 @@ import re
 
 import requests
 
-from swarmlab import speed
+from swarmlab import provision, speed
 from swarmlab.dind import DindLab
 from swarmlab.machines import VagrantLab
 from swarmlab.swarm import Swarm
@@ -28,6 +28,8 @@ def pytest_configure():
             _break_swarms(fault)
         else:
             _break_nodes(fault)
+        if "su - hadoop" in fault.script:
+            _share_keys()
         if fault.offers:
             _offer(fault.offers)
         if fault.answers:
@@ -71,6 +73,17 @@ def _break_nodes(fault):
         return nodes
 
     VagrantLab.more = give_broken
+
+
+def _share_keys():
+    give = DindLab.more
+
+    def with_keys(self, count):
+        nodes = give(self, count)
+        provision.share_keys(nodes)
+        return nodes
+
+    DindLab.more = with_keys
 
 
 def _offer(features):
