@@ -607,7 +607,14 @@ def test_rest(): pass
         textwrap.dedent(HEADER) + tests.replace("SECONDS", str(seconds))
     )
     command = [sys.executable, "-m", "pytest", "suites", "-k", "test_stands", *workers]
-    process = subprocess.Popen(command, cwd=pytester.path, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+    process = subprocess.Popen(
+        command,
+        cwd=pytester.path,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # a shell's background jobs ignore it
+    )
     wait(lambda: len(list(pytester.path.glob("lab-of-*"))) == (2 if workers else 1), "the labs stand", deadline=60)
     process.send_signal(number)
     said, _ = process.communicate(timeout=60)
