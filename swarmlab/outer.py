@@ -293,6 +293,7 @@ def _private(progress: Progress) -> OuterEngine:
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,
+                env={**os.environ, "GOGC": "400"},  # as in images/node/root/usr/local/sbin/node-start
                 start_new_session=True,  # a Ctrl-C is for the run, not for the engine under it
             )
 

@@ -403,6 +403,8 @@ def test_subnets_are_held_against_routes_name_servers_and_each_other(sight):
     assert "172.17.0.0/16 by docker0" in told[0][2]
     sight.networks.append(network("two", "172.17.0.0/16"))
     only(sight, "subnets", "error", (), "networks one (172.17.5.0/24) and two (172.17.0.0/16) overlap")
+    sight.networks[-1] |= {"Driver": "", "IPAM": {"Driver": "", "Config": None}}
+    only(sight, "subnets", "error", (), "network two was given no subnet")
 
 
 def test_addresses_are_counted_as_managers_tell(sight):

@@ -76,10 +76,15 @@ def _servers(text: str) -> list[IPv4Address]:
 
 
 def each_other(sight: Sight) -> Iterator[Finding]:
-    """Whether two networks of the swarm have subnets that overlap."""
+    """Whether two networks of the swarm have subnets that overlap, or one is given none for that."""
     if not sight.asked:
         yield Finding(Level.UNKNOWN, sight.unasked)
         return
+    for network in sight.networks:
+        if network["Scope"] == "swarm" and not network["Driver"]:
+            seen = f"network {network['Name']} was given no subnet"
+            risk = "its tasks stay new; as a rule another network has a part of what it asks for: see the leader's log"
+            yield Finding(Level.ERROR, seen, risk)
     held = [(network["Name"], subnet) for network in sight.overlays for subnet in subnets_of(network)]
     for (one, subnet), (other, second) in itertools.combinations(held, 2):
         if subnet.overlaps(second):

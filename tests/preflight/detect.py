@@ -5,6 +5,7 @@ Not collected by `pytest tests/`, as it takes a lab and some minutes: `make pref
 
 import functools
 import json
+import os
 import re
 import time
 from dataclasses import dataclass
@@ -12,7 +13,10 @@ from dataclasses import dataclass
 import pytest
 
 from swarmlab.clocks import seconds_of
+from swarmlab.dind import DindLab
 from swarmlab.errors import EngineRefused
+from swarmlab.labels import this_process
+from swarmlab.outer import connect
 from swarmlab.preflight import CHECKS, Level, preflight
 from swarmlab.swarm import Swarm, join
 from swarmlab.wait import State, wait
@@ -22,6 +26,21 @@ from tests.power.planting import clock
 OPEN_SOCKET = (
     "mv /usr/sbin/dockerd /usr/sbin/dockerd.real;"
     " printf '#!/bin/sh\\nexec dockerd.real --host=tcp://127.0.0.1:2375 \"$@\"\\n' > /usr/sbin/dockerd;"
+    " chmod +x /usr/sbin/dockerd"
+)
+
+#: A root of trust for the swarm that is good for twenty days.
+ROOT = (
+    "cd /tmp && openssl ecparam -name prime256v1 -genkey -noout -out root.key &&"
+    " openssl req -x509 -new -key root.key -days 20 -subj /CN=short -addext basicConstraints=critical,CA:TRUE"
+    " -out root.pem"
+)
+
+
+#: A dockerd that refuses clients which are older than it is.
+NEWEST_API_ONLY = (
+    "mv /usr/sbin/dockerd /usr/sbin/dockerd.real;"
+    " printf '#!/bin/sh\\nexport DOCKER_MIN_API_VERSION=1.44\\nexec dockerd.real \"$@\"\\n' > /usr/sbin/dockerd;"
     " chmod +x /usr/sbin/dockerd"
 )
 
@@ -89,6 +108,10 @@ STATE = [
           "mount -o remount,size=$(($(df -Pk /run | awk 'NR == 2 {print $3}') + 1100))k /run"),
     Fault("firewalld", "warning", "firewalld runs", "slave01",
           "cp /bin/sleep /tmp/firewalld; setsid /tmp/firewalld 3600 >/dev/null 2>&1 </dev/null &"),
+    Fault("limits", "warning", r"inotify: \d+ of 64 instances used", "slave03",
+          "echo 64 > /tmp/few; mount --bind /tmp/few /proc/sys/fs/inotify/max_user_instances"),
+    Fault("root-certificate", "warning", "the root certificate is good for (19|20) days"),
+    Fault("subnets", "error", "network within was given no subnet"),
     Fault("clocks", "warning", "slave01 is (39|40|41) s ahead", "slave01", clock(40)),
 ]  # fmt: skip
 
@@ -171,7 +194,8 @@ def broken(lab):
     for node in workers:
         join(node, master, tokens["Worker"])
     swarm.wait_ready()
-    done(master, "swarm ca --rotate --detach")
+    assert master.run(ROOT).ok
+    done(master, "swarm ca --rotate --ca-cert /tmp/root.pem --ca-key /tmp/root.key --detach")
 
     def rotated():
         told = master.ask("GET", "/swarm")
@@ -249,6 +273,7 @@ def test_faults_of_state_are_found_on_their_nodes(broken, lab, always):
     image = lab.image("web:1")
     done(master, "network create --driver overlay --subnet 10.77.5.0/24 routed")
     done(master, "network create --driver overlay --subnet 10.78.0.0/28 narrow")
+    done(master, "network create --driver overlay --subnet 10.77.5.128/25 within")
     done(master, f"service create --detach --name nowhere --constraint node.hostname==nowhere {image}")
     done(master, f"service create --detach --name crowd --replicas 16 --network narrow --endpoint-mode dnsrr {image}")
     for node in (second, third):
@@ -277,6 +302,25 @@ def test_faults_of_the_ways_are_found_on_their_nodes(broken, always):
     found = preflight(broken)
     assert first.run("ip link set eth0 mtu 1500").ok
     hold_against(found, [*WAYS, blocked], {*always, "membership", *(fault.check for fault in STATE)})
+
+
+def test_engines_that_no_client_can_ask_alike_are_told(always):
+    engine = connect(print)
+    lab = DindLab(engine, name=f"apart-{os.getpid()}", engines=("20.10.24", "28.5.2"), nodes=2, owner=this_process())
+    try:
+        lab.up()
+        newer = lab.nodes()[-1]
+        assert newer.run(NEWEST_API_ONLY).ok
+        newer.stop()
+        newer.start()
+        faults = [
+            Fault("api-versions", "error", "no version of the API is spoken by all engines"),
+            Fault("engine-versions", "warning", r"20\.10\.24.*28\.5\.2"),
+        ]
+        hold_against(preflight(Swarm.form(lab.nodes(), managers=1, image=lab.image)), faults, always)
+    finally:
+        lab.down()
+        engine.release()
 
 
 def test_what_cannot_be_looked_at_is_never_well(broken):
