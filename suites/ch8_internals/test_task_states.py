@@ -152,28 +152,36 @@ class Gate:
 
 @pytest.fixture
 def gates(cluster):
-    """The port of a gate on every node, and the gates; they are open at first and at the end."""
+    """An image by a name that no node knows yet, and the gates that it comes through; they are open at first."""
     port = cluster.port()
+    # An address of the loopback is on every node the node itself.
+    image = f"{LOOPBACK}:{port}/{cluster.image('redis').partition('/')[2]}"
     gates = [Gate(cluster, node, port) for node in cluster.nodes]
     for node in cluster.nodes:
         wait(
             lambda node=node: node.run(f"curl -fs http://{LOOPBACK}:{port}/v2/").ok,
             f"the gate of {node} to let through",
         )
-    yield port, gates
+    yield image, gates
     for gate in gates:
         if gate.node.containers(status="paused", label=cluster.label):
             gate.open()
+    cluster.clean()
+    for node in cluster.nodes:  # whose image it may be by another name
+        wait(lambda node=node: lost(node, image), f"{node} to lose the name {image}")
+
+
+def lost(node, image):
+    said = node.docker(f"rmi {image}").said  # refused while a container of the image is left
+    return State(not node.docker(f"image inspect {image}").ok, said)
 
 
 @claim("8.4/state-preparing")
 def test_a_task_whose_image_is_fetched_is_preparing(cluster, gates):
-    port, gates = gates
+    image, gates = gates
     for gate in gates:
         gate.shut()
-    # Under this name no node has it; an address of the loopback is on every node the node itself.
-    image = cluster.image("redis").partition("/")[2]
-    fetched = cluster.create_service("fetched", f"{LOOPBACK}:{port}/{image}", everywhere=True)
+    fetched = cluster.create_service("fetched", image, everywhere=True)
     count = len(cluster.nodes)
     expect_all(cluster, fetched, "preparing", count, lambda task: task.node, so=" while the image is fetched")
     running = [
