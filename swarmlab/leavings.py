@@ -203,12 +203,20 @@ def remove(leavings: Sequence[Leaving], nodes: Sequence[Node]) -> list[str]:
             one.remove()
         except Exception as failed:  # one that stays must not keep the others
             left.append(f"{one}: {failed}")
-    if any(one.of_swarm for one in leavings):
-        try:
-            wait(lambda: _followed(nodes), "nodes to let go of what went with its service", deadline=60, error=LabError)
-        except SwarmlabError as failed:
-            left.append(str(failed))
+    try:
+        let_go(nodes)
+    except SwarmlabError as failed:
+        left.append(str(failed))
     return left
+
+
+def let_go(nodes: Sequence[Node]) -> None:
+    """Wait until *nodes* have let go of what goes with a service, whoever removed that, and however long ago.
+
+    Raises:
+        LabError: one does not in time.
+    """
+    wait(lambda: _followed(nodes), "nodes to let go of what went with its service", deadline=60, error=LabError)
 
 
 def _followed(nodes: Sequence[Node]) -> State:
