@@ -8,14 +8,13 @@ from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-import jinja2
 from markupsafe import Markup
 
 from swarmlab import catalogue
 from swarmlab.rehearsal.decision import CONDITIONS, GO, NO_GO, Decision
 from swarmlab.rehearsal.plan import Plan
 from swarmlab.report.condense import condense
-from swarmlab.report.html import MEANINGS, SIGNS
+from swarmlab.report.html import MEANINGS, SIGNS, pages
 from swarmlab.results import Judged, Run
 
 #: Characters of evidence of each claim that is not well.
@@ -67,40 +66,38 @@ def write(
     """
     known = catalogue.incidents()
     report = Path(__file__).parent.parent / "report"
-    environment = jinja2.Environment(
-        loader=jinja2.PackageLoader("swarmlab.rehearsal", "."),
-        autoescape=True,
-        undefined=jinja2.StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    environment.filters["slug"] = lambda text: str(text).replace(" ", "-")
     upgrade = runs["upgrade"]
     picture = file.parent / "upgrade" / course["picture"] if course.get("picture") else None
-    text = environment.get_template("page.html").render(
-        style=Markup((report / "style.css").read_text(encoding="utf-8")),
-        decision=decision,
-        tone=_TONES[decision.word],
-        path=[plan.beginning, *map(str, plan.path[1:])],
-        plan=plan,
-        course=course,
-        seconds=seconds,
-        profile=profile,
-        started=f"{runs['before'].started:%Y-%m-%d %H:%M} UTC",
-        signs=SIGNS,
-        meanings=MEANINGS,
-        picture=_embedded(picture) if picture and picture.exists() else "",
-        judged=[
-            _row(upgrade, id, claim.must) for id, claim in catalogue.rehearsal().items() if id.startswith("upgrade/")
-        ],
-        known=[(one, _row(upgrade, one.id, one.must)) for one in known.values()],
-        claims=list(_claims(runs)),
-        changes=list(_changes(course)),
-        news=list(_news(course)),
-        evidence=list(_evidence(runs)),
-        limits=[*LIMITS[:2], *_of_whom(decision), *LIMITS[2:]],
-        nodes=plan.likeness.told["nodes"] if plan.likeness else [],
-        back=BACK,
+    text = (
+        pages("swarmlab.rehearsal", "swarmlab.report")
+        .get_template("page.html")
+        .render(
+            style=Markup((report / "style.css").read_text(encoding="utf-8")),
+            decision=decision,
+            tone=_TONES[decision.word],
+            path=[plan.beginning, *map(str, plan.path[1:])],
+            plan=plan,
+            course=course,
+            seconds=seconds,
+            profile=profile,
+            started=f"{runs['before'].started:%Y-%m-%d %H:%M} UTC",
+            signs=SIGNS,
+            meanings=MEANINGS,
+            picture=_embedded(picture) if picture and picture.exists() else "",
+            judged=[
+                _row(upgrade, id, claim.must)
+                for id, claim in catalogue.rehearsal().items()
+                if id.startswith("upgrade/")
+            ],
+            known=[(one, _row(upgrade, one.id, one.must)) for one in known.values()],
+            claims=list(_claims(runs)),
+            changes=list(_changes(course)),
+            news=list(_news(course)),
+            evidence=list(_evidence(runs)),
+            limits=[*LIMITS[:2], *_of_whom(decision), *LIMITS[2:]],
+            nodes=plan.likeness.told["nodes"] if plan.likeness else [],
+            back=BACK,
+        )
     )
     file.write_text(text, encoding="utf-8")
 

@@ -173,14 +173,7 @@ def render(runs: Sequence[Run], *, beside: Path) -> str:
         raise ValueError("a report has at least one run")
     claims = catalogue.load()
     rows = _rows(runs, claims, beside.absolute())
-    environment = jinja2.Environment(
-        loader=jinja2.PackageLoader("swarmlab.report", "."),
-        autoescape=True,
-        undefined=jinja2.StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    environment.filters["slug"] = lambda text: re.sub(r"[^a-z0-9]+", "-", str(text).lower()).strip("-")
+    environment = pages("swarmlab.report")
     environment.filters["duration"] = duration
     folder = Path(__file__).parent
     bad = [str(verdict) for verdict in Verdict if verdict.bad]
@@ -207,6 +200,19 @@ def render(runs: Sequence[Run], *, beside: Path) -> str:
         blocked=_by_reason(rows, "blocked"),
         not_run=_by_reason(rows, "not run"),
     )
+
+
+def pages(*packages: str) -> jinja2.Environment:
+    """Where pages are made from the templates that lie in *packages*."""
+    environment = jinja2.Environment(
+        loader=jinja2.ChoiceLoader([jinja2.PackageLoader(package, ".") for package in packages]),
+        autoescape=True,
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters["slug"] = lambda text: re.sub(r"[^a-z0-9]+", "-", str(text).lower()).strip("-")
+    return environment
 
 
 def write(runs: Sequence[Run], out: Path) -> None:

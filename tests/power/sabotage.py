@@ -21,15 +21,16 @@ _SLOWEST_CONTAINERS = 4.0
 
 def pytest_configure():
     names = json.loads(os.environ["FAULTS"])
-    for fault in (fault for fault in FAULTS if fault.name in names):
+    faults = [fault for fault in FAULTS if fault.name in names]
+    if any("su - hadoop" in fault.script for fault in faults):
+        _share_keys()
+    for fault in faults:
         if fault.lab == DindLab.kind:
             speed._MOST = _SLOWEST_CONTAINERS
         if fault.formed:
             _break_swarms(fault)
         else:
             _break_nodes(fault)
-        if "su - hadoop" in fault.script:
-            _share_keys()
         if fault.offers:
             _offer(fault.offers)
         if fault.answers:

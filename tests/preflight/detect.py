@@ -22,20 +22,20 @@ from swarmlab.swarm import Swarm, join
 from swarmlab.wait import State, wait
 from tests.power.planting import clock
 
+
+def started_by(command):
+    """The script that has *command* start the node's engine from its next start on."""
+    return (
+        "mv /usr/sbin/dockerd /usr/sbin/dockerd.real;"
+        f" printf '#!/bin/sh\\nexec {command} \"$@\"\\n' > /usr/sbin/dockerd;"
+        " chmod +x /usr/sbin/dockerd"
+    )
+
+
 #: A dockerd that also listens where anybody may ask it.
-OPEN_SOCKET = (
-    "mv /usr/sbin/dockerd /usr/sbin/dockerd.real;"
-    " printf '#!/bin/sh\\nexec dockerd.real --host=tcp://127.0.0.1:2375 \"$@\"\\n' > /usr/sbin/dockerd;"
-    " chmod +x /usr/sbin/dockerd"
-)
-
+OPEN_SOCKET = started_by("dockerd.real --host=tcp://127.0.0.1:2375")
 #: A dockerd that refuses clients which are older than it is.
-NEWEST_API_ONLY = (
-    "mv /usr/sbin/dockerd /usr/sbin/dockerd.real;"
-    " printf '#!/bin/sh\\nexport DOCKER_MIN_API_VERSION=1.44\\nexec dockerd.real \"$@\"\\n' > /usr/sbin/dockerd;"
-    " chmod +x /usr/sbin/dockerd"
-)
-
+NEWEST_API_ONLY = started_by("env DOCKER_MIN_API_VERSION=1.44 dockerd.real")
 
 #: A network card of VMware, as far as /sys and ethtool tell of one: there is none to be had.
 VMWARE = (
