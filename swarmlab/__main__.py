@@ -224,10 +224,14 @@ def rehearse(words: argparse.Namespace) -> int:
     like = _likeness(words) if words.like else None
     start = (like.oldest if like else images.engine_choice(words.start or "")).suite
     path = words.path or ",".join([start, *(words.to or [newest().suite])])
-    shape = (3 if words.managers is None else words.managers, 1 if words.workers is None else words.workers)
-    plan = play.plan(path, words.order, *shape, words.lab, words.claims, like)
+    managers, workers = play.SHAPES[words.lab]
+    shape = (
+        managers if words.managers is None else words.managers,
+        workers if words.workers is None else words.workers,
+    )
+    plan = play.plan(path, words.order, *shape, words.lab, words.claims, like, reboot=words.reboot)
     folder = Path(words.out)
-    decision = play.rehearse(plan, folder, words.claims, say)
+    decision = play.rehearse(plan, words.lab, folder, words.claims, say)
     print("\n".join([*play.lines(decision), f"The whole of it: {folder / play.PAGE}"]))
     return decision.status
 
@@ -296,7 +300,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     rehearsing.add_argument("--path", metavar="A,B[,C…]", help="all engines in one word, in place of --from and --to")
     rehearsing.add_argument("--order", default=ORDER, help=f"{', '.join(WORDS)} and host names (default: {ORDER})")
     rehearsing.add_argument("--managers", type=int, help="managers of the cluster (default: 3)")
-    rehearsing.add_argument("--workers", type=int, help="workers of it (default: 1; with --like: the swarm's)")
+    rehearsing.add_argument(
+        "--workers", type=int, help="workers of it (default: 1, on machines 0; with --like: the swarm's)"
+    )
+    rehearsing.add_argument("--reboot", action="store_true", help="restart each machine with its new engine")
     rehearsing.add_argument("--claims", default="smoke", metavar="PROFILE", help="judged before and after (smoke)")
     rehearsing.add_argument("--out", default="reports/rehearsal", metavar="DIR", help="default: reports/rehearsal")
     rehearsing.add_argument("--lab", default="dind", choices=kinds.DEFAULT_NAMES, help="kind of nodes (default: dind)")

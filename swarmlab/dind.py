@@ -296,7 +296,7 @@ class DindLab:
                 parallel(remove_node, [member.container for member in members if isinstance(member, DindNode)])
                 del self._nodes[index]
 
-    def upgrade(self, node: Node, engine: str) -> None:
+    def upgrade(self, node: Node, engine: str, *, reboot: bool = False) -> None:  # noqa: ARG002 - it starts anew anyway
         choice = images.engine_choice(engine)
         cluster, place = self._place(node)
         assert isinstance(node, DindNode)
@@ -348,7 +348,7 @@ class DindLab:
 
     @functools.cached_property
     def offers(self) -> Offers:
-        features = {"power"}
+        features = {"power", "spare"}
         if len(set(self._images)) > 1:
             features.add("mixed-engines")
         # The first question may come when the default cluster was thrown away, and be of another's node.

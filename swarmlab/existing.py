@@ -340,7 +340,7 @@ class InventoryLab:
         if images:
             raise UsageError("--image: images are not brought to a swarm that exists; leave it out")
 
-    def upgrade(self, node: Node, engine: str) -> None:
+    def upgrade(self, node: Node, engine: str, *, reboot: bool = False) -> None:  # noqa: ARG002
         raise UsageError(f"{node} of a swarm that exists is not given engine {engine}; rehearse on --lab dind")
 
     def image(self, name: str) -> str:

@@ -89,7 +89,7 @@ class Lab(Protocol):
     def remove(self, nodes: Sequence[Node]) -> None:
         """Throw machines away that `nodes` or `more` gave."""
 
-    def upgrade(self, node: Node, engine: str) -> None:
+    def upgrade(self, node: Node, engine: str, *, reboot: bool = False) -> None:
         """Give a node another engine, as a machine is given a newer package, or an older one.
 
         The machine is the same afterwards: its name, its address, the engine's state and settings. It is stopped for as
@@ -98,6 +98,7 @@ class Lab(Protocol):
         Args:
             node: one that `nodes` or `more` gave.
             engine: see `swarmlab.images.engine_choice`.
+            reboot: restart its operating system afterwards, where it has one of its own.
 
         Raises:
             UsageError: the lab cannot, or there is no such engine.

@@ -24,10 +24,10 @@ import requests
 import testinfra
 from docker.models.containers import Container
 
-from swarmlab import box, given, images, libvirt, netns, provision
+from swarmlab import box, given, images, libvirt, netns, packages, provision
 from swarmlab.errors import LabError, UsageError
 from swarmlab.given import GivenImage
-from swarmlab.images import REGISTRY
+from swarmlab.images import REGISTRY, EngineChoice
 from swarmlab.lab import Declared
 from swarmlab.labels import KIND, OWNER, SUBNET, USER, labs, parallel, subnets
 from swarmlab.libvirt import Libvirt
@@ -45,6 +45,8 @@ PROVIDERS = ("libvirt", "virtualbox")
 _FOLDER = Path(__file__).parent.parent
 _EMULATOR = _FOLDER / "images" / "emulator"
 _OCTETS = {"master": 101, "slave01": 104, "slave02": 103}
+#: How many machines the lab has.
+NODES = len(_OCTETS)
 #: The network on which libvirt's machines reach the outside and are reached from this host; swarms take 10.0.0.0/8.
 _NAT = "192.168.121"
 _MEMORY = 1536  # MiB a machine: an engine, its tasks and a database fit
@@ -141,6 +143,23 @@ class VagrantNode(Node):
             text=True,
             start_new_session=True,  # a Ctrl-C is for the run, which needs the connection to clean up
         )
+
+    def install(self, folder: Path) -> None:
+        """Have the machine's package manager install the packages that are in *folder* here.
+
+        Raises:
+            LabError: it does not.
+        """
+        there = "/var/tmp/swarmlab-packages"
+        unpack = ["ssh", "-F", str(_ssh_config()), self.name, f"mkdir -p {there} && tar -C {there} -xf -"]
+        with subprocess.Popen(["tar", "-C", str(folder), "-cf", "-", "."], stdout=subprocess.PIPE) as packing:
+            sent = subprocess.run(unpack, check=False, stdin=packing.stdout, capture_output=True, text=True)
+        if sent.returncode != 0:
+            raise LabError(f"packages could not be sent to {self.name}: {sent.stderr.strip()}")
+        done = self.run(packages.install_command(there))
+        self.run(f"rm -rf {there}")
+        if not done.ok:
+            raise LabError(f"the package manager of {self.name} did not install what it was given: {done.said[-300:]}")
 
     def _log_command(self) -> str:
         return "journalctl --no-pager --unit docker --lines 2000"
@@ -366,6 +385,8 @@ class VagrantLab:
         lab.standing = True
         outer.enter()
         _ = lab._provider
+        if _upgraded().exists():
+            lab.choices = [images.engine_choice(suite) for suite in json.loads(_upgraded().read_text("utf-8"))]
         parallel(VagrantNode.connect, lab._machines)
         return lab
 
@@ -459,14 +480,38 @@ class VagrantLab:
                 self._disconnect()
                 self._provider.restore()
                 self._after_restore()
+            self.choices = [images.engine_choice(engine) for engine in self._engines]
+            _upgraded().unlink(missing_ok=True)
         self._leased, self._dirty = True, True
         return list(self._machines[:count])
 
     def remove(self, nodes: Sequence[Node]) -> None:  # noqa: ARG002 - one cluster at a time, so these are all
         self._leased = False
 
-    def upgrade(self, node: Node, engine: str) -> None:
-        raise UsageError(f"the lab of machines cannot give {node} engine {engine} yet; rehearse on --lab dind")
+    def upgrade(self, node: Node, engine: str, *, reboot: bool = False) -> None:
+        if self._provider_name != "libvirt":
+            raise UsageError(f"machines of the provider {self._provider_name} are given no other engine")
+        choice = images.engine_choice(engine)
+        assert isinstance(node, VagrantNode)
+        with self._step("upgrading", add=True):
+            told = node.run("cat /var/lib/dpkg/status")
+            if not told.ok:
+                raise LabError(f"{node} does not tell which packages it has: {told.said}")
+            found = packages.fetch(choice, told.out, _downloads(), netns.outside())
+            node.run("systemctl stop docker.socket docker.service")
+            if any(found.glob("*.deb")):
+                node.install(found)
+            node.forget()
+            if reboot or node.run("test -e /run/reboot-required").ok:
+                node.reboot()
+            node.run("systemctl start docker.service")
+            node.wait_up()
+        self._note_engine(node.name, choice)
+
+    def _note_engine(self, node: str, choice: EngineChoice) -> None:
+        self.choices = [self.choices[at % len(self.choices)] for at in range(NODES)]
+        self.choices[list(_OCTETS).index(node)] = choice
+        _upgraded().write_text(json.dumps([one.suite for one in self.choices]), encoding="utf-8")
 
     def give(self, images: Sequence[GivenImage]) -> None:
         if images:
@@ -485,14 +530,16 @@ class VagrantLab:
             frozenset(features),
             frozenset(name.partition(":")[0] for name in images.workloads()) | frozenset(self._given),
             look_for(self._machines[0]),
-            disruptable=not self.standing,
+            # What its user brought up is not hurt; what a run made and lets another judge, as rehearsals do, may be.
+            disruptable=not self.standing or self.owner != USER,
         )
 
     def declared(self, node: str) -> Declared:
         if self._provider_name == "virtualbox":
             return Declared({"ID": "centos", "VERSION_ID": "7"}, "18.03.1-ce", self._prefix)
         choice = self.choices[list(_OCTETS).index(node) % len(self.choices)]
-        return Declared.debian(choice, box.Box(choice).package, self._prefix)
+        package = "" if _upgraded().exists() else box.Box(choice).package
+        return Declared.debian(choice, package, self._prefix)
 
     def facts(self) -> list[dict[str, str]]:
         return [facts_of(node) for node in self._machines]
@@ -672,7 +719,7 @@ def remove(outer: OuterEngine, progress: Progress, *, known: Provider | None = N
     for name in _OCTETS:
         _end_connection(name)
     shutil.rmtree(run_folder() / NAME, ignore_errors=True)
-    for folder in (_pool(), _dotfile(), box.home() / "data" / "machine-index"):
+    for folder in (_pool(), _dotfile(), _downloads(), box.home() / "data" / "machine-index"):
         shutil.rmtree(folder, ignore_errors=True)
     if found:
         found.remove(force=True, v=True)
@@ -721,6 +768,15 @@ def _pool() -> Path:
 
 def _dotfile() -> Path:
     return _home() / "dot"
+
+
+def _downloads() -> Path:
+    return _home() / "packages"
+
+
+def _upgraded() -> Path:
+    """Where it is written which engines the machines have, once one was given another than its box has."""
+    return run_folder() / NAME / "engines.json"
 
 
 def _ssh_config() -> Path:

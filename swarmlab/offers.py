@@ -21,6 +21,7 @@ FEATURES = {
     "mixed-engines": "lab has one engine version only",
     "long": "run does not include tests of over 10 minutes",
     "encryption": "kernel has no ESP",
+    "spare": "lab has no machine beside its cluster",
 }
 
 

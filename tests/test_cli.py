@@ -34,7 +34,11 @@ def _no_engine(monkeypatch):
         ("rehearse --to 17", "swarmlab: no engine '17'; choose from "),
         ("rehearse --path 28.5.2,20.10.24", "swarmlab: 28.5.2 (forky) to 20.10.24 (bookworm) is no upgrade; "),
         ("rehearse --order workers", "swarmlab: --order workers leaves master, slave01, slave02 out"),
-        ("rehearse --lab vagrant", "swarmlab: a rehearsal takes --lab dind: the lab of machines cannot give a node"),
+        ("rehearse --lab vagrant --workers 1", "swarmlab: the lab of machines has 3 nodes, not 4; choose --managers"),
+        (
+            "rehearse --reboot",
+            "swarmlab: --reboot: containers have no system of their own to restart; rehearse on --lab",
+        ),
         ("rehearse --claims quick", "swarmlab: --claims quick: no such profile; choose one of full, smoke, safe, "),
         ("rehearse", "swarmlab: no engine answers at DOCKER_HOST="),
         ("shell master", "swarmlab: no engine answers at DOCKER_HOST="),

@@ -438,7 +438,7 @@ def test_what_was_not_rehearsed_is_a_condition_and_told_to_programs():
     ("words", "said"),
     [
         ("--managers 3", "--managers: with --like they are the swarm's"),
-        ("--lab vagrant", "a rehearsal takes --lab dind"),
+        ("--reboot", "--reboot: containers have no system of their own to restart"),
         ("--to 17", "no engine '17'"),
         ("--from 26.1.5", "--from 26.1.5: the swarm of swarm.yaml begins with 20.10.24 (bookworm); begin there"),
         ("--path 20.10.5,28.5.2", "--path 20.10.5,28.5.2: the swarm of swarm.yaml begins with 20.10.24 (bookworm)"),

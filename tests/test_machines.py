@@ -6,6 +6,7 @@ import pytest
 
 from swarmlab import machines
 from swarmlab.errors import LabError
+from swarmlab.images import engine_choice
 from swarmlab.machines import VagrantLab
 
 
@@ -61,6 +62,19 @@ def test_machines_that_were_given_back_are_restored_before_they_are_given_again(
     assert lab.more(1) == ["master"]
     assert lab._provider.done == ["restore"]
     assert lab.steps["restoring"] >= 0
+
+
+def test_machines_keep_an_engine_that_they_were_given_until_they_are_restored(lab, monkeypatch):
+    machines._upgraded().parent.mkdir()
+    lab.nodes()
+    lab._note_engine("slave01", engine_choice("forky"))
+    assert [choice.suite for choice in lab.choices] == ["bookworm", "forky", "bookworm"]
+    monkeypatch.setattr(VagrantLab, "_prefix", "192.168.56")
+    assert lab.declared("slave01").engine == "28.5.2"
+    lab.remove(lab._machines)
+    lab.nodes()
+    assert [choice.suite for choice in lab.choices] == ["bookworm"]
+    assert not machines._upgraded().exists()
 
 
 def test_a_lab_that_stands_gives_nothing_beside_its_cluster(lab):

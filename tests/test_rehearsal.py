@@ -2,13 +2,14 @@
 
 import json
 import re
+from dataclasses import replace
 
 import pytest
 
 from fixtures.profiles import PROFILES
 from swarmlab import catalogue
 from swarmlab.errors import UsageError
-from swarmlab.rehearsal import play
+from swarmlab.rehearsal import page, play
 from swarmlab.rehearsal.decision import CONDITIONS, GO, NO_GO, decide
 from swarmlab.rehearsal.plan import Plan, newest
 from swarmlab.results import load
@@ -61,9 +62,20 @@ def test_profiles_are_those_of_the_suites():
     assert list(play.PROFILES) == list(PROFILES)
 
 
-def test_machines_are_refused_in_one_line():
-    with pytest.raises(UsageError, match="takes --lab dind"):
+def test_what_a_kind_of_lab_cannot_do_is_told_in_one_line():
+    with pytest.raises(UsageError, match="the lab of machines has 3 nodes, not 4"):
         play.plan("20.10.24,28.5.2", "managers,workers", 3, 1, "vagrant")
+    with pytest.raises(UsageError, match="containers have no system of their own to restart"):
+        play.plan("20.10.24,28.5.2", "managers,workers", 3, 1, "dind", reboot=True)
+
+
+def test_limits_are_those_of_the_kind_of_lab():
+    plan = Plan.read("20.10.24,28.5.2")
+    assert "containers" in page._of_nodes("dind", plan)[0]
+    assert len(page._of_nodes("dind", plan)) == 1
+    assert "virtual machines" in page._of_nodes("vagrant", plan)[0]
+    assert "was restarted" in page._of_nodes("vagrant", plan)[1]
+    assert len(page._of_nodes("vagrant", replace(plan, reboot=True))) == 1
 
 
 def test_a_path_over_several_engines_upgrades_all_nodes_to_each():

@@ -196,7 +196,7 @@ class Course:
         step.drain = time.monotonic() - step.began
         begin = time.monotonic()
         try:
-            self.lab.upgrade(node, self.plan.engine(number).suite)
+            self.lab.upgrade(node, self.plan.engine(number).suite, reboot=self.plan.reboot)
         except LabError as failed:
             raise AssertionError(f"{node} did not come back with engine {wanted}: {failed}") from failed
         step.again = self.expect_same(node, wanted)

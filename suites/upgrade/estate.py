@@ -50,7 +50,7 @@ class Estate:
             "web:1",
             replicas=REPLICAS,
             endpoint_mode="dnsrr",
-            **hands_over() | {"environment": {"LINGER": "3"}, "stop_grace": 20.0},
+            **hands_over(3),
         )
         self.front = self._service("front", "web:1", endpoint_mode="vip")
         volume = {"Type": "volume", "Source": self.volume, "Target": "/data"}

@@ -22,14 +22,21 @@ _EVIDENCE = 20_000
 _TONES = {GO: "good", CONDITIONS: "open", NO_GO: "bad"}
 #: What a rehearsal on containers cannot tell, whatever it came to.
 LIMITS = (
-    "Nodes were containers on one machine: they share its kernel, clock, memory and disk. The upgrade of a kernel or "
-    "of a distribution beside the engine's, reboots, services of systemd, storage drivers and firewalls of your "
-    "machines were not rehearsed.",
     "Each engine is that of a Debian release, with that release's containerd, runc and iptables; the engines that "
     "Docker itself packages may differ.",
     "Traffic is some requests a second, for minutes. What shows only after days, or under load, does not show here.",
     "Only what is listed here was judged: the claims of the profile that is named, and not all of the catalogue.",
 )
+#: The same by the kind of lab; what machines were restarted is told beside.
+_LIMITS_OF = {
+    "dind": "Nodes were containers on one machine: they share its kernel, clock, memory and disk. The upgrade of a "
+    "kernel or of a distribution beside the engine's, reboots, services of systemd, storage drivers and firewalls of "
+    "your machines were not rehearsed.",
+    "vagrant": "Nodes were virtual machines of Debian on one host. The package manager gave them the engine of another "
+    "release and what that needs; the kernel and the rest of the distribution stayed. Your machines' storage drivers, "
+    "firewalls and hardware were not rehearsed.",
+}
+_NOT_RESTARTED = "No machine's operating system was restarted, unless its packages asked for it (--reboot does)."
 _OWN = "The data, services and networks are the rehearsal's own. Yours are more, older and larger."
 _COPIED = (
     "Services are copies in shape alone: they run the lab's web server in networks like yours, with dummies for "
@@ -46,6 +53,7 @@ BACK = (
 
 def write(
     plan: Plan,
+    kind: str,
     decision: Decision,
     runs: Mapping[str, Run],
     course: Mapping[str, Any],
@@ -57,6 +65,7 @@ def write(
 
     Args:
         plan: what was rehearsed.
+        kind: on which kind of lab.
         decision: what it came to.
         runs: before, upgrade and, where the upgrade got there, after.
         course: what was written of the steps.
@@ -94,12 +103,17 @@ def write(
             changes=list(_changes(course)),
             news=list(_news(course)),
             evidence=list(_evidence(runs)),
-            limits=[*LIMITS[:2], *_of_whom(decision), *LIMITS[2:]],
+            limits=[*_of_nodes(kind, plan), LIMITS[0], *_of_whom(decision), *LIMITS[1:]],
             nodes=plan.likeness.told["nodes"] if plan.likeness else [],
             back=BACK,
         )
     )
     file.write_text(text, encoding="utf-8")
+
+
+def _of_nodes(kind: str, plan: Plan) -> list[str]:
+    """The limits that come of what the nodes were."""
+    return [_LIMITS_OF[kind], *([_NOT_RESTARTED] if kind == "vagrant" and not plan.reboot else [])]
 
 
 def _of_whom(decision: Decision) -> list[str]:

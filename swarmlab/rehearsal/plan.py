@@ -28,6 +28,7 @@ class Plan:
         managers: how many of the nodes are managers.
         workers: how many are workers.
         likeness: the swarm that the cluster is like; None for the rehearsal's own.
+        reboot: each node's operating system is restarted with its new engine.
     """
 
     path: tuple[EngineChoice, ...]
@@ -35,10 +36,18 @@ class Plan:
     managers: int = 3
     workers: int = 1
     likeness: Likeness | None = None
+    reboot: bool = False
 
     @classmethod
     def read(
-        cls, path: str, order: str = ORDER, managers: int = 3, workers: int = 1, likeness: Likeness | None = None
+        cls,
+        path: str,
+        order: str = ORDER,
+        managers: int = 3,
+        workers: int = 1,
+        likeness: Likeness | None = None,
+        *,
+        reboot: bool = False,
     ) -> Plan:
         """A plan from the words of options.
 
@@ -48,6 +57,7 @@ class Plan:
             managers: see `Plan`.
             workers: see `Plan`.
             likeness: see `Plan`; the number of managers and of workers is then its.
+            reboot: see `Plan`.
 
         Raises:
             UsageError: what cannot be.
@@ -69,7 +79,7 @@ class Plan:
         if managers < 1 or workers < 0 or not 3 <= managers + workers <= 10:
             words_of = f"{managers} managers and {workers} workers"
             raise UsageError(f"a rehearsal has 3 to 10 nodes, and a manager at least, not {words_of}")
-        plan = cls(engines, words, managers, workers, likeness)
+        plan = cls(engines, words, managers, workers, likeness, reboot)
         if likeness:
             if engines[0] != likeness.oldest:
                 raise UsageError(f"the path begins with {engines[0]}, and the swarm with {likeness.oldest}")

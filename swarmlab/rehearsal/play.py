@@ -11,10 +11,11 @@ import time
 from pathlib import Path
 from typing import Any, NoReturn
 
-from swarmlab import catalogue, images, kinds, labels, netns, outer, results
+from swarmlab import catalogue, images, kinds, labels, machines, netns, outer, results
 from swarmlab.dind import DindLab
 from swarmlab.errors import LabError, UsageError
-from swarmlab.outer import Progress
+from swarmlab.machines import NODES, VagrantLab
+from swarmlab.outer import OuterEngine, Progress
 from swarmlab.rehearsal import likeness, page
 from swarmlab.rehearsal.bodies import dress
 from swarmlab.rehearsal.decision import Decision, decide
@@ -30,11 +31,16 @@ COURSE = "rehearsal.json"
 PROFILES = ("full", "smoke", "safe", "machines", "nightly", "certify")
 
 
-def rehearse(plan: Plan, folder: Path, profile: str, progress: Progress) -> Decision:
-    """Rehearse an upgrade on a container lab of its own, and write what came of it to *folder*.
+#: Managers and workers of a rehearsal's own cluster, by the kind of lab.
+SHAPES = {DindLab.kind: (3, 1), VagrantLab.kind: (NODES, 0)}
+
+
+def rehearse(plan: Plan, kind: str, folder: Path, profile: str, progress: Progress) -> Decision:
+    """Rehearse an upgrade on a lab of its own, and write what came of it to *folder*.
 
     Args:
         plan: what is rehearsed.
+        kind: the kind of the lab.
         folder: where the three runs' reports, the page and the decision go; what an earlier rehearsal left is removed.
         profile: the claims that are judged on the first engine and on the last.
         progress: called with a line for every step that takes time.
@@ -48,7 +54,6 @@ def rehearse(plan: Plan, folder: Path, profile: str, progress: Progress) -> Deci
     for name in (PAGE, TOLD, likeness.FILE):
         (folder / name).unlink(missing_ok=True)
     folder.mkdir(parents=True, exist_ok=True)
-    starts = [plan.start(host) for host in hosts(plan.nodes)]
     if plan.likeness:
         plan.likeness.write(folder / likeness.FILE)
     begun = time.monotonic()
@@ -56,20 +61,10 @@ def rehearse(plan: Plan, folder: Path, profile: str, progress: Progress) -> Deci
     engine = outer.connect(progress)
     try:
         kinds.remove_stale(engine, progress)
-        # All images first, so that no step waits for one.
-        images.Workshop(engine.client, progress, outside=netns.outside()).prepare(
-            list(dict.fromkeys([*plan.path, *starts]))
-        )
-        lab = DindLab(
-            engine,
-            name=f"rehearsal-{labels.this_process().split('/')[1]}",
-            engines=[choice.suite for choice in starts],
-            nodes=plan.nodes,
-            owner=labels.this_process(),
-            progress=progress,
-        )
+        lab = _lab(kind, plan, engine, progress)
         lab.up()
         try:
+            lab.measure()
             cluster = Swarm.form(lab.nodes(), managers=plan.managers, image=lab.image)
             if plan.likeness:
                 dress(cluster, plan.likeness)
@@ -81,19 +76,34 @@ def rehearse(plan: Plan, folder: Path, profile: str, progress: Progress) -> Deci
         engine.release()
 
 
+def _lab(kind: str, plan: Plan, engine: OuterEngine, progress: Progress) -> DindLab | VagrantLab:
+    """The lab of a rehearsal, not up yet."""
+    starts = [plan.start(host) for host in hosts(plan.nodes)]
+    engines, owner = [choice.suite for choice in starts], labels.this_process()
+    if kind == VagrantLab.kind:
+        return VagrantLab(engine, engines=engines, owner=owner, progress=progress)
+    # All images first, so that no step waits for one.
+    images.Workshop(engine.client, progress, outside=netns.outside()).prepare(
+        list(dict.fromkeys([*plan.path, *starts]))
+    )
+    name = f"rehearsal-{owner.split('/')[1]}"
+    return DindLab(engine, name=name, engines=engines, nodes=plan.nodes, owner=owner, progress=progress)
+
+
 def _judge(
-    plan: Plan, lab: DindLab, folder: Path, profile: str, progress: Progress, seconds: dict[str, float]
+    plan: Plan, lab: DindLab | VagrantLab, folder: Path, profile: str, progress: Progress, seconds: dict[str, float]
 ) -> Decision:
     def run(name: str, what: str, *words: str) -> None:
         progress(f"{what} (follow it: tail -f {folder / name}.log)")
         start = time.monotonic()
-        _pytest(folder, name, "--lab-name", lab.name, *words)
+        _pytest(folder, name, "--lab", lab.kind, "--lab-name", lab.name, *words)
         seconds[what] = time.monotonic() - start
 
     last = plan.path[-1]
     run("before", f"claims on {plan.beginning}", "suites/", "--profile", profile)
     path, order = ",".join(engine.suite for engine in plan.path), ",".join(plan.order)
     shape = ["--rehearse-managers", str(plan.managers), "--rehearse-workers", str(plan.workers)]
+    shape += ["--rehearse-reboot"] if plan.reboot else []
     shape += ["--rehearse-like", str((folder / likeness.FILE).absolute())] if plan.likeness else []
     run("upgrade", f"upgrade to {last}", "suites/upgrade", "--rehearse", path, "--rehearse-order", order, *shape)
     course = _course(folder)
@@ -106,12 +116,14 @@ def _judge(
     path_told = [plan.beginning, *map(str, plan.path[1:])]
     told = {**decision.told(), "path": path_told, "seconds": seconds, "profile": profile}
     (folder / TOLD).write_text(json.dumps(told, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
-    page.write(plan, decision, loaded, course, seconds, profile, folder / PAGE)
+    page.write(plan, lab.kind, decision, loaded, course, seconds, profile, folder / PAGE)
     return decision
 
 
 def _pytest(folder: Path, name: str, *words: str) -> None:
-    command = [sys.executable, "-m", "pytest", *words, "--reports", str((folder / name).absolute()), "-q"]
+    # It begins where this process did, and finds its own way to the lab: what it downloads comes from outside.
+    pytest = [*netns.outside(), sys.executable, "-m", "pytest"]
+    command = [*pytest, *words, "--reports", str((folder / name).absolute()), "-q"]
     with (folder / f"{name}.log").open("w", encoding="utf-8") as log:
         done = subprocess.run(command, cwd=_PROJECT, stdout=log, stderr=subprocess.STDOUT, check=False)
     if not (folder / name / results.NAME).exists():
@@ -135,6 +147,8 @@ def plan(
     lab: str,
     profile: str = "smoke",
     like: Likeness | None = None,
+    *,
+    reboot: bool = False,
 ) -> Plan:
     """The plan that the words of options make; in the order nodes may have the names that they have in the swarm.
 
@@ -143,7 +157,11 @@ def plan(
     """
     known = like.hosts() if like else {}
     order = ",".join(known.get(word, word) for word in order.split(","))
-    made = Plan.read(path, order, managers, workers, like)
+    made = Plan.read(path, order, managers, workers, like, reboot=reboot)
+    if lab == VagrantLab.kind and made.nodes != NODES:
+        raise UsageError(f"the lab of machines has {NODES} nodes, not {made.nodes}; choose --managers and --workers so")
+    if lab != VagrantLab.kind and reboot:
+        raise UsageError("--reboot: containers have no system of their own to restart; rehearse on --lab vagrant")
     roles = {name: "manager" if place < made.managers else "worker" for place, name in enumerate(hosts(made.nodes))}
     made.queue(roles, next(iter(roles)))  # what is wrong with an order is told before a lab is made
     check(lab, profile)
@@ -158,8 +176,8 @@ def check(lab: str, profile: str) -> None:
     """
     if profile not in PROFILES:
         raise UsageError(f"--claims {profile}: no such profile; choose one of {', '.join(PROFILES)}")
-    if lab != DindLab.kind:
-        raise UsageError("a rehearsal takes --lab dind: the lab of machines cannot give a node another engine yet")
+    if lab == VagrantLab.kind:
+        machines.check([], machines.PROVIDERS[0])
 
 
 def hosts(count: int) -> list[str]:

@@ -19,15 +19,15 @@ def pytest_configure():
         # Not where one goes back: that is tried on a node of another cluster.
         return engine == "forky" and node.name != "lone" and (not fault.nodes or node.name in fault.nodes)
 
-    def upgrade_broken(self, node, engine):
+    def upgrade_broken(self, node, engine, **how):
         if self._place(node)[0] != 0 or not planted(node, engine):
-            return upgrade(self, node, engine)
+            return upgrade(self, node, engine, **how)
         if fault.empty:
             _make_empty(node)
         if fault.settings:
             dind._hand_on = _with_settings(hand_on, fault.settings)
         try:
-            upgrade(self, node, engine)
+            upgrade(self, node, engine, **how)
         finally:
             dind._hand_on = hand_on
         done = node.run(fault.script)
