@@ -45,7 +45,7 @@ FROM ?=
 TO ?=
 UPGRADE_ARGS ?=
 upgrade: .venv/ready
-	$(BIN)/python -m swarmlab rehearse $(if $(FROM),--from $(FROM)) $(if $(TO),--to $(TO)) $(UPGRADE_ARGS)
+	$(BIN)/python -m swarmlab rehearse $(lab) $(if $(FROM),--from $(FROM)) $(if $(TO),--to $(TO)) $(UPGRADE_ARGS)
 
 # Break rehearsals on purpose, and see every one end in no-go for that reason (about half an hour).
 power-upgrade: .venv/ready

@@ -3,13 +3,23 @@
 import re
 
 from swarmlab.errors import EngineRefused
+from swarmlab.node import OUT_OF_SEQUENCE, REVISIONS
 
 
 def accepted(node, words):
     """What ``docker WORDS`` printed on *node*, where the command has to succeed."""
-    done = node.docker(words)
+    done = in_sequence(lambda: node.docker(words))
     assert done.ok, f"docker {words} on {node} ended with {done.code}: {done.said}"
     return done.out
+
+
+def in_sequence(command):
+    """What a command gave that reads an object of the swarm and writes it (see `swarmlab.node.Node.revise`)."""
+    for _ in range(REVISIONS):
+        done = command()
+        if done.ok or OUT_OF_SEQUENCE not in done.said:
+            break
+    return done
 
 
 def refusal(call, *arguments, **settings):

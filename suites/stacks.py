@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from pathlib import Path
 
+from suites.commands import in_sequence
 from swarmlab.service import Service
 from swarmlab.swarm import Swarm
 from swarmlab.wait import State
@@ -69,7 +70,7 @@ def deploy(stack, path, *, before="", after=""):
 
 def deployed(stack, path, settings=""):
     """Deploy where that has to succeed; *settings* are variables of the file, as words before the command."""
-    done = deploy(stack, path, before=settings)
+    done = in_sequence(lambda: deploy(stack, path, before=settings))
     assert done.ok, f"docker stack deploy on {stack.cluster.manager} ended with {done.code}: {done.said}"
 
 

@@ -180,10 +180,7 @@ def _thing(kind: str, name: str, node: Node, path: str, *, of_swarm: bool = Fals
 
 def _node_label(manager: Node, identity: str, name: str, label: str) -> Leaving:
     def remove() -> None:
-        member = manager.ask("GET", f"/nodes/{identity}")
-        spec = member["Spec"]
-        if spec["Labels"].pop(label, None) is not None:
-            manager.ask("POST", f"/nodes/{identity}/update", body=spec, version=member["Version"]["Index"])
+        manager.revise(f"/nodes/{identity}", lambda spec: spec["Labels"].pop(label, None))
 
     return Leaving("label", label, name, False, remove)
 

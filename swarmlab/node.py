@@ -32,6 +32,10 @@ MANAGEMENT_PORT = 2377
 GOSSIP_PORT = 7946
 DATA_PORT = 4789
 
+#: What a manager says where an object was written between one's reading and one's writing it, and how often one may
+#: meet that in turn before it is no coincidence.
+OUT_OF_SEQUENCE, REVISIONS = "update out of sequence", 10
+
 _FAULT_TABLE = "swarmlab_fault"
 #: Seconds within which an engine answers a greeting; by the clock, one that starts without a leader takes over 20.
 _GREETING = 25.0
@@ -303,6 +307,33 @@ class Node(ABC):
         if self.lifelines and (method, path) == ("GET", "/tasks"):
             self.lifelines.note(self.name, answer)
         return answer
+
+    def revise(self, path: str, change: Callable[[dict[str, Any]], None], **query: Any) -> None:
+        """Change an object of the swarm: *change* is given its present specification, and alters it in place.
+
+        A specification goes with the version that was read, and is refused where the object was written since: managers
+        do that themselves, as when a service's addresses are allotted or its update ends. Then all is done anew.
+
+        Args:
+            path: of the object, such as ``/services/ID``.
+            change: may be called several times, each time with what was read just then.
+            query: further parameters of the update.
+
+        Raises:
+            EngineRefused: the engine refused it for another reason, or each time.
+            NoAnswer: the engine did not answer.
+        """
+        for left in reversed(range(REVISIONS)):
+            now = self.ask("GET", path)
+            spec = now["Spec"]
+            change(spec)
+            try:
+                self.ask("POST", f"{path}/update", body=spec, version=now["Version"]["Index"], **query)
+            except EngineRefused as refused:
+                if OUT_OF_SEQUENCE not in refused.explanation or not left:
+                    raise
+            else:
+                return
 
     def load(self, image: Path) -> str:
         """Load a saved image (``docker load``); gives its tag, or its id where it has none.

@@ -235,11 +235,7 @@ class Service:
 
     def update(self, change: Callable[[dict[str, Any]], None]) -> None:
         """Change the specification in place: *change* is given the present one and alters it."""
-        now = self.inspect()
-        spec = now["Spec"]
-        change(spec)
-        path = f"/services/{self.id}/update"
-        self.swarm.manager.ask("POST", path, body=spec, version=now["Version"]["Index"])
+        self.swarm.manager.revise(f"/services/{self.id}", change)
 
     def rollback(self) -> None:
         """Have the managers bring back the specification before the present one.
@@ -247,9 +243,7 @@ class Service:
         Raises:
             EngineRefused: there is none.
         """
-        now = self.inspect()
-        query = {"version": now["Version"]["Index"], "rollback": "previous"}
-        self.swarm.manager.ask("POST", f"/services/{self.id}/update", body=now["Spec"], **query)
+        self.swarm.manager.revise(f"/services/{self.id}", lambda _: None, rollback="previous")
 
     def scale(self, replicas: int) -> None:
         """Set the wanted number of tasks."""

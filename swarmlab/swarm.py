@@ -95,8 +95,11 @@ class Swarm:
 
     def label_member(self, member: Mapping[str, Any], labels: Mapping[str, str]) -> None:
         """Give a member, as `members` lists it, *labels* beside those that it has."""
-        spec = {**member["Spec"], "Labels": {**(member["Spec"].get("Labels") or {}), **labels}}
-        self.manager.ask("POST", f"/nodes/{member['ID']}/update", body=spec, version=member["Version"]["Index"])
+
+        def change(spec: dict[str, Any]) -> None:
+            spec["Labels"] = {**(spec.get("Labels") or {}), **labels}
+
+        self.manager.revise(f"/nodes/{member['ID']}", change)
 
     @property
     def managers(self) -> list[Node]:

@@ -4,9 +4,10 @@ import time
 
 import pytest
 
+from suites.commands import accepted, in_sequence
 from swarmlab import node as nodes
-from swarmlab.errors import LabError, NoAnswer
-from swarmlab.node import Node
+from swarmlab.errors import EngineRefused, LabError, NoAnswer
+from swarmlab.node import OUT_OF_SEQUENCE, REVISIONS, Node, Result
 
 ANSWER = b'{"ApiVersion": "1.41", "Version": "20.10.24"}'
 
@@ -88,3 +89,38 @@ def test_a_command_that_ends_as_ssh_does_is_no_lost_connection():
     assert (done.code, done.err) == (255, "Permission denied (publickey).")
     with pytest.raises(LabError, match="slave01 cannot be reached"):
         Machine("slave01", "192.0.2.1", Shell(lost=True), "").run("ssh elsewhere")
+
+
+class Written(Machine):
+    """A node whose managers write the object between each of so many readings and the writings after them."""
+
+    def __init__(self, others, said=f"rpc error: code = Unknown desc = {OUT_OF_SEQUENCE}"):
+        self.name, self._others, self._said, self.wrote = "master", others, said, None
+
+    def ask(self, method, path, *, body=None, version=None):
+        if method == "GET":
+            return {"Version": {"Index": self._others}, "Spec": {"Replicas": 1}}
+        self._others -= 1
+        if self._others >= 0:
+            raise EngineRefused("master", 500, self._said)
+        self.wrote = (path, body, version)
+        return None
+
+    def docker(self, words):
+        self._others -= 1
+        return Result(words, 1, "", self._said) if self._others >= 0 else Result(words, 0, "done", "")
+
+
+def test_what_managers_wrote_meanwhile_is_read_and_changed_anew():
+    node = Written(2)
+    node.revise("/services/1", lambda spec: spec.update(Replicas=spec["Replicas"] + 1))
+    assert node.wrote == ("/services/1/update", {"Replicas": 2}, 0)
+    assert accepted(Written(2), "service update") == "done"
+
+
+def test_what_is_refused_for_another_reason_or_always_is_refused():
+    for node in (Written(1, said="no such thing"), Written(REVISIONS)):
+        with pytest.raises(EngineRefused):
+            node.revise("/services/1", lambda _: None)
+    for node in (Written(1, said="no such thing"), Written(REVISIONS)):
+        assert not in_sequence(lambda node=node: node.docker("service update")).ok

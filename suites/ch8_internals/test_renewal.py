@@ -41,31 +41,28 @@ def expect_lifetime(node, hours):
 @pytest.mark.touches("set a validity that, where it is not refused, is the swarm's")
 def test_a_validity_of_under_an_hour_is_refused(cluster):
     manager = cluster.manager
-    spec, version = swarm_settings(cluster)
+    spec = swarm_settings(cluster)
     before = {node.name: pki.certificate_of(node) for node in cluster.nodes}
     try:
         for words in ("59m", "59m59s", "1s"):
             refused = manager.docker(f"swarm update --cert-expiry {words}")
             assert not refused.ok, f"docker swarm update --cert-expiry {words} was accepted on {manager}"
-        short = {**spec, "CAConfig": {**spec["CAConfig"], "NodeCertExpiry": int(59 * 60e9)}}
-        asked = {"body": short, "version": version}
-        assert refusal(manager.ask, "POST", "/swarm/update", **asked), f"the API of {manager} accepted 59 minutes"
-        kept, _ = swarm_settings(cluster)
+        said = refusal(manager.revise, "/swarm", lambda spec: spec["CAConfig"].update(NodeCertExpiry=int(59 * 60e9)))
+        assert said, f"the API of {manager} accepted 59 minutes"
+        kept = swarm_settings(cluster)
         assert kept == spec, f"a setting that was refused changed the swarm's from {spec} to {kept}"
         for node in cluster.nodes:
             after = pki.certificate_of(node)
             told = f"{node} had {pki.told(before[node.name])}, and has {pki.told(after)}"
             assert after == before[node.name], f"a setting that was refused brought a new certificate: {told}"
     finally:
-        now_set, version = swarm_settings(cluster)
-        if now_set != spec:  # it is others' cluster too
-            manager.ask("POST", "/swarm/update", body=spec, version=version)
+        if swarm_settings(cluster) != spec:  # it is others' cluster too
+            manager.revise("/swarm", lambda now: now.update(spec))
 
 
 def swarm_settings(cluster):
-    """The swarm's specification, and the version by which it is changed."""
-    told = cluster.manager.ask("GET", "/swarm")
-    return told["Spec"], told["Version"]["Index"]
+    """The swarm's specification."""
+    return cluster.manager.ask("GET", "/swarm")["Spec"]
 
 
 @claim("8.3/renewal")

@@ -262,10 +262,7 @@ def test_there_is_no_worker_where_no_manager_is(cluster):
         refused = demote()
         assert not refused.ok, f"{manager}, the last manager, was demoted"
         assert "last manager" in refused.said, f"{manager} is not refused as the last manager: {last(refused)}"
-    (member,) = [one for one in cluster.members() if one["ID"] == manager.node_id()]
-    spec = {**member["Spec"], "Role": "worker"}
-    path = f"/nodes/{member['ID']}/update"
-    said = refusal(manager.ask, "POST", path, body=spec, version=member["Version"]["Index"])
+    said = refusal(manager.revise, f"/nodes/{manager.node_id()}", lambda spec: spec.update(Role="worker"))
     assert said, f"{manager}, the last manager, was demoted by the API"
     left = manager.docker("swarm leave")
     assert not left.ok, f"{manager}, the last manager, left without force"

@@ -58,9 +58,7 @@ def shorter(name: str) -> str:
 def dress(cluster: Swarm, likeness: Likeness) -> None:
     """Give a lab's swarm the settings of the likeness, and its nodes the labels."""
     manager = cluster.manager
-    known = manager.ask("GET", "/swarm")
-    spec = swarm(known["Spec"], likeness.told["settings"])
-    manager.ask("POST", "/swarm/update", body=spec, version=known["Version"]["Index"])
+    manager.revise("/swarm", lambda spec: spec.update(swarm(spec, likeness.told["settings"])))
     labels = {one["host"]: node_labels(one) for one in likeness.told["nodes"]}
     for member in cluster.members():
         cluster.label_member(member, labels[member["Description"]["Hostname"]])
