@@ -4,10 +4,10 @@ import datetime
 
 from suites.commands import accepted, refusal
 from swarmlab import pki
-from swarmlab.errors import EngineRefused
+from swarmlab.errors import EngineRefused, LabError
 from swarmlab.node import Node
 from swarmlab.swarm import join
-from swarmlab.wait import State, eventually
+from swarmlab.wait import State, eventually, wait
 
 HOUR = datetime.timedelta(hours=1)
 
@@ -32,7 +32,7 @@ def make_member(cluster, newcomer: Node, role="Worker"):
         newcomer.docker("swarm leave --force")
         manager.stop()
         manager.start()
-        cluster.wait_ready()
+        wait(lambda: managed(cluster), f"{manager} to manage again with the others", deadline=120, error=LabError)
         refused = refusal(join, newcomer, manager, cluster.tokens()[role])
     assert not refused, f"{newcomer} could not join {manager} with the right token: {refused}"
     identity = newcomer.node_id()
@@ -41,6 +41,18 @@ def make_member(cluster, newcomer: Node, role="Worker"):
         f"{newcomer}, which joined, to be Ready",
         deadline=60,
     )
+
+
+def managed(cluster):
+    """Whether a manager answers and reaches all others; workers may be on their way, out or in."""
+    try:
+        members = cluster.members()
+    except EngineRefused as refused:
+        return State(False, str(refused))
+    status = {one["Description"]["Hostname"]: one["ManagerStatus"] for one in members if one.get("ManagerStatus")}
+    lost = [name for name, told in status.items() if told["Reachability"] != "reachable"]
+    led = any(told.get("Leader") for told in status.values())
+    return State(led and not lost, f"{', '.join(lost) or 'none'} unreachable, {'a' if led else 'no'} leader")
 
 
 def accepted_rotation(cluster, words=""):
