@@ -491,7 +491,9 @@ class VagrantLab:
     def upgrade(self, node: Node, engine: str, *, reboot: bool = False) -> None:
         if self._provider_name != "libvirt":
             raise UsageError(f"machines of the provider {self._provider_name} are given no other engine")
-        choice = images.engine_choice(engine)
+        choice, place = images.engine_choice(engine), list(_OCTETS).index(node.name)
+        if choice.numbers < self._choice(place).numbers:
+            raise UsageError(f"{node} has engine {self._choice(place)}, and machines go back by their snapshot alone")
         assert isinstance(node, VagrantNode)
         with self._step("upgrading", add=True):
             told = node.run("cat /var/lib/dpkg/status")
@@ -506,11 +508,15 @@ class VagrantLab:
                 node.reboot()
             node.run("systemctl start docker.service")
             node.wait_up()
-        self._note_engine(node.name, choice)
+        self._note_engine(place, choice)
 
-    def _note_engine(self, node: str, choice: EngineChoice) -> None:
-        self.choices = [self.choices[at % len(self.choices)] for at in range(NODES)]
-        self.choices[list(_OCTETS).index(node)] = choice
+    def _choice(self, place: int) -> EngineChoice:
+        """The engine of the machine at this place."""
+        return self.choices[place % len(self.choices)]
+
+    def _note_engine(self, place: int, choice: EngineChoice) -> None:
+        self.choices = [self._choice(at) for at in range(NODES)]
+        self.choices[place] = choice
         _upgraded().write_text(json.dumps([one.suite for one in self.choices]), encoding="utf-8")
 
     def give(self, images: Sequence[GivenImage]) -> None:
@@ -537,7 +543,7 @@ class VagrantLab:
     def declared(self, node: str) -> Declared:
         if self._provider_name == "virtualbox":
             return Declared({"ID": "centos", "VERSION_ID": "7"}, "18.03.1-ce", self._prefix)
-        choice = self.choices[list(_OCTETS).index(node) % len(self.choices)]
+        choice = self._choice(list(_OCTETS).index(node))
         package = "" if _upgraded().exists() else box.Box(choice).package
         return Declared.debian(choice, package, self._prefix)
 

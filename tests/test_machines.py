@@ -5,7 +5,7 @@ import subprocess
 import pytest
 
 from swarmlab import machines
-from swarmlab.errors import LabError
+from swarmlab.errors import LabError, UsageError
 from swarmlab.images import engine_choice
 from swarmlab.machines import VagrantLab
 
@@ -25,6 +25,12 @@ class Provider:
 
     def discard(self):
         self.done.append("discard")
+
+
+class Machine(str):
+    """A node as far as it is named."""
+
+    name = property(str)
 
 
 class Registry:
@@ -67,10 +73,12 @@ def test_machines_that_were_given_back_are_restored_before_they_are_given_again(
 def test_machines_keep_an_engine_that_they_were_given_until_they_are_restored(lab, monkeypatch):
     machines._upgraded().parent.mkdir()
     lab.nodes()
-    lab._note_engine("slave01", engine_choice("forky"))
+    lab._note_engine(1, engine_choice("forky"))
     assert [choice.suite for choice in lab.choices] == ["bookworm", "forky", "bookworm"]
     monkeypatch.setattr(VagrantLab, "_prefix", "192.168.56")
     assert lab.declared("slave01").engine == "28.5.2"
+    with pytest.raises(UsageError, match="machines go back by their snapshot alone"):
+        lab.upgrade(Machine("slave01"), "bookworm")
     lab.remove(lab._machines)
     lab.nodes()
     assert [choice.suite for choice in lab.choices] == ["bookworm"]

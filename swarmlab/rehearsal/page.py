@@ -20,7 +20,7 @@ from swarmlab.results import Judged, Run
 #: Characters of evidence of each claim that is not well.
 _EVIDENCE = 20_000
 _TONES = {GO: "good", CONDITIONS: "open", NO_GO: "bad"}
-#: What a rehearsal on containers cannot tell, whatever it came to.
+#: What a rehearsal cannot tell, whatever it came to.
 LIMITS = (
     "Each engine is that of a Debian release, with that release's containerd, runc and iptables; the engines that "
     "Docker itself packages may differ.",
