@@ -87,6 +87,6 @@ def _sources(suite: str) -> str:
 def install_command(folder: str) -> str:
     """The command by which a machine installs the packages that are in one of its folders."""
     return (
-        "DEBIAN_FRONTEND=noninteractive apt-get -qq -y --no-download --no-install-recommends"
+        "DEBIAN_FRONTEND=noninteractive apt-get -qq -y --no-install-recommends"
         f" -o Dpkg::Options::=--force-confold -o Dpkg::Options::=--force-unsafe-io install {folder}/*.deb"
     )
