@@ -35,6 +35,8 @@ FOLDER = Path(__file__).parent.parent / "images"
 REGISTRY = "registry:5000"
 #: The release whose engine is the default, and that workloads are made from.
 DEFAULT = "bookworm"
+#: Suites that are no releases yet: they have no updates of their own; their files may be past their date on a mirror.
+UNRELEASED = ("forky", "sid")
 
 _EXCLUDED = ("/usr/share/doc/*", "/usr/share/man/*", "/usr/share/locale/*", "/usr/share/info/*")
 #: Label on every image that is made here; its value is the image's name without tag.
@@ -220,7 +222,7 @@ class RootFs:
         if variant == "essential":
             # A release that is merged from the start needs no package that merges it, and none of the perl that brings.
             command += ["--hook-dir=/usr/share/mmdebstrap/hooks/merged-usr", "--include=usr-is-merged"]
-        if self.suite in ("forky", "sid"):  # a testing release's file may be past its date on a mirror
+        if self.suite in UNRELEASED:
             command += ['--aptopt=Acquire::Check-Valid-Until "false"']
         if (self.folder / "root").is_dir():
             command += [f'--customize-hook=cp -r --preserve=mode {folder / "root"}/. "$1"/']

@@ -14,7 +14,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from swarmlab.errors import LabError
-from swarmlab.images import EngineChoice, RootFs
+from swarmlab.images import UNRELEASED, EngineChoice, RootFs
 
 _MIRROR = "http://deb.debian.org/debian"
 _KEYS = "/usr/share/keyrings/debian-archive-keyring.gpg"
@@ -61,8 +61,7 @@ def fetch(choice: EngineChoice, installed: str, folder: Path, outside: Sequence[
             "Dir::Etc::Parts": "/dev/null",  # what this host has of its own for apt is not the machine's
             "APT::Install-Recommends": "false",
             "APT::Sandbox::User": "root",
-            # A testing release's file may be past its date on a mirror.
-            **({"Acquire::Check-Valid-Until": "false"} if choice.suite in ("forky", "sid") else {}),
+            **({"Acquire::Check-Valid-Until": "false"} if choice.suite in UNRELEASED else {}),
         }
         apt = [*outside, "apt-get", "-qq", "-y", *(f"--option={name}={value}" for name, value in settings.items())]
         for words in (["update"], ["install", "--download-only", *of_engine(choice)]):
@@ -77,11 +76,10 @@ def fetch(choice: EngineChoice, installed: str, folder: Path, outside: Sequence[
 
 
 def _sources(suite: str) -> str:
-    suites = [suite] if suite in ("forky", "sid") else [suite, f"{suite}-updates"]
-    lines = [f"deb [signed-by={_KEYS}] {_MIRROR} {one} main" for one in suites]
-    if suite not in ("forky", "sid"):
-        lines.append(f"deb [signed-by={_KEYS}] {_MIRROR}-security {suite}-security main")
-    return "\n".join(lines) + "\n"
+    places = [f"{_MIRROR} {suite}"]
+    if suite not in UNRELEASED:
+        places += [f"{_MIRROR} {suite}-updates", f"{_MIRROR}-security {suite}-security"]
+    return "".join(f"deb [signed-by={_KEYS}] {place} main\n" for place in places)
 
 
 def install_command(folder: str) -> str:

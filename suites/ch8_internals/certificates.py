@@ -44,15 +44,12 @@ def make_member(cluster, newcomer: Node, role="Worker"):
 
 
 def managed(cluster):
-    """Whether a manager answers and reaches all others; workers may be on their way, out or in."""
-    try:
-        members = cluster.members()
-    except EngineRefused as refused:
-        return State(False, str(refused))
-    status = {one["Description"]["Hostname"]: one["ManagerStatus"] for one in members if one.get("ManagerStatus")}
-    lost = [name for name, told in status.items() if told["Reachability"] != "reachable"]
-    led = any(told.get("Leader") for told in status.values())
-    return State(led and not lost, f"{', '.join(lost) or 'none'} unreachable, {'a' if led else 'no'} leader")
+    """Whether the managers answer, agree and reach each other; workers may be on their way, out or in."""
+    of_managers = ("managers answer", "agreed leader", "all managers reachable")
+    broken = [
+        f"{name}: {state.seen}" for name, state in cluster.conditions().items() if name in of_managers and not state
+    ]
+    return State(not broken, "; ".join(broken) or "all managers are at work")
 
 
 def accepted_rotation(cluster, words=""):
