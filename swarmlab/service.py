@@ -32,6 +32,7 @@ def specification(
     constraints: Sequence[str] = (),
     environment: Mapping[str, str] | None = None,
     health: Sequence[str] = (),
+    health_every: float = 5,
     stop_grace: float | None = None,
     mounts: Sequence[Mapping[str, Any]] = (),
     limits: Mapping[str, int] | None = None,
@@ -55,7 +56,8 @@ def specification(
         networks: overlay networks by name, or in the API's own words (Target, Aliases).
         constraints: placement constraints such as ``node.hostname==master``.
         environment: variables of the container.
-        health: a command that tells, every five seconds, whether the container is healthy.
+        health: a command that tells whether the container is healthy.
+        health_every: seconds between two such commands.
         stop_grace: seconds between SIGTERM and SIGKILL.
         mounts: what is mounted, in the API's own words (Type, Source, Target …).
         limits: most that a task may use, in the API's own words (NanoCPUs, MemoryBytes).
@@ -70,11 +72,10 @@ def specification(
     if environment:
         container["Env"] = [f"{name}={value}" for name, value in environment.items()]
     if health:
-        second = int(1e9)
         container["Healthcheck"] = {
             "Test": ["CMD", *health],
-            "Interval": 5 * second,
-            "Timeout": 30 * second,
+            "Interval": int(health_every * 1e9),
+            "Timeout": int(30e9),
             "Retries": 5,
         }
     if stop_grace is not None:

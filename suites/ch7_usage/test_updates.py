@@ -16,7 +16,6 @@ SECOND = 10**9
 DELAY = 6
 #: For updates that fail: so long that nothing more is replaced before that is noticed, however slow the cluster.
 LONG = 120 * SECOND
-HEALTH = {"Test": ["CMD", "curl", "-fsS", "http://localhost/healthz"], "Interval": SECOND, "Timeout": 30 * SECOND}
 NEVER_HEALTHY = {"Test": ["CMD", "false"], "Interval": SECOND, "Timeout": 30 * SECOND, "Retries": 1}
 
 
@@ -24,8 +23,8 @@ NEVER_HEALTHY = {"Test": ["CMD", "false"], "Interval": SECOND, "Timeout": 30 * S
 @pytest.mark.parametrize("order", ["stop-first", "start-first"])
 @pytest.mark.parametrize(("replicas", "parallelism"), [(3, 1), (4, 2)], ids=["one by one", "two by two"])
 def test_an_update_replaces_so_many_tasks_at_a_time_so_far_apart(cluster, order, replicas, parallelism):
-    web = cluster.create_service("web", "web:1", replicas=replicas)
-    web.update(lambda spec: spec["TaskTemplate"]["ContainerSpec"].update(Healthcheck=HEALTH))
+    healthy = ["curl", "-fsS", "http://localhost/healthz"]
+    web = cluster.create_service("web", "web:1", replicas=replicas, health=healthy, health_every=1)
     web.wait_running(replicas)
     image = cluster.image("web:2")
     history = History(web)
