@@ -2,6 +2,7 @@
 
 from collections import Counter
 
+from swarmlab.labels import parallel
 from swarmlab.swarm import common
 from swarmlab.wait import State, scaled
 
@@ -83,9 +84,13 @@ def every_size_reached(cluster, probes, tasks, network):
 def full_packets_reach(cluster, probes, tasks, network):
     """Whether packets as large as the network's interfaces let them be come from every probe to every other task."""
     lost = {}
-    for probe in probes:
+
+    def ask(probe):
         to = {task.addresses[network]: task for task in tasks if task.container != probe.container}
-        for address, size in probe.refused_whole(to).items():
+        return to, probe.refused_whole(to)
+
+    for probe, (to, refused) in zip(probes, parallel(ask, probes), strict=True):
+        for address, size in refused.items():
             pair = probe.node, cluster.node(to[address].node)
             lost[pair] = f"{probe.node} -> {to[address].node}, a packet of {size} bytes does not pass"
     return without_loss(lost, cluster.nodes)

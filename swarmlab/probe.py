@@ -6,6 +6,7 @@ import shlex
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
+from swarmlab.errors import LabError
 from swarmlab.node import Node, Result
 from swarmlab.wait import scaled
 
@@ -101,14 +102,20 @@ class Probe:
             timeout: seconds to wait for the last answer, at reference speed.
 
         Returns:
-            By address, the size of the packets in bytes.
+            By address, the size of the packets in bytes; 0 where the container has no way to it.
+
+        Raises:
+            LabError: the probe itself gave no answer.
         """
         asked = list(addresses)
-        words = "; ".join(
-            f"mtu=$(cat /sys/class/net/$(ip -o route get {address} | sed 's/.* dev \\([^ ]*\\).*/\\1/')/mtu)\n"
+        words = "".join(
+            f"(mtu=$(cat /sys/class/net/$(ip -o route get {address} | sed 's/.* dev \\([^ ]*\\).*/\\1/')/mtu)\n"
             f"ping -q -c 4 -i 0.2 -W {scaled(timeout):.0f} -M do -s $((mtu - 28)) {address} >/dev/null 2>&1\n"
-            'echo "$? $mtu"'
+            f'echo "{address} $? ${{mtu:-0}}") &\n'
             for address in asked
         )
-        told = [line.split() for line in self.run(words).out.splitlines()]
-        return {address: int(size) for address, (code, size) in zip(asked, told, strict=True) if code != "0"}
+        answer = self.run(words + "wait")
+        told = [line.split() for line in answer.out.splitlines()]
+        if sorted(address for address, *_ in told) != sorted(asked):
+            raise LabError(f"{self.node}: the probe did not tell of every address: {answer.said[-300:]}")
+        return {address: int(size) for address, code, size in told if code != "0"}

@@ -18,7 +18,7 @@ def test_the_cluster_has_what_it_had(course):
     for manager in course.cluster.managers:
         changed = course.estate.changed_objects(manager)
         assert not changed, f"{manager} tells that {'; '.join(changed[:4])}"
-    course.expect_whole("every service to have its tasks", deadline=60)
+    eventually(course.whole, "every service to have its tasks", deadline=60)
 
 
 @claim("upgrade/data-kept", "known/secret-mode")

@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import time
+from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -69,7 +70,9 @@ def rehearse(plan: Plan, kind: str, folder: Path, profile: str, progress: Progre
             if plan.likeness:
                 dress(cluster, plan.likeness)
             seconds["the lab"] = time.monotonic() - begun
-            return _judge(plan, lab, folder, profile, progress, seconds)
+            with ThreadPoolExecutor(max_workers=1) as beside:
+                ready = beside.submit(_prepare, kind, plan, engine, progress)
+                return _judge(plan, lab, folder, profile, progress, seconds, ready)
         finally:
             lab.down()
     finally:
@@ -82,16 +85,24 @@ def _lab(kind: str, plan: Plan, engine: OuterEngine, progress: Progress) -> Dind
     engines, owner = [choice.suite for choice in starts], labels.this_process()
     if kind == VagrantLab.kind:
         return VagrantLab(engine, engines=engines, owner=owner, progress=progress)
-    # All images first, so that no step waits for one.
-    images.Workshop(engine.client, progress, outside=netns.outside()).prepare(
-        list(dict.fromkeys([*plan.path, *starts]))
-    )
     name = f"rehearsal-{owner.split('/')[1]}"
     return DindLab(engine, name=name, engines=engines, nodes=plan.nodes, owner=owner, progress=progress)
 
 
+def _prepare(kind: str, plan: Plan, engine: OuterEngine, progress: Progress) -> None:
+    """Make the images of all engines of the path, beside the claims on the first, so that no step waits for one."""
+    if kind == DindLab.kind:
+        images.Workshop(engine.client, progress, outside=netns.outside()).prepare(list(dict.fromkeys(plan.path)))
+
+
 def _judge(
-    plan: Plan, lab: DindLab | VagrantLab, folder: Path, profile: str, progress: Progress, seconds: dict[str, float]
+    plan: Plan,
+    lab: DindLab | VagrantLab,
+    folder: Path,
+    profile: str,
+    progress: Progress,
+    seconds: dict[str, float],
+    ready: Future[None],
 ) -> Decision:
     def run(name: str, what: str, *words: str) -> None:
         progress(f"{what} (follow it: tail -f {folder / name}.log)")
@@ -101,6 +112,7 @@ def _judge(
 
     last = plan.path[-1]
     run("before", f"claims on {plan.beginning}", "suites/", "--profile", profile)
+    ready.result()
     path, order = ",".join(engine.suite for engine in plan.path), ",".join(plan.order)
     shape = ["--rehearse-managers", str(plan.managers), "--rehearse-workers", str(plan.workers)]
     shape += ["--rehearse-reboot"] if plan.reboot else []
