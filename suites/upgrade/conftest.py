@@ -6,6 +6,7 @@ from fixtures.rehearsal import plan_of
 from fixtures.verdicts import reports_folder
 from suites.upgrade.back import Back
 from suites.upgrade.course import Course
+from suites.upgrade.hurt import Hurt
 from swarmlab.errors import LabError
 from swarmlab.evidence import on_failure
 from swarmlab.rehearsal.bodies import dress
@@ -26,7 +27,20 @@ def back(_back, stage):  # noqa: ARG001 - by it the tests have their place in th
 
 
 @pytest.fixture(scope="session")
-def _course(request, lab, _back):
+def _hurt(request, lab):
+    hurt = Hurt(lab, plan_of(request.config))
+    yield hurt
+    hurt.end()
+
+
+@pytest.fixture
+def hurt(_hurt, stage):  # noqa: ARG001 - as above
+    """The incidents that take a node that is hurt."""
+    return _hurt
+
+
+@pytest.fixture(scope="session")
+def _course(request, lab, _back, _hurt):
     plan = plan_of(request.config)
     if lab.standing:
         cluster = Swarm(lab.nodes(), image=lab.image)

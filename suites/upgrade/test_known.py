@@ -2,7 +2,6 @@
 
 import datetime
 import json
-import time
 from ipaddress import ip_network
 
 from fixtures.claims import claim
@@ -13,17 +12,13 @@ from suites.commands import accepted
 from suites.traffic import all_reached
 from suites.updates import status
 from suites.upgrade.course import answers
-from suites.upgrade.estate import REPLICAS
-from suites.upgrade.names import leads, names_lead
+from suites.upgrade.hurt import demoted_and_promoted, manager_loses_power, names_after_a_cut, node_loses_power
+from suites.upgrade.names import leads
 from swarmlab import pki
-from swarmlab.errors import Blocked
 from swarmlab.labels import parallel
 from swarmlab.service import ENDED
 from swarmlab.wait import State, eventually, wait
-from swarmlab.writer import Writer, found
 
-#: How long a node is cut off (moby#53141), in seconds: longer than gossip takes to give it up, and not much longer.
-CUT = 20.0
 #: How often tasks are replaced: in a network of a dozen addresses each is given again and again.
 CHURN = 3
 #: For how long an update looks at a task before it goes on, in nanoseconds: where that is not what is judged.
@@ -243,84 +238,26 @@ def none_misleads(cluster, identity, network, tasks):
 
 @claim("known/demote-and-promote")
 @at("after")
-def test_a_leader_that_is_demoted_and_promoted_at_once_is_a_manager(cluster):
-    leading = [one for one in cluster.members() if (one.get("ManagerStatus") or {}).get("Leader")]
-    leader = cluster.node(leading[0]["Description"]["Hostname"])
-    others = [manager for manager in cluster.managers if manager is not leader]
-    if not others:
-        raise Blocked("the rehearsed swarm has one manager")
-    accepted(others[0], f"node demote {leader}")
-    # It may be too early for the managers to say yes, which is no harm.
-    eventually(lambda: others[0].docker(f"node promote {leader}").ok, f"{leader} to be promoted again", deadline=30)
-    eventually(cluster.ready, f"the swarm to be ready after {leader} was demoted and promoted", deadline=120, stable=2)
+def test_a_leader_that_is_demoted_and_promoted_at_once_is_a_manager(course, hurt):
+    hurt.judge(demoted_and_promoted, course)
 
 
 @claim("known/names-after-disconnect")
 @at("after")
-def test_names_resolve_after_a_node_was_cut_off(course, cluster):
-    cut = cluster.nodes[-1]
-    others = [node for node in cluster.nodes if node is not cut]
-    until = time.monotonic() + CUT
-    cut.cut(node.address for node in others)
-    try:
-        wait(lambda: time.monotonic() > until, f"{CUT:.0f} s to pass", deadline=CUT * 3)
-    finally:
-        cut.heal()
-    eventually(cluster.ready, f"the swarm to be ready with {cut} back", deadline=90)
-    eventually(course.whole, f"all services to be whole with {cut} back", deadline=90)
-    probes = [cluster.probe(task) for task in course.estate.site.running()]
-    eventually(
-        lambda: names_lead(course.estate, probes),
-        f"every name to resolve on every node after {cut} was cut off",
-        deadline=60,
-    )
+def test_names_resolve_after_a_node_was_cut_off(course, hurt):
+    hurt.judge(names_after_a_cut, course)
 
 
 @claim("known/wal-after-power-loss")
 @at("after")
-def test_a_manager_comes_back_from_a_loss_of_power(course, cluster):
-    manager = cluster.managers[-1]
-    with Writer(cluster.managers, pause=0.1) as writer:
-        wait(lambda: writer.served(cluster.nodes[:1], since=0.0), "writes to be taken", deadline=30)
-        manager.kill()
-    manager.start()
-    course.expect_same(manager, course.versions[manager.name])
-    for asked in cluster.managers:
-        state = found(writer.writes, asked.ask("GET", "/configs"))
-        assert state, f"{asked}: {state.seen}"
+def test_a_manager_comes_back_from_a_loss_of_power(course, hurt):
+    hurt.judge(manager_loses_power, course)
 
 
 @claim("known/down-but-running")
 @at("after")
-def test_replicas_run_elsewhere_when_a_node_loses_its_power(course, cluster):
-    lost = with_replica(course, besides=cluster.nodes[0].name)
-    node = cluster.node(lost)
-    node.kill()
-    try:
-        eventually(
-            lambda: elsewhere(course, lost), f"replicas to run elsewhere when {lost} lost its power", deadline=90
-        )
-    finally:
-        node.start()
-    eventually(cluster.ready, f"the swarm to be ready with {node} back", deadline=90)
-
-
-def with_replica(course, besides):
-    """Host name of a node other than *besides* that has a replica; they are spread first where none has."""
-    web = course.estate.web
-    if all(task.node == besides for task in web.running()):
-        web.update(lambda spec: spec["TaskTemplate"].update(ForceUpdate=1))
-        wait(lambda: any(task.node != besides for task in web.running()), "replicas on several nodes", deadline=60)
-        web.wait_running(REPLICAS)
-    return next(task.node for task in web.running() if task.node != besides)
-
-
-def elsewhere(course, lost):
-    """Whether enough replicas run on other nodes than *lost*."""
-    running = [task for task in course.estate.web.running() if task.node != lost]
-    return State(
-        len(running) == REPLICAS, f"{len(running)} of {REPLICAS} run elsewhere: {'; '.join(map(str, running))}"
-    )
+def test_replicas_run_elsewhere_when_a_node_loses_its_power(course, hurt):
+    hurt.judge(node_loses_power, course)
 
 
 @claim("known/ingress-after-engine-restart")

@@ -37,6 +37,10 @@ _LIMITS_OF = {
     "firewalls and hardware were not rehearsed.",
 }
 _NOT_RESTARTED = "No machine's operating system was restarted, unless its packages asked for it (--reboot does)."
+_APART = (
+    "Incidents for which a node is demoted, cut off or without power were looked for in a second cluster beside the one "
+    "that is told of here, which was given the same engines in the same time."
+)
 _OWN = "The data, services and networks are the rehearsal's own. Yours are more, older and larger."
 _COPIED = (
     "Services are copies in shape alone: they run the lab's web server in networks like yours, with dummies for "
@@ -113,7 +117,12 @@ def write(
 
 def _of_nodes(kind: str, plan: Plan) -> list[str]:
     """The limits that come of what the nodes were."""
-    return [_LIMITS_OF[kind], *([_NOT_RESTARTED] if kind == "vagrant" and not plan.reboot else [])]
+    limits = [_LIMITS_OF[kind]]
+    if kind == "vagrant" and not plan.reboot:
+        limits.append(_NOT_RESTARTED)
+    if kind == "dind" and not plan.likeness:
+        limits.append(_APART)
+    return limits
 
 
 def _of_whom(decision: Decision) -> list[str]:

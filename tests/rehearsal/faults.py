@@ -18,6 +18,7 @@ class Fault:
         nodes: host names of the nodes where; all if empty.
         settings: what its /etc/docker/daemon.json is before the new engine starts; as it was if empty.
         empty: the node is given an empty volume in place of its engine's state.
+        beside: it is planted in the cluster beside the rehearsed one, where nodes are hurt.
         shape: options of the rehearsal: as small a cluster as shows it.
     """
 
@@ -27,6 +28,7 @@ class Fault:
     nodes: tuple[str, ...] = ()
     settings: str = ""
     empty: bool = False
+    beside: bool = False
     shape: str = "--managers 1 --workers 2 --order slave01,workers,leader"
 
 
@@ -90,6 +92,14 @@ FAULTS = (
         r"step1: the volume on slave01 holds .*, and was given ",
         script="echo other > /var/lib/docker/volumes/swc-estate*/_data/born",
         nodes=("slave01",),
+    ),
+    # A leader that was demoted stays a worker.
+    Fault(
+        "demoted-for-good",
+        r"beside the rehearsed one: the swarm to be ready after \w+ was demoted and promoted",
+        script=wrap('"node promote"*) exit 0'),
+        beside=True,
+        shape=MANAGERS,
     ),
     # What runs of a swarm's own services (tests/rehearsal/likeness.json) does not last on a node with the new engine.
     Fault(
