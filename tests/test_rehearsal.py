@@ -72,7 +72,8 @@ def test_what_a_kind_of_lab_cannot_do_is_told_in_one_line():
 def test_limits_are_those_of_the_kind_of_lab():
     plan = Plan.read("20.10.24,28.5.2")
     assert "containers" in page._of_nodes("dind", plan)[0]
-    assert len(page._of_nodes("dind", plan)) == 1
+    assert "second cluster" in page._of_nodes("dind", plan)[1]
+    assert not any("second cluster" in words for words in page._of_nodes("vagrant", plan))
     assert "virtual machines" in page._of_nodes("vagrant", plan)[0]
     assert "was restarted" in page._of_nodes("vagrant", plan)[1]
     assert len(page._of_nodes("vagrant", replace(plan, reboot=True))) == 1

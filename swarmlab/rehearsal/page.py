@@ -38,8 +38,8 @@ _LIMITS_OF = {
 }
 _NOT_RESTARTED = "No machine's operating system was restarted, unless its packages asked for it (--reboot does)."
 _APART = (
-    "Incidents for which a node is demoted, cut off or without power were looked for in a second cluster beside the one "
-    "that is told of here, which was given the same engines in the same time."
+    "Incidents for which a node is demoted, cut off or without power were looked for in a second cluster, which was "
+    "given the same engines beside the one that is told of here."
 )
 _OWN = "The data, services and networks are the rehearsal's own. Yours are more, older and larger."
 _COPIED = (
