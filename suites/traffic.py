@@ -17,6 +17,10 @@ PATHS = {SHORT: "/healthz"} | {size: f"/bytes/{size}" for size in SIZES}
 #: What makes a request of some 1380 bytes, which is one packet where VXLAN leaves 1450 for it.
 FILLING = 1280
 
+#: Seconds in which every node is to know of a change, names and ways to tasks alike. What gossip loses where nodes are
+#: busy is made good by the exchange of all that engines know, every 30 s (networkdb's bulk sync).
+GOSSIP = 45
+
 
 def hands_over(linger=_LINGER):
     """Settings of a service of the image web (see `swarmlab.service.specification`) whose tasks can be replaced.

@@ -17,6 +17,11 @@ if TYPE_CHECKING:
 ENDED = {"complete", "failed", "shutdown", "rejected", "orphaned", "remove"}
 
 
+def over(state: str, desired: str) -> bool:
+    """Whether a task has ended, or will never begin: one that was not given to a node before it was to end stays so."""
+    return state in ENDED or (state in ("new", "pending") and desired == "shutdown")
+
+
 def specification(
     name: str,
     image: str,
@@ -219,7 +224,7 @@ class Service:
         *tasks* are those of a look that was taken already.
         """
         tasks = self.tasks() if tasks is None else tasks
-        moving = [task for task in tasks if task.state not in ENDED and not task.alive]
+        moving = [task for task in tasks if not over(task.state, task.desired) and not task.alive]
         alive = [task for task in tasks if task.alive]
         recent = tasks if len(tasks) < 12 else [task for task in tasks if task.state not in ENDED]
         done = len(alive) == replicas and not moving and all(where(task) for task in alive)

@@ -4,7 +4,7 @@ import pytest
 
 from fixtures.claims import claim
 from suites.commands import accepted
-from suites.traffic import all_answer, all_reached
+from suites.traffic import GOSSIP, all_answer, all_reached
 from swarmlab.swarm import common
 from swarmlab.wait import State, eventually
 
@@ -77,7 +77,7 @@ def test_names_resolve_on_every_node(cluster, network, probes):
     eventually(
         lambda: names_follow(cluster, probes, web, network),
         f"{web} to resolve to one virtual address, and tasks.{web} to every task, on every node",
-        deadline=20,
+        deadline=GOSSIP,
     )
 
 
@@ -90,7 +90,7 @@ def test_requests_to_the_virtual_address_reach_all_replicas(cluster, network, pr
         eventually(
             lambda probe=probe: all_answer(tasks, probe.fetch([f"http://{address}/"] * 30, timeout=1)),
             f"requests from {probe.node} to the virtual address to reach all replicas, and none to be lost",
-            deadline=20,
+            deadline=GOSSIP,
             stable=2,
         )
         probe.node.ipvs(probe.container)
@@ -103,12 +103,12 @@ def test_dnsrr_gives_the_tasks_own_addresses(cluster, network, probes):
     eventually(
         lambda: tasks_resolve(cluster, probes, web.name, tasks, network),
         f"{web} to resolve to the addresses of its tasks on every node",
-        deadline=20,
+        deadline=GOSSIP,
     )
     eventually(
         lambda: all_reached(cluster, probes, tasks, network),
         f"every task of {web} to answer at its own address on every node",
-        deadline=20,
+        deadline=GOSSIP,
     )
 
 
@@ -121,7 +121,7 @@ def test_names_follow_replaced_moved_and_removed_tasks(cluster, network, probes)
             # The containers of the service itself ask too.
             return names_follow(cluster, probes + [cluster.probe(task) for task in web.running()], web, network)
 
-        eventually(everywhere, f"names to follow {web}, {change}", deadline=20, stable=2)
+        eventually(everywhere, f"names to follow {web}, {change}", deadline=GOSSIP, stable=2)
 
     tasks = web.wait_running(3)
     follow("which is new")

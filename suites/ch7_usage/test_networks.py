@@ -3,7 +3,7 @@
 import pytest
 
 from fixtures.claims import claim
-from suites.traffic import all_answer, all_reached, every_size_reached, note_mesh
+from suites.traffic import GOSSIP, all_answer, all_reached, every_size_reached, note_mesh
 from swarmlab.errors import Blocked
 from swarmlab.wait import eventually
 
@@ -30,7 +30,7 @@ def test_requests_to_the_published_port_reach_all_replicas(cluster):
         eventually(
             lambda asked=asked: all_answer(tasks, [asked.get(port) for _ in range(30)]),
             f"{asked} to pass requests to its port {port} on to all replicas, and to lose none",
-            deadline=20,
+            deadline=GOSSIP,
             stable=2,
         )
 
@@ -47,7 +47,7 @@ def test_bodies_of_every_size_pass_between_every_pair_of_nodes(cluster, network)
     eventually(
         lambda: all_reached(cluster, probes, tasks, network),
         "every node to reach every other on the overlay",
-        deadline=20,
+        deadline=GOSSIP,
     )
     every_size = every_size_reached(cluster, probes, tasks, network)
     assert every_size, every_size.seen

@@ -6,7 +6,7 @@ from fixtures.claims import claim
 from suites.ch7_usage.subnets import free_subnets, given, overlaps, routes
 from suites.ch7_usage.test_discovery import names_follow, tasks_resolve
 from suites.commands import accepted, refusal
-from suites.traffic import all_reached, every_size_reached
+from suites.traffic import GOSSIP, all_reached, every_size_reached
 from swarmlab.probe import Probe
 from swarmlab.wait import State, eventually
 
@@ -58,7 +58,7 @@ def test_tasks_have_addresses_of_the_subnet_that_was_given(cluster):
         eventually(
             lambda network=network: all_reached(cluster, [cluster.probe(task) for task in tasks], tasks, network),
             f"tasks to reach each other at their addresses of {network}",
-            deadline=20,
+            deadline=GOSSIP,
         )
 
 
@@ -83,17 +83,17 @@ def test_docker_run_joins_an_attachable_overlay_from_every_node(cluster):
     eventually(
         lambda: names_follow(cluster, probes, web, network),
         f"{web} to resolve in a container of docker run on every node",
-        deadline=20,
+        deadline=GOSSIP,
     )
     eventually(
         lambda: tasks_resolve(cluster, probes, direct.name, behind, network),
         f"{direct} to resolve in a container of docker run on every node",
-        deadline=20,
+        deadline=GOSSIP,
     )
     eventually(
         lambda: all_reached(cluster, probes, tasks, network),
         "containers of docker run to reach the tasks on every node",
-        deadline=20,
+        deadline=GOSSIP,
     )
     every_size = every_size_reached(cluster, probes, tasks, network)
     assert every_size, every_size.seen

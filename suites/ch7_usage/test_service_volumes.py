@@ -7,7 +7,7 @@ import pytest
 from fixtures.claims import claim
 from suites.ch7_usage.subnets import free_subnets
 from suites.commands import accepted
-from suites.traffic import without_loss
+from suites.traffic import GOSSIP, without_loss
 from swarmlab.probe import Probe
 from swarmlab.wait import State, eventually, wait
 
@@ -231,7 +231,7 @@ def test_documents_network_volume_and_two_replicas(cluster, documented):
                     return State(False, f"on {task.node} {address} does not answer: {asked.said[-200:]}")
         return State(True, "both")
 
-    eventually(meet, "the two replicas to know and to reach each other", deadline=20)
+    eventually(meet, "the two replicas to know and to reach each other", deadline=GOSSIP)
 
 
 @claim("7.3/network-port-volume")
@@ -265,14 +265,14 @@ def test_documents_network_port_and_volume(cluster, documented, lab):
         return without_loss(lost, cluster.nodes)
 
     eventually(
-        reached, f"the task on {host} to answer to docker run on every node, by name and by address", deadline=20
+        reached, f"the task on {host} to answer to docker run on every node, by name and by address", deadline=GOSSIP
     )
     if not lab.offers.missing(["ipvs"]):  # else no node of the lab has a mesh, which other claims say
         for node in cluster.nodes:
             eventually(
                 lambda node=node: answers(task, [node.get(port)]),
                 f"port {port} of {node} to lead to the task on {task.node}",
-                deadline=20,
+                deadline=GOSSIP,
             )
 
 

@@ -7,7 +7,7 @@ import pytest
 
 from fixtures.claims import claim
 from suites.commands import accepted, refusal
-from suites.traffic import hands_over, note_mesh, strangers, without_loss
+from suites.traffic import GOSSIP, hands_over, note_mesh, strangers, without_loss
 from swarmlab.errors import Blocked
 from swarmlab.events import History
 from swarmlab.wait import State, eventually
@@ -53,7 +53,7 @@ def test_published_port_answers_on_every_node(cluster, documented):
         eventually(
             lambda task=task: routed(cluster, port, task),
             f"every node to route port {port} to the task on {host}",
-            deadline=20,
+            deadline=GOSSIP,
             stable=3,
         )
         note_mesh(cluster)

@@ -5,7 +5,7 @@ import pytest
 from fixtures.claims import claim
 from suites.commands import accepted, table
 from suites.stacks import COMPOSE, deployed, remains, removed, runs, services
-from suites.traffic import without_loss
+from suites.traffic import GOSSIP, without_loss
 from swarmlab.wait import State, eventually
 from swarmlab.workbench import STACK_LABEL
 
@@ -101,7 +101,9 @@ def test_deploy_makes_all_that_the_file_names(cluster, stack, whole):
     for task in stack.service("web").tasks():
         uses_everything(stack, cluster.node(task.node), task.container)
     eventually(
-        lambda: names_lead_to_all(stack), f"the name web to lead to every task in the network of {stack}", deadline=30
+        lambda: names_lead_to_all(stack),
+        f"the name web to lead to every task in the network of {stack}",
+        deadline=GOSSIP,
     )
 
 
@@ -382,7 +384,7 @@ def test_service_create_makes_one_service_and_a_stack_makes_several(cluster, sta
             all(found == {web.addresses[f"{stack}_default"]} for found in told), f"the other's tasks find {told}"
         )
 
-    eventually(related, f"one service of {stack} to be found by its name from the other", deadline=30)
+    eventually(related, f"one service of {stack} to be found by its name from the other", deadline=GOSSIP)
 
 
 def service_names(node):

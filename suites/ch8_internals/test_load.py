@@ -1,7 +1,7 @@
 """8.2.1: a service of several replicas."""
 
 from fixtures.claims import claim
-from suites.traffic import note_mesh, spread
+from suites.traffic import GOSSIP, note_mesh, spread
 from swarmlab.wait import State, eventually
 
 REQUESTS = 30
@@ -17,7 +17,7 @@ def test_each_of_three_http_replicas_answers_its_part(cluster):
         eventually(
             lambda node=node: shared(replicas, [node.get(port) for _ in range(REQUESTS)]),
             f"requests to {node} to be shared by the three replicas",
-            deadline=20,
+            deadline=GOSSIP,
             stable=2,
         )
 

@@ -15,7 +15,7 @@ from swarmlab.errors import DeadlineExceeded, LabError
 from swarmlab.evidence import picture, record
 from swarmlab.labels import parallel
 from swarmlab.rehearsal.datagrams import Datagrams
-from swarmlab.service import ENDED
+from swarmlab.service import over
 from swarmlab.timeline import Mark, Request, draw
 from swarmlab.wait import State, eventually, wait
 from swarmlab.watch import Watch
@@ -223,7 +223,8 @@ class Course(Kept):
         """Whether no task runs on *node*, and the replicas run elsewhere."""
         identity = self.estate.member(node.name)["id"]
         tasks = self.cluster.manager.ask("GET", "/tasks", filters={"node": [identity]})
-        staying = [task["Status"]["State"] for task in tasks if task["Status"]["State"] not in ENDED]
+        states = [(task["Status"]["State"], task["DesiredState"]) for task in tasks]
+        staying = [state for state, desired in states if not over(state, desired)]
         if staying:
             return State(False, f"{node} still has tasks that are {dict(Counter(staying))}")
         return self.estate.web.converged(REPLICAS, lambda task: task.node != node.name)

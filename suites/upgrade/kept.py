@@ -17,38 +17,8 @@ class Kept:
         self.cluster, self.estate = cluster, estate
 
     def expect_same(self, node, engine):
-        """Judge that *node* is the member that it was, and the swarm is ready; gives whether it took a second start."""
-        identity = self.estate.member(node.name)["id"]
-
-        def same():
-            swarm = node.info()["Swarm"]
-            state, known = swarm["LocalNodeState"], swarm["NodeID"]
-            seen = f"{node} is {state} with id {known or 'none'} after it was given engine {engine}, it was {identity}"
-            if swarm.get("Error"):
-                seen += f": {swarm['Error']}"
-            return State(state == "active" and known == identity, seen, hopeless=state in ("inactive", "error"))
-
-        eventually(same, f"{node} to be the same member of the swarm", deadline=90)
-        promise = f"the swarm to be ready with {node} on engine {engine}"
-        try:
-            wait(self.cluster.ready, promise, deadline=60)
-        except DeadlineExceeded:
-            if not self.kept_down(node):
-                raise AssertionError(f"{promise}: {self.cluster.ready().seen}") from None
-            # Managers may take the end of a node's last session for that of the one which it has just begun. An
-            # operator starts its engine once more; that it took this is told as a condition.
-            node.stop()
-            node.start()
-            eventually(self.cluster.ready, f"{promise} that was started once more", deadline=120)
-            return True
-        return False
-
-    def kept_down(self, node):
-        """Whether managers have *node* down though it has a session with one, and all else is well."""
-        broken = [name for name, state in self.cluster.conditions().items() if not state]
-        others = [one for one in self.cluster.members() if one["Status"]["State"] != "ready"]
-        mine = [one for one in others if one["Description"]["Hostname"] == node.name]
-        return broken == ["all nodes ready"] and len(others) == 1 and bool(mine) and node.swarm_state() == "active"
+        """`expect_same` of a node of this cluster."""
+        return expect_same(self.cluster, node, self.estate.member(node.name)["id"], engine)
 
     def expect_whole(self, promise, deadline):
         """Judge that every service has its tasks, and for some seconds on: one that ends at once runs now and then."""
@@ -70,3 +40,48 @@ class Kept:
                 return State(False, f"{service}: {state.seen}")
         detached = self.estate.copied.detached() if self.estate.copied else []
         return State(not detached, "; ".join(detached) or "all run")
+
+
+def expect_same(cluster, node, identity, engine):
+    """Judge that *node* is the member that it was, and the swarm is ready.
+
+    Args:
+        cluster: the swarm.
+        node: a node of it that was started anew.
+        identity: its id in the swarm.
+        engine: the version of its engine.
+
+    Returns:
+        Whether its engine had to be started twice.
+    """
+
+    def same():
+        swarm = node.info()["Swarm"]
+        state, known = swarm["LocalNodeState"], swarm["NodeID"]
+        seen = f"{node} is {state} with id {known or 'none'} after it was given engine {engine}, it was {identity}"
+        if swarm.get("Error"):
+            seen += f": {swarm['Error']}"
+        return State(state == "active" and known == identity, seen, hopeless=state in ("inactive", "error"))
+
+    eventually(same, f"{node} to be the same member of the swarm", deadline=90)
+    promise = f"the swarm to be ready with {node} on engine {engine}"
+    try:
+        wait(cluster.ready, promise, deadline=60)
+    except DeadlineExceeded:
+        if not kept_down(cluster, node):
+            raise AssertionError(f"{promise}: {cluster.ready().seen}") from None
+        # Managers may take the end of a node's last session for that of the one which it has just begun. An operator
+        # starts its engine once more; that it took this is told as a condition.
+        node.stop()
+        node.start()
+        eventually(cluster.ready, f"{promise} that was started once more", deadline=120)
+        return True
+    return False
+
+
+def kept_down(cluster, node):
+    """Whether managers have *node* down though it has a session with one, and all else is well."""
+    broken = [name for name, state in cluster.conditions().items() if not state]
+    others = [one for one in cluster.members() if one["Status"]["State"] != "ready"]
+    mine = [one for one in others if one["Description"]["Hostname"] == node.name]
+    return broken == ["all nodes ready"] and len(others) == 1 and bool(mine) and node.swarm_state() == "active"

@@ -9,7 +9,7 @@ from fixtures.rehearsal import at
 from suites.ch7_usage.subnets import free_subnets
 from suites.ch7_usage.test_overlay import create, disjoint
 from suites.commands import accepted
-from suites.traffic import all_reached
+from suites.traffic import GOSSIP, all_reached
 from suites.updates import status
 from suites.upgrade.course import answers
 from suites.upgrade.hurt import demoted_and_promoted, manager_loses_power, names_after_a_cut, node_loses_power
@@ -145,7 +145,7 @@ def test_names_follow_a_rolling_update(course, cluster):
         addresses = {task.addresses[network] for task in service.running()}
         return leads(probes, {service.name: addresses, f"tasks.{service}": addresses, alias: addresses})
 
-    eventually(led, "names and alias of an updated service to lead to its present tasks", deadline=30, stable=2)
+    eventually(led, "names and alias of an updated service to lead to its present tasks", deadline=GOSSIP, stable=2)
     asked = parallel(lambda probe: probe.fetch([f"http://{alias}/"] * 25), probes)
     for probe, given in zip(probes, asked, strict=True):
         wrong = [str(fetched) for fetched in given if fetched.status != 200]
@@ -211,10 +211,10 @@ def test_no_entry_of_a_task_that_is_gone_misleads(cluster):
         service.wait_running(nodes)
     tasks = service.running()
     identity = cluster.manager.ask("GET", f"/networks/{network}")["Id"]
-    eventually(lambda: none_misleads(cluster, identity, network, tasks), "no entry to mislead", deadline=20)
+    eventually(lambda: none_misleads(cluster, identity, network, tasks), "no entry to mislead", deadline=GOSSIP)
     probes = [cluster.probe(task) for task in tasks]
     eventually(
-        lambda: all_reached(cluster, probes, tasks, network), "all tasks to reach each other", deadline=20, stable=2
+        lambda: all_reached(cluster, probes, tasks, network), "all tasks to reach each other", deadline=GOSSIP, stable=2
     )
     service.remove()
 

@@ -2,7 +2,7 @@
 
 from fixtures.claims import claim
 from fixtures.rehearsal import at
-from suites.traffic import all_reached, every_size_reached
+from suites.traffic import GOSSIP, all_reached, every_size_reached
 from suites.upgrade.names import names_lead
 from swarmlab.labels import parallel
 from swarmlab.wait import State, eventually
@@ -13,11 +13,11 @@ def test_names_resolve_and_bodies_pass_between_all_nodes(course, cluster):
     estate = course.estate
     tasks = estate.site.wait_running(len(cluster.nodes))
     probes = [cluster.probe(task) for task in tasks]
-    eventually(lambda: names_lead(estate, probes), "every name to resolve on every node", deadline=30)
+    eventually(lambda: names_lead(estate, probes), "every name to resolve on every node", deadline=GOSSIP)
     eventually(
         lambda: every_size_reached(cluster, probes, tasks, estate.network),
         "bodies of every size to pass between every two nodes",
-        deadline=30,
+        deadline=GOSSIP,
     )
 
 
@@ -46,7 +46,7 @@ def test_a_published_port_answers_on_every_node(cluster):
             wrong = [str(answer) for answer in answers if not answer.ok]
             return State(not wrong, f"{node} answers {', '.join(wrong)}")
 
-        eventually(answered, f"port {port} to answer on {node}", deadline=30)
+        eventually(answered, f"port {port} to answer on {node}", deadline=GOSSIP)
     web.remove()
 
 
