@@ -18,13 +18,19 @@ def demoted_and_promoted(kept):
     cluster = kept.cluster
     leading = [one for one in cluster.members() if (one.get("ManagerStatus") or {}).get("Leader")]
     leader = cluster.node(leading[0]["Description"]["Hostname"])
-    others = [manager for manager in cluster.managers if manager is not leader]
+    managers = cluster.managers
+    others = [manager for manager in managers if manager is not leader]
     if not others:
         raise Blocked("the rehearsed swarm has one manager")
     accepted(others[0], f"node demote {leader}")
     # It may be too early for the managers to say yes, which is no harm.
     eventually(lambda: others[0].docker(f"node promote {leader}").ok, f"{leader} to be promoted again", deadline=30)
-    eventually(cluster.ready, f"the swarm to be ready after {leader} was demoted and promoted", deadline=120, stable=2)
+
+    def as_before():
+        lacking = [str(manager) for manager in managers if not manager.serves_cluster()]
+        return State(False, f"{', '.join(lacking)} is no manager") if lacking else cluster.ready()
+
+    eventually(as_before, f"the swarm to be as before {leader} was demoted and promoted", deadline=120, stable=2)
 
 
 def names_after_a_cut(kept):

@@ -96,7 +96,7 @@ FAULTS = (
     # A leader that was demoted stays a worker.
     Fault(
         "demoted-for-good",
-        r"beside the rehearsed one: the swarm to be ready after \w+ was demoted and promoted",
+        r"beside the rehearsed one: .*the swarm to be as before (\w+) was demoted and promoted: .*\1 is no manager",
         script=wrap('"node promote"*) exit 0'),
         beside=True,
         shape=MANAGERS,
