@@ -27,7 +27,7 @@ class Hurt:
         self._managers, self._workers = min(plan.managers, 3), min(plan.workers, 1)
         self._nodes = []
         self._ended = {}
-        self._unprepared = LabError(f"{_NAME} was not made")
+        self._unprepared = LabError(f"in {_NAME} it was not played")
         self._thread = None
         # One machine more is for the way back.
         if lab.free > self._managers + self._workers and not plan.likeness:
