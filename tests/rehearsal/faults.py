@@ -90,7 +90,7 @@ FAULTS = (
     Fault(
         "volume-lost",
         r"step1: the volume on slave01 holds .*, and was given ",
-        script="echo other > /var/lib/docker/volumes/swc-estate*/_data/born",
+        script="for data in /var/lib/docker/volumes/swc-estate*/_data; do echo other > $data/born; done",
         nodes=("slave01",),
     ),
     # A leader that was demoted stays a worker.
