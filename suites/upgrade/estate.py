@@ -50,6 +50,7 @@ class Estate:
             "web:1",
             replicas=REPLICAS,
             endpoint_mode="dnsrr",
+            health_every=1,
             **hands_over(3),
         )
         self.front = self._service("front", "web:1", endpoint_mode="vip")
@@ -90,9 +91,6 @@ class Estate:
         settings.setdefault("networks", [self.network])
         spec = specification(self.cluster.unique(name), self.cluster.image(image), labels=labels, **settings)
         change(spec)
-        health = spec["TaskTemplate"]["ContainerSpec"].get("Healthcheck")
-        if health:
-            health["Interval"] = int(1e9)
         made = self.cluster.manager.ask("POST", "/services/create", body=spec)
         return Service(self.cluster, made["ID"], spec["Name"])
 
