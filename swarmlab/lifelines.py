@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from swarmlab.errors import LabError
 from swarmlab.wait import scaled
 
 if TYPE_CHECKING:
@@ -244,6 +245,8 @@ class ContainerEvents:
         self._streams: list[Any] = []
         self._nodes = list(nodes)
         self._threads: list[threading.Thread] = []
+        self._closing = False
+        self._broken: dict[str, str] = {}
         self.happened: list[Happened] = []
 
     def __enter__(self) -> ContainerEvents:
@@ -256,6 +259,7 @@ class ContainerEvents:
         return self
 
     def __exit__(self, *_: object) -> None:
+        self._closing = True
         for stream in self._streams:
             with contextlib.suppress(Exception):  # one that has ended by itself
                 stream.close()
@@ -263,14 +267,28 @@ class ContainerEvents:
             thread.join(timeout=1.0)
 
     def _follow(self, node: Node, stream: Any) -> None:
-        with contextlib.suppress(Exception):  # an engine that ends, or the stream that is closed
+        why = "it came to an end"
+        try:
             for event in stream:
                 actor = event["Actor"]
                 task = actor["Attributes"][_TASK_LABEL]
                 self.happened.append(Happened(node.name, task, actor["ID"], event["Action"]))
+        except Exception as broken:  # an engine that ends; a stream that is closed here may end so too
+            why = str(broken)
+        if not self._closing:
+            self._broken[node.name] = why
 
     def started_again(self) -> list[str]:
-        """Each task that had a container started after one of its containers had been started before."""
+        """Each task that had a container started after one of its containers had been started before.
+
+        Raises:
+            LabError: an engine's stream ended too early, or told of no container, so that nothing is known of its node.
+        """
+        for node, why in self._broken.items():
+            raise LabError(f"the events of {node}'s engine were not seen to the end: {why}")
+        silent = {node.name for node in self._nodes} - {event.node for event in self.happened}
+        if silent:
+            raise LabError(f"no event of a task's container came from {', '.join(sorted(silent))}")
         started: dict[str, Happened] = {}
         told = []
         for event in [event for event in self.happened if event.what == "start"]:

@@ -7,7 +7,7 @@ from suites.upgrade.estate import Estate
 from suites.upgrade.incidents import demoted_and_promoted, manager_loses_power, names_after_a_cut, node_loses_power
 from suites.upgrade.kept import Kept, expect_same
 from swarmlab.errors import LabError
-from swarmlab.evidence import aside, part, take_over
+from swarmlab.evidence import Journal, aside, part, take_over
 from swarmlab.swarm import Swarm
 from swarmlab.wait import giving_up
 
@@ -27,7 +27,7 @@ class Hurt:
         self._managers, self._workers = min(plan.managers, 3), min(plan.workers, 1)
         self._nodes = []
         self._ended = {}
-        self._unprepared = LabError(f"in {_NAME} it was not played")
+        self._unprepared = LabError("it was not played"), Journal()
         self._thread = None
         # One machine more is for the way back.
         if lab.free > self._managers + self._workers and not plan.likeness:
@@ -40,9 +40,7 @@ class Hurt:
             play(kept)
             return
         self._thread.join()
-        if play not in self._ended:
-            raise self._unprepared
-        wrong, journal = self._ended[play]
+        wrong, journal = self._ended.get(play, self._unprepared)
         take_over(journal)
         if wrong:
             raise of_story(_NAME, wrong)
@@ -56,11 +54,11 @@ class Hurt:
             self._lab.remove(self._nodes)
 
     def _run(self):
-        with aside(), part(_NAME):
+        with aside() as journal, part(_NAME):
             try:
                 kept = self._upgraded()
             except Exception as failed:
-                self._unprepared = LabError(f"{_NAME} could not be upgraded: {failed}")
+                self._unprepared = LabError(f"it could not be upgraded: {failed}"), journal
                 return
         for play in _PLAYS:
             with aside() as journal, part(_NAME):

@@ -36,6 +36,7 @@ def demoted_and_promoted(kept):
 def names_after_a_cut(kept):
     """Names resolve on every node after one was cut off for a while."""
     cluster = kept.cluster
+    needs_others(cluster)
     cut = cluster.nodes[-1]
     others = [node for node in cluster.nodes if node is not cut]
     until = time.monotonic() + CUT
@@ -72,6 +73,7 @@ def manager_loses_power(kept):
 def node_loses_power(kept):
     """The replicas of a node that lost its power run elsewhere, and it comes back."""
     cluster = kept.cluster
+    needs_others(cluster)
     lost = with_replica(kept, besides=cluster.nodes[0].name)
     node = cluster.node(lost)
     node.kill()
@@ -80,6 +82,12 @@ def node_loses_power(kept):
     finally:
         node.start()
     eventually(cluster.ready, f"the swarm to be ready with {node} back", deadline=90)
+
+
+def needs_others(cluster):
+    """Have an incident blocked that takes two nodes."""
+    if len(cluster.nodes) == 1:
+        raise Blocked("the rehearsed swarm has one node")
 
 
 def with_replica(kept, besides):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from tests.power.planting import background, wrap
+from tests.power.planting import background, wrap, wrap_any
 
 
 @dataclass(frozen=True)
@@ -98,6 +98,38 @@ FAULTS = (
         "demoted-for-good",
         r"beside the rehearsed one: .*the swarm to be as before (\w+) was demoted and promoted: .*\1 is no manager",
         script=wrap('"node promote"*) exit 0'),
+        beside=True,
+        shape=MANAGERS,
+    ),
+    # What a node that was cut off, and is back, says of names reaches nobody.
+    Fault(
+        "names-lost-after-a-cut",
+        r"beside the rehearsed one: .*every name to resolve on every node after (\w+) was cut off: .*\1",
+        script=background(
+            "until nft list table ip swarmlab_fault >/dev/null 2>&1; do sleep 0.2; done; "
+            "nft 'add table ip gremlin; add chain ip gremlin before { type filter hook prerouting priority -350; }; "
+            "add rule ip gremlin before tcp dport 7946 drop; add rule ip gremlin before udp dport 7946 drop'"
+        ),
+        beside=True,
+        shape=MANAGERS,
+    ),
+    # A manager that lost its power has lost what it was.
+    Fault(
+        "state-lost-with-power",
+        r"beside the rehearsed one: .*(\w+) is inactive with id none after it was given engine",
+        script=wrap_any("dockerd", "*) rm -rf /var/lib/docker/swarm", folder="/usr/sbin"),
+        beside=True,
+        shape=MANAGERS,
+    ),
+    # No node takes a second replica.
+    Fault(
+        "nowhere-else",
+        r"beside the rehearsed one: .*replicas to run elsewhere when (\w+) lost its power: 2 of 3 run elsewhere",
+        script=background(
+            "until web=$(docker service ls -q --filter name=swc-web) && [ $web ]; do sleep 0.5; done; "
+            "docker service update --detach --replicas-max-per-node 1 $web"
+        ),
+        nodes=("master",),
         beside=True,
         shape=MANAGERS,
     ),

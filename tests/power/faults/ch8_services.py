@@ -75,7 +75,6 @@ FAULTS = [
             f" --label com.docker.swarm.task.id={_OF_TASK} registry:5000/client; sleep 2\ndone; done"
         ),
         nodes=("slave02",),
-        run="services b",
     ),
     Fault(
         "no node replaces what crashed",
