@@ -37,6 +37,7 @@ class Hurt:
     def judge(self, play, kept):
         """Raise what went wrong with an incident; *kept* is the rehearsed cluster."""
         if not self._thread:
+            kept.wait_sound()
             play(kept)
             return
         self._thread.join()
@@ -79,6 +80,7 @@ class Hurt:
     def _play(play, kept, journal):
         """What went wrong with a play; None where nothing did."""
         try:
+            kept.wait_sound()
             play(kept)
         except Exception as wrong:
             for name, text in kept.cluster.diagnosis().items():

@@ -16,8 +16,7 @@ CUT = 20.0
 def demoted_and_promoted(kept):
     """A leader that is demoted, and promoted at once, is a manager again."""
     cluster = kept.cluster
-    leading = [one for one in cluster.members() if (one.get("ManagerStatus") or {}).get("Leader")]
-    leader = cluster.node(leading[0]["Description"]["Hostname"])
+    leader = leading(cluster)
     managers = cluster.managers
     others = [manager for manager in managers if manager is not leader]
     if not others:
@@ -36,7 +35,8 @@ def demoted_and_promoted(kept):
 def names_after_a_cut(kept):
     """Names resolve on every node after one was cut off for a while."""
     cluster = kept.cluster
-    needs_others(cluster)
+    if len(cluster.nodes) == 1:
+        raise Blocked("the rehearsed swarm has one node")
     cut = cluster.nodes[-1]
     others = [node for node in cluster.nodes if node is not cut]
     until = time.monotonic() + CUT
@@ -73,8 +73,7 @@ def manager_loses_power(kept):
 def node_loses_power(kept):
     """The replicas of a node that lost its power run elsewhere, and it comes back."""
     cluster = kept.cluster
-    needs_others(cluster)
-    lost = with_replica(kept, besides=cluster.nodes[0].name)
+    lost = with_replica(kept, to_lose(cluster))
     node = cluster.node(lost)
     node.kill()
     try:
@@ -84,20 +83,32 @@ def node_loses_power(kept):
     eventually(cluster.ready, f"the swarm to be ready with {node} back", deadline=90)
 
 
-def needs_others(cluster):
-    """Have an incident blocked that takes two nodes."""
-    if len(cluster.nodes) == 1:
-        raise Blocked("the rehearsed swarm has one node")
+def leading(cluster):
+    """The node whose manager leads."""
+    [member] = [one for one in cluster.members() if (one.get("ManagerStatus") or {}).get("Leader")]
+    return cluster.node(member["Description"]["Hostname"])
 
 
-def with_replica(kept, besides):
-    """Host name of a node other than *besides* that has a replica; they are spread first where none has."""
+def to_lose(cluster):
+    """Names of the nodes without which the swarm answers as before: workers, and managers that others make up for."""
+    managers = cluster.managers
+    spare = [one for one in managers if one not in (cluster.nodes[0], leading(cluster))] if len(managers) > 2 else []
+    names = [node.name for node in cluster.nodes if node not in managers or node in spare]
+    if not names:
+        raise Blocked("the rehearsed swarm has no node that it can lose")
+    return names
+
+
+def with_replica(kept, names):
+    """The one of *names* that has a replica; they are spread first where none has."""
     web = kept.estate.web
-    if all(task.node == besides for task in web.running()):
+    if not any(task.node in names for task in web.running()):
         web.update(lambda spec: spec["TaskTemplate"].update(ForceUpdate=1))
-        wait(lambda: any(task.node != besides for task in web.running()), "replicas on several nodes", deadline=60)
+        wait(
+            lambda: any(task.node in names for task in web.running()), f"a replica on {' or '.join(names)}", deadline=60
+        )
         web.wait_running(REPLICAS)
-    return next(task.node for task in web.running() if task.node != besides)
+    return next(task.node for task in web.running() if task.node in names)
 
 
 def elsewhere(kept, lost):

@@ -20,6 +20,11 @@ class Kept:
         """`expect_same` of a node of this cluster."""
         return expect_same(self.cluster, node, self.estate.member(node.name)["id"], engine)
 
+    def wait_sound(self):
+        """Have it be as it was before more is done to it: what an earlier incident left says nothing of the next."""
+        wait(self.cluster.ready, "the swarm to be ready before the incident", deadline=60)
+        wait(self.whole, "all services to be whole before the incident", deadline=60)
+
     def expect_whole(self, promise, deadline):
         """Judge that every service has its tasks, and for some seconds on: one that ends at once runs now and then."""
         lacked = []
