@@ -40,7 +40,7 @@ class Heard:
         node: name of the node that was asked.
         status: the HTTP status, 0 where no whole answer came.
         container: host name of the container that answered, as the lab's web server tells it.
-        error: why there is no answer, empty where there is one.
+        error: why there is no answer, by the connection or whoever passed the request on; empty where there is one.
     """
 
     at: float
@@ -82,6 +82,7 @@ def ask(name: str, address: str, port: int, timeout: float) -> Heard:
             reply = http.client.HTTPResponse(_Within(connection, at + timeout), method="GET")  # type: ignore[arg-type]
             reply.begin()
             container = reply.getheader("X-Server", "")
+            error = reply.getheader("X-Why", "")
             reply.read()
             status = reply.status
     except TimeoutError:

@@ -125,9 +125,7 @@ class Course(Kept):
         """Why a request is lost; empty if it is not."""
         if 200 <= heard.status < 300:
             return ""
-        return heard.error or {502: "no answer from the service", 504: "the name did not resolve"}.get(
-            heard.status, f"HTTP {heard.status}"
-        )
+        return heard.error or f"HTTP {heard.status}"
 
     def away(self, name):
         """The times in which a node was on its way out, away or on its way back, as (begin, end)."""

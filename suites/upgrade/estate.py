@@ -51,7 +51,7 @@ class Estate:
             replicas=REPLICAS,
             endpoint_mode="dnsrr",
             health_every=1,
-            **hands_over(3),
+            **hands_over(),
         )
         self.front = self._service("front", "web:1", endpoint_mode="vip")
         volume = {"Type": "volume", "Source": self.volume, "Target": "/data"}

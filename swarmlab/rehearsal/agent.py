@@ -2,7 +2,7 @@
 
 It is handed to the containers as a config of the swarm, and needs Python alone; nothing of the project is imported.
 
-- GET / asks the service that $ASK names once, by name, and hands on its status and who answered.
+- GET / asks the service that $ASK names once, by name, and hands on its status and who answered, or why nobody did.
 - GET /streams tells of the downloads from every other agent, as JSON (see `State`).
 - A connection to port 9001 is sent a line ten times a second for as long as it lasts, with the node's name first.
 - A datagram to port 9000 is sent back with the node's name behind it.
@@ -29,12 +29,11 @@ _SILENCE = 20.0
 
 
 class State:
-    """The downloads that this agent has made, with peer, bytes and how each ended; and the requests that failed."""
+    """The downloads that this agent has made, with peer, bytes and how each ended."""
 
     def __init__(self) -> None:
         self.lock = threading.Lock()
         self.streams: list[dict[str, Any]] = []
-        self.failures: list[dict[str, Any]] = []
 
 
 state = State()
@@ -60,25 +59,18 @@ class Relay(http.server.BaseHTTPRequestHandler):
     def do_GET(self) -> None:
         if self.path == "/streams":
             with state.lock:
-                told = {
-                    "node": NODE,
-                    "agent": socket.gethostname(),
-                    "streams": state.streams,
-                    "failures": state.failures,
-                }
+                told = {"node": NODE, "agent": socket.gethostname(), "streams": state.streams}
                 body = json.dumps(told).encode()
-            self.answer(200, "", body)
+            self.answer(200, body=body)
             return
         status, container, why = by_name()
-        if why:
-            with state.lock:
-                state.failures.append({"at": time.time(), "why": why})
-        self.answer(status, container, why.encode())
+        self.answer(status, {"X-Server": container, "X-Why": why})
 
-    def answer(self, status: int, container: str, body: bytes) -> None:
+    def answer(self, status: int, headers: dict[str, str] | None = None, body: bytes = b"") -> None:
         self.send_response(status)
         self.send_header("Content-Length", str(len(body)))
-        self.send_header("X-Server", container)
+        for name, value in (headers or {}).items():
+            self.send_header(name, value)
         self.end_headers()
         self.wfile.write(body)
 
