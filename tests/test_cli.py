@@ -12,6 +12,7 @@ from swarmlab.preflight import CHECKS
 @pytest.fixture(autouse=True)
 def _no_engine(monkeypatch):
     monkeypatch.setenv("DOCKER_HOST", "unix:///nowhere/docker.sock")
+    monkeypatch.delenv("SWARMLAB_PRIVATE", raising=False)
 
 
 @pytest.mark.parametrize(
