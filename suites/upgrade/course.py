@@ -8,6 +8,7 @@ from collections import Counter
 from dataclasses import asdict, dataclass
 
 from suites.commands import accepted
+from suites.traffic import GOSSIP
 from suites.upgrade.copied import Copied
 from suites.upgrade.estate import REPLICAS, Estate
 from suites.upgrade.kept import Kept
@@ -17,7 +18,7 @@ from swarmlab.labels import parallel
 from swarmlab.rehearsal.datagrams import Datagrams
 from swarmlab.service import over
 from swarmlab.timeline import Mark, Request, draw
-from swarmlab.wait import State, eventually, wait
+from swarmlab.wait import State, eventually, scaled, wait
 from swarmlab.watch import Watch
 from swarmlab.writer import Writer
 
@@ -29,8 +30,8 @@ _EVERY, _PAUSE = 0.2, 2.0
 class Step:
     """One step: which node is given which engine, and when, in seconds of the monotonic clock.
 
-    The node is away from `began` until `ended`; times of its parts are in seconds. `again` tells that its engine had to
-    be started twice.
+    The node is away from `began` until `ended`; times of its parts are in seconds. `leaving` has the addresses of the
+    replicas that it had. `again` tells that its engine had to be started twice.
     """
 
     number: int
@@ -44,6 +45,7 @@ class Step:
     drain: float = 0.0
     change: float = 0.0
     activate: float = 0.0
+    leaving: tuple = ()
     cut: tuple = ()
     again: bool = False
 
@@ -140,19 +142,21 @@ class Course(Kept):
         after = f"after {before[-1].node} had got {before[-1].engine}" if before else "before the first step"
         return f"{at - self._start:.1f} s, {after}"
 
+    def elsewhere(self, name, losses):
+        """Those of the requests lost through a node that were not lost while it was being upgraded."""
+        away = self.away(name)
+        return [one for one in losses if not any(begin <= one.end and one.at <= end for begin, end in away)]
+
     def lost(self):
-        """The requests that were lost other than through the node that was being upgraded, by node.
+        """The requests that were lost other than through the node that was being upgraded, or to one that left it.
 
         Raises:
             LabError: the watching was not whole.
         """
-        found = {}
-        for name, watch in self._watches.items():
-            away = self.away(name)
-            found[name] = [
-                one for one in watch.lost if not any(begin <= one.end and one.at <= end for begin, end in away)
-            ]
-        return found
+        return {
+            name: [one for one in self.elsewhere(name, watch.lost) if not was_leaving(one, self.steps)]
+            for name, watch in self._watches.items()
+        }
 
     def asked(self):
         """How many requests there were in all."""
@@ -177,7 +181,7 @@ class Course(Kept):
         members = {one["Description"]["Hostname"]: one for one in self.cluster.members()}
         leads = bool((members[node.name].get("ManagerStatus") or {}).get("Leader"))
         wanted = self.plan.engine(number).version
-        streams = self.estate.streams()
+        streams, web = self.estate.streams(), self.estate.web
         step = Step(
             number,
             node.name,
@@ -186,6 +190,7 @@ class Course(Kept):
             self.versions[node.name],
             wanted,
             time.monotonic(),
+            leaving=tuple(ip for task in web.running() if task.node == node.name for ip in task.addresses.values()),
         )
         self.steps.append(step)
         accepted(self.cluster.manager, f"node update --availability drain {node}")
@@ -261,9 +266,8 @@ class Course(Kept):
                     "lost": len(watch.losses),
                     "gap": round(watch.gap(), 1),
                     "lost elsewhere": [
-                        {"at": self.when(one.at), "why": self.why(one)}
-                        for one in watch.losses
-                        if not any(begin <= one.end and one.at <= end for begin, end in self.away(name))
+                        {"at": self.when(one.at), "why": self.why(one), "leaving": was_leaving(one, self.steps)}
+                        for one in self.elsewhere(name, watch.losses)
                     ][:50],
                 }
                 for name, watch in self._watches.items()
@@ -279,6 +283,19 @@ class Course(Kept):
         self._file.write_text(json.dumps(told, indent=1) + "\n", encoding="utf-8")
         if svg:
             self._file.with_name("availability.svg").write_text(svg, encoding="utf-8")
+
+
+def was_leaving(lost, steps):
+    """Whether a request was lost to a replica on its way out of a node that was just being drained.
+
+    The news that a replica is being stopped goes by gossip, and some of it is lost where a node has much to tell at
+    once; the replica is asked then until it has ended, or at the latest until engines compare all that they know.
+    """
+    return any(
+        step.began <= lost.at <= step.began + scaled(GOSSIP)
+        and any(f" at {address}: " in lost.error for address in step.leaving)
+        for step in steps
+    )
 
 
 def answers(node, port):

@@ -10,7 +10,8 @@ from suites.updates import differences
 from swarmlab.labels import parallel
 from swarmlab.rehearsal import agent
 from swarmlab.service import Service, specification
-from swarmlab.wait import State, wait
+from swarmlab.wait import State, scaled, wait
+from swarmlab.watch import TIMEOUT
 
 #: Replicas of the service that is asked for by name: with one node away there are others on two nodes at least.
 REPLICAS = 3
@@ -63,7 +64,12 @@ class Estate:
             everywhere=True,
             endpoint_mode="dnsrr",
             command=["python3", "/agent.py"],
-            environment={"NODE": "{{.Node.Hostname}}", "ASK": self.web.name, "PEERS": "tasks.{{.Service.Name}}"},
+            environment={
+                "NODE": "{{.Node.Hostname}}",
+                "ASK": self.web.name,
+                "PEERS": "tasks.{{.Service.Name}}",
+                "PATIENCE": f"{scaled(TIMEOUT) - 1:.0f}",
+            },
             stop_grace=1.0,
             change=lambda spec: self._agent(spec, program),
         )

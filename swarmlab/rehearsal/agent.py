@@ -23,6 +23,8 @@ from typing import Any
 NODE = os.environ.get("NODE", "")
 ASK = os.environ.get("ASK", "")
 PEERS = os.environ.get("PEERS", "")
+#: Seconds after which a request is given up: less than whoever asks this agent waits, who is to be told why.
+PATIENCE = float(os.environ.get("PATIENCE", "4"))
 _LINE = b"." * 1000 + b"\n"
 #: Seconds of silence after which a download is given up: a busy machine may stop for some.
 _SILENCE = 20.0
@@ -46,7 +48,7 @@ def by_name() -> tuple[int, str, str]:
     except OSError as failed:
         return 504, "", f"{ASK} does not resolve: {failed}"
     try:
-        asked = http.client.HTTPConnection(str(address), 80, timeout=10)
+        asked = http.client.HTTPConnection(str(address), 80, timeout=PATIENCE)
         asked.request("GET", "/", headers={"Connection": "close"})
         reply = asked.getresponse()
         reply.read()

@@ -25,6 +25,9 @@ LIMITS = (
     "Each engine is that of a Debian release, with that release's containerd, runc and iptables; the engines that "
     "Docker itself packages may differ.",
     "Traffic is some requests a second, for minutes. What shows only after days, or under load, does not show here.",
+    "A request to a replica that was leaving the node being upgraded is listed, and is no loss: engines may fail to "
+    "tell a node that it leaves, and make it good within half a minute. Servers that serve on for longer after SIGTERM "
+    "lose less.",
     "Only what is listed here was judged: the claims of the profile that is named, and not all of the catalogue.",
 )
 #: The same by the kind of lab; what machines were restarted is told beside.
