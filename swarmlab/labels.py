@@ -31,6 +31,8 @@ NODE, CLUSTER, PLACE, SOCKET, OWNER = (f"swarmlab.{word}" for word in ("node", "
 KIND, SUBNET = "swarmlab.kind", "swarmlab.subnet"
 #: The owner of a lab that was brought up by hand; it stays until it is taken down by hand.
 USER = "user"
+#: How often a lab is tried to be removed.
+_TRIES = 3
 
 
 @dataclass(frozen=True)
@@ -105,14 +107,27 @@ def _engine_and_role(member: Container) -> tuple[str, str]:
 
 
 def remove(outer: OuterEngine, name: str) -> None:
-    """Remove everything that carries the label of the lab *name*."""
+    """Remove everything that carries the label of the lab *name*.
+
+    What was in use is removed at the next try: a process that was just ended may have asked the engine for a container
+    that came up since.
+    """
+    for _ in range(_TRIES - 1):
+        with contextlib.suppress(docker.errors.APIError):
+            _remove(outer, name)
+        if not outer.containers(f"{LABEL}={name}"):
+            break
+    _remove(outer, name)
+    shutil.rmtree(run_folder() / "labs" / name, ignore_errors=True)
+
+
+def _remove(outer: OuterEngine, name: str) -> None:
     filters: dict[str, Any] = {"label": f"{LABEL}={name}"}
     parallel(remove_node, outer.containers(f"{LABEL}={name}"))
     for network in outer.client.networks.list(filters=filters):
         _ignore_missing(network.remove)
     for volume in outer.client.volumes.list(filters=filters):
         _ignore_missing(functools.partial(volume.remove, force=True))
-    shutil.rmtree(run_folder() / "labs" / name, ignore_errors=True)
 
 
 def alive(owner: str) -> bool | None:
