@@ -22,16 +22,16 @@ FILLING = 1280
 GOSSIP = 45
 
 
-def hands_over():
+def hands_over(linger=_LINGER):
     """Settings of a service of the image web (see `swarmlab.service.specification`) whose tasks can be replaced.
 
-    They serve on for some seconds after they were told to end, longer where nodes are slow: requests are sent to a
+    They serve on for *linger* seconds after they were told to end, longer where nodes are slow: requests are sent to a
     container from when it is healthy until the other nodes learn that it is being stopped, which is when it is told to
     end, and that news takes slow nodes longer.
     """
     return {
         "health": ["curl", "-fsS", "http://localhost/healthz"],
-        "environment": {"LINGER": f"{min(max(_LINGER, scaled(1.5)), _LONGEST):.0f}"},
+        "environment": {"LINGER": f"{min(max(linger, scaled(1.5)), _LONGEST):.0f}"},
         "stop_grace": _LONGEST + 20,
     }
 

@@ -16,6 +16,9 @@ from swarmlab.watch import TIMEOUT
 #: Replicas of the service that is asked for by name: with one node away there are others on two nodes at least.
 REPLICAS = 3
 SETTINGS, KEY = "/etc/estate/settings", "/run/secrets/estate"
+#: Seconds that a replica serves on, for which every drain waits; who asks it later than that is not told of as a loss
+#: (see `suites.upgrade.course.was_leaving`).
+_LINGER = 3
 #: Mode of the secret's file: 0440.
 MODE = 0o440
 _DATA = "/data/born"
@@ -52,7 +55,7 @@ class Estate:
             replicas=REPLICAS,
             endpoint_mode="dnsrr",
             health_every=1,
-            **hands_over(),
+            **hands_over(_LINGER),
         )
         self.front = self._service("front", "web:1", endpoint_mode="vip")
         volume = {"Type": "volume", "Source": self.volume, "Target": "/data"}
