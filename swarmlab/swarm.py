@@ -261,6 +261,14 @@ class Swarm:
         self.manager.ask("POST", "/networks/create", body=spec)
         return full
 
+    def remove_network(self, network: str) -> None:
+        """Remove a network, by name or id, as soon as no task uses it.
+
+        Raises:
+            LabError: it stays in use.
+        """
+        wait(lambda: _gone(self.manager, network), f"network {network} to be free", error=LabError)
+
     def clean(self, *, kept: bool = False) -> None:
         """Remove all that a suite made, without waiting for tasks to end; *kept*: also what its tests share."""
         manager = self.manager
@@ -276,7 +284,7 @@ class Swarm:
         networks = made("networks", scope=["swarm"])
         parallel(lambda node: sweep(node, kept=kept), self.nodes)
         for network in networks:
-            wait(lambda: _gone(manager, network["Id"]), f"network {network['Name']} to be free", error=LabError)  # noqa: B023
+            self.remove_network(network["Id"])
         if kept:
             self._kept.clear()
 

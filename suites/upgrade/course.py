@@ -22,7 +22,8 @@ from swarmlab.wait import State, eventually, scaled, wait
 from swarmlab.watch import Watch
 from swarmlab.writer import Writer
 
-#: Seconds between two requests to a node, and between two writes through a manager.
+#: Seconds between two requests to a node, and between two writes through a manager, where nodes are containers. Slower
+#: nodes are asked more rarely: under more than they can carry engines miss deadlines of their own.
 _EVERY, _PAUSE = 0.2, 2.0
 
 
@@ -69,7 +70,7 @@ class Course(Kept):
         self.engines = {}
         self._file = file
         self._queue = []
-        self._watches = {node.name: Watch([node], self.estate.port, every=_EVERY) for node in cluster.nodes}
+        self._watches = {node.name: Watch([node], self.estate.port, every=scaled(_EVERY)) for node in cluster.nodes}
         self.datagrams = Datagrams(cluster.nodes, self.estate.datagrams)
         self.writer = None
         self._start = time.monotonic()
@@ -96,7 +97,7 @@ class Course(Kept):
         for watch in self._watches.values():
             self._going_on.enter_context(watch)
         self._going_on.enter_context(self.datagrams)
-        self.writer = self._going_on.enter_context(Writer(self.cluster.managers, pause=_PAUSE))
+        self.writer = self._going_on.enter_context(Writer(self.cluster.managers, pause=scaled(_PAUSE)))
         for watch in self._watches.values():
             watch.rounds(3)
 

@@ -19,6 +19,8 @@ SETTINGS, KEY = "/etc/estate/settings", "/run/secrets/estate"
 #: Seconds that a replica serves on, for which every drain waits; who asks it later than that is not told of as a loss
 #: (see `suites.upgrade.course.was_leaving`).
 _LINGER = 3
+#: Seconds between two lines of a download, where nodes are containers.
+_LINE = 0.1
 #: Mode of the secret's file: 0440.
 MODE = 0o440
 _DATA = "/data/born"
@@ -72,6 +74,7 @@ class Estate:
                 "ASK": self.web.name,
                 "PEERS": "tasks.{{.Service.Name}}",
                 "PATIENCE": f"{scaled(TIMEOUT) - 1:.0f}",
+                "EVERY": f"{scaled(_LINE):.1f}",
             },
             stop_grace=1.0,
             change=lambda spec: self._agent(spec, program),

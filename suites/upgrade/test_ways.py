@@ -63,3 +63,4 @@ def test_an_encrypted_overlay_passes_bodies_between_engines(cluster):
         deadline=40,
     )
     site.remove()
+    cluster.remove_network(network)

@@ -4,7 +4,7 @@ It is handed to the containers as a config of the swarm, and needs Python alone;
 
 - GET / asks the service that $ASK names once, by name, and hands on its status and who answered, or why nobody did.
 - GET /streams tells of the downloads from every other agent, as JSON (see `State`).
-- A connection to port 9001 is sent a line ten times a second for as long as it lasts, with the node's name first.
+- A connection to port 9001 is sent a line every $EVERY seconds for as long as it lasts, with the node's name first.
 - A datagram to port 9000 is sent back with the node's name behind it.
 """
 
@@ -25,6 +25,8 @@ ASK = os.environ.get("ASK", "")
 PEERS = os.environ.get("PEERS", "")
 #: Seconds after which a request is given up: less than whoever asks this agent waits, who is to be told why.
 PATIENCE = float(os.environ.get("PATIENCE", "4"))
+#: Seconds between two lines of a download.
+EVERY = float(os.environ.get("EVERY", "0.1"))
 _LINE = b"." * 1000 + b"\n"
 #: Seconds of silence after which a download is given up: a busy machine may stop for some.
 _SILENCE = 20.0
@@ -93,7 +95,7 @@ class Stream(socketserver.BaseRequestHandler):
             self.request.sendall(NODE.encode() + b"\n")
             while True:
                 self.request.sendall(_LINE)
-                time.sleep(0.1)
+                time.sleep(EVERY)
         except OSError:
             pass
 

@@ -13,7 +13,7 @@ from swarmlab.evidence import record
 from swarmlab.wait import scaled
 from swarmlab.watch import Asked
 
-#: Seconds between two datagrams to one node, and for which the answer to one is waited for.
+#: Seconds between two datagrams to one node, and for which the answer to one is waited for, where nodes are containers.
 _PAUSE, _PATIENCE = 0.1, 2.0
 
 
@@ -66,7 +66,7 @@ class Datagrams:
                     self._socket.sendto(str(number).encode(), (address, self._port))
                 except OSError:  # such as no route while the node is off
                     continue
-            self._end.wait(_PAUSE)
+            self._end.wait(scaled(_PAUSE))
 
     def _hear(self) -> None:
         until = 0.0
