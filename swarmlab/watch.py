@@ -208,11 +208,8 @@ class Watch:
         ends = [first, *(heard.end for heard in self._heard)]
         begins = [*(heard.at for heard in self._heard), self._stop]
         pause, at = max((begin - end, end) for end, begin in zip(ends, begins, strict=True))
-        return (
-            f"it asked nothing for {pause:.0f} s from {at - self._start:.0f} s on"
-            if pause > SILENCE + self._every
-            else ""
-        )
+        longest = SILENCE + self._every
+        return f"it asked nothing for {pause:.0f} s from {at - self._start:.0f} s on" if pause > longest else ""
 
     def _check(self) -> None:
         if self._flaw:

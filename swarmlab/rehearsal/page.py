@@ -24,8 +24,8 @@ _TONES = {GO: "good", CONDITIONS: "open", NO_GO: "bad"}
 LIMITS = (
     "Each engine is that of a Debian release, with that release's containerd, runc and iptables; the engines that "
     "Docker itself packages may differ.",
-    "Traffic is some requests a second, fewer on slow machines, for minutes. What shows only after days, or under load, "
-    "does not show here.",
+    "Traffic is some requests a second, fewer on slow machines, for minutes. What shows only after days, or under "
+    "load, does not show here.",
     "A request to a replica that was leaving the node being upgraded is listed, and is no loss: engines may fail to "
     "tell a node that it leaves, and make it good within half a minute. Servers that serve on for longer after SIGTERM "
     "lose less.",
