@@ -14,7 +14,33 @@ from swarmlab.swarm import Swarm
 
 
 @pytest.fixture(scope="session")
-def _course(request, lab):
+def _back(request, lab):
+    back = Back(lab, plan_of(request.config))
+    yield back
+    back.end()
+
+
+@pytest.fixture
+def back(_back, stage):  # noqa: ARG001 - by it the tests have their place in the course
+    """The ways back, played beside the upgrade from its beginning, whatever comes of it."""
+    return _back
+
+
+@pytest.fixture(scope="session")
+def _hurt(request, lab):
+    hurt = Hurt(lab, plan_of(request.config))
+    yield hurt
+    hurt.end()
+
+
+@pytest.fixture
+def hurt(_hurt, stage):  # noqa: ARG001 - as above
+    """The incidents that take a node that is hurt."""
+    return _hurt
+
+
+@pytest.fixture(scope="session")
+def _course(request, lab, _back, _hurt):
     plan = plan_of(request.config)
     if lab.standing:
         cluster = Swarm(lab.nodes(), image=lab.image)
@@ -35,38 +61,8 @@ def _course(request, lab):
         lab.remove(cluster.nodes)
 
 
-# What is played beside the upgrade has minutes to spare: it begins when the rehearsed cluster has all that it is to
-# have, so that this is not slowed down by it.
-
-
-@pytest.fixture(scope="session")
-def _back(request, lab, _course):
-    back = Back(lab, plan_of(request.config))
-    yield back
-    back.end()
-
-
 @pytest.fixture
-def back(_back, stage):  # noqa: ARG001 - by it the tests have their place in the course
-    """The ways back, played beside the upgrade."""
-    return _back
-
-
-@pytest.fixture(scope="session")
-def _hurt(request, lab, _course):
-    hurt = Hurt(lab, plan_of(request.config))
-    yield hurt
-    hurt.end()
-
-
-@pytest.fixture
-def hurt(_hurt, stage):  # noqa: ARG001 - as above
-    """The incidents that take a node that is hurt."""
-    return _hurt
-
-
-@pytest.fixture
-def course(_course, _back, _hurt, stage):
+def course(_course, stage):
     """The rehearsal's cluster, as far as it was upgraded; a test is given it at its stage, or not at all."""
     if _course.done != stage:
         raise LabError(f"the upgrade is at {_course.plan.stage(_course.done)} only")
