@@ -21,7 +21,9 @@ import docker
 import requests
 from docker.models.containers import Container
 
+from swarmlab.errors import LabError
 from swarmlab.outer import LABEL, OuterEngine, run_folder
+from swarmlab.wait import State, wait
 
 T = TypeVar("T")
 
@@ -31,8 +33,6 @@ NODE, CLUSTER, PLACE, SOCKET, OWNER = (f"swarmlab.{word}" for word in ("node", "
 KIND, SUBNET = "swarmlab.kind", "swarmlab.subnet"
 #: The owner of a lab that was brought up by hand; it stays until it is taken down by hand.
 USER = "user"
-#: How often a lab is tried to be removed.
-_TRIES = 3
 
 
 @dataclass(frozen=True)
@@ -109,25 +109,27 @@ def _engine_and_role(member: Container) -> tuple[str, str]:
 def remove(outer: OuterEngine, name: str) -> None:
     """Remove everything that carries the label of the lab *name*.
 
-    What was in use is removed at the next try: a process that was just ended may have asked the engine for a container
-    that came up since.
+    A process that was just ended may have asked the engine for a container that comes up meanwhile; it goes too.
+
+    Raises:
+        LabError: something of it stays in use.
     """
-    for _ in range(_TRIES - 1):
-        with contextlib.suppress(docker.errors.APIError):
-            _remove(outer, name)
-        if not outer.containers(f"{LABEL}={name}"):
-            break
-    _remove(outer, name)
+    wait(lambda: _gone(outer, name), f"all of lab {name} to be removed", error=LabError)
     shutil.rmtree(run_folder() / "labs" / name, ignore_errors=True)
 
 
-def _remove(outer: OuterEngine, name: str) -> None:
+def _gone(outer: OuterEngine, name: str) -> State:
     filters: dict[str, Any] = {"label": f"{LABEL}={name}"}
-    parallel(remove_node, outer.containers(f"{LABEL}={name}"))
-    for network in outer.client.networks.list(filters=filters):
-        _ignore_missing(network.remove)
-    for volume in outer.client.volumes.list(filters=filters):
-        _ignore_missing(functools.partial(volume.remove, force=True))
+    try:
+        parallel(remove_node, outer.containers(f"{LABEL}={name}"))
+        for network in outer.client.networks.list(filters=filters):
+            _ignore_missing(network.remove)
+        for volume in outer.client.volumes.list(filters=filters):
+            _ignore_missing(functools.partial(volume.remove, force=True))
+    except docker.errors.APIError as refused:
+        return State(False, str(refused.explanation))
+    left = outer.containers(f"{LABEL}={name}")
+    return State(not left, f"{len(left)} containers are left")
 
 
 def alive(owner: str) -> bool | None:

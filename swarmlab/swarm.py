@@ -261,13 +261,14 @@ class Swarm:
         self.manager.ask("POST", "/networks/create", body=spec)
         return full
 
-    def remove_network(self, network: str) -> None:
-        """Remove a network, by name or id, as soon as no task uses it.
+    def remove_network(self, name: str, identity: str = "") -> None:
+        """Remove the network of this name, or with this id if it is given, as soon as no task uses it.
 
         Raises:
             LabError: it stays in use.
         """
-        wait(lambda: _gone(self.manager, network), f"network {network} to be free", error=LabError)
+        manager = self.manager
+        wait(lambda: _gone(manager, identity or name), f"network {name} to be free", error=LabError)
 
     def clean(self, *, kept: bool = False) -> None:
         """Remove all that a suite made, without waiting for tasks to end; *kept*: also what its tests share."""
@@ -284,7 +285,7 @@ class Swarm:
         networks = made("networks", scope=["swarm"])
         parallel(lambda node: sweep(node, kept=kept), self.nodes)
         for network in networks:
-            self.remove_network(network["Id"])
+            self.remove_network(network["Name"], network["Id"])
         if kept:
             self._kept.clear()
 

@@ -16,8 +16,8 @@ from swarmlab.watch import TIMEOUT
 #: Replicas of the service that is asked for by name: with one node away there are others on two nodes at least.
 REPLICAS = 3
 SETTINGS, KEY = "/etc/estate/settings", "/run/secrets/estate"
-#: Seconds that a replica serves on, for which every drain waits; who asks it later than that is not told of as a loss
-#: (see `suites.upgrade.course.was_leaving`).
+#: Seconds that a replica serves on, for which every drain waits; a request to it that comes later is listed, and is no
+#: loss (see `suites.upgrade.course.was_leaving`).
 _LINGER = 3
 #: Seconds between two lines of a download, where nodes are containers.
 _LINE = 0.1
