@@ -32,6 +32,7 @@ def specification(
     command: Sequence[str] = (),
     publish: Mapping[int, int] | None = None,
     publish_mode: str = "ingress",
+    protocol: str = "tcp",
     endpoint_mode: str = "",
     networks: Sequence[str | Mapping[str, Any]] = (),
     constraints: Sequence[str] = (),
@@ -57,6 +58,7 @@ def specification(
         command: replaces the image's command.
         publish: target port of the container by published port of the cluster.
         publish_mode: ingress (the routing mesh) or host.
+        protocol: of the published ports, tcp or udp.
         endpoint_mode: vip or dnsrr.
         networks: overlay networks by name, or in the API's own words (Target, Aliases).
         constraints: placement constraints such as ``node.hostname==master``.
@@ -104,7 +106,7 @@ def specification(
         endpoint["Mode"] = endpoint_mode
     if publish:
         endpoint["Ports"] = [
-            {"Protocol": "tcp", "TargetPort": target, "PublishedPort": published, "PublishMode": publish_mode}
+            {"Protocol": protocol, "TargetPort": target, "PublishedPort": published, "PublishMode": publish_mode}
             for published, target in publish.items()
         ]
     return {

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from suites.traffic import hands_over
 from suites.updates import differences
+from suites.upgrade.sealed import VXLAN_ID
 from swarmlab.labels import parallel
 from swarmlab.rehearsal import agent
 from swarmlab.service import Service, specification
@@ -206,7 +207,7 @@ class Estate:
             told[f"networks/{one['Name']}"] = {
                 "Id": one["Id"],
                 "subnets": pools,
-                "vxlan": (one.get("Options") or {}).get("com.docker.network.driver.overlay.vxlanid_list"),
+                "vxlan": (one.get("Options") or {}).get(VXLAN_ID),
                 **{key: one.get(key) for key in ("Attachable", "Ingress", "Internal", "Scope")},
             }
         return told

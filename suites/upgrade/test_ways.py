@@ -1,11 +1,15 @@
 """The ways between nodes of both engines, and from them to the registry."""
 
+from contextlib import ExitStack, suppress
+
 from fixtures.claims import claim
 from fixtures.rehearsal import at
 from suites.traffic import GOSSIP, all_reached, every_size_reached
 from suites.upgrade.names import names_lead
+from suites.upgrade.sealed import VXLAN_ID, counting
+from swarmlab.errors import DeadlineExceeded
 from swarmlab.labels import parallel
-from swarmlab.wait import State, eventually
+from swarmlab.wait import eventually, wait
 
 
 @claim("upgrade/names-and-bodies", "known/bodies-over-mtu")
@@ -34,33 +38,43 @@ def test_every_node_pulls_from_the_registry(cluster):
     assert not wrong, "; ".join(wrong)
 
 
-@claim("upgrade/published-ports")
-def test_a_published_port_answers_on_every_node(cluster):
-    port = cluster.port()
-    web = cluster.create_service("mesh", "web:1", replicas=2, publish={port: 80})
-    web.wait_running(2)
-    for node in cluster.nodes:
-
-        def answered(node=node):
-            answers = [node.get(port) for _ in range(6)]
-            wrong = [str(answer) for answer in answers if not answer.ok]
-            return State(not wrong, f"{node} answers {', '.join(wrong)}")
-
-        eventually(answered, f"port {port} to answer on {node}", deadline=GOSSIP)
-    web.remove()
-
-
 @claim("upgrade/encrypted-overlay", "known/encrypted-overlay-mixed")
 @at("mixed")
 def test_an_encrypted_overlay_passes_bodies_between_engines(cluster):
-    network = cluster.create_network("sealed", Options={"encrypted": ""})
-    site = cluster.create_service("sealed", "web:1", everywhere=True, networks=[network], endpoint_mode="dnsrr")
-    tasks = site.wait_running(len(cluster.nodes))
-    probes = [cluster.probe(task) for task in tasks]
-    eventually(
-        lambda: all_reached(cluster, probes, tasks, network, (1048576,), timeout=10),
-        "bodies of 1 MB to pass between every two nodes on an encrypted network",
-        deadline=40,
-    )
+    network, site = sealed(cluster)
+    promise = "bodies of 1 MB to pass between every two nodes on an encrypted network"
+    eventually(bodies_pass(cluster, network, site), promise, deadline=40)
     site.remove()
     cluster.remove_network(network)
+
+
+@claim("known/encrypted-overlay-cleartext")
+@at("turns")
+def test_an_encrypted_overlay_sends_nothing_in_clear(cluster):
+    network, site = sealed(cluster)
+    told = cluster.manager.ask("GET", f"/networks/{network}")["Options"]
+    with ExitStack() as held:
+        counted = {node: held.enter_context(counting(node, told[VXLAN_ID])) for node in cluster.nodes}
+        with suppress(DeadlineExceeded):  # that they pass is judged by itself
+            wait(bodies_pass(cluster, network, site), "bodies to be sent", deadline=40)
+        for node, read in counted.items():
+            clear, encrypted = read()
+            assert not clear, f"{clear} packets of an encrypted network came to {node} in clear"
+            assert encrypted, f"no packet of an encrypted network came to {node}"
+    site.remove()
+    cluster.remove_network(network)
+
+
+def sealed(cluster):
+    """An encrypted network, and a service with a task on every node that is in it."""
+    network = cluster.create_network("sealed", Options={"encrypted": ""})
+    site = cluster.create_service("sealed", "web:1", everywhere=True, networks=[network], endpoint_mode="dnsrr")
+    site.wait_running(len(cluster.nodes))
+    return network, site
+
+
+def bodies_pass(cluster, network, site):
+    """Looks whether bodies of 1 MB pass between all tasks of *site*."""
+    tasks = site.running()
+    probes = [cluster.probe(task) for task in tasks]
+    return lambda: all_reached(cluster, probes, tasks, network, (1048576,), timeout=10)

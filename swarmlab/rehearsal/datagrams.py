@@ -74,10 +74,9 @@ class Datagrams:
             if not self._end.is_set():
                 until = time.monotonic() + scaled(_PATIENCE)
             try:
-                data, _ = self._socket.recvfrom(200)
-                number, _, node = data.decode().partition(" ")
-                if node == self._sent[int(number)].node:
-                    self._sent[int(number)].answered = True
+                data, (address, _) = self._socket.recvfrom(200)
+                sent = self._sent[int(data.decode().partition(" ")[0])]
+                sent.answered = sent.answered or self._addresses.get(address) == sent.node
             except (OSError, ValueError, IndexError):
                 continue
 

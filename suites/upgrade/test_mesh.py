@@ -1,0 +1,208 @@
+"""The routing mesh on both engines, and known incidents of it (claims/known.yaml): all of this takes IPVS."""
+
+import socket
+import time
+from contextlib import ExitStack
+
+from fixtures.claims import claim
+from fixtures.rehearsal import at
+from suites.traffic import GOSSIP
+from suites.updates import status
+from swarmlab.errors import Blocked
+from swarmlab.labels import parallel
+from swarmlab.rehearsal.datagrams import Datagrams
+from swarmlab.wait import State, eventually, scaled, wait
+
+_AT_ONCE = int(1e8)
+#: Sends lines on every connection, goes on for ten seconds after it was told to end, and then says that it is done.
+_LINES = """
+import signal, socketserver, threading, time
+told = threading.Event()
+signal.signal(signal.SIGTERM, lambda *_: told.set())
+class Lines(socketserver.StreamRequestHandler):
+    def handle(self):
+        while not told.is_set():
+            self.wfile.write(b"going\\n")
+            time.sleep(0.2)
+        for _ in range(50):
+            self.wfile.write(b"ending\\n")
+            time.sleep(0.2)
+        self.wfile.write(b"done\\n")
+socketserver.ThreadingTCPServer(("", 80), Lines).serve_forever()
+"""
+#: Sends datagrams back.
+_ECHO = """
+import signal, socket, sys
+signal.signal(signal.SIGTERM, lambda *_: sys.exit())
+here = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+here.bind(("", 9000))
+while True:
+    here.sendto(*here.recvfrom(200))
+"""
+#: Seconds for which the mesh may leave one socket's datagrams unanswered once an update is done.
+_HOLE = 3.0
+
+
+@claim("upgrade/published-ports")
+def test_a_published_port_answers_on_every_node(cluster):
+    port = cluster.port()
+    web = cluster.create_service("mesh", "web:1", replicas=2, publish={port: 80})
+    web.wait_running(2)
+    expect_answers(cluster, port)
+    web.remove()
+
+
+@claim("known/mesh-connection-at-stop")
+@at("after")
+def test_a_connection_through_the_mesh_lasts_until_its_server_ends(cluster):
+    port, home = cluster.port(), cluster.nodes[-1]
+    service = cluster.create_service(
+        "lines",
+        "python:3",
+        command=["python3", "-c", _LINES],
+        publish={port: 80},
+        constraints=[f"node.hostname=={home}"],
+        stop_grace=60,
+    )
+    service.wait_running(1)
+    with ExitStack() as held:
+        lines = {}
+        for node in cluster.nodes:
+            eventually(lambda node=node: sends(node, port), f"port {port} of {node} to send lines", deadline=GOSSIP)
+            peer = held.enter_context(connected(node, port))
+            lines[node.name] = held.enter_context(peer.makefile("rb"))
+        service.scale(0)
+        ends = dict(zip(lines, parallel(last_words, lines.values()), strict=True))
+    cut = [f"through {name} {words}" for name, words in ends.items() if words != "done"]
+    assert not cut, f"of the connections to a task on {home} that was being stopped these were cut: {'; '.join(cut)}"
+    service.remove()
+
+
+@claim("known/port-added-start-first")
+@at("after")
+def test_a_port_that_is_added_start_first_leaves_the_others_as_they_are(cluster):
+    first, second = cluster.port(), cluster.port()
+    update = {"Order": "start-first", "Monitor": _AT_ONCE}
+    web = cluster.create_service("ports", "web:1", replicas=2, publish={first: 80}, update=update)
+    web.wait_running(2)
+    expect_answers(cluster, first)
+
+    def add(spec):
+        ports = spec["EndpointSpec"]["Ports"]
+        ports.append({**ports[0], "PublishedPort": second})
+
+    web.update(add)
+    wait(lambda: status(web) == "completed", "an update that adds a port to be completed", deadline=120)
+    web.wait_running(2)
+    expect_answers(cluster, first, second)
+    web.remove()
+
+
+@claim("known/udp-after-update")
+@at("after")
+def test_datagrams_from_one_socket_are_answered_after_an_update(cluster):
+    port, replicas = cluster.port(), 2
+    echo = cluster.create_service(
+        "echo",
+        "python:3",
+        replicas=replicas,
+        command=["python3", "-c", _ECHO],
+        publish={port: 9000},
+        protocol="udp",
+        update={"Monitor": _AT_ONCE},
+    )
+    echo.wait_running(replicas)
+    with Datagrams(cluster.nodes, port) as datagrams:
+        answered = "datagrams from one socket to be answered through every node"
+        eventually(lambda: all_answered(datagrams, cluster.nodes), answered, deadline=GOSSIP)
+        echo.update(lambda spec: spec["TaskTemplate"].update(ForceUpdate=1))
+        wait(lambda: status(echo) == "completed", "a service's tasks to be replaced", deadline=120)
+        echo.wait_running(replicas)
+        eventually(
+            lambda: all_answered(datagrams, cluster.nodes), f"{answered} after an update", deadline=GOSSIP, stable=2
+        )
+    echo.remove()
+
+
+@claim("known/ingress-1712")
+@at("after")
+def test_the_mesh_is_there_after_its_last_service_and_its_network_went(cluster):
+    others = [one["Spec"]["Name"] for one in cluster.manager.ask("GET", "/services") if in_mesh(one)]
+    if others:
+        raise Blocked(f"services of the rehearsed swarm publish ports through the mesh, such as {others[0]}")
+    publish_and_remove(cluster)
+    publish_and_remove(cluster)
+    [ingress] = cluster.manager.ask("GET", "/networks", filters={"name": ["ingress"], "driver": ["overlay"]})
+    cluster.remove_network("ingress", ingress["Id"])
+    wait(lambda: gone(cluster, "ingress"), "the mesh's network to be gone from all nodes", deadline=60)
+    anew = {key: ingress[key] for key in ("Name", "Driver", "Ingress", "IPAM")}
+    cluster.manager.ask("POST", "/networks/create", body=anew)
+    publish_and_remove(cluster)
+
+
+def publish_and_remove(cluster):
+    """Have a service answer on every node, and go again."""
+    port = cluster.port()
+    web = cluster.create_service("last", "web:1", publish={port: 80})
+    web.wait_running(1)
+    expect_answers(cluster, port)
+    web.remove()
+    eventually(lambda: State(not web.tasks(), "it has tasks"), "a removed service to have no tasks", deadline=60)
+
+
+def expect_answers(cluster, *ports):
+    """Judge that each of *ports* answers six times in a row on every node."""
+    for node in cluster.nodes:
+        for port in ports:
+
+            def answered(node=node, port=port):
+                answers = [node.get(port) for _ in range(6)]
+                wrong = [str(answer) for answer in answers if not answer.ok]
+                return State(not wrong, f"{node} answers {', '.join(wrong)}")
+
+            eventually(answered, f"port {port} to answer on {node}", deadline=GOSSIP)
+
+
+def gone(cluster, network):
+    """Whether no node has a network of this name."""
+    having = [str(node) for node in cluster.nodes if node.ask("GET", "/networks", filters={"name": [network]})]
+    return State(not having, f"{' and '.join(having)} have it")
+
+
+def in_mesh(service):
+    """Whether a service publishes a port through the mesh."""
+    return any(port.get("PublishMode") == "ingress" for port in (service.get("Endpoint") or {}).get("Ports") or [])
+
+
+def connected(node, port):
+    return socket.create_connection((node.address, port), timeout=scaled(10))
+
+
+def sends(node, port):
+    """Whether a new connection to *port* of *node* is sent a line."""
+    try:
+        with connected(node, port) as peer:
+            said = peer.recv(100)
+    except OSError as failed:
+        return State(False, f"{node} says {failed}")
+    return State(bool(said), f"{node} closes the connection")
+
+
+def last_words(lines):
+    """The last line of a connection, or how it came to its end before there was a last."""
+    said = ["nothing"]
+    end = "closed"
+    try:
+        for line in lines:
+            said.append(line.decode().strip())
+    except OSError as failed:
+        end = str(failed)
+    return said[-1] if said[-1] == "done" else f"{end} after {len(said) - 1} lines, the last of them {said[-1]!r}"
+
+
+def all_answered(datagrams, nodes):
+    """Whether every node answers the datagrams of the last moments."""
+    now = time.monotonic()
+    silences = {node.name: datagrams.silence(node.name, now - scaled(2 * _HOLE), now) for node in nodes}
+    silent = [f"{name} for {seconds:.1f} s" for name, seconds in silences.items() if seconds > scaled(_HOLE)]
+    return State(not silent, f"unanswered by {', '.join(silent)}; {datagrams.told}" if silent else "all answered")
