@@ -20,6 +20,9 @@ SETTINGS, KEY = "/etc/estate/settings", "/run/secrets/estate"
 #: Seconds that a replica serves on, for which every drain waits; a request to it that comes later is listed, and is no
 #: loss (see `suites.upgrade.course.was_leaving`).
 _LINGER = 3
+#: Seconds between two looks at a replica's health. Each is a process in its container: one a second keeps slow machines
+#: so busy that engines miss deadlines of their own.
+_HEALTH = 1.0
 #: Seconds between two lines of a download, where nodes are containers.
 _LINE = 0.1
 #: Mode of the secret's file: 0440.
@@ -57,7 +60,7 @@ class Estate:
             "web:1",
             replicas=REPLICAS,
             endpoint_mode="dnsrr",
-            health_every=1,
+            health_every=min(scaled(_HEALTH), 10),
             **hands_over(_LINGER),
         )
         self.front = self._service("front", "web:1", endpoint_mode="vip")
