@@ -8,6 +8,8 @@ from swarmlab.wait import State
 
 #: Seconds by which times of one clock may be off: it may be corrected meanwhile.
 CORRECTION = 0.3
+#: For how long an update looks at a task before it goes on, in nanoseconds: where that is not what is judged.
+AT_ONCE = int(1e8)
 
 
 @dataclass(frozen=True)

@@ -7,9 +7,9 @@ from pathlib import Path
 
 from suites.traffic import hands_over
 from suites.updates import differences
-from suites.upgrade.sealed import VXLAN_ID
 from swarmlab.labels import parallel
 from swarmlab.rehearsal import agent
+from swarmlab.rehearsal.specs import VXLAN_ID
 from swarmlab.service import Service, specification
 from swarmlab.wait import State, scaled, wait
 from swarmlab.watch import TIMEOUT

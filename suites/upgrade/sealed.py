@@ -5,11 +5,9 @@ import shlex
 from contextlib import contextmanager
 
 from swarmlab.errors import LabError
+from swarmlab.node import DATA_PORT
 
-#: The key under which an overlay network's inspection tells its VXLAN's number.
-VXLAN_ID = "com.docker.network.driver.overlay.vxlanid_list"
 _TABLE = "swarmlab_sealed"
-_DATA_PATH_PORT = 4789
 
 
 @contextmanager
@@ -25,7 +23,7 @@ def counting(node, vxlan):
     Raises:
         LabError: the node cannot count.
     """
-    packets = f"add rule ip {_TABLE} arriving udp dport {_DATA_PATH_PORT} @th,96,24 {vxlan} meta secpath"
+    packets = f"add rule ip {_TABLE} arriving udp dport {DATA_PORT} @th,96,24 {vxlan} meta secpath"
     rules = (
         f"add table ip {_TABLE}",
         f"delete table ip {_TABLE}",  # which an earlier run left

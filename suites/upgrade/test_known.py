@@ -10,7 +10,7 @@ from suites.ch7_usage.subnets import free_subnets
 from suites.ch7_usage.test_overlay import create, disjoint
 from suites.commands import accepted
 from suites.traffic import GOSSIP, all_reached
-from suites.updates import status
+from suites.updates import AT_ONCE, status
 from suites.upgrade.course import answers
 from suites.upgrade.hurt import demoted_and_promoted, manager_loses_power, names_after_a_cut, node_loses_power
 from suites.upgrade.names import leads
@@ -21,8 +21,6 @@ from swarmlab.wait import State, eventually, wait
 
 #: How often tasks are replaced: in a network of a dozen addresses each is given again and again.
 CHURN = 3
-#: For how long an update looks at a task before it goes on, in nanoseconds: where that is not what is judged.
-_AT_ONCE = int(1e8)
 _NETNS = "/run/docker/netns"
 
 
@@ -129,7 +127,7 @@ def test_names_follow_a_rolling_update(course, cluster):
         replicas=nodes,
         networks=[{"Target": network, "Aliases": [alias]}],
         endpoint_mode="dnsrr",
-        update={"Parallelism": 2, "Order": "start-first", "Monitor": _AT_ONCE},
+        update={"Parallelism": 2, "Order": "start-first", "Monitor": AT_ONCE},
     )
     service.wait_running(nodes)
     service.update(lambda spec: spec["TaskTemplate"]["ContainerSpec"].update(Image=image))
@@ -202,7 +200,7 @@ def test_no_entry_of_a_task_that_is_gone_misleads(cluster):
         replicas=nodes,
         networks=[network],
         endpoint_mode="dnsrr",
-        update={"Parallelism": 0, "Monitor": _AT_ONCE},
+        update={"Parallelism": 0, "Monitor": AT_ONCE},
     )
     service.wait_running(nodes)
     for number in range(1, CHURN + 1):

@@ -7,13 +7,12 @@ from contextlib import ExitStack
 from fixtures.claims import claim
 from fixtures.rehearsal import at
 from suites.traffic import GOSSIP
-from suites.updates import status
+from suites.updates import AT_ONCE, status
 from swarmlab.errors import Blocked
 from swarmlab.labels import parallel
 from swarmlab.rehearsal.datagrams import Datagrams
 from swarmlab.wait import State, eventually, scaled, wait
 
-_AT_ONCE = int(1e8)
 #: Sends lines on every connection, goes on for ten seconds after it was told to end, and then says that it is done.
 _LINES = """
 import signal, socketserver, threading, time
@@ -82,7 +81,7 @@ def test_a_connection_through_the_mesh_lasts_until_its_server_ends(cluster):
 @at("after")
 def test_a_port_that_is_added_start_first_leaves_the_others_as_they_are(cluster):
     first, second = cluster.port(), cluster.port()
-    update = {"Order": "start-first", "Monitor": _AT_ONCE}
+    update = {"Order": "start-first", "Monitor": AT_ONCE}
     web = cluster.create_service("ports", "web:1", replicas=2, publish={first: 80}, update=update)
     web.wait_running(2)
     expect_answers(cluster, first)
@@ -109,7 +108,7 @@ def test_datagrams_from_one_socket_are_answered_after_an_update(cluster):
         command=["python3", "-c", _ECHO],
         publish={port: 9000},
         protocol="udp",
-        update={"Monitor": _AT_ONCE},
+        update={"Monitor": AT_ONCE},
     )
     echo.wait_running(replicas)
     with Datagrams(cluster.nodes, port) as datagrams:
@@ -132,9 +131,11 @@ def test_the_mesh_is_there_after_its_last_service_and_its_network_went(cluster):
         raise Blocked(f"services of the rehearsed swarm publish ports through the mesh, such as {others[0]}")
     publish_and_remove(cluster)
     publish_and_remove(cluster)
-    [ingress] = cluster.manager.ask("GET", "/networks", filters={"name": ["ingress"], "driver": ["overlay"]})
-    cluster.remove_network("ingress", ingress["Id"])
-    wait(lambda: gone(cluster, "ingress"), "the mesh's network to be gone from all nodes", deadline=60)
+    [ingress] = [
+        one for one in cluster.manager.ask("GET", "/networks", filters={"driver": ["overlay"]}) if one["Ingress"]
+    ]
+    cluster.remove_network(ingress["Name"], ingress["Id"])
+    wait(lambda: gone(cluster, ingress["Name"]), "the mesh's network to be gone from all nodes", deadline=60)
     anew = {key: ingress[key] for key in ("Name", "Driver", "Ingress", "IPAM")}
     cluster.manager.ask("POST", "/networks/create", body=anew)
     publish_and_remove(cluster)
@@ -165,7 +166,7 @@ def expect_answers(cluster, *ports):
 
 def gone(cluster, network):
     """Whether no node has a network of this name."""
-    having = [str(node) for node in cluster.nodes if node.ask("GET", "/networks", filters={"name": [network]})]
+    having = [str(node) for node in cluster.nodes if network in {one["Name"] for one in node.ask("GET", "/networks")}]
     return State(not having, f"{' and '.join(having)} have it")
 
 
@@ -175,6 +176,7 @@ def in_mesh(service):
 
 
 def connected(node, port):
+    """A new connection to *port* of *node*."""
     return socket.create_connection((node.address, port), timeout=scaled(10))
 
 

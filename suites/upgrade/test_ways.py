@@ -6,9 +6,10 @@ from fixtures.claims import claim
 from fixtures.rehearsal import at
 from suites.traffic import GOSSIP, all_reached, every_size_reached
 from suites.upgrade.names import names_lead
-from suites.upgrade.sealed import VXLAN_ID, counting
+from suites.upgrade.sealed import counting
 from swarmlab.errors import DeadlineExceeded
 from swarmlab.labels import parallel
+from swarmlab.rehearsal.specs import VXLAN_ID
 from swarmlab.wait import eventually, wait
 
 

@@ -75,8 +75,11 @@ class Datagrams:
                 until = time.monotonic() + scaled(_PATIENCE)
             try:
                 data, (address, _) = self._socket.recvfrom(200)
-                sent = self._sent[int(data.decode().partition(" ")[0])]
-                sent.answered = sent.answered or self._addresses.get(address) == sent.node
+                number, _, name = data.decode().partition(" ")
+                sent = self._sent[int(number)]
+                # Who answers for one node alone names it; behind the mesh nobody knows which node was asked.
+                if self._addresses.get(address) == sent.node and name in ("", sent.node):
+                    sent.answered = True
             except (OSError, ValueError, IndexError):
                 continue
 

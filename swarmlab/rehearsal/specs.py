@@ -15,6 +15,8 @@ _RESOURCES = ("NanoCPUs", "MemoryBytes", "Pids")
 _UPDATE = ("Parallelism", "Delay", "FailureAction", "Monitor", "MaxFailureRatio", "Order")
 _RESTART = ("Condition", "Delay", "Window")
 _OPTIONS = ("com.docker.network.driver.mtu",)
+#: The option under which an overlay network tells the number of its VXLAN.
+VXLAN_ID = "com.docker.network.driver.overlay.vxlanid_list"
 #: What of a container is the real image's, or could hold a secret; by its key, in words.
 _OF_CONTAINER = {
     "Command": "command",
@@ -49,7 +51,7 @@ def networks(listed: Iterable[Mapping[str, Any]], left: list[str]) -> Iterator[d
             continue
         options = dict(one.get("Options") or {})
         encrypted = "encrypted" in options
-        for key in sorted(set(options) - {"encrypted", "com.docker.network.driver.overlay.vxlanid_list", *_OPTIONS}):
+        for key in sorted(set(options) - {"encrypted", VXLAN_ID, *_OPTIONS}):
             left.append(f"Option {key} of network {one['Name']}.")
         pools = (one.get("IPAM") or {}).get("Config") or []
         if any(":" in pool.get("Subnet", "") for pool in pools) or one.get("EnableIPv6"):
