@@ -7,7 +7,7 @@ BIN := .venv/bin
 engine := $(if $(ENGINE),--engine $(ENGINE))
 lab := --lab $(LAB)
 
-.PHONY: conformance test test-vm lint types unit suites report browser power power-vm power-upgrade preflight-power existing \
+.PHONY: conformance test test-vm lint types unit suites report browser power power-vm power-mesh power-upgrade preflight-power existing \
 	upgrade engines lock clean
 .DELETE_ON_ERROR:
 
@@ -65,6 +65,10 @@ power: .venv/ready
 # The same of what only machines can judge (about an hour where they are emulated).
 power-vm: .venv/ready
 	$(BIN)/pytest tests/power/detect.py -m machines -v
+
+# Break the mesh of machines on purpose, and see the controls of its known incidents fail (up to an hour; ENGINE: another).
+power-mesh: .venv/ready
+	$(BIN)/pytest tests/rehearsal/mesh.py --lab vagrant $(engine) -v
 
 # Plant what preflight looks for in a cluster, and see it found, on its node, and nothing else (minutes; ENGINE: another).
 preflight-power: .venv/ready
