@@ -135,12 +135,14 @@ FAULTS = [
     Fault(
         "a manager that comes later has no say",
         {"8.1.3/promote-replaces-lost": "master and slave03 to be a majority without slave01"},
-        # It is taken in, and cannot be reached as soon as it counts.
-        background(
-            "until docker info 2>/dev/null | grep -q 'Is Manager: true'; do sleep 0.2; done; sleep 15\n"
-            "nft 'add table ip gremlin; add chain ip gremlin in { type filter hook prerouting priority -350; };"
-            " add rule ip gremlin in tcp dport 2377 drop; add rule ip gremlin in tcp sport 2377 drop'"
+        # It is taken in, and the leader does not hear it any more as soon as it counts.
+        wrap(
+            '"node demote"*) docker.real "$@" || exit; until [ $(docker.real node ls --format "{{.ManagerStatus}}"'
+            " | grep -c .) = 3 ]; do sleep 0.2; done; there=$(docker.real node inspect slave03 --format"
+            ' "{{.Status.Addr}}"); nft "add table ip gremlin; add chain ip gremlin in { type filter hook prerouting'
+            " priority -350; }; add rule ip gremlin in ip saddr $there tcp dport 2377 drop;"
+            ' add rule ip gremlin in ip saddr $there tcp sport 2377 drop"; exit 0'
         ),
-        nodes=("slave03",),
+        nodes=("master",),
     ),
 ]
