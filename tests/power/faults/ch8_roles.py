@@ -56,7 +56,6 @@ FAULTS = [
         {"8.1.2/drain-gets-nothing-new": "one on slave01|slave01, which is drained, to be given no task"},
         background("while sleep 0.5; do docker node update --availability active slave01; done"),
         nodes=("master",),
-        run="roles d",
     ),
     Fault(
         "drain demotes",
@@ -78,7 +77,6 @@ FAULTS = [
             " for one in $(docker.real service ls -q); do docker.real service update --detach --force $one; done; exit"
         ),
         nodes=("master",),
-        run="roles d",
     ),
     Fault(
         "pause drains",
