@@ -15,6 +15,7 @@ from suites.ch8_internals.roles import acting, writes
 from suites.commands import accepted
 from suites.traffic import hands_over, note_mesh, strangers
 from swarmlab.events import History
+from swarmlab.fault import apply, cut_off
 from swarmlab.service import ENDED
 from swarmlab.wait import State, eventually
 from swarmlab.watch import Watch
@@ -112,7 +113,7 @@ def test_a_drained_manager_keeps_role_and_vote(cluster):
         polls=4,
     )
     # Two of three are a majority only if both of the drained ones count.
-    lost.cut([node.address for node in drained])
+    apply(cut_off(lost, drained), cluster)
     for asked in drained:
         eventually(
             lambda asked=asked: writes(cluster, asked),

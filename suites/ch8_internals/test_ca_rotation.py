@@ -8,6 +8,7 @@ from fixtures.claims import claim
 from suites.ch8_internals.certificates import accepted_rotation, in_force, known_to_be_in_force, make_member, rotated
 from suites.commands import accepted, refusal
 from swarmlab import pki
+from swarmlab.fault import applied, apply, cut_off, heal, kill
 from swarmlab.swarm import join
 from swarmlab.wait import State, eventually
 from swarmlab.watch import Watch
@@ -48,22 +49,22 @@ def test_rotation_makes_a_new_root_certificate_and_key(cluster):
 def test_the_new_root_is_cross_signed_while_a_rotation_runs(cluster):
     *reached, held_up = cluster.nodes
     old = root(cluster)
-    held_up.cut(node.address for node in reached)  # which keeps the rotation from being finished
-    accepted(cluster.manager, "swarm ca --rotate --detach")
-    new_key = expect_new_issuer(cluster, old)
-    for node in reached:
-        eventually(
-            lambda node=node: bridges(pki.identity_of(node), old, new_key),
-            f"{node} to have a certificate of the new root with that root cross-signed by the old",
-            deadline=60,
-        )
-    for manager in cluster.managers:
-        chain = pki.chain_of(reached[-1], manager)
-        offered = any(pki.issued_by(one, old) and pki.public(one) == new_key for one in chain)
-        told = "; ".join(map(pki.told, chain))
-        assert offered, f"{manager} offers no certificate by which the old root vouches for the new one: {told}"
-    assert not rotated(cluster), f"the rotation was finished without {held_up}, which was cut off"
-    held_up.heal()
+    # Without which the rotation would be finished.
+    with applied(cut_off(held_up, reached), cluster):
+        accepted(cluster.manager, "swarm ca --rotate --detach")
+        new_key = expect_new_issuer(cluster, old)
+        for node in reached:
+            eventually(
+                lambda node=node: bridges(pki.identity_of(node), old, new_key),
+                f"{node} to have a certificate of the new root with that root cross-signed by the old",
+                deadline=60,
+            )
+        for manager in cluster.managers:
+            chain = pki.chain_of(reached[-1], manager)
+            offered = any(pki.issued_by(one, old) and pki.public(one) == new_key for one in chain)
+            told = "; ".join(map(pki.told, chain))
+            assert offered, f"{manager} offers no certificate by which the old root vouches for the new one: {told}"
+        assert not rotated(cluster), f"the rotation was finished without {held_up}, which was cut off"
     eventually(lambda: rotated(cluster), f"the rotation to be finished with {held_up} back", deadline=120)
     now = root(cluster)
     assert pki.public(now) == new_key, "the root after the rotation is not that which was cross-signed"
@@ -150,7 +151,7 @@ def test_a_rotation_waits_for_a_node_that_is_down(cluster):
     identity = absent.node_id()
     for comes_back in (True, False):
         before = root(cluster)
-        absent.kill()
+        apply(kill(absent), cluster)
         accepted(cluster.manager, "swarm ca --rotate --detach")
 
         def held_up(before=before):
@@ -164,7 +165,7 @@ def test_a_rotation_waits_for_a_node_that_is_down(cluster):
         # Long after the others are done: managers look for who is left every few seconds.
         eventually(held_up, f"a rotation to go on as long as {absent} is down", deadline=120, stable=10, every=0.5)
         if comes_back:
-            absent.start()
+            heal(kill(absent), cluster)
         else:
             accepted(cluster.manager, f"node rm --force {identity}")
         how = "back" if comes_back else "removed"

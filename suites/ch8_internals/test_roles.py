@@ -7,6 +7,7 @@ from suites.ch8_internals.placement import lives, one_on_each
 from suites.ch8_internals.quorum import one_leader
 from suites.ch8_internals.roles import acting, writes
 from suites.commands import accepted, last
+from swarmlab.fault import applied, apply, cut_off, kill
 from swarmlab.wait import State, eventually
 
 
@@ -26,7 +27,7 @@ def test_promoted_workers_are_managers_with_a_vote(cluster):
         state = writes(cluster, worker)
         assert state, state.seen
     # Without the one that was a manager all along, those that were promoted are a majority only if both may vote.
-    manager.cut([worker.address for worker in workers])
+    apply(cut_off(manager, workers), cluster)
     for worker in workers:
         eventually(
             lambda worker=worker: writes(cluster, worker),
@@ -56,13 +57,12 @@ def test_demoted_managers_are_workers_and_their_tasks_run_on(cluster):
         assert not refused.ok, f"{demoted} was demoted, and still takes docker node ls"
     same_tasks(cluster, work, before)
     # Nobody else's vote is left, or the manager would have no majority alone.
-    manager.cut([node.address for node in others])
-    eventually(
-        lambda: writes(cluster, manager),
-        f"{manager}, the only manager, to need no vote of {' and '.join(map(str, others))}",
-        deadline=60,
-    )
-    manager.heal()
+    with applied(cut_off(manager, others), cluster):
+        eventually(
+            lambda: writes(cluster, manager),
+            f"{manager}, the only manager, to need no vote of {' and '.join(map(str, others))}",
+            deadline=60,
+        )
     same_tasks(cluster, work, before)
 
 
@@ -87,7 +87,7 @@ def same_tasks(cluster, service, before):
 def test_a_promoted_worker_takes_the_place_of_a_lost_manager(cluster):
     manager, second, lost, worker = cluster.nodes
     identity = lost.node_id()
-    lost.kill()
+    apply(kill(lost), cluster)
     accepted(manager, f"node promote {worker}")
     managers = [manager, second, worker]
     eventually(
@@ -109,7 +109,7 @@ def test_a_promoted_worker_takes_the_place_of_a_lost_manager(cluster):
         f"{lost} to be no manager any more",
         deadline=90,
     )
-    second.kill()
+    apply(kill(second), cluster)
     survivors = [manager, worker]
     for asked in survivors:
         eventually(

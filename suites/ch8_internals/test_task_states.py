@@ -11,6 +11,7 @@ from suites.commands import accepted
 from suites.tasks import all_told, expect_all, told_by
 from swarmlab.clocks import seconds_of
 from swarmlab.errors import DeadlineExceeded
+from swarmlab.fault import apply, kill
 from swarmlab.leavings import LOOPBACK
 from swarmlab.lifelines import ContainerEvents
 from swarmlab.wait import State, eventually, scaled, wait
@@ -437,7 +438,7 @@ def test_the_tasks_of_a_node_that_is_away_for_24_hours_are_orphaned(cluster):
     lost = next(node for node in cluster.nodes if node not in cluster.managers)
     service = cluster.create_service("left", "idle", constraints=[f"node.hostname=={lost}"])
     (task,) = service.wait_running(1)
-    lost.kill()
+    apply(kill(lost), cluster)
     hour = 3600 / scaled(1)  # a day is a day on a slow lab too
     for state, hours in (("running", 23), ("orphaned", 2)):
         eventually(

@@ -6,6 +6,7 @@ from suites.commands import accepted
 from suites.upgrade.estate import REPLICAS
 from suites.upgrade.names import names_lead
 from swarmlab.errors import Blocked
+from swarmlab.fault import applied, apply, cut_off, heal, kill
 from swarmlab.wait import State, eventually, wait
 from swarmlab.writer import Writer, found
 
@@ -40,11 +41,8 @@ def names_after_a_cut(kept):
     cut = cluster.nodes[-1]
     others = [node for node in cluster.nodes if node is not cut]
     until = time.monotonic() + CUT
-    cut.cut(node.address for node in others)
-    try:
+    with applied(cut_off(cut, others), cluster):
         wait(lambda: time.monotonic() > until, f"{CUT:.0f} s to pass", deadline=CUT * 3)
-    finally:
-        cut.heal()
     eventually(cluster.ready, f"the swarm to be ready with {cut} back", deadline=90)
     eventually(kept.whole, f"all services to be whole with {cut} back", deadline=90)
     probes = [cluster.probe(task) for task in kept.estate.site.running()]
@@ -62,8 +60,8 @@ def manager_loses_power(kept):
     engine = manager.ask("GET", "/version")["Version"]
     with Writer(cluster.managers, pause=0.1) as writer:
         wait(lambda: writer.served(cluster.nodes[:1], since=0.0), "writes to be taken", deadline=30)
-        manager.kill()
-    manager.start()
+        apply(kill(manager), cluster)
+    heal(kill(manager), cluster)
     kept.expect_same(manager, engine)
     for asked in cluster.managers:
         state = found(writer.writes, asked.ask("GET", "/configs"))
@@ -75,11 +73,8 @@ def node_loses_power(kept):
     cluster = kept.cluster
     lost = with_replica(kept, to_lose(cluster))
     node = cluster.node(lost)
-    node.kill()
-    try:
+    with applied(kill(node), cluster):
         eventually(lambda: elsewhere(kept, lost), f"replicas to run elsewhere when {lost} lost its power", deadline=90)
-    finally:
-        node.start()
     eventually(cluster.ready, f"the swarm to be ready with {node} back", deadline=90)
 
 

@@ -4,6 +4,7 @@ Not collected by `pytest tests/`, as it takes a lab and some minutes: `make pref
 """
 
 import functools
+import itertools
 import json
 import os
 import re
@@ -15,6 +16,7 @@ import pytest
 from swarmlab.clocks import seconds_of
 from swarmlab.dind import DindLab
 from swarmlab.errors import EngineRefused
+from swarmlab.fault import applied, close_port, deafen, split
 from swarmlab.labels import this_process
 from swarmlab.outer import connect
 from swarmlab.preflight import CHECKS, Level, preflight
@@ -119,6 +121,10 @@ WAYS = [
           "ip link set eth0 mtu 1400"),
     Fault("path-mtu", "error", r"packets of 1500 bytes are lost, small ones pass: .*slave01 -> master", "master"),
 ]  # fmt: skip
+
+
+#: The checks of ways between nodes that faults close.
+ALL_WAYS = ("port-management-tcp", "port-gossip-tcp", "port-gossip-udp", "port-data-udp")
 
 
 def fired(found):
@@ -234,6 +240,54 @@ def test_a_card_of_vmware_is_named(healthy, always):
         hold_against(preflight(healthy), [card], always)
     finally:
         healthy.nodes[1].run("umount /sys/class/net; rm -r /tmp/cards /usr/sbin/ethtool")
+
+
+@pytest.mark.parametrize(
+    ("port", "protocol", "check"),
+    [
+        (2377, "tcp", "port-management-tcp"),
+        (7946, "tcp", "port-gossip-tcp"),
+        (7946, "udp", "port-gossip-udp"),
+        (4789, "udp", "port-data-udp"),
+    ],
+)
+def test_a_port_is_closed_until_it_is_healed(healthy, always, port, protocol, check):
+    closed = healthy.nodes[1]
+    pairs = itertools.permutations(map(str, healthy.nodes), 2)
+    with applied(close_port(port, closed, protocols=[protocol]), healthy):
+        assert broken_ways(healthy) == {check: {pair for pair in pairs if closed.name in pair}}
+    expect_healed(healthy, always)
+
+
+def test_two_sides_hear_only_their_bridge_until_they_are_healed(healthy, always):
+    first, bridge, last = healthy.nodes
+    with applied(split([first, bridge], [bridge, last]), healthy):
+        # By TCP each is silent to the other.
+        both = {(first.name, last.name), (last.name, first.name)}
+        assert broken_ways(healthy) == dict.fromkeys(ALL_WAYS, both)
+    expect_healed(healthy, always)
+
+
+def test_who_is_deaf_is_heard_until_it_is_healed(healthy, always):
+    first, second, deaf = healthy.nodes
+    with applied(deafen(deaf, healthy.nodes), healthy):
+        # Engines that take it for dead are soon told nothing by it, so of gossip more is lost.
+        assert broken_ways(healthy)["port-data-udp"] == {(first.name, deaf.name), (second.name, deaf.name)}
+    expect_healed(healthy, always)
+
+
+def broken_ways(cluster):
+    """From where to where nothing comes, by the check that finds it."""
+    told = {}
+    for finding in fired(preflight(cluster)):
+        if finding.check in ALL_WAYS:
+            told.setdefault(finding.check, set()).update(re.findall(r"(\w+) -> (\w+)", finding.seen))
+    return told
+
+
+def expect_healed(cluster, always):
+    cluster.wait_ready()
+    hold_against(preflight(cluster), [], always)
 
 
 def test_a_manager_that_is_lost_is_named_and_nobody_else(healthy, always):
