@@ -19,6 +19,15 @@ from swarmlab.workbench import PORTS, STACK_LABEL, SUITE_LABEL, Workbench, of_a_
 T = TypeVar("T")
 
 
+@dataclass(frozen=True)
+class Made:
+    """What a suite made of a cluster: its kind as the API's paths call it, such as services, its id and name."""
+
+    kind: str
+    id: str
+    name: str
+
+
 class Swarm:
     """A cluster under test.
 
@@ -270,22 +279,32 @@ class Swarm:
         manager = self.manager
         wait(lambda: _gone(manager, identity or name), f"network {name} to be free", error=LabError)
 
+    def made(self, *kinds: str) -> list[Made]:
+        """What a suite made of these *kinds* of the API: services, configs, secrets, networks."""
+        found = []
+        for kind in kinds:
+            only = {"scope": ["swarm"]} if kind == "networks" else {}
+            labelled = self.manager.ask("GET", f"/{kind}", filters={"label": [SUITE_LABEL], **only})
+            stacked = self.manager.ask("GET", f"/{kind}", filters={"label": [STACK_LABEL], **only})
+            for one in (*labelled, *filter(of_a_stack, stacked)):
+                found.append(Made(kind, one.get("ID") or one["Id"], one.get("Name") or one["Spec"]["Name"]))
+        return list(dict.fromkeys(found))
+
+    def remove(self, made: Iterable[Made]) -> None:
+        """Remove what a suite made, without waiting for tasks to end."""
+        for one in made:
+            if one.kind == "networks":
+                self.remove_network(one.name, one.id)
+            else:
+                self.manager.ask("DELETE", f"/{one.kind}/{one.id}")
+
     def clean(self, *, kept: bool = False) -> None:
         """Remove all that a suite made, without waiting for tasks to end; *kept*: also what its tests share."""
-        manager = self.manager
-
-        def made(kind: str, **filters: Any) -> list[dict[str, Any]]:
-            labelled = manager.ask("GET", f"/{kind}", filters={"label": [SUITE_LABEL], **filters})
-            stacked = filter(of_a_stack, manager.ask("GET", f"/{kind}", filters={"label": [STACK_LABEL], **filters}))
-            return list({one.get("ID") or one["Id"]: one for one in (*labelled, *stacked)}.values())
-
-        for kind in ("services", "configs", "secrets"):
-            for one in made(kind):
-                manager.ask("DELETE", f"/{kind}/{one['ID']}")
-        networks = made("networks", scope=["swarm"])
+        made = self.made("services", "configs", "secrets", "networks")
+        networks = [one for one in made if one.kind == "networks"]
+        self.remove([one for one in made if one not in networks])
         parallel(lambda node: sweep(node, kept=kept), self.nodes)
-        for network in networks:
-            self.remove_network(network["Name"], network["Id"])
+        self.remove(networks)
         if kept:
             self._kept.clear()
 

@@ -1,5 +1,7 @@
 """The one cluster of a rehearsal, and how far it is."""
 
+import contextlib
+
 import pytest
 
 from fixtures.rehearsal import plan_of
@@ -7,7 +9,7 @@ from fixtures.verdicts import reports_folder
 from suites.upgrade.back import Back
 from suites.upgrade.course import Course
 from suites.upgrade.hurt import Hurt
-from swarmlab.errors import LabError
+from swarmlab.errors import LabError, SwarmlabError
 from swarmlab.evidence import on_failure
 from swarmlab.rehearsal.bodies import dress
 from swarmlab.swarm import Swarm
@@ -78,5 +80,9 @@ def course(_course, stage):
 
 @pytest.fixture
 def cluster(course):
-    """The rehearsal's cluster; nothing of it is thrown away between tests."""
-    return course.cluster
+    """The rehearsal's cluster; only what a test made and left there, as one does that fails, is removed again."""
+    swarm = course.cluster
+    before = swarm.made("services", "networks")
+    yield swarm
+    with contextlib.suppress(SwarmlabError):  # what is wrong with the cluster is told by its tests
+        swarm.remove(one for one in swarm.made("services", "networks") if one not in before)
