@@ -66,19 +66,22 @@ def without(cluster, *lost):
 def expect_work(cluster, writer, *lost):
     """Expect that the managers beside *lost* read, write and schedule, each of them, under one leader."""
     rest = without(cluster, *lost)
-    began = writer.now
+    expect_reads_and_writes(rest.nodes, writer, writer.now, f"without {names(lost)}")
+    expect_task(rest, rest.nodes[-1], lost)
+    expect_found(writer, rest.nodes)
+
+
+def expect_reads_and_writes(managers, writer, since, when):
+    """Expect *managers* to read under one leader, and each to write after *since*; *when* tells when that is."""
+    who = names(managers)
     eventually(
-        lambda: one_leader(rest.nodes, rest.nodes),
-        f"{names(rest.nodes)} to read the cluster's state and to agree on a leader, without {names(lost)}",
+        lambda: one_leader(managers, managers),
+        f"{who} to read the cluster's state and to agree on a leader, {when}",
         deadline=90,
     )
     eventually(
-        lambda: writer.served(rest.nodes, began),
-        f"writes through each of {names(rest.nodes)} to be acknowledged, without {names(lost)}",
-        deadline=60,
+        lambda: writer.served(managers, since), f"writes through each of {who} to be acknowledged, {when}", deadline=60
     )
-    expect_task(rest, rest.nodes[-1], lost)
-    expect_found(writer, rest.nodes)
 
 
 def one_leader(asked, among):

@@ -6,9 +6,9 @@ from suites.ch8_internals.quorum import (
     expect_caught_up,
     expect_found,
     expect_none_acknowledged,
+    expect_reads_and_writes,
     expect_work,
     leader_and_followers,
-    one_leader,
 )
 from swarmlab.fault import applied, close_port, cut_off, deafen, split
 from swarmlab.wait import eventually
@@ -31,72 +31,62 @@ def port_closed(alone, _):
     return close_port(2377, alone, protocols=["tcp"])
 
 
-def bridged(cluster):
-    """A story: each half of the managers takes itself for a majority with the bridge, and only one of them is."""
-    leader, (bridge, other) = leader_and_followers(cluster)
-    with Writer(cluster.nodes) as writer:
-        eventually(lambda: writer.served(cluster.nodes, 0), "writes through every manager to be acknowledged")
-        with applied(split([leader, bridge], [bridge, other]), cluster):
-            since = writer.now
-            writer.mark(f"{leader} and {other} hear each other no more")
-            # Mostly that is the follower; on a busy machine the bridge may come to vote for it.
-            eventually(
-                lambda: writer.refused([leader], since) or writer.refused([other], since),
-                f"{leader} or {other}, which has no majority, to refuse a write",
-                deadline=90,
-            )
-            now = writer.now
-            eventually(
-                lambda: writer.served([bridge], now),
-                f"writes through {bridge}, which is heard by all, to be acknowledged",
-                deadline=90,
-            )
-        healed = writer.now
-        writer.mark(f"{leader} and {other} hear each other again")
-        eventually(
-            lambda: one_leader(cluster.nodes, cluster.nodes),
-            f"all managers to name one leader, {leader} and {other} hearing each other again",
-            deadline=90,
-        )
-        eventually(
-            lambda: writer.served(cluster.nodes, healed), "writes through every manager to be acknowledged", deadline=60
-        )
-    expect_found(writer, cluster.nodes)
-    cluster.expect_ready()
-    expect_caught_up(cluster, other, writer)
-
-
 def apart(word, how):
-    """A story: one manager is cut off as *how* does it, while there is writing through all; then the cut heals."""
+    """A story: one manager is cut off as *how* does it."""
 
     def play(cluster):
         leader, followers = leader_and_followers(cluster)
         alone = leader if word == "leader" else followers[0]
-        with Writer(cluster.nodes) as writer:
-            eventually(lambda: writer.served(cluster.nodes, 0), "writes through every manager to be acknowledged")
-            with applied(how(alone, cluster.nodes), cluster):
-                since = writer.now
-                writer.mark(f"{alone} cut off")
-                expect_work(cluster, writer, alone)
-                eventually(
-                    lambda: writer.refused([alone], since), f"{alone}, which is cut off, to refuse a write", deadline=90
-                )
-                until = writer.now
-            expect_none_acknowledged(writer, since, [alone], until)
-            healed = writer.now
-            writer.mark(f"{alone} cut off no more")
+
+        def refuses(writer):
+            since = writer.now
+            expect_work(cluster, writer, alone)
             eventually(
-                lambda: one_leader(cluster.nodes, cluster.nodes),
-                f"all managers to name one leader, {alone} being cut off no more",
-                deadline=90,
+                lambda: writer.refused([alone], since), f"{alone}, which is cut off, to refuse a write", deadline=90
             )
-            eventually(
-                lambda: writer.served([alone], healed),
-                f"writes through {alone} after the cut to be acknowledged",
-                deadline=60,
-            )
-        expect_found(writer, cluster.nodes)
-        cluster.expect_ready()
-        expect_caught_up(cluster, alone, writer)
+            expect_none_acknowledged(writer, since, [alone])
+
+        suffer(cluster, how(alone, cluster.nodes), alone, refuses)
 
     return play
+
+
+def bridged(cluster):
+    """A story: each half of the managers takes itself for a majority with the bridge, and only one of them is."""
+    leader, (bridge, other) = leader_and_followers(cluster)
+
+    def one_half_refuses(writer):
+        since = writer.now
+        # Mostly that is the follower; on a busy machine the bridge may come to vote for it.
+        eventually(
+            lambda: writer.refused([leader], since) or writer.refused([other], since),
+            f"{leader} or {other}, which has no majority, to refuse a write",
+            deadline=90,
+        )
+        now = writer.now
+        eventually(
+            lambda: writer.served([bridge], now),
+            f"writes through {bridge}, which is heard by all, to be acknowledged",
+            deadline=90,
+        )
+
+    suffer(cluster, split([leader, bridge], [bridge, other]), other, one_half_refuses)
+
+
+def suffer(cluster, fault, alone, meanwhile):
+    """Have a fault of the network while there is writing through all managers, and expect all to be well afterwards.
+
+    *meanwhile* expects what has to be so with the fault, and is given the writer; *alone* is the manager that may have
+    missed something, and is needed for a majority in the end.
+    """
+    with Writer(cluster.nodes) as writer:
+        eventually(lambda: writer.served(cluster.nodes, 0), "writes through every manager to be acknowledged")
+        with applied(fault, cluster):
+            writer.mark(f"{fault}")
+            meanwhile(writer)
+        healed = writer.now
+        writer.mark("healed")
+        expect_reads_and_writes(cluster.nodes, writer, healed, f"healed of: {fault}")
+    expect_found(writer, cluster.nodes)
+    cluster.expect_ready()
+    expect_caught_up(cluster, alone, writer)

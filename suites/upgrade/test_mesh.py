@@ -8,6 +8,7 @@ from fixtures.claims import claim
 from fixtures.rehearsal import at
 from suites.traffic import GOSSIP
 from suites.updates import AT_ONCE, status
+from suites.upgrade.test_control import nothing_left
 from swarmlab.errors import Blocked
 from swarmlab.labels import parallel
 from swarmlab.rehearsal.datagrams import Datagrams
@@ -38,6 +39,8 @@ here.bind(("", 9000))
 while True:
     here.sendto(*here.recvfrom(200))
 """
+#: The end of the mesh's network at a node.
+_MESH_END = "/run/docker/netns/ingress_sbox"
 #: Seconds for which the mesh may leave one socket's datagrams unanswered once an update is done.
 _HOLE = 3.0
 
@@ -148,7 +151,7 @@ def publish_and_remove(cluster):
     web.wait_running(1)
     expect_answers(cluster, port)
     web.remove()
-    eventually(lambda: State(not web.tasks(), "it has tasks"), "a removed service to have no tasks", deadline=60)
+    eventually(lambda: nothing_left(cluster, {web.id}), "tasks of a removed service to be gone", deadline=60)
 
 
 def expect_answers(cluster, *ports):
@@ -165,8 +168,12 @@ def expect_answers(cluster, *ports):
 
 
 def gone(cluster, network):
-    """Whether no node has a network of this name."""
-    having = [str(node) for node in cluster.nodes if network in {one["Name"] for one in node.ask("GET", "/networks")}]
+    """Whether no node has a network of this name, nor its end of it: managers list what the swarm has, not they."""
+    having = [
+        str(node)
+        for node in cluster.nodes
+        if network in {one["Name"] for one in node.ask("GET", "/networks")} or node.run(f"test -e {_MESH_END}").ok
+    ]
     return State(not having, f"{' and '.join(having)} have it")
 
 

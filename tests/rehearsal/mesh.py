@@ -76,9 +76,23 @@ PLANTS = {
 }
 
 
-@pytest.mark.parametrize("control", [_CONNECTION, _CLEARTEXT, _ANEW], ids=lambda control: control.__name__)
+@pytest.fixture(scope="module")
+def _machines(lab):
+    nodes = lab.more(3)
+    yield Swarm.form(nodes, managers=3, image=lab.image)
+    lab.remove(nodes)
+
+
+@pytest.fixture
+def cluster(_machines):
+    """Three managers; what a test that failed left there is removed."""
+    yield _machines
+    _machines.clean()
+
+
+@pytest.mark.parametrize("control", [_CONNECTION, _CLEARTEXT], ids=lambda control: control.__name__)
 def test_a_sound_swarm_passes(cluster, control):
-    # The other two are of incidents that engines still have.
+    # The others are of incidents that 20.10.24 still has.
     control(cluster)
 
 
