@@ -6,7 +6,6 @@ import pytest
 
 from fixtures.claims import claim
 from fixtures.cluster import Shape
-from swarmlab import fault
 from swarmlab.evidence import record
 
 _REBOOT = pytest.StashKey["Reboot"]()
@@ -48,7 +47,7 @@ def reboot(request, leases):
         shape = Shape(managers=0, workers=0, spare=1)
         cluster = leases.exclusive(shape)
         try:
-            request.session.stash[_REBOOT] = rebooted(cluster, cluster.spare[0])
+            request.session.stash[_REBOOT] = rebooted(cluster.spare[0])
         finally:
             leases.give_back(cluster)
     kept = request.session.stash[_REBOOT]
@@ -58,11 +57,10 @@ def reboot(request, leases):
     return kept
 
 
-def rebooted(cluster, node):
+def rebooted(node):
     node.run(f"echo {RENAMED} > /etc/hostname")
     before = {question: node.run(command).out.strip() for question, command in _QUESTIONS.items()}
-    with fault.applied(fault.reboot(node), cluster):
-        pass  # it is back, and that it is was checked, when the context has ended
+    node.reboot()
     after = {question: node.run(command).out.strip() for question, command in _QUESTIONS.items()}
     return Reboot(node.name, node.address, before, after)
 
