@@ -6,6 +6,7 @@ Not collected by `pytest tests/`, as it takes machines and up to an hour: `make 
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 
 import pytest
@@ -20,8 +21,22 @@ _DATAGRAMS = test_mesh.test_datagrams_from_one_socket_are_answered_after_an_upda
 _PORTS = test_mesh.test_a_port_that_is_added_start_first_leaves_the_others_as_they_are
 _ANEW = test_mesh.test_the_mesh_is_there_after_its_last_service_and_its_network_went
 
-#: Takes a node's rules of published ports away, again and again.
-_NO_PORTS = "while :; do iptables -t nat -F DOCKER-INGRESS; sleep 1; done"
+#: Has a node's published ports answer nobody.
+_NO_PORTS = drop("tcp dport 8000-9999")
+#: Waits for the end of a service's update.
+_UPDATED = (
+    "until docker service inspect $(docker service ls -q --filter name=swc-{name})"
+    " --format '{{{{.UpdateStatus.State}}}}' | grep completed; do sleep 0.5; done"
+)
+
+#: What mends the incidents that every engine seen here has, by the control that meets them: a script for a manager.
+REMEDIES = {
+    # Managers see to a node's end of the mesh when they write of the node.
+    _ANEW: "while :; do for node in $(docker node ls -q); do"
+    " docker node update --label-add swc-at=$(date +%s) $node; done; sleep 1; done",
+    # Tasks that all have both ports take none from each other.
+    _PORTS: f"{_UPDATED.format(name='ports')}; docker service update --force --detach $(docker service ls -q)",
+}
 
 
 @dataclass(frozen=True)
@@ -58,8 +73,7 @@ PLANTS = {
         _DATAGRAMS,
         r"after an update.*unanswered by .*master",
         "master",
-        "until docker service inspect $(docker service ls -q --filter name=swc-echo) --format '{{.UpdateStatus.State}}'"
-        f" | grep completed; do sleep 0.5; done; {drop('udp dport 8000-9999')}",
+        f"{_UPDATED.format(name='echo')}; {drop('udp dport 8000-9999')}",
     ),
     "a second port takes the first away": Plant(
         _PORTS,
@@ -92,18 +106,35 @@ def cluster(_machines):
 
 @pytest.mark.parametrize("control", [_CONNECTION, _CLEARTEXT], ids=lambda control: control.__name__)
 def test_a_sound_swarm_passes(cluster, control):
-    # The others are of incidents that 20.10.24 still has.
+    # That of datagrams meets its incident on 20.10.24; the others are in REMEDIES.
     control(cluster)
+
+
+@pytest.mark.parametrize("control", REMEDIES, ids=lambda control: control.__name__)
+def test_a_swarm_whose_incident_is_mended_passes(cluster, control):
+    with going_on(cluster.manager, REMEDIES[control]):
+        control(cluster)
 
 
 @pytest.mark.parametrize("plant", PLANTS.values(), ids=PLANTS)
 def test_a_control_fails_for_its_fault(cluster, plant, monkeypatch):
-    monkeypatch.setattr(test_mesh, "GOSSIP", 4)  # what is planted lasts: there is nothing to wait for
-    node = cluster.node(plant.node)
-    node.run(background(plant.loop))
+    # What is planted lasts, so there is little to wait for.
+    monkeypatch.setattr(test_mesh, "GOSSIP", 10)
+    mended = plant.control in REMEDIES
+    with (
+        going_on(cluster.manager, REMEDIES[plant.control]) if mended else nullcontext(),
+        going_on(cluster.node(plant.node), plant.loop),
+        pytest.raises(AssertionError, match=plant.said) as told,
+    ):
+        plant.control(cluster)
+    print(told.value)
+
+
+@contextmanager
+def going_on(node, loop):
+    """Have a script go on at a node; what it dropped passes again afterwards."""
+    node.run(background(loop))
     try:
-        with pytest.raises(AssertionError, match=plant.said) as told:
-            plant.control(cluster)
-        print(told.value)
+        yield
     finally:
         node.run("pkill -f /run/gremlin; nft delete table ip gremlin")
