@@ -50,6 +50,7 @@ upgrade: .venv/ready
 # Break rehearsals on purpose, and see every one end in no-go for that reason (about half an hour).
 power-upgrade: .venv/ready
 	$(BIN)/pytest tests/rehearsal/detect.py -v
+	$(BIN)/pytest tests/rehearsal/anew.py -v
 
 # What a browser and axe say of the report; installs Debian's chromium and npm, and two packages of npm, where missing.
 as_root := $(if $(filter 0,$(shell id -u)),,sudo -n)

@@ -9,6 +9,7 @@ from swarmlab.swarm import Swarm, init
 from swarmlab.wait import State, eventually, wait
 
 _STATE = "/var/lib/docker/swarm"
+_IN_USE = "address already in use"
 
 
 class Back(threading.Thread):
@@ -101,10 +102,20 @@ class Back(threading.Thread):
         self._node.stop()
         self._node.put("/var/lib/docker", self._backup)
         self._node.start()
-        begun = self._node.docker(f"swarm init --force-new-cluster --advertise-addr {self._node.address}")
-        assert begun.ok, f"engine {self._old} does not begin anew from the backup: {begun.said}"
+        eventually(lambda: begun_anew(self._node), f"engine {self._old} to begin anew from the backup", deadline=30)
         eventually(self._runs, "the swarm of the backup to run", deadline=120)
         eventually(
             lambda: State(self._tells() == self._before, f"it is {self._tells()}, and was {self._before}"),
             "the swarm to be that of the backup",
         )
+
+
+def begun_anew(node):
+    """Whether *node* began a cluster of its own from its manager's state; what else refuses it is raised.
+
+    Now and then the engine asks for the managers' port before the manager that the command ends has let go of it. It
+    has forgotten that manager then, keeps its state, and begins when it is asked again.
+    """
+    begun = node.docker(f"swarm init --force-new-cluster --advertise-addr {node.address}")
+    assert begun.ok or _IN_USE in begun.said, f"{node} does not begin anew from its state: {begun.said}"
+    return State(begun.ok, begun.said)

@@ -55,7 +55,8 @@ BACK = (
     "Docker documents no downgrade of an engine in place. Whether it works here is told below, but nobody promises "
     "it: the way back that is documented is to stop a manager, bring back the backup of /var/lib/docker/swarm that was "
     "made before the upgrade (with the engine stopped), start the engine that it was made with at the same address, "
-    "and docker swarm init --force-new-cluster; then the other nodes leave and join anew. Volumes are no part of it."
+    "and docker swarm init --force-new-cluster (once more where it says that the address is in use); then the other "
+    "nodes leave and join anew. Volumes are no part of it."
 )
 
 

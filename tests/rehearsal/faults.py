@@ -124,7 +124,7 @@ FAULTS = (
     # No node takes a second replica. (Without a constraint the command line of 28.5.2 ends in a panic.)
     Fault(
         "nowhere-else",
-        r"beside the rehearsed one: .*replicas to run elsewhere when (\w+) lost its power: 2 of 3 run elsewhere",
+        r"beside the rehearsed one: .*replicas to run elsewhere when (\w+) lost its power: .*2 of 3 run elsewhere",
         script=background(
             "until web=$(docker service ls -q --filter name=swc-web) && [ $web ]; do sleep 0.5; done; "
             "docker service update --detach --constraint-add node.id!=none --replicas-max-per-node 1 $web"
