@@ -6,13 +6,14 @@ Not collected by `pytest tests/`, as it takes an engine: `make power-upgrade`.
 from suites.upgrade.back import begun_anew
 from swarmlab.swarm import Swarm, init
 from swarmlab.wait import eventually
+from tests.power.planting import background
 
 #: Listens at the managers' port for a while, at an address where no manager does.
-_HOLD = """setsid python3 -c '
+_HOLD = """python3 -c '
 import socket, time
 held = socket.create_server(("127.0.0.1", 2377))
 time.sleep(6)
-' >/dev/null 2>&1 &"""
+'"""
 
 
 def test_a_port_that_is_in_use_for_a_while_is_asked_for_again(lab):
@@ -23,7 +24,7 @@ def test_a_port_that_is_in_use_for_a_while_is_asked_for_again(lab):
         swarm = Swarm(nodes, image=lab.image)
         swarm.wait_ready()
         before = node.node_id(), node.ask("GET", "/swarm")["ID"]
-        node.run(_HOLD)
+        node.run(background(_HOLD))
         eventually(lambda: node.run("ss -Hltn src 127.0.0.1:2377 | grep -q .").ok, "the managers' port to be in use")
         refused = begun_anew(node)
         assert not refused.done, "nothing was in the way of a manager that was to begin anew"

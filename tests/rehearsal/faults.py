@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from tests.power.planting import background, wrap, wrap_any
+from tests.power.planting import background, drop, wrap, wrap_any
 
 
 @dataclass(frozen=True)
@@ -56,8 +56,7 @@ FAULTS = (
     Fault(
         "narrow-link",
         r"step1: .*bodies of every size.* with slave01: ",
-        script="nft 'add table ip gremlin; add chain ip gremlin in { type filter hook prerouting priority -350; };"
-        " add rule ip gremlin in udp dport 4789 meta length gt 1200 drop'",
+        script=drop("udp dport 4789 meta length gt 1200"),
         nodes=("slave01",),
     ),
     # The engine comes back, and forgets the labels of its node.
