@@ -2,8 +2,8 @@
 
 import re
 
+from swarmlab.cluster.node import OUT_OF_SEQUENCE, REVISIONS
 from swarmlab.errors import EngineRefused
-from swarmlab.node import OUT_OF_SEQUENCE, REVISIONS
 
 
 def accepted(node, words):
@@ -14,7 +14,7 @@ def accepted(node, words):
 
 
 def in_sequence(command):
-    """What a command gave that reads an object of the swarm and writes it (see `swarmlab.node.Node.revise`)."""
+    """What a command gave that reads an object of the swarm and writes it (see `swarmlab.cluster.node.Node.revise`)."""
     for _ in range(REVISIONS):
         done = command()
         if done.ok or OUT_OF_SEQUENCE not in done.said:

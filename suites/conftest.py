@@ -3,8 +3,8 @@
 import pytest
 
 from suites.stacks import Stack, remains, removed
+from swarmlab.cluster.workbench import unique
 from swarmlab.wait import State, wait
-from swarmlab.workbench import unique
 
 
 @pytest.fixture

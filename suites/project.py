@@ -1,13 +1,13 @@
 """Compose projects on a node, by docker-compose and, where the engine's command line has it, by the compose plugin."""
 
 from dataclasses import dataclass
-from pathlib import Path
 
-from swarmlab.node import Node, Result
-from swarmlab.workbench import unique
+from swarmlab.cluster.node import Node, Result
+from swarmlab.cluster.workbench import unique
+from swarmlab.paths import ROOT
 
 #: The document's example, as it lies in the project.
-COMPOSETEST = Path(__file__).parent.parent / "compose" / "composetest"
+COMPOSETEST = ROOT / "compose" / "composetest"
 
 
 @dataclass(frozen=True)

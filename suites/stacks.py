@@ -1,16 +1,16 @@
 """Stacks: compose files that the swarm itself deploys, by the command line, as the engine's API knows none."""
 
 from dataclasses import dataclass
-from pathlib import Path
 
 from suites.commands import in_sequence
-from swarmlab.service import Service
-from swarmlab.swarm import Swarm
+from swarmlab.cluster.service import Service
+from swarmlab.cluster.swarm import Swarm
+from swarmlab.cluster.workbench import STACK_LABEL, Workbench
+from swarmlab.paths import ROOT
 from swarmlab.wait import State
-from swarmlab.workbench import STACK_LABEL, Workbench
 
 #: The document's projects, as they lie in this one.
-COMPOSE = Path(__file__).parent.parent / "compose"
+COMPOSE = ROOT / "compose"
 #: What every file ends with, so that what the stack makes carries the suite's label.
 _NETWORK = 'networks:\n  default:\n    labels: ["{label}"]\n'
 

@@ -1,6 +1,6 @@
 """Tasks of a service as every manager tells them."""
 
-from swarmlab.service import Task
+from swarmlab.cluster.service import Task
 from swarmlab.wait import State, eventually
 
 

@@ -2,8 +2,8 @@
 
 from collections import Counter
 
-from swarmlab.labels import parallel
-from swarmlab.swarm import common
+from swarmlab.cluster.swarm import common
+from swarmlab.parallel import parallel
 from swarmlab.wait import State, scaled
 
 #: Seconds that a server serves on after SIGTERM where deadlines hold as they are written, and at most.
@@ -23,7 +23,7 @@ GOSSIP = 45
 
 
 def hands_over(linger=_LINGER):
-    """Settings of a service of the image web (see `swarmlab.service.specification`) whose tasks can be replaced.
+    """Settings of a service of the image web whose tasks can be replaced (see `cluster.service.specification`).
 
     They serve on for *linger* seconds after they were told to end, longer where nodes are slow: requests are sent to a
     container from when it is healthy until the other nodes learn that it is being stopped, which is when it is told to

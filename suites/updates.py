@@ -2,9 +2,9 @@
 
 from dataclasses import dataclass
 
-from swarmlab.events import moment
-from swarmlab.service import ENDED
+from swarmlab.cluster.service import ENDED
 from swarmlab.wait import State
+from swarmlab.watching.events import moment
 
 #: Seconds by which times of one clock may be off: it may be corrected meanwhile.
 CORRECTION = 0.3

@@ -10,6 +10,9 @@ import ctypes
 import os
 from pathlib import Path
 
+#: Name of the namespace that private engines and hypervisors run in.
+NETNS = "swarmlab"
+
 _CLONE_NEWNET = 0x40000000
 _origin: int | None = None
 

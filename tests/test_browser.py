@@ -11,10 +11,10 @@ from pathlib import Path
 
 import pytest
 
-from swarmlab import catalogue
 from swarmlab.report import html
-from swarmlab.results import load
-from swarmlab.timeline import Mark, Request, draw
+from swarmlab.verdicts import catalogue
+from swarmlab.verdicts.results import load
+from swarmlab.watching.timeline import Mark, Request, draw
 from tests.test_report import WORDS, run  # noqa: F401
 
 LOOK = Path(__file__).parent.parent / "tools" / "browser" / "look"

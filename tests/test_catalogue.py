@@ -1,7 +1,7 @@
 import pytest
 
-from swarmlab.catalogue import load
 from swarmlab.errors import UsageError
+from swarmlab.verdicts.catalogue import load
 
 TITLE = "# Chapter 7: using the swarm\n"
 CLAIM = '- {id: 7.1/a-claim, must: "Something is so.", level: minor}\n'

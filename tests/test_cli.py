@@ -4,8 +4,9 @@ import json
 
 import pytest
 
-from swarmlab import outer
-from swarmlab.__main__ import main
+from swarmlab import host
+from swarmlab.cli.main import main
+from swarmlab.labs.containers import outer
 from swarmlab.preflight import CHECKS
 
 
@@ -80,4 +81,4 @@ def test_the_checks_of_the_preflight_are_listed(capsys):
 def test_nothing_can_be_installed_without_apt(monkeypatch):
     monkeypatch.setattr("shutil.which", lambda _: None)
     with pytest.raises(outer.UsageError, match=r"needs docker\.io, and has no apt-get"):
-        outer.install(["docker.io"], print)
+        host.install(["docker.io"], print)

@@ -1,6 +1,6 @@
 import pytest
 
-from swarmlab.clocks import Clock, astray, seconds_of
+from swarmlab.cluster.clocks import Clock, astray, seconds_of
 from swarmlab.errors import LabError
 from swarmlab.preflight.engines import agreement
 

@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from swarmlab import catalogue
-from swarmlab.__main__ import main
+from swarmlab.cli.main import main
+from swarmlab.verdicts import catalogue
 
 IDS = list(catalogue.load())
 A, B, C, D = IDS[:4]

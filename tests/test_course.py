@@ -5,7 +5,7 @@ from types import SimpleNamespace
 import pytest
 
 from suites.upgrade.course import was_leaving
-from swarmlab.asker import Heard
+from swarmlab.watching.asker import Heard
 
 STEPS = [SimpleNamespace(began=100.0, leaving=("10.0.1.7",)), SimpleNamespace(began=200.0, leaving=("10.0.1.9",))]
 

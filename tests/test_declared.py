@@ -2,11 +2,11 @@
 
 import pytest
 
-from swarmlab import box, images
-from swarmlab.dind import DindLab
-from swarmlab.images import EngineChoice
-from swarmlab.lab import Declared
-from swarmlab.machines import VagrantLab
+from swarmlab.images.engines import EngineChoice, engine_choice
+from swarmlab.labs.base import Declared
+from swarmlab.labs.containers.lab import DindLab
+from swarmlab.labs.machines import box
+from swarmlab.labs.machines.lab import VagrantLab
 
 BOOKWORM = {"ID": "debian", "VERSION_CODENAME": "bookworm"}
 
@@ -77,7 +77,7 @@ def test_a_lab_that_stands_has_the_choices_of_its_images(monkeypatch):
     monkeypatch.setattr(DindLab, "_containers", lambda _: members)
     monkeypatch.setattr(DindLab, "_reach", lambda _: None)
     lab = DindLab.attach(None, "lab")
-    assert lab.choices == [images.engine_choice("forky"), images.engine_choice("trixie")]
+    assert lab.choices == [engine_choice("forky"), engine_choice("trixie")]
 
 
 @pytest.fixture
@@ -91,7 +91,7 @@ def machines(monkeypatch, tmp_path):
 def test_machines_are_of_their_boxes(machines):
     assert machines.declared("slave02") == Declared(BOOKWORM, "20.10.24", "192.168.56")
     assert machines.declared("slave01").system["VERSION_CODENAME"] == "trixie"
-    bookworm = box.Box(images.engine_choice("bookworm"))
+    bookworm = box.Box(engine_choice("bookworm"))
     bookworm.folder.mkdir(parents=True)
     (bookworm.folder / "package").write_text("20.10.25+dfsg1-1\n")
     assert machines.declared("master").engine == "20.10.25"

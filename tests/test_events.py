@@ -2,10 +2,10 @@ from types import SimpleNamespace
 
 import pytest
 
-from swarmlab import events
+from swarmlab.cluster.service import Task
 from swarmlab.errors import LabError
-from swarmlab.events import Event, History, Recorder, moment
-from swarmlab.service import Task
+from swarmlab.watching import events
+from swarmlab.watching.events import Event, History, Recorder, moment
 
 
 class Engine:

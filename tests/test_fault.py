@@ -2,9 +2,9 @@ from types import SimpleNamespace
 
 import pytest
 
+from swarmlab.cluster.fault import Kind, applied, apply, close_port, cut_off, deafen, freeze, heal, kill, split
+from swarmlab.cluster.swarm import Swarm
 from swarmlab.errors import LabError
-from swarmlab.fault import Kind, applied, apply, close_port, cut_off, deafen, freeze, heal, kill, split
-from swarmlab.swarm import Swarm
 
 
 class Machine(SimpleNamespace):

@@ -6,10 +6,10 @@ import tarfile
 
 import pytest
 
-from swarmlab import given
+from swarmlab.cluster.node import Result
 from swarmlab.errors import EngineRefused, LabError, UsageError
-from swarmlab.given import GivenImage
-from swarmlab.node import Result
+from swarmlab.images.given import GivenImage
+from swarmlab.images.workshop import given
 
 
 def saved(path, *images, mode="w"):

@@ -6,16 +6,17 @@ from pathlib import Path
 
 import pytest
 
-from swarmlab import images
 from swarmlab.errors import LabError, UsageError
-from swarmlab.images import RootFs, engine_choice, engines, workloads
+from swarmlab.images import recipes
+from swarmlab.images.engines import DEFAULT, engine_choice, known_engines
+from swarmlab.images.recipes import RootFs, workloads
 
 
 @pytest.fixture
 def node(tmp_path, monkeypatch):
     """The node's root file system, of a copy of images/ that a test may change."""
-    shutil.copytree(images.FOLDER, tmp_path / "images")
-    monkeypatch.setattr(images, "FOLDER", tmp_path / "images")
+    shutil.copytree(recipes.IMAGES, tmp_path / "images")
+    monkeypatch.setattr(recipes, "IMAGES", tmp_path / "images")
     return RootFs("node", "bookworm")
 
 
@@ -37,7 +38,7 @@ def test_an_unknown_engine_is_refused_with_all_choices_named(name):
     with pytest.raises(UsageError) as refused:
         engine_choice(name)
     assert "\n" not in str(refused.value)
-    for choice in engines().values():
+    for choice in known_engines().values():
         assert f"{choice.version} ({choice.suite})" in str(refused.value)
 
 
@@ -70,7 +71,7 @@ def test_a_package_may_be_for_some_releases_only(node):
     assert not [package for package in node.packages if re.search(r"[@#\s]", package)]
 
 
-@pytest.mark.parametrize("suite", list(engines()))
+@pytest.mark.parametrize("suite", list(known_engines()))
 def test_both_ways_of_making_install_exactly_the_packages_of_the_list(suite):
     root = RootFs("node", suite)
     by_engine = re.search(r"--no-install-recommends (.*?) &&", root.dockerfile())
@@ -80,14 +81,14 @@ def test_both_ways_of_making_install_exactly_the_packages_of_the_list(suite):
 
 
 def test_only_testing_releases_may_be_past_their_date():
-    commands = {suite: RootFs("node", suite).mmdebstrap(Path(), Path()) for suite in engines()}
+    commands = {suite: RootFs("node", suite).mmdebstrap(Path(), Path()) for suite in known_engines()}
     lenient = {suite for suite, command in commands.items() if any("Check-Valid-Until" in word for word in command)}
     assert lenient == {"forky"}
 
 
 def test_every_workload_has_a_root_file_system_with_packages_and_a_setup():
     for work in workloads().values():
-        root = RootFs(work.of, images.DEFAULT)
+        root = RootFs(work.of, DEFAULT)
         assert root.packages, work
         assert (root.folder / "setup").is_file(), work
 
@@ -100,19 +101,19 @@ def test_the_two_releases_of_web_differ_in_the_release_alone():
 
 @pytest.mark.usefixtures("node")
 def test_the_registry_changes_with_the_workloads_that_it_holds():
-    parts = [RootFs("net", images.DEFAULT), RootFs("registry", images.DEFAULT)]
-    seen = {images._registry_reference(parts)}
-    with (images.FOLDER / "workloads.yaml").open("a") as changed:
+    parts = [RootFs("net", DEFAULT), RootFs("registry", DEFAULT)]
+    seen = {recipes._registry_reference(parts)}
+    with (recipes.IMAGES / "workloads.yaml").open("a") as changed:
         changed.write("# more\n")
-    seen.add(images._registry_reference(parts))
-    with (images.FOLDER / "net/packages").open("a") as changed:
+    seen.add(recipes._registry_reference(parts))
+    with (recipes.IMAGES / "net/packages").open("a") as changed:
         changed.write("less\n")
-    seen.add(images._registry_reference(parts))
+    seen.add(recipes._registry_reference(parts))
     assert len(seen) == 3
 
 
 def test_nodes_and_machines_get_the_same_pinned_python_packages():
-    listed = {name: (images.FOLDER / name / "requirements").read_text().splitlines() for name in ("node", "machine")}
+    listed = {name: (recipes.IMAGES / name / "requirements").read_text().splitlines() for name in ("node", "machine")}
     assert listed["node"] == listed["machine"]
     for line in listed["node"]:
         assert line.startswith("#") or re.fullmatch(r"[a-z0-9-]+==[0-9.]+", line), line

@@ -7,8 +7,8 @@ import stat
 import pytest
 
 from swarmlab.errors import UsageError
-from swarmlab.inventory import DEFAULT_PORTS, Machine, learned, read
-from swarmlab.ssh import write_config
+from swarmlab.labs.existing.inventory import DEFAULT_PORTS, Machine, learned, read
+from swarmlab.labs.ssh import write_config
 
 WHOLE = """
 user: admin

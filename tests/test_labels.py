@@ -2,7 +2,7 @@ import os
 import socket
 import subprocess
 
-from swarmlab.labels import USER, alive, this_process
+from swarmlab.ownership import USER, alive, this_process
 
 
 def test_the_lab_of_a_living_process_is_not_stale():

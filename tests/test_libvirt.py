@@ -5,7 +5,7 @@ import subprocess
 
 import pytest
 
-from swarmlab import libvirt
+from swarmlab.labs.machines import libvirt
 from swarmlab.wait import wait
 
 

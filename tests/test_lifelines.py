@@ -6,8 +6,8 @@ from types import SimpleNamespace
 
 import pytest
 
+from swarmlab.cluster.lifelines import ContainerEvents, Happened, Lifelines
 from swarmlab.errors import LabError
-from swarmlab.lifelines import ContainerEvents, Happened, Lifelines
 from swarmlab.wait import wait
 
 

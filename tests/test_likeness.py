@@ -10,11 +10,12 @@ from types import SimpleNamespace
 import docker
 import pytest
 
-from swarmlab import __main__ as command
 from swarmlab import evidence
+from swarmlab.cli import main as command
+from swarmlab.cluster.node import Node
 from swarmlab.errors import LabError, UsageError
-from swarmlab.node import Node
-from swarmlab.rehearsal import bodies, likeness, play
+from swarmlab.rehearsal import bodies, likeness
+from swarmlab.rehearsal import run as play
 from swarmlab.rehearsal.decision import Decision, _of_likeness, _unlike
 from swarmlab.rehearsal.likeness import Likeness, Reader, nearest, of_answers
 from swarmlab.rehearsal.plan import Plan

@@ -4,10 +4,10 @@ import subprocess
 
 import pytest
 
-from swarmlab import machines
 from swarmlab.errors import LabError, UsageError
-from swarmlab.images import engine_choice
-from swarmlab.machines import VagrantLab
+from swarmlab.images.engines import engine_choice
+from swarmlab.labs.machines import lab as machines
+from swarmlab.labs.machines.lab import VagrantLab
 
 
 class Provider:

@@ -11,7 +11,8 @@ from pathlib import Path
 import pytest
 import yaml
 
-from swarmlab import catalogue, images
+from swarmlab.images.engines import known_engines
+from swarmlab.verdicts import catalogue
 
 ROOT = Path(__file__).parent.parent
 GITHUB = yaml.safe_load((ROOT / ".github/workflows/nightly.yml").read_text())
@@ -38,8 +39,8 @@ def test_both_run_every_engine_all_together_and_machines():
     github, gitlab = choices()
     assert github == gitlab
     told = dict(github)
-    assert set(images.engines()) | {"mixed", "machines"} == set(told)
-    for suite in images.engines():
+    assert set(known_engines()) | {"mixed", "machines"} == set(told)
+    for suite in known_engines():
         assert f"--engine {suite} " in told[suite]
     assert "--lab vagrant" in told["machines"]
 

@@ -5,9 +5,9 @@ import time
 import pytest
 
 from suites.commands import accepted, in_sequence
-from swarmlab import node as nodes
+from swarmlab.cluster import node as nodes
+from swarmlab.cluster.node import OUT_OF_SEQUENCE, REVISIONS, Node, Result
 from swarmlab.errors import EngineRefused, LabError, NoAnswer
-from swarmlab.node import OUT_OF_SEQUENCE, REVISIONS, Node, Result
 
 ANSWER = b'{"ApiVersion": "1.41", "Version": "20.10.24"}'
 

@@ -1,6 +1,6 @@
 import pytest
 
-from swarmlab.offers import FEATURES, Offers, known_need
+from swarmlab.needs import FEATURES, Offers, known_need
 
 
 def test_what_is_offered_is_not_missing():

@@ -2,9 +2,9 @@
 
 import pytest
 
-from swarmlab import packages
 from swarmlab.errors import LabError
-from swarmlab.images import engine_choice
+from swarmlab.images.engines import engine_choice
+from swarmlab.labs.machines import packages
 
 APT = """\
 #!/bin/sh

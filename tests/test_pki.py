@@ -8,10 +8,10 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
-from swarmlab import pki, signer
+from swarmlab.cluster import pki, signer
+from swarmlab.cluster.node import Result
 from swarmlab.errors import LabError
 from swarmlab.evidence import redact
-from swarmlab.node import Result
 
 #: A real swarm's root certificate, and the digest in that swarm's tokens.
 ROOT = """-----BEGIN CERTIFICATE-----

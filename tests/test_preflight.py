@@ -12,10 +12,10 @@ from types import SimpleNamespace
 import pytest
 from cryptography import x509
 
-from swarmlab.clocks import Clock
+from swarmlab.cluster.clocks import Clock
+from swarmlab.cluster.node import Result
+from swarmlab.cluster.pki import Authority, pem_of
 from swarmlab.errors import UsageError
-from swarmlab.node import Result
-from swarmlab.pki import Authority, pem_of
 from swarmlab.preflight import CHECKS, Level, explaining, reasons
 from swarmlab.preflight import checks as made
 from swarmlab.preflight.engines import DEFECTS

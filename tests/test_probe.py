@@ -1,7 +1,7 @@
 from types import SimpleNamespace
 
-from swarmlab.node import Result
-from swarmlab.probe import Probe
+from swarmlab.cluster.node import Result
+from swarmlab.cluster.probe import Probe
 
 
 def probe(printed):

@@ -5,9 +5,9 @@ import subprocess
 
 import pytest
 
-from swarmlab import provision
+from swarmlab.cluster.node import Result
 from swarmlab.errors import LabError
-from swarmlab.node import Result
+from swarmlab.labs import provision
 
 CENTOS = (provision.FOLDER / "centos7.sh").read_text(encoding="utf-8")
 

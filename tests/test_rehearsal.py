@@ -7,12 +7,13 @@ from dataclasses import replace
 import pytest
 
 from fixtures.profiles import PROFILES
-from swarmlab import catalogue
 from swarmlab.errors import UsageError
-from swarmlab.rehearsal import page, play
+from swarmlab.rehearsal import page
+from swarmlab.rehearsal import run as play
 from swarmlab.rehearsal.decision import CONDITIONS, GO, NO_GO, decide
 from swarmlab.rehearsal.plan import Plan, newest
-from swarmlab.results import load
+from swarmlab.verdicts import catalogue
+from swarmlab.verdicts.results import load
 
 ROLES = {"master": "manager", "slave01": "manager", "slave02": "manager", "slave03": "worker"}
 KNOWN = catalogue.incidents()

@@ -9,12 +9,12 @@ from html.parser import HTMLParser
 
 import pytest
 
-from swarmlab import catalogue
-from swarmlab.__main__ import main
+from swarmlab.cli.main import main
 from swarmlab.errors import UsageError
 from swarmlab.report import html
 from swarmlab.report.condense import condense
-from swarmlab.results import load
+from swarmlab.verdicts import catalogue
+from swarmlab.verdicts.results import load
 
 IDS = list(catalogue.load())
 SVG = '<svg xmlns="http://www.w3.org/2000/svg"><title>Requests</title><desc>1 &amp; 2</desc><script>x()</script></svg>'

@@ -9,7 +9,7 @@ import pytest
 
 from swarmlab.evidence import redact
 from swarmlab.report import html
-from swarmlab.results import load
+from swarmlab.verdicts.results import load
 from tests.test_verdicts_plugin import CONFTEST, HEADER
 
 pytest_plugins = ["pytester"]

@@ -2,7 +2,7 @@
 
 import pytest
 
-from swarmlab.service import Service, Task
+from swarmlab.cluster.service import Service, Task
 
 
 def task(id, state, desired, node="slave01"):

@@ -2,9 +2,10 @@
 
 import pytest
 
-from swarmlab import speed, wait
+from swarmlab import wait
+from swarmlab.cluster.node import Result
 from swarmlab.errors import LabError
-from swarmlab.node import Result
+from swarmlab.labs import speed
 
 
 class Clock:

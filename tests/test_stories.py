@@ -4,10 +4,10 @@ from types import SimpleNamespace
 import pytest
 
 from fixtures.cluster import Leases, Shape, Stories, Story
+from swarmlab.cluster.lifelines import Lifelines
+from swarmlab.cluster.workbench import PORTS
 from swarmlab.errors import DeadlineExceeded, EngineRefused, LabError, NoAnswer
 from swarmlab.evidence import journal, on_failure, record
-from swarmlab.lifelines import Lifelines
-from swarmlab.workbench import PORTS
 
 
 class Given:

@@ -2,9 +2,9 @@ from types import SimpleNamespace
 
 import pytest
 
+from swarmlab.cluster.service import Task, specification
+from swarmlab.cluster.swarm import PORTS, Swarm, _agreement, _roles, common, join_command
 from swarmlab.errors import LabError
-from swarmlab.service import Task, specification
-from swarmlab.swarm import PORTS, Swarm, _agreement, _roles, common, join_command
 
 MASTER, SLAVE01, SLAVE02 = (SimpleNamespace(name=name) for name in ("master", "slave01", "slave02"))
 

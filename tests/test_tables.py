@@ -1,7 +1,7 @@
 """What the suites read of docker's tables, and what of a stack is known to be the suite's."""
 
 from suites.commands import table
-from swarmlab.workbench import of_a_stack
+from swarmlab.cluster.workbench import of_a_stack
 
 
 def test_a_table_is_read_by_its_header():

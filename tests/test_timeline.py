@@ -1,7 +1,7 @@
 from xml.etree import ElementTree
 
 from swarmlab.evidence import PICTURE_LIMIT
-from swarmlab.timeline import Mark, Request, draw
+from swarmlab.watching.timeline import Mark, Request, draw
 
 NODES = ["master", "slave01", "slave02"]
 

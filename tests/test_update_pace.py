@@ -5,8 +5,8 @@ from types import SimpleNamespace
 import pytest
 
 from suites import updates
-from swarmlab.events import Event, History
-from swarmlab.service import Task
+from swarmlab.cluster.service import Task
+from swarmlab.watching.events import Event, History
 
 OLD, NEW = "web:1", "web:2"
 

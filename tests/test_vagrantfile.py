@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from swarmlab.machines import PROVIDERS
+from swarmlab.labs.machines.lab import PROVIDERS
 
 ROOT = Path(__file__).parent.parent
 

@@ -4,7 +4,7 @@ import pytest
 import requests
 
 from swarmlab.errors import Blocked, DeadlineExceeded, EngineRefused, LabError, UsageError
-from swarmlab.verdict import Verdict, of_exception, worst
+from swarmlab.verdicts.verdict import Verdict, of_exception, worst
 
 FROM_WORST = ["fail", "broken", "timeout", "blocked", "waived", "pass"]
 

@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from swarmlab import catalogue
-from swarmlab.results import load
+from swarmlab.verdicts import catalogue
+from swarmlab.verdicts.results import load
 from swarmlab.wait import wait
 
 pytest_plugins = ["pytester"]
@@ -24,7 +24,7 @@ CONFTEST = """
     import pytest
     from swarmlab.errors import LabError
     from swarmlab.evidence import on_failure
-    from swarmlab.offers import Offers
+    from swarmlab.needs import Offers
 
     pytest_plugins = ["fixtures.claims", "fixtures.verdicts", "fixtures.allure_labels", "fixtures.profiles",
                       "fixtures.workers"]
@@ -679,7 +679,7 @@ def test_what_was_met_beside_travels_from_workers(run):
 )
 def test_what_takes_long_runs_where_there_is_time(run, options, told):
     tests = """
-        from swarmlab.offers import Offers
+        from swarmlab.needs import Offers
 
         @pytest.fixture(scope="session")
         def lab(lab):

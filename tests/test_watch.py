@@ -15,12 +15,12 @@ from xml.etree import ElementTree
 
 import pytest
 
-from swarmlab import watch as watching
-from swarmlab.asker import Heard
 from swarmlab.errors import LabError
 from swarmlab.evidence import journal
 from swarmlab.wait import wait
-from swarmlab.watch import Watch
+from swarmlab.watching import watch as watching
+from swarmlab.watching.asker import Heard
+from swarmlab.watching.watch import Watch
 
 ROOT = Path(__file__).parent.parent
 
@@ -242,7 +242,7 @@ def test_nobody_asks_on_when_the_parent_was_killed(nodes):
         [sys.executable, "-c", textwrap.dedent(f"""
             import time
             from types import SimpleNamespace
-            from swarmlab.watch import Watch
+            from swarmlab.watching.watch import Watch
             with Watch([SimpleNamespace(name="master", address="127.0.0.1")], {nodes[0].port}) as watch:
                 watch.rounds(3)
                 print(watch._process.pid, flush=True)

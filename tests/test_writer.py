@@ -9,7 +9,7 @@ import pytest
 from swarmlab import evidence
 from swarmlab.errors import EngineRefused, NoAnswer
 from swarmlab.wait import wait
-from swarmlab.writer import Outcome, Write, Writer, found
+from swarmlab.watching.writer import Outcome, Write, Writer, found
 
 PAYLOAD = base64.b64encode(b"one").decode()
 LABELS = {"swarm-conformance": "", "written-through": "master"}

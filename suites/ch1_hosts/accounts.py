@@ -2,8 +2,8 @@
 
 import contextlib
 
+from swarmlab.cluster.workbench import unique
 from swarmlab.errors import LabError
-from swarmlab.workbench import unique
 
 
 @contextlib.contextmanager

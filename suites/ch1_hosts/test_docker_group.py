@@ -7,10 +7,10 @@ import pytest
 from fixtures.claims import claim
 from suites.ch1_hosts.accounts import throwaway
 from suites.commands import last
+from swarmlab.cluster.workbench import PREFIX
 from swarmlab.errors import LabError
-from swarmlab.provision import USER
+from swarmlab.labs.provision import USER
 from swarmlab.wait import scaled
-from swarmlab.workbench import PREFIX
 
 SOCKET = "/var/run/docker.sock"
 #: Prints the engine's own id, so that it was the engine of this machine that answered.

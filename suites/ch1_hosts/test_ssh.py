@@ -10,9 +10,9 @@ import pytest
 from fixtures.claims import claim
 from suites.ch1_hosts.accounts import throwaway
 from suites.commands import last
+from swarmlab.cluster.node import Node
 from swarmlab.errors import Blocked, LabError
-from swarmlab.node import Node
-from swarmlab.provision import USER
+from swarmlab.labs.provision import USER
 from swarmlab.wait import State, eventually, scaled
 
 #: Nothing is asked for: neither a password nor whether a host key is known.

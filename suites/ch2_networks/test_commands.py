@@ -8,7 +8,7 @@ import pytest
 from fixtures.claims import claim
 from suites.commands import accepted, last
 from suites.links import addresses
-from swarmlab.workbench import unique
+from swarmlab.cluster.workbench import unique
 
 
 @pytest.fixture

@@ -4,8 +4,8 @@ import pytest
 
 from fixtures.claims import claim
 from fixtures.cluster import on_one_node
+from swarmlab.cluster.workbench import unique
 from swarmlab.wait import State, eventually
-from swarmlab.workbench import unique
 
 #: The root password of the document's database example.
 PASSWORD = "123456"

@@ -3,8 +3,8 @@
 from dataclasses import dataclass
 
 from suites.commands import last
-from swarmlab.node import Result
-from swarmlab.workbench import Workbench, unique
+from swarmlab.cluster.node import Result
+from swarmlab.cluster.workbench import Workbench, unique
 
 #: What chooses a builder, by the builder's name.
 _CHOICES = {"the classic builder": "DOCKER_BUILDKIT=0", "BuildKit": "DOCKER_BUILDKIT=1"}

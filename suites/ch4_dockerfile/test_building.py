@@ -7,8 +7,8 @@ import pytest
 from fixtures.claims import claim
 from fixtures.cluster import on_one_node
 from suites.commands import accepted, last
-from swarmlab.provision import USER
-from swarmlab.workbench import unique
+from swarmlab.cluster.workbench import unique
+from swarmlab.labs.provision import USER
 
 #: Size of the file that nothing uses, in bytes.
 _USELESS = 4_000_000

@@ -2,7 +2,7 @@
 
 from fixtures.claims import claim
 from suites.stacks import deploy, services
-from swarmlab.provision import USER
+from swarmlab.labs.provision import USER
 from swarmlab.wait import State, eventually
 
 #: The release that the document installs.

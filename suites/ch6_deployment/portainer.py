@@ -5,10 +5,10 @@ import secrets
 from dataclasses import dataclass, field
 
 from suites.commands import accepted
+from swarmlab.cluster.node import Answer, Node
+from swarmlab.cluster.workbench import unique
 from swarmlab.errors import Blocked
-from swarmlab.node import Answer, Node
 from swarmlab.wait import State, eventually
-from swarmlab.workbench import unique
 
 #: The document's port.
 PORT = 9000

@@ -4,7 +4,7 @@ import pytest
 
 from fixtures.claims import claim
 from suites.commands import accepted
-from swarmlab.swarm import init, join_command
+from swarmlab.cluster.swarm import init, join_command
 
 
 @claim("6.1/init")

@@ -6,7 +6,7 @@ import pytest
 
 from fixtures.claims import claim
 from suites.commands import accepted, refusal
-from swarmlab.swarm import join, join_command
+from swarmlab.cluster.swarm import join, join_command
 from swarmlab.wait import State, eventually
 
 TOKEN = re.compile(r"SWMTKN-1-(?P<digest>[0-9a-z]{50})-(?P<secret>[0-9a-z]{25})")

@@ -7,8 +7,8 @@ from suites.ch6_deployment.portainer import PORT, Portainer, free, run, wait_pag
 from suites.commands import accepted, last
 from suites.project import Project, tools
 from suites.stacks import COMPOSE
+from swarmlab.cluster.workbench import unique
 from swarmlab.wait import State, eventually
-from swarmlab.workbench import unique
 
 pytestmark = pytest.mark.touches("open a page on which whoever comes first is given the engine")
 

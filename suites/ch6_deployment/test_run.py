@@ -3,7 +3,7 @@
 from fixtures.claims import claim
 from suites.commands import last
 from suites.project import Project, tools
-from swarmlab.workbench import unique
+from swarmlab.cluster.workbench import unique
 
 FILE = """version: "3"
 services:

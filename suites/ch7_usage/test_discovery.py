@@ -5,7 +5,7 @@ import pytest
 from fixtures.claims import claim
 from suites.commands import accepted
 from suites.traffic import GOSSIP, all_answer, all_reached
-from swarmlab.swarm import common
+from swarmlab.cluster.swarm import common
 from swarmlab.wait import State, eventually
 
 

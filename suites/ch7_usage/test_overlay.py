@@ -7,7 +7,7 @@ from suites.ch7_usage.subnets import free_subnets, given, overlaps, routes
 from suites.ch7_usage.test_discovery import names_follow, tasks_resolve
 from suites.commands import accepted, refusal
 from suites.traffic import GOSSIP, all_reached, every_size_reached
-from swarmlab.probe import Probe
+from swarmlab.cluster.probe import Probe
 from swarmlab.wait import State, eventually
 
 

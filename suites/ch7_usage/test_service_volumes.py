@@ -8,7 +8,7 @@ from fixtures.claims import claim
 from suites.ch7_usage.subnets import free_subnets
 from suites.commands import accepted
 from suites.traffic import GOSSIP, without_loss
-from swarmlab.probe import Probe
+from swarmlab.cluster.probe import Probe
 from swarmlab.wait import State, eventually, wait
 
 #: What a task writes beside a word: of more than one block, and told apart by its checksum.

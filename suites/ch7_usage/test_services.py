@@ -9,9 +9,9 @@ from fixtures.claims import claim
 from suites.commands import accepted, refusal
 from suites.traffic import GOSSIP, hands_over, note_mesh, strangers, without_loss
 from swarmlab.errors import Blocked
-from swarmlab.events import History
 from swarmlab.wait import State, eventually
-from swarmlab.watch import Watch
+from swarmlab.watching.events import History
+from swarmlab.watching.watch import Watch
 
 
 def create_documented(cluster, port):

@@ -6,8 +6,8 @@ from fixtures.claims import claim
 from suites.commands import accepted, table
 from suites.stacks import COMPOSE, deployed, remains, removed, runs, services
 from suites.traffic import GOSSIP, without_loss
+from swarmlab.cluster.workbench import STACK_LABEL
 from swarmlab.wait import State, eventually
-from swarmlab.workbench import STACK_LABEL
 
 #: One of each that a file may have; the file's own texts are what its tasks have to find.
 WHOLE = """version: "3.9"

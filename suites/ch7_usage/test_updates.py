@@ -6,10 +6,10 @@ from fixtures.claims import claim
 from suites import updates
 from suites.commands import accepted, refusal
 from suites.traffic import hands_over, note_mesh, strangers
-from swarmlab.events import History, Recorder
-from swarmlab.service import ENDED
+from swarmlab.cluster.service import ENDED
 from swarmlab.wait import State, eventually, wait
-from swarmlab.watch import Watch
+from swarmlab.watching.events import History, Recorder
+from swarmlab.watching.watch import Watch
 
 SECOND = 10**9
 #: Seconds between replacements: more than a task takes to be replaced, so that a delay left out is noticed.

@@ -4,8 +4,8 @@ import contextlib
 import inspect
 from dataclasses import dataclass
 
-from swarmlab import pki, signer
-from swarmlab.node import Node
+from swarmlab.cluster import pki, signer
+from swarmlab.cluster.node import Node
 from swarmlab.wait import wait
 
 PORT = 8443

@@ -3,10 +3,10 @@
 import datetime
 
 from suites.commands import accepted, refusal
-from swarmlab import pki
+from swarmlab.cluster import pki
+from swarmlab.cluster.node import Node
+from swarmlab.cluster.swarm import join
 from swarmlab.errors import EngineRefused, LabError
-from swarmlab.node import Node
-from swarmlab.swarm import join
 from swarmlab.wait import State, eventually, wait
 
 HOUR = datetime.timedelta(hours=1)

@@ -1,11 +1,11 @@
 """What is asked of the managers of a cluster while some of them are lost, and what is to be found afterwards."""
 
+from swarmlab.cluster.fault import apply, kill
+from swarmlab.cluster.swarm import Swarm
 from swarmlab.errors import EngineRefused, NoAnswer
-from swarmlab.fault import apply, kill
-from swarmlab.labels import parallel
-from swarmlab.swarm import Swarm
+from swarmlab.parallel import parallel
 from swarmlab.wait import State, eventually, scaled
-from swarmlab.writer import Outcome, Writer, found
+from swarmlab.watching.writer import Outcome, Writer, found
 
 #: Seconds by the clock within which an engine gives up a call by itself.
 GIVES_UP = 25

@@ -14,11 +14,11 @@ from suites.ch8_internals.placement import (
 from suites.ch8_internals.roles import acting, writes
 from suites.commands import accepted
 from suites.traffic import hands_over, note_mesh, strangers
-from swarmlab.events import History
-from swarmlab.fault import apply, cut_off
-from swarmlab.service import ENDED
+from swarmlab.cluster.fault import apply, cut_off
+from swarmlab.cluster.service import ENDED
 from swarmlab.wait import State, eventually
-from swarmlab.watch import Watch
+from swarmlab.watching.events import History
+from swarmlab.watching.watch import Watch
 
 
 @claim("8.1.2/drain-moves-tasks")

@@ -7,11 +7,11 @@ import pytest
 from fixtures.claims import claim
 from suites.ch8_internals.certificates import accepted_rotation, in_force, known_to_be_in_force, make_member, rotated
 from suites.commands import accepted, refusal
-from swarmlab import pki
-from swarmlab.fault import applied, apply, cut_off, heal, kill
-from swarmlab.swarm import join
+from swarmlab.cluster import pki
+from swarmlab.cluster.fault import applied, apply, cut_off, heal, kill
+from swarmlab.cluster.swarm import join
 from swarmlab.wait import State, eventually
-from swarmlab.watch import Watch
+from swarmlab.watching.watch import Watch
 
 
 def root(cluster):

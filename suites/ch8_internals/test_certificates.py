@@ -9,7 +9,7 @@ from cryptography.x509.oid import NameOID, SignatureAlgorithmOID
 from fixtures.claims import claim
 from suites.ch8_internals.certificates import HOUR, lifetime, now
 from suites.commands import accepted
-from swarmlab import pki
+from swarmlab.cluster import pki
 from swarmlab.wait import State, eventually
 
 DAY = 24 * HOUR

@@ -3,7 +3,7 @@
 from fixtures.claims import claim
 from suites.ch8_internals.placement import containers, lives, matched, one_on_each, stays
 from suites.commands import accepted
-from swarmlab.service import ENDED
+from swarmlab.cluster.service import ENDED
 from swarmlab.wait import State, eventually
 
 #: Ends as it is told: with the exit code that is written into a file, or by a signal.

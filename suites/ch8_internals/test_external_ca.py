@@ -6,7 +6,7 @@ from fixtures.claims import claim
 from suites.ch8_internals.authority import external_ca
 from suites.ch8_internals.certificates import in_force, make_member, rotated
 from suites.commands import accepted
-from swarmlab import pki
+from swarmlab.cluster import pki
 from swarmlab.wait import eventually
 
 

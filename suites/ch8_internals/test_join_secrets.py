@@ -7,9 +7,9 @@ import pytest
 from fixtures.claims import claim
 from suites.ch8_internals.certificates import make_member
 from suites.commands import refusal
-from swarmlab import pki
-from swarmlab.labels import parallel
-from swarmlab.swarm import join
+from swarmlab.cluster import pki
+from swarmlab.cluster.swarm import join
+from swarmlab.parallel import parallel
 from swarmlab.wait import State, eventually
 
 

@@ -17,13 +17,13 @@ from suites.ch8_internals.quorum import (
     without,
 )
 from suites.commands import accepted
+from swarmlab.cluster.fault import applied, apply, freeze, heal, kill, stop
+from swarmlab.cluster.service import specification
+from swarmlab.cluster.swarm import Swarm, join
 from swarmlab.errors import EngineRefused, NoAnswer
 from swarmlab.evidence import record
-from swarmlab.fault import applied, apply, freeze, heal, kill, stop
-from swarmlab.service import specification
-from swarmlab.swarm import Swarm, join
 from swarmlab.wait import State, eventually
-from swarmlab.writer import Outcome, Writer
+from swarmlab.watching.writer import Outcome, Writer
 
 #: With which words an engine rejects tasks whose network it would have to make, while its networking is off; and how
 #: many of a service's tasks it rejects so before it is taken for lasting: the first may be early.

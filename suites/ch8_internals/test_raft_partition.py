@@ -10,9 +10,9 @@ from suites.ch8_internals.quorum import (
     expect_work,
     leader_and_followers,
 )
-from swarmlab.fault import applied, close_port, cut_off, deafen, split
+from swarmlab.cluster.fault import applied, close_port, cut_off, deafen, split
 from swarmlab.wait import eventually
-from swarmlab.writer import Writer
+from swarmlab.watching.writer import Writer
 
 
 @claim("8.1.1/minority-partition")

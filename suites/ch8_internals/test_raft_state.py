@@ -9,7 +9,7 @@ from fixtures.claims import claim
 from suites.ch8_internals.quorum import one_leader
 from suites.commands import accepted
 from swarmlab.errors import EngineRefused, NoAnswer
-from swarmlab.labels import parallel
+from swarmlab.parallel import parallel
 from swarmlab.wait import State, eventually
 
 #: Bytes of a config: one that fits into any message, and one that a damaged path would lose.

@@ -7,7 +7,7 @@ from suites.ch8_internals.placement import lives, one_on_each
 from suites.ch8_internals.quorum import one_leader
 from suites.ch8_internals.roles import acting, writes
 from suites.commands import accepted, last
-from swarmlab.fault import applied, apply, cut_off, kill
+from swarmlab.cluster.fault import applied, apply, cut_off, kill
 from swarmlab.wait import State, eventually
 
 

@@ -10,7 +10,7 @@ from suites.ch8_internals.placement import (
     stays,
 )
 from suites.commands import accepted, refusal
-from swarmlab.swarm import join
+from swarmlab.cluster.swarm import join
 from swarmlab.wait import State, eventually
 
 

@@ -3,7 +3,7 @@
 import pytest
 
 from fixtures.claims import claim
-from swarmlab.lifelines import ContainerEvents
+from swarmlab.cluster.lifelines import ContainerEvents
 from swarmlab.wait import State, wait
 
 

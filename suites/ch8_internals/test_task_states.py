@@ -9,11 +9,11 @@ from fixtures.claims import claim
 from suites.ch7_usage.subnets import free_subnets
 from suites.commands import accepted
 from suites.tasks import all_told, expect_all, told_by
-from swarmlab.clocks import seconds_of
+from swarmlab.cluster.clocks import seconds_of
+from swarmlab.cluster.fault import apply, kill
+from swarmlab.cluster.leavings import LOOPBACK
+from swarmlab.cluster.lifelines import ContainerEvents
 from swarmlab.errors import DeadlineExceeded
-from swarmlab.fault import apply, kill
-from swarmlab.leavings import LOOPBACK
-from swarmlab.lifelines import ContainerEvents
 from swarmlab.wait import State, eventually, scaled, wait
 
 NEVER_AGAIN = {"Condition": "none"}

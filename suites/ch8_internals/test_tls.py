@@ -4,9 +4,9 @@ import pytest
 
 from fixtures.claims import claim
 from suites.commands import accepted
-from swarmlab import pki
+from swarmlab.cluster import pki
+from swarmlab.cluster.probe import Probe
 from swarmlab.errors import Blocked
-from swarmlab.probe import Probe
 
 #: What each part of a manager's services does that changes nothing where it is asked with an empty request.
 MEMBERS_ONLY = [

@@ -14,8 +14,8 @@ from suites.ch8_internals.placement import (
     temporarily,
 )
 from suites.commands import accepted, last, refusal
+from swarmlab.cluster.swarm import join
 from swarmlab.errors import Blocked
-from swarmlab.swarm import join
 from swarmlab.wait import State, eventually
 
 

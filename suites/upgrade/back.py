@@ -3,9 +3,9 @@
 import threading
 from contextlib import suppress
 
+from swarmlab.cluster.swarm import Swarm, init
 from swarmlab.errors import LabError, SwarmlabError
 from swarmlab.evidence import aside, part
-from swarmlab.swarm import Swarm, init
 from swarmlab.wait import State, eventually, wait
 
 _STATE = "/var/lib/docker/swarm"

@@ -9,10 +9,10 @@ from fixtures.verdicts import reports_folder
 from suites.upgrade.back import Back
 from suites.upgrade.course import Course
 from suites.upgrade.hurt import Hurt
+from swarmlab.cluster.swarm import Swarm
 from swarmlab.errors import LabError, SwarmlabError
 from swarmlab.evidence import on_failure
 from swarmlab.rehearsal.bodies import dress
-from swarmlab.swarm import Swarm
 
 
 @pytest.fixture(scope="session")

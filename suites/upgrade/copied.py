@@ -3,10 +3,10 @@
 import contextlib
 import hashlib
 
+from swarmlab.cluster.service import Service
 from swarmlab.errors import DeadlineExceeded, EngineRefused
-from swarmlab.labels import parallel
+from swarmlab.parallel import parallel
 from swarmlab.rehearsal import bodies
-from swarmlab.service import Service
 from swarmlab.wait import State, wait
 
 #: Seconds for all copied services to run. One that does not is left out, and that is told.

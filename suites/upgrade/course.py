@@ -12,15 +12,15 @@ from suites.traffic import GOSSIP
 from suites.upgrade.copied import Copied
 from suites.upgrade.estate import REPLICAS, Estate
 from suites.upgrade.kept import Kept
+from swarmlab.cluster.service import over
 from swarmlab.errors import DeadlineExceeded, LabError
 from swarmlab.evidence import picture, record
-from swarmlab.labels import parallel
-from swarmlab.rehearsal.datagrams import Datagrams
-from swarmlab.service import over
-from swarmlab.timeline import Mark, Request, draw
+from swarmlab.parallel import parallel
 from swarmlab.wait import State, eventually, scaled, wait
-from swarmlab.watch import Watch
-from swarmlab.writer import Writer
+from swarmlab.watching.datagrams import Datagrams
+from swarmlab.watching.timeline import Mark, Request, draw
+from swarmlab.watching.watch import Watch
+from swarmlab.watching.writer import Writer
 
 #: Seconds between two requests to a node, and between two writes through a manager, where nodes are containers. Slower
 #: nodes are asked more rarely: under more than they can carry engines miss deadlines of their own.

@@ -7,12 +7,12 @@ from pathlib import Path
 
 from suites.traffic import hands_over
 from suites.updates import differences
-from swarmlab.labels import parallel
+from swarmlab.cluster.service import Service, specification
+from swarmlab.parallel import parallel
 from swarmlab.rehearsal import agent
 from swarmlab.rehearsal.specs import VXLAN_ID
-from swarmlab.service import Service, specification
 from swarmlab.wait import State, scaled, wait
-from swarmlab.watch import TIMEOUT
+from swarmlab.watching.watch import TIMEOUT
 
 #: Replicas of the service that is asked for by name: with one node away there are others on two nodes at least.
 REPLICAS = 3

@@ -6,9 +6,9 @@ from fixtures.cluster import of_story
 from suites.upgrade.estate import Estate
 from suites.upgrade.incidents import demoted_and_promoted, manager_loses_power, names_after_a_cut, node_loses_power
 from suites.upgrade.kept import Kept, expect_same
+from swarmlab.cluster.swarm import Swarm
 from swarmlab.errors import LabError
 from swarmlab.evidence import Journal, aside, part, take_over
-from swarmlab.swarm import Swarm
 from swarmlab.wait import giving_up
 
 _NAME = "a cluster beside the rehearsed one"

@@ -5,10 +5,10 @@ import time
 from suites.commands import accepted
 from suites.upgrade.estate import REPLICAS
 from suites.upgrade.names import names_lead
+from swarmlab.cluster.fault import applied, apply, cut_off, heal, kill
 from swarmlab.errors import Blocked
-from swarmlab.fault import applied, apply, cut_off, heal, kill
 from swarmlab.wait import State, eventually, wait
-from swarmlab.writer import Writer, found
+from swarmlab.watching.writer import Writer, found
 
 #: How long a node is cut off (moby#53141), in seconds: longer than gossip takes to give it up, and not much longer.
 CUT = 20.0

@@ -1,6 +1,6 @@
 """Where names lead, asked on every node."""
 
-from swarmlab.labels import parallel
+from swarmlab.parallel import parallel
 from swarmlab.wait import State
 
 

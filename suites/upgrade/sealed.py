@@ -4,8 +4,8 @@ import re
 import shlex
 from contextlib import contextmanager
 
+from swarmlab.cluster.node import DATA_PORT
 from swarmlab.errors import LabError
-from swarmlab.node import DATA_PORT
 
 _TABLE = "swarmlab_sealed"
 

@@ -6,8 +6,8 @@ from fixtures.claims import claim
 from fixtures.rehearsal import at
 from suites.ch8_internals.certificates import rotated
 from suites.commands import accepted
-from swarmlab import pki
-from swarmlab.labels import parallel
+from swarmlab.cluster import pki
+from swarmlab.parallel import parallel
 from swarmlab.wait import State, eventually
 
 

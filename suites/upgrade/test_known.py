@@ -14,9 +14,9 @@ from suites.updates import AT_ONCE, status
 from suites.upgrade.course import answers
 from suites.upgrade.hurt import demoted_and_promoted, manager_loses_power, names_after_a_cut, node_loses_power
 from suites.upgrade.names import leads
-from swarmlab import pki
-from swarmlab.labels import parallel
-from swarmlab.service import ENDED
+from swarmlab.cluster import pki
+from swarmlab.cluster.service import ENDED
+from swarmlab.parallel import parallel
 from swarmlab.wait import State, eventually, wait
 
 #: How often tasks are replaced: in a network of a dozen addresses each is given again and again.

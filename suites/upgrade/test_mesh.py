@@ -10,9 +10,9 @@ from suites.traffic import GOSSIP
 from suites.updates import AT_ONCE, status
 from suites.upgrade.test_control import nothing_left
 from swarmlab.errors import Blocked
-from swarmlab.labels import parallel
-from swarmlab.rehearsal.datagrams import Datagrams
+from swarmlab.parallel import parallel
 from swarmlab.wait import State, eventually, scaled, wait
+from swarmlab.watching.datagrams import Datagrams
 
 #: Sends lines on every connection, goes on for ten seconds after it was told to end, and then says that it is done.
 _LINES = """

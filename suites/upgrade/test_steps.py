@@ -3,7 +3,7 @@
 from fixtures.claims import claim
 from fixtures.rehearsal import at
 from swarmlab.wait import scaled
-from swarmlab.writer import Outcome, found
+from swarmlab.watching.writer import Outcome, found
 
 #: Seconds for which one node may leave datagrams unanswered; longer is no loss but a hole.
 HOLE = 3.0

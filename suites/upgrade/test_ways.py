@@ -8,7 +8,7 @@ from suites.traffic import GOSSIP, all_reached, every_size_reached
 from suites.upgrade.names import names_lead
 from suites.upgrade.sealed import counting
 from swarmlab.errors import DeadlineExceeded
-from swarmlab.labels import parallel
+from swarmlab.parallel import parallel
 from swarmlab.rehearsal.specs import VXLAN_ID
 from swarmlab.wait import eventually, wait
 

@@ -7,7 +7,7 @@ from datetime import datetime, timedelta, timezone
 
 from cryptography import x509
 
-from swarmlab import pki
+from swarmlab.cluster import pki
 from swarmlab.preflight.finding import Finding, Level, Untold
 from swarmlab.preflight.sight import Seen, Sight, by_node
 

@@ -6,11 +6,11 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
+from swarmlab.cluster.swarm import Swarm
 from swarmlab.errors import SwarmlabError, UsageError
 from swarmlab.preflight import certificates, engines, firewall, kernel, managers, networks, ports, tasks
 from swarmlab.preflight.finding import Finding, Level, Look, Untold, merged
 from swarmlab.preflight.sight import Sight, gather
-from swarmlab.swarm import Swarm
 
 
 @dataclass(frozen=True)

@@ -6,8 +6,8 @@ import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
-from swarmlab.clocks import BACKDATED, Clock, astray
-from swarmlab.node import DATA_PORT
+from swarmlab.cluster.clocks import BACKDATED, Clock, astray
+from swarmlab.cluster.node import DATA_PORT
 from swarmlab.preflight.finding import Finding, Level
 from swarmlab.preflight.sight import Seen, Sight, by_node
 from swarmlab.versions import Version, parsed

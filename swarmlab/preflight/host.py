@@ -8,9 +8,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from swarmlab.errors import SwarmlabError
-from swarmlab.lab import Lab
-from swarmlab.labels import parallel
-from swarmlab.outer import OuterEngine
+from swarmlab.labs.base import Lab
+from swarmlab.labs.containers.outer import OuterEngine
+from swarmlab.parallel import parallel
 from swarmlab.preflight.finding import Finding, Level
 
 #: The names of what is looked at here.

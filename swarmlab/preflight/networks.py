@@ -9,9 +9,9 @@ from collections.abc import Iterator
 from ipaddress import IPv4Address, IPv4Network, ip_address, ip_network
 from typing import Any
 
+from swarmlab.cluster.service import ENDED
 from swarmlab.preflight.finding import Finding, Level, Untold
 from swarmlab.preflight.sight import GATEWAY_BRIDGE, Seen, Sight, by_node
-from swarmlab.service import ENDED
 
 #: What overlay networks are given subnets of where the swarm has no pools of its own; newer engines do not tell these.
 _POOLS = ["10.0.0.0/8"]

@@ -15,9 +15,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from swarmlab.cluster.node import GOSSIP_PORT, Node
 from swarmlab.errors import SwarmlabError
-from swarmlab.labels import parallel
-from swarmlab.node import GOSSIP_PORT, Node
+from swarmlab.parallel import parallel
 from swarmlab.wait import scaled
 
 if TYPE_CHECKING:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
 
-from swarmlab.node import GOSSIP_PORT
+from swarmlab.cluster.node import GOSSIP_PORT
 from swarmlab.preflight.finding import Finding, Level, Untold
 from swarmlab.preflight.packets import OPEN, REFUSED, Arrivals, addresses_of_others
 from swarmlab.preflight.sight import Seen, Sight, by_node

@@ -15,14 +15,14 @@ from typing import Any
 
 import docker
 
-from swarmlab.clocks import Clock
+from swarmlab.cluster.clocks import Clock
+from swarmlab.cluster.node import DATA_PORT, MANAGEMENT_PORT, Node
+from swarmlab.cluster.swarm import Swarm
 from swarmlab.errors import LabError, SwarmlabError
-from swarmlab.labels import parallel
-from swarmlab.node import DATA_PORT, MANAGEMENT_PORT, Node
+from swarmlab.parallel import parallel
 from swarmlab.preflight import packets
 from swarmlab.preflight.finding import Finding, Level, Look, Untold
 from swarmlab.preflight.packets import Arrivals
-from swarmlab.swarm import Swarm
 from swarmlab.wait import State, wait
 
 #: The bridge by which containers of overlay networks leave their node.

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from swarmlab.clocks import seconds_of
+from swarmlab.cluster.clocks import seconds_of
 from swarmlab.preflight.finding import Finding, Level
 from swarmlab.preflight.sight import Sight
 

@@ -11,8 +11,8 @@ from dataclasses import dataclass, field
 from ipaddress import ip_network
 from typing import Any
 
+from swarmlab.cluster.swarm import Swarm
 from swarmlab.rehearsal.likeness import Likeness
-from swarmlab.swarm import Swarm
 
 #: A constraint or preference on an engine's own labels becomes one on labels of the node that begin so.
 ENGINE_LABEL = "engine."

@@ -6,11 +6,11 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from swarmlab.catalogue import Incident
-from swarmlab.compare import Comparison, compare
 from swarmlab.rehearsal.likeness import Likeness
-from swarmlab.results import Judged, Run
-from swarmlab.verdict import Verdict
+from swarmlab.verdicts.catalogue import Incident
+from swarmlab.verdicts.compare import Comparison, compare
+from swarmlab.verdicts.results import Judged, Run
+from swarmlab.verdicts.verdict import Verdict
 
 GO, CONDITIONS, NO_GO = "Go", "Go with conditions", "No-go"
 

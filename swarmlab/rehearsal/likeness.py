@@ -15,13 +15,13 @@ from typing import Any
 
 import requests
 
-from swarmlab import evidence, images
+from swarmlab import evidence
+from swarmlab.cluster.node import Node
 from swarmlab.errors import LabError, UsageError
-from swarmlab.existing import InventoryLab
-from swarmlab.images import EngineChoice
-from swarmlab.inventory import Inventory
-from swarmlab.node import Node
-from swarmlab.outer import Progress
+from swarmlab.host import Progress
+from swarmlab.images.engines import EngineChoice, engine_choice, known_engines
+from swarmlab.labs.existing.inventory import Inventory
+from swarmlab.labs.existing.lab import InventoryLab
 from swarmlab.rehearsal import specs
 from swarmlab.versions import parsed
 
@@ -88,7 +88,7 @@ class Likeness:
     @property
     def start(self) -> dict[str, EngineChoice]:
         """The engine that each node of the lab begins with, by its host name, the managers first."""
-        return {node["host"]: images.engine_choice(node["suite"]) for node in self.told["nodes"]}
+        return {node["host"]: engine_choice(node["suite"]) for node in self.told["nodes"]}
 
     @property
     def oldest(self) -> EngineChoice:
@@ -181,7 +181,7 @@ def of_answers(answers: Mapping[str, Any], source: str, workers: int | None, hos
 
 def nearest(version: str) -> EngineChoice:
     """What can be had for an engine of this version: itself, else the newest that is not newer, else the oldest."""
-    known = sorted(images.engines().values(), key=lambda choice: choice.numbers)
+    known = sorted(known_engines().values(), key=lambda choice: choice.numbers)
     not_newer = [choice for choice in known if choice.numbers <= parsed(version)]
     return (not_newer[-1:] or known[:1])[0]
 

@@ -10,12 +10,12 @@ from typing import Any
 
 from markupsafe import Markup
 
-from swarmlab import catalogue
 from swarmlab.rehearsal.decision import CONDITIONS, GO, NO_GO, Decision
 from swarmlab.rehearsal.plan import Plan
 from swarmlab.report.condense import condense
 from swarmlab.report.html import MEANINGS, SIGNS, pages
-from swarmlab.results import Judged, Run
+from swarmlab.verdicts import catalogue
+from swarmlab.verdicts.results import Judged, Run
 
 #: Characters of evidence of each claim that is not well.
 _EVIDENCE = 20_000

@@ -6,9 +6,8 @@ import itertools
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from swarmlab import images
 from swarmlab.errors import UsageError
-from swarmlab.images import EngineChoice
+from swarmlab.images.engines import EngineChoice, engine_choice, known_engines
 from swarmlab.rehearsal.likeness import Likeness
 
 #: The words of an order beside host names: what each stands for is known when the cluster is.
@@ -62,7 +61,7 @@ class Plan:
         Raises:
             UsageError: what cannot be.
         """
-        engines = tuple(images.engine_choice(name) for name in path.split(",") if name)
+        engines = tuple(engine_choice(name) for name in path.split(",") if name)
         if len(engines) < 2:
             raise UsageError(f"an upgrade leads from one engine to another, and {path!r} names {len(engines)}")
         for before, after in itertools.pairwise(engines):
@@ -181,4 +180,4 @@ class Plan:
 
 def newest() -> EngineChoice:
     """The newest engine that can be had."""
-    return max(images.engines().values(), key=lambda choice: choice.numbers)
+    return max(known_engines().values(), key=lambda choice: choice.numbers)

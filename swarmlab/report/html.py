@@ -16,13 +16,13 @@ from urllib.parse import quote
 import jinja2
 from markupsafe import Markup
 
-from swarmlab import catalogue
-from swarmlab.catalogue import Catalogue
 from swarmlab.errors import UsageError
 from swarmlab.preflight import Level, explaining
 from swarmlab.report.condense import asked, condense
-from swarmlab.results import Judged, Run
-from swarmlab.verdict import Verdict
+from swarmlab.verdicts import catalogue
+from swarmlab.verdicts.catalogue import Catalogue
+from swarmlab.verdicts.results import Judged, Run
+from swarmlab.verdicts.verdict import Verdict
 
 #: Characters of evidence that stand in the report itself: in all, and of one claim in one run by how it came out.
 _MOST_EVIDENCE = 4_500_000
@@ -166,7 +166,7 @@ def render(runs: Sequence[Run], *, beside: Path) -> str:
     """The report of these runs.
 
     Args:
-        runs: what `swarmlab.results.load` gave, in the order in which they are shown.
+        runs: what `swarmlab.verdicts.results.load` gave, in the order in which they are shown.
         beside: the folder that the report will be in; links to evidence are relative to it.
     """
     if not runs:

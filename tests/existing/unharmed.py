@@ -14,8 +14,8 @@ import time
 
 import pytest
 
-from swarmlab.labels import alive
-from swarmlab.outer import run_folder
+from swarmlab.host import run_folder
+from swarmlab.ownership import alive
 from tests.existing.world import NAME, ROOT, World, differences, load
 
 #: Which tests are run on it: all that disrupt nothing, unless a part is chosen.

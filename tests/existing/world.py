@@ -17,10 +17,10 @@ from typing import Any
 
 import requests
 
-from swarmlab import outer
-from swarmlab.dind import DindLab
-from swarmlab.labels import parallel
-from swarmlab.node import Node
+from swarmlab.cluster.node import Node
+from swarmlab.labs.containers import outer
+from swarmlab.labs.containers.lab import DindLab
+from swarmlab.parallel import parallel
 
 ROOT = Path(__file__).parent.parent.parent
 NAME = "existing"

@@ -11,7 +11,11 @@ from pathlib import Path
 
 import docker
 
-from swarmlab import images, netns, outer
+from swarmlab import host, netns
+from swarmlab.images.engines import DEFAULT
+from swarmlab.images.recipes import RootFs
+from swarmlab.images.workshop import Workshop
+from swarmlab.labs.containers import outer
 
 DOUBLE = Path(__file__).parent / "double.py"
 _TAG = "swarmlab/portainer-double"
@@ -50,12 +54,12 @@ def pack(file: Path, *, faults: Sequence[str] = (), version: str = "2") -> Path:
 
 def _base(client: docker.DockerClient) -> str:
     """The image with Python that labs are made from, made where it is missing."""
-    root = images.RootFs("python", images.DEFAULT)
+    root = RootFs("python", DEFAULT)
     try:
         client.images.get(root.reference)
     except docker.errors.ImageNotFound:
-        workshop = images.Workshop(client, print, outside=netns.outside())
-        with images.only_one():
+        workshop = Workshop(client, print, outside=netns.outside())
+        with host.only_one():
             workshop._make(root)
     return root.reference
 

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from fixtures.claims import tests_by_claim
-from swarmlab.catalogue import load
+from swarmlab.verdicts.catalogue import load
 from tests.portainer.pack import pack
 from tests.power.faults import FAULTS
 

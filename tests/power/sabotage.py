@@ -9,10 +9,10 @@ import re
 
 import requests
 
-from swarmlab import provision, speed
-from swarmlab.dind import DindLab
-from swarmlab.machines import VagrantLab
-from swarmlab.swarm import Swarm
+from swarmlab.cluster.swarm import Swarm
+from swarmlab.labs import provision, speed
+from swarmlab.labs.containers.lab import DindLab
+from swarmlab.labs.machines.lab import VagrantLab
 from tests.power.faults import FAULTS
 
 #: What has to fail waits until its whole deadline is over; on a machine busy with other runs that would be hours.

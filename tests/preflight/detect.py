@@ -13,14 +13,14 @@ from dataclasses import dataclass
 
 import pytest
 
-from swarmlab.clocks import seconds_of
-from swarmlab.dind import DindLab
+from swarmlab.cluster.clocks import seconds_of
+from swarmlab.cluster.fault import applied, close_port, deafen, split
+from swarmlab.cluster.swarm import Swarm, join
 from swarmlab.errors import EngineRefused
-from swarmlab.fault import applied, close_port, deafen, split
-from swarmlab.labels import this_process
-from swarmlab.outer import connect
+from swarmlab.labs.containers.lab import DindLab
+from swarmlab.labs.containers.outer import connect
+from swarmlab.ownership import this_process
 from swarmlab.preflight import CHECKS, Level, preflight
-from swarmlab.swarm import Swarm, join
 from swarmlab.wait import State, wait
 from tests.power.planting import clock
 

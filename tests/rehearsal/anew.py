@@ -4,7 +4,7 @@ Not collected by `pytest tests/`, as it takes an engine: `make power-upgrade`.
 """
 
 from suites.upgrade.back import begun_anew
-from swarmlab.swarm import Swarm, init
+from swarmlab.cluster.swarm import Swarm, init
 from swarmlab.wait import eventually
 from tests.power.planting import background
 

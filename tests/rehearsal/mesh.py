@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import pytest
 
 from suites.upgrade import test_mesh, test_ways
-from swarmlab.swarm import Swarm
+from swarmlab.cluster.swarm import Swarm
 from tests.power.planting import background, drop
 
 _CONNECTION = test_mesh.test_a_connection_through_the_mesh_lasts_until_its_server_ends

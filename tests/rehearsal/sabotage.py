@@ -6,8 +6,8 @@ import io
 import os
 import tarfile
 
-from swarmlab import dind
-from swarmlab.dind import DindLab
+from swarmlab.labs.containers import lab as dind
+from swarmlab.labs.containers.lab import DindLab
 from tests.rehearsal.faults import FAULTS
 
 

@@ -1,6 +1,6 @@
 """Chapter 8: certificates, TLS, join secrets and the rotation of the root."""
 
-from swarmlab import pki
+from swarmlab.cluster import pki
 from tests.power.planting import Fault, background, wrap, wrap_any
 
 _FOLDER = pki.FOLDER

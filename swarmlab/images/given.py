@@ -1,0 +1,160 @@
+"""Images that a run is given for claims whose workload this project cannot make: a reference, or a saved image."""
+
+from __future__ import annotations
+
+import json
+import re
+import tarfile
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from swarmlab.cluster.node import Node
+from swarmlab.errors import EngineRefused, LabError, UsageError
+from swarmlab.verdicts import catalogue
+
+#: NAME[:PORT]/PATH[:TAG][@DIGEST], as an engine pulls it.
+_REFERENCE = re.compile(
+    r"(?:[a-zA-Z0-9.-]+(?::\d+)?/)?[a-z0-9]+(?:[._/-]+[a-z0-9]+)*(?::\w[\w.-]{0,127})?(?:@sha256:[0-9a-f]{64})?"
+)
+_ARCHIVE = (".tar", ".tar.gz", ".tgz", ".tar.xz", ".tar.bz2")
+
+
+@dataclass(frozen=True)
+class GivenImage:
+    """An image that the user gave.
+
+    Attributes:
+        name: the word by which claims need it (image:NAME).
+        source: what was given for it.
+        file: the saved image, where a file was given.
+    """
+
+    name: str
+    source: str
+    file: Path | None = None
+
+    def __str__(self) -> str:
+        return f"{self.name}={self.source}"
+
+
+def needed() -> list[str]:
+    """The names of the images that claims need, and that can be given."""
+    needs = {need for claim in catalogue.load().values() for need in claim.needs}
+    return sorted(need.partition(":")[2] for need in needs if need.startswith("image:"))
+
+
+def read(words: Sequence[str]) -> list[GivenImage]:
+    """What the values of the option mean, each NAME=REFERENCE or NAME=FILE, where FILE is what ``docker save`` wrote.
+
+    Raises:
+        UsageError: a value that means nothing, a file that is missing or no image.
+    """
+    given: dict[str, GivenImage] = {}
+    for word in words:
+        name, _, source = word.partition("=")
+        if not name or not source:
+            raise UsageError(f"{word!r} is not NAME=REFERENCE or NAME=FILE")
+        if name not in needed():
+            raise UsageError(f"{word}: no claim needs an image {name!r}; choose from {', '.join(needed())}")
+        if name in given:
+            raise UsageError(f"{word}: {given[name]} was given already")
+        given[name] = _image(name, source)
+    return list(given.values())
+
+
+def _image(name: str, source: str) -> GivenImage:
+    file = Path(source).expanduser()
+    if file.is_file():
+        _check(name, file)
+        return GivenImage(name, source, file.absolute())
+    if file.is_dir():
+        raise UsageError(f"{name}={source}: is a folder; give the file that docker save wrote")
+    if source.startswith((".", "/", "~")) or source.endswith(_ARCHIVE):
+        raise UsageError(f"{name}={source}: there is no such file")
+    if not _REFERENCE.fullmatch(source):
+        raise UsageError(f"{name}={source}: neither a file nor the reference of an image")
+    return GivenImage(name, source)
+
+
+def _check(name: str, file: Path) -> None:
+    """See that *file* is one saved image.
+
+    Raises:
+        UsageError: it is not.
+    """
+    try:
+        with tarfile.open(file) as archive:
+            member = archive.extractfile("manifest.json")
+            manifest = json.load(member) if member else []
+        held = len([image["Config"] for image in manifest])
+    except (tarfile.TarError, OSError, EOFError, KeyError, TypeError, ValueError) as failed:
+        raise UsageError(
+            f"{name}={file}: is no saved image; make one with: docker save -o {file.name} IMAGE"
+        ) from failed
+    if held != 1:
+        raise UsageError(f"{name}={file}: holds {held} images; save the one that is meant alone")
+
+
+def serve(images: Sequence[GivenImage], nodes: Sequence[Node], registry: str) -> dict[str, str]:
+    """See to it that nodes can pull *images*; gives the reference of each by its name.
+
+    A file goes through the first node whose engine answers into the lab's registry, from where all pull it.
+
+    Args:
+        images: what was given.
+        nodes: the machines of a cluster.
+        registry: host and port of the lab's registry, as nodes know it.
+
+    Raises:
+        UsageError: no node can pull a reference, or an engine refuses a file.
+        LabError: the registry takes no image.
+    """
+    return {
+        image.name: _from_file(image, image.file, nodes, registry) if image.file else _from_reference(image, nodes)
+        for image in images
+    }
+
+
+def _from_reference(image: GivenImage, nodes: Sequence[Node]) -> str:
+    said = ""
+    for node in nodes:
+        done = node.docker(f"pull -q {image.source}")
+        if done.ok:
+            return image.source
+        said = done.said.strip().splitlines()[-1] if done.said.strip() else f"exit {done.code}"
+    raise UsageError(f"--image {image}: no node can pull it: {said}")
+
+
+def _from_file(image: GivenImage, file: Path, nodes: Sequence[Node], registry: str) -> str:
+    node = _first_that_answers(nodes)
+    before = set(_tags(node))
+    try:
+        loaded = node.load(file)
+        identity: str = node.ask("GET", f"/images/{loaded}/json")["Id"]
+    except EngineRefused as refused:
+        raise UsageError(f"--image {image}: {refused}") from refused
+    # Its content in the tag: a node that pulled another image of the name does not take that for this one.
+    reference = f"{registry}/{image.name}:given-{identity.partition(':')[2][:12]}"
+    for words in (f"tag {identity} {reference}", f"push -q {reference}"):
+        done = node.docker(words)
+        if not done.ok:
+            raise LabError(f"--image {image}: docker {words} on {node} ended with {done.code}: {done.said[-200:]}")
+    # The node is left without it: that nodes pull what they lack is part of what is judged.
+    node.docker(f"rmi {' '.join({reference, *_tags(node)} - before) or identity}")
+    return reference
+
+
+def _tags(node: Node) -> list[str]:
+    listed = node.ask("GET", "/images/json")
+    return [tag for one in listed for tag in one.get("RepoTags") or [] if not tag.startswith("<none>")]
+
+
+def _first_that_answers(nodes: Sequence[Node]) -> Node:
+    for node in nodes[:-1]:
+        try:
+            node.ask("GET", "/version")
+        except LabError:
+            continue
+        return node
+    return nodes[-1]

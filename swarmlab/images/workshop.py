@@ -1,0 +1,247 @@
+"""Images of nodes and workloads, made from Debian packages and kept under a hash of all that goes into them.
+
+A root file system is made by mmdebstrap, or, where that is not to be had, by the engine from Debian's base image; the
+lists of packages, files and the setup script below images/ serve both.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import shutil
+import subprocess
+import tempfile
+import time
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import docker
+from docker.models.containers import Container
+
+from swarmlab.errors import LabError, UsageError
+from swarmlab.host import Progress, as_root, cache_folder, install, only_one
+from swarmlab.images.engines import DEFAULT, EngineChoice
+from swarmlab.images.recipes import LABEL_IMAGE, RootFs, parts, registry_reference, workloads
+from swarmlab.ownership import LABEL, OWNER, USER, this_process
+from swarmlab.wait import State, wait
+
+
+class Workshop:
+    """Makes images on an outer engine, each once."""
+
+    def __init__(self, client: docker.DockerClient, progress: Progress, *, outside: Sequence[str] = ()) -> None:
+        """Set a workshop up.
+
+        Args:
+            client: the outer engine.
+            progress: called with a line for every image that is made.
+            outside: words to put before a command that downloads (see `swarmlab.netns.outside`).
+        """
+        self._client = client
+        self._progress = progress
+        self._outside = list(outside)
+
+    def prepare(self, choices: Sequence[EngineChoice]) -> tuple[list[str], str]:
+        """Make what a lab of these engines needs and does not have yet.
+
+        Returns:
+            The node image of each choice, and the image of the lab's registry, which holds all workloads.
+
+        Raises:
+            LabError: an image could not be made.
+            UsageError: there is nothing to make it with.
+        """
+        nodes = [RootFs("node", choice.suite) for choice in choices]
+        roots = parts()
+        registry = registry_reference()
+        try:
+            with only_one(self._progress):  # looked at only now: another run may have removed older images meanwhile
+                wanted = [*nodes, *([] if self._have(registry) else roots)]
+                missing = [root for root in dict.fromkeys(wanted) if not self._have(root.reference)]
+                with ThreadPoolExecutor(max_workers=2) as pool:
+                    list(pool.map(self._make, missing))
+                if not self._have(registry):
+                    self._fill_registry(registry)
+        except docker.errors.APIError as refused:
+            raise LabError(f"an image could not be made: {refused.explanation}") from refused
+        return [root.reference for root in nodes], registry
+
+    def _have(self, reference: str) -> bool:
+        try:
+            self._client.images.get(reference)
+        except docker.errors.ImageNotFound:
+            return False
+        return True
+
+    def _make(self, recipe: RootFs) -> None:
+        self._progress(f"making image {recipe}'s packages")
+        start = time.monotonic()
+        root = as_root()
+        if shutil.which("mmdebstrap") and root is not None:
+            self._by_mmdebstrap(recipe, root)
+        elif self._have(recipe.base) or self._pull(recipe.base):
+            with recipe.staged(self._outside) as context:
+                self._build(recipe.reference, recipe.dockerfile(), context=context)
+        elif root is not None:
+            install(["mmdebstrap", "debian-archive-keyring"], self._progress)
+            self._by_mmdebstrap(recipe, root)
+        else:
+            raise UsageError(
+                f"images cannot be made here: {recipe.base} cannot be pulled, and mmdebstrap takes root's rights; "
+                "run once as root, or load that image"
+            )
+        self._progress(f"made image {recipe}'s packages in {time.monotonic() - start:.0f} s")
+        self._forget_older(recipe.reference)
+
+    def _by_mmdebstrap(self, recipe: RootFs, as_root: Sequence[str]) -> None:
+        work = tempfile.TemporaryDirectory(prefix="image-", dir=cache_folder())
+        with work as folder, recipe.staged(self._outside) as staged:
+            tar = Path(folder) / "root.tar"
+            # Its work goes there too, so that what a killed build leaves is removed with the folder.
+            command = [*self._outside, *as_root, "env", f"TMPDIR={folder}", *recipe.mmdebstrap(tar, staged)]
+            made = subprocess.run(command, check=False, capture_output=True, text=True)
+            if made.returncode != 0:
+                words = [line for line in made.stderr.splitlines() if line.startswith("E:")] or [made.stderr[-300:]]
+                raise LabError(f"mmdebstrap could not make image {recipe}: {words[0]}")
+            repository, _, tag = recipe.reference.partition(":")
+            changes = [*recipe.settings, f"LABEL {LABEL_IMAGE}={repository}"]
+            self._client.api.import_image_from_file(str(tar), repository=repository, tag=tag, changes=changes)
+
+    def _pull(self, base: str) -> bool:
+        self._progress(f"pulling {base}")
+        try:
+            self._client.images.pull(base)
+        except docker.errors.APIError:
+            return False
+        return True
+
+    def _build(self, reference: str, dockerfile: str, context: Path | None = None) -> None:
+        labels = {LABEL_IMAGE: reference.partition(":")[0]}
+        with tempfile.TemporaryDirectory(prefix="image-", dir=cache_folder()) as folder:
+            file = Path(folder) / "Dockerfile"
+            file.write_text(dockerfile, encoding="utf-8")
+            try:
+                self._client.images.build(
+                    path=str(context or folder),
+                    dockerfile=str(file),
+                    tag=reference,
+                    labels=labels,
+                    rm=True,
+                    forcerm=True,
+                )
+            except docker.errors.BuildError as failed:
+                raise LabError(f"the engine could not build {reference}: {failed}") from failed
+
+    def _fill_registry(self, reference: str) -> None:
+        """Push every workload to a registry, and keep that registry, with what it holds, as an image."""
+        self._progress("filling the lab's registry")
+        start = time.monotonic()
+        self._untag("127.0.0.1:")  # what a filling that was killed left
+        container = self._client.containers.run(
+            RootFs("registry", DEFAULT).reference,
+            detach=True,
+            ports={"5000/tcp": ("127.0.0.1", 0)},  # an engine trusts a registry on its own loopback
+            labels={LABEL: "images", OWNER: this_process()},
+        )
+        try:
+            wait(lambda: self._listens(container), "the registry to listen", error=LabError)
+            container.reload()
+            port = container.attrs["NetworkSettings"]["Ports"]["5000/tcp"][0]["HostPort"]
+            for work in workloads().values():
+                here = f"127.0.0.1:{port}/{work.reference}"
+                settings = "\n".join(work.settings)
+                self._build(here, f"FROM {RootFs(work.of, DEFAULT).reference}\n{settings}\n")
+                for line in self._client.images.push(here, stream=True, decode=True):
+                    if "error" in line:
+                        raise LabError(f"{work.reference} could not be pushed to the lab's registry: {line['error']}")
+                self._client.images.remove(here)
+            container.stop()
+            repository, _, tag = reference.partition(":")
+            # The container's labels go into the image; a container of it must not pass for one of a dead run.
+            container.commit(repository, tag, changes=f"LABEL {LABEL_IMAGE}={repository} {OWNER}={USER}")
+        finally:
+            container.remove(force=True, v=True)
+        self._progress(f"filled the lab's registry in {time.monotonic() - start:.0f} s")
+        self._forget_older(reference)
+
+    def push(self, registry: str) -> list[str]:
+        """Push every workload to a registry that the outer engine may push to; gives their references.
+
+        Args:
+            registry: HOST[:PORT][/PATH]; what credentials it takes are those of this user's docker login.
+
+        Raises:
+            LabError: one could not be pushed.
+        """
+        roots = [RootFs(name, DEFAULT) for name in sorted({work.of for work in workloads().values()})]
+        pushed = []
+        with only_one(self._progress):
+            for root in roots:
+                if not self._have(root.reference):
+                    self._make(root)
+            for work in workloads().values():
+                there = f"{registry}/{work.reference}"
+                settings = "\n".join(work.settings)
+                self._build(there, f"FROM {RootFs(work.of, DEFAULT).reference}\n{settings}\n")
+                try:
+                    for line in self._client.images.push(there, stream=True, decode=True):
+                        if "error" in line:
+                            raise LabError(f"{there} could not be pushed: {line['error']}")
+                finally:
+                    self._client.images.remove(there)
+                self._progress(f"pushed {there}")
+                pushed.append(there)
+        return pushed
+
+    def _untag(self, prefix: str) -> None:
+        for image in self._client.images.list(filters={"label": LABEL_IMAGE}):
+            for tag in image.tags:
+                if tag.startswith(prefix):
+                    self._client.images.remove(tag)
+
+    @staticmethod
+    def _listens(container: Container) -> State:
+        container.reload()
+        listening = container.exec_run(["bash", "-c", "exec 3<>/dev/tcp/127.0.0.1/5000"])
+        return State(listening.exit_code == 0, container.status, hopeless=container.status != "running")
+
+    def _forget_older(self, reference: str) -> None:
+        """Remove the images of the same name that were made from other content, unless a container has them."""
+        name = reference.partition(":")[0]
+        for image in self._client.images.list(filters={"label": f"{LABEL_IMAGE}={name}"}):
+            if reference not in image.tags:
+                for tag in image.tags:
+                    with contextlib.suppress(docker.errors.APIError):
+                        self._client.images.remove(tag)
+
+
+def archive(client: docker.DockerClient, name: str, progress: Progress) -> Path:
+    """The registry that holds all workloads, as a file that any engine loads under *name*; kept for the next time.
+
+    The engine has to have it (see `Workshop.prepare`).
+
+    Raises:
+        LabError: the engine does not give it.
+    """
+    file = archive_file(name)
+    with only_one(progress):
+        if file.exists():
+            return file
+        for older in cache_folder().glob(f"{file.name.partition(':')[0]}:*"):
+            older.unlink()
+        repository, _, tag = name.partition(":")
+        with tempfile.NamedTemporaryFile(prefix="image-", dir=cache_folder(), delete=False) as made:
+            try:
+                client.images.get(registry_reference()).tag(repository, tag)
+                for chunk in client.api.get_image(name):
+                    made.write(chunk)
+                client.images.remove(name, noprune=True)
+            except docker.errors.APIError as refused:
+                raise LabError(f"the suite's images cannot be saved: {refused.explanation}") from refused
+        Path(made.name).rename(file)
+    return file
+
+
+def archive_file(name: str) -> Path:
+    """Where `archive` keeps it."""
+    return cache_folder() / f"{name}.tar"

@@ -1,0 +1,335 @@
+"""The hypervisor under the machines of a Vagrant lab: the libvirt of this host, or a private one.
+
+Where the outer engine is a private one, so is libvirt: its daemon runs in the same network namespace, and in a mount
+namespace in which /etc/libvirt, /var/lib/libvirt and /run/libvirt are folders of the run's own, so that nothing of the
+host's is read or changed. It writes machines' output to files, so no virtlogd is needed.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import shutil
+import signal
+import subprocess
+import tempfile
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from swarmlab.errors import DeadlineExceeded, LabError, UsageError
+from swarmlab.host import Progress, as_root, install, run_folder
+from swarmlab.netns import NETNS
+from swarmlab.parallel import parallel
+from swarmlab.wait import State, wait
+
+PACKAGES = ["qemu-system-x86", "qemu-utils", "libvirt-daemon-system", "libvirt-clients", "dnsmasq-base"]
+
+#: Bound over in the private daemon's mount namespace.
+_OVERLAID = {"etc": "/etc/libvirt", "lib": "/var/lib/libvirt", "run": "/run/libvirt"}
+_QEMU_CONF = """\
+user = "root"
+group = "root"
+dynamic_ownership = 0
+remember_owner = 0
+security_driver = "none"
+namespaces = []
+cgroup_controllers = []
+stdio_handler = "file"
+"""
+
+
+class Libvirt:
+    """A libvirt daemon that answers.
+
+    Attributes:
+        uri: its address, as virsh and vagrant-libvirt take it.
+        private: it was started by swarmlab, and is stopped by it.
+    """
+
+    def __init__(self, uri: str, *, private: bool) -> None:
+        self.uri = uri
+        self.private = private
+
+    @classmethod
+    def connect(cls, *, private: bool, progress: Progress) -> Libvirt:
+        """Find or start the daemon.
+
+        Args:
+            private: start one of the lab's own, in the private engine's network namespace.
+            progress: called with a line for every step that takes time.
+
+        Raises:
+            UsageError: there is none, and no way to get one with the rights at hand.
+            LabError: it was started and does not answer.
+        """
+        if not shutil.which("virsh") or not shutil.which("qemu-system-x86_64"):
+            install(PACKAGES, progress)
+        if private:
+            return cls._private()
+        found = cls("qemu:///system", private=False)
+        if not found.answers() and Path("/run/systemd/system").is_dir():
+            progress("starting the libvirt service")
+            subprocess.run([*(as_root() or []), "systemctl", "start", "libvirtd"], check=False, capture_output=True)
+        if not found.answers():
+            raise UsageError("libvirt does not answer at qemu:///system; start libvirtd, or join the group libvirt")
+        return found
+
+    @classmethod
+    def _private(cls) -> Libvirt:
+        found = cls(f"qemu+unix:///system?socket={_folder() / 'run' / 'libvirt-sock'}", private=True)
+        if _daemon() and found.answers():
+            return found
+        sweep()
+        for part in _OVERLAID:
+            (_folder() / part).mkdir(mode=0o755, parents=True)
+        (_folder() / "etc" / "qemu.conf").write_text(_QEMU_CONF)
+        (_folder() / "etc" / "libvirtd.conf").write_text('auth_unix_rw = "none"\n')
+        over = [f"mkdir -p {target} && mount --bind {_folder() / part} {target}" for part, target in _OVERLAID.items()]
+        script = " && ".join([*over, f"exec libvirtd --pid-file {_folder() / 'run' / 'libvirtd.pid'}"])
+        with (_folder() / "libvirtd.log").open("w") as log:
+            daemon = subprocess.Popen(
+                # Not nsenter: libvirt looks for its bridges in /sys, which only `ip netns exec` mounts anew.
+                ["ip", "netns", "exec", NETNS, "sh", "-c", script],
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                start_new_session=True,  # a Ctrl-C is for the run, not for the machines under it
+            )
+
+        def answers() -> State:
+            tail = (_folder() / "libvirtd.log").read_text().strip().splitlines()[-1:]
+            return State(found.answers(), " ".join(tail), hopeless=daemon.poll() is not None)
+
+        wait(answers, "the private libvirt to answer", error=LabError)
+        return found
+
+    def answers(self) -> bool:
+        """Whether the daemon takes commands."""
+        done = subprocess.run([*self._virsh, "list"], check=False, capture_output=True)
+        return done.returncode == 0
+
+    @property
+    def _virsh(self) -> list[str]:
+        return ["virsh", "--quiet", "--connect", self.uri]
+
+    def virsh(self, *words: str | Path) -> str:
+        """Run a virsh command; gives what it printed.
+
+        Raises:
+            LabError: it failed.
+        """
+        done = subprocess.run([*self._virsh, *map(str, words)], check=False, capture_output=True, text=True)
+        if done.returncode != 0:
+            raise LabError(f"virsh {' '.join(map(str, words))}: {done.stderr.strip()}")
+        return done.stdout
+
+    def listed(self, kind: str, *flags: str) -> list[str]:
+        """Names of all that libvirt has of one *kind*: list (machines), net-list or pool-list."""
+        return self.virsh(kind, "--all", "--name", *flags).split()
+
+    def create_pool(self, name: str, folder: Path) -> None:
+        """Make a folder the storage pool *name*, if there is none of this name."""
+        if name in self.listed("pool-list"):
+            return
+        folder.mkdir(parents=True, exist_ok=True)
+        self.virsh("pool-create-as", name, "dir", "--target", folder)
+
+    def _drop_pool(self, name: str) -> None:
+        with contextlib.suppress(LabError):  # of a transient pool nothing is left by then
+            self.virsh("pool-destroy", name)
+            self.virsh("pool-undefine", name)
+
+    def create_nat(self, name: str, prefix: str, hosts: Mapping[str, str]) -> None:
+        """Make a network with a way to the outside, if there is none of this name.
+
+        Args:
+            name: its name.
+            prefix: first three octets of its addresses.
+            hosts: the address that each machine is given, by the address of its network card.
+        """
+        if name in self.listed("net-list"):
+            return
+        given = "".join(f"<host mac='{card}' ip='{address}'/>" for card, address in hosts.items())
+        network = (
+            f"<network><name>{name}</name><forward mode='nat'/><ip address='{prefix}.1' netmask='255.255.255.0'>"
+            f"<dhcp><range start='{prefix}.2' end='{prefix}.9'/>{given}</dhcp></ip></network>"
+        )
+        with tempfile.NamedTemporaryFile("w", suffix=".xml") as file:
+            file.write(network)
+            file.flush()
+            self.virsh("net-define", file.name)
+        self.virsh("net-start", name)
+
+    def save(self, machines: Sequence[str], networks: Sequence[str], pool: Path, folder: Path) -> None:
+        """Keep running machines as they are, with memory and disks, in *folder*; they are off afterwards."""
+        for machine in machines:
+            self.virsh("suspend", machine)  # all at one time, or the cluster's members would miss each other
+        for machine in machines:
+            (folder / f"{machine}.xml").write_text(self.virsh("dumpxml", "--inactive", machine))
+        for network in networks:
+            (folder / f"{network}.net.xml").write_text(self.virsh("net-dumpxml", "--inactive", network))
+        parallel(lambda machine: self.virsh("save", "--paused", machine, folder / f"{machine}.memory"), machines)
+        for disk in pool.iterdir():
+            # What machines write to is copied; the box's image, which they only read, is shared.
+            if any(disk.name.startswith(f"{machine}.") for machine in machines):
+                _copy(disk, folder / disk.name)
+            else:
+                os.link(disk, folder / disk.name)
+
+    def restore(self, machines: Sequence[str], networks: Sequence[str], pool: Path, folder: Path) -> None:
+        """Let machines run on from where `save` left them, whatever became of them since."""
+        for disk in folder.iterdir():
+            if disk.suffix == ".img" and not (pool / disk.name).exists():
+                os.link(disk, pool / disk.name)
+        known, running = self.listed("net-list"), self.virsh("net-list", "--name").split()
+        for network in networks:
+            if network not in known:
+                self.virsh("net-define", folder / f"{network}.net.xml")
+            if network not in running:
+                self.virsh("net-start", network)
+        existing, alive = self.listed("list"), self.virsh("list", "--name").split()
+
+        def one(machine: str) -> None:
+            if machine in alive:
+                self.virsh("destroy", machine)
+            for disk in folder.glob(f"{machine}.*img"):
+                (pool / disk.name).unlink(missing_ok=True)  # it may be the same file as the one that is kept
+                _copy(disk, pool / disk.name)
+            if machine not in existing:
+                self.virsh("define", folder / f"{machine}.xml")
+            self.virsh("restore", "--paused", folder / f"{machine}.memory")
+
+        parallel(one, machines)
+        for machine in machines:
+            self.virsh("resume", machine)
+
+    def memory(self, machines: Sequence[str]) -> dict[str, int]:
+        """How much memory of this host each running machine takes, in MiB."""
+        taken = {}
+        alive = self.virsh("list", "--name").split()
+        for machine in [machine for machine in machines if machine in alive]:
+            words = self.virsh("dommemstat", machine).split()
+            taken[machine] = int(dict(zip(words[::2], words[1::2], strict=False)).get("rss", 0)) // 1024
+        return taken
+
+    def remove(self, machines: Sequence[str], networks: Sequence[str], pool: str) -> None:
+        """Remove machines, networks and the pool, as far as they are there."""
+        existing, alive = self.listed("list"), self.virsh("list", "--name").split()
+        for machine in machines:
+            if machine in alive:
+                self.virsh("destroy", machine)
+            if machine in existing:
+                self.virsh("undefine", machine, "--managed-save", "--snapshots-metadata")
+        known, running = self.listed("net-list"), self.virsh("net-list", "--name").split()
+        for network in networks:
+            if network in running:
+                self.virsh("net-destroy", network)
+            if network in known:
+                self.virsh("net-undefine", network)
+        if pool in self.listed("pool-list"):
+            self._drop_pool(pool)
+
+
+def accelerator(kernel: Path, initrd: Path, progress: Progress) -> str:
+    """The driver that runs machines here: kvm where a kernel really boots on it, else qemu (emulation).
+
+    /dev/kvm alone tells little: inside a virtual machine it may be there and run nothing. So a kernel is started on it,
+    and the answer is remembered until this host boots again.
+    """
+    remembered = run_folder() / "accelerator"
+    if not remembered.exists():
+        usable = os.access("/dev/kvm", os.R_OK | os.W_OK)
+        if usable:
+            progress("trying whether a kernel boots on KVM")
+        remembered.write_text("kvm" if usable and _boots(kernel, initrd) else "qemu")
+    return remembered.read_text()
+
+
+def _boots(kernel: Path, initrd: Path) -> bool:
+    words = "-accel kvm -machine q35 -cpu host -m 512 -no-reboot -display none -nodefaults -serial stdio"
+    command = ["qemu-system-x86_64", *words.split(), "-kernel", str(kernel), "-initrd", str(initrd)]
+    machine = subprocess.Popen(
+        [*command, "-append", "console=ttyS0 panic=-1"],
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+    )
+    assert machine.stdout is not None
+    os.set_blocking(machine.stdout.fileno(), False)
+    said = b""
+
+    def at_init() -> State:
+        nonlocal said
+        assert machine.stdout is not None
+        said += machine.stdout.read() or b""
+        return State(b"Run /init" in said, f"{len(said)} bytes of output", hopeless=machine.poll() is not None)
+
+    try:
+        wait(at_init, "a kernel to boot on KVM", deadline=10)
+    except DeadlineExceeded:
+        return False
+    finally:
+        machine.kill()
+        machine.wait()
+    return True
+
+
+def stop_private() -> None:
+    """End the private daemon, and remove what is left of it."""
+    if pid := _daemon():
+        os.kill(pid, signal.SIGTERM)
+        with contextlib.suppress(DeadlineExceeded):
+            wait(lambda: not _daemon(), f"the private libvirt (process {pid}) to end")
+    sweep()
+
+
+def sweep() -> None:
+    """End what a private daemon that was killed left running, and remove its files."""
+    for pidfile in [*_folder().glob("run/qemu/*.pid"), *_folder().glob("run/network/*.pid"), _pidfile()]:
+        if pid := _runs(pidfile, ("qemu-system", "dnsmasq", "libvirtd")):
+            os.kill(pid, signal.SIGKILL)
+            wait(lambda: not _runs(pidfile, ("",)), f"process {pid} to end", error=LabError)  # noqa: B023
+    if (Path("/run/netns") / NETNS).exists():
+        inside = ["nsenter", f"--net=/run/netns/{NETNS}", "ip"]
+        links = subprocess.run([*inside, "-brief", "link"], check=False, capture_output=True, text=True).stdout
+        for name in [line.split()[0] for line in links.splitlines() if line.startswith("virbr")]:
+            subprocess.run([*inside, "link", "delete", name], check=False, capture_output=True)
+    shutil.rmtree(_folder(), ignore_errors=True)
+    for target in _OVERLAID.values():  # made as places to mount on, where the host had none
+        with contextlib.suppress(OSError):
+            Path(target).rmdir()
+
+
+def _folder() -> Path:
+    return run_folder() / "libvirt"
+
+
+def _pidfile() -> Path:
+    return _folder() / "run" / "libvirtd.pid"
+
+
+def _daemon() -> int | None:
+    return _runs(_pidfile(), ("libvirtd",))
+
+
+def _runs(pidfile: Path, programs: Sequence[str]) -> int | None:
+    """The process of this pid file while it runs one of *programs*: a number alone may be somebody else's by now."""
+    try:
+        pid = int(pidfile.read_text())
+        state = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
+        program = Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0")[0].decode()
+    except (OSError, ValueError):
+        return None
+    return pid if state != "Z" and any(word in program for word in programs) else None
+
+
+def _copy(source: Path, target: Path) -> None:
+    # Disks are mostly holes.
+    done = subprocess.run(
+        ["cp", "--sparse=always", "--reflink=auto", str(source), str(target)],
+        check=False,
+        capture_output=True,
+        text=True,
+    )
+    if done.returncode != 0:
+        raise LabError(f"{source.name} could not be copied: {done.stderr.strip()}")

@@ -1,0 +1,91 @@
+"""Packages of another Debian release for a machine that has no way out.
+
+This host's apt is told what the machine has, finds what it lacks for the release's engine, and downloads that; the
+machine's own apt installs it.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import shutil
+import subprocess
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+
+from swarmlab.errors import LabError
+from swarmlab.images.engines import UNRELEASED, EngineChoice
+from swarmlab.images.recipes import RootFs
+
+_MIRROR = "http://deb.debian.org/debian"
+_KEYS = "/usr/share/keyrings/debian-archive-keyring.gpg"
+
+
+def of_engine(choice: EngineChoice) -> list[str]:
+    """The packages that are a release's engine: what a machine of the release has of it, and what it stands on."""
+    listed = RootFs("machine", choice.suite).packages
+    return ["containerd", "runc", *(name for name in listed if name.startswith("docker") or name == "iptables")]
+
+
+def fetch(choice: EngineChoice, installed: str, folder: Path, outside: Sequence[str] = ()) -> Path:
+    """Download what a machine lacks for the engine of a release, unless that was done before.
+
+    Args:
+        choice: the engine.
+        installed: the machine's list of what it has (/var/lib/dpkg/status).
+        folder: where downloads are kept.
+        outside: words to put before a command that downloads (see `swarmlab.netns.outside`).
+
+    Returns:
+        A folder of packages, which is empty where the machine lacks nothing.
+
+    Raises:
+        LabError: the packages cannot be had, or cannot be installed there.
+    """
+    known = hashlib.sha256(installed.encode()).hexdigest()[:12]
+    kept = folder / f"{choice.suite}-{known}"
+    if kept.exists():
+        return kept
+    folder.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(prefix="apt-", dir=folder) as made:
+        root = Path(made)
+        for part in ("etc/apt", "lists/partial", "archives/partial"):
+            (root / part).mkdir(parents=True)
+        (root / "status").write_text(installed, encoding="utf-8")
+        (root / "etc/apt/sources.list").write_text(_sources(choice.suite), encoding="utf-8")
+        settings = {
+            "Dir::Etc": root / "etc/apt",
+            "Dir::State::Lists": root / "lists",
+            "Dir::State::status": root / "status",
+            "Dir::Cache": root,
+            "Dir::Cache::Archives": root / "archives",
+            "Dir::Etc::Parts": "/dev/null",  # what this host has of its own for apt is not the machine's
+            "APT::Install-Recommends": "false",
+            "APT::Sandbox::User": "root",
+            **({"Acquire::Check-Valid-Until": "false"} if choice.suite in UNRELEASED else {}),
+        }
+        apt = [*outside, "apt-get", "-qq", "-y", *(f"--option={name}={value}" for name, value in settings.items())]
+        for words in (["update"], ["install", "--download-only", *of_engine(choice)]):
+            done = subprocess.run([*apt, *words], check=False, capture_output=True, text=True)
+            if done.returncode != 0:
+                said = [line for line in done.stderr.splitlines() if line.startswith("E:")] or ["E: no reason told"]
+                raise LabError(f"the packages of engine {choice} cannot be had: {said[0]}")
+        shutil.rmtree(root / "archives" / "partial")
+        (root / "archives" / "lock").unlink(missing_ok=True)
+        (root / "archives").rename(kept)
+    return kept
+
+
+def _sources(suite: str) -> str:
+    places = [f"{_MIRROR} {suite}"]
+    if suite not in UNRELEASED:
+        places += [f"{_MIRROR} {suite}-updates", f"{_MIRROR}-security {suite}-security"]
+    return "".join(f"deb [signed-by={_KEYS}] {place} main\n" for place in places)
+
+
+def install_command(folder: str) -> str:
+    """The command by which a machine installs the packages that are in one of its folders."""
+    return (
+        "DEBIAN_FRONTEND=noninteractive apt-get -qq -y --no-install-recommends"
+        f" -o Dpkg::Options::=--force-confold -o Dpkg::Options::=--force-unsafe-io install {folder}/*.deb"
+    )

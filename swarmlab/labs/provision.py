@@ -1,0 +1,76 @@
+"""What makes of a machine one of the document's nodes: engine, names, users and keys (document 1.1 to 1.3).
+
+Steps are the same whatever the machine is; a step that finds its work done leaves it so.
+"""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Mapping, Sequence
+
+from swarmlab.cluster.node import Node
+from swarmlab.errors import LabError
+from swarmlab.parallel import parallel
+from swarmlab.paths import PROVISION
+
+#: Scripts that install what a bare system of one kind lacks, by the ID of its /etc/os-release.
+FOLDER = PROVISION
+#: The document's cluster user.
+USER = "hadoop"
+
+
+def install_engine(nodes: Sequence[Node]) -> None:
+    """Install Docker as the document does (1.3.1, 1.3.2) on nodes that have none.
+
+    Raises:
+        LabError: there is no script for the node's system, or it failed.
+    """
+
+    def one(node: Node) -> None:
+        if node.run("command -v dockerd").ok:
+            return
+        system = node.run('. /etc/os-release && echo "$ID$VERSION_ID"').out.strip()
+        script = FOLDER / f"{system}.sh"
+        if not script.exists():
+            raise LabError(f"{node} has no engine, and there is no {script.name} to install one with")
+        _do(node, f"sh -euc {shlex.quote(script.read_text(encoding='utf-8'))}", "the engine")
+
+    parallel(one, nodes)
+
+
+def map_names(nodes: Sequence[Node], addresses: Mapping[str, str]) -> None:
+    """Write *addresses* by name into /etc/hosts of every node (1.1); lines that were not the lab's stay."""
+    lines = "\\n".join(f"{address} {name}" for name, address in addresses.items())
+    mark = "# names of the lab"
+    # A name of one of the nodes on a loopback address, as installers write it, would hide the cluster's.
+    own = "|".join(addresses)
+    edit = f"sed -i -E '/^127\\.[0-9.]+\\s+({own})(\\s|$)/d; /^{mark}/,$d' /etc/hosts"
+    parallel(lambda node: _do(node, f"{edit}; printf '{mark}\\n{lines}\\n' >> /etc/hosts", "names"), nodes)
+
+
+def share_keys(nodes: Sequence[Node]) -> None:
+    """Give the cluster user a key pair on every node, and let it in on every node with each of them (1.2)."""
+    make = "mkdir -p -m 700 ~/.ssh && ssh-keygen -q -t rsa -b 2048 -N '' -f ~/.ssh/id_rsa <<< y >/dev/null; "
+    keys = parallel(lambda node: node.run(make + "cat ~/.ssh/id_rsa.pub", user=USER), nodes)
+    hosts = parallel(lambda node: node.run("cat /etc/ssh/ssh_host_ed25519_key.pub"), nodes)
+    known = "\n".join(f"{node.name},{node.address} {host.out.strip()}" for node, host in zip(nodes, hosts, strict=True))
+    allowed = "\n".join(key.out.strip() for key in keys)
+
+    def spread(node: Node, known: str = known) -> None:
+        mine = next(line for line in known.splitlines() if line.startswith(f"{node.name},"))
+        known += f"\nlocalhost,127.0.0.1 {mine.partition(' ')[2]}"
+        write = f"umask 077; echo {shlex.quote(allowed)} > ~/.ssh/authorized_keys; "
+        _do(node, f"{write} echo {shlex.quote(known)} > ~/.ssh/known_hosts", "keys", user=USER)
+
+    parallel(spread, nodes)
+
+
+def pull(nodes: Sequence[Node], images: Sequence[str]) -> None:
+    """Have every node pull *images*, so that what is measured later is not the way from the registry."""
+    parallel(lambda node: _do(node, " && ".join(f"docker pull -q {image}" for image in images), "images"), nodes)
+
+
+def _do(node: Node, command: str, what: str, *, user: str | None = None) -> None:
+    done = node.run(command, user=user)
+    if not done.ok:
+        raise LabError(f"{node} could not be given {what}: {done.said[-300:]}")

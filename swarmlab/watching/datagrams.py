@@ -1,0 +1,101 @@
+"""Datagrams from one socket to every node, without pause, while something else is done to the cluster."""
+
+from __future__ import annotations
+
+import socket
+import threading
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from types import TracebackType
+
+from swarmlab.evidence import record
+from swarmlab.wait import scaled
+from swarmlab.watching.watch import Asked
+
+#: Seconds between two datagrams to one node, and for which the answer to one is waited for, where nodes are containers.
+_PAUSE, _PATIENCE = 0.1, 2.0
+
+
+@dataclass
+class Datagram:
+    """One datagram: when it was sent, by the monotonic clock, and whether its answer came."""
+
+    at: float
+    node: str
+    answered: bool = False
+
+
+class Datagrams:
+    """Sends datagrams to one port of every node from one socket, and remembers which were sent back.
+
+    A way through a node that is kept by the sender's port (connection tracking, a load balancer) is kept for the new
+    task too, or it is not: that is why the socket stays the same throughout.
+    """
+
+    def __init__(self, nodes: Sequence[Asked], port: int) -> None:
+        self._addresses = {node.address: node.name for node in nodes}
+        self._port = port
+        self._sent: list[Datagram] = []
+        self._end = threading.Event()
+        self._threads = [threading.Thread(target=one, daemon=True) for one in (self._send, self._hear)]
+
+    def __enter__(self) -> Datagrams:
+        self._socket = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+        self._socket.settimeout(0.5)
+        self._socket.bind(("", 0))
+        for thread in self._threads:
+            thread.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, failed: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._end.set()
+        for thread in self._threads:
+            thread.join()
+        self._socket.close()
+        record("suite", f"datagrams to port {self._port} without pause", self.told)
+
+    def _send(self) -> None:
+        while not self._end.is_set():
+            for address, name in self._addresses.items():
+                number = len(self._sent)
+                self._sent.append(Datagram(time.monotonic(), name))
+                try:
+                    self._socket.sendto(str(number).encode(), (address, self._port))
+                except OSError:  # such as no route while the node is off
+                    continue
+            self._end.wait(scaled(_PAUSE))
+
+    def _hear(self) -> None:
+        until = 0.0
+        while not self._end.is_set() or time.monotonic() < until:
+            if not self._end.is_set():
+                until = time.monotonic() + scaled(_PATIENCE)
+            try:
+                data, (address, _) = self._socket.recvfrom(200)
+                number, _, name = data.decode().partition(" ")
+                sent = self._sent[int(number)]
+                # Who answers for one node alone names it; behind the mesh nobody knows which node was asked.
+                if self._addresses.get(address) == sent.node and name in ("", sent.node):
+                    sent.answered = True
+            except (OSError, ValueError, IndexError):
+                continue
+
+    def sent(self, node: str) -> list[Datagram]:
+        """What was sent to *node*, in order."""
+        return [one for one in list(self._sent) if one.node == node]
+
+    def silence(self, node: str, begin: float, end: float) -> float:
+        """The longest time in seconds, within two times of the monotonic clock, without an answer of *node*."""
+        good = [one.at for one in self.sent(node) if one.answered and begin <= one.at <= end]
+        return max(after - before for before, after in zip([begin, *good], [*good, end], strict=True))
+
+    @property
+    def told(self) -> str:
+        """In words: how many were sent to each node, and how many came back."""
+        by_node = [(name, self.sent(name)) for name in self._addresses.values()]
+        return ", ".join(
+            f"{name}: {sum(one.answered for one in sent)} of {len(sent)} answered" for name, sent in by_node
+        )

@@ -1,0 +1,284 @@
+"""Asking every node in turn, without pause, while something else is done to the cluster."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import subprocess
+import sys
+import threading
+import time
+from collections import Counter
+from collections.abc import Callable, Sequence
+from types import TracebackType
+from typing import Protocol
+
+from swarmlab.cluster.node import Answer
+from swarmlab.errors import LabError
+from swarmlab.evidence import picture, record
+from swarmlab.paths import ROOT
+from swarmlab.wait import State, scaled, wait
+from swarmlab.watching.asker import ROUND, Heard
+from swarmlab.watching.timeline import Mark, Request, draw
+
+#: Requests to each node that a watch makes at least (see `Watch.enough`): of a fault that takes one request in fifty
+#: it then misses one time in four hundred.
+ENOUGH = 300
+#: Requests to each node after the last event.
+_AFTER = 5
+#: Seconds that may pass between two requests; more is no watch "without pause", and says nothing of the cluster.
+SILENCE = 10.0
+#: Seconds that an answer may take, at reference speed.
+TIMEOUT = 5.0
+
+#: Seconds, at reference speed, that more requests are waited for where some were lost already.
+_PATIENCE = 30.0
+
+
+class Asked(Protocol):
+    """Who is asked: a node."""
+
+    name: str
+    address: str
+
+
+class Watch:
+    """Asks a published port at the address of every node, one after the other, each on a new connection.
+
+    The asking is done by a process of its own (`watching.asker`), in the network namespace of the thread that enters
+    the context. What it heard is the watch's when the context is left; then it is also drawn, and the picture goes to
+    the evidence. Only a watch that was whole can be asked what was lost.
+
+    Example:
+        with Watch(cluster.nodes, port) as watch:
+            watch.rounds(2)
+            accepted(cluster.manager, "node update --availability drain slave01")
+            watch.mark("slave01 is to be drained")
+            watch.enough()
+        assert not watch.lost, watch.told
+
+    Raises:
+        LabError: on leaving the context, where nothing else went wrong, and by `rounds` and `lost`: the process died,
+            or asked too little for anything to be said.
+    """
+
+    def __init__(self, nodes: Sequence[Asked], port: int, *, every: float = ROUND) -> None:
+        """Ask *nodes* at *port*, each once a round; a round takes *every* seconds at least."""
+        self._every = every
+        self._addresses = {node.name: node.address for node in nodes}
+        self._port = port
+        self._timeout = scaled(TIMEOUT)
+        self._heard: list[Heard] = []
+        self._marks: list[tuple[float, str]] = []
+        self._flaw = "it has not ended"
+        self._start = self._stop = time.monotonic()
+        self._ending = False
+
+    def __enter__(self) -> Watch:
+        told = {"addresses": self._addresses, "port": self._port, "timeout": self._timeout, "every": self._every}
+        self._start = time.monotonic()
+        self._process = subprocess.Popen(
+            [sys.executable, "-m", "swarmlab.watching.asker"],
+            cwd=ROOT,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        self._listener = threading.Thread(target=self._listen, daemon=True)
+        self._listener.start()
+        self._tell(json.dumps(told))
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, failed: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._stop = time.monotonic()
+        self._ending = True
+        self._tell("end")
+        try:
+            code = self._process.wait(self._timeout + SILENCE)
+        except subprocess.TimeoutExpired:
+            code = None
+            self._process.kill()
+            self._process.wait()
+        self._listener.join()
+        said = self._process.stderr.read().strip() if self._process.stderr else ""
+        for stream in (self._process.stdin, self._process.stdout, self._process.stderr):
+            if stream:
+                with contextlib.suppress(OSError):  # what was not written yet is for nobody
+                    stream.close()
+        self._flaw = self._found_flaw(code, said)
+        for heard in self.losses[:100]:
+            record("suite", f"request to {heard.node} at {heard.at - self._start:.2f} s", _words(heard))
+        names = ", ".join(self._addresses)
+        record("suite", f"requests to port {self._port} of {names} without pause", f"{self.told}\n{self._flaw}")
+        self._draw()
+        if kind is None:
+            self._check()
+
+    def _tell(self, line: str) -> None:
+        stdin = self._process.stdin
+        assert stdin is not None
+        with contextlib.suppress(OSError):  # it has died, which its exit code tells
+            stdin.write(line + "\n")
+            stdin.flush()
+
+    def _listen(self) -> None:
+        assert self._process.stdout is not None
+        for line in self._process.stdout:
+            with contextlib.suppress(ValueError, TypeError):  # a line cut short by its death
+                self._heard.append(Heard(**json.loads(line)))
+
+    # While it goes on
+
+    def mark(self, event: str) -> None:
+        """Note that *event* happened now, such as "update accepted"; the picture shows it."""
+        self._marks.append((time.monotonic(), event))
+
+    def rounds(self, count: int) -> None:
+        """Wait until every node has been asked *count* more times from now on."""
+        now = time.monotonic()
+
+        def asked() -> State:
+            since = Counter(heard.node for heard in list(self._heard) if heard.at >= now)
+            return State(self._fewest(since) >= count, f"asked {self._by_node(since)}")
+
+        self._await(asked, f"{count} rounds of requests", count)
+
+    def enough(self, count: int = ENOUGH) -> None:
+        """Wait until every node has been asked *count* times since the watch began, and some since the last mark."""
+        since = self._last_mark()
+
+        def asked() -> State:
+            heard = list(self._heard)
+            all = Counter(one.node for one in heard)
+            late = Counter(one.node for one in heard if one.at >= since)
+            return State(self._fewest(all) >= count and self._fewest(late) >= _AFTER, f"asked {self._by_node(all)}")
+
+        self._await(asked, f"{count} rounds of requests in all", count)
+
+    def _await(self, asked: Callable[[], State], reason: str, count: int) -> None:
+        # Where a node keeps each round for the whole timeout, enough has been seen long before.
+        patience = time.monotonic() + scaled(_PATIENCE)
+
+        def state() -> State:
+            if self._process.poll() is not None:
+                raise LabError(f"the process that asks the nodes has died with {self._process.returncode}")
+            if self.losses and time.monotonic() > patience:
+                return State(True, f"{len(self.losses)} requests lost; {asked().seen}")
+            return asked()
+
+        wait(state, reason, deadline=_PATIENCE * 2 + count * 0.5, error=LabError)
+
+    def _last_mark(self) -> float:
+        return max((at for at, _ in self._marks), default=self._start)
+
+    def _fewest(self, asked: Counter[str]) -> int:
+        return min((asked[name] for name in self._addresses), default=0)
+
+    def _by_node(self, asked: Counter[str]) -> str:
+        return ", ".join(f"{name} {asked[name]} times" for name in self._addresses)
+
+    # When it is over
+
+    def _found_flaw(self, code: int | None, said: str) -> str:
+        """Why nothing can be said of the cluster; empty where the watch was whole."""
+        if code != 0:
+            last = said.splitlines()[-1] if said else "it said nothing"
+            return f"it {'hung' if code is None else f'died with {code}'}: {last}"
+        for one in self._heard:
+            if one.end - one.at > self._timeout + SILENCE:
+                return f"it was stopped for {one.end - one.at:.0f} s at {one.at - self._start:.0f} s, asking {one.node}"
+        if self.losses:  # of a process that works, what was lost is lost, however little it asked
+            return ""
+        since = self._last_mark()
+        asked = Counter(heard.node for heard in self._heard)
+        late = Counter(heard.node for heard in self._heard if heard.at >= since)
+        for name in self._addresses:
+            if not asked[name]:
+                return f"it never asked {name}"
+            if not late[name]:
+                return f"it did not ask {name} again after {self._marks[-1][1]}"
+        first = self._heard[0].at  # its own start may take long on a busy machine
+        if self._marks and self._marks[0][0] < first:
+            return f"it had not begun to ask yet at {self._marks[0][1]}"
+        ends = [first, *(heard.end for heard in self._heard)]
+        begins = [*(heard.at for heard in self._heard), self._stop]
+        pause, at = max((begin - end, end) for end, begin in zip(ends, begins, strict=True))
+        longest = SILENCE + self._every
+        return f"it asked nothing for {pause:.0f} s from {at - self._start:.0f} s on" if pause > longest else ""
+
+    def _check(self) -> None:
+        if self._flaw:
+            raise LabError(f"requests to port {self._port} were not watched without pause: {self._flaw}")
+
+    @property
+    def heard(self) -> list[Heard]:
+        """All that was asked and answered until now."""
+        return list(self._heard)
+
+    @property
+    def losses(self) -> list[Heard]:
+        """What is known of requests that got no answer or no success, also while the watch goes on."""
+        return [heard for heard in list(self._heard) if not 200 <= heard.status < 300]
+
+    @property
+    def lost(self) -> list[Heard]:
+        """The requests that got no answer, or no success.
+
+        Raises:
+            LabError: the watch is not over, or was not whole.
+        """
+        self._check()
+        return self.losses
+
+    @property
+    def shares(self) -> dict[str, int]:
+        """How many answers each container gave, by host name."""
+        return dict(Counter(heard.container for heard in list(self._heard) if 200 <= heard.status < 300))
+
+    def gap(self, node: str = "") -> float:
+        """The longest time in seconds in which *node*, or all nodes if not given, gave no good answer."""
+        good = [
+            heard.end for heard in list(self._heard) if 200 <= heard.status < 300 and (not node or heard.node == node)
+        ]
+        begin = self._heard[0].at if self._heard else self._start
+        last = max(self._stop, begin, *good)
+        return max(after - before for before, after in zip([begin, *good], [*good, last], strict=True))
+
+    @property
+    def told(self) -> str:
+        """The requests in words: how many, how many lost at which node and how, gaps, and who gave how many answers."""
+        heard = list(self._heard)
+        losses = self.losses
+        lost = Counter((one.node, _words(one)) for one in losses)
+        how = ", ".join(f"{count} at {node} ({why})" for (node, why), count in lost.items())
+        span = heard[-1].end - self._start if heard else 0
+        answered = ", ".join(f"{container or 'nobody known'} {count}" for container, count in self.shares.items())
+        first = f", the first {losses[0].at - self._start:.1f} s in" if losses else ""
+        gaps = ", ".join(f"{name} {self.gap(name):.1f} s" for name in self._addresses)
+        return (
+            f"of {len(heard)} requests in {span:.0f} s {len(losses)} were lost"
+            f"{': ' + how if how else ''}{first}; longest without an answer: {gaps}, all {self.gap():.1f} s; "
+            f"answered by {answered or 'nobody'}"
+        )
+
+    def _draw(self) -> None:
+        requests = [
+            Request(one.at - self._start, one.end - self._start, one.node, one.container, _lost(one))
+            for one in list(self._heard)
+        ]
+        notes = {name: f"longest gap {self.gap(name):.2f} s" for name in self._addresses}
+        marks = [Mark(at - self._start, event) for at, event in self._marks]
+        title = f"Requests to port {self._port}"
+        picture(f"requests to port {self._port}", draw(title, self.told, list(self._addresses), requests, marks, notes))
+
+
+def _lost(heard: Heard) -> str:
+    return "" if 200 <= heard.status < 300 else _words(heard)
+
+
+def _words(heard: Heard) -> str:
+    """What a request gave, as `Answer` puts it."""
+    return str(Answer(heard.status, error=heard.error)) if heard.error else f"HTTP {heard.status}"
