@@ -2,7 +2,7 @@
 
 import pytest
 
-from suites.stacks import Stack, remains, removed
+from suites.support.stacks import Stack, remains, removed
 from swarmlab.cluster.workbench import unique
 from swarmlab.wait import State, wait
 

@@ -5,8 +5,8 @@ import shlex
 import pytest
 
 from fixtures.claims import claim
-from suites.ch1_hosts.accounts import throwaway
-from suites.commands import last
+from suites.support.accounts import throwaway
+from suites.support.commands import last
 from swarmlab.cluster.workbench import PREFIX
 from swarmlab.errors import LabError
 from swarmlab.labs.provision import USER

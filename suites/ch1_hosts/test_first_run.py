@@ -3,7 +3,7 @@
 import pytest
 
 from fixtures.claims import claim
-from suites.commands import last
+from suites.support.commands import last
 from swarmlab.errors import Blocked, EngineRefused
 from swarmlab.wait import State, eventually
 

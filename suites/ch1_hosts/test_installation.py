@@ -3,7 +3,7 @@
 import re
 
 from fixtures.claims import claim
-from suites.commands import last
+from suites.support.commands import last
 from swarmlab.errors import Blocked, LabError
 from swarmlab.wait import scaled
 

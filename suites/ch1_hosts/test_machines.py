@@ -3,8 +3,8 @@
 import re
 
 from fixtures.claims import claim
-from suites.links import addresses
-from suites.traffic import without_loss
+from suites.support.links import addresses
+from suites.support.traffic import without_loss
 from swarmlab.errors import Blocked
 from swarmlab.wait import State, eventually, scaled
 

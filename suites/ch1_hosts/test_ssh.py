@@ -8,8 +8,8 @@ from functools import partial
 import pytest
 
 from fixtures.claims import claim
-from suites.ch1_hosts.accounts import throwaway
-from suites.commands import last
+from suites.support.accounts import throwaway
+from suites.support.commands import last
 from swarmlab.cluster.node import Node
 from swarmlab.errors import Blocked, LabError
 from swarmlab.labs.provision import USER

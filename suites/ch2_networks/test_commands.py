@@ -6,8 +6,8 @@ from functools import partial
 import pytest
 
 from fixtures.claims import claim
-from suites.commands import accepted, last
-from suites.links import addresses
+from suites.support.commands import accepted, last
+from suites.support.links import addresses
 from swarmlab.cluster.workbench import unique
 
 

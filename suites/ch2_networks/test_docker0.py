@@ -6,8 +6,8 @@ from ipaddress import ip_address, ip_network
 import pytest
 
 from fixtures.claims import claim
-from suites.commands import accepted, last
-from suites.links import addresses, links
+from suites.support.commands import accepted, last
+from suites.support.links import addresses, links
 from swarmlab.wait import State, eventually
 
 

@@ -4,8 +4,8 @@ from functools import partial
 
 from fixtures.claims import claim
 from suites.ch2_networks.test_docker0 import eth0_of
-from suites.commands import accepted, last
-from suites.links import addresses, links, stack
+from suites.support.commands import accepted, last
+from suites.support.links import addresses, links, stack
 from swarmlab.wait import State, eventually, scaled
 
 #: Seconds, at reference speed, after which a name is taken not to resolve: without a name server that can be reached,

@@ -7,7 +7,7 @@ import pytest
 from fixtures.claims import claim
 from suites.ch3_volumes.test_bind_mounts import inside
 from suites.ch3_volumes.test_volumes import mounted
-from suites.commands import accepted
+from suites.support.commands import accepted
 from swarmlab.cluster.workbench import unique
 
 #: The document's dockerfile1; its base is another, and the label is the suite's.

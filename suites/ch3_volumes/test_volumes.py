@@ -8,7 +8,7 @@ import pytest
 
 from fixtures.claims import claim
 from suites.ch3_volumes.test_bind_mounts import inside
-from suites.commands import accepted
+from suites.support.commands import accepted
 from swarmlab.cluster.workbench import unique
 from swarmlab.wait import State, eventually
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from suites.ch4_dockerfile import builders
+from suites.support import builders
 
 
 @pytest.fixture

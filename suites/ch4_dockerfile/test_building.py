@@ -6,7 +6,7 @@ import pytest
 
 from fixtures.claims import claim
 from fixtures.cluster import on_one_node
-from suites.commands import accepted, last
+from suites.support.commands import accepted, last
 from swarmlab.cluster.workbench import unique
 from swarmlab.labs.provision import USER
 

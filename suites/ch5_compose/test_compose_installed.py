@@ -1,7 +1,7 @@
 """5.2: Compose beside the engine."""
 
 from fixtures.claims import claim
-from suites.stacks import deploy, services
+from suites.support.stacks import deploy, services
 from swarmlab.labs.provision import USER
 from swarmlab.wait import State, eventually
 

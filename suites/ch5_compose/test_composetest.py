@@ -6,8 +6,8 @@ import pytest
 
 from fixtures.claims import claim
 from fixtures.cluster import on_one_node
-from suites.commands import last
-from suites.project import COMPOSETEST, project, tools
+from suites.support.commands import last
+from suites.support.project import COMPOSETEST, project, tools
 from swarmlab.wait import State, eventually
 
 

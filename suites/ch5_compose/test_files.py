@@ -4,8 +4,8 @@ import pytest
 
 from fixtures.claims import claim
 from fixtures.cluster import on_one_node
-from suites.project import project, tools
-from suites.stacks import deploy, listed, services
+from suites.support.project import project, tools
+from suites.support.stacks import deploy, listed, services
 from swarmlab.wait import State, eventually
 
 #: The document's sections (5.4), each of the last group used by a service.

@@ -5,7 +5,7 @@ import re
 import pytest
 
 from fixtures.claims import claim
-from suites.commands import accepted, refusal
+from suites.support.commands import accepted, refusal
 from swarmlab.cluster.swarm import join, join_command
 from swarmlab.wait import State, eventually
 

@@ -3,10 +3,10 @@
 import pytest
 
 from fixtures.claims import claim
-from suites.ch6_deployment.portainer import PORT, Portainer, free, run, wait_page
-from suites.commands import accepted, last
-from suites.project import Project, tools
-from suites.stacks import COMPOSE
+from suites.support.commands import accepted, last
+from suites.support.portainer import PORT, Portainer, free, run, wait_page
+from suites.support.project import Project, tools
+from suites.support.stacks import COMPOSE
 from swarmlab.cluster.workbench import unique
 from swarmlab.wait import State, eventually
 

@@ -1,8 +1,8 @@
 """6.2: what docker run and docker-compose start is on one node, and not the swarm's."""
 
 from fixtures.claims import claim
-from suites.commands import last
-from suites.project import Project, tools
+from suites.support.commands import last
+from suites.support.project import Project, tools
 from swarmlab.cluster.workbench import unique
 
 FILE = """version: "3"

@@ -3,8 +3,8 @@
 import pytest
 
 from fixtures.claims import claim
-from suites.commands import accepted
-from suites.traffic import GOSSIP, all_answer, all_reached
+from suites.support.commands import accepted
+from suites.support.traffic import GOSSIP, all_answer, all_reached
 from swarmlab.cluster.swarm import common
 from swarmlab.wait import State, eventually
 

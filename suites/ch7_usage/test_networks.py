@@ -3,7 +3,7 @@
 import pytest
 
 from fixtures.claims import claim
-from suites.traffic import GOSSIP, all_answer, all_reached, every_size_reached, note_mesh
+from suites.support.traffic import GOSSIP, all_answer, all_reached, every_size_reached, note_mesh
 from swarmlab.errors import Blocked
 from swarmlab.wait import eventually
 

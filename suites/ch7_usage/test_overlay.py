@@ -3,10 +3,10 @@
 from ipaddress import ip_address, ip_interface
 
 from fixtures.claims import claim
-from suites.ch7_usage.subnets import free_subnets, given, overlaps, routes
 from suites.ch7_usage.test_discovery import names_follow, tasks_resolve
-from suites.commands import accepted, refusal
-from suites.traffic import GOSSIP, all_reached, every_size_reached
+from suites.support.commands import accepted, refusal
+from suites.support.subnets import free_subnets, given, overlaps, routes
+from suites.support.traffic import GOSSIP, all_reached, every_size_reached
 from swarmlab.cluster.probe import Probe
 from swarmlab.wait import State, eventually
 

@@ -5,9 +5,9 @@ from ipaddress import ip_address
 import pytest
 
 from fixtures.claims import claim
-from suites.ch7_usage.subnets import free_subnets
-from suites.commands import accepted
-from suites.traffic import GOSSIP, without_loss
+from suites.support.commands import accepted
+from suites.support.subnets import free_subnets
+from suites.support.traffic import GOSSIP, without_loss
 from swarmlab.cluster.probe import Probe
 from swarmlab.wait import State, eventually, wait
 

@@ -6,8 +6,8 @@ import re
 import pytest
 
 from fixtures.claims import claim
-from suites.commands import accepted, refusal
-from suites.traffic import GOSSIP, hands_over, note_mesh, strangers, without_loss
+from suites.support.commands import accepted, refusal
+from suites.support.traffic import GOSSIP, hands_over, note_mesh, strangers, without_loss
 from swarmlab.errors import Blocked
 from swarmlab.wait import State, eventually
 from swarmlab.watching.events import History

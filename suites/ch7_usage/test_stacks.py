@@ -3,9 +3,9 @@
 import pytest
 
 from fixtures.claims import claim
-from suites.commands import accepted, table
-from suites.stacks import COMPOSE, deployed, remains, removed, runs, services
-from suites.traffic import GOSSIP, without_loss
+from suites.support.commands import accepted, table
+from suites.support.stacks import COMPOSE, deployed, remains, removed, runs, services
+from suites.support.traffic import GOSSIP, without_loss
 from swarmlab.cluster.workbench import STACK_LABEL
 from swarmlab.wait import State, eventually
 

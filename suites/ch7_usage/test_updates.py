@@ -3,9 +3,9 @@
 import pytest
 
 from fixtures.claims import claim
-from suites import updates
-from suites.commands import accepted, refusal
-from suites.traffic import hands_over, note_mesh, strangers
+from suites.support import updates
+from suites.support.commands import accepted, refusal
+from suites.support.traffic import hands_over, note_mesh, strangers
 from swarmlab.cluster.service import ENDED
 from swarmlab.wait import State, eventually, wait
 from swarmlab.watching.events import History, Recorder

@@ -3,8 +3,8 @@
 import secrets
 
 from fixtures.claims import claim
-from suites.commands import accepted
-from suites.stacks import COMPOSE, deployed, runs
+from suites.support.commands import accepted
+from suites.support.stacks import COMPOSE, deployed, runs
 from swarmlab.wait import State, eventually, wait
 
 

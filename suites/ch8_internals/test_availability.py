@@ -3,7 +3,8 @@
 import pytest
 
 from fixtures.claims import claim
-from suites.ch8_internals.placement import (
+from suites.support.commands import accepted
+from suites.support.placement import (
     containers,
     lives,
     none_on,
@@ -11,9 +12,8 @@ from suites.ch8_internals.placement import (
     set_availability,
     stays,
 )
-from suites.ch8_internals.roles import acting, writes
-from suites.commands import accepted
-from suites.traffic import hands_over, note_mesh, strangers
+from suites.support.roles import acting, writes
+from suites.support.traffic import hands_over, note_mesh, strangers
 from swarmlab.cluster.fault import apply, cut_off
 from swarmlab.cluster.service import ENDED
 from swarmlab.wait import State, eventually

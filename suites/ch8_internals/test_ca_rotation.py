@@ -5,8 +5,8 @@ import re
 import pytest
 
 from fixtures.claims import claim
-from suites.ch8_internals.certificates import accepted_rotation, in_force, known_to_be_in_force, make_member, rotated
-from suites.commands import accepted, refusal
+from suites.support.certificates import accepted_rotation, in_force, known_to_be_in_force, make_member, rotated
+from suites.support.commands import accepted, refusal
 from swarmlab.cluster import pki
 from swarmlab.cluster.fault import applied, apply, cut_off, heal, kill
 from swarmlab.cluster.swarm import join

@@ -7,8 +7,8 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID, SignatureAlgorithmOID
 
 from fixtures.claims import claim
-from suites.ch8_internals.certificates import HOUR, lifetime, now
-from suites.commands import accepted
+from suites.support.certificates import HOUR, lifetime, now
+from suites.support.commands import accepted
 from swarmlab.cluster import pki
 from swarmlab.wait import State, eventually
 

@@ -1,8 +1,8 @@
 """8.2.1 and 8.2.2: services, tasks and containers, and what becomes of those that end."""
 
 from fixtures.claims import claim
-from suites.ch8_internals.placement import containers, lives, matched, one_on_each, stays
-from suites.commands import accepted
+from suites.support.commands import accepted
+from suites.support.placement import containers, lives, matched, one_on_each, stays
 from swarmlab.cluster.service import ENDED
 from swarmlab.wait import State, eventually
 

@@ -3,9 +3,9 @@
 import pytest
 
 from fixtures.claims import claim
-from suites.ch8_internals.authority import external_ca
-from suites.ch8_internals.certificates import in_force, make_member, rotated
-from suites.commands import accepted
+from suites.support.authority import external_ca
+from suites.support.certificates import in_force, make_member, rotated
+from suites.support.commands import accepted
 from swarmlab.cluster import pki
 from swarmlab.wait import eventually
 

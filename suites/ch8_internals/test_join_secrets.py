@@ -5,8 +5,8 @@ import secrets
 import pytest
 
 from fixtures.claims import claim
-from suites.ch8_internals.certificates import make_member
-from suites.commands import refusal
+from suites.support.certificates import make_member
+from suites.support.commands import refusal
 from swarmlab.cluster import pki
 from swarmlab.cluster.swarm import join
 from swarmlab.parallel import parallel

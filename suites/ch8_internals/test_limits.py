@@ -5,8 +5,8 @@ import json
 import pytest
 
 from fixtures.claims import claim
-from suites.ch8_internals.placement import one_on_each
-from suites.commands import accepted
+from suites.support.commands import accepted
+from suites.support.placement import one_on_each
 from swarmlab.wait import State, eventually, scaled
 
 MIB = 1024**2

@@ -1,7 +1,7 @@
 """8.2.1: a service of several replicas."""
 
 from fixtures.claims import claim
-from suites.traffic import GOSSIP, note_mesh, spread
+from suites.support.traffic import GOSSIP, note_mesh, spread
 from swarmlab.wait import State, eventually
 
 REQUESTS = 30

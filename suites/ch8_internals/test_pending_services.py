@@ -3,14 +3,14 @@
 import pytest
 
 from fixtures.claims import claim
-from suites.ch8_internals.placement import (
+from suites.support.commands import accepted
+from suites.support.placement import (
     containers,
     pending,
     set_availability,
     stays,
     stays_pending,
 )
-from suites.commands import accepted
 from swarmlab.wait import State, eventually
 
 

@@ -2,7 +2,8 @@
 
 from fixtures.claims import claim
 from fixtures.cluster import Story
-from suites.ch8_internals.quorum import (
+from suites.support.commands import accepted
+from suites.support.quorum import (
     GIVES_UP,
     all_refuse,
     expect_caught_up,
@@ -16,7 +17,6 @@ from suites.ch8_internals.quorum import (
     tried,
     without,
 )
-from suites.commands import accepted
 from swarmlab.cluster.fault import applied, apply, freeze, heal, kill, stop
 from swarmlab.cluster.service import specification
 from swarmlab.cluster.swarm import Swarm, join

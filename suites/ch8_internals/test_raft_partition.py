@@ -2,7 +2,7 @@
 
 from fixtures.claims import claim
 from fixtures.cluster import Story
-from suites.ch8_internals.quorum import (
+from suites.support.quorum import (
     expect_caught_up,
     expect_found,
     expect_none_acknowledged,

@@ -6,8 +6,8 @@ import secrets
 import pytest
 
 from fixtures.claims import claim
-from suites.ch8_internals.quorum import one_leader
-from suites.commands import accepted
+from suites.support.commands import accepted
+from suites.support.quorum import one_leader
 from swarmlab.errors import EngineRefused, NoAnswer
 from swarmlab.parallel import parallel
 from swarmlab.wait import State, eventually

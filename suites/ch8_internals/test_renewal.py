@@ -3,8 +3,8 @@
 import pytest
 
 from fixtures.claims import claim
-from suites.ch8_internals.certificates import HOUR, accepted_rotation, lifetime, make_member, now
-from suites.commands import accepted, refusal
+from suites.support.certificates import HOUR, accepted_rotation, lifetime, make_member, now
+from suites.support.commands import accepted, refusal
 from swarmlab.cluster import pki
 from swarmlab.wait import State, eventually, scaled
 

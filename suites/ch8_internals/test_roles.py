@@ -3,10 +3,10 @@
 import pytest
 
 from fixtures.claims import claim
-from suites.ch8_internals.placement import lives, one_on_each
-from suites.ch8_internals.quorum import one_leader
-from suites.ch8_internals.roles import acting, writes
-from suites.commands import accepted, last
+from suites.support.commands import accepted, last
+from suites.support.placement import lives, one_on_each
+from suites.support.quorum import one_leader
+from suites.support.roles import acting, writes
 from swarmlab.cluster.fault import applied, apply, cut_off, kill
 from swarmlab.wait import State, eventually
 

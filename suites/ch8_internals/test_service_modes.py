@@ -3,13 +3,13 @@
 import pytest
 
 from fixtures.claims import claim
-from suites.ch8_internals.placement import (
+from suites.support.commands import accepted, refusal
+from suites.support.placement import (
     lives,
     matched,
     one_on_each,
     stays,
 )
-from suites.commands import accepted, refusal
 from swarmlab.cluster.swarm import join
 from swarmlab.wait import State, eventually
 

@@ -6,9 +6,9 @@ import shlex
 import pytest
 
 from fixtures.claims import claim
-from suites.ch7_usage.subnets import free_subnets
-from suites.commands import accepted
-from suites.tasks import all_told, expect_all, told_by
+from suites.support.commands import accepted
+from suites.support.subnets import free_subnets
+from suites.support.tasks import all_told, expect_all, told_by
 from swarmlab.cluster.clocks import seconds_of
 from swarmlab.cluster.fault import apply, kill
 from swarmlab.cluster.leavings import LOOPBACK

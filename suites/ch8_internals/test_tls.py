@@ -3,7 +3,7 @@
 import pytest
 
 from fixtures.claims import claim
-from suites.commands import accepted
+from suites.support.commands import accepted
 from swarmlab.cluster import pki
 from swarmlab.cluster.probe import Probe
 from swarmlab.errors import Blocked

@@ -6,14 +6,14 @@ import functools
 import pytest
 
 from fixtures.claims import claim
-from suites.ch8_internals.placement import (
+from suites.support.commands import accepted, last, refusal
+from suites.support.placement import (
     containers,
     none_on,
     one_on_each,
     stays,
     temporarily,
 )
-from suites.commands import accepted, last, refusal
 from swarmlab.cluster.swarm import join
 from swarmlab.errors import Blocked
 from swarmlab.wait import State, eventually

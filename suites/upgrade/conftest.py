@@ -6,9 +6,9 @@ import pytest
 
 from fixtures.rehearsal import plan_of
 from fixtures.verdicts import reports_folder
-from suites.upgrade.back import Back
-from suites.upgrade.course import Course
-from suites.upgrade.hurt import Hurt
+from suites.support.upgrade.back import Back
+from suites.support.upgrade.course import Course
+from suites.support.upgrade.hurt import Hurt
 from swarmlab.cluster.swarm import Swarm
 from swarmlab.errors import LabError, SwarmlabError
 from swarmlab.evidence import on_failure

@@ -4,8 +4,8 @@ import base64
 
 from fixtures.claims import claim
 from fixtures.rehearsal import at
-from suites.ch8_internals.certificates import rotated
-from suites.commands import accepted
+from suites.support.certificates import rotated
+from suites.support.commands import accepted
 from swarmlab.cluster import pki
 from swarmlab.parallel import parallel
 from swarmlab.wait import State, eventually

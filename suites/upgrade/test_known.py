@@ -6,14 +6,14 @@ from ipaddress import ip_network
 
 from fixtures.claims import claim
 from fixtures.rehearsal import at
-from suites.ch7_usage.subnets import free_subnets
 from suites.ch7_usage.test_overlay import create, disjoint
-from suites.commands import accepted
-from suites.traffic import GOSSIP, all_reached
-from suites.updates import AT_ONCE, status
-from suites.upgrade.course import answers
-from suites.upgrade.hurt import demoted_and_promoted, manager_loses_power, names_after_a_cut, node_loses_power
-from suites.upgrade.names import leads
+from suites.support.commands import accepted
+from suites.support.subnets import free_subnets
+from suites.support.traffic import GOSSIP, all_reached
+from suites.support.updates import AT_ONCE, status
+from suites.support.upgrade.course import answers
+from suites.support.upgrade.hurt import demoted_and_promoted, manager_loses_power, names_after_a_cut, node_loses_power
+from suites.support.upgrade.names import leads
 from swarmlab.cluster import pki
 from swarmlab.cluster.service import ENDED
 from swarmlab.parallel import parallel

@@ -6,8 +6,8 @@ from contextlib import ExitStack
 
 from fixtures.claims import claim
 from fixtures.rehearsal import at
-from suites.traffic import GOSSIP
-from suites.updates import AT_ONCE, status
+from suites.support.traffic import GOSSIP
+from suites.support.updates import AT_ONCE, status
 from suites.upgrade.test_control import nothing_left
 from swarmlab.errors import Blocked
 from swarmlab.parallel import parallel

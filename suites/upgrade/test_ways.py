@@ -4,9 +4,9 @@ from contextlib import ExitStack, suppress
 
 from fixtures.claims import claim
 from fixtures.rehearsal import at
-from suites.traffic import GOSSIP, all_reached, every_size_reached
-from suites.upgrade.names import names_lead
-from suites.upgrade.sealed import counting
+from suites.support.traffic import GOSSIP, all_reached, every_size_reached
+from suites.support.upgrade.names import names_lead
+from suites.support.upgrade.sealed import counting
 from swarmlab.errors import DeadlineExceeded
 from swarmlab.parallel import parallel
 from swarmlab.rehearsal.specs import VXLAN_ID

@@ -1,0 +1,161 @@
+"""Chapters 7 and 8: networks, services, updates and drain."""
+
+from tests.proof.claims.planting import Fault, background, drop, wrap
+
+FAULTS = [
+    Fault(
+        "the ingress network has another name",
+        {"7.1/ingress-network": "has no network ingress"},
+        background(
+            "until docker.real network ls 2>/dev/null | grep -q ingress || docker network ls | grep -q ingress; do\n"
+            "    sleep 0.2\ndone\n"
+            "yes | docker network rm ingress\n"
+            "until docker network create --driver overlay --ingress mesh; do sleep 0.2; done"
+        ),
+        nodes=("master",),
+    ),
+    Fault(
+        "data path closed on a node",
+        {"7.1/overlay-spans-nodes": "with slave02:", "7.2/dns-round-robin": "with slave02:"},
+        drop("udp dport 4789"),
+        nodes=("slave02",),
+    ),
+    Fault(
+        "large packets are lost on the way to a node",
+        {"7.1/overlay-spans-nodes": "with slave01: .* a packet of 1450 bytes"},
+        drop("udp dport 4789 ip length gt 1460"),
+        nodes=("slave01",),
+    ),
+    Fault(
+        "a node's link takes smaller packets than the overlay network sends",
+        {
+            "7.1/overlay-spans-nodes": "with slave01: .* a packet of 1450 bytes does not pass",
+            "7.3/attachable": "with slave01: .* a packet of 1450 bytes does not pass",
+        },
+        "ip link set $(ip route get 192.0.2.1 | sed 's/.* dev \\([^ ]*\\) .*/\\1/;q') mtu 1300",
+        nodes=("slave01",),
+        run="ch7 links",
+    ),
+    Fault(
+        "gossip closed on a node",
+        {
+            "7.2/service-name-resolves": "wrong with slave01:",
+            "7.2/names-follow-tasks": "wrong with slave01:",
+            "7.2/dns-round-robin": "wrong with slave01:",
+        },
+        drop("meta l4proto { tcp, udp } th dport 7946"),
+        nodes=("slave01",),
+    ),
+    Fault(
+        "the kernel has no IPVS",
+        {
+            "7.1/ingress-balances": "master to pass requests",
+            "7.2/virtual-address-balances": "requests from master",
+            "7.2.1/reachable-on-any-node": "with master",
+            "7.2.3/reachable-while-scaling": "every node to route",
+            "7.2.5/no-request-lost": "every node to answer",
+            "8.1.2/drain-keeps-serving": "every node to answer",
+            "8.2.1/three-http-listeners": "requests to .* to be shared",
+        },
+        offers=("ipvs",),
+    ),
+    Fault(
+        "docker service scale takes containers",
+        {"7.2/run-does-not-scale": "took a container of docker run"},
+        wrap('"service scale"*) exit 0'),
+    ),
+    Fault(
+        "nothing is replaced",
+        {"7.2/failure-management": "2 running tasks .* 1 running"},
+        wrap(
+            "kill*) for node in master slave01 slave02; do"
+            ' su - hadoop -c "ssh master docker node update --availability pause $node"; done'
+        ),
+    ),
+    Fault(
+        "create publishes nothing",
+        {"7.2.1/create-with-port": "not attached to the routing mesh"},
+        wrap('"service create --detach -p "*) shift 5; exec docker.real service create --detach "$@"'),
+    ),
+    Fault(
+        "a port is closed on a node",
+        {"7.2.1/host-mode-port": "task on slave02 to answer"},
+        drop("tcp dport 8888-8988"),
+        nodes=("slave02",),
+    ),
+    Fault(
+        "every node forwards the port",
+        {"7.2.1/host-mode-port": "master answers on port"},
+        "sysctl -qw net.ipv4.ip_forward=1; iptables -t nat -A PREROUTING -p tcp --dport 8888:8988"
+        " -j DNAT --to-destination $(getent hosts slave01 | cut -d ' ' -f 1);"
+        " iptables -t nat -A POSTROUTING -p tcp -j MASQUERADE;"
+        " iptables -P FORWARD ACCEPT; iptables -I FORWARD -p tcp --dport 8888:8988 -j ACCEPT",
+        nodes=("master",),
+    ),
+    Fault(
+        "ls has other columns",
+        {"7.2.2/ls-columns": "ID"},
+        wrap('"service ls") docker.real service ls | sed "s/REPLICAS/TASKS   /"; exit'),
+    ),
+    Fault(
+        "inspect shows something else",
+        {"7.2.2/inspect": "Replicas"},
+        wrap('"service inspect"*) docker.real "$@" | sed "s/\\"Replicas\\": 1/\\"Replicas\\": 7/"; exit'),
+    ),
+    Fault(
+        "a worker takes service commands",
+        {"7.2.2/managers-only": "slave01, a worker, accepted docker service ls"},
+        wrap('"service ls"*) exit 0'),
+        nodes=("slave01",),
+    ),
+    Fault(
+        "scaling does nothing",
+        {
+            "7.2.3/scale-up": r"3 running tasks .* 1 running",
+            "7.2.3/scale-down": r"1 running tasks .* 3 running",
+            "7.2.3/scale-command": r"3 running tasks .* 1 running",
+        },
+        wrap('"service update"*) exit 0', '"service scale"*) exit 0'),
+    ),
+    Fault(
+        "a node does not reach the registry",
+        {"7.2.3/missing-image-pulled": "every node to pull .*slave02"},
+        "iptables -I OUTPUT -p tcp --dport 5000 -j REJECT",
+        nodes=("slave02",),
+    ),
+    Fault(
+        "rm removes nothing",
+        {"7.2.4/rm": "is still there"},
+        wrap('"service rm"*) exit 0'),
+    ),
+    Fault(
+        "a node keeps containers of removed services",
+        {"7.2.4/rm": "containers of .* on slave01"},
+        wrap(
+            '"service rm"*) su - hadoop -c "ssh slave01 docker run -d --label com.docker.swarm.service.id=$('
+            "docker.real service inspect --format '{{.ID}}' $3"
+            ') registry:5000/client"'
+        ),
+        nodes=("master",),
+    ),
+    Fault(
+        "a node's routing mesh is empty",
+        {
+            "7.1/ingress-balances": "slave02",
+            "7.2.1/reachable-on-any-node": "no way between nodes, with slave02:",
+            "8.2.1/three-http-listeners": "requests to slave02 to be shared",
+        },
+        background("while :; do nsenter --net=/run/docker/netns/ingress_sbox ipvsadm -C; sleep 0.2; done"),
+        nodes=("slave02",),
+        lab="vagrant",
+        run="machines 5",
+    ),
+    Fault(
+        "a virtual address leads to one node only",
+        {"7.2/virtual-address-balances": "requests from (master|slave01) to the virtual address"},
+        drop("udp dport 4789 ip saddr 192.168.56.101"),
+        nodes=("slave01",),
+        lab="vagrant",
+        run="machines 6",
+    ),
+]

@@ -1,0 +1,122 @@
+"""8.4 and the one way of tasks: managers that tell other states, and nodes that run again what has ended.
+
+No engine can be had that keeps its tasks in other states, so it is the managers' answers that are changed.
+"""
+
+import itertools
+from datetime import datetime, timedelta
+
+from tests.proof.claims.planting import Fault, background, wrap
+
+
+def tells(state, instead):
+    """Answers in which no task is in *state*."""
+    return {"/tasks": (f'"State":"{state}"', f'"State":"{instead}"')}
+
+
+def now_and_then():
+    """A running task as it is, but for one time in a hundred, when it is starting."""
+    count = itertools.count()
+
+    def change(found):
+        return found[0].replace("running", "starting") if next(count) % 100 == 99 else found[0]
+
+    return change
+
+
+def an_hour_ago(found):
+    """A time, an hour earlier."""
+    earlier = datetime.fromisoformat(found[2][:19]) - timedelta(hours=1)
+    return found[1] + earlier.isoformat() + found[2][19:]
+
+
+TOGETHER = "tasks in other states"
+APART = "tasks told otherwise"
+
+#: States that no task is told in, what is told instead, and what is seen of it.
+UNTOLD = [
+    ("no task is new", "new", "pending", "without an address master tells: .* pending"),
+    ("no task is assigned", "assigned", "pending", r"\w+ tells slot \d+ of \S+ on \w+ as pending"),
+    ("no task is accepted", "accepted", "ready", r"\w+ tells slot \d+ of \S+ on \w+ as \w+ \(\"accepted\"\)"),
+    ("no task is preparing", "preparing", "ready", r"master tells @slave02 (ready|starting)"),
+    ("what ended well failed", "complete", "failed", "master tells @slave02 failed"),
+    ("what was stopped ended by itself", "shutdown", "complete", "master tells @slave02 (complete|failed)"),
+]
+
+FAULTS = [
+    *(
+        Fault(name, {f"8.4/state-{state}": seen}, answers=tells(state, instead), run=TOGETHER)
+        for name, state, instead, seen in UNTOLD
+    ),
+    Fault(
+        "tasks go back",
+        {"8.2.2/one-way": r"task \w+ of slot \d+ of \S+ on \w+ went back from running .* to starting \(as \w+ told it"},
+        answers={"/tasks": ('"State":"running"', now_and_then())},
+    ),
+    Fault(
+        "a node starts ended tasks again",
+        {
+            "8.2.2/one-way": r"task \w+ on slave01 was started again",
+            "8.4/complete-is-final": r"task \w+ on slave01 was started again|task on slave01 is complete, and its",
+        },
+        background(
+            "while :; do for box in $(docker ps -aq -f label=com.docker.swarm.task.id -f status=exited); do"
+            " docker start $box; done; sleep 0.2; done"
+        ),
+        nodes=("slave01",),
+    ),
+    Fault(
+        "tasks run before they are healthy",
+        {
+            "8.4/state-starting": "master tells @slave02 running",
+            "8.4/state-running": "is not healthy yet, and|does not run the container of its task",
+        },
+        answers=tells("starting", "running"),
+        run=TOGETHER,
+    ),
+    Fault(
+        "exit codes are not told",
+        {"8.4/state-failed": "with exit code 37: .* master tells @slave02 failed"},
+        answers={"/tasks": ('"ExitCode":37', '"ExitCode":0')},
+        run=TOGETHER,
+    ),
+    Fault(
+        "nobody says why a task is rejected",
+        {"8.4/state-rejected": "naming /var/tmp/.*master tells @slave02 rejected"},
+        answers={"/tasks": (r"swc-missing-\w+", "somewhere")},
+        run=TOGETHER,
+    ),
+    Fault(
+        "no task is pending",
+        {"8.4/state-pending": r"master tells \d@no node assigned"},
+        answers=tells("pending", "assigned"),
+        run=APART,
+    ),
+    Fault(
+        "errors do not tell the exit code",
+        {"8.4/state-failed": r"master does not show the exit code 37 of the task on slave0\d"},
+        answers={"/tasks": (r"exit \(37\)", "exit")},
+        run=APART,
+    ),
+    Fault(
+        "two tasks share a slot",
+        {"8.4/path": r"\w+ tells slots \[1, 1, 3"},
+        answers={"/tasks": ('"Slot":2', '"Slot":1')},
+        run=APART,
+    ),
+    Fault(
+        "service ps shows no ages",
+        {"8.4/service-ps": "on (master|slave01|slave02) as CURRENT STATE Running"},
+        wrap('"service ps"*) docker.real "$@" | sed "s/ago/   /"; exit'),
+    ),
+    Fault(
+        "service ps shows no errors",
+        {"8.4/service-ps": "on (master|slave01|slave02) as ERROR nothing"},
+        wrap('"service ps"*) docker.real "$@" | sed \'s/"task: .*//\'; exit'),
+    ),
+    Fault(
+        "clocks of nodes are an hour late",
+        {"8.4/service-ps": r"task of \S+ on \w+ is running since -3[56]\d\d s"},
+        answers={"/tasks": (r'("Status":\{"Timestamp":")([^"]*)', an_hour_ago)},
+    ),
+]

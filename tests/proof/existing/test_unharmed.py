@@ -1,0 +1,259 @@
+"""The suites on a swarm that exists: nothing of it is changed, whatever becomes of the run; what is broken is found."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shlex
+import signal
+import socket
+import subprocess
+import sys
+import time
+
+import pytest
+
+from swarmlab.host import run_folder
+from swarmlab.ownership import alive
+from tests.proof.existing.world import NAME, ROOT, World, differences, load
+
+#: Which tests are run on it: all that disrupt nothing, unless a part is chosen.
+ARGUMENTS = shlex.split(os.environ.get("EXISTING_ARGS", "suites/"))
+
+
+@pytest.fixture(scope="session")
+def world(tmp_path_factory):
+    world = World(tmp_path_factory.mktemp("existing"))
+    yield world
+    world.close()
+
+
+def suites(world, *words, inventory=None, reports="reports"):
+    """The command that runs the suites on the existing swarm."""
+    where = ["--lab", "inventory", "--inventory", str(inventory or world.inventory)]
+    return [sys.executable, "-m", "pytest", *words, *where, "--reports", str(world.folder / reports)]
+
+
+def run(command, **how):
+    return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, **how)
+
+
+def verdicts(folder):
+    told = json.loads((folder / "verdicts.json").read_text())
+    return {claim["id"]: claim for claim in told["claims"]}
+
+
+def cleanup(world, *words):
+    return run([sys.executable, "-m", "swarmlab", "cleanup", "--inventory", str(world.inventory), *words])
+
+
+# Doing no harm
+
+
+@pytest.fixture(scope="session")
+def safe_run(world):
+    """The dump before and after a run of all that disrupts nothing, and the load during it."""
+    before = world.dump()
+    with load(world) as seen:
+        ran = run(suites(world, *ARGUMENTS))
+    (world.folder / "run.log").write_text(ran.stdout + ran.stderr)
+    assert ran.returncode in (0, 1), f"the run did not come to its end: {(ran.stdout + ran.stderr)[-500:]}"
+    return before, world.dump(), seen
+
+
+def test_a_safe_run_changes_nothing(safe_run):
+    before, after, seen = safe_run
+    changed = differences(before, after)
+    assert not changed, "\n".join(changed)
+    assert seen.count > 100
+    assert not seen.lost, f"of {seen.count} requests {len(seen.lost)} were lost: {seen.lost[:5]}"
+
+
+@pytest.mark.usefixtures("safe_run")
+def test_the_verdicts_are_those_of_a_lab(world):
+    judged = verdicts(world.folder / "reports")
+    assert judged
+    on_lab = [sys.executable, "-m", "pytest", *ARGUMENTS, "--profile", "safe", "--lab-name", NAME]
+    run([*on_lab, "--reports", str(world.folder / "lab")])
+    known = verdicts(world.folder / "lab")
+    # What is blocked for being on a swarm that exists cannot be compared.
+    other = {
+        id: (claim["verdict"], known[id]["verdict"], claim["reason"])
+        for id, claim in judged.items()
+        if id in known and claim["verdict"] not in ("blocked", known[id]["verdict"])
+    }
+    assert not other, other
+
+
+@pytest.mark.parametrize("after", [20, 60])
+def test_what_a_killed_run_left_is_removed_and_nothing_else(world, after):
+    before = world.dump()
+    killed = subprocess.Popen(
+        suites(world, "suites/ch7_usage", "suites/ch1_hosts"),
+        cwd=ROOT,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        start_new_session=True,
+    )
+    deadline = time.monotonic() + 240
+    while not made(world) and time.monotonic() < deadline:
+        assert killed.poll() is None, "the run ended before it made anything"
+        time.sleep(1)
+    time.sleep(after)
+    os.killpg(killed.pid, signal.SIGKILL)
+    killed.wait()
+    left = differences(before, world.dump())
+    assert left, "the killed run left nothing, so that nothing is shown"
+
+    listed = cleanup(world, "--dry-run")
+    assert listed.returncode == 0, listed.stderr
+    assert "service swc-" in listed.stdout
+    assert made(world), "a dry run removed something"
+    done = cleanup(world)
+    assert done.returncode == 0, done.stderr
+    changed = differences(before, world.dump())
+    assert not changed, "\n".join(changed)
+
+
+def made(world):
+    """The suites' services on the swarm."""
+    return [
+        one
+        for one in world.docker("service ls --format {{.Name}}").split()
+        if one.startswith("swc-") and one != "swc-mirror"
+    ]
+
+
+# Finding what is broken
+
+#: By the test that has to fail: what is broken on which node, and words of the reason.
+BROKEN = {
+    "suites/ch7_usage/test_networks.py::test_bodies_of_every_size_pass_between_every_pair_of_nodes": (
+        lambda node: node.cut_port("udp", 4789),
+        "slave02",
+    ),
+    "suites/ch7_usage/test_discovery.py::test_names_resolve_on_every_node": (
+        lambda node: (node.cut_port("udp", 7946), node.cut_port("tcp", 7946)),
+        "slave02",
+    ),
+    "suites/ch1_hosts/test_names.py::test_the_three_names_resolve_through_etc_hosts": (
+        lambda node: node.run("cp /etc/hosts /root/hosts; echo 192.0.2.9 master >> /etc/hosts"),
+        "slave02",
+    ),
+}
+
+
+@pytest.mark.parametrize("test", BROKEN, ids=lambda test: test.rpartition("::")[2])
+def test_what_is_broken_is_found_as_in_a_lab(world, test):
+    breaks, words = BROKEN[test]
+    node = world.nodes[-1]
+    assert node.name == "slave02"
+    breaks(node)
+    try:
+        ran = run(suites(world, test, reports="broken"))
+        on_lab = [sys.executable, "-m", "pytest", test, "--profile", "safe", "--lab-name", NAME]
+        run([*on_lab, "--reports", str(world.folder / "broken-lab")])
+    finally:
+        node.run("[ ! -e /root/hosts ] || { cat /root/hosts > /etc/hosts; rm /root/hosts; }")
+        node.heal()
+    here, there = (verdicts(world.folder / folder) for folder in ("broken", "broken-lab"))
+    assert here, ran.stdout + ran.stderr
+    for id, claim in here.items():
+        assert claim["verdict"] == there[id]["verdict"] == "fail", (claim, there[id])
+        assert words in claim["reason"], claim["reason"]
+
+
+# A wrong inventory
+
+
+def wrong_key(world):
+    subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", str(world.folder / "other")], check=True)
+    return {"key": "other"}
+
+
+def unknown_host_key(world):
+    lines = (world.folder / "known_hosts").read_text().splitlines()
+    (world.folder / "fewer").write_text("\n".join(lines[:-1]) + "\n")
+    return {"known_hosts": "fewer"}
+
+
+def changed_host_key(world):
+    lines = (world.folder / "known_hosts").read_text().splitlines()
+    keys = [line.split()[1:3] for line in lines]
+    swapped = [f"{line.split()[0]} {' '.join(key)}" for line, key in zip(lines, [*keys[1:], keys[0]], strict=True)]
+    (world.folder / "swapped").write_text("\n".join(swapped) + "\n")
+    return {"known_hosts": "swapped"}
+
+
+def without_last(world):
+    return {"nodes": _nodes(world)[:-1]}
+
+
+def unreachable(world):
+    nodes = _nodes(world)
+    nodes[-1]["address"] = world.nodes[-1].address.rpartition(".")[0] + ".199"
+    return {"nodes": nodes}
+
+
+def no_right(world):
+    world.nodes[-1].run("useradd -m -p '*' guest; cp -r /root/.ssh ~guest/ && chown -R guest ~guest/.ssh")
+    nodes = _nodes(world)
+    nodes[-1]["user"] = "guest"
+    return {"nodes": nodes}
+
+
+def another_swarm(world):
+    (alone,) = world.lab.more(1)
+    alone.docker(f"swarm init --advertise-addr {alone.address}")
+    alone.run(
+        f"mkdir -p -m 700 /root/.ssh; echo '{(world.folder / 'key.pub').read_text()}' > /root/.ssh/authorized_keys"
+    )
+    key = alone.run("cat /etc/ssh/ssh_host_ed25519_key.pub").out
+    (world.folder / "more").write_text((world.folder / "known_hosts").read_text() + f"{alone.address} {key}")
+    return {"nodes": [*_nodes(world), {"address": alone.address}], "known_hosts": "more"}
+
+
+def _nodes(world):
+    return [{"name": node.name, "address": node.address} for node in world.nodes]
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        (wrong_key, r"node \S+ \(.*\): it lets the user root in with none of the keys"),
+        (unknown_host_key, r"node slave02 \(.*\): its host key is not known"),
+        (changed_host_key, r"node \S+ \(.*\): its host key is another than the known one"),
+        (without_last, r"node slave02 \(.*\): is of the swarm and not of the inventory"),
+        (unreachable, r"node slave02 \(.*\): it does not answer"),
+        (no_right, r"node slave02 \(.*\): the user guest may not use the engine"),
+        (another_swarm, r"node \S+: is of another swarm"),
+    ],
+)
+def test_a_wrong_inventory_is_one_line(world, change, said):
+    file = world.write_inventory("wrong.yaml", **change(world))
+    ran = run(suites(world, "suites/ch7_usage", inventory=file, reports="none"))
+    lines = [line for line in (ran.stdout + ran.stderr).splitlines() if line.strip()]
+    assert ran.returncode == 4, lines
+    assert len(lines) == 1, lines
+    assert re.search(said, lines[0]), lines[0]
+    assert not connections(), "connections were left open"
+
+
+def test_another_cluster_is_not_disrupted(world):
+    ran = run(suites(world, "suites/ch7_usage", "--may-disrupt", "another"))
+    assert ran.returncode == 4
+    assert (
+        f"--may-disrupt another: the inventory's cluster is {world.docker('info --format {{.Swarm.Cluster.ID}}')}"
+        in (ran.stdout + ran.stderr)
+    )
+
+
+def connections():
+    """The folders of connections that runs which have ended keep open on this machine."""
+    owners = {folder: f"{socket.gethostname()}/{folder.name.replace('-', '/')}" for folder in _folders()}
+    return [folder for folder, owner in owners.items() if not alive(owner)]
+
+
+def _folders():
+    return (run_folder() / "inventory").glob("*-*")

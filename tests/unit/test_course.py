@@ -1,0 +1,31 @@
+"""Which requests are no loss: those to a replica that was on its way out of the node being upgraded."""
+
+from types import SimpleNamespace
+
+import pytest
+
+from suites.support.upgrade.course import was_leaving
+from swarmlab.watching.asker import Heard
+
+STEPS = [SimpleNamespace(began=100.0, leaving=("10.0.1.7",)), SimpleNamespace(began=200.0, leaving=("10.0.1.9",))]
+
+
+@pytest.mark.parametrize(
+    ("address", "at", "no_loss"),
+    [
+        ("10.0.1.7", 108.0, True),
+        ("10.0.1.7", 99.0, False),  # it is not drained yet
+        ("10.0.1.7", 146.0, False),  # engines have told one another by then
+        ("10.0.1.8", 108.0, False),  # a replica that stays
+        ("10.0.1.70", 108.0, False),
+        ("10.0.1.9", 108.0, False),  # its node is drained later
+        ("10.0.1.9", 208.0, True),
+    ],
+)
+def test_a_replica_may_be_asked_while_it_leaves_and_no_longer(address, at, no_loss):
+    lost = Heard(at, at + 1, "slave03", 502, "", f"swc-web-0a3faf at {address}: ConnectionResetError(104, 'reset')")
+    assert was_leaving(lost, STEPS) is no_loss
+
+
+def test_what_names_no_replica_is_a_loss():
+    assert not was_leaving(Heard(108.0, 113.0, "slave03", 0, "", "timed out waiting for the answer"), STEPS)

@@ -1,0 +1,126 @@
+import socket
+import threading
+import time
+
+import pytest
+
+from suites.support.commands import accepted, in_sequence
+from swarmlab.cluster import node as nodes
+from swarmlab.cluster.node import OUT_OF_SEQUENCE, REVISIONS, Node, Result
+from swarmlab.errors import EngineRefused, LabError, NoAnswer
+
+ANSWER = b'{"ApiVersion": "1.41", "Version": "20.10.24"}'
+
+
+class Machine(Node):
+    stop = start = kill = freeze = thaw = _log_command = lambda _: None
+
+
+@pytest.fixture
+def engine(tmp_path, monkeypatch):
+    """A node whose engine answers as long as `talks` is set: a socket, as the lab's engines have."""
+    monkeypatch.setattr(nodes, "_GREETING", 4)
+    monkeypatch.setattr(nodes, "_LATELY", -1)  # greet before every question
+    monkeypatch.setattr(nodes, "scaled", lambda seconds: min(seconds, 1))
+    talks = threading.Event()
+    talks.set()
+    server = socket.socket(socket.AF_UNIX)
+    server.bind(str(tmp_path / "engine"))
+    server.listen(20)
+
+    def answer(connection):
+        with connection:
+            while connection.recv(65536) and talks.is_set():
+                head = f"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: {len(ANSWER)}\r\n\r\n"
+                connection.sendall(head.encode() + ANSWER)
+            time.sleep(60)  # silent for longer than anybody waits
+
+    def accept():
+        while True:
+            try:
+                connection, _ = server.accept()
+            except OSError:
+                return
+            threading.Thread(target=answer, args=(connection,), daemon=True).start()
+
+    threading.Thread(target=accept, daemon=True).start()
+    machine = Machine("slave01", "192.0.2.1", None, f"unix://{tmp_path / 'engine'}")
+    machine.talks = talks
+    yield machine
+    server.close()
+
+
+def test_an_engine_that_was_frozen_is_given_up_soon(engine):
+    assert engine.ask("GET", "/version")["Version"] == "20.10.24"
+    engine.talks.clear()
+    start = time.monotonic()
+    with pytest.raises(NoAnswer, match=r"engine of slave01 does not answer.*timed out"):
+        engine.ask("GET", "/version")
+    assert time.monotonic() - start < 30
+    engine.talks.set()
+    assert engine.ask("GET", "/version")
+
+
+def test_an_engine_that_is_not_there_is_the_labs_failure(tmp_path):
+    with pytest.raises(LabError, match="engine of slave02 does not answer"):
+        Machine("slave02", "192.0.2.2", None, f"unix://{tmp_path / 'none'}").ask("GET", "/version")
+
+
+class Shell:
+    """Stands for testinfra's view over SSH, whose error for exit code 255 is that of a lost connection."""
+
+    def __init__(self, *, lost):
+        self._lost = lost
+
+    def run(self, command):
+        if self._lost or command != "true":
+            raise RuntimeError(Ended(255, command))
+        return Ended(0, command)
+
+
+class Ended:
+    def __init__(self, rc, command):
+        self.rc, self.command = rc, command
+        self.stdout, self.stderr = "", "Permission denied (publickey)."
+
+
+def test_a_command_that_ends_as_ssh_does_is_no_lost_connection():
+    done = Machine("slave01", "192.0.2.1", Shell(lost=False), "").run("ssh elsewhere")
+    assert (done.code, done.err) == (255, "Permission denied (publickey).")
+    with pytest.raises(LabError, match="slave01 cannot be reached"):
+        Machine("slave01", "192.0.2.1", Shell(lost=True), "").run("ssh elsewhere")
+
+
+class Written(Machine):
+    """A node whose managers write the object between each of so many readings and the writings after them."""
+
+    def __init__(self, others, said=f"rpc error: code = Unknown desc = {OUT_OF_SEQUENCE}"):
+        self.name, self._others, self._said, self.wrote = "master", others, said, None
+
+    def ask(self, method, path, *, body=None, version=None):
+        if method == "GET":
+            return {"Version": {"Index": self._others}, "Spec": {"Replicas": 1}}
+        self._others -= 1
+        if self._others >= 0:
+            raise EngineRefused("master", 500, self._said)
+        self.wrote = (path, body, version)
+        return None
+
+    def docker(self, words):
+        self._others -= 1
+        return Result(words, 1, "", self._said) if self._others >= 0 else Result(words, 0, "done", "")
+
+
+def test_what_managers_wrote_meanwhile_is_read_and_changed_anew():
+    node = Written(2)
+    node.revise("/services/1", lambda spec: spec.update(Replicas=spec["Replicas"] + 1))
+    assert node.wrote == ("/services/1/update", {"Replicas": 2}, 0)
+    assert accepted(Written(2), "service update") == "done"
+
+
+def test_what_is_refused_for_another_reason_or_always_is_refused():
+    for node in (Written(1, said="no such thing"), Written(REVISIONS)):
+        with pytest.raises(EngineRefused):
+            node.revise("/services/1", lambda _: None)
+    for node in (Written(1, said="no such thing"), Written(REVISIONS)):
+        assert not in_sequence(lambda node=node: node.docker("service update")).ok

@@ -1,0 +1,107 @@
+"""Options that cannot be get one line that names the mend."""
+
+import subprocess
+import sys
+
+import pytest
+
+from fixtures.profiles import PROFILES
+from swarmlab.paths import ROOT
+
+EXISTING = ["--lab", "inventory", "--inventory"]
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["--lab", "cloud"], "--lab cloud: no such lab; choose one of dind, vagrant"),
+        (["--provider", "xen"], "--provider xen: no such provider; choose one of libvirt, virtualbox"),
+        (["--profile", "quick"], "--profile quick: no such profile; choose one of full, smoke, safe, machines"),
+        (["--lab", "vagrant", "-n", "2"], "-n: there is one lab of machines on a host"),
+        (["--engine", "99"], "--engine: no engine '99'; choose from"),
+        (["--skip-preflight", "disc=full"], "--skip-preflight: no check 'disc'; checks: engines-answer, "),
+        (["--skip-preflight", "disk"], "--skip-preflight: disk is skipped for a reason: disk=REASON"),
+        (["--image", "portainer"], "--image: 'portainer' is not NAME=REFERENCE or NAME=FILE"),
+        (
+            ["--image", "nginx=nginx:1"],
+            "--image: nginx=nginx:1: no claim needs an image 'nginx'; choose from mysql",
+        ),
+        (["--image", "portainer=./none.tar"], "--image: portainer=./none.tar: there is no such file"),
+        (["--lab", "inventory"], "--lab inventory: where is it? give --inventory FILE, or ssh://USER@MANAGER"),
+        (["--inventory", "swarm.yaml"], "--inventory: is for a swarm that exists; give --lab inventory too"),
+        (["--may-disrupt", "x"], "--may-disrupt: is for a swarm that exists; give --lab inventory too"),
+        ([*EXISTING, "nowhere.yaml"], "--inventory: inventory nowhere.yaml: cannot be read"),
+        ([*EXISTING, "tox.ini"], "--inventory: inventory tox.ini: is none of this suite's own"),
+        ([*EXISTING, "ssh://a", "--ports", "1-2"], "--inventory: inventory ssh://a: ports: 1-2 is no range of 20"),
+        ([*EXISTING, "ssh://a", "--engine", "trixie"], "--engine: a swarm that exists is taken as it is; leave it out"),
+        ([*EXISTING, "ssh://a", "-n", "2"], "-n: a swarm that exists is one, so --lab inventory runs in one process"),
+        (["--image", "portainer=README.md"], "--image: portainer=README.md: is no saved image; make one with: docker"),
+        (["--rehearse", "20.10.24"], "--rehearse: an upgrade leads from one engine to another, and '20.10.24' names 1"),
+        (["--rehearse", "20.10.24,28.5.2", "-n", "2"], "-n: a rehearsal goes through one cluster"),
+    ],
+)
+def test_a_wrong_option_is_one_line(words, said, tmp_path):
+    command = [sys.executable, "-m", "pytest", "suites/", "--reports", str(tmp_path / "reports"), *words]
+    ran = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
+    lines = [line for line in (ran.stdout + ran.stderr).splitlines() if line.strip()]
+    assert ran.returncode == 4
+    assert len(lines) == 1, lines
+    assert said in lines[0]
+    assert not (tmp_path / "reports").exists()
+
+
+def test_the_suite_of_rehearsals_is_run_by_a_rehearsal_only():
+    command = [sys.executable, "-m", "pytest", "--collect-only", "-q"]
+    document = subprocess.run([*command, "suites/"], cwd=ROOT, capture_output=True, text=True)
+    assert document.returncode == 0
+    assert "suites/upgrade" not in document.stdout
+    alone = subprocess.run([*command, "suites/upgrade"], cwd=ROOT, capture_output=True, text=True)
+    assert alone.returncode == 4
+    assert "suites/upgrade is run by a rehearsal: python -m swarmlab rehearse" in alone.stdout + alone.stderr
+    words = ["suites/", "--rehearse", "20.10.24,26.1.5,28.5.2", "--rehearse-workers", "0"]
+    ran = subprocess.run([*command, *words], cwd=ROOT, capture_output=True, text=True)
+    listed = [line for line in ran.stdout.splitlines() if "::" in line]
+    assert listed
+    assert all(line.startswith("suites/upgrade/") for line in listed)
+    steps = [line.rpartition("[")[2].rstrip("]") for line in listed if "same_member" in line]
+    assert steps == ["to-step1", "to-step2", "to-step3", "to-step4", "to-step5", "to-after"]
+    names = [line.rpartition("[")[2].rstrip("]") for line in listed]
+    assert names.index("to-step4") > max(place for place, name in enumerate(names) if name == "step3")
+    assert not any("both_engines[step3]" in line for line in listed), (
+        "no stage is mixed between two rounds of all nodes"
+    )
+
+
+def test_the_profile_of_machines_is_what_containers_cannot_judge_and_a_smoke_of_the_rest():
+    command = [sys.executable, "-m", "pytest", "suites/", "--collect-only", "-q", "--profile", "machines"]
+    listed = subprocess.run(command, cwd=ROOT, capture_output=True, text=True).stdout
+    assert "test_published_port_answers_on_every_node" in listed
+    assert "test_docker_is_enabled_and_runs_after_a_reboot" in listed
+    assert "test_names_resolve_on_every_node" in listed
+    assert "test_quiet_join_token_prints_the_token_alone" not in listed
+
+
+def test_a_swarm_that_exists_is_not_disrupted_unless_it_may_be():
+    command = [sys.executable, "-m", "pytest", "suites/", "--collect-only", "-q", *EXISTING, "ssh://root@192.0.2.1"]
+    listed = subprocess.run(command, cwd=ROOT, capture_output=True, text=True).stdout
+    assert "test_names_resolve_on_every_node" in listed
+    assert "test_docker_is_enabled_and_runs_after_a_reboot" not in listed
+    listed = subprocess.run([*command, "--may-disrupt", "x"], cwd=ROOT, capture_output=True, text=True).stdout
+    assert "test_docker_is_enabled_and_runs_after_a_reboot" in listed
+
+
+def test_profiles_are_listed_by_one_command():
+    command = [sys.executable, "-m", "pytest", "--profiles"]
+    ran = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
+    assert ran.returncode == 0
+    assert [line.split()[0] for line in ran.stdout.splitlines() if not line.startswith(" ")] == list(PROFILES)
+    assert "may be lacking: image:portainer, internet, long" in ran.stdout
+
+
+def test_the_safe_profile_disrupts_nothing_and_smoke_is_small():
+    command = [sys.executable, "-m", "pytest", "suites/", "--collect-only", "-q", "--profile"]
+    safe = subprocess.run([*command, "safe"], cwd=ROOT, capture_output=True, text=True).stdout
+    assert "test_names_resolve_on_every_node" in safe
+    assert "test_docker_is_enabled_and_runs_after_a_reboot" not in safe
+    smoke = subprocess.run([*command, "smoke"], cwd=ROOT, capture_output=True, text=True).stdout
+    assert 3 <= sum("::test_" in line for line in smoke.splitlines()) <= 12

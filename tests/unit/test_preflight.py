@@ -1,0 +1,530 @@
+"""Checks of the preflight, held against what real nodes told, and what a container lab cannot have.
+
+What /proc and /sys say was recorded on a container node of engine 20.10.24, but where a comment says otherwise. That
+the checks fire on real clusters is shown by tests/proof/preflight.
+"""
+
+import copy
+import json
+import subprocess
+from types import SimpleNamespace
+
+import pytest
+from cryptography import x509
+
+from swarmlab.cluster.clocks import Clock
+from swarmlab.cluster.node import Result
+from swarmlab.cluster.pki import Authority, pem_of
+from swarmlab.errors import UsageError
+from swarmlab.preflight import CHECKS, Level, explaining, reasons
+from swarmlab.preflight import checks as made
+from swarmlab.preflight.engines import DEFECTS
+from swarmlab.preflight.finding import Finding, Untold, merged
+from swarmlab.preflight.networks import routes
+from swarmlab.preflight.packets import Arrivals, elements
+from swarmlab.preflight.sight import QUESTIONS, Seen, Sight, _read, answers
+from swarmlab.versions import parsed
+from swarmlab.wait import State
+
+ADDRESSES = {"master": "192.168.58.101", "slave01": "192.168.58.104", "slave02": "192.168.58.103"}
+ROUTES = """Iface\tDestination\tGateway \tFlags\tRefCnt\tUse\tMetric\tMask\t\tMTU\tWindow\tIRTT
+eth0\t00000000\t013AA8C0\t0003\t0\t0\t0\t00000000\t0\t0\t0
+docker0\t000011AC\t00000000\t0001\t0\t0\t0\t0000FFFF\t0\t0\t0
+docker_gwbridge\t000013AC\t00000000\t0001\t0\t0\t0\t0000FFFF\t0\t0\t0
+eth0\t003AA8C0\t00000000\t0001\t0\t0\t0\t00FFFFFF\t0\t0\t0"""
+#: As a machine tells it whose modules are files; put together, as container nodes have none.
+MODULES = """folder /lib/modules/6.1.0-51-cloud-amd64
+CONFIG_NET=y
+CONFIG_BRIDGE_NETFILTER=m
+CONFIG_VXLAN=m
+CONFIG_IP_VS=m
+CONFIG_IP_VS_RR=m
+CONFIG_OVERLAY_FS=m
+CONFIG_INET_ESP=m
+loaded overlay
+loadable overlay
+loaded br_netfilter
+loaded vxlan
+loadable ip_vs
+loadable ip_vs_rr
+loadable esp4
+/proc/sys/net/bridge
+nodev\toverlay"""
+TOLD = {
+    "modules": MODULES,
+    "forwarding": "1",
+    "bridge calls": "1",
+    "iptables": "iptables v1.8.9 (nf_tables)",
+    "legacy rules": "0",
+    "firewalld": "",
+    "daemon.json": '{\n    "insecure-registries": ["registry:5000"]\n}',
+    "routes": ROUTES,
+    "links": "docker0 1500 \ndocker_gwbridge 1500 \neth0 1500 \nlo 65536 \nveth70f0b35 1500 ",
+    "offload": "",
+    "resolvers": "nameserver 127.0.0.11\noptions ndots:0",
+    "disk": "Filesystem 1024-blocks Used Available Capacity Mounted on\n"
+    "/dev/vda         264212084 34915224  71475688      33% /var/lib/docker\n"
+    "tmpfs             12341828       20  12341808       1% /run",
+    "inodes": "Filesystem Inodes IUsed IFree IUse% Mounted on\n"
+    "/dev/vda       16777216 560765 16216451    4% /var/lib/docker",
+    "inotify": "128\n192536",
+    "inotify used": "0",
+    "files": "4234\t0\t2466174",
+    "connections": "71\n262144",
+}
+AUTHORITY = Authority.make()
+
+
+def seen(name):
+    address = ADDRESSES[name]
+    others = set(ADDRESSES.values()) - {address}
+    told = TOLD | {
+        "addresses": f"1: lo    inet 127.0.0.1/8 scope host lo\n42: eth0    inet {address}/24 scope global eth0",
+        "certificate": pem_of(AUTHORITY.issue(x509.Name([])).leaf),
+    }
+    remote = [{"NodeID": f"id-{other}", "Addr": f"{ADDRESSES[other]}:2377"} for other in ADDRESSES]
+    return Seen(
+        name,
+        info={
+            "SystemTime": "2026-11-25T03:10:00.5Z",
+            "DockerRootDir": "/var/lib/docker",
+            "Warnings": None,
+            "Swarm": {
+                "NodeID": f"id-{name}",
+                "NodeAddr": address,
+                "LocalNodeState": "active",
+                "ControlAvailable": True,
+                "RemoteManagers": remote,
+            },
+        },
+        version={"Version": "20.10.24+dfsg1", "ApiVersion": "1.41", "MinAPIVersion": "1.12"},
+        clock=Clock(0.0, 0.1),
+        networks=[{"Name": "docker_gwbridge"}],
+        told={question: (0, text) for question, text in told.items()},
+        arrived=Arrivals(
+            gossip=set(others),
+            small=set(others),
+            large=set(others),
+            tcp={(other, port): "open" for other in others for port in (2377, 7946)},
+        ),
+    )
+
+
+@pytest.fixture
+def sight():
+    """Three managers, nothing wrong."""
+    return Sight(
+        [seen(name) for name in ADDRESSES],
+        asked="master",
+        swarm={
+            "Spec": {"EncryptionConfig": {"AutoLockManagers": False}},
+            "DefaultAddrPool": ["10.0.0.0/8"],
+            "DataPathPort": 4789,
+            "TLSInfo": {"TrustRoot": pem_of(AUTHORITY.root)},
+        },
+        members=[
+            {
+                "ID": f"id-{name}",
+                "Description": {"Hostname": name},
+                "Spec": {"Role": "manager", "Availability": "active"},
+                "ManagerStatus": {"Reachability": "reachable"},
+                "Status": {"State": "ready", "Addr": ADDRESSES[name]},
+            }
+            for name in ADDRESSES
+        ],
+        networks=[network("ingress", "10.0.0.0/24", Ingress=True)],
+        conditions={"agreed leader": State(True)},
+    )
+
+
+def network(name, subnet, **further):
+    pool = {"Subnet": subnet, "Gateway": subnet.replace(".0/", ".1/").partition("/")[0]}
+    fixed = {"Id": f"id-{name}", "Name": name, "Driver": "overlay", "Scope": "swarm", "Ingress": False, "Options": {}}
+    return {**fixed, "IPAM": {"Config": [pool]}, **further}
+
+
+def tell(sight, question, text, *, code=0, node=1):
+    sight.nodes[node].told = {**sight.nodes[node].told, question: (code, text)}
+
+
+def found(sight, check):
+    return [(str(one.level), one.nodes, one.seen) for one in made.look(check, sight)]
+
+
+def only(sight, check, level, nodes, words):
+    told = [one for one in made.look(check, sight) if one.level is not Level.OK]
+    assert [(str(one.level), one.nodes) for one in told] == [(level, nodes)], told
+    assert words in told[0].seen
+    assert level in ("unknown", "info") or told[0].risk, "it does not say what it risks"
+
+
+def test_nothing_is_found_where_nothing_is_wrong(sight):
+    for check in CHECKS:
+        levels = {level for level, _, _ in found(sight, check)}
+        assert levels == {"ok"} or check == "known-defects", (check, found(sight, check))
+
+
+@pytest.mark.parametrize("question", QUESTIONS)
+def test_what_a_node_does_not_tell_is_never_well(sight, question):
+    if question in ("bridge calls", "legacy rules"):
+        tell(sight, "iptables", "iptables v1.8.9 (nf_tables)")
+    if question == "offload":
+        tell(sight, "links", "eth0 1500 vmxnet3")
+    before = {check: found(sight, check) for check in CHECKS}
+    tell(sight, question, "sh: 1: cannot: Permission denied", code=126)
+    after = {check: found(sight, check) for check in CHECKS}
+    changed = [check for check in CHECKS if ("unknown", ("slave01",)) in [one[:2] for one in after[check]]]
+    # Where there is no bridge, no module is loaded, which is another check's.
+    assert changed or question == "bridge calls"
+    for check in changed:
+        told = [level for level, nodes, _ in after[check] if "slave01" in nodes]
+        assert "ok" not in told, (check, after[check], before[check])
+
+
+def test_an_engine_that_is_silent_is_named_and_nothing_else_of_it_is_well(sight):
+    silent = sight.nodes[1]
+    silent.info, silent.version, silent.clock, silent.arrived = {}, {}, None, None
+    silent.silent = "the engine of slave01 does not answer: timed out"
+    only(sight, "engines-answer", "error", ("slave01",), "does not answer: timed out")
+    for check in ("daemon-sockets", "port-gossip-udp", "port-data-udp", "gateway-bridge", "known-defects"):
+        assert ("unknown", ("slave01",), silent.silent) in found(sight, check), found(sight, check)
+    # The others are not accused of what the silent one did not send.
+    assert not [one for check in CHECKS for one in made.look(check, sight) if one.level is Level.ERROR][1:]
+
+
+def test_a_cluster_that_tells_nothing_is_not_well(sight):
+    sight.conditions = {}
+    only(sight, "membership", "unknown", (), "no engine told")
+    sight.asked, sight.unasked = "", "the engine of master does not answer: timed out"
+    assert found(sight, "membership")[0][0] == "error"
+
+
+def test_an_answer_that_is_strange_is_not_well(sight):
+    del sight.swarm["Spec"]
+    only(sight, "autolock", "unknown", (), "could not be made: KeyError")
+
+
+# What a container lab cannot have
+
+
+def test_a_kernel_without_modules_is_named(sight):
+    lacking = "folder \nCONFIG_NET=y\nCONFIG_BRIDGE_NETFILTER=y\nCONFIG_VXLAN=y\nCONFIG_OVERLAY_FS=y\nloaded overlay"
+    tell(sight, "modules", lacking)
+    only(sight, "kernel-modules", "warning", ("slave01",), "kernel has no ip_vs")
+    # A kernel that was replaced without a reboot: what is not loaded cannot be loaded any more.
+    tell(sight, "modules", MODULES.replace("folder /lib/modules/6.1.0-51-cloud-amd64", "folder "))
+    assert {level for level, _, _ in found(sight, "kernel-modules")} == {"ok"}
+    gone = "\n".join(line for line in MODULES.splitlines() if not line.startswith("loadable"))
+    tell(sight, "modules", gone.replace("folder /lib/modules/6.1.0-51-cloud-amd64", "folder "))
+    only(sight, "kernel-modules", "warning", ("slave01",), "kernel has no ip_vs")
+    tell(sight, "modules", "folder \nloaded overlay\nloaded vxlan\n/proc/net/ip_vs\n/proc/sys/net/bridge")
+    only(sight, "kernel-modules", "unknown", ("slave01",), "tell of ip_vs_rr")
+
+
+def test_esp_is_needed_by_encrypted_networks_only(sight):
+    tell(sight, "modules", MODULES.replace("loadable esp4", ""))
+    assert {level for level, _, _ in found(sight, "kernel-modules")} == {"ok"}
+    sight.networks.append(network("secret", "10.0.9.0/24", Options={"encrypted": ""}))
+    only(sight, "kernel-modules", "error", ("slave01",), "kernel has no esp4")
+
+
+def test_a_network_card_of_vmware_that_computes_checksums_is_named(sight):
+    # As ethtool prints it; no such card was at hand.
+    tell(sight, "links", "eth0 1500 vmxnet3\nlo 65536 ")
+    tell(sight, "offload", "eth0 \ttx-checksum-ip-generic: on")
+    only(sight, "checksum-offload", "warning", ("slave01",), "eth0 is vmxnet3 with tx-checksum-ip-generic on")
+    tell(sight, "offload", "eth0 \ttx-checksum-ip-generic: off")
+    assert found(sight, "checksum-offload")[0][0] == "ok"
+    tell(sight, "offload", "sh: 1: ethtool: not found\neth0 ")
+    only(sight, "checksum-offload", "unknown", ("slave01",), "ethtool does not tell")
+    tell(sight, "offload", "eth0 \ttx-checksum-ip-generic: on")
+    tell(sight, "links", "eth0 1500 \neth1 1500 vmxnet3\nlo 65536 ")
+    tell(sight, "offload", "eth1 \ttx-checksum-ip-generic: on")
+    only(sight, "checksum-offload", "warning", ("slave01",), "eth1 is vmxnet3 with tx-checksum-ip-generic on")
+    tell(sight, "links", "eth0 1500 virtio_net\neth1 1500 vmxnet3\nlo 65536 ")
+    assert found(sight, "checksum-offload")[0][0] == "ok"
+    tell(sight, "links", "eth0 1500 vmxnet3\nlo 65536 ")
+    tell(sight, "offload", "eth0 \ttx-checksum-ip-generic: on")
+    sight.swarm["DataPathPort"] = 7789
+    assert found(sight, "checksum-offload")[0][0] == "ok"
+
+
+def test_firewalld_matters_by_the_engines_version(sight):
+    tell(sight, "firewalld", "/proc/612/comm")
+    only(sight, "firewalld", "warning", ("slave01",), "firewalld runs")
+    sight.nodes[1].version["Version"] = "29.1.0"
+    only(sight, "firewalld", "info", ("slave01",), "firewalld runs")
+
+
+def test_an_engine_that_writes_to_nftables_is_named(sight):
+    sight.nodes[1].info["FirewallBackend"] = {"Driver": "nftables"}  # as engines from 29.0 on tell it
+    only(sight, "engine-firewall", "error", ("slave01",), "the engine's firewall-backend is nftables")
+    sight.nodes[1].info["FirewallBackend"] = {"Driver": "iptables"}
+    tell(sight, "daemon.json", "{")
+    only(sight, "engine-firewall", "error", ("slave01",), "daemon.json is no JSON")
+
+
+@pytest.mark.parametrize(
+    ("question", "text", "words"),
+    [
+        ("inotify", "64\n192536", "0 of 64 instances used"),
+        ("inotify used", "120", "120 of 128 instances used"),
+        ("files", "2466000\t0\t2466174", "2466000 of 2466174 files"),
+        ("connections", "262000\n262144", "262000 of 262144 connections"),
+    ],
+)
+def test_limits_that_are_near_are_named(sight, question, text, words):
+    tell(sight, question, text)
+    only(sight, "limits", "warning", ("slave01",), words)
+
+
+def test_a_full_disk_is_named(sight):
+    full = "Filesystem 1024-blocks Used Available Capacity Mounted on\n/dev/sda1 1000 900 {} 90% /"
+    tell(sight, "disk", full.format(100 * 1024))
+    only(sight, "disk", "error", ("slave01",), "100 MiB free on /")
+    tell(sight, "disk", full.format(1000 * 1024))
+    only(sight, "disk", "warning", ("slave01",), "1000 MiB free on /")
+
+
+# Certificates and managers
+
+
+def test_a_root_certificate_that_ends_is_told(sight):
+    sight.swarm["TLSInfo"]["TrustRoot"] = pem_of(AUTHORITY.issue(AUTHORITY.root.subject, until=30).leaf)
+    only(sight, "root-certificate", "warning", (), "good for 30 days")
+    sight.swarm["TLSInfo"]["TrustRoot"] = pem_of(AUTHORITY.issue(AUTHORITY.root.subject, since=-9, until=-1).leaf)
+    only(sight, "root-certificate", "error", (), "good for")
+
+
+@pytest.mark.parametrize(
+    ("since", "until", "level", "words"),
+    [
+        (-1, 90, "ok", "good for"),
+        (-80, 10, "warning", "should have been renewed"),
+        (0, 1, "warning", "good for 24.0 hours"),
+        (-90, -1, "error", "ended 24.0 hours ago"),
+        (1, 90, "error", "not good yet"),
+    ],
+)
+def test_certificates_of_nodes(sight, since, until, level, words):
+    leaf = AUTHORITY.issue(x509.Name([]), since=since, until=until).leaf
+    tell(sight, "certificate", pem_of(leaf))
+    told = [one for one in found(sight, "node-certificates") if "slave01" in one[1]]
+    assert told[0][0] == level
+    assert words in told[0][2]
+
+
+@pytest.mark.parametrize(
+    ("reachable", "others", "level"), [(3, 0, "ok"), (2, 1, "error"), (4, 1, "warning"), (1, 0, "info"), (9, 0, "info")]
+)
+def test_quorum_is_judged_by_how_many_managers_are_left(sight, reachable, others, level):
+    template = sight.members[0]
+    sight.members = [copy.deepcopy(template) | {"ID": f"id-{place}"} for place in range(reachable + others)]
+    for member in sight.members[reachable:]:
+        member["ManagerStatus"]["Reachability"] = "unreachable"
+    assert found(sight, "quorum")[0][0] == level
+    odd = found(sight, "odd-managers")[0][0]
+    assert odd == ("ok" if (reachable + others) % 2 else "warning")
+
+
+def test_members_that_nobody_can_look_at_are_told(sight):
+    sight.members.append(copy.deepcopy(sight.members[0]) | {"ID": "id-far", "Description": {"Hostname": "far"}})
+    only(sight, "membership", "unknown", (), "members that are not looked at: far")
+
+
+# Ways
+
+
+def test_ways_are_told_by_pair_and_the_node_that_explains_them_is_named(sight):
+    blocked = ADDRESSES["slave01"]
+    for place in (0, 2):
+        sight.nodes[place].arrived.tcp[blocked, 7946] = "silent"
+        sight.nodes[place].arrived.gossip.discard(blocked)
+        sight.nodes[place].arrived.large.discard(blocked)
+    only(sight, "port-gossip-tcp", "error", ("slave01",), "master -> slave01 (silent), slave02 -> slave01 (silent)")
+    only(sight, "port-gossip-udp", "error", ("slave01",), "slave01 -> master, slave01 -> slave02")
+    only(sight, "path-mtu", "error", ("slave01",), "slave01 -> master, slave01 -> slave02")
+    assert found(sight, "port-data-udp")[0][0] == "ok"
+
+
+def test_large_packets_are_not_judged_where_nothing_arrives_or_nobody_counts(sight):
+    sight.nodes[0].arrived.small, sight.nodes[0].arrived.large = set(), set()
+    told = {level: (nodes, seen) for level, nodes, seen in found(sight, "path-mtu")}
+    assert told["unknown"][0] == ("master",)
+    assert told["ok"][1].endswith("(4 ways)")
+    for node in sight.nodes:
+        node.arrived.unseen = "nft cannot count there: Operation not permitted"
+    for check in ("port-gossip-udp", "port-data-udp", "path-mtu"):
+        assert [(level, nodes) for level, nodes, _ in found(sight, check)] == [("unknown", tuple(ADDRESSES))]
+
+
+def test_gossip_from_an_address_that_is_nobodys_is_no_proof_against_anybody(sight):
+    sight.nodes[0].arrived.gossip = {ADDRESSES["slave02"], "10.1.1.1"}
+    only(sight, "port-gossip-udp", "unknown", ("master",), "came from 10.1.1.1")
+
+
+def test_a_way_whose_mtu_the_kernel_has_learnt_is_told(sight):
+    sight.nodes[0].arrived.routes = {ADDRESSES["slave02"]: 1420}
+    only(sight, "path-mtu", "warning", ("master",), "the way to slave02 has an MTU of 1420")
+
+
+def test_networks_with_an_mtu_of_their_own_need_no_more_than_that(sight):
+    option = "com.docker.network.driver.mtu"
+    for node in range(3):
+        tell(sight, "links", "eth0 1460 \nlo 65536 ", node=node)
+    only(
+        sight, "path-mtu", "warning", tuple(ADDRESSES), "eth0 has an MTU of 1460, overlay networks send packets of 1500"
+    )
+    sight.networks = [network("ingress", "10.0.0.0/24", Options={option: "1460"}, Ingress=True)]
+    assert found(sight, "path-mtu") == [("ok", (), "packets of 1460 bytes pass (6 ways)")]
+
+
+def test_sets_of_the_packet_filter_are_read():
+    # As nft 1.0.6 and nft 0.9.8 list them.
+    table = (
+        "table ip swarmlab_preflight {\n\tset gossip {\n\t\ttype ipv4_addr\n\t\tsize 65535\n\t\tflags dynamic\n"
+        "\t\telements = { 192.168.58.103, 192.168.58.104 }\n\t}\n\n\tset small {\n\t\ttype ipv4_addr\n"
+        "\t\tsize 65535\n\t\tflags dynamic\n\t}\n\n\tchain last {\n"
+        "\t\ttype filter hook input priority 1000; policy accept;\n"
+        "\t\tudp dport 7946 add @gossip { ip saddr }\n\t}\n}\n"
+    )
+    assert elements(table) == {"gossip": {"192.168.58.103", "192.168.58.104"}, "small": set()}
+
+
+# Networks and tasks
+
+
+def test_subnets_are_held_against_routes_name_servers_and_each_other(sight):
+    assert routes(ROUTES)[0][0] == "docker0"
+    assert str(routes(ROUTES)[2][1]) == "192.168.58.0/24"
+    sight.networks.append(network("one", "172.17.5.0/24"))
+    told = found(sight, "subnets-and-routes")
+    assert told[0][:2] == ("error", tuple(ADDRESSES))
+    assert "172.17.0.0/16 by docker0" in told[0][2]
+    sight.networks.append(network("two", "172.17.0.0/16"))
+    only(sight, "subnets", "error", (), "networks one (172.17.5.0/24) and two (172.17.0.0/16) overlap")
+    sight.networks[-1] |= {"Driver": "", "IPAM": {"Driver": "", "Config": None}}
+    only(sight, "subnets", "error", (), "network two was given no subnet")
+
+
+def test_addresses_are_counted_as_managers_tell(sight):
+    sight.networks.append(network("narrow", "10.0.9.0/28"))
+    attachment = {"Network": {"ID": "id-narrow"}, "Addresses": ["10.0.9.5/28"]}
+    tasks = [
+        {"NodeID": f"id-{place % 3}", "Status": {"State": state}, "NetworksAttachments": [attachment]}
+        for place, state in enumerate(["running"] * 6 + ["shutdown", "failed"])
+    ]
+    sight.tasks = tasks
+    sight.services = [{"Endpoint": {"VirtualIPs": [{"NetworkID": "id-narrow", "Addr": "10.0.9.2/28"}]}}]
+    # Of 14: the gateway's, the service's, six tasks' and those of three nodes.
+    assert "narrow 3 of 14" in found(sight, "free-addresses")[0][2]
+    sight.tasks = [*tasks, tasks[0]]
+    only(sight, "free-addresses", "warning", (), "narrow has 2 of 14")
+
+
+def test_a_task_is_stuck_only_after_a_while(sight):
+    task = {
+        "ServiceID": "s",
+        "DesiredState": "running",
+        "Status": {"State": "new", "Timestamp": "2026-11-25T03:09:50Z", "Message": "created"},
+    }
+    sight.tasks, sight.services = [task], [{"ID": "s", "Spec": {"Name": "web"}}]
+    assert found(sight, "stuck-tasks")[0][0] == "ok"
+    task["Status"]["Timestamp"] = "2026-11-25T03:09:00Z"
+    only(sight, "stuck-tasks", "error", (), "1 task of web new for over 30 s: created")
+    task["Status"] |= {"State": "pending", "Err": "no suitable node"}
+    only(sight, "stuck-tasks", "warning", (), "pending for over 30 s: no suitable node")
+
+
+# Engines
+
+
+def test_engines_of_several_versions_are_told(sight):
+    sight.nodes[1].version["Version"] = "28.5.2"
+    only(sight, "engine-versions", "warning", (), "20.10.24+dfsg1 on master, slave02; 28.5.2 on slave01")
+    sight.nodes[1].version |= {"MinAPIVersion": "1.44", "ApiVersion": "1.51"}
+    only(sight, "api-versions", "error", (), "no version of the API")
+
+
+@pytest.mark.parametrize(
+    ("version", "encrypted", "incidents"),
+    [
+        ("20.10.5+dfsg1", True, {"CVE-2023-28840, CVE-2023-28841, CVE-2023-28842", "moby#34384"}),
+        ("26.1.5+dfsg1", True, set()),
+        ("28.3.3", False, {"moby#53141", "moby#52661"}),
+        ("29.2.1", True, {"moby#53141", "moby#52661"}),
+        ("29.2.0", True, {"moby#53141", "moby#52661", "moby#51798"}),
+    ],
+)
+def test_defects_are_told_by_version(sight, version, encrypted, incidents):
+    if encrypted:
+        sight.networks.append(network("secret", "10.0.9.0/24", Options={"encrypted": ""}))
+    sight.nodes[1].version["Version"] = version
+    told = {one.incident for one in made.look("known-defects", sight) if "slave01" in one.nodes and one.incident}
+    assert told == incidents
+
+
+def test_spans_of_defects_are_in_order():
+    for defect in DEFECTS:
+        assert all(first < mended for first, mended in defect.spans if mended), defect
+    assert parsed("20.10.24+dfsg1") == (20, 10, 24)
+
+
+# How they are made and told
+
+
+def test_what_a_node_prints_is_read_as_it_was_asked():
+    said = (
+        "before\n=== swarmlab one\n=== a line\nof two\n\n=== swarmlab. 0\n"
+        "=== swarmlab two\nno such file\n\n=== swarmlab. 1\n"
+    )
+    assert answers(said) == {"one": (0, "=== a line\nof two"), "two": (1, "no such file")}
+
+
+def test_every_question_reaches_the_node_whole():
+    def run(command):
+        done = subprocess.run(["sh", "-c", command], capture_output=True, text=True, check=False)
+        return Result(command, done.returncode, done.stdout, done.stderr)
+
+    node = SimpleNamespace(name="here", run=run)
+    here = Seen("here", info={"DockerRootDir": "/nowhere"})
+    node.ask = lambda *_: []
+    _read(node, here)
+    assert set(here.told) == set(QUESTIONS)
+    for question in ("certificate", "inodes"):
+        with pytest.raises(Untold, match="nowhere"):
+            here.read(question)
+    assert here.numbers("forwarding") in ([0], [1])
+
+
+def test_found_alike_on_several_nodes_is_told_once_the_worst_first():
+    told = merged(
+        [
+            Finding(Level.OK, "fine", nodes=("a",)),
+            Finding(Level.WARNING, "bad", nodes=("b",)),
+            Finding(Level.WARNING, "bad", nodes=("c",)),
+        ]
+    )
+    assert [str(one) for one in told] == ["b, c: bad", "a: fine"]
+    assert json.loads(json.dumps(told[0].told()))["level"] == "warning"
+
+
+def test_a_check_is_skipped_for_a_reason_that_is_told(sight):
+    told = made.look("disk", sight, "shared with the host")
+    assert [(one.check, str(one.level), one.seen) for one in told] == [("disk", "skipped", "shared with the host")]
+    assert reasons(["disk=a=b"]) == {"disk": "a=b"}
+    with pytest.raises(UsageError, match=r"^no check 'disc'; checks: engines-answer, .*limits$"):
+        reasons(["disc=x"])
+    with pytest.raises(UsageError, match="disk is skipped for a reason: disk=REASON"):
+        reasons(["disk"])
+
+
+def test_a_finding_stands_beside_the_failures_that_it_may_explain():
+    closed = Finding(Level.ERROR, "gossip does not arrive", nodes=("slave01",), check="port-gossip-udp").told()
+    fine = Finding(Level.OK, "there", nodes=("slave01",), check="gateway-bridge").told()
+    skew = Finding(Level.WARNING, "slave02 is 40 s ahead", nodes=("slave02",), check="clocks").told()
+    all_of_them = [closed, fine, skew]
+    assert explaining(all_of_them, "7.2.1/reachable", "slave01 does not route to the task") == [closed]
+    assert explaining(all_of_them, "7.2.1/reachable", "slave02 does not route to the task") == []
+    assert explaining(all_of_them, "8.3/validity", "certificate of slave02 is not valid yet") == [skew]
+    assert explaining(all_of_them, "3.1/volume", "the file is empty") == []

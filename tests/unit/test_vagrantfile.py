@@ -1,0 +1,32 @@
+"""The Vagrantfile is one that Vagrant takes, for both providers. Run by `make test-vm`, which installs Vagrant."""
+
+import os
+import shutil
+import subprocess
+
+import pytest
+
+from swarmlab.labs.machines.lab import PROVIDERS
+from swarmlab.paths import ROOT
+
+
+@pytest.mark.skipif(not shutil.which("vagrant"), reason="Vagrant is not installed")
+@pytest.mark.parametrize("provider", PROVIDERS)
+def test_vagrant_accepts_it(provider, tmp_path):
+    # Vagrant looks at a provider's settings only where the provider is installed, which it tells by its version.
+    stand_in = tmp_path / "bin" / "VBoxManage"
+    stand_in.parent.mkdir()
+    stand_in.write_text("#!/bin/sh\necho 6.1.50r161033\n")
+    stand_in.chmod(0o755)
+    environment = {
+        **os.environ,
+        "PATH": f"{stand_in.parent}:{os.environ['PATH']}",
+        "VAGRANT_HOME": str(tmp_path / "home"),
+        "VAGRANT_DOTFILE_PATH": str(tmp_path / "dot"),
+        "VAGRANT_DEFAULT_PROVIDER": provider,
+        "VAGRANT_CHECKPOINT_DISABLE": "1",
+    }
+    done = subprocess.run(["vagrant", "validate"], cwd=ROOT, env=environment, capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "validated successfully" in done.stdout
+    assert "deprecated" not in done.stdout + done.stderr
