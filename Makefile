@@ -1,97 +1,135 @@
-# Two commands do all: `make conformance` tests a swarm, `make test` tests the project.
+# Two commands do all: `make conformance` tests a swarm, `make test` tests the project. `make` alone lists the targets.
+# make ends with 2 when a command fails. The command's own exit status is in the line "… ended with N" that precedes it.
 ENGINE ?=
 LAB ?= dind
 PYTEST_ARGS ?=
 SHELL := /bin/bash
+# Where the programs are. tox sets it to its own environment, which then takes the place of .venv.
 BIN := .venv/bin
+ready := $(if $(filter .venv/bin,$(BIN)),.venv/ready)
 engine := $(if $(ENGINE),--engine $(ENGINE))
 lab := --lab $(LAB)
+pytest := $(BIN)/pytest
+prove := $(pytest) -m lab -v
+as_root := $(if $(filter 0,$(shell id -u)),,sudo -n)
+# Put after a command: print its exit status if it fails. $(call ended,NAME)
+ended = || { status=$$?; echo "$(1) ended with $$status" >&2; exit $$status; }
 
-.PHONY: conformance test test-vm lint types unit suites report browser power power-vm power-mesh power-upgrade preflight-power existing \
-	upgrade engines lock clean
+.DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 
-conformance: .venv/ready
-	$(BIN)/pytest suites/ $(lab) $(engine) $(PYTEST_ARGS)
+.PHONY: help
+help: ## List the targets.
+	@sed -En -e 's/^##: (.*)/\n\1/p' -e 's/^([a-z-]+):.*## (.*)/\1\t\2/p' $(firstword $(MAKEFILE_LIST)) | \
+		awk -F '\t' 'NF > 1 { printf "  %-16s %s\n", $$1, $$2; next } { print }'
+	@printf '\n%s\n' 'Variables: ENGINE=trixie (or a version, or several by comma), LAB=dind|vagrant|inventory, PYTEST_ARGS="…"'
 
-test: lint types unit suites
+##: A swarm
 
-# On virtual machines: what container nodes cannot judge, and a smoke of the rest (up to an hour where emulated).
-test-vm: .venv/ready
-	$(BIN)/pytest suites/ --lab vagrant --profile machines --reports reports/machines $(engine) $(PYTEST_ARGS)
-	$(BIN)/pytest tests/unit/test_vagrantfile.py -q
+.PHONY: conformance
+conformance: $(ready) ## Test a swarm: the suites on a lab of containers (LAB=…: another lab).
+	$(pytest) suites/ $(lab) $(engine) $(PYTEST_ARGS) $(call ended,pytest)
 
-lint: .venv/ready
-	$(BIN)/ruff check .
-	$(BIN)/ruff format --check .
+.PHONY: test-vm
+test-vm: $(ready) ## Test on virtual machines what containers cannot show, and a smoke of the rest (up to an hour).
+	$(pytest) suites/ --lab vagrant --profile machines --reports reports/machines $(engine) $(PYTEST_ARGS) $(call ended,pytest)
+	$(pytest) tests/unit/test_vagrantfile.py -q $(call ended,pytest)
 
-types: .venv/ready
-	$(BIN)/mypy
+.PHONY: engines
+engines: $(ready) ## Run the suites on every engine of images/engines.yaml, and on a swarm of several.
+	for engine in bullseye bookworm trixie forky bullseye,trixie,forky; do \
+		$(pytest) suites/ -n 3 --engine $$engine --reports reports/$$engine $(PYTEST_ARGS) $(call ended,pytest on $$engine); done
 
-unit: .venv/ready
-	$(BIN)/pytest tests/unit -q
-
-suites: .venv/ready
-	$(BIN)/pytest suites/ -n 3 $(engine) $(PYTEST_ARGS)
-
-# One HTML file of what a run left, or of several: make report RUNS="reports/bullseye reports/trixie"; and Allure's report.
-RUNS ?= reports
-report: .venv/ready
-	$(BIN)/python -m swarmlab report $(RUNS)
-	tools/allure/generate $(RUNS)
-
-# Is an upgrade safe? make upgrade FROM=bookworm TO=forky, or engine versions; ends with 1 where it is not.
 FROM ?=
 TO ?=
 UPGRADE_ARGS ?=
-upgrade: .venv/ready
-	$(BIN)/python -m swarmlab rehearse $(lab) $(if $(FROM),--from $(FROM)) $(if $(TO),--to $(TO)) $(UPGRADE_ARGS)
+.PHONY: upgrade
+upgrade: $(ready) ## Rehearse an upgrade and decide go or no-go: make upgrade FROM=bookworm TO=forky
+	$(BIN)/swarmlab rehearse $(lab) $(if $(FROM),--from $(FROM)) $(if $(TO),--to $(TO)) $(UPGRADE_ARGS) $(call ended,swarmlab)
 
-# Break rehearsals on purpose, and see every one end in no-go for that reason (about half an hour).
-power-upgrade: .venv/ready
-	$(BIN)/pytest tests/proof/rehearsal/test_no_go.py -v
-	$(BIN)/pytest tests/proof/rehearsal/test_begun_anew.py -v
+RUNS ?= reports
+.PHONY: report
+report: $(ready) ## Make report.html of runs, and Allure's report: make report RUNS="reports/bullseye reports/trixie"
+	$(BIN)/swarmlab report $(RUNS) $(call ended,swarmlab)
+	tools/allure/generate $(RUNS)
 
-# What a browser and axe say of the report; installs Debian's chromium and npm, and two packages of npm, where missing.
-as_root := $(if $(filter 0,$(shell id -u)),,sudo -n)
-browser: .venv/ready
+##: The project
+
+.PHONY: test
+test: lint types unit suites ## Test the project: lint, types, unit and suites.
+
+.PHONY: lint
+lint: $(ready) ## Check style, format and the direction of imports.
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/lint-imports --no-logo
+
+.PHONY: types
+types: $(ready) ## Check types.
+	$(BIN)/mypy
+
+.PHONY: unit
+unit: $(ready) ## Run the tests that need no lab.
+	$(pytest) tests/ -q $(UNIT_ARGS) $(call ended,pytest)
+
+.PHONY: suites
+suites: $(ready) ## Run the suites on three labs of containers at once.
+	$(pytest) suites/ -n 3 $(engine) $(PYTEST_ARGS) $(call ended,pytest)
+
+.PHONY: browser
+browser: $(ready) ## Check the report with a browser and axe; installs chromium and npm where they are missing.
 	command -v npm >/dev/null && command -v chromium >/dev/null || { $(as_root) apt-get -qq update && $(as_root) apt-get -qq -y install npm chromium; }
 	tools/browser/look
-	$(BIN)/pytest tests/unit/test_browser.py -q
+	$(pytest) tests/unit/test_browser.py -q $(call ended,pytest)
 
-# Break clusters on purpose, and see every test fail as it has to (hours).
-power: .venv/ready
-	$(BIN)/pytest tests/proof/claims/test_planted_faults.py -m "not machines" -n 2 -v
+##: Proofs: plant faults, and see each of them noticed
 
-# The same of what only machines can judge (about an hour where they are emulated).
-power-vm: .venv/ready
-	$(BIN)/pytest tests/proof/claims/test_planted_faults.py -m machines -v
+.PHONY: proof
+proof: proof-claims proof-machines proof-mesh proof-rehearsal proof-preflight proof-existing ## Run all proofs (a day).
 
-# Break the mesh of machines on purpose, and see the controls of its known incidents fail (up to an hour; ENGINE: another).
-power-mesh: .venv/ready
-	$(BIN)/pytest tests/proof/mesh/test_mesh_controls.py --lab vagrant $(engine) -v
+.PHONY: proof-claims
+proof-claims: $(ready) ## Break clusters on purpose: every test of the suites has to fail (hours).
+	$(pytest) tests/proof/claims -m "lab and not machines" -n 2 -v $(PYTEST_ARGS) $(call ended,pytest)
 
-# Plant what preflight looks for in a cluster, and see it found, on its node, and nothing else (minutes; ENGINE: another).
-preflight-power: .venv/ready
-	$(BIN)/pytest tests/proof/preflight/test_findings.py $(engine) -v
+.PHONY: proof-machines
+proof-machines: $(ready) ## The same for claims that only machines can judge (an hour).
+	$(pytest) tests/proof/claims -m "lab and machines" -v $(PYTEST_ARGS) $(call ended,pytest)
 
-# Run the suites on a swarm that exists, with work of its own under load, and see that it is not harmed (an hour or two).
-existing: .venv/ready
-	$(BIN)/pytest tests/proof/existing/test_unharmed.py -v
+.PHONY: proof-mesh
+proof-mesh: $(ready) ## Break the routing mesh of machines: the controls of its incidents have to fail (up to an hour).
+	$(prove) tests/proof/mesh --lab vagrant $(engine) $(PYTEST_ARGS) $(call ended,pytest)
 
-# The suites on every engine that images/engines.yaml lists, and on a swarm of them all.
-engines: .venv/ready
-	for engine in bullseye bookworm trixie forky bullseye,trixie,forky; do \
-		$(BIN)/pytest suites/ -n 3 --engine $$engine --reports reports/$$engine $(PYTEST_ARGS) || exit 1; done
+.PHONY: proof-rehearsal
+proof-rehearsal: $(ready) ## Break rehearsals on purpose: every one has to end in no-go for its reason (half an hour).
+	$(prove) tests/proof/rehearsal $(PYTEST_ARGS) $(call ended,pytest)
+
+.PHONY: proof-preflight
+proof-preflight: $(ready) ## Plant what preflight looks for: it has to find it, on its node, and nothing else (minutes).
+	$(prove) tests/proof/preflight $(engine) $(PYTEST_ARGS) $(call ended,pytest)
+
+.PHONY: proof-existing
+proof-existing: $(ready) ## Run the suites on an existing swarm under load: its own work has to be unharmed (an hour or two).
+	$(prove) tests/proof/existing $(PYTEST_ARGS) $(call ended,pytest)
+
+##: Upkeep
+
+.PHONY: docs
+docs: $(ready) ## Write the generated pages of docs/reference anew from the parsers.
+	$(BIN)/python -m tools.documents
+
+.PHONY: results
+results: $(ready) ## Write RESULTS.md anew from the verdicts of runs: make results RUNS="reports/bullseye …"
+	$(BIN)/swarmlab results $(RUNS) --out RESULTS.md $(call ended,swarmlab)
+
+.PHONY: lock
+lock: $(ready) ## Pin the newest releases of what pyproject.toml names in requirements.lock.
+	$(BIN)/pip install --quiet uv
+	$(BIN)/uv pip compile --quiet --universal --python-version 3.10 --no-annotate --no-header \
+		--no-emit-index-url --no-emit-find-links --upgrade pyproject.toml --extra dev -o requirements.lock
+
+.PHONY: clean
+clean: ## Remove the environments and what runs left in reports/.
+	rm -rf .venv .tox build *.egg-info tools/*/node_modules reports/*/ reports/*.json reports/*.xml reports/*.html
 
 .venv/ready: requirements.lock setup.sh
 	./setup.sh
-
-# Pin anew what requirements.in names.
-lock: .venv/ready
-	$(BIN)/pip install --quiet uv
-	$(BIN)/uv pip compile --quiet --universal --python-version 3.10 --no-annotate --no-header \
-		--no-emit-index-url --no-emit-find-links --upgrade requirements.in -o requirements.lock
-
-clean:
-	rm -rf .venv .tox tools/*/node_modules reports/*/ reports/*.json reports/*.xml reports/*.html

@@ -1,3 +1,5 @@
+"""The plugins that every run of pytest in this checkout loads."""
+
 pytest_plugins = [
     "fixtures.claims",
     "fixtures.verdicts",

@@ -1,15 +1,15 @@
-"""What tests of several chapters share."""
+"""Fixtures of several chapters."""
 
 import pytest
 
-from suites.support.stacks import Stack, remains, removed
-from swarmlab.cluster.workbench import unique
-from swarmlab.wait import State, wait
+from suites.support.stacks import Stack, nothing_of, removed
+from swarmlab.cluster.marks import unique
+from swarmlab.wait import wait
 
 
 @pytest.fixture
 def new_stack(cluster):
-    """Gives stacks of the test's own, by the middle of their name; whatever they deploy is removed, volumes too."""
+    """A function that makes a stack of the test, given the middle of its name; all of it is removed, volumes too."""
     made = []
 
     def new(name="stack"):
@@ -29,10 +29,5 @@ def new_stack(cluster):
 
 @pytest.fixture
 def stack(new_stack):
-    """A stack of the test's own, not deployed yet."""
+    """A stack of the test, not deployed yet."""
     return new_stack()
-
-
-def nothing_of(stack):
-    left = remains(stack)
-    return State(not left, f"there are still {'; '.join(left)}")

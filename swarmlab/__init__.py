@@ -1,1 +1,1 @@
-"""Labs, nodes, swarms, faults and waits: what the suites are written in, usable without pytest."""
+"""Labs, nodes, swarms, faults and waits: the library of the suites. It does not import pytest."""

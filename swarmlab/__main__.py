@@ -1,4 +1,4 @@
-"""``python -m swarmlab`` is the command `swarmlab`."""
+"""Runs the command ``swarmlab`` as ``python -m swarmlab``."""
 
 import sys
 

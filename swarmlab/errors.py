@@ -1,30 +1,30 @@
-"""The errors of swarmlab, one class a meaning.
+"""The errors of swarmlab: one class for each meaning.
 
-A message is one line that names the thing and, where there is one, the mend.
+A message is one line that names the thing and, where possible, how to mend it.
 """
 
 
 class SwarmlabError(Exception):
-    """Anything that swarmlab reports on purpose."""
+    """Base class of every error that swarmlab raises on purpose."""
 
 
 class UsageError(SwarmlabError):
-    """The user asked for something that does not exist or cannot be: an option value, a file, a node name."""
+    """The user gave a wrong value: an option, a file, the name of a node."""
 
 
 class LabError(SwarmlabError):
-    """The lab itself failed, so nothing can be said of the cluster (verdict *broken*)."""
+    """The lab failed, so nothing can be said about the cluster (verdict *broken*)."""
 
 
 class NoAnswer(LabError):
-    """An engine gave no answer at all: it ended, its machine is off or frozen, or the way to it is closed.
+    """An engine does not answer: it has ended, its machine is off or frozen, or the network to it is closed.
 
-    On the way to a judgement that is the lab's failure. A test that judges whether engines answer catches it.
+    It counts as a failure of the lab. A test whose claim is that engines answer catches it.
     """
 
 
 class DeadlineExceeded(SwarmlabError):
-    """A precondition of a judgement did not come about in time (verdict *timeout*)."""
+    """A precondition of a judgement was not met in time (verdict *timeout*)."""
 
 
 class Blocked(SwarmlabError):
@@ -32,12 +32,12 @@ class Blocked(SwarmlabError):
 
 
 class EngineRefused(SwarmlabError):
-    """An engine answered a request with an error: no fault of the lab, so part of what is judged.
+    """An engine answered a request with an error. That is the cluster's doing, so it is judged (verdict *fail*).
 
     Attributes:
-        node: name of the node whose engine was asked.
+        node: host name of the engine's node.
         status: HTTP status of the answer, or exit code of the command.
-        explanation: the engine's own words.
+        explanation: the engine's error message.
     """
 
     def __init__(self, node: str, status: int | None, explanation: str) -> None:

@@ -1,4 +1,4 @@
-"""This machine: folders of the project's own, locks between its processes, and what is installed for it."""
+"""This machine: the project's folders on it, locks between processes, processes, packages, and root's rights."""
 
 from __future__ import annotations
 
@@ -8,80 +8,113 @@ import shutil
 import subprocess
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 
 from swarmlab import netns
 from swarmlab.errors import UsageError
 
+#: Takes a line for every step that takes time.
 Progress = Callable[[str], None]
 
 
 def run_folder() -> Path:
-    """Where sockets and locks of running labs live; gone after a reboot of the machine."""
+    """Return the folder of sockets and locks of labs that run. It does not survive a reboot of the machine."""
     if os.geteuid() == 0:
         return Path("/run/swarmlab")
     return Path(os.environ.get("XDG_RUNTIME_DIR", f"/tmp/swarmlab-{os.geteuid()}")) / "swarmlab"
 
 
 def cache_folder() -> Path:
-    """Where images and the private engine's data stay between runs (SWARMLAB_CACHE overrides)."""
+    """Return the folder of images and the private engine's data. It stays between runs (SWARMLAB_CACHE sets it)."""
     base = Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache"))
     return Path(os.environ.get("SWARMLAB_CACHE", base / "swarmlab"))
 
 
-@contextmanager
-def alone(work: str) -> Iterator[None]:
-    """Let one process of this user at a time do *work*; others wait."""
-    run_folder().mkdir(mode=0o700, parents=True, exist_ok=True)
-    with (run_folder() / f"{work}.lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        yield
-
-
 def machines_folder() -> Path:
-    """Where boxes, machines and their snapshots are kept: where also a QEMU that is not root's may enter."""
+    """Return the folder of boxes, machines and their snapshots (SWARMLAB_CACHE sets it).
+
+    It is not below a user's home: QEMU may run as another user, who has to reach it.
+    """
     return Path(os.environ.get("SWARMLAB_CACHE", "/var/lib/swarmlab"))
 
 
 @contextmanager
-def only_one(progress: Progress = lambda _: None) -> Iterator[None]:
-    """Let one process at a time make images, and remove what one that was killed left of its work.
+def alone(work: str, progress: Progress = lambda _: None, *, folder: Path | None = None) -> Iterator[None]:
+    """Let one process at a time do *work*; others wait.
 
     Args:
-        progress: told when another process has to be waited for.
+        work: the name of the lock.
+        progress: called with a line where another process has to be waited for.
+        folder: where the lock file is; by default `run_folder`, which processes of one user share.
     """
-    folder = cache_folder()
-    folder.mkdir(parents=True, exist_ok=True)
-    with (folder / "images.lock").open("w") as lock:
+    place = folder or run_folder()
+    place.mkdir(mode=0o700, parents=True, exist_ok=True)
+    with (place / f"{work}.lock").open("w") as lock:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            progress("waiting for another run that makes images")
+            progress(f"waiting for another process ({work})")
             fcntl.flock(lock, fcntl.LOCK_EX)
-        for left in folder.glob("image-*"):
-            shutil.rmtree(left, ignore_errors=True)
         yield
+
+
+@dataclass(frozen=True)
+class Process:
+    """A process that runs on this machine.
+
+    Attributes:
+        pid: its number, which another process may have later.
+        started: when it started, in the kernel's ticks since boot; with the number it names one process.
+        arguments: its program and that program's arguments.
+    """
+
+    pid: int
+    started: str
+    arguments: tuple[str, ...]
+
+
+def process(pid: int) -> Process | None:
+    """Return the process of this number; None if there is none, or if it has ended and nobody has taken its status.
+
+    Source: proc(5), /proc/PID/stat and /proc/PID/cmdline.
+    """
+    try:
+        fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+        arguments = Path(f"/proc/{pid}/cmdline").read_bytes().decode(errors="replace")
+    except OSError:
+        return None
+    return None if fields[0] == "Z" else Process(pid, fields[19], tuple(arguments.rstrip("\0").split("\0")))
+
+
+def process_of(pidfile: Path, programs: Sequence[str]) -> int | None:
+    """Return the number in a pid file, if the process of that number runs one of *programs* (any part of its name)."""
+    try:
+        found = process(int(pidfile.read_text()))
+    except (OSError, ValueError):
+        return None
+    return found.pid if found and any(program in found.arguments[0] for program in programs) else None
 
 
 def install(packages: Sequence[str], progress: Progress) -> None:
     """Install Debian packages on this machine.
 
     Raises:
-        UsageError: no rights, no apt, or the installation failed.
+        UsageError: there is no apt, this user has no rights, or the installation failed.
     """
     wanted = " ".join(packages)
     if not shutil.which("apt-get"):
-        raise UsageError(f"this machine needs {wanted}, and has no apt-get to install it with; install it")
+        raise UsageError(f"this machine needs {wanted} and has no apt-get; install it by hand")
     root = as_root()
     if root is None:
-        raise UsageError(f"no rights to install what is missing here; run: sudo apt-get install {wanted}")
+        raise UsageError(f"this user may not install packages; run: sudo apt-get install {wanted}")
     progress(f"installing {wanted} (about a minute)")
     environment = {**os.environ, "DEBIAN_FRONTEND": "noninteractive"}
-    # A new machine may be installing updates of its own; whoever else installs meanwhile is waited for.
+    # A new machine may be installing updates by itself; the lock timeout waits for that.
     apt = [*netns.outside(), *root, "apt-get", "-q", "-y", "-o", "DPkg::Lock::Timeout=600"]
     with alone("install"):
         subprocess.run([*apt, "update"], check=False, capture_output=True, env=environment)
-        # The docker command is a package of its own since Debian 13.
+        # Since Debian 13 the docker command is in a package of its own.
         split = subprocess.run(["apt-cache", "show", "docker-cli"], check=False, capture_output=True).returncode == 0
         more = ["docker-cli"] if split and "docker.io" in packages else []
         command = [*apt, "install", "--no-install-recommends", *packages, *more]
@@ -92,7 +125,7 @@ def install(packages: Sequence[str], progress: Progress) -> None:
 
 
 def as_root() -> list[str] | None:
-    """The words that give a command root's rights without a prompt: none are needed, sudo, or None: no way."""
+    """Return the prefix that runs a command as root without a prompt; None if this user cannot."""
     if os.geteuid() == 0:
         return []
     if (

@@ -1,4 +1,4 @@
-"""What a lab offers, against what a claim needs."""
+"""The needs of claims, and the offers of labs that meet them."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 
 _COUNT = re.compile(r"^(nodes|managers)>=(\d+)$")
 
-#: Needs that are a yes or no of the lab, and what to say where the lab told no reason of its own.
+#: Features that a lab has or lacks, each with the reason to give where the lab has no reason of its own.
 FEATURES = {
     "ipvs": "kernel has no IPVS",
     "power": "lab cannot power a node off",
@@ -26,20 +26,21 @@ FEATURES = {
 
 
 def known_need(need: str) -> bool:
-    """Whether *need* is a word of the catalogue's vocabulary (claims/README.md)."""
+    """Whether claims may have this need (see claims/README.md)."""
     return need in FEATURES or bool(_COUNT.match(need)) or need.startswith("image:")
 
 
 @dataclass(frozen=True)
 class Offers:
-    """What a lab offers, found by looking and never assumed.
+    """The offers of a lab, which are found by looking and never assumed.
 
     Attributes:
-        nodes: how many nodes one cluster may have.
+        nodes: the most nodes that one cluster may have.
         features: names of `FEATURES` that the lab has.
-        images: workload images that the lab can serve.
-        look: for features that are looked for when first asked about: tells why there is none, empty if there is.
-        disruptable: the lab may be hurt: it was made by the run, or its user marked it so.
+        images: names of workload images that nodes can pull.
+        look: for features that are looked for when first asked about: returns why the lab lacks it, empty if it does
+            not.
+        disruptable: tests may hurt the lab: the run made it, or its user allows that.
     """
 
     nodes: int
@@ -49,7 +50,7 @@ class Offers:
     disruptable: bool = False
 
     def missing(self, needs: Iterable[str]) -> list[str]:
-        """The reasons for which *needs* are not met, one for each; empty where all are met."""
+        """Return the reason for each of *needs* that is not met; empty if all are."""
         return [reason for need in needs if (reason := self._lacks(need))]
 
     def _lacks(self, need: str) -> str | None:

@@ -1,7 +1,9 @@
-"""Network namespaces: where this process sends its packets from.
+"""Network namespaces: the one from which this process sends its packets.
 
-The namespace belongs to the calling thread; threads and processes that it starts later inherit it. So a run enters
-a namespace once, from its main thread, before it starts any other.
+A thread has a namespace, and the threads and processes that it starts later inherit it. So a run enters a namespace
+once, from its main thread, before it starts any other.
+
+Source: setns(2), network_namespaces(7).
 """
 
 from __future__ import annotations
@@ -10,7 +12,7 @@ import ctypes
 import os
 from pathlib import Path
 
-#: Name of the namespace that private engines and hypervisors run in.
+#: Name of the namespace of private engines and hypervisors.
 NETNS = "swarmlab"
 
 _CLONE_NEWNET = 0x40000000
@@ -24,7 +26,10 @@ def interface_exists(name: str) -> bool:
 
 
 def enter(path: str | Path) -> None:
-    """Move the calling thread into the network namespace at *path* (a file below /run/netns or /proc/PID/ns/net).
+    """Move the calling thread into a network namespace.
+
+    Args:
+        path: the namespace's file, below /run/netns or /proc/PID/ns/net.
 
     Raises:
         OSError: the file cannot be opened, or the process lacks the right (CAP_SYS_ADMIN).
@@ -43,5 +48,5 @@ def enter(path: str | Path) -> None:
 
 
 def outside() -> list[str]:
-    """The words to put before a command that downloads, so that it runs in the namespace this process began in."""
+    """Return the prefix that runs a command in the namespace where this process started, for downloads."""
     return [] if _origin is None else ["nsenter", f"--net=/proc/{os.getpid()}/fd/{_origin}"]

@@ -1,4 +1,4 @@
-"""The same action on many things at once."""
+"""One action on many items at the same time."""
 
 from __future__ import annotations
 
@@ -11,8 +11,12 @@ T = TypeVar("T")
 
 
 def parallel(action: Callable[[Any], T], items: Iterable[Any]) -> list[T]:
-    """*action* of every item at once; the first failure is raised when all have ended."""
-    # Each in a context of its own like the caller's: what is recorded goes where the caller's does.
+    """Call *action* with every item at the same time, at most ten; return the results in the order of the items.
+
+    Raises:
+        Exception: what the first item's action raised that failed, once all have ended.
+    """
+    # Each call has a copy of the caller's context, so that evidence goes where the caller's does.
     calls = [(copy_context(), item) for item in items]
     with ThreadPoolExecutor(max_workers=10) as pool:
         return list(pool.map(lambda call: call[0].run(action, call[1]), calls))

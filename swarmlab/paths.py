@@ -1,4 +1,4 @@
-"""Where the checkout is: the only module that knows.
+"""The paths of the checkout. No other module knows where it is.
 
 The project is installed from its checkout (`pip install -e .`), because claims, recipes of images and suites are read
 from there.
@@ -12,9 +12,9 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent.parent
 #: The catalogues of claims.
 CLAIMS = ROOT / "claims"
-#: What images of nodes, workloads and machines are made from.
+#: Recipes of the images of nodes, workloads and machines.
 IMAGES = ROOT / "images"
 #: Scripts that install an engine on a bare system.
 PROVISION = ROOT / "provision"
-#: What runs leave, where nothing else is said.
+#: Reports of runs, unless an option names another folder.
 REPORTS = ROOT / "reports"

@@ -1,4 +1,4 @@
-"""The one wait: every outcome that takes time is waited for here, by name, and never slept for."""
+"""The one wait: polls a condition that has a name and a deadline. Nothing in this project sleeps for an outcome."""
 
 from __future__ import annotations
 
@@ -11,19 +11,17 @@ from dataclasses import dataclass
 from swarmlab.errors import DeadlineExceeded, LabError
 from swarmlab.evidence import provisional, record
 
-#: Factor on every deadline, set once a run from the lab's measured speed (1.0 = container nodes on two cores).
+#: The speed factor: every deadline is scaled by it. A run sets it once, as measured (1.0: container nodes, two cores).
 _scale = 1.0
-#: Polls are at most this many times rarer on a slow lab.
+#: The largest factor by which the time between two polls is scaled.
 _RARER = 5.0
-
-
-#: Set while whoever waits is to give up.
+#: Set while the run is being stopped: every wait raises at its next poll.
 _given_up = threading.Event()
 
 
 @contextlib.contextmanager
 def giving_up() -> Iterator[None]:
-    """Until the context ends, let every wait end at its next poll with a LabError: the run is stopped."""
+    """Make every wait raise a LabError at its next poll, until the context ends: the run is being stopped."""
     _given_up.set()
     try:
         yield
@@ -32,38 +30,42 @@ def giving_up() -> Iterator[None]:
 
 
 def set_scale(factor: float) -> None:
-    """Stretch all deadlines by *factor* (a lab of emulated machines is many times slower than containers)."""
+    """Set the factor by which all deadlines are scaled; emulated machines are many times slower than containers.
+
+    Raises:
+        ValueError: *factor* is not positive.
+    """
     global _scale
     if factor <= 0:
-        raise ValueError(f"a deadline scale is positive, not {factor}")
+        raise ValueError(f"a speed factor must be positive, not {factor}")
     _scale = factor
 
 
 def scaled(seconds: float) -> float:
-    """*seconds* on this lab's clock: what a deadline of the reference speed means here."""
+    """Return *seconds* at reference speed scaled to the speed of this lab."""
     return seconds * _scale
 
 
 @dataclass(frozen=True)
 class State:
-    """What a predicate saw.
+    """The state of a condition, as a predicate finds it. It is true if the condition holds.
 
     Attributes:
-        done: the awaited outcome holds.
-        seen: the state in words, for the error that a missed deadline raises.
-        hopeless: the outcome can no longer come about, so waiting on is pointless.
+        done: whether the condition holds.
+        summary: the state in a few words, for the error that a missed deadline raises.
+        hopeless: whether the condition can no longer come to hold, so that waiting is pointless.
     """
 
     done: bool
-    seen: str = ""
+    summary: str = ""
     hopeless: bool = False
 
     def __bool__(self) -> bool:
         return self.done
 
 
-def _as_state(answer: State | bool) -> State:
-    return answer if isinstance(answer, State) else State(bool(answer), str(answer))
+def _as_state(found: State | bool) -> State:
+    return found if isinstance(found, State) else State(bool(found), str(found))
 
 
 def wait(
@@ -78,16 +80,20 @@ def wait(
     """Poll *predicate* until it holds on *stable* polls in a row.
 
     Args:
-        predicate: tells the state now; a plain bool will do, a `State` explains itself.
-        reason: what is waited for, as it should read after "waiting for".
-        deadline: seconds at reference speed; scaled by the lab (see `set_scale`).
-        stable: how many polls in a row must hold (a state that flickers is not reached).
-        every: seconds between two polls; up to five times as long on a slow lab.
-        error: raised when the deadline passes or the state is hopeless. `DeadlineExceeded` for the way to a
-            judgement; AssertionError where the claim itself promises the outcome (see `eventually`).
+        predicate: returns whether the condition holds now, as a bool or as a `State` with a summary.
+        reason: the condition, as the message has it after "waiting for".
+        deadline: seconds at reference speed (see `set_scale`).
+        stable: number of polls in a row at which it must hold, so that a short flicker does not count.
+        every: seconds between two polls; up to five times as many on a slow lab.
+        error: what is raised when the deadline passes or the state is hopeless: `DeadlineExceeded` for a
+            precondition of a judgement, AssertionError for what the claim promises (see `eventually`).
 
     Returns:
         The last state.
+
+    Raises:
+        Exception: an *error*; the condition did not come to hold in time.
+        LabError: the run is being stopped.
 
     Example:
         wait(lambda: len(service.running()) == 3, "3 running tasks of web", stable=2)
@@ -105,9 +111,9 @@ def wait(
         polls += 1
         held = held + 1 if state.done else 0
         waited = time.monotonic() - start
-        how = f"after {waited:.1f} s and {polls} polls: {state.seen}"
+        how = f"after {waited:.1f} s and {polls} polls: {state.summary}"
         if held >= stable or state.hopeless or waited >= limit:
-            keep()  # the polls before were alike, but for the outcome
+            keep()  # the evidence has the last poll only; those before it differ in the outcome alone
             record("suite", f"waited for {reason}", how)
         if held >= stable:
             return state
@@ -117,7 +123,7 @@ def wait(
             raise error(f"waiting for {reason}: not so {how}")
         if _given_up.is_set():
             raise LabError(f"waiting for {reason}: given up, as the run is stopped")
-        # Being asked costs a slow node the time that it needs to get there.
+        # On a slow node each poll takes time away from what is waited for.
         time.sleep(every * min(_scale, _RARER))
 
 
@@ -129,5 +135,5 @@ def eventually(
     stable: int = 1,
     every: float = 0.2,
 ) -> State:
-    """`wait` for what a claim itself promises: a missed deadline is an AssertionError, the cluster does not conform."""
+    """`wait` for what a claim promises: a missed deadline raises an AssertionError (verdict *fail*)."""
     return wait(predicate, promise, deadline=deadline, stable=stable, every=every, error=AssertionError)

@@ -1,4 +1,4 @@
-"""1.3.2: the group docker: who uses the daemon, and who does not."""
+"""1.3.2: the group docker, and which users may use the daemon."""
 
 import shlex
 
@@ -7,26 +7,26 @@ import pytest
 from fixtures.claims import claim
 from suites.support.accounts import throwaway
 from suites.support.commands import last
-from swarmlab.cluster.workbench import PREFIX
+from swarmlab.cluster.marks import PREFIX
 from swarmlab.errors import LabError
 from swarmlab.labs.provision import USER
 from swarmlab.wait import scaled
 
 SOCKET = "/var/run/docker.sock"
-#: Prints the engine's own id, so that it was the engine of this machine that answered.
+#: Prints the engine's own id, which shows that the engine of this machine answered.
 ASK = "info --format {{.ID}}"
 
 
 @pytest.fixture
 def outsider(node):
-    """A throw-away user who is in no group but his own."""
+    """A throw-away user who is only in the group of the same name."""
     with throwaway(node) as name:
         yield name
 
 
 @pytest.fixture
 def member(node):
-    """A throw-away user who is in the group docker, and in no other but his own."""
+    """A throw-away user who is in the group docker and the group of the same name."""
     with throwaway(node) as name:
         join(node, name)
         yield name
@@ -57,8 +57,8 @@ def test_nobody_outside_the_group_uses_the_daemon(node, outsider):
     listening = sockets(node)
     assert SOCKET in listening, f"the engine of {node} does not listen on {SOCKET}"
     may = {user: places for user, places in openers(node, listening).items() if user not in ("root", USER)}
-    told = "; ".join(f"{who(node, user)} may open {' and '.join(places)}" for user, places in may.items())
-    assert not may, f"others than {USER} use the daemon: {told}"
+    users = "; ".join(f"{who(node, user)} may open {' and '.join(places)}" for user, places in may.items())
+    assert not may, f"others than {USER} use the daemon: {users}"
 
 
 @claim("1.3.2/membership-needs-new-session")
@@ -79,11 +79,12 @@ def test_membership_takes_effect_in_a_new_session(node, bench, outsider):
 
 
 def join(node, user):
-    joined = node.run(f"usermod -aG docker {user}")
-    assert joined.ok, f"usermod -aG docker failed on {node}: {joined.said}"
+    """Add a user to the group docker."""
+    node.run(f"usermod -aG docker {user}").expect(f"usermod -aG docker on {node}", error=AssertionError)
 
 
 def who(node, user):
+    """A user with his groups, for messages."""
     return f"{user} of {node} (in group {node.run(f'id -nG {user}').out.strip()})"
 
 
@@ -93,53 +94,53 @@ def refused(code, said):
 
 
 def denial(node, user):
-    """What was other than a 'permission denied' on the socket when a user used the daemon; empty if nothing."""
-    # That the command itself can be run is seen first: its file might be what he has no permission for.
+    """What happens instead of 'permission denied' when a user runs docker; empty if the user is denied."""
+    # First see that the user may run the command itself: else it would be the file that is denied.
     program = node.docker("--version", user=user)
     if not program.ok:
         raise LabError(f"{user} of {node} cannot run the docker command: {last(program)}")
     asked = node.docker("ps", user=user)
     if asked.ok:
         return f"uses the daemon: {last(asked)}"
-    words = asked.said.replace("\n", " ")
-    return "" if refused(asked.code, words) else f"is not told 'permission denied', but: {words}"
+    output = asked.output.replace("\n", " ")
+    return "" if refused(asked.code, output) else f"is not told 'permission denied', but: {output}"
 
 
 def sockets(node):
-    """The unix sockets that the engine listens on."""
+    """The paths of the unix sockets that the engine listens on."""
     listed = node.run("ss -Hlxp 2>/dev/null || ss -lxp").out.splitlines()
     paths = {word for line in listed if '"dockerd"' in line for word in line.split() if word.startswith("/")}
     return sorted({SOCKET if path == SOCKET.replace("/var", "", 1) else path for path in paths})
 
 
 def openers(node, paths):
-    """By user of the machine, those of *paths* that he may open; as the kernel tells when asked as that user."""
-    # Not with su, which asks PAM too: whose account has expired may have processes still.
+    """Those of *paths* that the machine's users may open, by user; the kernel is asked as each of them."""
+    # Not with su, as PAM refuses expired accounts, whose processes may still run.
     as_user = 'setpriv --reuid $(id -u "$user") --regid $(id -g "$user") --groups $(id -G "$user" | tr " " ,)'
     look = f"echo may $0; for path in {' '.join(paths)}; do [ ! -w $path ] || echo $path; done"
     users = f"$(getent passwd | cut -d : -f 1 | grep -v '^{PREFIX}')"
-    told = node.run(f"for user in {users}; do {as_user} sh -c '{look}' \"$user\" | xargs || exit; done")
-    rows = [line.split() for line in told.out.splitlines()]
+    listed = node.run(f"for user in {users}; do {as_user} sh -c '{look}' \"$user\" | xargs || exit; done")
+    rows = [line.split() for line in listed.out.splitlines()]
     may = {user: places for _, user, *places in rows}
     unasked = set(node.run(f"echo {users}").out.split()) - set(may)
     if unasked or not may.get("root"):
-        raise LabError(f"{node} does not tell what {', '.join(unasked) or 'root'} may open: {told.said[-200:]}")
+        raise LabError(f"{node} does not tell what {', '.join(unasked) or 'root'} may open: {listed.output[-200:]}")
     return {user: places for user, places in may.items() if places}
 
 
 class Session:
-    """A login shell of a user that runs on while others do something to his account."""
+    """A login shell of a user, which runs on while the account is changed."""
 
     def __init__(self, node, bench, user):
         self._node = node
         self._at = bench.folder()
         for pipe in ("in", "out"):
             bench.shell(f"mkfifo -m 600 {self._at}/{pipe} && chown {user} {self._at}/{pipe}")
-        # Opened to read and write, the pipe never ends; the session does when its user is removed.
+        # The pipe is open to read and write, so that it never ends; the session ends when its user is removed.
         bench.shell(f"setsid su - {user} -c 'exec sh' <>{self._at}/in >/dev/null 2>&1 &")
 
     def run(self, command):
-        """The exit code of a command that the session runs, and what it said."""
+        """Run a command in the session; its exit code and its output."""
         line = f"{{ ({command}) </dev/null 2>&1; code=$?; echo; echo $code; }} >{self._at}/out"
         limit = f"timeout {scaled(30):.0f}"
         done = self._node.run(f"echo {shlex.quote(line)} >{self._at}/in; {limit} cat {self._at}/out")

@@ -1,11 +1,11 @@
-"""1.3.2: the docker service and the verbs that govern it."""
+"""1.3.2: the docker service, and the verbs of systemctl."""
 
 import pytest
 
 from fixtures.claims import claim
 from swarmlab.wait import State, eventually
 
-#: A machine in no swarm, of the test's own.
+#: A machine in no swarm, for one test alone.
 alone = pytest.mark.cluster(managers=0, workers=0, spare=1)
 
 
@@ -49,27 +49,27 @@ def test_start_stop_restart_and_disable_do_what_they_say(cluster):
     assert state == ("disabled", "active"), f"a disabled service runs on until it is stopped; {node}'s is {state}"
 
 
-def systemctl(node, words):
-    done = node.run(f"systemctl {words}")
-    assert done.ok, f"systemctl {words} on {node} ended with {done.code}: {done.said}"
+def systemctl(node, verb):
+    """Run ``systemctl VERB``, which has to succeed."""
+    node.run(f"systemctl {verb}").expect(f"systemctl {verb} on {node}", error=AssertionError)
 
 
 def stop(node):
-    """Stop the service and, where there is one, the socket that would start it again when it is next asked."""
+    """Stop the service, and the socket that would start it again, if there is one."""
     socket = node.run("systemctl is-active docker.socket").out.strip() == "active"
     systemctl(node, f"stop docker.service{' docker.socket' if socket else ''}")
     eventually(
-        lambda: State((seen := service(node)[1]) == "inactive", seen), f"the docker service of {node} to be inactive"
+        lambda: State((found := service(node)[1]) == "inactive", found), f"the docker service of {node} to be inactive"
     )
 
 
 def service(node):
-    """What the docker service is set to (enabled, disabled …), and what it is (active, inactive …)."""
+    """Whether the docker service is enabled and active, as systemctl calls it."""
     return tuple(
         node.run(f"systemctl {question} docker.service").out.strip() for question in ("is-enabled", "is-active")
     )
 
 
 def engine(node):
-    """The process of the engine, as text; empty where none runs."""
+    """The process id of the engine; empty if it does not run."""
     return node.run("pidof dockerd").out.strip()

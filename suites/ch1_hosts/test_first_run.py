@@ -1,9 +1,9 @@
-"""1.3.2: the first container: the hello image."""
+"""1.3.2: the first container, of the hello image."""
 
 import pytest
 
 from fixtures.claims import claim
-from suites.support.commands import last
+from suites.support.commands import last, succeeded
 from swarmlab.errors import Blocked, EngineRefused
 from swarmlab.wait import State, eventually
 
@@ -27,7 +27,7 @@ def test_first_run_of_an_image_pulls_it_and_the_second_does_not(node, bench):
     for run, wanted in (("first", True), ("second", False)):
         begun = now(node)
         done = bench.run("hello")
-        assert done.ok, f"the {run} run of hello on {node} ended with {done.code}: {last(done)}"
+        succeeded(done, f"the {run} run of hello on {node}")
         pulls = pulled(node, bench.reference("hello"), begun)
         if wanted:
             assert pulls, f"{node} lacked the image hello, and its first run pulled nothing"
@@ -36,19 +36,23 @@ def test_first_run_of_an_image_pulls_it_and_the_second_does_not(node, bench):
 
 
 def greeted(bench):
-    """Whether hello greeted; who waits runs it again, as a busy command line may lose what so short a run prints."""
+    """Run hello; whether it greeted. Each poll runs it, as a busy command line may lose the output of a short run."""
     done = bench.run("hello")
-    words = f"it printed {done.out.strip()!r}" if done.ok else f"it ended with {done.code}: {last(done)}"
-    return State(done.ok and GREETING in done.out.splitlines(), words)
+    summary = f"it printed {done.out.strip()!r}" if done.ok else f"it ended with {done.code}: {last(done)}"
+    return State(done.ok and GREETING in done.out.splitlines(), summary)
 
 
 def containers(node):
-    """All containers of the node, running or not, of which hello may be the image."""
+    """The ids of the node's containers, running or not, whose image may be hello."""
     return {one["Id"] for one in node.containers(all=True) if "hello" in one["Image"]}
 
 
 def forget(node, image):
-    """Take an image from the node, if nothing uses it."""
+    """Remove an image from the node.
+
+    Raises:
+        Blocked: a container uses it.
+    """
     try:
         node.ask("DELETE", f"/images/{image}")
     except EngineRefused as refused:
@@ -62,15 +66,15 @@ def forget(node, image):
         if refused.status == 404:
             return
         raise
-    pytest.fail(f"{node} was told to remove the image {image}, and has it still")
+    pytest.fail(f"{node} removed the image {image}, and still has it")
 
 
 def now(node):
-    """The time by the node's clock, which its engine's events tell."""
+    """The time by the node's clock, which stamps its engine's events."""
     return node.run("date +%s.%N").out.strip()
 
 
 def pulled(node, image, since):
-    """The pulls of an image that the engine tells of from *since* to now."""
-    told = node.engine.events(since=since, until=now(node), filters={"type": "image", "event": "pull"}, decode=True)
-    return [event["Actor"]["ID"] for event in told if event["Actor"]["ID"].startswith(image)]
+    """The ids in the engine's events of pulls of *image*, from *since* to now."""
+    events = node.engine.events(since=since, until=now(node), filters={"type": "image", "event": "pull"}, decode=True)
+    return [event["Actor"]["ID"] for event in events if event["Actor"]["ID"].startswith(image)]

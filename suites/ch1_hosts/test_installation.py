@@ -1,4 +1,4 @@
-"""1.3.1: which engine is installed, and from where."""
+"""1.3.1: the version of the engine, and the package that it came from."""
 
 import re
 
@@ -12,9 +12,9 @@ from swarmlab.wait import scaled
 def test_engine_is_of_the_declared_version(node, lab):
     wanted = lab.declared(node.name).engine
     if not wanted:
-        raise Blocked("it is declared nowhere which engine the nodes are to have")
+        raise Blocked("the lab declares no engine version for its nodes")
     running = version(node)
-    # Debian adds to the version what it changed: 20.10.24+dfsg1.
+    # Debian appends its own revision: 20.10.24+dfsg1.
     assert running.partition("+")[0] == wanted, f"{node} runs engine {running}, the lab declares {wanted}"
 
 
@@ -24,14 +24,14 @@ def test_all_nodes_run_the_same_engine(cluster, lab):
     if len(asked) > 1:
         raise Blocked(f"the lab was asked for several engines: {', '.join(asked)}")
     running = {node.name: version(node) for node in cluster.nodes}
-    assert len(set(running.values())) == 1, f"the nodes run other engines: {running}"
+    assert len(set(running.values())) == 1, f"the nodes run different engines: {running}"
 
 
 @claim("1.3.1/from-package")
 def test_engine_is_from_a_package_of_a_repository(node, bench, lab):
     found = node.run("readlink /proc/$(pgrep -o -x dockerd)/exe")
     program = found.out.strip()
-    assert program, f"no engine runs on {node}: {found.said}"
+    assert program, f"no engine runs on {node}: {found.output}"
     way_out = not lab.offers.missing(["internet"])
     manager = Apt(node, bench, way_out=way_out) if node.host.exists("dpkg-query") else Yum(node)
     package = manager.owner(program)
@@ -59,22 +59,22 @@ class Apt:
         self._way_out = way_out
 
     def owner(self, path):
-        """The package that brought a file, empty if none."""
+        """The package that a file is of; empty if none."""
         found = self._node.run(f"dpkg-query -S {path}")
         return found.out.partition(":")[0] if found.ok else ""
 
     def changed(self, package, path):
-        """What is other than in the package about a file, empty if nothing."""
+        """How a file differs from its package; empty if it does not."""
         lines = self._node.run(f"dpkg --verify {package}").out.splitlines()
         return next((line for line in lines if line.split()[-1] == path), "")
 
     def versions(self, package):
-        """The version listed as installed, and those that repositories have; None where they cannot be asked."""
+        """The installed version, and those in the repositories; None for these if they cannot be asked."""
         installed, offered = self._policy(package)
         if not offered and not self._node.run("ls /var/lib/apt/lists/*_Packages*").ok:
             if not self._way_out:
                 return installed, None
-            # Lists of the test's own: the node's stay as they are.
+            # Into folders of the test, so that the node's own lists stay as they are.
             lists = f"-o Dir::State::Lists={self._bench.folder()} -o Dir::Cache={self._bench.folder()}"
             limit = f"-o Acquire::Retries=0 -o Acquire::http::Timeout={scaled(10):.0f}"
             updated = self._node.run(f"timeout {scaled(120):.0f} apt-get {lists} {limit} --error-on=any update")
@@ -84,7 +84,7 @@ class Apt:
         return installed, offered
 
     def _policy(self, package, options=""):
-        """The installed version, and those of which a repository is named, as ``apt-cache policy`` lists them."""
+        """The installed version, and those with a repository, as ``apt-cache policy`` lists them."""
         installed, offered, row = "", [], ""
         for line in self._node.run(f"LC_ALL=C apt-cache {options} policy {package}").out.splitlines():
             if found := re.match(r" (\*\*\*|   ) (\S+) -?\d+$", line):
@@ -96,7 +96,7 @@ class Apt:
 
 
 class Yum:
-    """CentOS's package manager."""
+    """CentOS's package manager; its methods are those of `Apt`."""
 
     def __init__(self, node):
         self._node = node
@@ -110,7 +110,7 @@ class Yum:
         return next((line for line in lines if line.split()[-1] == path and "5" in line.split()[0]), "")
 
     def versions(self, package):
-        # Its own lists first: they tell as much where there is no way to the repositories by now.
+        # First its own lists (-C), which are enough if the repositories cannot be reached any more.
         for cached in ("-C", ""):
             listed = self._node.run(f"LC_ALL=C yum -q {cached} list {package} --showduplicates").out.splitlines()
             rows = [line.split() for line in listed if line.startswith(f"{package}.")]

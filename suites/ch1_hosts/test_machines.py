@@ -1,20 +1,20 @@
-"""1.1: the three machines: addresses, ways to each other and to the outside, interfaces, disks, system."""
+"""1.1: the three machines: addresses, reachability, interfaces, disks, operating system."""
 
 import re
 
 from fixtures.claims import claim
-from suites.support.links import addresses
+from suites.support.interfaces import addresses
 from suites.support.traffic import without_loss
 from swarmlab.errors import Blocked
 from swarmlab.wait import State, eventually, scaled
 
-#: The document's nodes, with the last part of each one's cluster address.
+#: The document's nodes by host name, with the last octet of their cluster addresses.
 NODES = {"master": 101, "slave01": 104, "slave02": 103}
-#: The first parts of the document's addresses.
+#: The first three octets of the document's cluster addresses.
 NETWORK = "192.168.56"
 #: Size of each machine's disk in GB.
 DISKS = {"master": 100, "slave01": 50, "slave02": 50}
-#: What is asked for where a node is to reach the outside; the packages of its engine come from there.
+#: The URL that shows that a node reaches the outside; the packages of its engine come from there.
 OUTSIDE = "http://deb.debian.org/"
 
 
@@ -32,7 +32,7 @@ def test_each_node_holds_its_documented_address_statically(cluster, lab):
     for node in cluster.nodes:
         network = lab.declared(node.name).network
         if not network:
-            raise Blocked("it is declared nowhere which network the nodes are in")
+            raise Blocked("the lab declares no cluster network for its nodes")
         wanted = {name: f"{network}.{octet}" for name, octet in NODES.items()}
         held = addresses(node.run)
         at = [card for card, listed in held.items() for one in listed if one.split("/")[0] == wanted[node.name]]
@@ -85,7 +85,7 @@ def test_master_has_a_disk_of_100_gb_and_the_slaves_50(cluster):
     for node in cluster.nodes:
         disks = node.run("lsblk --bytes --nodeps --noheadings --output NAME,TYPE,SIZE").out.splitlines()
         sizes = {line.split()[0]: int(line.split()[2]) for line in disks if line.split()[1] == "disk"}
-        # A provider's GB may be 10^9 bytes or 2^30.
+        # One provider's GB is 10^9 bytes, another's 2^30.
         fitting = [size for size in sizes.values() if DISKS[node.name] in (round(size / 1e9), round(size / 2**30))]
         assert fitting, f"{node} is to have a disk of {DISKS[node.name]} GB; its disks have {sizes} bytes"
 
@@ -94,14 +94,14 @@ def test_master_has_a_disk_of_100_gb_and_the_slaves_50(cluster):
 def test_node_runs_the_declared_system(node, lab):
     wanted = dict(lab.declared(node.name).system)
     if not wanted:
-        raise Blocked("it is declared nowhere which system the nodes are to have")
-    told = ". /etc/os-release; echo " + " ".join(f'{key}="${key}"' for key in wanted)
-    running = dict(word.split("=", 1) for word in node.run(told).out.split())
+        raise Blocked("the lab declares no operating system for its nodes")
+    show = ". /etc/os-release; echo " + " ".join(f'{key}="${key}"' for key in wanted)
+    running = dict(word.split("=", 1) for word in node.run(show).out.split())
     assert running == wanted, f"{node} runs {running}, the lab declares {wanted}"
 
 
 def unreached(nodes):
-    """By (from, to), what became of three pings, for the pairs of nodes of which not all three came back."""
+    """How many of three pings came back, for each pair of nodes (from, to) that lost one."""
     lost = {}
     for asking in nodes:
         for asked in nodes:
@@ -109,13 +109,13 @@ def unreached(nodes):
                 done = asking.run(f"LC_ALL=C ping -c 3 -i 0.2 -W {scaled(2):.0f} {asked.address}")
                 received = re.search(r"(\d+) (packets )?received", done.out)
                 if not (received and received[1] == "3"):
-                    of = f"{received[1]} of 3 pings came back" if received else done.said.replace("\n", " ")
+                    of = f"{received[1]} of 3 pings came back" if received else done.output.replace("\n", " ")
                     lost[asking, asked] = f"{asking} to {asked} at {asked.address}: {of}"
     return lost
 
 
 def answered_by_another(node, inside):
-    """Whether a node is answered from the outside, and not by a machine of the cluster in its name."""
+    """Whether `OUTSIDE` answers a node, and not a machine of the cluster in its place."""
     limit = f"--connect-timeout {scaled(5):.0f} --max-time {scaled(10):.0f}"
     done = node.run(f"curl -sS -I -o /dev/null {limit} -w '%{{remote_ip}} %{{http_code}}' {OUTSIDE}")
     address, _, status = done.out.partition(" ")

@@ -1,4 +1,4 @@
-"""1.1: host names, and the mapping of names to addresses."""
+"""1.1: host names, and the mapping of names to addresses in /etc/hosts."""
 
 from fixtures.claims import claim
 
@@ -16,8 +16,8 @@ def test_the_three_names_resolve_through_etc_hosts(cluster, node):
     lines = [line.partition("#")[0].split() for line in node.run("cat /etc/hosts").out.splitlines()]
     for named in cluster.nodes:
         mapped = {line[0] for line in lines if named.name in line[1:]}
-        told = " and ".join(sorted(mapped)) or "nothing"
-        assert mapped == {named.address}, f"/etc/hosts of {node} maps {named} to {told}, not to {named.address}"
-        # What programs are told: another source of names may be asked before the file, or the file not at all.
+        listed = " and ".join(sorted(mapped)) or "nothing"
+        assert mapped == {named.address}, f"/etc/hosts of {node} maps {named} to {listed}, not to {named.address}"
+        # As programs resolve it: another source of names may come before the file, or the file may be unused.
         found = sorted({line.split()[0] for line in node.run(f"getent ahostsv4 {named}").out.splitlines()})
         assert found == [named.address], f"on {node}, {named} resolves to {found}, its address is {named.address}"

@@ -1,4 +1,4 @@
-"""1.1 and 1.3.2: what a machine keeps over a reboot. One machine is rebooted, once for all tests."""
+"""1.1 and 1.3.2: what a machine keeps through a reboot. One machine is rebooted, once for all tests."""
 
 from dataclasses import dataclass
 
@@ -15,13 +15,13 @@ RENAMED = "swc-renamed"
 
 @dataclass(frozen=True)
 class Reboot:
-    """What a machine told of itself before and after a reboot.
+    """A machine's answers to `_QUESTIONS` before and after a reboot.
 
     Attributes:
         node: the machine's name in the lab.
         cluster: its address on the cluster network.
-        before: answers by question, from before the reboot.
-        after: answers by question, from when the system had booted and nothing had been asked of its engine yet.
+        before: the answers by question, from before the reboot.
+        after: the same from after the boot, before the first call to its engine, whose socket would start it.
     """
 
     node: str
@@ -42,7 +42,7 @@ _QUESTIONS = {
 
 @pytest.fixture
 def reboot(request, leases):
-    """One machine that was given another name in /etc/hostname and then rebooted."""
+    """A machine that got another name in /etc/hostname and was then rebooted."""
     if _REBOOT not in request.session.stash:
         shape = Shape(managers=0, workers=0, spare=1)
         cluster = leases.exclusive(shape)
@@ -51,13 +51,14 @@ def reboot(request, leases):
         finally:
             leases.give_back(cluster)
     kept = request.session.stash[_REBOOT]
-    for when, told in (("before", kept.before), ("after", kept.after)):
-        for question, answer in told.items():
+    for when, answers in (("before", kept.before), ("after", kept.after)):
+        for question, answer in answers.items():
             record(kept.node, f"{_QUESTIONS[question]} ({when} the reboot)", answer)
     return kept
 
 
 def rebooted(node):
+    """Rename and reboot a machine, and ask it before and after."""
     node.run(f"echo {RENAMED} > /etc/hostname")
     before = {question: node.run(command).out.strip() for question, command in _QUESTIONS.items()}
     node.reboot()
@@ -67,7 +68,8 @@ def rebooted(node):
 
 @claim("1.1/addresses-survive-reboot")
 def test_cluster_address_is_the_same_after_a_reboot(reboot):
-    held = {when: holder(told["addresses"], reboot.cluster) for when, told in both(reboot)}
+    states = {"before": reboot.before, "after": reboot.after}
+    held = {when: holder(state["addresses"], reboot.cluster) for when, state in states.items()}
     assert held["before"], f"{reboot.node} did not hold {reboot.cluster}, but {reboot.before['addresses']}"
     now = reboot.after["addresses"].replace("\n", ", ")
     assert held["after"], f"{reboot.node} lost {reboot.cluster} in the reboot; it holds {now}"
@@ -86,17 +88,12 @@ def test_docker_is_enabled_and_runs_after_a_reboot(reboot):
     assert reboot.after["boot"] != reboot.before["boot"], f"{reboot.node} was not rebooted"
     setting = reboot.before["docker is set to"]
     assert setting == "enabled", f"the docker service of {reboot.node} is {setting or 'unknown'}, not enabled"
-    # Asked of the init system before anything was asked of the engine, whose socket would start it.
     state = reboot.after["docker is"]
     assert state == "active", f"after the reboot of {reboot.node} the docker service is {state}"
 
 
-def both(reboot):
-    return (("before", reboot.before), ("after", reboot.after))
-
-
 def holder(addresses, wanted):
-    """The interface that holds the address, empty if none does."""
+    """The interface that has the address *wanted*; empty if none has."""
     for line in addresses.splitlines():
         interface, address = line.split()
         if address.split("/")[0] == wanted:

@@ -1,4 +1,4 @@
-"""1.2: SSH without passwords, by keys of the cluster user."""
+"""1.2: SSH without passwords, with keys of the cluster user."""
 
 import re
 import secrets
@@ -15,7 +15,7 @@ from swarmlab.errors import Blocked, LabError
 from swarmlab.labs.provision import USER
 from swarmlab.wait import State, eventually, scaled
 
-#: Nothing is asked for: neither a password nor whether a host key is known.
+#: Options with which ssh asks nothing: neither for a password nor about an unknown host key.
 _NO_QUESTIONS = (
     "-o BatchMode=yes -o StrictHostKeyChecking=no -o UserKnownHostsFile=/dev/null -o GlobalKnownHostsFile=/dev/null"
     " -o LogLevel=ERROR"
@@ -25,26 +25,33 @@ _REFUSED = re.compile(r"Permission denied \(([^)]*)\)")
 
 @dataclass(frozen=True)
 class Login:
-    """What became of a login.
+    """The outcome of an attempt to log in.
 
     Attributes:
-        inside: who one was there, and the machine's host name; nothing if not let in.
-        methods: by what means one might have tried on, where one was refused.
-        said: the last of what ssh said.
+        inside: user name and host name inside; empty if not let in.
+        methods: the methods that sshd offered when it refused; empty if it did not.
+        output: the last line of ssh's output.
     """
 
     inside: tuple[str, ...]
     methods: frozenset[str]
-    said: str
+    output: str
 
     @property
     def answered(self):
-        """Whether sshd let one in or refused; else it was not asked at all."""
+        """Whether sshd let the user in or refused; false if it was not reached."""
         return bool(self.inside or self.methods)
 
 
 def ssh(source, destination, *, options="", user=None):
-    """Log in from a node, as its *user* (root if not given), with nobody there to answer a question."""
+    """Log in from *source* to *destination* without a terminal.
+
+    Args:
+        source: the node to log in from.
+        destination: ssh's destination.
+        options: further options of ssh.
+        user: the user of *source* who runs ssh; root if None.
+    """
     limit = f"-o ConnectTimeout={scaled(10):.0f}"
     done = source.run(f"ssh {_NO_QUESTIONS} {limit} {options} {destination} 'id -un; uname -n' </dev/null", user=user)
     refused = _REFUSED.search(done.err)
@@ -53,6 +60,7 @@ def ssh(source, destination, *, options="", user=None):
 
 
 def by_cluster_user(source, destination):
+    """`ssh` as the cluster user, with his key."""
     return ssh(source, destination, options="-o PreferredAuthentications=publickey", user=USER)
 
 
@@ -71,7 +79,7 @@ def home(node):
 def test_cluster_user_has_an_rsa_key_pair(node, home):
     public = node.run(f"cat {home}/.ssh/id_rsa.pub").out.split()[:2]
     assert public[:1] == ["ssh-rsa"], f"~{USER}/.ssh/id_rsa.pub of {node} holds {public[:1] or 'nothing'}, no RSA key"
-    # The public key is derived from the private one, which is read as who is to use it, and never shown.
+    # Derive the public key from the private one as its owner: the private key is never shown.
     derived = node.run(f"ssh-keygen -y -P '' -f {home}/.ssh/id_rsa", user=USER)
     assert derived.ok, f"{USER} of {node} cannot use the private key ~/.ssh/id_rsa: {last(derived)}"
     fits = derived.out.split()[:2] == public
@@ -81,7 +89,7 @@ def test_cluster_user_has_an_rsa_key_pair(node, home):
 @claim("1.2/ssh-localhost")
 def test_cluster_user_logs_in_to_localhost_by_key(node):
     came = by_cluster_user(node, "localhost")
-    assert came.inside == (USER, hostname(node)), f"{USER} of {node} is not let in on localhost: {came.said}"
+    assert came.inside == (USER, hostname(node)), f"{USER} of {node} is not let in on localhost: {came.output}"
 
 
 @claim("1.2/ssh-mesh")
@@ -92,7 +100,7 @@ def test_cluster_user_logs_in_everywhere_from_everywhere_by_key(cluster):
         for target in cluster.nodes:
             came = by_cluster_user(source, target.address)
             if came.inside != (USER, names[target]):
-                what = f"let in as {' on '.join(came.inside)}" if came.inside else came.said
+                what = f"let in as {' on '.join(came.inside)}" if came.inside else came.output
                 shut.append(f"{source} to {target}, whose {modes(target)}: {what}")
     assert not shut, f"{USER} is not let in by key from {'; '.join(shut)}"
 
@@ -128,13 +136,13 @@ def test_unlisted_key_is_refused_and_no_password_is_asked_for(cluster, node):
 
 @dataclass(frozen=True)
 class Guest:
-    """A throw-away user of a node, who has a stranger's key in authorized_keys, and keys for both outside.
+    """A throw-away user of a node, with the key of a stranger in authorized_keys.
 
     Attributes:
         node: the machine.
         name: the user's name.
-        key: a key pair, by the path of its private part.
-        stranger: the key pair that is listed.
+        key: path of the private key of the user, which is not listed.
+        stranger: path of the private key that is listed.
     """
 
     node: Node
@@ -143,18 +151,24 @@ class Guest:
     stranger: str
 
     def login(self, key):
-        # Each comes from an address of its own: newer servers shut those out for a while that often came in vain.
+        """Log in with this key."""
+        # From a new address each time: newer servers shut an address out for a while after several failures.
         origin = ".".join(["127", *(str(1 + secrets.randbelow(254)) for _ in range(3))])
         return decided(self.node, partial(with_key, self.node, "127.0.0.1", self.name, key, f"-b {origin}"))
 
     def edit(self, command):
-        """Run a command in the user's ~/.ssh."""
+        """Run a command in the user's ~/.ssh, which has to succeed."""
         done = self.node.run(f"cd ~/.ssh && {command}", user=self.name)
-        assert done.ok, f"{command} in ~{self.name}/.ssh on {self.node} failed: {done.said}"
+        done.expect(f"{command} in ~{self.name}/.ssh on {self.node}", error=AssertionError)
 
 
 @pytest.fixture
 def guest(node, bench):
+    """A guest on the node.
+
+    Raises:
+        Blocked: sshd lets only certain users in.
+    """
     chosen = [line for line in settings(node) if line.split()[0] in ("allowusers", "allowgroups")]
     if chosen:
         raise Blocked(f"sshd of {node} lets nobody in but {'; '.join(chosen)}, so that no other user can be tried")
@@ -168,7 +182,7 @@ def guest(node, bench):
             " && if command -v restorecon; then restorecon -R .ssh; fi",
             user=name,
         )
-        assert made.ok, f"{name} of {node} could not make ~/.ssh: {made.said}"
+        assert made.ok, f"{name} of {node} could not make ~/.ssh: {made.output}"
         yield guest
 
 
@@ -181,15 +195,15 @@ def test_appending_a_key_lets_its_owner_in_and_removing_it_locks_out(guest):
     guest.edit("cat ../key.pub >> authorized_keys")
     came = guest.login(guest.key)
     inside = (guest.name, hostname(node))
-    assert came.inside == inside, f"a key was appended to authorized_keys of {node}, and is not let in: {came.said}"
+    assert came.inside == inside, f"a key was appended to authorized_keys of {node}, and is not let in: {came.output}"
     came = guest.login(guest.stranger)
-    assert came.inside == inside, f"with another key appended, {node} no longer lets the first in: {came.said}"
+    assert came.inside == inside, f"with another key appended, {node} no longer lets the first in: {came.output}"
 
     guest.edit("cp ../other authorized_keys")
     came = guest.login(guest.key)
     assert not came.inside, f"a key was removed from authorized_keys of {node}, and is still let in"
     came = guest.login(guest.stranger)
-    assert came.inside == inside, f"with another key removed, {node} no longer lets the first in: {came.said}"
+    assert came.inside == inside, f"with another key removed, {node} no longer lets the first in: {came.output}"
 
 
 @claim("1.2/loose-mode-refused")
@@ -200,55 +214,62 @@ def test_group_writable_ssh_directory_makes_key_login_fail(guest):
     inside = (guest.name, hostname(node))
 
     came = guest.login(guest.stranger)
-    assert came.inside == inside, f"with ~/.ssh at 0700, {node} does not let a listed key in: {came.said}"
-    # Debian's sshd overlooks what the group may write where the group is the user alone.
-    shared = node.run(f"chgrp users ~{guest.name}/.ssh")
-    assert shared.ok, f"~{guest.name}/.ssh of {node} could not be given to a group: {shared.said}"
+    assert came.inside == inside, f"with ~/.ssh at 0700, {node} does not let a listed key in: {came.output}"
+    # Debian's sshd accepts a group-writable folder whose group has no other member, so give it to another group.
+    node.run(f"chgrp users ~{guest.name}/.ssh").expect(f"chgrp on {node}", error=AssertionError)
     guest.edit("chmod 770 .")
     came = guest.login(guest.stranger)
     if strict:
         assert not came.inside, f"sshd of {node} is set to check modes, and let a key in with ~/.ssh group-writable"
     else:
-        assert came.inside == inside, f"sshd of {node} does not check modes, and let no key in: {came.said}"
+        assert came.inside == inside, f"sshd of {node} does not check modes, and let no key in: {came.output}"
     guest.edit("chmod 700 .")
     came = guest.login(guest.stranger)
-    assert came.inside == inside, f"with ~/.ssh at 0700 again, {node} does not let a listed key in: {came.said}"
+    assert came.inside == inside, f"with ~/.ssh at 0700 again, {node} does not let a listed key in: {came.output}"
 
 
 def settings(node, about=""):
-    """The settings of sshd, in small letters: newer ones tell their names in capitals too."""
-    told = node.run(f"sshd -T {about}")
-    lines = told.out.lower().splitlines()
+    """The lines of ``sshd -T`` in small letters, as releases differ in capitals.
+
+    Args:
+        node: the node.
+        about: options that choose a connection.
+
+    Raises:
+        LabError: sshd does not print them.
+    """
+    printed = node.run(f"sshd -T {about}")
+    lines = printed.out.lower().splitlines()
     if not any(line.startswith("strictmodes ") for line in lines):
-        raise LabError(f"sshd of {node} does not tell its settings: {last(told)}")
+        raise LabError(f"sshd of {node} does not tell its settings: {last(printed)}")
     return [line for line in lines if line.strip()]
 
 
 def key_pair(place):
-    """A new key pair on a workbench: the path of its private part."""
+    """Make a key pair on a workbench; the path of the private key."""
     folder = place.folder()
     place.shell(f"ssh-keygen -q -t ed25519 -N '' -f {folder}/key")
     return f"{folder}/key"
 
 
 def with_key(source, address, user, key, options=""):
-    """A login from *source* with this key and no other."""
+    """Log in from *source* with this key and no other."""
     return ssh(source, f"{user}@{address}", options=f"-F /dev/null -i {key} -o IdentitiesOnly=yes {options}")
 
 
 def decided(node, attempt):
-    """The login that *attempt* makes, tried again where sshd of the node neither let it in nor refused it."""
+    """The login that *attempt* makes; it is made again until sshd of the node lets it in or refuses it."""
     tried = []
 
     def answered():
         tried.append(attempt())
-        return State(tried[-1].answered, tried[-1].said)
+        return State(tried[-1].answered, tried[-1].output)
 
     eventually(answered, f"sshd of {node} to let a key in or refuse it", deadline=60, every=2)
     return tried[-1]
 
 
 def modes(node):
-    """The modes that sshd looks at before it looks at keys, for messages."""
-    seen = node.run(f"cd ~{USER} && stat -c '%n %04a' . .ssh .ssh/authorized_keys").out.split()
-    return f"~/.ssh has mode {dict(zip(seen[::2], seen[1::2], strict=False)).get('.ssh', 'unknown')}"
+    """The mode of ~/.ssh, which sshd checks before it checks keys, for messages."""
+    found = node.run(f"cd ~{USER} && stat -c '%n %04a' . .ssh .ssh/authorized_keys").out.split()
+    return f"~/.ssh has mode {dict(zip(found[::2], found[1::2], strict=False)).get('.ssh', 'unknown')}"

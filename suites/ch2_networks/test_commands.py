@@ -7,13 +7,13 @@ import pytest
 
 from fixtures.claims import claim
 from suites.support.commands import accepted, last
-from suites.support.links import addresses
-from swarmlab.cluster.workbench import unique
+from suites.support.interfaces import addresses
+from swarmlab.cluster.marks import unique
 
 
 @pytest.fixture
 def created(node, bench):
-    """A network that was made with the command which the document names."""
+    """A network that was made with the document's command."""
     name = unique("net")
     accepted(node, f"network create --label {bench.label} {name}")
     return name
@@ -26,9 +26,10 @@ def test_create_makes_a_network_that_ls_and_inspect_show(node, bench):
     rows = accepted(node, "network ls --no-trunc --format '{{.ID}} {{.Name}} {{.Driver}}'").splitlines()
     assert f"{id} {name} bridge" in rows, f"network create on {node} gave {id}; ls shows no such network {name}: {rows}"
     (shown,) = json.loads(accepted(node, f"network inspect {name}"))
-    told = (shown["Id"], shown["Name"], shown["Driver"])
-    assert told == (id, name, "bridge"), f"network create on {node} gave {id} for {name}; inspect shows {told}"
-    # What is shown is there: a container can be attached.
+    inspected = (shown["Id"], shown["Name"], shown["Driver"])
+    created = (id, name, "bridge")
+    assert inspected == created, f"network create on {node} gave {id} for {name}; inspect shows {inspected}"
+    # See that the network works: attach a container.
     box = bench.start("client", f"--net {name}")
     assert bench.address(box, name), f"on {node}, a container on the new network {name} has no address"
 
@@ -109,4 +110,5 @@ def test_inspect_shows_driver_scope_subnet_gateway_and_containers(node, bench, c
 
 
 def known(node, network):
+    """The ids of the networks of this name on the node."""
     return [one["Id"] for one in node.ask("GET", "/networks") if one["Name"] == network]

@@ -1,4 +1,4 @@
-"""2.1: docker0, and what an engine does for a container that names no network."""
+"""2.1: docker0, and the network of a container that names none."""
 
 from functools import partial
 from ipaddress import ip_address, ip_network
@@ -7,13 +7,13 @@ import pytest
 
 from fixtures.claims import claim
 from suites.support.commands import accepted, last
-from suites.support.links import addresses, links
+from suites.support.interfaces import addresses, eth0_of, links
 from swarmlab.wait import State, eventually
 
 
 @pytest.fixture
 def subnet(node):
-    """The subnet of the network bridge, as the engine tells it."""
+    """The subnet of the network bridge, as the engine lists it."""
     (pool,) = node.ask("GET", "/networks/bridge")["IPAM"]["Config"]
     return ip_network(pool["Subnet"])
 
@@ -28,13 +28,13 @@ def test_an_engine_has_a_bridge_docker0(node, subnet):
 
 @claim("2.1/container-address")
 def test_each_container_gets_an_address_of_its_own_from_docker0(node, bench, subnet):
-    seen = {gateway(node, subnet): "docker0"}
+    found = {gateway(node, subnet): "docker0"}
     for box in (bench.start("client"), bench.start("client"), bench.start("client")):
         address = bench.address(box)
         assert address, f"on {node}, {box} was given no address"
         assert ip_address(address) in subnet, f"on {node}, {box} has {address}, which is not of docker0's {subnet}"
-        assert address not in seen, f"on {node}, {box} was given {address}, which {seen[address]} has"
-        seen[address] = box
+        assert address not in found, f"on {node}, {box} was given {address}, which {found[address]} has"
+        found[address] = box
         held = addresses(partial(bench.execute, box)).get("eth0", [])
         assert held == [f"{address}/{subnet.prefixlen}"], f"on {node}, {box} was given {address}, its eth0 holds {held}"
 
@@ -91,40 +91,34 @@ def test_a_container_that_names_no_network_goes_by_docker0(cluster, node, bench,
     routes = bench.execute(box, "ip -4 route show default").out.split()
     wanted = ["default", "via", gateway(node, subnet)]
     assert routes[:3] == wanted, f"on {node}, docker0 is {wanted[2] or 'without address'}, the route is {routes}"
-    # That it is a way out is told by who answers: there, a container is known by the address of its node.
+    # The other node sees a container that comes through docker0 with the address of the container's node.
     other = next((one for one in cluster.nodes if one is not node), node)
     port = bench.port()
     elsewhere = cluster.bench(other)
     elsewhere.start("web:1", f"--publish {port}:80")
-    seen = eventually(
+    found = eventually(
         lambda: came_as(bench.execute(box, f"curl -sS -m 3 -o /dev/null -D - http://{other.address}:{port}/")),
         f"a container on {node} to reach {other} through docker0",
         deadline=10,
-    ).seen
+    ).summary
     if other is not node:
-        assert seen == node.address, f"a container on {node} reaches {other} as {seen}, not as {node.address}"
-
-
-def eth0_of(bench, box):
-    own = links(partial(bench.execute, box))
-    assert "eth0" in own, f"on {bench.node}, a container has no eth0; it has {', '.join(own)}"
-    return own["eth0"]
+        assert found == node.address, f"a container on {node} reaches {other} as {found}, not as {node.address}"
 
 
 def gateway(node, subnet):
-    """The address of docker0 in the network bridge, empty if it has none."""
+    """The address of docker0 in the subnet of the network bridge; empty if it has none."""
     held = [address.split("/")[0] for address in addresses(node.run).get("docker0", [])]
     return next((address for address in held if ip_address(address) in subnet), "")
 
 
 def served(bench, asking, address):
-    """Whether the web server of *address* answers the container *asking*."""
+    """Whether the web server at *address* answers the container *asking*."""
     done = bench.execute(asking, f"curl -sS -m 3 http://{address}/")
     return State(done.ok, last(done))
 
 
 def came_as(done):
-    """Whom the web server took the one for that asked it, from the headers of its answer."""
+    """Whether the web server answered; the summary is the client address that it saw."""
     for line in done.out.splitlines():
         if line.lower().startswith("x-client:"):
             return State(done.ok, line.split()[1])

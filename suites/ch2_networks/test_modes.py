@@ -1,15 +1,14 @@
-"""2.2: the network modes of a container, and who is known by name in which."""
+"""2.2: the network modes of a container, and which names resolve in each."""
 
 from functools import partial
 
 from fixtures.claims import claim
-from suites.ch2_networks.test_docker0 import eth0_of
 from suites.support.commands import accepted, last
-from suites.support.links import addresses, links, stack
+from suites.support.interfaces import addresses, eth0_of, links, stack
 from swarmlab.wait import State, eventually, scaled
 
-#: Seconds, at reference speed, after which a name is taken not to resolve: without a name server that can be reached,
-#: asking for one that nobody has takes long, and whoever knows a name tells it at once.
+#: Seconds at reference speed after which a name counts as unknown. A name that is known resolves at once; an unknown
+#: one takes long where no name server can be reached.
 _PATIENCE = 4
 
 
@@ -26,8 +25,8 @@ def test_bridge_gives_a_network_stack_of_its_own_on_docker0(node, bench):
 
 @claim("2.2/bridge-is-default")
 def test_a_run_without_net_attaches_as_one_with_net_bridge(node, bench):
-    told = [attachment(bench, bench.start("client", options)) for options in ("", "--net bridge")]
-    assert told[0] == told[1], f"on {node}, without --net a container is attached {told[0]}, with it {told[1]}"
+    without, with_net = (attachment(bench, bench.start("client", options)) for options in ("", "--net bridge"))
+    assert without == with_net, f"on {node}, without --net a container is attached {without}, with it {with_net}"
 
 
 @claim("2.2/mode-none")
@@ -130,19 +129,20 @@ def test_containers_resolve_each_other_on_a_network_of_their_own(node, bench):
 
 
 def attachment(bench, box):
-    """How a container is attached, without what must differ between two."""
+    """How a container is attached, without what differs between any two: addresses and ids of its own."""
     known = bench.inspect(box)
     networks = known["NetworkSettings"]["Networks"]
-    told = {name: {key: on[key] for key in ("NetworkID", "Gateway", "IPPrefixLen")} for name, on in networks.items()}
+    kept = {name: {key: on[key] for key in ("NetworkID", "Gateway", "IPPrefixLen")} for name, on in networks.items()}
     inside = partial(bench.execute, box)
-    return {"networks": told, "interfaces": sorted(links(inside)), "route": inside("ip -4 route show default").out}
+    return {"networks": kept, "interfaces": sorted(links(inside)), "route": inside("ip -4 route show default").out}
 
 
 def curl(bench, box, name):
+    """Ask a web server by name or address from inside a container."""
     return bench.execute(box, f"curl -sS -m {scaled(_PATIENCE):.0f} -o /dev/null http://{name}/")
 
 
 def resolved(bench, box, name):
-    """The address that *name* has for a container, empty where it has none."""
+    """The address to which *name* resolves in a container; empty if it does not."""
     found = bench.execute(box, f"timeout {scaled(_PATIENCE):.0f} getent ahostsv4 {name}")
     return found.out.split()[0] if found.ok and found.out.split() else ""

@@ -1,10 +1,12 @@
-"""3.1: folders of the node inside a container, and what else the document's run command sets."""
+"""3.1: folders of the node inside a container, and the other options of the document's run command."""
 
 import pytest
 
 from fixtures.claims import claim
 from fixtures.cluster import on_one_node
-from swarmlab.cluster.workbench import unique
+from suites.support.commands import accepted
+from suites.support.mounts import inside
+from swarmlab.cluster.marks import unique
 from swarmlab.wait import State, eventually
 
 #: The root password of the document's database example.
@@ -30,16 +32,16 @@ def test_what_is_made_inside_appears_on_the_node(node, bench):
 def test_a_change_on_the_node_appears_inside(node, bench):
     folder = bench.folder({"file": "before\n"})
     box = bench.start("client", f"-v {folder}:/home")
-    seen = inside(bench, box, "cat /home/file")
-    assert seen == "before\n", f"a container on {node} reads {seen!r} in a file of the node that holds 'before'"
+    found = inside(bench, box, "cat /home/file")
+    assert found == "before\n", f"a container on {node} reads {found!r} in a file of the node that holds 'before'"
     bench.write(f"{folder}/file", "after\n")
     bench.write(f"{folder}/folder/new", "new\n")
-    seen = inside(bench, box, "cat /home/file /home/folder/new; ls /home")
+    found = inside(bench, box, "cat /home/file /home/folder/new; ls /home")
     wanted = "after\nnew\nfile\nfolder\n"
-    assert seen == wanted, f"{node} changed a file and made a folder; a container sees {seen!r}, not {wanted!r}"
+    assert found == wanted, f"{node} changed a file and made a folder; a container sees {found!r}, not {wanted!r}"
     bench.shell(f"rm {folder}/file")
-    seen = inside(bench, box, "ls /home")
-    assert seen == "folder\n", f"{node} removed a file, and a container still sees {seen.split()}"
+    found = inside(bench, box, "ls /home")
+    assert found == "folder\n", f"{node} removed a file, and a container still sees {found.split()}"
 
 
 @claim("3.1/bind-survives-container")
@@ -48,11 +50,10 @@ def test_the_data_stays_on_the_node_when_the_container_is_removed(node, bench):
     box = bench.start("client", f"-v {folder}:/home")
     inside(bench, box, "echo kept > /home/file")
     file = node.host.file(f"{folder}/file")
-    for words in (f"stop -t 0 {box}", f"rm {box}"):
-        done = node.docker(words)
-        assert done.ok, f"docker {words} on {node} ended with {done.code}: {done.said}"
-        assert file.exists, f"after docker {words.split()[0]} the data of a container is gone from {node}"
-        assert file.content_string == "kept\n", f"after docker {words.split()[0]} {node} has {file.content_string!r}"
+    for command in (f"stop -t 0 {box}", f"rm {box}"):
+        accepted(node, command)
+        assert file.exists, f"after docker {command.split()[0]} the data of a container is gone from {node}"
+        assert file.content_string == "kept\n", f"after docker {command.split()[0]} {node} has {file.content_string!r}"
 
 
 @claim("3.1/several-mounts")
@@ -63,8 +64,8 @@ def test_several_options_mount_several_folders(node, bench):
     box = bench.start("client", options)
     for folder, place in zip(folders, places, strict=True):
         wanted = place.rpartition("/")[2]
-        seen = inside(bench, box, f"cat {place}/name")
-        assert seen == wanted, f"on {node}, {place} was to be the folder {wanted} and holds {seen!r}"
+        found = inside(bench, box, f"cat {place}/name")
+        assert found == wanted, f"on {node}, {place} was to be the folder {wanted} and holds {found!r}"
         inside(bench, box, f"echo {place} > {place}/made")
         made = bench.shell(f"cat {folder}/made").strip()
         assert made == place, f"what was written to {place} is not in {folder} of {node}, which has {made!r}"
@@ -90,13 +91,13 @@ def test_a_mapped_port_answers_on_the_nodes_address(cluster, node, bench):
     )
     for other in cluster.nodes:
         done = other.run(f"curl -sS -m 5 http://{node.address}:{port}/")
-        seen = done.said.strip()
-        assert seen == id[:12], f"{other} asks {node.address}:{port}, where {id[:12]} is mapped, and is told {seen!r}"
+        found = done.output.strip()
+        assert found == id[:12], f"{other} asks {node.address}:{port}, where {id[:12]} is mapped, and is told {found!r}"
 
 
 @pytest.fixture
 def database(bench):
-    """Starts the document's database on folders of the node: its configuration and its data."""
+    """A function that starts the document's database on two folders of the node: configuration and data."""
     conf = bench.folder({"swc.cnf": "[mysqld]\nmax_connections = 77\n"})
     data = bench.folder()
     port = bench.port()
@@ -110,40 +111,36 @@ def test_a_databases_rows_outlive_its_container(node, bench, database):
     first = database()
     answers(bench, first)
     wrong = sql(bench, first, "SELECT 1", password=unique("wrong"))
-    assert not wrong.ok, f"on {node}, root is let into the database with another password than was given"
-    limit = told(bench, first, "SELECT @@max_connections")
+    assert not wrong.ok, f"on {node}, root is let into the database with a wrong password"
+    limit = rows(bench, first, "SELECT @@max_connections")
     assert limit == "77", f"on {node}, conf.d sets max_connections to 77, and the database has {limit}"
-    told(bench, first, "CREATE DATABASE swc; CREATE TABLE swc.kept (n INT); INSERT INTO swc.kept VALUES (1), (2), (3)")
+    rows(bench, first, "CREATE DATABASE swc; CREATE TABLE swc.kept (n INT); INSERT INTO swc.kept VALUES (1), (2), (3)")
     bench.remove(first)
     second = database()
     answers(bench, second)
-    rows = told(bench, second, "SELECT n FROM swc.kept ORDER BY n").split()
-    assert rows == ["1", "2", "3"], (
-        f"on {node}, the rows 1, 2, 3 became {rows} when the database's container was replaced"
+    kept = rows(bench, second, "SELECT n FROM swc.kept ORDER BY n").split()
+    assert kept == ["1", "2", "3"], (
+        f"on {node}, the rows 1, 2, 3 became {kept} when the database's container was replaced"
     )
 
 
-def inside(bench, box, command):
-    """What a command inside the container printed, where it has to succeed."""
-    done = bench.execute(box, command)
-    assert done.ok, f"in a container on {bench.node}, {command} ended with {done.code}: {done.said}"
-    return done.out
-
-
 def sql(bench, box, statement, *, password=PASSWORD):
+    """Run a statement in the database, as its root."""
     client = f'mysql --host 127.0.0.1 --user root --password={password} --batch --skip-column-names -e "{statement}"'
     return bench.execute(box, client)
 
 
-def told(bench, box, statement):
+def rows(bench, box, statement):
+    """The rows that a statement gives, where it has to succeed."""
     done = sql(bench, box, statement)
-    assert done.ok, f"the database on {bench.node} refused {statement}: {done.said}"
+    assert done.ok, f"the database on {bench.node} refused {statement}: {done.output}"
     return done.out.strip()
 
 
 def answers(bench, box):
+    """Expect that the database comes to answer."""
     eventually(
-        lambda: State((done := sql(bench, box, "SELECT 1")).ok, done.said.replace("\n", " ")),
+        lambda: State((done := sql(bench, box, "SELECT 1")).ok, done.output.replace("\n", " ")),
         f"the database on {bench.node} to let root in with the password from its environment",
         deadline=90,
         every=1,

@@ -1,14 +1,13 @@
-"""3.4 and 3.5: volumes that an image names, and containers that share another's volumes."""
+"""3.4 and 3.5: volumes that an image declares, and containers that share another's volumes."""
 
 import re
 
 import pytest
 
 from fixtures.claims import claim
-from suites.ch3_volumes.test_bind_mounts import inside
-from suites.ch3_volumes.test_volumes import mounted
-from suites.support.commands import accepted
-from swarmlab.cluster.workbench import unique
+from suites.support.commands import accepted, succeeded
+from suites.support.mounts import inside, mounted
+from swarmlab.cluster.marks import unique
 
 #: The document's dockerfile1; its base is another, and the label is the suite's.
 DOCKERFILE = """FROM {base}
@@ -22,7 +21,7 @@ PLACES = ("/volume01", "/volume02")
 
 @pytest.fixture
 def built(cluster, node):
-    """The image of the document's dockerfile1, built once on a node for all tests that start it there."""
+    """The image of the document's dockerfile1, built once on each node for all tests."""
 
     def build():
         bench = cluster.bench(node, kept=True)
@@ -36,28 +35,32 @@ def dockerfile(bench):
 
 
 def build_documented(bench, folder, settings=""):
-    """The name of the image that the document's command built in *folder*, and what the command printed."""
+    """Build *folder* with the document's command.
+
+    Returns:
+        The image's name, and the command's output.
+    """
     name = unique("uchin_centos")
-    # The base is pulled first, as engines differ in whether a build's own pull keeps the image.
+    # Pull the base first: engines differ in whether the pull of a build keeps the image.
     accepted(bench.node, f"pull --quiet {bench.image('client')}")
-    words = f"docker build -f dockerfile1 -t {name} ."
-    done = bench.node.run(f"cd {folder} && {settings} {words}")
-    assert done.ok, f"on {bench.node}, {words} ended with {done.code}: {done.said.splitlines()[-1]}"
-    return name, done.said
+    command = f"docker build -f dockerfile1 -t {name} ."
+    done = bench.node.run(f"cd {folder} && {settings} {command}")
+    succeeded(done, f"on {bench.node}, {command}")
+    return name, done.output
 
 
 @claim("3.4/image-volumes")
 def test_each_volume_of_an_image_is_anonymous_in_every_container(node, bench, built):
     image, _ = built
-    seen = set()
+    found = set()
     for box in (bench.start(image, "-t", "/bin/bash"), bench.start(image, "-t", "/bin/bash")):
         for place in PLACES:
             mount = mounted(bench, box, place)
             name = mount.get("Name", "")
             assert mount["Type"] == "volume", f"on {node}, {place} is a {mount['Type']}, not a volume"
             assert re.fullmatch("[0-9a-f]{64}", name), f"on {node}, {place} is the volume {name}, not an anonymous one"
-            assert name not in seen, f"on {node}, two paths or two containers of an image have the volume {name}"
-            seen.add(name)
+            assert name not in found, f"on {node}, two paths or two containers of an image have the volume {name}"
+            found.add(name)
 
 
 @claim("3.4/image-volumes-sync")
@@ -67,11 +70,11 @@ def test_its_content_is_the_same_inside_and_on_the_node(node, bench, built):
     for place in PLACES:
         source = mounted(bench, box, place)["Source"]
         inside(bench, box, f"echo {place} > {place}/inside")
-        seen = node.run(f"cat {source}/inside").out.strip()
-        assert seen == place, f"on {node}, what was written in {place} is not at its mount point {source}: {seen!r}"
+        found = node.run(f"cat {source}/inside").out.strip()
+        assert found == place, f"on {node}, what was written in {place} is not at its mount point {source}: {found!r}"
         bench.shell(f"echo outside > {source}/outside && rm {source}/inside")
-        seen = inside(bench, box, f"ls {place} && cat {place}/outside")
-        assert seen == "outside\noutside\n", f"on {node}, what {source} has is not in {place}: {seen!r}"
+        found = inside(bench, box, f"ls {place} && cat {place}/outside")
+        assert found == "outside\noutside\n", f"on {node}, what {source} has is not in {place}: {found!r}"
 
 
 @claim("3.4/build-file-option")
@@ -81,8 +84,8 @@ def test_build_takes_the_file_and_the_name_that_it_is_given(node, bench):
     name, _ = build_documented(bench, folder)
     image = node.ask("GET", f"/images/{name}/json")
     assert f"{name}:latest" in image["RepoTags"], f"on {node}, -t {name} gave an image named {image['RepoTags']}"
-    seen = [word for word in image["Config"]["Env"] if word.startswith("SWC_FILE=")]
-    assert seen == ["SWC_FILE=dockerfile1"], f"on {node}, build -f dockerfile1 built from another file: {seen}"
+    found = [word for word in image["Config"]["Env"] if word.startswith("SWC_FILE=")]
+    assert found == ["SWC_FILE=dockerfile1"], f"on {node}, build -f dockerfile1 built from another file: {found}"
 
 
 @claim("3.4/commands-are-steps")
@@ -91,7 +94,7 @@ def test_each_instruction_is_a_step_and_an_entry_of_the_history(node, bench):
     text = dockerfile(bench)
     count = len(text.splitlines())
     folder = bench.folder({"dockerfile1": text})
-    # BuildKit shows no step for what only sets metadata (see the claim's erratum), so steps are the classic builder's.
+    # Steps are judged with the classic builder: BuildKit shows none for metadata alone (see the claim's erratum).
     for builder in ("0", "1"):
         name, said = build_documented(bench, folder, f"DOCKER_BUILDKIT={builder}")
         steps = re.findall(r"^Step (\d+)/(\d+) : (\S+)", said, re.MULTILINE)
@@ -116,8 +119,8 @@ def test_containers_share_volumes_both_ways(node, bench, built):
     for place in PLACES:
         for writing, reading in ((first, second), (second, first)):
             inside(bench, writing, f"echo {writing} > {place}/{writing}")
-            seen = bench.execute(reading, f"cat {place}/{writing}").out.strip()
-            assert seen == writing, f"on {node}, --volumes-from shares {place}; one wrote {writing}, read is {seen!r}"
+            found = bench.execute(reading, f"cat {place}/{writing}").out.strip()
+            assert found == writing, f"on {node}, --volumes-from shares {place}; one wrote {writing}, read is {found!r}"
 
 
 @claim("3.5/volumes-from-other-image")
@@ -129,8 +132,8 @@ def test_sharing_containers_may_have_different_images(node, bench, built):
     assert len(images) == 2, f"on {node}, the two containers have the same image"
     for writing, reading in ((first, second), (second, first)):
         inside(bench, writing, f"echo {writing} > {PLACES[0]}/{writing}")
-        seen = bench.execute(reading, f"cat {PLACES[0]}/{writing}").out.strip()
-        assert seen == writing, f"on {node}, containers of two images share a volume; {writing} is read as {seen!r}"
+        found = bench.execute(reading, f"cat {PLACES[0]}/{writing}").out.strip()
+        assert found == writing, f"on {node}, containers of two images share a volume; {writing} is read as {found!r}"
 
 
 @claim("3.5/volumes-outlive-parent")
@@ -140,8 +143,8 @@ def test_shared_data_is_there_after_the_first_container_is_removed(node, bench, 
     inside(bench, first, f"echo kept > {PLACES[0]}/file")
     second = bench.start(image, f"-t --volumes-from {first}", "/bin/bash")
     accepted(node, f"rm --force {first}")
-    seen = bench.execute(second, f"cat {PLACES[0]}/file").out
-    assert seen == "kept\n", f"on {node}, shared data was 'kept', and with the first container removed is {seen!r}"
+    found = bench.execute(second, f"cat {PLACES[0]}/file").out
+    assert found == "kept\n", f"on {node}, shared data was 'kept', and with the first container removed is {found!r}"
     third = bench.start(image, f"-t --volumes-from {second}", "/bin/bash")
-    seen = bench.execute(third, f"cat {PLACES[0]}/file").out
-    assert seen == "kept\n", f"on {node}, a third container is to share 'kept' of the second, and reads {seen!r}"
+    found = bench.execute(third, f"cat {PLACES[0]}/file").out
+    assert found == "kept\n", f"on {node}, a third container is to share 'kept' of the second, and reads {found!r}"

@@ -3,7 +3,7 @@
 import pytest
 
 from fixtures.claims import claim
-from suites.ch3_volumes.test_bind_mounts import inside
+from suites.support.mounts import inside
 
 #: Every kind of write to a folder that holds `file` and `folder`.
 WRITES = {
@@ -23,7 +23,7 @@ _LISTING = "find . -printf '%p %m %U %s %l\\n' | sort; cat file"
 
 @pytest.fixture(params=["volume", "folder"])
 def source(request, node, bench):
-    """What is mounted, and its place on the node: a named volume, and a folder of the node."""
+    """The source of a mount (a named volume, or a folder of the node), and its path on the node."""
     if request.param == "volume":
         name = bench.volume("juming")
         place = node.ask("GET", f"/volumes/{name}")["Mountpoint"]
@@ -41,8 +41,8 @@ def test_a_ro_mount_refuses_every_write_from_inside(node, bench, source):
     for what, command in WRITES.items():
         done = bench.execute(box, f"LC_ALL=C; {command}")
         assert not done.ok, f"on {node}, a container can {what} in the :ro mount of {name}"
-        words = done.said.replace("\n", " ")
-        assert "read-only file system" in words.lower(), f"on {node}, to {what} in a :ro mount is refused with: {words}"
+        output = done.output.replace("\n", " ")
+        assert "read-only file system" in output.lower(), f"on {node}, to {what} in a :ro mount fails with: {output}"
     after = bench.shell(f"cd {place} && {_LISTING}")
     assert after == before, f"on {node}, what a container did in the :ro mount of {name} changed it: {after!r}"
 
@@ -51,14 +51,14 @@ def test_a_ro_mount_refuses_every_write_from_inside(node, bench, source):
 def test_what_the_node_changes_is_visible_in_a_ro_mount(node, bench, source):
     name, place = source
     box = bench.start("client", f"-v {name}:/home:ro")
-    seen = inside(bench, box, "cat /home/file")
-    assert seen == "kept\n", f"on {node}, {name} holds 'kept', and a :ro mount of it shows {seen!r}"
+    found = inside(bench, box, "cat /home/file")
+    assert found == "kept\n", f"on {node}, {name} holds 'kept', and a :ro mount of it shows {found!r}"
     bench.shell(f"cd {place} && echo changed > file && echo new > folder/new")
-    seen = inside(bench, box, "cat /home/file /home/folder/new")
-    assert seen == "changed\nnew\n", f"{node} changed {name} and made a file there; its :ro mount shows {seen!r}"
+    found = inside(bench, box, "cat /home/file /home/folder/new")
+    assert found == "changed\nnew\n", f"{node} changed {name} and made a file there; its :ro mount shows {found!r}"
     bench.shell(f"rm {place}/file")
-    seen = inside(bench, box, "ls /home")
-    assert seen == "folder\n", f"{node} removed a file of {name}; its :ro mount shows {seen.split()}"
+    found = inside(bench, box, "ls /home")
+    assert found == "folder\n", f"{node} removed a file of {name}; its :ro mount shows {found.split()}"
 
 
 @claim("3.3/rw-allows-writes")
@@ -67,9 +67,9 @@ def test_rw_allows_writes_and_is_the_default(node, bench, source):
     for mode in (":rw", ""):
         box = bench.start("client", f"-v {name}:/home{mode}")
         inside(bench, box, f"echo {mode or 'default'} >> /home/file && mkdir /home/made && rmdir /home/made")
-        seen = bench.shell(f"tail -n 1 {place}/file").strip()
-        assert seen == (mode or "default"), (
-            f"on {node}, {name} mounted with '{mode}' was written to, and holds {seen!r}"
+        found = bench.shell(f"tail -n 1 {place}/file").strip()
+        assert found == (mode or "default"), (
+            f"on {node}, {name} mounted with '{mode}' was written to, and holds {found!r}"
         )
         (mount,) = bench.inspect(box)["Mounts"]
-        assert mount["RW"], f"on {node}, {name} mounted with '{mode}' is told to be read-only"
+        assert mount["RW"], f"on {node}, {name} mounted with '{mode}' is listed as read-only"

@@ -7,15 +7,16 @@ from datetime import datetime, timedelta, timezone
 import pytest
 
 from fixtures.claims import claim
-from suites.ch3_volumes.test_bind_mounts import inside
 from suites.support.commands import accepted
-from swarmlab.cluster.workbench import unique
+from suites.support.mounts import inside, mounted
+from suites.support.mounts import volume as known
+from swarmlab.cluster.marks import unique
 from swarmlab.wait import State, eventually
 
 
 @pytest.fixture
 def named(node, bench):
-    """A name for a volume that a test lets ``-v`` make; without the suite's label, so it is removed here."""
+    """A name for a volume that ``-v`` makes, which is removed here: it gets no label of the suite."""
     name = unique("juming")
     yield name
     for box in node.containers(all=True, volume=name):
@@ -80,8 +81,8 @@ def test_v_with_a_name_makes_a_volume_of_that_name(node, bench, named):
     assert not known(node, named), f"{node} has a volume {named} before it was made"
     box = bench.start("client", f"-v {named}:/home")
     mount = mounted(bench, box, "/home")
-    told = (mount["Type"], mount.get("Name"))
-    assert told == ("volume", named), f"on {node}, -v {named}:/home mounted {told}"
+    made = (mount["Type"], mount.get("Name"))
+    assert made == ("volume", named), f"on {node}, -v {named}:/home mounted {made}"
     assert known(node, named), f"on {node}, -v {named}:/home made no volume of that name"
 
 
@@ -91,8 +92,8 @@ def test_volume_inspect_shows_when_driver_scope_and_mount_point(node, named):
     accepted(node, f"volume create {named}")
     (shown,) = json.loads(accepted(node, f"volume inspect {named}"))
     wanted = {"Name": named, "Driver": "local", "Scope": "local"}
-    told = {key: shown.get(key) for key in wanted}
-    assert told == wanted, f"docker volume inspect on {node} shows {told}, not {wanted}"
+    found = {key: shown.get(key) for key in wanted}
+    assert found == wanted, f"docker volume inspect on {node} shows {found}, not {wanted}"
     created = datetime.fromisoformat(re.sub(r"\.\d+", "", shown["CreatedAt"]).replace("Z", "+00:00"))
     off = abs(created - clock)
     assert off < timedelta(minutes=2), f"{node} has {clock}, and shows a volume made just now as of {created}"
@@ -107,14 +108,14 @@ def test_a_volumes_data_lies_below_the_engines_root(node, bench, named):
     inside(bench, box, "echo here > /home/file")
     place = f"{root}/volumes/{named}/_data"
     shown = node.ask("GET", f"/volumes/{named}")["Mountpoint"]
-    assert shown == place, f"{node} keeps its data in {root}, a volume is said to be at {shown}, not at {place}"
+    assert shown == place, f"{node} keeps its data in {root}, lists a volume at {shown}, not at {place}"
     file = node.host.file(f"{place}/file")
     assert file.exists, f"what was written to a volume is not in {place} of {node}"
     assert file.content_string == "here\n", f"{place}/file of {node} holds {file.content_string!r}"
     configured = node.host.file("/etc/docker/daemon.json")
     moved = "data-root" in configured.content_string if configured.exists else False
     moved = moved or "--data-root" in node.run("tr '\\0' ' ' < /proc/$(pidof dockerd)/cmdline").out
-    assert moved or root == "/var/lib/docker", f"{node} was told no other place, and keeps its data in {root}"
+    assert moved or root == "/var/lib/docker", f"{node} has no data-root set, and keeps its data in {root}"
 
 
 @claim("3.2/named-volume-persists")
@@ -124,17 +125,5 @@ def test_a_named_volumes_data_is_there_in_the_next_container(node, bench, named)
     bench.remove(first)
     assert known(node, named), f"on {node}, the named volume went with its container"
     second = bench.start("client", f"-v {named}:/mnt")
-    seen = inside(bench, second, "cat /mnt/folder/file || :")
-    assert seen == "kept\n", f"on {node}, 'kept' was written to a named volume, the next container reads {seen!r}"
-
-
-def mounted(bench, box, place):
-    """What is mounted at *place* in a container."""
-    # Engines tell a relative path of an image's VOLUME as it was written; it is below the root.
-    mounts = [mount for mount in bench.inspect(box)["Mounts"] if f"/{mount['Destination'].lstrip('/')}" == place]
-    assert len(mounts) == 1, f"on {bench.node}, one mount was to be at {place}, there are {len(mounts)}"
-    return mounts[0]
-
-
-def known(node, volume):
-    return [one["Name"] for one in node.ask("GET", "/volumes")["Volumes"] or [] if one["Name"] == volume]
+    got = inside(bench, second, "cat /mnt/folder/file || :")
+    assert got == "kept\n", f"on {node}, 'kept' was written to a named volume, the next container reads {got!r}"

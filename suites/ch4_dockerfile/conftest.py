@@ -1,4 +1,4 @@
-"""What the tests of chapter 4 share."""
+"""Fixtures of chapter 4."""
 
 import pytest
 
@@ -7,5 +7,5 @@ from suites.support import builders
 
 @pytest.fixture
 def all_builders(cluster, bench):
-    """The classic builder and BuildKit, those that the node has."""
+    """The builders that the node has: the classic builder, BuildKit or both."""
     return builders.builders(cluster, bench)

@@ -1,4 +1,4 @@
-"""4.1 and 4.2: images made from a container, and from a Dockerfile and its context."""
+"""4.1 and 4.2: images made of a container, and of a Dockerfile with its context."""
 
 import re
 
@@ -6,11 +6,12 @@ import pytest
 
 from fixtures.claims import claim
 from fixtures.cluster import on_one_node
-from suites.support.commands import accepted, last
-from swarmlab.cluster.workbench import unique
+from suites.support.builders import from_base
+from suites.support.commands import accepted, succeeded
+from swarmlab.cluster.marks import unique
 from swarmlab.labs.provision import USER
 
-#: Size of the file that nothing uses, in bytes.
+#: Bytes of the file that no instruction uses.
 _USELESS = 4_000_000
 _UNITS = {"b": 1, "kb": 1e3, "mb": 1e6}
 
@@ -21,10 +22,10 @@ def test_commit_makes_an_image_that_holds_the_change(node, bench):
     bench.execute(box, "mkdir -p /opt/installed && echo changed > /opt/installed/file")
     image = unique("image")
     accepted(node, f"commit {box} {image}")
-    seen = bench.execute(bench.start(image), "cat /opt/installed/file")
-    assert seen.out == "changed\n", f"on {node}, a container was changed, and the image of it holds {seen.said!r}"
+    found = bench.execute(bench.start(image), "cat /opt/installed/file")
+    assert found.out == "changed\n", f"on {node}, a container was changed, and the image of it holds {found.output!r}"
     base = bench.execute(bench.start("client"), "ls /opt")
-    assert base.ok, f"on {node}, a container of the base cannot be asked: {last(base)}"
+    succeeded(base, f"on {node}, ls in a container of the base")
     assert "installed" not in base.out, f"on {node}, docker commit changed the image that the container was made of"
 
 
@@ -34,7 +35,7 @@ def test_build_gives_exactly_the_name_and_tag(node, bench, all_builders):
         name = unique("mycentos")
         folder = bench.folder({"Dockerfile": from_base(bench)})
         done = builder.run(folder, f"--label {bench.label} -t {name}:v1 .")
-        assert done.ok, f"{builder} ended with {done.code}: {last(done)}"
+        succeeded(done, f"{builder}")
         listed = tags(node, name)
         assert listed == [f"{name}:v1"], f"{builder} was to name an image {name}:v1, named are {listed or 'none'}"
 
@@ -47,8 +48,8 @@ def test_the_file_named_dockerfile_is_built_when_none_is_named(bench, all_builde
         "below/Dockerfile": from_base(bench) + "ENV SWC_FILE=below\n",
     }
     for builder in all_builders:
-        told = [word for word in builder.image(builder.build(files))["Config"]["Env"] if word.startswith("SWC_FILE=")]
-        assert told == ["SWC_FILE=Dockerfile"], f"{builder} was to build the file Dockerfile, and built {told}"
+        built = [word for word in builder.image(builder.build(files))["Config"]["Env"] if word.startswith("SWC_FILE=")]
+        assert built == ["SWC_FILE=Dockerfile"], f"{builder} was to build the file Dockerfile, and built {built}"
 
 
 @claim("4.2/context-is-sent")
@@ -64,15 +65,15 @@ def test_a_useless_file_makes_the_transfer_larger(bench, all_builders):
                     bench.shell(f"head -c {_USELESS} /dev/urandom > {folder}/useless")
                 plain = "--progress=plain" if builder.name == "BuildKit" else ""
                 done = builder.run(folder, f"--no-cache {plain} --label {bench.label} -t {unique('image')} .")
-                assert done.ok, f"{builder} ended with {done.code}: {last(done)}"
-                sent[used, useless] = transferred(done.said)
+                succeeded(done, f"{builder}")
+                sent[used, useless] = transferred(done.output)
         grown = {used: sent[used, True] - sent[used, False] for used in ("nothing", "the context")}
-        # The classic builder sends all; BuildKit (see the claim's erratum) what an instruction uses.
+        # The classic builder sends everything; BuildKit only what an instruction uses (see the claim's erratum).
         wanted = {"nothing": builder.name != "BuildKit", "the context": True}
         for used, large in wanted.items():
-            seen = f"it was {sent[used, False]:.0f} bytes without, {sent[used, True]:.0f} with it"
-            told = f"{builder} sends a context of which {used} is used; a useless file has {_USELESS} bytes, and {seen}"
-            assert (grown[used] > 0.9 * _USELESS) == large, told
+            sizes = f"it was {sent[used, False]:.0f} bytes without, {sent[used, True]:.0f} with it"
+            case = f"{builder} sends a context of which {used} is used; a useless file has {_USELESS} bytes"
+            assert (grown[used] > 0.9 * _USELESS) == large, f"{case}, and {sizes}"
 
 
 @pytest.mark.parametrize("way", ["above", "absolute", "link"])
@@ -99,23 +100,23 @@ def test_a_client_on_another_machine_builds_from_its_own_files(cluster, node, be
     for builder in all_builders:
         text = from_base(bench) + "COPY local /local\n"
         content = unique("content")
-        # An ssh that notes no keys of hosts: the file in which it would is the user's.
+        # An ssh that writes nothing into the user's known_hosts.
         ssh = '#!/bin/sh\nexec /usr/bin/ssh -o UpdateHostKeys=no "$@"\n'
         there = cluster.bench(client)
         folder = there.folder({"Dockerfile": text, "local": content, "ssh": ssh})
         there.shell(f"chmod 755 {folder}/ssh")
         name = unique("image")
         choice = "0" if builder.name != "BuildKit" else "1"
-        words = f"docker build --no-cache --label {bench.label} -t {name} ."
+        command = f"docker build --no-cache --label {bench.label} -t {name} ."
         settings = f"PATH={folder}:$PATH DOCKER_BUILDKIT={choice} DOCKER_HOST=ssh://{USER}@{node}"
-        done = client.run(f"cd {folder} && {settings} {words}", user=USER)
-        assert done.ok, f"from {client}, {builder} ended with {done.code}: {last(done)}"
+        done = client.run(f"cd {folder} && {settings} {command}", user=USER)
+        succeeded(done, f"from {client}, {builder}")
         tags = [tag for one in node.ask("GET", "/images/json") for tag in one["RepoTags"] or []]
         assert f"{name}:latest" in tags, (
             f"{client} had {node} build, {builder} ended well, and {node} has no image of it"
         )
-        seen = builder.shows(name, "cat /local")
-        assert seen == content, f"{client} built on {node} from its own file {content!r}, the image holds {seen!r}"
+        found = builder.shows(name, "cat /local")
+        assert found == content, f"{client} built on {node} from its own file {content!r}, the image holds {found!r}"
         if client is not node:
             elsewhere = [
                 one for one in client.ask("GET", "/images/json") if f"{name}:latest" in (one["RepoTags"] or [])
@@ -139,17 +140,13 @@ def test_build_without_a_context_is_refused(node, bench, all_builders):
 
 
 def tags(node, name):
-    """The tags of all images of this name on a node."""
+    """The tags of this name on a node."""
     return [tag for one in node.ask("GET", "/images/json") for tag in one["RepoTags"] or [] if name in tag]
 
 
-def from_base(bench):
-    return f"FROM {bench.image('client')}\n"
-
-
 def transferred(said):
-    """Bytes of the context that were sent, as the command line tells them; the largest, where it counts up."""
+    """Bytes of the context in the output of a build; the largest number where the output counts up."""
     form = r"(?:build context to Docker daemon|transferring context:)\s+([\d.]+)\s*([kM]?B)"
     counts = [float(number) * _UNITS[unit.lower()] for number, unit in re.findall(form, said)]
-    assert counts, f"the command line does not tell how much it sends: {said[-200:]!r}"
+    assert counts, f"the command line does not print how much it sends: {said[-200:]!r}"
     return max(counts)

@@ -3,7 +3,7 @@
 import pytest
 
 from fixtures.claims import claim
-from suites.ch4_dockerfile.test_building import from_base
+from suites.support.builders import from_base
 from swarmlab.wait import State, eventually
 
 #: The layer that holds nothing: the digest of an empty archive.
@@ -23,16 +23,16 @@ def test_the_layers_begin_with_the_bases(bench, all_builders):
 def test_run_goes_through_a_shell(bench, all_builders):
     text = from_base(bench) + "RUN word=shell && echo $word-$HOME > /shell && false || echo or >> /shell\n"
     for builder in all_builders:
-        seen = builder.shows(builder.build({"Dockerfile": text}), "cat /shell").split("\n")
-        assert seen == ["shell-/root", "or"], f"{builder} ran a RUN with a variable and && as {seen}"
+        found = builder.shows(builder.build({"Dockerfile": text}), "cat /shell").split("\n")
+        assert found == ["shell-/root", "or"], f"{builder} ran a RUN with a variable and && as {found}"
 
 
 @claim("4.3/run-exec-form")
 def test_run_of_a_list_goes_through_no_shell(bench, all_builders):
     text = from_base(bench) + 'RUN ["mkdir", "/made"]\nRUN ["touch", "/made/$HOME && true"]\n'
     for builder in all_builders:
-        seen = builder.shows(builder.build({"Dockerfile": text}), "ls /made")
-        assert seen == "$HOME && true", f"{builder} was to leave '$HOME && true' as written, and made of it {seen!r}"
+        found = builder.shows(builder.build({"Dockerfile": text}), "ls /made")
+        assert found == "$HOME && true", f"{builder} was to leave '$HOME && true' as written, and made of it {found!r}"
 
 
 @claim("4.3/workdir")
@@ -40,9 +40,9 @@ def test_workdir_sets_the_folder_of_what_follows(bench, all_builders):
     text = from_base(bench) + "WORKDIR /code\nRUN pwd > /ran\nCOPY file .\nWORKDIR below\nRUN pwd >> /ran\n"
     for builder in all_builders:
         image = builder.build({"Dockerfile": text, "file": "copied\n"})
-        seen = builder.shows(image, "cat /ran /code/file; pwd").split()
+        found = builder.shows(image, "cat /ran /code/file; pwd").split()
         wanted = ["/code", "/code/below", "copied", "/code/below"]
-        assert seen == wanted, f"{builder}: RUN, COPY and the container were to be in {wanted}, seen is {seen}"
+        assert found == wanted, f"{builder}: RUN, COPY and the container were to be in {wanted}, seen is {found}"
 
 
 @claim("4.3/env")
@@ -50,8 +50,8 @@ def test_env_is_in_the_containers_environment(bench, all_builders):
     text = from_base(bench) + 'ENV FLASK_APP=app.py\nENV SWC_WORDS="two words"\nRUN echo $FLASK_APP > /built\n'
     for builder in all_builders:
         image = builder.build({"Dockerfile": text})
-        seen = builder.shows(image, 'echo "$FLASK_APP,$SWC_WORDS"; cat /built').split("\n")
-        assert seen == ["app.py,two words", "app.py"], f"{builder}: ENV sets two values, seen are {seen}"
+        found = builder.shows(image, 'echo "$FLASK_APP,$SWC_WORDS"; cat /built').split("\n")
+        assert found == ["app.py,two words", "app.py"], f"{builder}: ENV sets two values, seen are {found}"
 
 
 @claim("4.3/copy")
@@ -60,9 +60,9 @@ def test_copy_puts_files_of_the_context_into_the_image(bench, all_builders):
     files = {"one.txt": "one\n", "folder/two.txt": "two\n", "folder/below/three.txt": "three\n", "left.txt": "left\n"}
     for builder in all_builders:
         image = builder.build({"Dockerfile": text, **files})
-        seen = builder.shows(image, "cat /named.txt /folder/two.txt /folder/below/three.txt; ls /left.txt 2>&1 || :")
-        assert seen.split("\n")[:3] == ["one", "two", "three"], f"{builder}: COPY of three files put there {seen!r}"
-        assert "No such file" in seen, f"{builder} copied a file that no COPY names"
+        found = builder.shows(image, "cat /named.txt /folder/two.txt /folder/below/three.txt; ls /left.txt 2>&1 || :")
+        assert found.split("\n")[:3] == ["one", "two", "three"], f"{builder}: COPY of three files put there {found!r}"
+        assert "No such file" in found, f"{builder} copied a file that no COPY names"
 
 
 @claim("4.3/expose")
@@ -88,11 +88,11 @@ def test_cmd_is_the_default_that_arguments_replace(bench, all_builders):
     text = from_base(bench) + 'CMD ["echo", "first"]\nCMD ["echo", "default"]\n'
     for builder in all_builders:
         image = builder.build({"Dockerfile": text})
-        for words, wanted in (("", "default"), ("echo other", "other")):
-            box = bench.start(image, "", words)
-            given = f"with the words {words}" if words else "without words"
+        for command, wanted in (("", "default"), ("echo other", "other")):
+            box = bench.start(image, "", command)
+            given = f"with the words {command}" if command else "without words"
             eventually(
-                lambda box=box, wanted=wanted: State((seen := printed(bench, box)) == wanted, repr(seen)),
+                lambda box=box, wanted=wanted: State((found := printed(bench, box)) == wanted, repr(found)),
                 f"what {builder} built to say {wanted!r} {given}",
                 deadline=10,
             )
@@ -119,9 +119,10 @@ def test_each_change_of_the_file_system_is_one_layer(bench, all_builders):
 
 
 def layers(builder, image):
+    """The digests of an image's layers."""
     return builder.image(image)["RootFS"]["Layers"]
 
 
 def printed(bench, box):
-    """What a container has said, from the engine's log of it: the command line may lose what a short one prints."""
-    return bench.node.docker(f"logs {box}").said.strip()
+    """A container's output, from the engine's log: the command line may lose the output of a short run."""
+    return bench.node.docker(f"logs {box}").output.strip()

@@ -7,7 +7,7 @@ from swarmlab.wait import State, eventually
 
 #: The release that the document installs.
 RELEASE = "1.29.2"
-#: Where command lines look for the plugin.
+#: Folders in which docker command lines look for the plugin.
 _PLUGINS = "/usr/libexec /usr/lib /usr/local/libexec /usr/local/lib $HOME/.docker"
 
 
@@ -25,7 +25,7 @@ def test_compose_is_no_part_of_the_engines_package(node):
         files = node.run(f"dpkg -L {package}")
         needed = node.run(f"dpkg-query -W -f '${{Depends}} ${{Pre-Depends}}' {package}")
     for asked in (files, needed):
-        assert asked.ok, f"the package {package} of {node} cannot be asked: {asked.said}"
+        asked.expect(error=AssertionError)
     programs = [line for line in files.out.splitlines() if line.endswith(("/docker-compose", "/docker-compose-plugin"))]
     assert not programs, f"the engine's package {package} of {node} has {', '.join(programs)}"
     assert "compose" not in needed.out, f"the engine's package {package} of {node} depends on compose: {needed.out}"
@@ -37,14 +37,14 @@ def test_docker_compose_is_executable_and_of_the_declared_release(node):
     assert place, f"{node} has no docker-compose"
     mode = node.host.file(place).mode
     assert mode & 0o111 == 0o111, f"{place} of {node} has the mode {mode:04o}, and is not executable for everybody"
-    told = node.run("docker-compose version --short", user=USER)
-    assert told.ok, f"{USER} cannot run docker-compose on {node}: {told.said}"
-    assert told.out.strip() == RELEASE, f"docker-compose of {node} reports {told.out.strip()}, not {RELEASE}"
+    shown = node.run("docker-compose version --short", user=USER)
+    assert shown.ok, f"{USER} cannot run docker-compose on {node}: {shown.output}"
+    assert shown.out.strip() == RELEASE, f"docker-compose of {node} reports {shown.out.strip()}, not {RELEASE}"
 
 
 @claim("5.2/stack-needs-no-compose")
 def test_a_stack_is_deployed_where_there_is_no_compose(cluster, stack):
-    # Hidden in a mount namespace of the command's own, so that nobody else misses it.
+    # Hide it in a mount namespace of the command, so that only the command misses it.
     hide = (
         f"for file in $(which -a docker-compose) $(ls -d $(for at in {_PLUGINS}; do"
         " echo $at/docker/cli-plugins/docker-compose $at/cli-plugins/docker-compose; done) 2>/dev/null); do"
@@ -53,12 +53,12 @@ def test_a_stack_is_deployed_where_there_is_no_compose(cluster, stack):
     manager = cluster.manager
     for command in ("docker-compose version", "docker compose version"):
         hidden = manager.run(f"unshare --mount sh -c '{hide} {command}'")
-        assert not hidden.ok, f"{command} could not be hidden on {manager}: {hidden.said}"
+        assert not hidden.ok, f"{command} could not be hidden on {manager}: {hidden.output}"
     path = stack.write(f"services:\n  web:\n    image: {cluster.image('web:1')}\n")
     done = deploy(stack, path, before=f"unshare --mount sh -c '{hide}", after="'")
-    assert done.ok, f"on {manager} without compose, docker stack deploy ended with {done.code}: {done.said}"
+    done.expect(f"on {manager} without compose, docker stack deploy", error=AssertionError)
     eventually(
-        lambda: State((seen := services(stack)) == {"web": "1/1"}, f"it has {seen}"),
+        lambda: State((found := services(stack)) == {"web": "1/1"}, f"it has {found}"),
         "the stack that was deployed without compose to run its service",
         deadline=60,
     )

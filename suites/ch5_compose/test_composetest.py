@@ -6,14 +6,14 @@ import pytest
 
 from fixtures.claims import claim
 from fixtures.cluster import on_one_node
-from suites.support.commands import last
-from suites.support.project import COMPOSETEST, project, tools
+from suites.support.commands import succeeded
+from suites.support.compose_projects import COMPOSETEST, project, tools
 from swarmlab.wait import State, eventually
 
 
 @pytest.fixture
 def started(cluster, node):
-    """The example as each tool started it, and what the command gave; started once on a node for all tests."""
+    """The example as each tool started it, with the command's result; started once on a node for all tests."""
 
     def start():
         bench = cluster.bench(node, kept=True)
@@ -44,9 +44,9 @@ def test_up_builds_web_and_starts_it_with_redis(node, cluster, started):
         for container in (web, redis):
             assert container["State"]["Running"], f"{container['Name']} of {example} is {container['State']['Status']}"
         built = node.ask("GET", f"/images/{web['Image']}/json")
-        told = (built["Config"]["Cmd"], built["Config"]["WorkingDir"], "FLASK_APP=app.py" in built["Config"]["Env"])
+        found = (built["Config"]["Cmd"], built["Config"]["WorkingDir"], "FLASK_APP=app.py" in built["Config"]["Env"])
         wanted = (["flask", "run"], "/code", True)
-        assert told == wanted, f"web of {example} was to be built from its Dockerfile; its image has {told}"
+        assert found == wanted, f"web of {example} was to be built from its Dockerfile; its image has {found}"
         pulled = node.ask("GET", f"/images/{cluster.image('redis')}/json")
         assert redis["Image"] == pulled["Id"], f"redis of {example} runs {redis['Config']['Image']}, not {pulled['Id']}"
 
@@ -58,8 +58,8 @@ def test_the_page_counts_each_request(started):
         count = first_answer(example)
         for expected in range(count + 1, count + 6):
             answer = example.node.get(example.port)
-            seen = counted(answer)
-            assert seen == expected, f"{example} was asked for the {expected}th time, and answers {told(answer)}"
+            got = counted(answer)
+            assert got == expected, f"{example} was asked for the {expected}th time, and answers {first_line(answer)}"
 
 
 @claim("5.3/service-name")
@@ -84,9 +84,9 @@ def test_web_answers_again_after_redis_was_restarted(node, started):
         first_answer(example)
         (web,), (redis,) = one_of(example, "web"), one_of(example, "redis")
         done = node.docker(f"restart -t 2 {redis['Id']}")
-        assert done.ok, f"redis of {example} could not be restarted: {done.said}"
+        done.expect(f"docker restart of redis of {example}", error=AssertionError)
         eventually(
-            lambda example=example: State(bool(counted(answer := example.node.get(example.port))), told(answer)),
+            lambda example=example: State(bool(counted(answer := example.node.get(example.port))), first_line(answer)),
             f"{example} to answer again after redis was restarted",
             deadline=30,
         )
@@ -98,33 +98,35 @@ def test_web_answers_again_after_redis_was_restarted(node, started):
 
 
 def up(started):
-    """The projects, where the command that starts them succeeded."""
+    """The projects, all of which have to be started."""
     for example, done in started:
-        assert done.ok, f"{example.tool} up on {example.node} ended with {done.code}: {last(done)}"
+        succeeded(done, f"{example.tool} up on {example.node}")
     return [example for example, _ in started]
 
 
 def one_of(example, service):
+    """The one container of a service, in a list."""
     found = example.containers(service)
     assert len(found) == 1, f"{example} was to have one container of {service}, it has {len(found)}"
     return found
 
 
 def first_answer(example):
-    """The count of the first answer that comes; the page's server takes a moment to listen."""
-    seen = eventually(
-        lambda: State(bool(counted(answer := example.node.get(example.port))), told(answer)),
+    """The count of the first answer; the page's server takes a moment to listen."""
+    got = eventually(
+        lambda: State(bool(counted(answer := example.node.get(example.port))), first_line(answer)),
         f"{example} to answer 'Hello World! I have been seen N times.'",
         deadline=30,
-    ).seen
-    return int(re.search(r"\d+", seen)[0])
+    ).summary
+    return int(re.search(r"\d+", got)[0])
 
 
 def counted(answer):
-    """N of the document's answer; None where the answer is another."""
+    """N of the document's answer; None if the answer is another."""
     found = re.fullmatch(r"Hello World! I have been seen (\d+) times\.\n", answer.body.decode(errors="replace"))
     return int(found[1]) if found and answer.ok else None
 
 
-def told(answer):
+def first_line(answer):
+    """The first line of an answer's body, or its error, for messages."""
     return answer.body.decode(errors="replace").strip().partition("\n")[0] if answer.ok else str(answer)

@@ -1,14 +1,14 @@
-"""5.3 and 5.4: what a compose file may say, to Compose and to a swarm."""
+"""5.3 and 5.4: compose files that Compose and a swarm take, and those that they refuse."""
 
 import pytest
 
 from fixtures.claims import claim
 from fixtures.cluster import on_one_node
-from suites.support.project import project, tools
+from suites.support.compose_projects import project, tools
 from suites.support.stacks import deploy, listed, services
 from swarmlab.wait import State, eventually
 
-#: The document's sections (5.4), each of the last group used by a service.
+#: All of the document's sections (5.4), with volumes, networks and configs that a service uses.
 WHOLE = """version: "3.9"
 services:
   web:
@@ -36,7 +36,7 @@ services:
     image: {image}
     labels: ["{label}"]
 """
-#: By key: a line that makes the file of one service wrong, an unknown key and keys of a wrong type.
+#: A line that makes a file wrong, by its key: an unknown key, and keys with a value of the wrong type.
 WRONG = {"imagee": "imagee: nothing", "ports": "ports: 8080", "environment": "environment: 7"}
 
 
@@ -47,15 +47,15 @@ def test_stack_deploy_builds_nothing(cluster, stack):
     before = images(manager)
     path = stack.write(f"services:\n  web:\n    build: {context}\n")
     done = deploy(stack, path)
-    assert not done.ok, f"docker stack deploy on {manager} accepted a service with only build: {done.said}"
+    assert not done.ok, f"docker stack deploy on {manager} accepted a service with only build: {done.output}"
     assert not listed(stack), f"docker stack deploy on {manager} refused a file, and made {services(stack)} of it"
 
     path = stack.write(f"services:\n  web:\n    build: {context}\n    image: {cluster.image('web:1')}\n")
     done = deploy(stack, path)
-    assert done.ok, f"docker stack deploy on {manager} refused build beside image: {done.said}"
-    assert "build" in done.said, f"docker stack deploy on {manager} does not say that it ignores build: {done.said}"
+    assert done.ok, f"docker stack deploy on {manager} refused build beside image: {done.output}"
+    assert "build" in done.output, f"docker stack deploy on {manager} does not say that it ignores build: {done.output}"
     eventually(
-        lambda: State((seen := services(stack)) == {"web": "1/1"}, f"it has {seen}"),
+        lambda: State((found := services(stack)) == {"web": "1/1"}, f"it has {found}"),
         "the stack with build beside image to run its service",
         deadline=60,
     )
@@ -75,11 +75,11 @@ def test_a_file_of_the_documents_sections_is_valid(cluster, node, bench, stack):
         last = "with" if text is WHOLE else "without"
         for tool in tools(node):
             done = project(bench, tool, files).compose("config --quiet")
-            assert done.ok, f"{tool} on {node} refuses a file {last} volumes, networks and configs: {done.said}"
+            assert done.ok, f"{tool} on {node} refuses a file {last} volumes, networks and configs: {done.output}"
         done = deploy(stack, f"{stack.bench.folder(files)}/docker-compose.yml")
-        assert done.ok, f"docker stack deploy refuses a file {last} volumes, networks and configs: {done.said}"
+        assert done.ok, f"docker stack deploy refuses a file {last} volumes, networks and configs: {done.output}"
         eventually(
-            lambda: State((seen := services(stack)) == {"web": "1/1"}, f"it has {seen}"),
+            lambda: State((found := services(stack)) == {"web": "1/1"}, f"it has {found}"),
             f"a stack of a file {last} volumes, networks and configs to run its service",
             deadline=60,
         )
@@ -95,17 +95,19 @@ def test_a_wrong_file_is_refused_with_the_keys_name(cluster, node, bench, stack,
         wrong = project(bench, tool, files)
         done = wrong.compose("up -d")
         assert not done.ok, f"{tool} on {node} accepted a file with {WRONG[key]}"
-        assert key in done.said, f"{tool} on {node} refused {WRONG[key]} without naming it: {done.said}"
+        assert key in done.output, f"{tool} on {node} refused {WRONG[key]} without naming it: {done.output}"
         assert not wrong.containers(), f"{tool} on {node} refused a file, and started {len(wrong.containers())} of it"
     done = deploy(stack, f"{stack.bench.folder(files)}/docker-compose.yml")
     assert not done.ok, f"docker stack deploy accepted a file with {WRONG[key]}"
-    assert key in done.said, f"docker stack deploy refused {WRONG[key]} without naming it: {done.said}"
+    assert key in done.output, f"docker stack deploy refused {WRONG[key]} without naming it: {done.output}"
     assert not listed(stack), f"docker stack deploy refused a file with {WRONG[key]}, and started {services(stack)}"
 
 
 def images(node):
+    """The ids of the images on a node."""
     return {one["Id"] for one in node.ask("GET", "/images/json")}
 
 
 def environment(node, image):
+    """The environment variables of an image."""
     return node.ask("GET", f"/images/{image}/json")["Config"].get("Env") or []

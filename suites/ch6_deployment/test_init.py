@@ -1,10 +1,10 @@
-"""6.1, first half: what `swarm init` makes, and what it prints."""
+"""6.1, first half: what ``swarm init`` makes, and what it prints."""
 
 import pytest
 
 from fixtures.claims import claim
 from suites.support.commands import accepted
-from swarmlab.cluster.swarm import init, join_command
+from swarmlab.cluster.swarm import init, join_command, leads
 
 
 @claim("6.1/init")
@@ -19,7 +19,7 @@ def test_init_makes_the_node_manager_and_leader(cluster):
     assert len(members) == 1, f"the new swarm of {node} has {len(members)} members"
     role, status = members[0]["Spec"]["Role"], members[0].get("ManagerStatus", {})
     assert role == "manager", f"{node} is a {role}"
-    assert status.get("Leader"), f"{node} is no leader: {status}"
+    assert leads(members[0]), f"{node} is no leader: {status}"
     assert status["Addr"] == f"{node.address}:2377", f"{node} manages at {status['Addr']}"
 
 
@@ -44,7 +44,7 @@ def test_init_asks_which_of_several_addresses(cluster):
     assert node.run(second).ok
     refused = node.docker("swarm init")
     assert not refused.ok, f"init chose an address by itself: {node.info()['Swarm']['NodeAddr']}"
-    assert "--advertise-addr" in refused.said, f"the refusal does not ask for --advertise-addr: {refused.said}"
+    assert "--advertise-addr" in refused.output, f"the refusal does not ask for --advertise-addr: {refused.output}"
     assert node.swarm_state() == "inactive", f"init was refused, and {node} is {node.swarm_state()}"
 
 
@@ -81,19 +81,19 @@ def test_init_and_join_are_refused_inside_a_swarm(cluster):
     before = cluster.identity(), memberships(cluster)
     for node in (cluster.managers[0], cluster.workers[0]):
         worker_token = cluster.tokens()["Worker"]
-        for words in (
+        for command in (
             f"swarm init --advertise-addr {node.address}",
             f"swarm join --token {worker_token} {cluster.manager.address}:2377",
         ):
-            refused = node.docker(words)
-            verb = words.split()[1]
+            refused = node.docker(command)
+            verb = command.split()[1]
             assert not refused.ok, f"{node} is in a swarm, and {verb} was accepted"
-            assert "already part of a swarm" in refused.said, f"{verb} on {node}: {refused.said}"
+            assert "already part of a swarm" in refused.output, f"{verb} on {node}: {refused.output}"
             after = cluster.identity(), memberships(cluster)
             assert after == before, f"the {verb} that {node} refused changed the swarm: {before} became {after}"
 
 
 def memberships(cluster):
-    """What each engine says of its own part in the swarm: who has left is still listed by the managers."""
+    """Every engine's own state and node id; managers still list a node that has left."""
     infos = {node.name: node.info()["Swarm"] for node in cluster.nodes}
     return {name: (info["LocalNodeState"], info["NodeID"]) for name, info in infos.items()}

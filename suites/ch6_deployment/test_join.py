@@ -1,10 +1,11 @@
-"""6.1, second half: tokens, and how nodes come in and go."""
+"""6.1, second half: tokens, and nodes that join and leave."""
 
 import re
 
 import pytest
 
 from fixtures.claims import claim
+from suites.support.certificates import expect_ready_member
 from suites.support.commands import accepted, refusal
 from swarmlab.cluster.swarm import join, join_command
 from swarmlab.wait import State, eventually
@@ -13,6 +14,7 @@ TOKEN = re.compile(r"SWMTKN-1-(?P<digest>[0-9a-z]{50})-(?P<secret>[0-9a-z]{25})"
 
 
 def digest_and_secret(token):
+    """The two parts of a token."""
     form = TOKEN.fullmatch(token)
     assert form, "a token is not SWMTKN-1-DIGEST-SECRET"
     return form.groups()
@@ -61,8 +63,8 @@ def test_who_joins_with_the_manager_token_is_a_manager(cluster):
         return State(status.get("Reachability") == "reachable", f"its status as a manager is {status or 'none'}")
 
     eventually(reachable, f"{newcomer} to be reachable as a manager")
-    told = {asked.name: cluster.roles(asked) for asked in (newcomer, cluster.manager)}
-    assert told[newcomer.name] == told[cluster.manager.name], f"the managers list different members: {told}"
+    listed = {asked.name: cluster.roles(asked) for asked in (newcomer, cluster.manager)}
+    assert listed[newcomer.name] == listed[cluster.manager.name], f"the managers list different members: {listed}"
 
 
 @claim("6.1/many-of-each")
@@ -78,7 +80,7 @@ def test_a_swarm_holds_several_managers_and_workers(cluster):
     def runs_on_all():
         state = service.converged(len(cluster.nodes))
         lacking = set(wanted) - {task.node for task in service.running()}
-        return State(state.done, f"no task on {', '.join(sorted(lacking)) or 'none'}; {state.seen}")
+        return State(state.done, f"no task on {', '.join(sorted(lacking)) or 'none'}; {state.summary}")
 
     eventually(runs_on_all, "a task on each of two managers and two workers", deadline=60)
 
@@ -103,7 +105,7 @@ def test_the_token_from_before_a_rotation_is_refused(cluster):
     assert refusal(join, newcomer, cluster.manager, old), f"{newcomer} was let in with the token from before"
     assert newcomer.swarm_state() != "active", f"{newcomer} was refused and is in the swarm"
     assert newcomer.name not in cluster.roles(), f"{newcomer} was refused and is listed"
-    # The refusal was for the token and nothing else: with the new one the same node is let in.
+    # The refusal was for the token alone: with the new one the same node may join.
     newcomer.docker("swarm leave --force")
     refused = refusal(join, newcomer, cluster.manager, cluster.tokens()["Worker"])
     assert not refused, f"{newcomer} is refused with the new token too: {refused}"
@@ -116,7 +118,7 @@ def test_members_stay_through_a_rotation(cluster):
     before = cluster.identity()
     accepted(cluster.manager, "swarm join-token --rotate worker")
     assert not (gone := set(before.items()) - set(cluster.identity().items())), f"no longer members: {sorted(gone)}"
-    for node in cluster.nodes:  # the session of each with the manager is made anew, with the certificate it has
+    for node in cluster.nodes:  # so that each opens a new session with the manager, with the certificate that it has
         node.stop()
         node.start()
     cluster.expect_ready()
@@ -132,7 +134,7 @@ def test_a_worker_leaves_is_removed_and_joins_again(cluster):
     accepted(worker, "swarm leave")
     assert worker.swarm_state() == "inactive", f"{worker} left and is still {worker.swarm_state()}"
     eventually(
-        lambda: State((seen := cluster.state_of(old)) == "down", f"it shows as {seen or 'no member'}"),
+        lambda: State((found := cluster.state_of(old)) == "down", f"it shows as {found or 'no member'}"),
         f"{worker}, which left, to show as Down",
     )
     accepted(cluster.manager, f"node rm {old}")
@@ -142,19 +144,15 @@ def test_a_worker_leaves_is_removed_and_joins_again(cluster):
 
 
 def join_as_printed(cluster, newcomer, role):
-    """Run on *newcomer*, word for word, the command that the manager prints for *role*."""
+    """Run on *newcomer* the command that the manager prints for *role*, word for word."""
     printed = accepted(cluster.manager, f"swarm join-token {role}")
     command = join_command(printed)
     assert command, f"no join command for a {role} in: {printed!r}"
-    joined = newcomer.run(command.words)
-    assert joined.ok, f"{newcomer} could not join as {role}: {joined.said}"
+    joined = newcomer.run(command.line)
+    assert joined.ok, f"{newcomer} could not join as {role}: {joined.output}"
 
 
 def member_of(cluster, node):
-    """The node list's entry of *node*, which joined, once it is Ready."""
-    identity = node.node_id()
-    eventually(
-        lambda: State((seen := cluster.state_of(identity)) == "ready", f"it shows as {seen or 'no member'}"),
-        f"{node} to be Ready",
-    )
+    """The entry of *node*, which joined, in the node list once it is Ready."""
+    identity = expect_ready_member(cluster, node, deadline=30)
     return next(member for member in cluster.members() if member["ID"] == identity)

@@ -1,27 +1,28 @@
-"""6.2: Portainer, which shows the swarm and its containers on a page."""
+"""6.2: Portainer, a page that shows the swarm and its containers."""
 
 import pytest
 
 from fixtures.claims import claim
-from suites.support.commands import accepted, last
-from suites.support.portainer import PORT, Portainer, free, run, wait_page
-from suites.support.project import Project, tools
+from suites.support.commands import accepted, succeeded
+from suites.support.compose_projects import Project, tools
+from suites.support.portainer import PORT, Portainer, expect_page, require_free_port, run
 from suites.support.stacks import COMPOSE
-from swarmlab.cluster.workbench import unique
+from swarmlab.cluster.marks import unique
 from swarmlab.wait import State, eventually
 
-pytestmark = pytest.mark.touches("open a page on which whoever comes first is given the engine")
+pytestmark = pytest.mark.touches("open a page that gives its first visitor the engine")
 
 
 @pytest.fixture
 def image(cluster):
+    """The image of Portainer that the user gave."""
     return cluster.image("portainer")
 
 
 @pytest.fixture
 def volume(cluster):
-    """A volume of the document's command, on the manager."""
-    free(cluster.manager)
+    """A volume that was made with the document's command, on the manager."""
+    require_free_port(cluster.manager)
     name = unique("portainer-data")
     accepted(cluster.manager, f"volume create --label {cluster.label} {name}")
     return name
@@ -29,9 +30,9 @@ def volume(cluster):
 
 @pytest.fixture
 def portainer(cluster, image, volume):
-    """Portainer as the document starts it, where that is only the way to what is judged."""
+    """Portainer on the manager, started with the document's command, for tests that judge something else."""
     run(cluster.manager, image, cluster.label, volume)
-    wait_page(cluster.manager, f"Portainer on {cluster.manager} to answer on port {PORT}")
+    expect_page(cluster.manager, f"Portainer on {cluster.manager} to answer on port {PORT}")
     return Portainer(cluster.manager)
 
 
@@ -39,7 +40,7 @@ def portainer(cluster, image, volume):
 def test_portainer_started_by_run_answers_on_its_port(cluster, image, volume):
     manager = cluster.manager
     container = run(manager, image, cluster.label, volume)
-    wait_page(manager, f"Portainer, which was started by docker run on {manager}, to answer on port {PORT}")
+    expect_page(manager, f"Portainer, which was started by docker run on {manager}, to answer on port {PORT}")
     assert Portainer(manager).wants_administrator(), f"Portainer on {manager} with a new volume has an administrator"
     state = manager.ask("GET", f"/containers/{container}/json")
     assert state["State"]["Running"], f"Portainer on {manager} is {state['State']['Status']}"
@@ -54,23 +55,23 @@ def test_portainer_started_by_its_compose_file_answers_on_its_port(cluster, imag
     text = (COMPOSE / "portainer" / "docker-compose.yml").read_text(encoding="utf-8")
     settings = f"PORTAINER_IMAGE={image} LABEL={cluster.label}"
     for tool in tools(manager):
-        free(manager)
+        require_free_port(manager)
         folder = bench.folder({"docker-compose.yml": text})
         project = Project(manager, tool, unique("portainer"), folder, PORT, settings)
         done = project.compose("up -d")
-        assert done.ok, f"{tool} up on {manager} ended with {done.code}: {last(done)}"
-        wait_page(manager, f"Portainer, which was started by {tool} on {manager}, to answer on port {PORT}")
+        succeeded(done, f"{tool} up on {manager}")
+        expect_page(manager, f"Portainer, which was started by {tool} on {manager}, to answer on port {PORT}")
         portainer = Portainer(manager)
         assert portainer.wants_administrator(), f"{portainer} has an administrator, and was started for the first time"
         assert portainer.set_administrator().ok, f"{portainer} does not take an administrator"
-        # Its command names the engine, which therefore need not be added.
+        # Its command names the engine (-H), so that the engine need not be added.
         assert portainer.endpoints(portainer.token()), f"{portainer} was started with -H, and knows no engine"
         mounts = [mount for one in project.containers() for mount in one["Mounts"]]
         volumes = [one["Name"] for one in mounts if one["Type"] == "volume" and one["Destination"] == "/data"]
         wanted = [f"{project.name}_portainer_data"]
         assert volumes == wanted, f"Portainer, which was started by {tool}, has {volumes} at /data, not {wanted}"
         done = project.compose("down -v")
-        assert done.ok, f"{tool} down on {manager} ended with {done.code}: {last(done)}"
+        succeeded(done, f"{tool} down on {manager}")
     bench.clear()
 
 
@@ -102,8 +103,8 @@ def test_the_first_visit_sets_the_administrator_and_later_ones_log_in(portainer)
 @claim("6.2/portainer-scheme")
 def test_portainer_speaks_plain_http_on_its_port(cluster, image, volume):
     run(cluster.manager, image, cluster.label, volume)
-    wait_page(cluster.manager, f"Portainer on {cluster.manager} to speak HTTP on port {PORT}")
-    # What the page of a browser asks has to be in plain HTTP as well.
+    expect_page(cluster.manager, f"Portainer on {cluster.manager} to speak HTTP on port {PORT}")
+    # The calls that a browser makes from the page have to be in plain HTTP as well.
     portainer = Portainer(cluster.manager)
     answer = portainer.ask("GET", "/users/admin/check")
     assert answer.status in (204, 404), f"{portainer} does not speak HTTP on port {PORT}: {answer}"
@@ -116,7 +117,7 @@ def test_portainer_shows_the_nodes_and_makes_and_removes_a_container(cluster, po
     token = portainer.token()
     engine = f"/endpoints/{portainer.add_endpoint(token, unique('local'))}/docker"
 
-    shown = {one["ID"]: about(one) for one in portainer.told("GET", f"{engine}/nodes", token=token)}
+    shown = {one["ID"]: about(one) for one in portainer.call("GET", f"{engine}/nodes", token=token)}
     there = {one["ID"]: about(one) for one in cluster.members()}
     lacking = sorted(there[id] for id in set(there) - set(shown))
     assert not lacking, f"{portainer} does not show the nodes {lacking}"
@@ -128,25 +129,25 @@ def test_portainer_shows_the_nodes_and_makes_and_removes_a_container(cluster, po
     accepted(manager, f"pull -q {client}")
     name = unique("made")
     spec = {"Image": client, "Labels": {cluster.label: ""}}
-    made = portainer.told("POST", f"{engine}/containers/create?name={name}", token=token, body=spec)["Id"]
+    made = portainer.call("POST", f"{engine}/containers/create?name={name}", token=token, body=spec)["Id"]
     assert made in {one["Id"] for one in manager.containers(all=True)}, f"{portainer} made no container on {manager}"
-    portainer.told("POST", f"{engine}/containers/{made}/start", token=token)
+    portainer.call("POST", f"{engine}/containers/{made}/start", token=token)
     eventually(
         lambda: State(made in {one["Id"] for one in manager.containers()}, "it does not"),
         f"the container that {portainer} started to run",
     )
-    listed = {one["Id"] for one in portainer.told("GET", f"{engine}/containers/json", token=token)}
+    listed = {one["Id"] for one in portainer.call("GET", f"{engine}/containers/json", token=token)}
     here = {one["Id"] for one in manager.containers()}
     assert made in listed, (
         f"{portainer} does not show the container that it made; it shows {len(listed)} of {len(here)}"
     )
-    portainer.told("DELETE", f"{engine}/containers/{made}?force=true", token=token)
+    portainer.call("DELETE", f"{engine}/containers/{made}?force=true", token=token)
     left = {one["Id"] for one in manager.containers(all=True)}
     assert made not in left, f"{portainer} removed the container {name}, and it is on {manager} still"
 
 
 def about(node):
-    """What there is to show of a node: host name, role and state."""
+    """Host name, role and state of a node, which Portainer shows."""
     return f"{node['Description']['Hostname']} ({node['Spec']['Role']}, {node['Status']['State']})"
 
 
@@ -155,32 +156,32 @@ def test_settings_outlive_the_container_in_its_volume(cluster, image, volume):
     manager = cluster.manager
     promise = f"Portainer on {manager} to answer on port {PORT}"
     container = run(manager, image, cluster.label, volume)
-    wait_page(manager, promise)
+    expect_page(manager, promise)
     portainer = Portainer(manager)
     assert portainer.set_administrator().ok, f"{portainer} does not take an administrator"
     name = unique("local")
     identity = portainer.add_endpoint(portainer.token(), name)
 
     container = replaced(manager, container, image, cluster.label, volume)
-    wait_page(manager, f"{promise} after its container was replaced")
+    expect_page(manager, f"{promise} after its container was replaced")
     kept = not portainer.wants_administrator()
     assert kept, f"{portainer} forgot its administrator when its container was replaced, its volume kept"
     known = portainer.endpoints(portainer.token())
     assert known.get(name) == identity, f"{portainer} knew the engine {name}, and knows {known} in another container"
 
-    # That they are in the volume and nowhere else is seen where it is missing.
+    # See that they are in the volume and nowhere else: start it with another one.
     other = unique("portainer-data")
     accepted(manager, f"volume create --label {cluster.label} {other}")
     container = replaced(manager, container, image, cluster.label, other)
-    wait_page(manager, f"{promise} with another volume")
+    expect_page(manager, f"{promise} with another volume")
     assert portainer.wants_administrator(), f"{portainer} has settings with a new volume, so it keeps them elsewhere"
     replaced(manager, container, image, cluster.label, volume)
-    wait_page(manager, f"{promise} with its volume again")
+    expect_page(manager, f"{promise} with its volume again")
     portainer.token()
 
 
 def replaced(node, container, image, label, volume):
-    """Remove a container of Portainer and start another; gives its name."""
+    """Remove a container of Portainer and start another; the new container's name."""
     accepted(node, f"stop {container}")
     accepted(node, f"rm {container}")
     return run(node, image, label, volume)

@@ -1,9 +1,9 @@
-"""6.2: what docker run and docker-compose start is on one node, and not the swarm's."""
+"""6.2: docker run and docker-compose start containers on one node, outside the swarm."""
 
 from fixtures.claims import claim
-from suites.support.commands import last
-from suites.support.project import Project, tools
-from swarmlab.cluster.workbench import unique
+from suites.support.commands import accepted, succeeded
+from suites.support.compose_projects import Project, tools
+from swarmlab.cluster.marks import unique
 
 FILE = """version: "3"
 services:
@@ -22,20 +22,25 @@ def test_what_run_and_compose_start_is_on_one_node_alone(cluster, node, bench):
     image = cluster.image("client")
     text = FILE.format(image=image, label=bench.label)
     name = unique("box")
-    done = node.docker(f"run -d --name {name} --label {bench.label} {image}")
-    assert done.ok, f"docker run on {node} ended with {done.code}: {last(done)}"
+    accepted(node, f"run -d --name {name} --label {bench.label} {image}")
     is_here_alone(cluster, node, "docker run", name)
     for tool in tools(node):
         project = Project(node, tool, unique("box"), bench.folder({"docker-compose.yml": text}), 0, "")
-        done = project.compose("up -d")
-        assert done.ok, f"{tool} up on {node} ended with {done.code}: {last(done)}"
+        succeeded(project.compose("up -d"), f"{tool} up on {node}")
         is_here_alone(cluster, node, tool, project.name)
     made = services(cluster) - before
     assert not made, f"docker run or docker-compose on {node} made the services {sorted(made)}"
 
 
 def is_here_alone(cluster, node, tool, name):
-    """One container of this name (or one that begins with it) runs on *node*, none elsewhere, and no task is it."""
+    """Judge that one container with *name* in its name runs on *node*, none elsewhere, and that no task has it.
+
+    Args:
+        cluster: the swarm.
+        node: the node.
+        tool: the command that started the container, for messages.
+        name: the name.
+    """
     here = named(node, name)
     assert len(here) == 1, f"{tool} on {node} was to start one container there, and there are {len(here)} of it"
     (container,) = here
@@ -51,13 +56,15 @@ def is_here_alone(cluster, node, tool, name):
 
 
 def held_by(task):
+    """The id of a task's container."""
     return (task["Status"].get("ContainerStatus") or {}).get("ContainerID", "")
 
 
 def named(node, name):
-    # A name may stand within another, as a task's does: PREFIX-NAME.1.ID.
+    """The containers on a node with *name* in their name, as the name of a task's container is PREFIX-NAME.1.ID."""
     return [one for one in node.containers(all=True) if any(name in known for known in one["Names"])]
 
 
 def services(cluster):
+    """The names of all services."""
     return {one["Spec"]["Name"] for one in cluster.manager.ask("GET", "/services")}

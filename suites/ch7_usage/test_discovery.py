@@ -1,11 +1,12 @@
-"""7.2: services, their names, and what happens when a container dies."""
+"""7.2: services, their names, and the replacement of containers that die."""
 
 import pytest
 
 from fixtures.claims import claim
 from suites.support.commands import accepted
+from suites.support.names import names_follow, tasks_resolve
 from suites.support.traffic import GOSSIP, all_answer, all_reached
-from swarmlab.cluster.swarm import common
+from swarmlab.cluster.swarm import suspects
 from swarmlab.wait import State, eventually
 
 
@@ -16,47 +17,6 @@ def probes(cluster, network):
     return [cluster.probe(task) for task in clients.wait_running(len(cluster.nodes))]
 
 
-def names_follow(cluster, probes, service, network):
-    """Whether on every node *service*'s names stand for its live tasks: its virtual address, and one address a task."""
-    virtual = service.virtual_address(network)
-    tasks = service.running()
-    hosts = [cluster.node(task.node) for task in tasks]
-    told = [(probe, *probe.resolve_each([service.name, f"tasks.{service}"])) for probe in probes]
-    wrong, pairs = [], []
-    for probe, found, _ in told:
-        if found != {virtual}:
-            wrong.append(f"on {probe.node} it is {', '.join(sorted(found)) or 'unknown'}")
-            # A name is unknown where nothing was heard from those who have its tasks.
-            pairs += [(probe.node, host) for host in hosts if not found] or [(probe.node, probe.node)]
-    if wrong:
-        blame = " and ".join(common(pairs, cluster.nodes))
-        return State(False, f"wrong with {blame}: {service} has the virtual address {virtual}, and {'; '.join(wrong)}")
-    return stand_for(cluster, f"tasks.{service}", [(probe, seen) for probe, _, seen in told], tasks, network)
-
-
-def tasks_resolve(cluster, probes, name, tasks, network):
-    """Whether on every node *name* stands for the addresses of *tasks* and no other; if not, with which nodes."""
-    return stand_for(cluster, name, [(probe, probe.resolve(name)) for probe in probes], tasks, network)
-
-
-def stand_for(cluster, name, told, tasks, network):
-    """`tasks_resolve` for what each probe was *told*."""
-    if not tasks:
-        return State(False, f"{name} has no running task to stand for")
-    live = {task.addresses[network]: cluster.node(task.node) for task in tasks}
-    wrong, pairs = [], []
-    for probe, seen in told:
-        lacking = [live[address] for address in set(live) - seen]
-        stale = sorted(seen - set(live))
-        if lacking or stale:
-            wrong.append(f"on {probe.node} it lacks the tasks on {[n.name for n in lacking]}, and has stale {stale}")
-            pairs += [(probe.node, node) for node in lacking] or [(probe.node, probe.node)]
-    blame = (
-        f"wrong with {' and '.join(common(pairs, cluster.nodes))}: {'; '.join(wrong)}" if wrong else "the live tasks"
-    )
-    return State(not wrong, f"{name} is {blame}")
-
-
 @claim("7.2/run-does-not-scale")
 def test_a_container_of_docker_run_is_no_service(cluster):
     manager = cluster.manager
@@ -64,7 +24,7 @@ def test_a_container_of_docker_run_is_no_service(cluster):
     accepted(manager, f"run -d --label {cluster.label} --name {name} {cluster.image('client')}")
     refused = manager.docker(f"service scale {name}=2")
     assert not refused.ok, "docker service scale took a container of docker run"
-    assert name in refused.said, f"the refusal does not name it: {refused.said}"
+    assert name in refused.output, f"the refusal does not name it: {refused.output}"
     found = len(manager.containers(all=True, name=name))
     assert found == 1, f"the scaling was refused, and there are {found} containers {name}"
 
@@ -118,7 +78,7 @@ def test_names_follow_replaced_moved_and_removed_tasks(cluster, network, probes)
 
     def follow(change):
         def everywhere():
-            # The containers of the service itself ask too.
+            # The containers of the service itself resolve the names too.
             return names_follow(cluster, probes + [cluster.probe(task) for task in web.running()], web, network)
 
         eventually(everywhere, f"names to follow {web}, {change}", deadline=GOSSIP, stable=2)
@@ -143,7 +103,7 @@ def test_names_follow_replaced_moved_and_removed_tasks(cluster, network, probes)
     web.wait_running(1)
     follow("scaled down to one task")
 
-    # From the node of its one task to another.
+    # Move its one task to another node.
     other = next(node for node in cluster.nodes if node.name != web.running()[0].node)
     moved = web.move_to(other)
     follow(f"moved to {other}")
@@ -159,10 +119,10 @@ def test_names_follow_replaced_moved_and_removed_tasks(cluster, network, probes)
 
 
 def forgotten(cluster, probes, names, former):
-    """Whether on no node any of *names* still stands for one of the *former* addresses."""
-    told = [(probe.node, set().union(*probe.resolve_each(names)) & former) for probe in probes]
-    known = {node: f"on {node} {names[0]} is still {', '.join(sorted(found))}" for node, found in told if found}
-    blame = " and ".join(common([(node, node) for node in known], cluster.nodes))
+    """Whether no probe resolves any of *names* to one of the *former* addresses."""
+    resolved = [(probe.node, set().union(*probe.resolve_each(names)) & former) for probe in probes]
+    known = {node: f"on {node} {names[0]} is still {', '.join(sorted(found))}" for node, found in resolved if found}
+    blame = " and ".join(suspects([(node, node) for node in known], cluster.nodes))
     return State(not known, f"wrong with {blame}: {'; '.join(known.values())}" if known else "all forgot")
 
 

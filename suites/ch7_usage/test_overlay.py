@@ -1,25 +1,19 @@
-"""7.3: overlay networks: their subnets, and who may join them."""
+"""7.3: overlay networks: their subnets, and the containers that may join them."""
 
 from ipaddress import ip_address, ip_interface
 
 from fixtures.claims import claim
-from suites.ch7_usage.test_discovery import names_follow, tasks_resolve
 from suites.support.commands import accepted, refusal
-from suites.support.subnets import free_subnets, given, overlaps, routes
+from suites.support.names import names_follow, tasks_resolve
+from suites.support.subnets import create_overlay, disjoint, free_subnets, given, overlaps
 from suites.support.traffic import GOSSIP, all_reached, every_size_reached
 from swarmlab.cluster.probe import Probe
-from swarmlab.wait import State, eventually
-
-
-def create(cluster, name, *words):
-    """Create an overlay network with the document's command and the further *words*; gives its name."""
-    full = cluster.unique(name)
-    accepted(cluster.manager, " ".join(("network create", full, "--driver overlay --label", cluster.label, *words)))
-    return full
+from swarmlab.cluster.service import TASK_LABEL
+from swarmlab.wait import eventually
 
 
 def held(probe):
-    """The IPv4 addresses that a container's interfaces have, each with its subnet."""
+    """The IPv4 addresses of a container's interfaces, each with its subnet."""
     listed = probe.run("ip -4 -oneline address show")
     return [ip_interface(line.split()[3]) for line in listed.out.splitlines() if line.split()[1] != "lo"]
 
@@ -28,19 +22,19 @@ def held(probe):
 def test_tasks_have_addresses_of_the_subnet_that_was_given(cluster):
     wide, other = free_subnets(cluster, 2)
     narrow = next(other.subnets(new_prefix=24))
-    # The document's form, and one whose gateway is the second address: a task is given it if it is not kept free.
+    # The document's form, and one with the second address as gateway: a task gets it if it is not kept free.
     wanted = {}
     for name, subnet, gateway, word in (("wide", wide, wide[1], ""), ("narrow", narrow, narrow[2], "--attachable")):
-        wanted[create(cluster, name, word, f"--subnet {subnet} --gateway {gateway}")] = (subnet, gateway)
+        wanted[create_overlay(cluster, name, word, f"--subnet {subnet} --gateway {gateway}")] = (subnet, gateway)
     web = cluster.create_service("web", "web:1", everywhere=True, networks=list(wanted))
     tasks = web.expect_running(len(cluster.nodes))
     for network, (subnet, gateway) in wanted.items():
         for node in cluster.nodes:
-            told = [
+            pools = [
                 (one["Subnet"], one["Gateway"]) for one in node.ask("GET", f"/networks/{network}")["IPAM"]["Config"]
             ]
-            assert told == [(str(subnet), str(gateway))], (
-                f"{network} was given {subnet} and the gateway {gateway}, {node} tells {told}"
+            assert pools == [(str(subnet), str(gateway))], (
+                f"{network} was given {subnet} and the gateway {gateway}, {node} tells {pools}"
             )
         virtual = web.virtual_address(network)
         used = [virtual]
@@ -64,9 +58,9 @@ def test_tasks_have_addresses_of_the_subnet_that_was_given(cluster):
 
 @claim("7.3/attachable")
 def test_docker_run_joins_an_attachable_overlay_from_every_node(cluster):
-    network = create(cluster, "net", "--attachable")
+    network = create_overlay(cluster, "net", "--attachable")
     web = cluster.create_service("web", "web:1", everywhere=True, networks=[network])
-    # The name of one of mode dnsrr is that of its tasks, so that asking it by name takes no load balancer.
+    # Its name resolves to its tasks, so that requests by name go through no load balancer.
     direct = cluster.create_service("direct", "web:1", everywhere=True, networks=[network], endpoint_mode="dnsrr")
     tasks = web.wait_running(len(cluster.nodes))
     behind = direct.wait_running(len(cluster.nodes))
@@ -96,103 +90,71 @@ def test_docker_run_joins_an_attachable_overlay_from_every_node(cluster):
         deadline=GOSSIP,
     )
     every_size = every_size_reached(cluster, probes, tasks, network)
-    assert every_size, every_size.seen
+    assert every_size, every_size.summary
     known = {task.container[:12]: cluster.node(task.node) for task in behind}
     for probe in probes:
-        for fetched in probe.fetch([f"http://{direct}/"] * 5):
-            assert fetched.status == 200, f"a container of docker run on {probe.node} asked {direct} by name: {fetched}"
-            assert fetched.container in known, (
-                f"{direct}, asked by name on {probe.node}, answered as {fetched.container}"
-            )
+        for answer in probe.fetch([f"http://{direct}/"] * 5):
+            assert answer.status == 200, f"a container of docker run on {probe.node} asked {direct} by name: {answer}"
+            assert answer.container in known, f"{direct}, asked by name on {probe.node}, answered as {answer.container}"
 
 
 @claim("7.3/not-attachable-refused")
 def test_docker_run_is_refused_where_the_overlay_is_not_attachable(cluster):
-    closed, open = create(cluster, "closed"), create(cluster, "open", "--attachable")
+    closed, open = create_overlay(cluster, "closed"), create_overlay(cluster, "open", "--attachable")
     service = cluster.create_service("web", "web:1", everywhere=True, networks=[closed])
     service.wait_running(len(cluster.nodes))
     for node in cluster.nodes:
         before = attached(node, closed)
         bench = cluster.bench(node)
-        # The same command is taken for the other network, so that the refusal is for this one's not being attachable.
+        # The same command works for the attachable network, so a refusal is for this one not being attachable.
         let_in = bench.run("client", f"--network {open}", "true")
-        assert let_in.ok, f"{node} refused docker run in {open}, which is attachable: {let_in.said}"
+        assert let_in.ok, f"{node} refused docker run in {open}, which is attachable: {let_in.output}"
         refused = bench.run("client", f"--network {closed}", "true")
         assert not refused.ok, f"{node} let docker run into {closed}, which is not attachable"
-        assert closed in refused.said, f"{node} refused docker run in {closed} without naming it: {refused.said}"
+        assert closed in refused.output, f"{node} refused docker run in {closed} without naming it: {refused.output}"
         left = [one["Names"][0] for one in node.containers(all=True, network=closed) if not is_task(one)]
         assert not left, f"{node} refused docker run in {closed}, and has of it {left}"
-        # What runs may be taken in neither.
+        # A running container may not be connected either.
         box = bench.start("client")
-        words = refusal(node.ask, "POST", f"/networks/{closed}/connect", body={"Container": box})
-        assert words, f"{node} connected a container of docker run to {closed}, which is not attachable"
+        explanation = refusal(node.ask, "POST", f"/networks/{closed}/connect", body={"Container": box})
+        assert explanation, f"{node} connected a container of docker run to {closed}, which is not attachable"
         assert not bench.address(box, closed), f"{node} refused to connect a container to {closed}, and it is connected"
         assert attached(node, closed) == before, f"{node} has in {closed} {attached(node, closed)}, before {before}"
     service.expect_running(len(cluster.nodes))
 
 
 def attached(node, network):
-    """The names of what *node* has in the network."""
+    """The names of the network's endpoints on *node*."""
     return {one["Name"] for one in node.ask("GET", f"/networks/{network}").get("Containers", {}).values()}
 
 
 def is_task(container):
-    return "com.docker.swarm.task.id" in container["Labels"]
+    """Whether a container is a task's."""
+    return TASK_LABEL in container["Labels"]
 
 
 @claim("7.3/overlay-subnets-disjoint")
 def test_subnets_that_the_swarm_chooses_overlap_nothing(cluster):
-    networks = [create(cluster, f"net{number}") for number in range(6)]
+    networks = [create_overlay(cluster, f"net{number}") for number in range(6)]
     expect_disjoint(cluster, networks)
-    # What is given back may be given again, and not twice.
+    # Subnets of removed networks may be used again, but not twice.
     for network in networks[::2]:
         accepted(cluster.manager, f"network rm {network}")
-    networks = networks[1::2] + [create(cluster, f"again{number}") for number in range(4)]
+    networks = networks[1::2] + [create_overlay(cluster, f"again{number}") for number in range(4)]
     expect_disjoint(cluster, networks)
     everywhere = cluster.create_service("everywhere", "client", everywhere=True, networks=networks)
     tasks = everywhere.expect_running(len(cluster.nodes))
     expect_disjoint(cluster, networks)
-    # Where all of them are in use, a container's own interfaces tell whether they can be told apart.
+    # With all networks in use, the interfaces of one container show whether their subnets differ.
     for task in tasks:
-        seen = held(cluster.probe(task))
-        lacking = [f"{name} ({one})" for name, one in task.addresses.items() if one not in [str(it.ip) for it in seen]]
+        found = held(cluster.probe(task))
+        lacking = [f"{name} ({one})" for name, one in task.addresses.items() if one not in [str(it.ip) for it in found]]
         assert not lacking, f"the task on {task.node} lacks interfaces in {lacking}"
-        wrong = overlaps([(str(one.ip), one.network) for one in seen])
+        wrong = overlaps([(str(one.ip), one.network) for one in found])
         assert not wrong, f"interfaces of a container on {task.node} overlap: {'; '.join(wrong)}"
 
 
 def expect_disjoint(cluster, networks):
-    # An engine knows a network that was removed until the last container in it is gone, and its subnet is free before.
+    """Expect that the subnets of *networks* come to overlap nothing."""
+    # An engine lists a removed network until its last container is gone, and the subnet is free before that.
     eventually(lambda: disjoint(cluster, networks), "networks made without a subnet to overlap nothing", deadline=20)
-
-
-def disjoint(cluster, networks):
-    """Whether the subnets of *networks* overlap neither each other, nor other networks', nor the nodes' own routes."""
-    wrong, chosen = [], {}
-    for asked in cluster.managers:
-        told = subnets_on(asked)
-        if lacking := [name for name in networks if not told.get(name)]:
-            return State(False, f"{asked} tells of no subnet of {lacking}")
-        mine = {name: told[name] for name in networks}
-        chosen = chosen or mine
-        if mine != chosen:
-            return State(False, f"{asked} tells of the subnets {mine}, and another manager of {chosen}")
-    for node in cluster.nodes:
-        told = subnets_on(node)
-        if other := {name: told[name] for name in networks if name in told and told[name] != chosen[name]}:
-            wrong.append(f"{node} tells of other subnets than the managers: {other}")
-        every = {**told, **chosen}
-        pairs = overlaps([(name, subnet) for name, listed in every.items() for subnet in listed])
-        wrong += [f"on {node} {pair}" for pair in pairs if any(name in pair for name in networks)]
-        wrong += [
-            f"{name} ({subnet}) and what {node} has by itself, {line}"
-            for name in networks
-            for subnet in chosen[name]
-            for route, line in routes(node).items()
-            if subnet.overlaps(route)
-        ]
-    return State(not wrong, f"these overlap: {'; '.join(wrong)}" if wrong else "disjoint")
-
-
-def subnets_on(node):
-    return {network["Name"]: given(network) for network in node.ask("GET", "/networks")}

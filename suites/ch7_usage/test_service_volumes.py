@@ -1,4 +1,4 @@
-"""7.3: volumes of services, and the document's examples that have one."""
+"""7.3: volumes of services, and the document's examples with a volume."""
 
 from ipaddress import ip_address
 
@@ -6,61 +6,53 @@ import pytest
 
 from fixtures.claims import claim
 from suites.support.commands import accepted
+from suites.support.mounts import volume as known
 from suites.support.subnets import free_subnets
-from suites.support.traffic import GOSSIP, without_loss
+from suites.support.traffic import GOSSIP, all_from, reached_from_all
 from swarmlab.cluster.probe import Probe
 from swarmlab.wait import State, eventually, wait
 
-#: What a task writes beside a word: of more than one block, and told apart by its checksum.
+#: Writes a file of several blocks, and prints its checksum.
 _BLOB = "head -c 1048576 /dev/urandom > {place}/blob && sha256sum < {place}/blob"
 
 
 def mount(cluster, volume, place="/data"):
-    """A volume's mount in the API's words; the volume carries the suite's label wherever a node makes it."""
+    """The mount of a volume as the API takes it; every node makes the volume with the suite's label."""
     options = {"Labels": {cluster.label: ""}}
     return {"Type": "volume", "Source": volume, "Target": place, "VolumeOptions": options}
 
 
-def known(node, volume):
-    """The volume as the engine of *node* tells it, None where it has none of that name."""
-    volumes = node.ask("GET", "/volumes", filters={"name": [volume]})["Volumes"] or []
-    return next((one for one in volumes if one["Name"] == volume), None)
-
-
 def on_machine(node, volume, file):
-    """What a file of the volume holds, read on the machine itself; empty where there is none."""
+    """The content of a file of the volume, read on the machine itself; empty if there is no such file."""
     found = known(node, volume)
     kept = node.host.file(f"{found['Mountpoint']}/{file}") if found else None
     return kept.content_string.strip() if kept and kept.exists else ""
 
 
 def inside(cluster, task, command):
-    """What a command printed in a task's container, where it has to succeed."""
+    """The output of a command in a task's container, which has to succeed."""
     done = cluster.probe(task).run(command)
-    assert done.ok, f"in the container on {task.node}, {command} ended with {done.code}: {done.said}"
-    return done.out.strip()
+    return done.expect(f"in the container on {task.node}, {command}", error=AssertionError).strip()
 
 
 def expect_mounted(cluster, task, volume, place):
-    """Judge that *volume* is on the task's node, and mounted at *place* in its container, to be written to."""
+    """Judge that *volume* is on the task's node, and mounted read-write at *place* in its container."""
     node = cluster.node(task.node)
     made = known(node, volume)
     assert made, f"{node} runs the task and has no volume {volume}"
     assert made["Driver"] == "local", f"{volume} on {node} is of driver {made['Driver']}"
     mounts = node.ask("GET", f"/containers/{task.container}/json")["Mounts"]
-    told = [(one["Type"], one.get("Name"), one["Source"], one["RW"]) for one in mounts if one["Destination"] == place]
+    found = [(one["Type"], one.get("Name"), one["Source"], one["RW"]) for one in mounts if one["Destination"] == place]
     wanted = [("volume", volume, made["Mountpoint"], True)]
-    assert told == wanted, f"mounted at {place} of the task on {node} is {told or 'nothing'}, not {wanted}"
+    assert found == wanted, f"mounted at {place} of the task on {node} is {found or 'nothing'}, not {wanted}"
     where = [line.split()[1] for line in inside(cluster, task, "cat /proc/mounts").splitlines()]
     assert place in where, f"in the container on {node} nothing is mounted at {place}"
     inside(cluster, task, f"echo {task.id} > {place}/made-by-{task.id}")
-    seen = on_machine(node, volume, f"made-by-{task.id}")
-    assert seen == task.id, (
-        f"what the task on {node} wrote to {place} is not in {made['Mountpoint']} of {node}: {seen!r}"
-    )
+    got = on_machine(node, volume, f"made-by-{task.id}")
+    assert got == task.id, f"what the task on {node} wrote to {place} is not in {made['Mountpoint']} of {node}: {got!r}"
     node.run(f"echo machine > {made['Mountpoint']}/by-machine")
-    seen = inside(cluster, task, f"cat {place}/by-machine")
-    assert seen == "machine", f"what was written in {made['Mountpoint']} of {node} is read inside as {seen!r}"
+    got = inside(cluster, task, f"cat {place}/by-machine")
+    assert got == "machine", f"what was written in {made['Mountpoint']} of {node} is read inside as {got!r}"
 
 
 @claim("7.3/service-volume")
@@ -68,8 +60,8 @@ def test_mount_makes_the_volume_where_the_task_runs_and_there_only(cluster):
     for host in cluster.nodes:
         volume, name = cluster.unique("volume"), cluster.unique("uchin_v_test")
         given = f"type=volume,src={volume},dst=/data,volume-label={cluster.label}"
-        words = f"--constraint node.hostname=={host} --label {cluster.label} --name {name} {cluster.image('client')}"
-        accepted(cluster.manager, f"service create --detach --mount {given} {words}")
+        options = f"--constraint node.hostname=={host} --label {cluster.label} --name {name} {cluster.image('client')}"
+        accepted(cluster.manager, f"service create --detach --mount {given} {options}")
         (task,) = cluster.service(name).expect_running(1)
         assert task.node == host.name, f"the task that was bound to {host} runs on {task.node}"
         expect_mounted(cluster, task, volume, "/data")
@@ -92,7 +84,7 @@ def test_what_a_task_wrote_is_there_for_the_next_one_on_its_node(cluster):
             if end == "was killed":
                 accepted(host, f"kill {task.container}")
             else:
-                accepted(cluster.manager, f"service update --detach --force {service.name}")
+                service.renew()
             task = successor(service, task)
             expect_kept(cluster, task, lines, blob, f"the one before {end}")
             lines.append(task.id)
@@ -104,14 +96,14 @@ def test_what_a_task_wrote_is_there_for_the_next_one_on_its_node(cluster):
             f"the container of {service}, which was removed, to be gone from {host}",
             deadline=60,
         )
-        seen = on_machine(host, volume, "lines").split()
-        assert seen == lines, f"{service} was removed, and its volume on {host} holds {seen}, not {lines}"
+        got = on_machine(host, volume, "lines").split()
+        assert got == lines, f"{service} was removed, and its volume on {host} holds {got}, not {lines}"
         (task,) = cluster.create_service("reader", "client", **settings).wait_running(1)
         expect_kept(cluster, task, lines, blob, "the service before was removed")
 
 
 def successor(service, task):
-    """The task that runs in the place of *task*, which was ended."""
+    """The task that replaces *task*, which was ended."""
     eventually(
         lambda: State(task.id not in [one.id for one in service.running()], f"it is {task}") and service.converged(1),
         f"a task to replace the one of {service} on {task.node}",
@@ -121,13 +113,23 @@ def successor(service, task):
 
 
 def expect_kept(cluster, task, lines, blob, after):
-    seen = inside(cluster, task, "cat /data/lines || :").split()
-    assert seen == lines, f"on {task.node}, {after}; it left {lines} in the volume, the next task reads {seen}"
+    """Judge that *task* finds in its volume what the tasks before it wrote.
+
+    Args:
+        cluster: the swarm.
+        task: the task.
+        lines: the lines of the file lines.
+        blob: the checksum of the file blob.
+        after: what happened before, for messages.
+    """
+    got = inside(cluster, task, "cat /data/lines || :").split()
+    assert got == lines, f"on {task.node}, {after}; it left {lines} in the volume, the next task reads {got}"
     same = inside(cluster, task, "sha256sum < /data/blob || :")
     assert same == blob, f"on {task.node}, {after}; the 1 MB that it left in the volume is other data to the next task"
 
 
 def no_container(node, volume):
+    """Whether no container on the node has the volume."""
     left = [one["Id"][:12] for one in node.containers(all=True, volume=volume)]
     return State(not left, f"{node} has {', '.join(left)}")
 
@@ -146,18 +148,18 @@ def test_each_node_has_a_volume_of_its_own(cluster):
         inside(cluster, task, f"echo {host} > /data/of-{host} && echo {host} > /data/same")
         held[host.name] = host
         expect_own(held.values(), volume)
-    # Each finds its own again.
+    # The task finds the same data again when it moves back.
     for host in cluster.nodes:
         task = service.move_to(host)
         names = inside(cluster, task, "ls -A /data").split()
         assert names == sorted([f"of-{host}", "same"]), f"the task moved back to {host}, which wrote other than {names}"
-        seen = inside(cluster, task, "cat /data/same")
-        assert seen == host.name, f"the task moved back to {host}, and reads what {seen} wrote"
-    # The same while every node has a task.
+        got = inside(cluster, task, "cat /data/same")
+        assert got == host.name, f"the task moved back to {host}, and reads what {got} wrote"
+    # The same with a task on every node at once.
     every = cluster.create_service("everywhere", "client", everywhere=True, mounts=[mount(cluster, volume)])
     for task in every.wait_running(len(cluster.nodes)):
-        seen = inside(cluster, task, "cat /data/same")
-        assert seen == task.node, f"one of several tasks, on {task.node}, reads in {volume} what {seen} wrote"
+        got = inside(cluster, task, "cat /data/same")
+        assert got == task.node, f"one of several tasks, on {task.node}, reads in {volume} what {got} wrote"
 
 
 def expect_own(nodes, volume):
@@ -167,13 +169,13 @@ def expect_own(nodes, volume):
         assert kept, f"{node} had the task before it moved, and no longer has {volume}"
         names = sorted(node.host.file(kept["Mountpoint"]).listdir())
         assert names == sorted([f"of-{node}", "same"]), f"{volume} on {node} holds {names}, and not what {node} wrote"
-        seen = on_machine(node, volume, "same")
-        assert seen == node.name, f"{volume} on {node} holds what was written on {seen}"
+        got = on_machine(node, volume, "same")
+        assert got == node.name, f"{volume} on {node} holds what was written on {got}"
 
 
 @pytest.fixture
 def documented(cluster):
-    """The names of the document's examples under the suite's prefix, their subnet, and its first address."""
+    """The document's names under the suite's prefix, a subnet, its first address, and the suite's label."""
     (subnet,) = free_subnets(cluster)
     return {
         "kafka": cluster.unique("kafka"),
@@ -185,16 +187,18 @@ def documented(cluster):
 
 
 def create_network(cluster, names, word=""):
-    words = f"--driver overlay {word} --subnet {names['subnet']} --gateway {names['gateway']} {names['label']}"
-    accepted(cluster.manager, f"network create {names['kafka']} {words}")
+    """Create the example's network with the document's command."""
+    options = f"--driver overlay {word} --subnet {names['subnet']} --gateway {names['gateway']} {names['label']}"
+    accepted(cluster.manager, f"network create {names['kafka']} {options}")
 
 
 def volume_mount(cluster, names):
+    """The document's option for the volume."""
     return f"--mount type=volume,src={names['volume_kafka']},dst=/home,volume-label={cluster.label}"
 
 
 def expect_address(names, task):
-    """Judge that the task has an address of the example's network, other than its gateway's."""
+    """Judge that the task has an address of the example's subnet that is not the gateway's."""
     address = task.addresses.get(names["kafka"])
     assert address, f"the task on {task.node} has no address in the network: {task.addresses}"
     fits = ip_address(address) in names["subnet"] and ip_address(address) != names["gateway"]
@@ -209,16 +213,16 @@ def test_documents_network_volume_and_two_replicas(cluster, documented):
     assert printed.strip() == names["volume_kafka"], f"volume create on {manager} printed {printed!r}"
     assert known(manager, names["volume_kafka"]), f"{manager} created {names['volume_kafka']}, and does not have it"
     name = cluster.unique("uchin_test")
-    words = f"--name {name} --network {names['kafka']} {volume_mount(cluster, names)} --replicas 2 {names['label']}"
-    accepted(manager, f"service create --detach {words} {cluster.image('client')}")
+    options = f"--name {name} --network {names['kafka']} {volume_mount(cluster, names)} --replicas 2 {names['label']}"
+    accepted(manager, f"service create --detach {options} {cluster.image('client')}")
     tasks = cluster.service(name).expect_running(2)
     for task in tasks:
         expect_address(names, task)
         expect_mounted(cluster, task, names["volume_kafka"], "/home")
     for task in tasks:
         wanted = {f"made-by-{one.id}" for one in tasks if one.node == task.node}
-        seen = {one for one in inside(cluster, task, "ls -A /home").split() if one.startswith("made-by-")}
-        assert seen == wanted, f"the task on {task.node} finds {sorted(seen)} in its volume, not {sorted(wanted)}"
+        got = {one for one in inside(cluster, task, "ls -A /home").split() if one.startswith("made-by-")}
+        assert got == wanted, f"the task on {task.node} finds {sorted(got)} in its volume, not {sorted(wanted)}"
 
     def meet():
         addresses = {task.addresses[names["kafka"]] for task in tasks}
@@ -228,7 +232,7 @@ def test_documents_network_volume_and_two_replicas(cluster, documented):
                 return State(False, f"on {task.node} tasks.{name} is {sorted(found)}, not {sorted(addresses)}")
             for address in addresses:
                 if not (asked := probe.run(f"ping -c 1 -W 2 {address}")).ok:
-                    return State(False, f"on {task.node} {address} does not answer: {asked.said[-200:]}")
+                    return State(False, f"on {task.node} {address} does not answer: {asked.output[-200:]}")
         return State(True, "both")
 
     eventually(meet, "the two replicas to know and to reach each other", deadline=GOSSIP)
@@ -239,8 +243,8 @@ def test_documents_network_port_and_volume(cluster, documented, lab):
     names = documented
     create_network(cluster, names, "--attachable")
     port, name = cluster.port(), cluster.unique("my-nginx")
-    words = f"--network {names['kafka']} -p {port}:80 --name {name} {volume_mount(cluster, names)} {names['label']}"
-    accepted(cluster.manager, f"service create --detach {words} {cluster.image('web:1')}")
+    options = f"--network {names['kafka']} -p {port}:80 --name {name} {volume_mount(cluster, names)} {names['label']}"
+    accepted(cluster.manager, f"service create --detach {options} {cluster.image('web:1')}")
     service = cluster.service(name)
     (task,) = service.expect_running(1)
     expect_address(names, task)
@@ -248,35 +252,21 @@ def test_documents_network_port_and_volume(cluster, documented, lab):
     assert "ingress" in task.addresses, f"the task on {task.node} is not attached to the routing mesh's network"
     published = [(one["PublishedPort"], one["TargetPort"]) for one in service.inspect()["Endpoint"].get("Ports", [])]
     assert published == [(port, 80)], f"{port}:80 was to be published; published is {published}"
-    # The document's last line: a container of docker run in the same network.
+    # The last line of the document's example: a container of docker run in the same network.
     urls = [f"http://tasks.{name}/", f"http://{task.addresses[names['kafka']]}/"]
     probes = [Probe(node, cluster.bench(node).start("client", f"--network {names['kafka']}")) for node in cluster.nodes]
     host = cluster.node(task.node)
 
     def reached():
-        states = {probe.node: answers(task, probe.fetch(urls, timeout=2)) for probe in probes}
-        # Where another node reaches the task, it is those who ask in vain that have no way.
-        elsewhere = any(state for node, state in states.items() if node is not host)
-        lost = {
-            (node, node if elsewhere else host): f"{node} to the task on {host}: {state.seen}"
-            for node, state in states.items()
-            if not state
-        }
-        return without_loss(lost, cluster.nodes)
+        return reached_from_all({probe.node: all_from(task, probe.fetch(urls, timeout=2)) for probe in probes}, host)
 
     eventually(
         reached, f"the task on {host} to answer to docker run on every node, by name and by address", deadline=GOSSIP
     )
-    if not lab.offers.missing(["ipvs"]):  # else no node of the lab has a mesh, which other claims say
+    if not lab.offers.missing(["ipvs"]):  # else no node has a routing mesh, which other claims judge
         for node in cluster.nodes:
             eventually(
-                lambda node=node: answers(task, [node.get(port)]),
+                lambda node=node: all_from(task, [node.get(port)]),
                 f"port {port} of {node} to lead to the task on {task.node}",
                 deadline=GOSSIP,
             )
-
-
-def answers(task, given):
-    """Whether all the answers *given* are of the task's container."""
-    wrong = [str(one) for one in given if one.status != 200 or one.container != task.container[:12]]
-    return State(not wrong, "; ".join(wrong))

@@ -1,4 +1,4 @@
-"""7.2.1 to 7.2.4: creating, looking at, scaling and removing a service."""
+"""7.2.1 to 7.2.4: services created, inspected, scaled and removed."""
 
 import json
 import re
@@ -7,7 +7,8 @@ import pytest
 
 from fixtures.claims import claim
 from suites.support.commands import accepted, refusal
-from suites.support.traffic import GOSSIP, hands_over, note_mesh, strangers, without_loss
+from suites.support.placement import containers
+from suites.support.traffic import GOSSIP, all_from, hands_over, note_mesh, reached_from_all, strangers
 from swarmlab.errors import Blocked
 from swarmlab.wait import State, eventually
 from swarmlab.watching.events import History
@@ -15,17 +16,17 @@ from swarmlab.watching.watch import Watch
 
 
 def create_documented(cluster, port):
-    """The document's own service, made with its command: a web server of one replica, published at *port*."""
+    """Create the document's own service with its command: a web server of one replica, published at *port*."""
     name = cluster.unique("my-nginx")
-    # Detached: the command line's own wait for a steady service adds nothing to what is judged.
-    words = f"service create --detach -p {port}:80 --label {cluster.label} --name {name} {cluster.image('web:1')}"
-    accepted(cluster.manager, words)
+    # Detached, as the command line's own wait for a steady service judges nothing.
+    command = f"service create --detach -p {port}:80 --label {cluster.label} --name {name} {cluster.image('web:1')}"
+    accepted(cluster.manager, command)
     return cluster.service(name)
 
 
 @pytest.fixture
 def documented(cluster):
-    """The document's own service, where it is only the way to what is judged."""
+    """The document's own service, for tests that judge something else than its creation."""
     return create_documented(cluster, cluster.port())
 
 
@@ -39,7 +40,7 @@ def test_create_gives_one_task_and_publishes_the_port(cluster):
     ports = documented.inspect()["Endpoint"].get("Ports", [])
     published = [(one["PublishedPort"], one["TargetPort"], one["PublishMode"]) for one in ports]
     assert published == [(port, 80, "ingress")], f"{port}:80 was to be published; published is {published}"
-    # Nobody else gets the port: it is the service's on the whole cluster.
+    # The port is the service's on the whole cluster: no other service gets it.
     refused = refusal(cluster.create_service, "rival", "web:1", publish={port: 80})
     assert "already in use" in refused, f"a second service was given port {port} too: {refused or 'not refused'}"
 
@@ -67,7 +68,7 @@ def test_port_of_mode_host_answers_where_a_task_runs_only(cluster):
     for host in cluster.nodes:
         task = web.move_to(host)
         eventually(
-            lambda host=host, task=task: given_by(task, host.get(port)),
+            lambda host=host, task=task: all_from(task, [host.get(port)]),
             f"the task on {host} to answer on {host.address}:{port}",
             deadline=10,
         )
@@ -98,7 +99,7 @@ def test_inspect_shows_the_specification_as_given(cluster):
     shown = {one["ID"]: one["Spec"] for one in inspected}
     assert list(shown) == [documented.id], f"shown are {list(shown)}, and {documented} is {documented.id}"
     spec = shown[documented.id]
-    told = {
+    described = {
         "Name": spec["Name"],
         "Labels": spec["Labels"],
         "Image": spec["TaskTemplate"]["ContainerSpec"]["Image"].split("@")[0],
@@ -113,7 +114,7 @@ def test_inspect_shows_the_specification_as_given(cluster):
         "Ports": [("tcp", 80, port)],
     }
     for what, value in given.items():
-        assert told[what] == value, f"{what} is shown as {told[what]}, and was given as {value}"
+        assert described[what] == value, f"{what} is shown as {described[what]}, and was given as {value}"
 
 
 @claim("7.2.2/managers-only")
@@ -122,7 +123,7 @@ def test_service_commands_are_refused_on_a_worker(cluster, documented):
         raise Blocked("the cluster has no worker")
     before = services_of(cluster)
     for worker in cluster.workers:
-        for words in (
+        for command in (
             "service ls",
             f"service inspect {documented.name}",
             f"service ps {documented.name}",
@@ -131,13 +132,13 @@ def test_service_commands_are_refused_on_a_worker(cluster, documented):
             f"service scale {documented.name}=2",
             f"service rm {documented.name}",
         ):
-            refused = worker.docker(words)
-            assert not refused.ok, f"{worker}, a worker, accepted docker {words}"
-            # `inspect` words it as a search that failed; the others say that a manager is to be asked.
-            if not words.startswith("service inspect"):
-                assert "not a swarm manager" in refused.said, f"{worker} on docker {words}: {refused.said}"
+            refused = worker.docker(command)
+            assert not refused.ok, f"{worker}, a worker, accepted docker {command}"
+            # `inspect` reports a search that failed; the others say that the node is no manager.
+            if not command.startswith("service inspect"):
+                assert "not a swarm manager" in refused.output, f"{worker} on docker {command}: {refused.output}"
             after = services_of(cluster)
-            assert after == before, f"{worker} refused docker {words}, and yet {before} became {after}"
+            assert after == before, f"{worker} refused docker {command}, and yet {before} became {after}"
 
 
 def services_of(cluster):
@@ -216,8 +217,9 @@ def test_no_request_fails_while_scaling(cluster):
             watch.rounds(5)
             note_mesh(cluster)
         watch.enough()
-    assert not watch.lost, f"while {web} was scaled 1 -> 3 -> 1, {watch.told}"
-    assert not (others := strangers(watch, history)), f"others than the tasks of {web} answered: {others}; {watch.told}"
+    assert not watch.lost, f"while {web} was scaled 1 -> 3 -> 1, {watch.summary}"
+    others = strangers(watch, history)
+    assert not others, f"others than the tasks of {web} answered: {others}; {watch.summary}"
 
 
 @claim("7.2.4/rm")
@@ -232,37 +234,21 @@ def test_rm_removes_everything_and_frees_the_port(cluster, documented):
         f"the containers of {documented} to be removed from every node",
     )
     eventually(lambda: documented.id not in cluster.with_tasks(), f"the tasks of {documented} to be forgotten")
-    # That the port is free is told by the next service that is given it.
+    # A new service on the port shows that it is free.
     cluster.create_service("successor", "web:1", publish={port: 80}).expect_running(1)
 
 
 def containers_of(cluster, service):
-    """The node of each running container of the service, by container id, as the engines tell it."""
-    return {
-        container["Id"]: node.name
-        for node in cluster.nodes
-        for container in node.containers(label=f"com.docker.swarm.service.id={service.id}")
-    }
+    """The host name of each running container's node, by container id, as the engines list them."""
+    return {container: node for _, node, container in containers(cluster, service)}
 
 
 def listed(containers):
+    """Containers and their nodes, for messages."""
     return ", ".join(f"{container[:12]} on {node}" for container, node in containers.items()) or "none"
 
 
-def given_by(task, answer):
-    """Whether the container of *task* gave this answer."""
-    return State(answer.ok and answer.container == task.container[:12], str(answer))
-
-
 def routed(cluster, port, task):
-    """Whether every node routes the published *port* to the one *task*."""
-    host = cluster.node(task.node)
-    states = {asked: given_by(task, asked.get(port)) for asked in cluster.nodes}
-    # Where the task was reached from another node, it is those who asked in vain that have no way.
-    reached = any(states[asked] for asked in cluster.nodes if asked is not host)
-    lost = {
-        (asked, asked if reached else host): f"{asked} to the task on {host}: {state.seen}"
-        for asked, state in states.items()
-        if not state
-    }
-    return without_loss(lost, cluster.nodes)
+    """Whether every node routes the published *port* to *task*, the service's only one."""
+    states = {asked: all_from(task, [asked.get(port)]) for asked in cluster.nodes}
+    return reached_from_all(states, cluster.node(task.node))

@@ -1,15 +1,16 @@
-"""7.3: stacks, deployed, changed, listed and removed."""
+"""7.3: stacks deployed, changed, listed and removed."""
 
 import pytest
 
 from fixtures.claims import claim
 from suites.support.commands import accepted, table
-from suites.support.stacks import COMPOSE, deployed, remains, removed, runs, services
+from suites.support.stacks import COMPOSE, deployed, nothing_of, removed, runs, services
 from suites.support.traffic import GOSSIP, without_loss
-from swarmlab.cluster.workbench import STACK_LABEL
+from swarmlab.cluster.marks import STACK_LABEL
+from swarmlab.cluster.service import SERVICE_NAME_LABEL, TASK_LABEL
 from swarmlab.wait import State, eventually
 
-#: One of each that a file may have; the file's own texts are what its tasks have to find.
+#: One of each kind that a file may have; tasks have to find the content of `FILES`.
 WHOLE = """version: "3.9"
 services:
   web:
@@ -59,7 +60,7 @@ PAIR = """services:
       replicas: 2
       labels: ["{label}"]
 """
-#: What another stack has beside it.
+#: The only service of another stack beside it.
 ALONE = """services:
   alone:
     image: {image}
@@ -71,13 +72,14 @@ ALONE = """services:
 
 @pytest.fixture
 def whole(cluster, stack):
-    """The path of the file of one of each, on the manager."""
+    """The path of `WHOLE` on the manager."""
     images = {"web": cluster.image("web:1"), "client": cluster.image("client")}
     text = WHOLE.format(label=cluster.label, **images)
     return stack.place({"docker-compose.yml": text, **FILES}, "docker-compose.yml")
 
 
 def one_of_each(cluster):
+    """The replicas of the services of `WHOLE`."""
     return {"web": len(cluster.nodes), "client": 1}
 
 
@@ -108,12 +110,12 @@ def test_deploy_makes_all_that_the_file_names(cluster, stack, whole):
 
 
 def uses_everything(stack, node, container):
-    """A task of web has what the file gives it: config, secret, volume and network, as the stack's own."""
+    """Judge that a task of web has the stack's own config, secret, volume and network."""
     for path, text in {"/greeting": FILES["greeting"], "/run/secrets/word": FILES["word"]}.items():
         read = node.execute(container, f"cat {path}")
-        assert (read.ok, read.out) == (True, text), f"in the task on {node}, {path} is {read.said!r}, not {text!r}"
+        assert (read.ok, read.out) == (True, text), f"in the task on {node}, {path} is {read.output!r}, not {text!r}"
     wrote = node.execute(container, f"echo {node} > /data/mine")
-    assert wrote.ok, f"the task on {node} cannot write to its volume: {wrote.said}"
+    wrote.expect(f"in the task on {node}, a write to its volume", error=AssertionError)
     volumes = {volume["Name"]: volume for volume in stack.volumes(node)}
     name = f"{stack}_data"
     assert list(volumes) == [name], f"{node} has the volumes {sorted(volumes)} of {stack}, not {name}"
@@ -121,13 +123,13 @@ def uses_everything(stack, node, container):
     assert label == stack.name, f"the volume {name} on {node} has {label} as its {STACK_LABEL}"
     kept = node.run(f"cat {volumes[name]['Mountpoint']}/mine").out.strip()
     assert kept == node.name, f"what the task on {node} wrote to /data is not in the volume {name}"
-    told = node.ask("GET", f"/containers/{container}/json")
-    networks = set(told["NetworkSettings"]["Networks"])
+    inspected = node.ask("GET", f"/containers/{container}/json")
+    networks = set(inspected["NetworkSettings"]["Networks"])
     assert networks == {f"{stack}_inner"}, f"the task on {node} is in the networks {sorted(networks)}"
 
 
 def names_lead_to_all(stack):
-    """Whether every task of the stack finds every task of web by the service's name, and reaches it."""
+    """Whether the name web resolves to every task of web in each task of the stack, which also reaches it."""
     cluster = stack.cluster
     network = f"{stack}_inner"
     web = stack.service("web").running()
@@ -140,10 +142,10 @@ def names_lead_to_all(stack):
         if (found := probe.resolve("tasks.web")) != (held := {task.addresses[network] for task in web}):
             unresolved.append(f"on {source.node}, tasks.web are {sorted(found)}, not {sorted(held)}")
         urls = [f"http://{target.addresses[network]}/bytes/65536" for target in web]
-        for target, fetched in zip(web, probe.fetch(urls), strict=True):
-            if (fetched.size, fetched.container) != (65536, target.container[:12]):
+        for target, answer in zip(web, probe.fetch(urls), strict=True):
+            if (answer.size, answer.container) != (65536, target.container[:12]):
                 pair = cluster.node(source.node), cluster.node(target.node)
-                lost.setdefault(pair, f"{source.node} -> {target.node}: {fetched}")
+                lost.setdefault(pair, f"{source.node} -> {target.node}: {answer}")
     return State(False, "; ".join(unresolved)) if unresolved else without_loss(lost, cluster.nodes)
 
 
@@ -154,16 +156,16 @@ def test_the_tasks_of_a_stack_run_on_several_nodes(cluster, stack):
     port = cluster.port()
     count = len(cluster.nodes)
     images = f"PYTHON_IMAGE={cluster.image('python:3')} REDIS_IMAGE={cluster.image('redis')}"
-    # Asked are nodes that run a task, and redis is found by its task's address: nothing here is a claim on the mesh.
+    # No routing mesh is involved: every node has a task and is asked at its own port, and redis has no virtual address.
     how = f"PORT={port} PORT_MODE=host ENDPOINT_MODE=dnsrr REPLICAS={count} LABEL={cluster.label}"
     deployed(stack, stack.place(files, "stack.yml"), f"{images} {how}")
 
     def on_every_node():
         state = runs(stack, {"web": count, "redis": 1})
-        # One port of a node is taken once, so as many tasks as nodes take them all.
+        # Only one task of a node can have the port, so that as many tasks as nodes have to be on all nodes.
         where = {task.node for task in stack.service("web").running()}
         lacking = ", ".join(node.name for node in cluster.nodes if node.name not in where)
-        return State(state.done and not lacking, f"no task of web on {lacking or 'none'}; {state.seen}")
+        return State(state.done and not lacking, f"no task of web on {lacking or 'none'}; {state.summary}")
 
     eventually(on_every_node, f"{stack} to run its services, one task of web on every node", deadline=120)
     names = accepted(cluster.manager, "service ls --format '{{.Name}}'").split()
@@ -171,33 +173,43 @@ def test_the_tasks_of_a_stack_run_on_several_nodes(cluster, stack):
         assert f"{stack}_{name}" in names, f"docker service ls shows no service {stack}_{name}"
         for task in stack.service(name).running():
             is_a_task(stack, cluster.node(task.node), task, name)
-    seen = 0
+    latest = 0
     for _ in range(2):
         for node in cluster.nodes:
-            seen = counts_on(stack, node, port, seen)
+            latest = counts_on(stack, node, port, latest)
 
 
 def is_a_task(stack, node, task, name):
-    """The swarm's task is a container on the node that it was given to, and is labelled as the stack's."""
+    """Judge that a task of the service *name* is a container on its node, with the labels of a task."""
     running = {one["Id"]: one["Labels"] for one in stack.containers(node) if one["State"] == "running"}
     assert task.container in running, f"the task {task.id} of {stack}_{name} is on {node}, which has no container of it"
     labels = running[task.container]
-    told = {key: labels.get(f"com.docker.swarm.{key}") for key in ("task.id", "service.name")}
-    wanted = {"task.id": task.id, "service.name": f"{stack}_{name}"}
-    assert told == wanted, f"the container of {stack}_{name} on {node} is labelled as {told}, not {wanted}"
+    carried = {key: labels.get(key) for key in (TASK_LABEL, SERVICE_NAME_LABEL)}
+    wanted = {TASK_LABEL: task.id, SERVICE_NAME_LABEL: f"{stack}_{name}"}
+    assert carried == wanted, f"the container of {stack}_{name} on {node} is labelled as {carried}, not {wanted}"
 
 
 def counts_on(stack, node, port, before):
-    """The page on *node* counts on from what the last node said, as all ask the one redis; gives its count."""
+    """Judge that the page on *node* counts on from the page of another node, as all use one redis.
+
+    Args:
+        stack: the stack.
+        node: the node.
+        port: the published port.
+        before: the count of the other node's page.
+
+    Returns:
+        The count.
+    """
     answer = eventually(
         lambda: State((got := node.get(port, timeout=30)).ok, f"{got}; {got.body.decode(errors='replace').strip()}"),
         f"the page of {stack} on {node} to answer",
         deadline=60,
-    ).seen
-    words = answer.partition("; ")[2]
-    count = int("".join(filter(str.isdigit, words)) or 0)
-    assert words == f"Hello World! I have been seen {count} times.", f"the page of {stack} on {node} says {words!r}"
-    # An answer that came too late was counted too.
+    ).summary
+    text = answer.partition("; ")[2]
+    count = int("".join(filter(str.isdigit, text)) or 0)
+    assert text == f"Hello World! I have been seen {count} times.", f"the page of {stack} on {node} says {text!r}"
+    # More than one is possible: an answer that came too late was counted too.
     assert count > before, f"the page of {stack} on {node} counts {count}, and another node's had counted {before}"
     return count
 
@@ -231,7 +243,7 @@ def test_deploying_again_updates_what_changed_alone(cluster, stack):
     gone = sorted(set(updated["tasks"].items()) - set(account(stack, "changing")["tasks"].items()))
     assert not gone, f"{changing} got one task more, and its tasks {gone} were replaced"
     is_as_before(stack, "steady", before["steady"])
-    # The same file once more changes nothing.
+    # The same file again changes nothing.
     grown = account(stack, "changing")
     deployed(stack, stack.write(PAIR.format(image=new, replicas=3, **about)))
     eventually(lambda: runs(stack, {"changing": 3, "steady": 2}), f"{stack} to go on running", stable=3, deadline=60)
@@ -242,7 +254,7 @@ def test_deploying_again_updates_what_changed_alone(cluster, stack):
 
 
 def account(stack, name):
-    """What of a service has to stay where nothing changed: its specification, its tasks, their containers."""
+    """A service's id, specification, tasks and containers, which stay if the file does not change."""
     service = stack.service(name)
     tasks = {}
     for task in service.running():
@@ -253,6 +265,7 @@ def account(stack, name):
 
 
 def is_as_before(stack, name, before):
+    """Judge that a service is as `account` was *before*."""
     now = account(stack, name)
     assert now["id"] == before["id"], f"{stack}_{name} did not change in the file, and was made anew"
     changed = [key for key in before["spec"] if now["spec"].get(key) != before["spec"][key]]
@@ -279,21 +292,21 @@ def test_stack_commands_show_the_stack(cluster, new_stack):
 
     def shows_services():
         rows = table(accepted(manager, f"stack services {stack}"))
-        told = {row.get("NAME"): tuple(row.get(key) for key in ("MODE", "REPLICAS", "IMAGE")) for row in rows}
+        listed = {row.get("NAME"): tuple(row.get(key) for key in ("MODE", "REPLICAS", "IMAGE")) for row in rows}
         wanted = {
             f"{stack}_changing": ("replicated", "3/3", about["image"]),
             f"{stack}_steady": ("replicated", "2/2", f"{about['steady']}:latest"),
         }
-        # A reference without tag is shown as it was given, or with the tag that it means.
-        return State(without_latest(told) == without_latest(wanted), f"it shows {told}, not {wanted}")
+        # Engines show a reference without tag as it was given, or with the tag latest.
+        return State(without_latest(listed) == without_latest(wanted), f"it shows {listed}, not {wanted}")
 
     eventually(shows_services, f"docker stack services to show the services of {stack}", deadline=60)
 
     def shows_tasks():
         rows = table(accepted(manager, f"stack ps --no-trunc {stack}"))
-        # Tasks that were replaced are shown below those that replaced them.
+        # Tasks that were replaced are listed too.
         rows = [row for row in rows if row.get("DESIRED STATE") != "Shutdown"]
-        told = {row.get("ID", ""): tuple(row.get(key) for key in ("NAME", "NODE", "DESIRED STATE")) for row in rows}
+        listed = {row.get("ID", ""): tuple(row.get(key) for key in ("NAME", "NODE", "DESIRED STATE")) for row in rows}
         wanted = {
             task.id: (f"{stack}_{name}.{task.slot}", task.node, "Running")
             for name in ("changing", "steady")
@@ -301,12 +314,13 @@ def test_stack_commands_show_the_stack(cluster, new_stack):
         }
         current = {row.get("ID", ""): row.get("CURRENT STATE", "") for row in rows}
         odd = [id for id in wanted if not current.get(id, "").startswith("Running")]
-        return State(told == wanted and not odd, f"it shows {told} in the states {current}, and there are {wanted}")
+        return State(listed == wanted and not odd, f"it shows {listed} in the states {current}, and there are {wanted}")
 
     eventually(shows_tasks, f"docker stack ps to show the tasks of {stack}", deadline=60)
 
 
 def without_latest(rows):
+    """The rows, with the tag latest removed from every word."""
     return {name: tuple(word.removesuffix(":latest") for word in words if word) for name, words in rows.items()}
 
 
@@ -321,12 +335,12 @@ def test_rm_removes_all_but_the_volumes(cluster, new_stack, stack, whole):
     written = {}
     for task in stack.service("web").running():
         done = cluster.node(task.node).execute(task.container, f"echo kept on {task.node} > /data/mine")
-        assert done.ok, f"the task on {task.node} cannot write to its volume: {done.said}"
+        done.expect(f"in the task on {task.node}, a write to its volume", error=AssertionError)
         written[task.node] = f"kept on {task.node}"
 
     eventually(lambda: removed(stack), f"docker stack rm to remove {stack}", deadline=60)
     eventually(
-        lambda: State(not (left := remains(stack)), f"there are still {'; '.join(left)}"),
+        lambda: nothing_of(stack),
         f"services, networks, secrets and configs of {stack} to be gone after stack rm",
         deadline=120,
     )
@@ -336,17 +350,17 @@ def test_rm_removes_all_but_the_volumes(cluster, new_stack, stack, whole):
         volumes = {volume["Name"]: volume for volume in stack.volumes(node)}
         assert set(volumes) == {f"{stack}_data"}, f"after stack rm, {node} has the volumes {sorted(volumes)} of {stack}"
         kept = node.run(f"cat {volumes[f'{stack}_data']['Mountpoint']}/mine")
-        assert kept.out.strip() == written[node.name], f"after stack rm, the volume on {node} holds {kept.said!r}"
+        assert kept.out.strip() == written[node.name], f"after stack rm, the volume on {node} holds {kept.output!r}"
     assert services(other) == {"alone": "1/1"}, f"{stack} was removed, and {other} beside it has {services(other)}"
     is_as_before(other, "alone", neighbour)
 
-    # Deployed again, it finds what it had.
+    # Deployed again, the stack finds its data.
     deployed(stack, whole)
     eventually(lambda: runs(stack, one_of_each(cluster)), f"{stack} to run again", deadline=120)
     for task in stack.service("web").running():
         read = cluster.node(task.node).execute(task.container, "cat /data/mine")
         assert read.out.strip() == written[task.node], (
-            f"{stack} was deployed again, and on {task.node} reads {read.said}"
+            f"{stack} was deployed again, and on {task.node} reads {read.output}"
         )
 
 
@@ -355,15 +369,16 @@ def test_service_create_makes_one_service_and_a_stack_makes_several(cluster, sta
     manager = cluster.manager
     before = service_names(manager)
     name = cluster.unique("one")
-    words = f"--detach --label {cluster.label} --name {name} {cluster.image('client')}"
-    # A second image is no second service: the words behind the first are the command of its tasks.
-    accepted(manager, f"service create {words} sleep 1000")
+    options = f"--detach --label {cluster.label} --name {name} {cluster.image('client')}"
+    # A second image makes no second service: all words after the image are the command of its tasks.
+    accepted(manager, f"service create {options} sleep 1000")
     made = service_names(manager) - before
     assert made == {name}, f"docker service create --name {name} made the services {sorted(made)}"
     (task,) = cluster.service(name).expect_running(1)
     assert task.image.startswith(cluster.image("client")), f"{name} runs {task.image}"
-    told = cluster.service(name).inspect()["Spec"]["TaskTemplate"]["ContainerSpec"]
-    assert told.get("Args") == ["sleep", "1000"], f"the words after the image are no arguments of {name}: {told}"
+    container = cluster.service(name).inspect()["Spec"]["TaskTemplate"]["ContainerSpec"]
+    arguments = container.get("Args")
+    assert arguments == ["sleep", "1000"], f"the words after the image are no arguments of {name}: {container}"
 
     before = service_names(manager)
     images = {"image": cluster.image("web:1"), "steady": cluster.image("client"), "label": cluster.label}
@@ -379,13 +394,13 @@ def test_service_create_makes_one_service_and_a_stack_makes_several(cluster, sta
 
     def related():
         (web,) = stack.service("changing").running()
-        told = [cluster.probe(task).resolve("tasks.changing") for task in stack.service("steady").running()]
-        return State(
-            all(found == {web.addresses[f"{stack}_default"]} for found in told), f"the other's tasks find {told}"
-        )
+        found = [cluster.probe(task).resolve("tasks.changing") for task in stack.service("steady").running()]
+        wanted = {web.addresses[f"{stack}_default"]}
+        return State(all(addresses == wanted for addresses in found), f"the other's tasks find {found}")
 
     eventually(related, f"one service of {stack} to be found by its name from the other", deadline=GOSSIP)
 
 
 def service_names(node):
+    """The names of all services."""
     return {one["Spec"]["Name"] for one in node.ask("GET", "/services")}

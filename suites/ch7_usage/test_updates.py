@@ -1,9 +1,9 @@
-"""7.2.5: rolling updates, updates that fail, and the way back."""
+"""7.2.5: rolling updates, updates that fail, and rollbacks."""
 
 import pytest
 
 from fixtures.claims import claim
-from suites.support import updates
+from suites.support import rolling_updates as updates
 from suites.support.commands import accepted, refusal
 from suites.support.traffic import hands_over, note_mesh, strangers
 from swarmlab.cluster.service import ENDED
@@ -12,9 +12,10 @@ from swarmlab.watching.events import History, Recorder
 from swarmlab.watching.watch import Watch
 
 SECOND = 10**9
-#: Seconds between replacements: more than a task takes to be replaced, so that a delay left out is noticed.
+#: Seconds between replacements: longer than a replacement takes, so that a missing delay shows.
 DELAY = 6
-#: For updates that fail: so long that nothing more is replaced before that is noticed, however slow the cluster.
+#: Nanoseconds of delay and monitoring of updates that fail: long enough on any cluster that the failure is noticed
+#: before another task is replaced.
 LONG = 120 * SECOND
 NEVER_HEALTHY = {"Test": ["CMD", "false"], "Interval": SECOND, "Timeout": 30 * SECOND, "Retries": 1}
 
@@ -38,7 +39,7 @@ def test_an_update_replaces_so_many_tasks_at_a_time_so_far_apart(cluster, order,
         eventually(
             lambda: updates.updated(history, recorder, replicas, image), f"every task to run {image}", deadline=180
         )
-    made = updates.replacements(history, image, recorder, updates.leader(cluster))
+    made = updates.replacements(history, image, recorder, cluster.leader.name)
     assert len(made) == replicas, f"of {replicas} tasks were replaced: {', '.join(map(str, made))}"
     wrong = (
         updates.crowd(history, image, parallelism)
@@ -81,14 +82,16 @@ def test_no_request_fails_during_a_rolling_update(cluster):
         watch.mark("every task is replaced")
         watch.enough()
     note_mesh(cluster)
-    assert not watch.lost, f"while {web} was updated, {watch.told}"
-    assert not (others := strangers(watch, history)), f"others than the tasks of {web} answered: {others}; {watch.told}"
+    assert not watch.lost, f"while {web} was updated, {watch.summary}"
+    others = strangers(watch, history)
+    assert not others, f"others than the tasks of {web} answered: {others}; {watch.summary}"
 
 
 # Updates that fail
 
 
 def to_image(cluster, service, image):
+    """Update to an image with the document's command."""
     accepted(cluster.manager, f"service update --detach --image {cluster.image(image)} {service.name}")
 
 
@@ -154,7 +157,7 @@ def test_an_update_that_fails_pauses_and_the_others_run_on(cluster, fails, order
         came_to = [f"slot {task.slot} on {task.node}" for task in before if task.slot in slots]
         assert len(slots) == 1, f"the first failure was to stop the update, which came to {' and '.join(came_to)}"
         rest = [task for task in before if task.slot not in slots]
-        # What the pause itself might do to the others takes a while too.
+        # Any harm that the pause does to the other tasks takes a while to show.
         wait(lambda: run_on(cluster, rest, history, recorder), f"the rest of {web} to run on", stable=10)
         assert updates.status(web) == "paused", f"the update of {web} was paused, and is {updates.status(web)}"
     for event in recorder.events:
@@ -164,7 +167,7 @@ def test_an_update_that_fails_pauses_and_the_others_run_on(cluster, fails, order
 
 
 def run_on(cluster, tasks, history, recorder):
-    """Whether these tasks, which were not updated, run on: the same tasks in the same containers, on their nodes."""
+    """Judge that *tasks*, which were not updated, run on in the same containers on the same nodes."""
     recorder.poll()
     now = {task.id: task for task in history.look()}
     for task in tasks:
@@ -178,13 +181,13 @@ def run_on(cluster, tasks, history, recorder):
     return True
 
 
-# The way back
+# Rollbacks
 
 POLICY = {"Parallelism": 1, "FailureAction": "rollback", "Monitor": LONG, "Delay": LONG}
 
 
 def created(cluster, port, **settings):
-    """A service with something of each kind in its specification."""
+    """Create a service with a setting of each kind in its specification."""
     web = cluster.create_service(
         "web",
         "web:1",
@@ -201,7 +204,7 @@ def created(cluster, port, **settings):
 
 
 def change_everything(cluster, port, image):
-    """The change to a service of `created` that leaves nothing as it was, but for its policies."""
+    """A change of a service of `created` that changes every setting but its policies."""
 
     def change(spec):
         spec["Labels"]["edition"] = "second"
@@ -218,7 +221,17 @@ def change_everything(cluster, port, image):
 
 
 def expect_edition(cluster, web, spec, edition, image, replicas, port):
-    """The service is, in word and deed, as it was with *spec*."""
+    """Judge that the service has the specification *spec*, and runs by it.
+
+    Args:
+        cluster: the swarm.
+        web: the service.
+        spec: its specification of that edition.
+        edition: "first" or "second".
+        image: the image of that edition.
+        replicas: the replicas of that edition.
+        port: the published port of that edition.
+    """
     eventually(
         lambda: web.converged(replicas, lambda task: task.image == cluster.image(image)),
         f"{replicas} tasks of {web} on {image}",
@@ -233,10 +246,12 @@ def expect_edition(cluster, web, spec, edition, image, replicas, port):
 
 
 def by_command(web):
+    """Roll back with the document's command."""
     accepted(web.swarm.manager, f"service rollback --detach {web.name}")
 
 
 def by_api(web):
+    """Roll back with a call of the API."""
     web.rollback()
 
 
@@ -256,7 +271,7 @@ def test_rollback_brings_the_whole_previous_specification_back(cluster, back):
     second = web.inspect()["Spec"]
     back(web)
     expect_edition(cluster, web, first, "first", "web:1", 2, port)
-    # What was before the rollback is the previous specification now.
+    # Now the specification from before the rollback is the previous one.
     back(web)
     expect_edition(cluster, web, second, "second", "web:2", 3, other)
 
@@ -282,11 +297,11 @@ def test_an_update_that_fails_is_rolled_back_by_itself(cluster, fails):
     def rolled_back():
         history.look()
         now = updates.status(web)
-        # Not that it is completed: on 20.10.24 one was seen that had brought all back, and minutes later still said
-        # that it had started. That all is back is judged below.
+        # A started rollback is enough, as all that it brings back is judged below: an engine 20.10.24 had brought
+        # everything back, and minutes later still reported a started rollback.
         given_up = now in ("paused", "completed", "rollback_paused")
-        what = f"the update is {now}; failed: {'; '.join(history.errors())}"
-        return State(now in ("rollback_started", "rollback_completed"), what, hopeless=given_up)
+        summary = f"the update is {now}; failed: {'; '.join(history.errors())}"
+        return State(now in ("rollback_started", "rollback_completed"), summary, hopeless=given_up)
 
     eventually(rolled_back, f"{web} to be rolled back", deadline=150)
     expect_edition(cluster, web, first, "first", "web:1", 2, port)

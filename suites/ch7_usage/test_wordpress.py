@@ -3,7 +3,6 @@
 import secrets
 
 from fixtures.claims import claim
-from suites.support.commands import accepted
 from suites.support.stacks import COMPOSE, deployed, runs
 from swarmlab.wait import State, eventually, wait
 
@@ -14,7 +13,8 @@ def test_the_page_of_a_web_tier_is_kept_in_the_database_tier(cluster, stack):
     files = {name: (folder / name).read_text(encoding="utf-8") for name in ("docker-compose.yml", "app.py")}
     port, home = cluster.port(), cluster.nodes[-1]
     images = f"PYTHON_IMAGE={cluster.image('python:3')} MYSQL_IMAGE={cluster.image('mysql')}"
-    # Asked are nodes that run a task, and the database is found by its task's address: this is no claim on the mesh.
+    # No routing mesh is involved: every node has a task and is asked at its own port, and the database has no virtual
+    # address.
     how = f"PORT={port} PORT_MODE=host ENDPOINT_MODE=dnsrr LABEL={cluster.label} PASSWORD={secrets.token_hex(12)}"
     where = f"DB_PLACE='node.hostname == {home}'"
     deployed(stack, stack.place(files, "docker-compose.yml"), f"{images} {how} {where}")
@@ -24,10 +24,10 @@ def test_the_page_of_a_web_tier_is_kept_in_the_database_tier(cluster, stack):
     posts = []
     for node in cluster.nodes:
         eventually(lambda node=node: shows(node, port, posts), f"the page on {node} to show {posts}", deadline=120)
-        words = f"written on {node}: {secrets.token_hex(4)} 数据"
-        answer = node.send("POST", port, body=words, timeout=30)
+        post = f"written on {node}: {secrets.token_hex(4)} 数据"
+        answer = node.send("POST", port, body=post, timeout=30)
         assert answer.ok, f"the page on {node} takes no post: {answer}"
-        posts.append(words)
+        posts.append(post)
     everywhere(cluster, port, posts, "written on every node")
     for node in cluster.nodes:
         volumes = [volume["Name"] for volume in stack.volumes(node)]
@@ -43,6 +43,7 @@ def test_the_page_of_a_web_tier_is_kept_in_the_database_tier(cluster, stack):
 
 
 def everywhere(cluster, port, posts, what):
+    """Expect that the page shows *posts* on every node."""
     for node in cluster.nodes:
         eventually(
             lambda node=node: shows(node, port, posts), f"the page on {node} to show what was {what}", deadline=120
@@ -50,18 +51,19 @@ def everywhere(cluster, port, posts, what):
 
 
 def shows(node, port, posts):
+    """Whether the page on a node shows *posts* and nothing else."""
     answer = node.get(port, timeout=30)
-    seen = answer.body.decode(errors="replace").splitlines()
-    shown = answer.ok and seen == posts
-    # What an answer shows is final: posts that are missing do not come back.
-    return State(shown, f"it gives {answer}: {seen}, not {posts}", hopeless=answer.ok and not shown)
+    found = answer.body.decode(errors="replace").splitlines()
+    shown = answer.ok and found == posts
+    # An answer is final: posts that are missing in it do not come back.
+    return State(shown, f"it gives {answer}: {found}, not {posts}", hopeless=answer.ok and not shown)
 
 
 def replace(stack, name):
     """Have the swarm replace all tasks of a service, and wait until there are as many new ones."""
     service = stack.service(name)
     old = {task.id for task in service.running()}
-    accepted(stack.cluster.manager, f"service update --detach --force {service}")
+    service.renew()
     wait(
         lambda: service.converged(len(old), lambda task: task.id not in old),
         f"every task of {service} to be replaced",

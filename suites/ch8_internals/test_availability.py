@@ -1,4 +1,4 @@
-"""8.1.2: what drained and paused nodes do and do not."""
+"""8.1.2: tasks, roles and traffic of drained and paused nodes."""
 
 import pytest
 
@@ -27,13 +27,14 @@ def test_the_tasks_of_a_drained_node_are_started_elsewhere(cluster):
     for node in cluster.nodes:
         drain_and_see_tasks_move(cluster, node, work)
         set_availability(cluster, node, "active")
-        # The next node has tasks again only if this one takes some.
+        # So that this node takes tasks again, and the next one has some to be drained of.
         work.scale(3)
         work.wait_running(3)
         work.scale(6)
 
 
 def drain_and_see_tasks_move(cluster, drained, work):
+    """Drain a node; judge that its tasks end and are replaced elsewhere, and that other tasks stay."""
     before = work.wait_running(6)
     moved = {task.id for task in before if task.node == drained.name}
     assert moved, f"{drained} has none of the six tasks to be drained of: {'; '.join(map(str, before))}"
@@ -71,7 +72,13 @@ def test_a_drained_node_is_given_no_new_task(cluster):
 
 
 def see_it_given_nothing(cluster, closed, how):
-    """Make, scale and update services, and see no task of them on the node that is *closed*, drained or paused."""
+    """Create, scale and update services; judge that no task of theirs is assigned to the node *closed*.
+
+    Args:
+        cluster: the swarm.
+        closed: a node that is drained or paused.
+        how: which of them, for messages.
+    """
     others = [node for node in cluster.nodes if node is not closed]
     work = cluster.create_service("work", "idle", replicas=2, update={"Parallelism": 0})  # all at once
     everywhere = cluster.create_service("everywhere", "idle", everywhere=True)
@@ -82,7 +89,7 @@ def see_it_given_nothing(cluster, closed, how):
 
     def updated():
         state, running = work.converged(4), {task.id for task in work.running()}
-        return State(state.done and not running & before, state.seen)
+        return State(state.done and not running & before, state.summary)
 
     eventually(updated, f"all tasks of {work} to be updated", deadline=120)
     eventually(lambda: one_on_each(everywhere, others), "one task on each active node", deadline=60)
@@ -112,7 +119,7 @@ def test_a_drained_manager_keeps_role_and_vote(cluster):
         f"{' and '.join(map(str, drained))}, which are drained, to stay managers",
         polls=4,
     )
-    # Two of three are a majority only if both of the drained ones count.
+    # Two of three are a majority only if both drained managers have a vote.
     apply(cut_off(lost, drained), cluster)
     for asked in drained:
         eventually(
@@ -136,18 +143,20 @@ def test_a_node_set_back_to_active_is_given_tasks_again(cluster):
 
 
 def see_it_given_new_tasks_only(node, work, ids):
+    """Judge that running tasks (*ids*) stay, and that *node*, which is active again, is assigned new ones."""
+
     def unmoved():
         gone = ids - {task.id for task in work.running()}
         return State(not gone, f"{len(gone)} of {len(ids)} tasks were replaced")
 
     stays(unmoved, f"running tasks to stay where they are when {node} is active again")
-    # The one that has no task is the one that the scheduler chooses now.
+    # The scheduler chooses the node with the fewest tasks.
     work.scale(6)
 
     def given():
         state, kept = work.converged(6), unmoved()
         done = state.done and kept.done and node.name in {task.node for task in work.running()}
-        return State(done, f"{state.seen}; {kept.seen}")
+        return State(done, f"{state.summary}; {kept.summary}")
 
     eventually(given, f"{node}, which is active again, to be given new tasks, and no other to be moved", deadline=60)
 
@@ -175,6 +184,7 @@ def test_containers_of_docker_run_stay_on_a_drained_node(cluster):
 
 
 def drain_and_see_the_lone_one_stay(cluster, drained, work):
+    """Drain a node of its task; judge that its container of docker run runs on."""
     bench = cluster.bench(drained)
     lone = bench.start("idle")
     before = bench.inspect(lone)["State"]
@@ -211,5 +221,6 @@ def test_the_service_answers_on_every_node_through_a_drain(cluster):
         watch.mark(f"the tasks of {drained} are moved")
         watch.enough()
     note_mesh(cluster)
-    assert not watch.lost, f"while {drained} was drained, {watch.told}"
-    assert not (others := strangers(watch, history)), f"others than the tasks of {web} answered: {others}; {watch.told}"
+    assert not watch.lost, f"while {drained} was drained, {watch.summary}"
+    others = strangers(watch, history)
+    assert not others, f"others than the tasks of {web} answered: {others}; {watch.summary}"

@@ -1,4 +1,4 @@
-"""8.3.1: how the root certificate is replaced while the swarm runs on."""
+"""8.3.1: the rotation of the root certificate while the swarm runs on."""
 
 import re
 
@@ -22,7 +22,7 @@ def root(cluster):
 
 
 def expect_in_force(nodes, wanted):
-    """Judge that every node comes to have a certificate of this root, and to trust it alone."""
+    """Expect that every node gets a certificate of the root *wanted*, and trusts it alone."""
     for node in nodes:
         eventually(lambda node=node: in_force(node, wanted), f"the new root to be in force on {node}", deadline=60)
 
@@ -35,12 +35,13 @@ def test_rotation_makes_a_new_root_certificate_and_key(cluster):
         printed = pki.parse(accepted(cluster.manager, "swarm ca --rotate"))
         eventually(lambda: rotated(cluster), "the rotation to be finished", deadline=120)
         new = root(cluster)
-        assert printed[-1:] == [new], f"the command printed {list(map(pki.told, printed))}, the root is {pki.told(new)}"
-        assert pki.issued_by(new, new), f"the new root has not signed itself: {pki.told(new)}"
+        shown = [pki.summary(one) for one in printed]
+        assert printed[-1:] == [new], f"the command printed {shown}, the root is {pki.summary(new)}"
+        assert pki.issued_by(new, new), f"the new root has not signed itself: {pki.summary(new)}"
         for old in made:
-            told = f"it was {pki.told(old)}, it is {pki.told(new)}"
-            assert pki.pem_of(new) != pki.pem_of(old), f"the root after the rotation is the old one: {told}"
-            assert pki.public(new) != pki.public(old), f"the root after the rotation has the old one's key: {told}"
+            both = f"it was {pki.summary(old)}, it is {pki.summary(new)}"
+            assert pki.pem_of(new) != pki.pem_of(old), f"the root after the rotation is the old one: {both}"
+            assert pki.public(new) != pki.public(old), f"the root after the rotation has the old one's key: {both}"
         made.append(new)
 
 
@@ -49,7 +50,7 @@ def test_rotation_makes_a_new_root_certificate_and_key(cluster):
 def test_the_new_root_is_cross_signed_while_a_rotation_runs(cluster):
     *reached, held_up = cluster.nodes
     old = root(cluster)
-    # Without which the rotation would be finished.
+    # With the node cut off, the rotation cannot be finished.
     with applied(cut_off(held_up, reached), cluster):
         accepted(cluster.manager, "swarm ca --rotate --detach")
         new_key = expect_new_issuer(cluster, old)
@@ -62,8 +63,8 @@ def test_the_new_root_is_cross_signed_while_a_rotation_runs(cluster):
         for manager in cluster.managers:
             chain = pki.chain_of(reached[-1], manager)
             offered = any(pki.issued_by(one, old) and pki.public(one) == new_key for one in chain)
-            told = "; ".join(map(pki.told, chain))
-            assert offered, f"{manager} offers no certificate by which the old root vouches for the new one: {told}"
+            shown = "; ".join(map(pki.summary, chain))
+            assert offered, f"{manager} offers no certificate by which the old root vouches for the new one: {shown}"
         assert not rotated(cluster), f"the rotation was finished without {held_up}, which was cut off"
     eventually(lambda: rotated(cluster), f"the rotation to be finished with {held_up} back", deadline=120)
     now = root(cluster)
@@ -71,7 +72,7 @@ def test_the_new_root_is_cross_signed_while_a_rotation_runs(cluster):
 
 
 def expect_new_issuer(cluster, old):
-    """Judge that certificates come to be signed with another key than that of *old*; gives the key."""
+    """Expect that certificates are signed with another key than that of the root *old*; the key."""
 
     def issuer():
         return pki.issuer_key(cluster.manager.ask("GET", "/swarm")["TLSInfo"])
@@ -83,12 +84,13 @@ def expect_new_issuer(cluster, old):
 
 
 def bridges(identity, old, new_key):
-    """Whether a certificate is of the new root's key, and comes with that key's certificate by the old root."""
-    seen = f"it has {pki.told(identity.leaf)} with {'; '.join(map(pki.told, identity.chain)) or 'nothing beside it'}"
+    """Whether a certificate is signed with *new_key*, and comes with a certificate of that key by the root *old*."""
+    chain = "; ".join(map(pki.summary, identity.chain))
+    summary = f"it has {pki.summary(identity.leaf)} with {chain or 'nothing beside it'}"
     for one in identity.chain:
         if pki.public(one) == new_key and pki.issued_by(one, old) and pki.issued_by(identity.leaf, one):
-            return State(True, seen)
-    return State(False, seen)
+            return State(True, summary)
+    return State(False, summary)
 
 
 @claim("8.3.1/nodes-renewed")
@@ -102,22 +104,22 @@ def test_every_node_has_a_certificate_of_the_new_root_alone(cluster):
     expect_in_force(cluster.nodes, new)
     for node in cluster.nodes:
         held = pki.certificate_of(node)
-        assert not pki.issued_by(held, old), f"{node} has a certificate of the old root: {pki.told(held)}"
+        assert not pki.issued_by(held, old), f"{node} has a certificate of the old root: {pki.summary(held)}"
         was = before[node.name].subject
-        assert held.subject == was, f"by the rotation {node} became {pki.told(held)}, from {was.rfc4514_string()}"
+        assert held.subject == was, f"by the rotation {node} became {pki.summary(held)}, from {was.rfc4514_string()}"
         for manager in cluster.managers:
             shaken = pki.dial(manager, pki.identity_of(node))
             assert shaken.accepted, f"{manager} does not take the new certificate of {node}: {shaken}"
     eventually(
         lambda: known_to_be_in_force(cluster, new), "the managers to know that the new root is in force", deadline=60
     )
-    # What is issued from then on comes without what was for the time between.
+    # A certificate that is issued later comes without the cross-signed one.
     newcomer = cluster.workers[0]
     accepted(newcomer, "swarm leave")
     make_member(cluster, newcomer)
     expect_in_force([newcomer], new)
     chain = pki.identity_of(newcomer).chain
-    assert not chain, f"{newcomer} was given, after the rotation, also {'; '.join(map(pki.told, chain))}"
+    assert not chain, f"{newcomer} was given, after the rotation, also {'; '.join(map(pki.summary, chain))}"
 
 
 @claim("8.3.1/old-root-distrusted")
@@ -157,12 +159,13 @@ def test_a_rotation_waits_for_a_node_that_is_down(cluster):
         def held_up(before=before):
             late = [node.name for node in others if pki.issued_by(pki.certificate_of(node), before)]
             state, finished = cluster.state_of(identity), rotated(cluster)
-            seen = (
-                f"{absent} is {state}, the old root's certificate has {', '.join(late) or 'no other'}; {finished.seen}"
+            summary = (
+                f"{absent} is {state}, the old root's certificate has {', '.join(late) or 'no other'}; "
+                f"{finished.summary}"
             )
-            return State(state == "down" and not late and not finished, seen, hopeless=finished.done)
+            return State(state == "down" and not late and not finished, summary, hopeless=finished.done)
 
-        # Long after the others are done: managers look for who is left every few seconds.
+        # For a while after the others are done: managers look every few seconds whether a node is left.
         eventually(held_up, f"a rotation to go on as long as {absent} is down", deadline=120, stable=10, every=0.5)
         if comes_back:
             heal(kill(absent), cluster)
@@ -211,7 +214,7 @@ def test_tasks_run_on_and_keep_answering_through_a_rotation(cluster):
         expect_in_force(cluster.nodes, root(cluster))
         watch.rounds(5)
     assert root(cluster) != old, "the root after the rotation is the old one"
-    assert not watch.lost, f"through the rotation {watch.told}"
+    assert not watch.lost, f"through the rotation {watch.summary}"
     web.expect_running(len(cluster.nodes))
     after = {(task.id, task.container, task.node) for task in web.tasks()}
     moved = sorted({node for _, _, node in before ^ after})
@@ -222,9 +225,8 @@ def test_tasks_run_on_and_keep_answering_through_a_rotation(cluster):
 
 
 def started(node, service):
-    """When each container of a service on this node was started."""
-    containers = node.containers(label=f"com.docker.swarm.service.id={service.id}")
-    details = [node.ask("GET", f"/containers/{container['Id']}/json") for container in containers]
+    """Start time and restarts of each container of a service on this node, by container id."""
+    details = [node.ask("GET", f"/containers/{container['Id']}/json") for container in service.containers(node)]
     return {one["Id"]: (one["State"]["StartedAt"], one["RestartCount"]) for one in details}
 
 

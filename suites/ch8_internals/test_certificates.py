@@ -1,4 +1,4 @@
-"""8.3: what is in the certificates of a swarm's nodes, and in its root."""
+"""8.3: the contents of the certificates of a swarm's nodes, and of its root certificate."""
 
 import datetime
 
@@ -20,22 +20,22 @@ DAY = 24 * HOUR
 def test_every_init_makes_a_root_certificate_of_its_own(cluster):
     made = []
     for node in (*cluster.spare, cluster.spare[0]):
-        node.docker("swarm leave --force")  # the first makes a second swarm, after its first
+        node.docker("swarm leave --force")  # the first node makes a second swarm after its first
         accepted(node, f"swarm init --advertise-addr {node.address}")
         roots = pki.root_of(node)
         assert len(roots) == 1, f"{node} trusts {len(roots)} root certificates after init"
         root = roots[0]
         for name in (root.subject, root.issuer):
-            assert pki.part(name, NameOID.COMMON_NAME) == "swarm-ca", f"the root of {node} is {pki.told(root)}"
-        assert pki.issued_by(root, root), f"the root of {node} has not signed itself: {pki.told(root)}"
+            assert pki.part(name, NameOID.COMMON_NAME) == "swarm-ca", f"the root of {node} is {pki.summary(root)}"
+        assert pki.issued_by(root, root), f"the root of {node} has not signed itself: {pki.summary(root)}"
         shown = node.ask("GET", "/swarm")["TLSInfo"]["TrustRoot"]
         assert pki.parse(shown) == roots, f"the API of {node} shows another root than is on its disk"
         own = pki.certificate_of(node)
-        assert pki.issued_by(own, root), f"{node} has {pki.told(own)}, which its root did not sign"
+        assert pki.issued_by(own, root), f"{node} has {pki.summary(own)}, which its root did not sign"
         for before, other in made:
-            told = f"{before} made {pki.told(other)}, {node} made {pki.told(root)}"
-            assert pki.public(root) != pki.public(other), f"two swarms have one root key: {told}"
-            assert root.serial_number != other.serial_number, f"two roots have one number: {told}"
+            about = f"{before} made {pki.summary(other)}, {node} made {pki.summary(root)}"
+            assert pki.public(root) != pki.public(other), f"two swarms have one root key: {about}"
+            assert root.serial_number != other.serial_number, f"two roots have one number: {about}"
         made.append((node, root))
 
 
@@ -73,21 +73,21 @@ def test_certificates_name_node_role_and_cluster(cluster):
         assert hostname == name, f"the member {identity} shows as {hostname}, and {node} has its id"
         held = pki.identity_of(node)
         certificates[name] = held.leaf
-        told = f"the certificate of {node} is {pki.told(held.leaf)}"
+        about = f"the certificate of {node} is {pki.summary(held.leaf)}"
         subject = {
             "node": pki.part(held.leaf.subject, NameOID.COMMON_NAME),
             "role": pki.part(held.leaf.subject, NameOID.ORGANIZATIONAL_UNIT_NAME),
             "cluster": pki.part(held.leaf.subject, NameOID.ORGANIZATION_NAME),
         }
         right = {"node": identity, "role": f"swarm-{member['Spec']['Role']}", "cluster": clusterwide}
-        assert subject == right, f"{told}, and the node is {right}"
-        assert pki.public(held.leaf) == pki.public(held.key), f"{told}, and its key is another's"
+        assert subject == right, f"{about}, and the node is {right}"
+        assert pki.public(held.leaf) == pki.public(held.key), f"{about}, and its key is another's"
         if member["Spec"]["Role"] == "manager":
             shown = pki.dial(node).certificate
             assert shown, f"{node} shows no certificate on its port"
-            assert shown.subject == held.leaf.subject, f"{told}, and it shows {pki.told(shown)} on its port"
+            assert shown.subject == held.leaf.subject, f"{about}, and it shows {pki.summary(shown)} on its port"
         else:
-            # Who else speaks with a node's certificate is a node at another address.
+            # Another machine with the node's certificate would have another address.
             at = member["Status"]["Addr"]
             assert at in node.addresses(), f"the node {identity} is {node}, and speaks with the managers from {at}"
     for what, of in (("key", pki.public), ("serial number", lambda certificate: certificate.serial_number)):
@@ -103,11 +103,11 @@ def test_certificates_are_signed_by_the_root_with_ecdsa_and_sha256(cluster):
     root = pki.parse(cluster.manager.ask("GET", "/swarm")["TLSInfo"]["TrustRoot"])[0]
     for node in cluster.nodes:
         held = pki.certificate_of(node)
-        told = f"the certificate of {node}, {pki.told(held)},"
-        assert pki.part(held.issuer, NameOID.COMMON_NAME) == "swarm-ca", f"{told} is not of swarm-ca"
-        assert pki.issued_by(held, root), f"{told} has a signature that is not of the root {pki.told(root)}"
+        about = f"the certificate of {node}, {pki.summary(held)},"
+        assert pki.part(held.issuer, NameOID.COMMON_NAME) == "swarm-ca", f"{about} is not of swarm-ca"
+        assert pki.issued_by(held, root), f"{about} has a signature that is not of the root {pki.summary(root)}"
         with_ = held.signature_algorithm_oid
-        assert with_ == SignatureAlgorithmOID.ECDSA_WITH_SHA256, f"{told} is signed with {with_._name}"
+        assert with_ == SignatureAlgorithmOID.ECDSA_WITH_SHA256, f"{about} is signed with {with_._name}"
         assert isinstance(root.public_key(), ec.EllipticCurvePublicKey), "the root's key is none of an elliptic curve"
         member = next(one for one in cluster.members() if one["ID"] == node.node_id())
         known = pki.issuer_key(member["Description"]["TLSInfo"])
@@ -123,20 +123,20 @@ def test_certificates_are_valid_for_90_days(cluster):
         issued = lifetime(held)
         # Engines cut times to minutes.
         right = 90 * DAY - HOUR / 30 <= issued <= 90 * DAY + HOUR + HOUR / 30
-        assert right, f"the certificate of {node} is valid for {issued}: {pki.told(held)}"
+        assert right, f"the certificate of {node} is valid for {issued}: {pki.summary(held)}"
         clock = time_of(node)
         ahead = datetime.timedelta(seconds=round((clock - now()).total_seconds()))
         skew = "" if abs(ahead) < HOUR else f", which is {abs(ahead)} {'ahead of' if ahead > ZERO else 'behind'} ours"
-        told = f"by the clock of {node}, {clock:%Y-%m-%d %H:%M}{skew}"
-        assert held.not_valid_before_utc <= clock, f"{told}, its certificate is not valid yet: {pki.told(held)}"
-        assert clock < held.not_valid_after_utc, f"{told}, its certificate has expired: {pki.told(held)}"
+        about = f"by the clock of {node}, {clock:%Y-%m-%d %H:%M}{skew}"
+        assert held.not_valid_before_utc <= clock, f"{about}, its certificate is not valid yet: {pki.summary(held)}"
+        assert clock < held.not_valid_after_utc, f"{about}, its certificate has expired: {pki.summary(held)}"
 
 
 ZERO = datetime.timedelta(0)
 
 
 def time_of(node):
-    """A node's own time."""
+    """The time by a node's own clock."""
     return datetime.datetime.fromtimestamp(int(node.run("date -u +%s").out), datetime.timezone.utc)
 
 
@@ -146,32 +146,32 @@ def test_a_node_is_given_a_certificate_of_its_new_role(cluster):
     manager, changed = cluster.manager, cluster.workers[0]
     others = [node for node in cluster.nodes if node is not changed]
     before = {node.name: pki.certificate_of(node) for node in cluster.nodes}
-    seen = {before[changed.name].serial_number}
+    earlier = {before[changed.name].serial_number}
     for verb, role in (("promote", "swarm-manager"), ("demote", "swarm-worker")):
         accepted(manager, f"node {verb} {changed.name}")
 
         def renewed(role=role):
             held = pki.certificate_of(changed)
             unit = pki.part(held.subject, NameOID.ORGANIZATIONAL_UNIT_NAME)
-            new = unit == role and held.serial_number not in seen
-            return State(new, f"{changed} has {pki.told(held)}")
+            new = unit == role and held.serial_number not in earlier
+            return State(new, f"{changed} has {pki.summary(held)}")
 
         eventually(renewed, f"{changed} to be given a certificate of {role} by node {verb}", deadline=90)
         held = pki.certificate_of(changed)
-        seen.add(held.serial_number)
+        earlier.add(held.serial_number)
         for what in (NameOID.COMMON_NAME, NameOID.ORGANIZATION_NAME):
             old, new = (pki.part(one.subject, what) for one in (before[changed.name], held))
-            assert old == new, f"by node {verb} {changed} became {pki.told(held)}, from {old}"
+            assert old == new, f"by node {verb} {changed} became {pki.summary(held)}, from {old}"
         expect_shown(changed, role)
         for node in others:
             after = pki.certificate_of(node)
             assert after == before[node.name], (
-                f"node {verb} {changed} gave {node} another certificate, {pki.told(after)}"
+                f"node {verb} {changed} gave {node} another certificate, {pki.summary(after)}"
             )
 
 
 def expect_shown(node, role):
-    """Judge that *node* shows a certificate of a manager on its port, or as a worker has no such port."""
+    """Expect that *node* shows a certificate of *role* on the managers' port; a worker does not open the port."""
 
     def shows():
         shaken = pki.dial(node)

@@ -1,4 +1,4 @@
-"""8.2.1 and 8.2.2: services, tasks and containers, and what becomes of those that end."""
+"""8.2.1 and 8.2.2: services, tasks and containers, and the replacement of those that end."""
 
 from fixtures.claims import claim
 from suites.support.commands import accepted
@@ -6,18 +6,18 @@ from suites.support.placement import containers, lives, matched, one_on_each, st
 from swarmlab.cluster.service import ENDED
 from swarmlab.wait import State, eventually
 
-#: Ends as it is told: with the exit code that is written into a file, or by a signal.
+#: Ends with the exit code that is written into /run/end, or by a signal.
 TOLD = ["sh", "-c", "trap 'exit 143' TERM; until [ -s /run/end ]; do sleep 0.2; done; exit $(cat /run/end)"]
-#: Tasks are replaced at once; by default the swarm takes five seconds over it.
+#: Tasks are replaced at once; by default the swarm waits five seconds.
 AT_ONCE = {"Condition": "any", "Delay": 0}
 
 
 def end(cluster, task, code):
-    """Have the process of a task that does as `TOLD` end by itself with this exit code."""
+    """Have the process of a task (of `TOLD`) end by itself with this exit code."""
     accepted(cluster.node(task.node), f"exec {task.container} sh -c 'echo {code} > /run/end'")
 
 
-#: The ways in which a container is taken from its task, as a shell command on its node.
+#: Ways to end the container of a task, each as a shell command on its node.
 WAYS = {
     "killed": "docker kill {container}",
     "stopped": "docker stop {container}",
@@ -36,14 +36,14 @@ def test_the_manager_restores_what_containers_are_lost(cluster):
         lost = [*work.running(), *several.running()[:2]]
         for task in lost:
             done = cluster.node(task.node).run(command.format(container=task.container))
-            assert done.ok, f"the container of {task} could not be {way}: {done.said}"
+            done.expect(f"the command after which the container of {task} is {way}", error=AssertionError)
         gone = {task.id for task in lost}
 
         def restored(gone=gone):
             again = [str(task) for task in [*work.running(), *several.running()] if task.id in gone]
             states = [one_on_each(work, cluster.nodes), several.converged(2 * len(cluster.nodes))]
             states += [matched(cluster, work), matched(cluster, several)]
-            wrong = [state.seen for state in states if not state]
+            wrong = [state.summary for state in states if not state]
             return State(not again and not wrong, "; ".join(wrong) or f"still said to run: {again}")
 
         eventually(restored, f"tasks whose container was {way} to be replaced on every node", deadline=90)
@@ -63,7 +63,7 @@ def test_the_failure_of_a_task_leaves_the_others_alone(cluster):
         eventually(
             lambda failed=failed: State(
                 (state := work.converged(count)).done and failed.id not in {task.id for task in work.running()},
-                state.seen,
+                state.summary,
             ),
             f"the failed task on {node} to be replaced",
             deadline=60,
@@ -86,13 +86,13 @@ def test_each_task_has_one_container_that_carries_its_id(cluster):
     assert not lacking, f"of {count} tasks none was given to {', '.join(sorted(lacking))}"
     for service in (work, everywhere):
         eventually(lambda service=service: matched(cluster, service), f"one container for each task of {service}")
-    # So it is also when tasks have ended, and others have come.
+    # The same after tasks have ended and others have replaced them.
     for task in tasks[::2]:
         end(cluster, task, 1)
     ended = {task.id for task in tasks[::2]}
     eventually(
         lambda: State(
-            (state := work.converged(count)).done and not ended & {task.id for task in work.running()}, state.seen
+            (state := work.converged(count)).done and not ended & {task.id for task in work.running()}, state.summary
         ),
         "the tasks that ended to be replaced",
         deadline=60,
@@ -104,7 +104,7 @@ def test_each_task_has_one_container_that_carries_its_id(cluster):
 
 
 def stays_matched(cluster, service, promise):
-    """Check that tasks and containers come to match, and match from then on."""
+    """Expect that tasks and containers come to match, and match from then on."""
     eventually(lambda: matched(cluster, service), promise)
     stays(lambda: matched(cluster, service), promise, polls=4)
 
@@ -126,14 +126,14 @@ def test_a_task_ends_when_its_container_does(cluster):
         eventually(lambda work=work: one_on_each(work, cluster.nodes), "a task on every node", deadline=60)
         for task in work.running():
             done = cluster.node(task.node).run(ways[way].format(container=task.container))
-            # A process that ends at once may take the command in its container along.
-            assert done.ok or done.code == 137, f"the container of {task} has not {way}: {done.said}"
+            # A process that ends at once may end the command in its container too (137).
+            assert done.ok or done.code == 137, f"the container of {task} has not {way}: {done.output}"
     for way, work in services.items():
         eventually(
             lambda work=work: State(
                 not (left := [str(task) for task in work.tasks() if task.state not in ENDED]), "; ".join(left)
             ),
-            f"tasks to end whose container was seen to be: {way}",
+            f"tasks to end when their container is: {way}",
             deadline=60,
         )
         tasks = work.tasks()
@@ -160,7 +160,7 @@ def test_a_crashed_task_is_replaced_in_its_slot(cluster):
     def refilled():
         state = work.converged(count)
         same = [str(task) for task in work.running() if task.id in crashed]
-        return State(state.done and not same, f"crashed and said to run: {same}; {state.seen}")
+        return State(state.done and not same, f"crashed and said to run: {same}; {state.summary}")
 
     eventually(refilled, f"{count} crashed tasks to be replaced", deadline=90)
     after = {task.slot: task for task in work.running()}
@@ -178,7 +178,7 @@ def test_a_failed_task_stays_as_it_ended(cluster):
     work = cluster.create_service("work", "idle", everywhere=True, command=TOLD, restart=AT_ONCE)
     eventually(lambda: one_on_each(work, cluster.nodes), "a task on every node", deadline=60)
     known = {}
-    for code in (3, 4):  # the first failures are history already when their successors fail
+    for code in (3, 4):  # the second failures come when the first are in the history
         crashed = work.running()
         for task in crashed:
             end(cluster, task, code)
@@ -188,7 +188,7 @@ def test_a_failed_task_stays_as_it_ended(cluster):
                 (state := one_on_each(work, cluster.nodes)).done
                 and not ids & {task.id for task in work.running()}
                 and all(task.state in ENDED for task in work.tasks() if task.id in ids),
-                state.seen,
+                state.summary,
             ),
             "every failed task to be replaced",
             deadline=60,
@@ -197,8 +197,9 @@ def test_a_failed_task_stays_as_it_ended(cluster):
         for task in crashed:
             assert task.id in listed, f"the task that failed on {task.node} is in no history"
             ended = listed[task.id]
-            told = (ended.state, ended.exit_code, ended.container)
-            assert told == ("failed", code, task.container), f"a task failed on {task.node} with {code}, told is {told}"
+            listed_as = (ended.state, ended.exit_code, ended.container)
+            wanted = ("failed", code, task.container)
+            assert listed_as == wanted, f"a task failed on {task.node} with {code}, it is listed as {listed_as}"
             known[task.id] = ended
 
     def as_they_ended():

@@ -1,11 +1,11 @@
-"""8.3 and 8.3.1: root certificates that are not of the swarm's own making."""
+"""8.3 and 8.3.1: root certificates that come from outside the swarm."""
 
 import pytest
 
 from fixtures.claims import claim
-from suites.support.authority import external_ca
 from suites.support.certificates import in_force, make_member, rotated
 from suites.support.commands import accepted
+from suites.support.external_ca import external_ca
 from swarmlab.cluster import pki
 from swarmlab.wait import eventually
 
@@ -21,7 +21,7 @@ def test_init_takes_an_external_authority_that_signs_from_then_on(cluster):
         accepted(manager, f"swarm init --advertise-addr {manager.address} {option}")
         cluster.nodes.append(manager)
         expect_kept(cluster, external)
-        # The swarm has a root of its own; the authority's is put in force with its certificate, without its key.
+        # The swarm made its own root; a rotation puts the authority's in force by certificate, without the key.
         accepted(manager, f"swarm ca --rotate --detach --ca-cert {root} {option}")
         eventually(lambda: rotated(cluster), "the rotation to the external authority to be finished", deadline=120)
         eventually(lambda: in_force(manager, external.authority.root), f"its root to be in force on {manager}")
@@ -48,20 +48,20 @@ def test_update_takes_an_external_authority_that_signs_from_then_on(cluster):
 
 
 def expect_kept(cluster, external):
-    """Judge that the swarm's specification holds the authority."""
+    """Judge that the swarm's specification has the authority's URL."""
     kept = cluster.manager.ask("GET", "/swarm")["Spec"]["CAConfig"].get("ExternalCAs") or []
     urls = [one["URL"] for one in kept]
-    assert urls == [external.url], f"the swarm was told the authority {external.url}, and keeps {urls}"
+    assert urls == [external.url], f"the swarm was given the authority {external.url}, and keeps {urls}"
 
 
 def expect_signed(external, node):
-    """Judge that the certificate that *node* has is one that the external authority signed."""
+    """Judge that the external authority signed the certificate of *node*."""
     held, signed = pki.certificate_of(node), external.signed()
     assert pki.issued_by(held, external.authority.root), (
-        f"{node} has a certificate that the external authority did not sign: {pki.told(held)}"
+        f"{node} has a certificate that the external authority did not sign: {pki.summary(held)}"
     )
     assert held.serial_number in [serial for _, serial in signed], (
-        f"{node} has {pki.told(held)}, of which the authority knows nothing, that signed {signed}"
+        f"{node} has {pki.summary(held)}, of which the authority knows nothing, that signed {signed}"
     )
 
 

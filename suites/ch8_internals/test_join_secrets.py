@@ -1,4 +1,4 @@
-"""8.3: what a join token protects: the newcomer from a false swarm, and the swarm from a false newcomer."""
+"""8.3: join tokens, which protect a newcomer from a false swarm and a swarm from a false newcomer."""
 
 import secrets
 
@@ -20,7 +20,8 @@ def test_a_node_does_not_join_where_the_token_holds_another_digest(cluster):
     tokens = cluster.tokens()
     other_swarm = pki.token_digest(pki.Authority.make().root)
     of_other_swarm = f"SWMTKN-1-{other_swarm}-{random_secret()}"
-    # Whose refusal it is shows in its words: a manager, which is asked only where the digest is right, says others.
+    # The newcomer itself has to refuse: it asks a manager only if the digest is right, and a manager refuses in other
+    # words.
     of_manager = expect_refused(cluster, {another: ("a wrong secret", altered(tokens["Worker"], 3))})[another.name]
     for wrong in (
         {
@@ -32,8 +33,10 @@ def test_a_node_does_not_join_where_the_token_holds_another_digest(cluster):
             another: ("the token of another swarm", of_other_swarm),
         },
     ):
-        for name, words in expect_refused(cluster, wrong).items():
-            assert words != of_manager, f"with another digest it is the manager that refuses {name}: {words}"
+        for name, explanation in expect_refused(cluster, wrong).items():
+            assert explanation != of_manager, (
+                f"with another digest it is the manager that refuses {name}: {explanation}"
+            )
     make_member(cluster, newcomer)  # with the right token the same node is let in
 
 
@@ -60,44 +63,52 @@ def test_a_manager_lets_nobody_in_with_a_wrong_secret(cluster):
 
 
 def random_secret():
-    """Digits like those of a token's last field."""
+    """A random secret of the form in a token's last field."""
     return secrets.token_hex(13)[:25]
 
 
 def with_field(token, place, value):
-    """A token with another digest (place 2) or secret (place 3)."""
+    """The token with another digest (place 2) or secret (place 3)."""
     fields = token.split("-")
     fields[place] = value
     return "-".join(fields)
 
 
 def altered(token, place, *, at=-1):
-    """A token in which one digit of digest (place 2) or secret (place 3) is another."""
+    """The token with one digit changed in its digest (place 2) or secret (place 3)."""
     digits = list(token.split("-")[place])
     digits[at] = "1" if digits[at] == "0" else "0"
     return with_field(token, place, "".join(digits))
 
 
 def expect_refused(cluster, wrong):
-    """Judge that newcomers stay outside, each with the token given as (kind, token); gives each refusal's words."""
+    """Judge that newcomers stay outside.
+
+    Args:
+        cluster: the swarm.
+        wrong: a description and the token that the newcomer tries, by newcomer.
+
+    Returns:
+        The explanation of each refusal, by host name.
+    """
     manager, before = cluster.manager, cluster.identity()
 
-    def attempt(newcomer):  # an engine tries for ten seconds before it gives up, so they do at once
+    def attempt(newcomer):  # in parallel, as an engine tries for ten seconds before it gives up
         kind, token = wrong[newcomer]
-        words = refusal(join, newcomer, manager, token)
-        assert words, f"{newcomer} was let in with {kind}"
-        return newcomer.name, words
+        explanation = refusal(join, newcomer, manager, token)
+        assert explanation, f"{newcomer} was let in with {kind}"
+        return newcomer.name, explanation
 
     refused = dict(parallel(attempt, wrong))
     after = cluster.identity()
-    for newcomer, (kind, _) in wrong.items():  # now, as one that comes in later is among the members by then
+    for newcomer, (kind, _) in wrong.items():  # after the look at the members, which would show one that came in late
         assert newcomer.swarm_state() != "active", f"{newcomer} was refused with {kind}, and is in the swarm"
     kinds = " or ".join(kind for kind, _ in wrong.values())
-    assert after == before, f"who came with {kinds} was refused, and the members went from {before} to {after}"
+    assert after == before, f"nodes with {kinds} were refused, and the members went from {before} to {after}"
     for newcomer in wrong:
         newcomer.docker("swarm leave --force")
         eventually(
-            lambda newcomer=newcomer: State((seen := newcomer.swarm_state()) == "inactive", f"it is {seen}"),
+            lambda newcomer=newcomer: State((found := newcomer.swarm_state()) == "inactive", f"it is {found}"),
             f"{newcomer} to be free again",
         )
     return refused

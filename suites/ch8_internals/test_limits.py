@@ -1,4 +1,4 @@
-"""8.2: what a service is made of, and the limits of its tasks."""
+"""8.2: the specification of a service, and the limits of its tasks."""
 
 import json
 
@@ -11,7 +11,7 @@ from swarmlab.wait import State, eventually, scaled
 
 MIB = 1024**2
 SECOND = 10**9
-#: What the service of 8.2/specification is given, in the API's own words.
+#: Settings of the service of 8.2/specification, as the API takes them.
 LIMITS = {"NanoCPUs": SECOND // 2, "MemoryBytes": 128 * MIB}
 RESERVATIONS = {"NanoCPUs": SECOND // 100, "MemoryBytes": 16 * MIB}
 UPDATE = {
@@ -24,18 +24,18 @@ UPDATE = {
 }
 
 MEMORY = 64 * MIB
-#: A quarter of a processor, in the API's measure and in microseconds of each 100 000.
+#: A quarter of a processor: in billionths of a processor (NanoCPUs), and in microseconds of each 100 000.
 CPU, QUOTA = SECOND // 4, 25_000
 
-#: Waits to be told, then asks for three times its memory: one that is not stopped ends well.
+#: Waits for a file, then asks for three times its memory; if it is not killed, it ends with exit code 0.
 EATS = "trap exit TERM; until [ -e /run/eat ]; do sleep 0.2; done; exec dd if=/dev/zero of=/dev/null bs=192M count=1"
-#: The limits as the container's own cgroup has them, of either version: bytes, and microseconds of so many.
+#: Print the limits of the container's cgroup, of version 2 or 1: bytes; microseconds, and the period that they are of.
 READ_MEMORY = "cat /sys/fs/cgroup/memory.max 2>/dev/null || cat /sys/fs/cgroup/memory/memory.limit_in_bytes"
 READ_CPU = (
     "cd /sys/fs/cgroup && cat cpu.max 2>/dev/null"
     " || cat /sys/fs/cgroup/cpu/cpu.cfs_quota_us /sys/fs/cgroup/cpu/cpu.cfs_period_us"
 )
-#: How often the container was held back so far, the nanoseconds of processor that it had, and of time that passed.
+#: Prints how often the container was throttled, its processor time in nanoseconds, and the clock in nanoseconds.
 READ_USE = (
     "sed -n 's/^nr_throttled //p' /sys/fs/cgroup/cpu.stat /sys/fs/cgroup/cpu/cpu.stat 2>/dev/null;"
     " sed -n 's/^usage_usec \\(.*\\)/\\1000/p' /sys/fs/cgroup/cpu.stat 2>/dev/null;"
@@ -65,27 +65,28 @@ def test_inspect_returns_what_the_service_was_given(cluster, network, made_by):
         ("docker service inspect", inspected["Spec"]),
         ("the API", cluster.service(name).inspect()["Spec"]),
     ):
-        told = described(spec)
+        described = parts(spec)
         for what, value in given.items():
-            assert told[what] == value, f"made by {made_by}, {what}: {source} tells {told[what]}, given was {value}"
+            found = described[what]
+            assert found == value, f"made by {made_by}, {what}: {source} tells {found}, given was {value}"
     cluster.service(name).expect_running(2)
 
 
 def by_command(cluster, network, port):
-    """Make the service with the command line; gives its name."""
+    """Create the service with the command line; its name."""
     name = cluster.unique("specified")
-    words = (
+    options = (
         f"--name {name} --label {cluster.label} --replicas 2 --publish {port}:80 --network {network}"
         " --limit-cpu 0.5 --limit-memory 128M --reserve-cpu 0.01 --reserve-memory 16M"
         " --update-parallelism 2 --update-delay 3s --update-failure-action rollback --update-monitor 7s"
         " --update-max-failure-ratio 0.25 --update-order start-first"
     )
-    accepted(cluster.manager, f"service create --detach {words} {cluster.image('web:1')} sh -c 'exec web'")
+    accepted(cluster.manager, f"service create --detach {options} {cluster.image('web:1')} sh -c 'exec web'")
     return name
 
 
 def by_api(cluster, network, port):
-    """Make the same service with a call of the API; gives its name."""
+    """Create the same service with a call of the API; its name."""
     return cluster.create_service(
         "specified",
         "web:1",
@@ -99,13 +100,13 @@ def by_api(cluster, network, port):
     ).name
 
 
-def described(spec):
-    """The parts of a specification that the document names, as inspect tells them."""
+def parts(spec):
+    """The parts of a specification that the document names, as inspect shows them."""
     task, container = spec["TaskTemplate"], spec["TaskTemplate"]["ContainerSpec"]
     resources = task.get("Resources", {})
     return {
         "image": container["Image"].split("@")[0],
-        # The command line gives words to the image's entry point, which the web server has none of.
+        # The command line sets arguments (Args); the image has no entry point, so that they are the command.
         "command": container.get("Command") or container.get("Args"),
         "published ports": spec.get("EndpointSpec", {}).get("Ports"),
         "networks": [attached["Target"] for attached in task.get("Networks") or spec.get("Networks") or []],
@@ -142,7 +143,7 @@ def test_a_task_over_its_memory_limit_is_killed_and_replaced(cluster):
             for task in ended
             if (task.state, task.exit_code) != ("failed", 137)
         ]
-        # One that has ended well, or is not there, will not be killed any more.
+        # A task that has ended with exit code 0, or is not listed, can no longer be killed.
         hopeless = any(task.state == "complete" for task in ended) or len(ended) < len(ids)
         return State(not wrong and not hopeless, f"not killed: {'; '.join(wrong) or 'none'}", hopeless=hopeless)
 
@@ -175,7 +176,7 @@ def test_a_busy_task_gets_no_more_than_its_share_of_the_processor(cluster):
             throttled, had, at = (now - then for now, then in zip(used(cluster, task), first[task.node], strict=True))
             if throttled < 5 or at < span:
                 free.append(f"{task.node} {throttled} times in {at / SECOND:.0f} s")
-            # What was had in a period that had begun before the first look comes on top.
+            # One period may have begun before the first look.
             elif had > 1.5 * (at * CPU / SECOND) + CPU:
                 return State(False, f"on {task.node} it had {had / SECOND:.1f} s of {at / SECOND:.1f}", hopeless=True)
         return State(not free, f"hardly held back: {', '.join(free) or 'none'}")
@@ -184,6 +185,5 @@ def test_a_busy_task_gets_no_more_than_its_share_of_the_processor(cluster):
 
 
 def used(cluster, task):
-    """How often the task was held back, the nanoseconds of processor that it had, and of time, since whenever."""
-    told = cluster.probe(task).run(READ_USE)
-    return tuple(map(int, told.out.split()))
+    """The numbers of `READ_USE`: how often the task was throttled, its processor time, and the clock."""
+    return tuple(map(int, cluster.probe(task).run(READ_USE).out.split()))

@@ -1,4 +1,4 @@
-"""8.2.1: a service of several replicas."""
+"""8.2.1: requests to a service of several replicas."""
 
 from fixtures.claims import claim
 from suites.support.traffic import GOSSIP, note_mesh, spread
@@ -23,7 +23,7 @@ def test_each_of_three_http_replicas_answers_its_part(cluster):
 
 
 def shared(replicas, answers):
-    """Whether every replica gave at least half, and at most one and a half times, its even share of the answers."""
+    """Whether every replica gave between half and one and a half times its even share of the answers."""
     gave = spread(answers)
     even = len(answers) / len(replicas)
     fair = set(gave) == replicas and all(even / 2 <= count <= even * 1.5 for count in gave.values())

@@ -1,4 +1,4 @@
-"""8.2.3: services that wait for a node to take them."""
+"""8.2.3: services whose tasks wait for a node."""
 
 import pytest
 
@@ -23,7 +23,7 @@ def close(cluster):
 
 
 def reason(service):
-    """What the only task of the service says of why it waits."""
+    """The message and error of the service's only task."""
     (task,) = service.tasks()
     return f"{task.message} {task.error}".strip()
 
@@ -86,7 +86,7 @@ def test_a_service_waits_for_the_memory_that_it_reserves(cluster):
 
 @pytest.fixture
 def labels(cluster):
-    """A node label of the test's own for each node, none of which is set; they are taken away afterwards."""
+    """A new label for each node, not set on any; the labels are removed afterwards."""
     names = {node: cluster.unique("label") for node in cluster.nodes}
     yield names
     for member in cluster.members():
@@ -119,12 +119,12 @@ def test_a_service_waits_for_a_node_with_the_label_of_its_constraint(cluster, la
         )
         for other, patient in waiting.items():
             state = pending(patient, 1)
-            assert state, f"{node} was given a label, and a service waits for {other}'s: {state.seen}"
+            assert state, f"{node} was given a label, and a service waits for {other}'s: {state.summary}"
 
 
 def all_pending(services):
     """Whether each of *services* has one task, which is pending."""
-    wrong = [f"{service}: {state.seen}" for service in services if not (state := pending(service, 1))]
+    wrong = [f"{service}: {state.summary}" for service in services if not (state := pending(service, 1))]
     return State(not wrong, "; ".join(wrong))
 
 

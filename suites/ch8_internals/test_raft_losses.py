@@ -1,4 +1,4 @@
-"""8.1.1: how many managers may be lost, and what holds when more are."""
+"""8.1.1: how many managers may be lost, and what the rest does when more are."""
 
 from fixtures.claims import claim
 from fixtures.cluster import Story
@@ -17,31 +17,35 @@ from suites.support.quorum import (
     tried,
     without,
 )
+from suites.support.roles import writes
 from swarmlab.cluster.fault import applied, apply, freeze, heal, kill, stop
-from swarmlab.cluster.service import specification
+from swarmlab.cluster.service import SERVICE_NAME_LABEL, specification
 from swarmlab.cluster.swarm import Swarm, join
 from swarmlab.errors import EngineRefused, NoAnswer
 from swarmlab.evidence import record
 from swarmlab.wait import State, eventually
 from swarmlab.watching.writer import Outcome, Writer
 
-#: With which words an engine rejects tasks whose network it would have to make, while its networking is off; and how
-#: many of a service's tasks it rejects so before it is taken for lasting: the first may be early.
+#: The error of a task that needs a network while its engine's swarm networking is off; and how many tasks of a service
+#: have it before that counts as lasting, as the first may only be early.
 NO_SWARM = "cannot create a swarm scoped network when swarm is not active"
 REJECTED_OFTEN = 4
 
 
 def lose(*rounds, beyond):
-    """A story: in each of *rounds* some managers are lost at once and the rest works on; *beyond* are too many.
+    """A story: managers are lost round by round.
 
-    Each round is made of the words "leader" and "follower": whoever leads then, and whoever does not.
+    Args:
+        rounds: the managers that are lost at once, after which the rest works on: the words "leader" and "follower",
+            for the leader at that time and for another manager.
+        beyond: the same for a last round, which takes quorum; none if empty.
     """
 
     def play(cluster):
         lost = []
         with Writer(cluster.nodes) as writer:
-            for words in rounds:
-                lost += take_power(cluster, words, lost, writer)
+            for roles in rounds:
+                lost += take_power(cluster, roles, lost, writer)
                 expect_work(cluster, writer, *lost)
             if beyond:
                 lost += take_power(cluster, beyond, lost, writer)
@@ -50,21 +54,21 @@ def lose(*rounds, beyond):
     return play
 
 
-def take_power(cluster, words, lost, writer):
-    """Take the power of the managers that *words* speak of, for good; gives them."""
-    victims = chosen(cluster, words, lost)
+def take_power(cluster, roles, lost, writer):
+    """Take the power of the managers that *roles* choose, for good; the managers."""
+    victims = chosen(cluster, roles, lost)
     writer.mark(f"power is taken from {names(victims)}")
     apply(kill(*victims), cluster)
     writer.mark(f"{names([*lost, *victims])} without power")
     return victims
 
 
-def chosen(cluster, words, lost):
-    """The managers that *words* speak of, none of *lost*."""
+def chosen(cluster, roles, lost):
+    """The managers that *roles* choose ("leader", "follower"), none of *lost*."""
     left = [node for node in cluster.nodes if node not in lost]
     leader = leader_of(cluster, left[0])
     followers = [node for node in left if node is not leader]
-    return [leader if word == "leader" else followers.pop() for word in words.split()]
+    return [leader if word == "leader" else followers.pop() for word in roles.split()]
 
 
 @claim("8.1.1/tolerates-3")
@@ -114,13 +118,13 @@ def test_three_managers_with_two_lost_refuse_all_and_leave_nothing_half_made(sto
 
 
 def refused_and_whole(*rounds):
-    """A story: the last of *rounds* takes quorum; what was refused is whole or absent once it is back."""
+    """A story: the last of *rounds* takes quorum; when it is back, what was refused meanwhile is whole or absent."""
 
     def play(cluster):
         lost = []
         with Writer(cluster.nodes) as writer:
-            for words in rounds[:-1]:
-                lost += take_power(cluster, words, lost, writer)
+            for roles in rounds[:-1]:
+                lost += take_power(cluster, roles, lost, writer)
                 expect_work(cluster, writer, *lost)
             last = chosen(cluster, rounds[-1], lost)
             spec = {}
@@ -133,7 +137,7 @@ def refused_and_whole(*rounds):
                 spec |= specification(
                     cluster.unique("refused"), cluster.image("idle"), labels={cluster.label: ""}, replicas=2
                 )
-                # Written before the loss is noticed: this is what may come about later.
+                # Sent before the loss is noticed: only such a write may take effect later.
                 outcome = of_write(left, spec)
                 assert outcome is not Outcome.ACKNOWLEDGED, f"{left}, without quorum, acknowledged a service"
                 expect_refusal(cluster, writer, since, *lost, *last)
@@ -149,7 +153,7 @@ def refused_and_whole(*rounds):
 
 
 def of_write(manager, spec):
-    """What becomes of creating a service through *manager*."""
+    """Create a service through *manager*; the outcome."""
     try:
         manager.ask("POST", "/services/create", body=spec, timeout=GIVES_UP)
     except EngineRefused:
@@ -160,24 +164,21 @@ def of_write(manager, spec):
 
 
 def expect_whole_or_absent(rest, spec):
-    """Expect of a service whose creation was refused that it is there with all its tasks, or not at all, everywhere."""
+    """Expect that a service whose creation was refused exists on all managers with all its tasks, or on none."""
 
     def whole_or_absent():
-        seen = {}
+        known = {}
         for manager in rest.nodes:
             listed = manager.ask("GET", "/services", filters={"name": [spec["Name"]]})
-            seen[manager.name] = [service for service in listed if service["Spec"]["Name"] == spec["Name"]]
-        held = {
-            node.name: len(node.containers(label=f"com.docker.swarm.service.name={spec['Name']}"))
-            for node in rest.nodes
-        }
-        count = {name: len(services) for name, services in seen.items()}
-        told = f"services of that name by manager: {count}; containers by node: {held}"
+            known[manager.name] = [service for service in listed if service["Spec"]["Name"] == spec["Name"]]
+        held = {node.name: len(node.containers(label=f"{SERVICE_NAME_LABEL}={spec['Name']}")) for node in rest.nodes}
+        count = {name: len(services) for name, services in known.items()}
+        summary = f"services of that name by manager: {count}; containers by node: {held}"
         if set(count.values()) == {0}:
-            return State(not any(held.values()), told)
+            return State(not any(held.values()), summary)
         if set(count.values()) != {1}:
-            return State(False, told)
-        for name, [service] in seen.items():
+            return State(False, summary)
+        for name, [service] in known.items():
             for key in ("Name", "Labels", "Mode"):
                 if service["Spec"][key] != spec[key]:
                     return State(False, f"{name} has it with {key} {service['Spec'][key]}, where {spec[key]} was sent")
@@ -201,7 +202,7 @@ def test_another_manager_leads_when_the_leader_is_lost(stories):
 
 
 def replaced(loss):
-    """A story: the leader is lost as *loss* does it; another leads, and what was acknowledged before is there."""
+    """A story: the leader is lost by *loss* (a fault); another leads, and has all acknowledged writes."""
 
     def play(cluster):
         leader, followers = leader_and_followers(cluster)
@@ -214,7 +215,7 @@ def replaced(loss):
                 lambda: one_leader(followers, followers), f"another manager to lead in place of {leader}", deadline=90
             )
             expect_work(cluster, writer, leader)
-        if loss is freeze:  # it runs on, and has to learn that it leads no more
+        if loss is freeze:  # it runs on, and has to learn that it is no longer the leader
             heal(loss(leader), cluster)
             eventually(
                 lambda: one_leader(cluster.nodes, cluster.nodes),
@@ -235,14 +236,14 @@ def test_running_tasks_serve_on_while_quorum_is_lost(stories):
     )
 
 
-def served_on(words):
-    """A story: the managers of *words* are lost, and the task on the one that is left is asked all the while."""
+def served_on(roles):
+    """A story: the managers that *roles* choose are lost; the task on the remaining one answers all the while."""
 
     def play(cluster):
         port = cluster.port()
         web = cluster.create_service("web", "web:1", everywhere=True, publish={port: 80}, publish_mode="host")
         tasks = {task.node: task.container[:12] for task in web.wait_running(3)}
-        lost = chosen(cluster, words, [])
+        lost = chosen(cluster, roles, [])
         [left] = without(cluster, *lost).nodes
         answers = []
 
@@ -271,13 +272,13 @@ def test_the_swarm_works_by_itself_when_a_majority_is_back(stories):
     )
 
 
-def returned(words):
-    """A story: the managers of *words* are lost and come back, one first, so that there is just a majority."""
+def returned(roles):
+    """A story: two managers (*roles*) are lost; one comes back, which makes a majority, then the other."""
 
     def play(cluster):
         service = cluster.create_service("before", "idle", replicas=3)
         service.wait_running(3)
-        lost = chosen(cluster, words, [])
+        lost = chosen(cluster, roles, [])
         with Writer(cluster.nodes) as writer:
             eventually(lambda: writer.served(cluster.nodes, 0), "writes through every manager to be acknowledged")
             writer.mark(f"power is taken from {lost[1]} and {lost[0]}")
@@ -300,18 +301,22 @@ def returned(words):
 
 
 def running_on(rest, service, replicas):
-    """Whether *replicas* tasks of *service* run on the nodes that are left; those of lost nodes are not counted."""
-    where, told = places(rest, service)
-    return State(len(where) == replicas, told)
+    """Whether *replicas* tasks of *service* run on the nodes of *rest*; tasks of lost nodes do not count."""
+    where, summary = places(rest, service)
+    return State(len(where) == replicas, summary)
 
 
 def places(rest, service):
-    """The nodes that are left on which tasks of *service* run, one for each, and all tasks and members in words."""
+    """Where tasks of *service* run on the nodes of *rest*.
+
+    Returns:
+        The host name of each running task's node, and a summary of all tasks and members.
+    """
     known = {node.name for node in rest.nodes}
     tasks = rest.service(service.name).tasks()
     states = {member["Description"]["Hostname"]: member["Status"]["State"] for member in rest.members()}
-    told = ("; ".join(map(str, tasks)) or "no task") + f"; nodes: {states}"
-    return [task.node for task in tasks if task.alive and task.node in known], told
+    summary = ("; ".join(map(str, tasks)) or "no task") + f"; nodes: {states}"
+    return [task.node for task in tasks if task.alive and task.node in known], summary
 
 
 @claim("8.1.1/manager-rejoins")
@@ -323,7 +328,7 @@ def test_a_manager_that_was_stopped_comes_back_and_catches_up(stories):
 
 
 def rejoined(word):
-    """A story: one manager is stopped, the others write on, it comes back; then it is needed for a majority."""
+    """A story: a manager is stopped, the others write on, it comes back, and is then needed for a majority."""
 
     def play(cluster):
         [victim] = chosen(cluster, word, [])
@@ -362,8 +367,8 @@ def test_a_survivor_makes_a_working_swarm_of_one(stories):
     )
 
 
-def recovered(words):
-    """A story: the managers of *words* are lost for good; the one that is left goes on alone, and one joins it anew."""
+def recovered(roles):
+    """A story: two managers (*roles*) are lost for good; the third goes on alone, and one of them joins it anew."""
 
     def play(cluster):
         network = cluster.create_network("kept")
@@ -372,7 +377,7 @@ def recovered(words):
         kept = {"network": cluster.manager.ask("GET", f"/networks/{network}")["Id"], "service": service.id}
         with Writer(cluster.nodes) as writer:
             eventually(lambda: writer.served(cluster.nodes, 0), "writes through every manager to be acknowledged")
-        lost = chosen(cluster, words, [])
+        lost = chosen(cluster, roles, [])
         apply(kill(*lost), cluster)
         [left] = without(cluster, *lost).nodes
         alone = Swarm([left], image=cluster.image)
@@ -394,7 +399,7 @@ def recovered(words):
         eventually(tried(lambda: members_ready(grown)), f"{returning}, which joined anew, to be ready", deadline=90)
         more = grown.create_service("more", "idle", replicas=2, networks=[network])
         eventually(
-            # As the member that it was, it is ready until its silence is noticed, and may have been given a task.
+            # Its former membership is listed as ready until its silence is noticed, and may be assigned a task.
             tried(lambda: running_on_each(grown, more)),
             f"a new service to run on {names(grown.nodes)}",
             deadline=90,
@@ -404,11 +409,13 @@ def recovered(words):
 
 
 def expect_running_alone(alone, left, service, replicas):
-    """Expect *replicas* tasks of *service* to run on *left*, after a restart of its engine where networking stayed off.
+    """Expect *replicas* tasks of *service* to run on *left*; its engine is restarted first if its networking is off.
 
-    Now and then the engine's networking ends together with the manager that ``--force-new-cluster`` ends, and does not
-    begin anew with the next one: though the node is active, every task that needs a new overlay network is rejected,
-    until the engine is restarted (moby#34864; the claim's erratum).
+    Now and then the engine's swarm networking ends with the manager that ``--force-new-cluster`` ends, and does not
+    start with the new one. The node is active, but every task that needs a new overlay network is rejected until the
+    engine is restarted.
+
+    Source: moby#34864; the claim's erratum.
     """
 
     def running():
@@ -416,7 +423,7 @@ def expect_running_alone(alone, left, service, replicas):
 
     def decided():
         now = running()
-        return now if now.done else State(networking_is_off(alone, service).done, now.seen)
+        return now if now.done else State(networking_is_off(alone, service).done, now.summary)
 
     promise = f"all tasks of {service} to run on {left} alone"
     eventually(tried(decided), promise, deadline=120)
@@ -426,30 +433,31 @@ def expect_running_alone(alone, left, service, replicas):
         left.start()
         eventually(lambda: one_leader([left], [left]), f"{left} to lead again after its restart", deadline=60)
         expect_alone(alone, left)
-    # Asked in any case: that tasks were rejected may have ended the wait above, and is no reason to pass.
+    # In any case, as the wait above may have ended with rejected tasks, which is no reason to pass.
     eventually(tried(running), promise, deadline=120)
 
 
 def networking_is_off(rest, service):
-    """Whether tasks of *service* are rejected again and again for want of a swarm, by a node that is in one."""
+    """Whether several tasks of *service* were rejected for want of a swarm, by a node that is in one."""
     rejected = sum(NO_SWARM in task.error for task in rest.service(service.name).tasks())
     return State(rejected >= REJECTED_OFTEN, f"{rejected} tasks rejected for want of a swarm")
 
 
 def expect_alone(alone, left):
-    """Expect *left* to be the swarm's one manager, and to read, write and schedule."""
+    """Expect *left* to be the swarm's only manager, and to read and write; its tasks show that it schedules."""
     roles = [member for member in alone.members(left) if member["Spec"]["Role"] == "manager"]
     managers = [member["Description"]["Hostname"] for member in roles if member.get("ManagerStatus")]
     assert managers == [left.name], f"after force-new-cluster on {left} the managers are {managers}"
+    eventually(tried(lambda: writes(alone, left)), f"{left} to take a write after force-new-cluster", deadline=60)
 
 
 def members_ready(grown):
-    """Whether each node of *grown* is a member, ready, under the id that its engine has."""
+    """Whether each node of *grown* is a ready member, under the id that its engine has."""
     states = {node.name: grown.state_of(node.node_id()) for node in grown.nodes}
     return State(set(states.values()) == {"ready"}, f"{states}")
 
 
 def running_on_each(grown, service):
     """Whether one task of *service* runs on each node of *grown*."""
-    where, told = places(grown, service)
-    return State(sorted(where) == sorted(node.name for node in grown.nodes), told)
+    where, summary = places(grown, service)
+    return State(sorted(where) == sorted(node.name for node in grown.nodes), summary)

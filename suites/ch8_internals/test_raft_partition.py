@@ -1,4 +1,4 @@
-"""8.1.1: a manager that the majority does not hear."""
+"""8.1.1: a manager that is cut off from the majority."""
 
 from fixtures.claims import claim
 from fixtures.cluster import Story
@@ -27,12 +27,12 @@ def test_a_manager_cut_off_takes_no_write_and_afterwards_the_majoritys_state(sto
 
 
 def port_closed(alone, _):
-    """The port by which managers speak to each other, and to those that ask them, is closed at one."""
+    """A fault: the port of managers, for each other and for nodes, is closed at one manager."""
     return close_port(2377, alone, protocols=["tcp"])
 
 
 def apart(word, how):
-    """A story: one manager is cut off as *how* does it."""
+    """A story: a manager ("leader" or "follower") is cut off by the fault *how*."""
 
     def play(cluster):
         leader, followers = leader_and_followers(cluster)
@@ -52,12 +52,12 @@ def apart(word, how):
 
 
 def bridged(cluster):
-    """A story: each half of the managers takes itself for a majority with the bridge, and only one of them is."""
+    """A story: the bridge hears both others, which do not hear each other; one of them gets no majority with it."""
     leader, (bridge, other) = leader_and_followers(cluster)
 
     def one_half_refuses(writer):
         since = writer.now
-        # Mostly that is the follower; on a busy machine the bridge may come to vote for it.
+        # In most runs that is the follower; on a busy machine the bridge may vote for the follower.
         eventually(
             lambda: writer.refused([leader], since) or writer.refused([other], since),
             f"{leader} or {other}, which has no majority, to refuse a write",
@@ -74,10 +74,13 @@ def bridged(cluster):
 
 
 def suffer(cluster, fault, alone, meanwhile):
-    """Have a fault of the network while there is writing through all managers, and expect all to be well afterwards.
+    """Apply a fault of the network while writing through all managers, and expect all to be well once it is healed.
 
-    *meanwhile* expects what has to be so with the fault, and is given the writer; *alone* is the manager that may have
-    missed something, and is needed for a majority in the end.
+    Args:
+        cluster: the swarm.
+        fault: the fault.
+        alone: the manager that may have missed writes; in the end it is needed for a majority.
+        meanwhile: judges the swarm with the fault; it is given the writer.
     """
     with Writer(cluster.nodes) as writer:
         eventually(lambda: writer.served(cluster.nodes, 0), "writes through every manager to be acknowledged")

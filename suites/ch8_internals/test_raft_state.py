@@ -1,4 +1,4 @@
-"""8.1.1: what managers hold in common, and what they do with it; on the cluster as it stands."""
+"""8.1.1: the state that managers share, and what they do with it; on the cluster as it stands."""
 
 import base64
 import secrets
@@ -7,19 +7,20 @@ import pytest
 
 from fixtures.claims import claim
 from suites.support.commands import accepted
+from suites.support.placement import count_by_node
 from suites.support.quorum import one_leader
 from swarmlab.errors import EngineRefused, NoAnswer
 from swarmlab.parallel import parallel
 from swarmlab.wait import State, eventually
 
-#: Bytes of a config: one that fits into any message, and one that a damaged path would lose.
+#: Bytes of configs: a small one that fits into any message, and a large one.
 SIZES = (20, 200_000)
 
 three_managers = pytest.mark.cluster(managers=3, workers=0, standing=True)
 
 
 def expect_answers(nodes):
-    """Expect the engine of every node to answer at all: one that is frozen or dead does nothing that is claimed."""
+    """Judge that every node's engine answers: no claim holds of one that is frozen or dead."""
 
     def silence(node):
         try:
@@ -28,23 +29,23 @@ def expect_answers(nodes):
             return str(silent)
         return ""
 
-    silent = [words for words in parallel(silence, nodes) if words]
+    silent = [error for error in parallel(silence, nodes) if error]
     assert not silent, f"the cluster has members whose engines do not answer: {'; '.join(silent)}"
 
 
 def roles_of(cluster):
-    """Role by host name, as the first manager that answers tells it."""
-    words = []
+    """Role by host name, as the first manager that answers lists it."""
+    errors = []
     for node in cluster.nodes:
         try:
             return cluster.roles(node)
         except (EngineRefused, NoAnswer) as failed:  # a worker, or a node that is down
-            words.append(str(failed))
-    raise AssertionError(f"no node of the cluster tells its members: {'; '.join(words)}")
+            errors.append(str(failed))
+    raise AssertionError(f"no node of the cluster lists its members: {'; '.join(errors)}")
 
 
 def managers_of(cluster):
-    """The members that are managers by role, each of which has to answer, and to serve the cluster's API."""
+    """The members whose role is manager; each has to answer and to serve the cluster's API."""
     roles = roles_of(cluster)
     managers = [node for node in cluster.nodes if roles.get(node.name) == "manager"]
     expect_answers(managers)
@@ -75,8 +76,8 @@ def test_every_manager_answers_and_does_what_it_is_asked(cluster):
     for manager in managers_of(cluster):
         for path in ("/swarm", "/nodes", "/services", "/tasks", "/networks", "/configs", "/secrets"):
             served(manager, "GET", path)
-        for words in ("node ls", "service ls", "network ls", "config ls", "secret ls"):
-            accepted(manager, words)
+        for command in ("node ls", "service ls", "network ls", "config ls", "secret ls"):
+            accepted(manager, command)
         config = make_config(cluster, manager, b"served")
         held = served(manager, "GET", f"/configs/{config['ID']}")
         assert held["Spec"] == config["Spec"], f"{manager} took a config {config['Spec']} and has {held['Spec']}"
@@ -94,7 +95,7 @@ def test_what_is_written_through_a_manager_is_read_on_every_other(cluster):
             config = make_config(cluster, writing, secrets.token_bytes(size))
             for reading in managers:
                 expect_same(writing, reading, "configs", config)
-            # Changed through the next one, and removed through it: also what is not made here is the same everywhere.
+            # Change and remove it through the next manager, which did not make it.
             other = managers[(managers.index(writing) + 1) % len(managers)]
             version = served(other, "GET", f"/configs/{config['ID']}")["Version"]["Index"]
             config["Spec"]["Labels"] |= {"changed": other.name}
@@ -115,11 +116,11 @@ def test_what_is_written_through_a_manager_is_read_on_every_other(cluster):
             expect_same(writing, reading, "services", service, keys=("Name", "Labels", "Mode"))
     lists = {manager.name: sorted(members_seen_by(manager).items()) for manager in managers}
     first = next(iter(lists.values()))
-    assert all(seen == first for seen in lists.values()), f"managers list different members: {lists}"
+    assert all(found == first for found in lists.values()), f"managers list different members: {lists}"
 
 
 def make_config(cluster, manager, payload):
-    """Create a config through *manager*; gives its id and what it is to be."""
+    """Create a config through *manager*; its id and the specification that was sent."""
     data = base64.b64encode(payload).decode()
     labels = {cluster.label: "", "written-through": manager.name}
     spec = {"Name": cluster.unique("state"), "Labels": labels, "Data": data}
@@ -127,7 +128,7 @@ def make_config(cluster, manager, payload):
 
 
 def served(manager, method, path, **how):
-    """What *manager* answers, which has to be no refusal, and to come."""
+    """The answer of *manager* to a call that has to succeed."""
     try:
         return manager.ask(method, path, **how)
     except EngineRefused as refused:
@@ -137,7 +138,7 @@ def served(manager, method, path, **how):
 
 
 def expect_same(writing, reading, kind, made, keys=("Name", "Labels", "Data")):
-    """Expect *reading* to have what was written through *writing*, singly and in its list."""
+    """Expect *reading* to have what was written through *writing*, both by id and in its list."""
 
     def same():
         listed = [one for one in served(reading, "GET", f"/{kind}") if one["ID"] == made["ID"]]
@@ -154,7 +155,7 @@ def expect_same(writing, reading, kind, made, keys=("Name", "Labels", "Data")):
 
 
 def expect_gone(removing, reading, kind, id):
-    """Expect *reading* not to have what was removed through *removing*."""
+    """Expect that *reading* no longer lists what was removed through *removing*."""
 
     def gone():
         listed = [one["ID"] for one in served(reading, "GET", f"/{kind}")]
@@ -164,7 +165,7 @@ def expect_gone(removing, reading, kind, id):
 
 
 def members_seen_by(manager):
-    """What *manager* says of each member: role and availability, by host name."""
+    """Role and availability of each member as *manager* lists it, by host name."""
     return {
         member["Description"].get("Hostname", member["ID"]): (member["Spec"]["Role"], member["Spec"]["Availability"])
         for member in served(manager, "GET", "/nodes")
@@ -181,16 +182,13 @@ def test_a_service_becomes_tasks_that_are_spread_over_the_nodes(cluster):
         def spread(service=service, replicas=replicas, each=each):
             state = service.converged(replicas)
             tasks = [task.node for task in service.running()]
-            held = {
-                node.name: len(node.containers(label=f"com.docker.swarm.service.id={service.id}"))
-                for node in cluster.nodes
-            }
+            held = count_by_node(service, cluster.nodes)
             uneven = [
                 f"{name}: {tasks.count(name)} tasks, {count} containers"
                 for name, count in held.items()
                 if not tasks.count(name) == count == each
             ]
-            return State(state.done and not uneven, f"{', '.join(uneven) or 'even'}; {state.seen}")
+            return State(state.done and not uneven, f"{', '.join(uneven) or 'even'}; {state.summary}")
 
         eventually(spread, f"{replicas} tasks of {service} to run, {each} on every node", deadline=90)
         service.remove()
@@ -199,6 +197,6 @@ def test_a_service_becomes_tasks_that_are_spread_over_the_nodes(cluster):
 @claim("8.1.1/manager-count")
 def test_the_number_of_managers_is_odd_and_at_most_seven(cluster):
     managers = sorted(name for name, role in roles_of(cluster).items() if role == "manager")
-    told = f"the cluster has {len(managers)} managers: {', '.join(managers)}"
-    assert len(managers) % 2 == 1, f"{told}; an even number tolerates no more losses than the odd one below it"
-    assert len(managers) <= 7, f"{told}; every write waits for a majority of them, so that more make it slower"
+    summary = f"the cluster has {len(managers)} managers: {', '.join(managers)}"
+    assert len(managers) % 2 == 1, f"{summary}; an even number tolerates no more losses than the odd one below it"
+    assert len(managers) <= 7, f"{summary}; every write waits for a majority of them, so that more make it slower"

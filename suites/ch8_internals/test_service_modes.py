@@ -33,9 +33,9 @@ def test_a_replicated_service_has_as_many_tasks_as_declared(cluster):
 
 
 @claim("8.2.4/replicated")
-@pytest.mark.touches("reserve what memory of the nodes there is to reserve")
+@pytest.mark.touches("reserve all memory of the nodes")
 def test_tasks_are_where_there_is_room(cluster):
-    # Each node has room for so many tasks by its memory, and all of it together for one less than are declared.
+    # Capacity by node memory. One task more than the total is declared, so that exactly one stays pending.
     free = {m["Description"]["Hostname"]: m["Description"]["Resources"]["MemoryBytes"] for m in cluster.members()}
     each = int(max(free.values()) * 0.4)
     room = {name: memory // each for name, memory in free.items()}
@@ -58,8 +58,8 @@ def test_tasks_are_where_there_is_room(cluster):
 @claim("8.2.4/global")
 def test_a_global_service_has_one_task_on_every_node(cluster):
     name = cluster.unique("everywhere")
-    words = f"service create --detach --mode global --label {cluster.label} --name {name} {cluster.image('client')}"
-    accepted(cluster.manager, words)
+    command = f"service create --detach --mode global --label {cluster.label} --name {name} {cluster.image('client')}"
+    accepted(cluster.manager, command)
     for service in (cluster.service(name), cluster.create_service("everywhere", "idle", everywhere=True)):
         eventually(
             lambda service=service: one_on_each(service, cluster.nodes),
@@ -74,8 +74,8 @@ def test_a_global_service_has_one_task_on_every_node(cluster):
 
 
 def on_each_and_matched(cluster, service):
-    """Whether every node has one task of the service, and that one container."""
-    wrong = [state.seen for state in (one_on_each(service, cluster.nodes), matched(cluster, service)) if not state]
+    """Whether every node has one task of the service, and each task one container."""
+    wrong = [state.summary for state in (one_on_each(service, cluster.nodes), matched(cluster, service)) if not state]
     return State(not wrong, "; ".join(wrong))
 
 
@@ -83,8 +83,8 @@ def on_each_and_matched(cluster, service):
 def test_a_global_service_takes_no_count(cluster):
     manager, image = cluster.manager, cluster.image("idle")
     name = cluster.unique("counted")
-    words = f"service create --detach --mode global --replicas 2 --label {cluster.label} --name {name} {image}"
-    done = manager.docker(words)
+    command = f"service create --detach --mode global --replicas 2 --label {cluster.label} --name {name} {image}"
+    done = manager.docker(command)
     assert not done.ok, "docker service create took a count of replicas for a global service"
     body = {
         "Name": name,
@@ -97,14 +97,14 @@ def test_a_global_service_takes_no_count(cluster):
 
     everywhere = cluster.create_service("everywhere", "idle", everywhere=True)
     eventually(lambda: one_on_each(everywhere, cluster.nodes), "one task on every node", deadline=60)
-    for words in (f"service scale --detach {everywhere}=5", f"service update --detach --replicas 5 {everywhere}"):
-        done = manager.docker(words)
-        assert not done.ok, f"a global service took docker {words}"
+    for command in (f"service scale --detach {everywhere}=5", f"service update --detach --replicas 5 {everywhere}"):
+        done = manager.docker(command)
+        assert not done.ok, f"a global service took docker {command}"
     for mode in ({"Replicated": {"Replicas": 5}}, {"Global": {}, "Replicated": {"Replicas": 5}}):
         said = refusal(everywhere.update, lambda spec, mode=mode: spec.update(Mode=mode))
         assert said, f"a global service took the mode {mode} by the API"
-    told = everywhere.inspect()["Spec"]["Mode"]
-    assert told == {"Global": {}}, f"counts were refused, and the mode became {told}"
+    mode = everywhere.inspect()["Spec"]["Mode"]
+    assert mode == {"Global": {}}, f"counts were refused, and the mode became {mode}"
     stays(lambda: one_on_each(everywhere, cluster.nodes), "one task on every node, as before", polls=4)
 
 
@@ -124,21 +124,21 @@ def test_a_global_service_follows_nodes_that_join_and_leave(cluster):
         deadline=90,
     )
     joined = everywhere.running()
-    changed = {id: told for id, told in before.items() if lives(cluster, joined).get(id) != told}
+    after = lives(cluster, joined)
+    changed = {id: life for id, life in before.items() if after.get(id) != life}
     assert not changed, f"{newcomer} joined, and tasks of others were replaced: {changed}"
 
     accepted(leaver, "swarm leave")
     cluster.nodes.remove(leaver)
-    label = f"com.docker.swarm.service.id={everywhere.id}"
     eventually(
-        lambda: State(not (left := leaver.containers(label=label)), f"{len(left)} containers run on {leaver}"),
+        lambda: State(not (left := everywhere.containers(leaver)), f"{len(left)} containers run on {leaver}"),
         f"{leaver}, which left, to stop its task's container",
         deadline=60,
     )
     stayed = {task.id for task in joined if task.node != leaver.name}
 
     def left_alone():
-        # Of the task of a node that is away the managers do not hear that it has ended; they no longer want it.
+        # Managers do not learn that the task of a node that left has ended; it only counts that they do not want it.
         now = {task.id: task for task in everywhere.running()}
         wrong = [*map(str, now.values())] if set(now) != stayed else []
         return State(not wrong, f"the tasks are {wrong}")

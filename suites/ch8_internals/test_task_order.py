@@ -1,10 +1,10 @@
-"""8.2.2: the one way that tasks go. What is seen of tasks in every other test counts as well (fixtures/cluster.py)."""
+"""8.2.2: the order of a task's states. The tasks of every other test are judged as well (fixtures/cluster.py)."""
 
 import pytest
 
 from fixtures.claims import claim
-from swarmlab.cluster.lifelines import ContainerEvents
 from swarmlab.wait import State, wait
+from swarmlab.watching.events import Recorder
 
 
 @claim("8.2.2/one-way")
@@ -19,9 +19,9 @@ def test_tasks_go_forward_only_as_each_of_three_managers_tells_it(cluster):
 
 
 def go_one_way(cluster):
-    """Have tasks live whole lives that end in each way, watch all of them closely, and judge their order."""
+    """Let tasks end in each of the possible states, watch all of them closely, and judge the order of their states."""
     count = len(cluster.nodes)
-    with ContainerEvents(cluster.nodes) as events, cluster.lifelines.sampled(cluster.nodes, every=0.05, share=0.5):
+    with Recorder(cluster.nodes, every=0.5) as events, cluster.lifelines.sampled(cluster.nodes, every=0.05, share=0.5):
         services = {
             "complete": cluster.create_service(
                 "done", "idle", everywhere=True, command=["true"], restart={"Condition": "on-failure"}
@@ -36,10 +36,10 @@ def go_one_way(cluster):
                 mounts=[{"Type": "bind", "Source": "/var/tmp/swc-missing", "Target": "/data"}],
                 restart={"Condition": "none"},
             ),
-            "shutdown": cluster.create_service("replaced", "idle", replicas=2 * count),
+            "shutdown": cluster.create_service("replaced", "idle", replicas=2 * count, update={"Parallelism": 0}),
         }
         services["shutdown"].wait_running(2 * count)
-        services["shutdown"].update(afresh)
+        services["shutdown"].renew()
         for state, service in services.items():
             wait(lambda s=service, w=state: has_ended(s, w, count), f"tasks of {service} to be {state}", deadline=90)
         services["shutdown"].wait_running(2 * count)
@@ -53,12 +53,6 @@ def go_one_way(cluster):
     assert not back, "; ".join(back)
     again = events.started_again()
     assert not again, "; ".join(again)
-
-
-def afresh(spec):
-    """Have all tasks replaced at once, though nothing of the specification changes."""
-    spec["TaskTemplate"]["ForceUpdate"] = 1
-    spec["UpdateConfig"] = {"Parallelism": 0}
 
 
 def has_ended(service, state, count):

@@ -1,4 +1,4 @@
-"""8.4: the states of a task, each brought about and looked at through every manager."""
+"""8.4: the states of a task, each brought about and read through every manager."""
 
 import re
 import shlex
@@ -6,17 +6,21 @@ import shlex
 import pytest
 
 from fixtures.claims import claim
-from suites.support.commands import accepted
+from suites.support.commands import accepted, table
 from suites.support.subnets import free_subnets
-from suites.support.tasks import all_told, expect_all, told_by
+from suites.support.task_states import all_listed, expect_all, listed_by
 from swarmlab.cluster.clocks import seconds_of
 from swarmlab.cluster.fault import apply, kill
 from swarmlab.cluster.leavings import LOOPBACK
-from swarmlab.cluster.lifelines import ContainerEvents
+from swarmlab.cluster.service import TASK_LABEL
 from swarmlab.errors import DeadlineExceeded
 from swarmlab.wait import State, eventually, scaled, wait
+from swarmlab.watching.events import Recorder
 
+#: Ended tasks are not replaced.
 NEVER_AGAIN = {"Condition": "none"}
+#: An update replaces all tasks at the same time.
+ALL_AT_ONCE = {"Parallelism": 0}
 
 
 @claim("8.4/path")
@@ -24,27 +28,27 @@ def test_every_task_names_its_service_slot_and_node(cluster):
     replicas = 2 * len(cluster.nodes)
     for manager in cluster.managers:
         name = cluster.unique("path")
-        words = f"service create --detach --replicas {replicas} --label {cluster.label} --name {name}"
-        accepted(manager, f"{words} {cluster.image('client')}")
+        command = f"service create --detach --replicas {replicas} --label {cluster.label} --name {name}"
+        accepted(manager, f"{command} {cluster.image('client')}")
         service = cluster.service(name)
         tasks = service.expect_running(replicas)
         found = {
             container["Id"]: (node, container["Labels"])
             for node in cluster.nodes
-            for container in node.containers(label=f"com.docker.swarm.service.id={service.id}")
+            for container in service.containers(node)
         }
         for teller in cluster.managers:
-            told = teller.ask("GET", "/tasks", filters={"service": [name]})
-            slots = sorted(raw.get("Slot", 0) for raw in told)
+            listed = teller.ask("GET", "/tasks", filters={"service": [name]})
+            slots = sorted(raw.get("Slot", 0) for raw in listed)
             assert slots == list(range(1, replicas + 1)), f"{teller} tells slots {slots} of the {replicas} of {name}"
-            services = {raw["ServiceID"] for raw in told}
+            services = {raw["ServiceID"] for raw in listed}
             assert services == {service.id}, f"{teller} tells tasks of {name} ({service.id}) as of {services}"
         for task in tasks:
             assert task.container in found, (
                 f"slot {task.slot} of {name} is on {task.node} by {manager}, and no node has it"
             )
             node, labels = found[task.container]
-            assert task.node == node.name, f"slot {task.slot} of {name} is told to be on {task.node}, and is on {node}"
+            assert task.node == node.name, f"slot {task.slot} of {name} is listed on {task.node}, and is on {node}"
             carried = labels.get("com.docker.swarm.task.name", "")
             wanted = f"{name}.{task.slot}.{task.id}"
             assert carried == wanted, f"the container of slot {task.slot} of {name} on {node} is named {carried}"
@@ -53,7 +57,7 @@ def test_every_task_names_its_service_slot_and_node(cluster):
 
 @claim("8.4/state-new")
 def test_a_task_that_nothing_is_allocated_to_is_new(cluster):
-    # A network with room for five containers: whatever is beyond that waits for an address.
+    # A network with room for five containers: all further tasks wait for an address.
     (wide,) = free_subnets(cluster)
     subnet = str(next(wide.subnets(new_prefix=29)))
     network = cluster.create_network("narrow", IPAM={"Config": [{"Subnet": subnet}]})
@@ -63,7 +67,7 @@ def test_a_task_that_nothing_is_allocated_to_is_new(cluster):
         names = cluster.names()
         states = {}
         for manager in cluster.managers:
-            tasks = [task for task in told_by(manager, service, names) if not task.addresses]
+            tasks = [task for task in listed_by(manager, service, names) if not task.addresses]
             states[manager.name] = ", ".join(f"{task.slot} {task.state} on {task.node or 'no node'}" for task in tasks)
             if len(tasks) < 4 or any(task.state != "new" or task.node for task in tasks):
                 return State(False, f"without an address {manager} tells: {states[manager.name] or 'none'}")
@@ -94,57 +98,68 @@ def test_a_task_given_to_a_node_is_assigned(cluster):
     wrong = passed_through(
         cluster,
         "assigned",
-        lambda seen: (seen.node and seen.state in ("new", "pending")) or (seen.state == "assigned" and not seen.node),
+        lambda look: (look.node and look.state in ("new", "pending")) or (look.state == "assigned" and not look.node),
     )
     assert not wrong, wrong
 
 
 @claim("8.4/state-accepted")
 def test_a_task_that_the_node_took_is_accepted(cluster):
-    wrong = passed_through(cluster, "accepted", lambda seen: seen.state == "accepted" and not seen.node)
+    wrong = passed_through(cluster, "accepted", lambda look: look.state == "accepted" and not look.node)
     assert not wrong, wrong
 
 
 def passed_through(cluster, state, contradicts):
-    """Watch many tasks start until some are seen in a short *state*; gives what contradicts it, if anything does.
+    """Watch many tasks start until some are seen in a short *state*.
 
-    The words of a state go with it, so that a task which is told with one state's words in another is wrong too.
+    Args:
+        cluster: the swarm.
+        state: the state.
+        contradicts: whether a look at a task contradicts the claim. The message of *state* in another state always
+            does.
+
+    Returns:
+        What contradicts the claim; empty if nothing does.
+
+    Raises:
+        DeadlineExceeded: no task was seen in the state.
     """
     names = cluster.names()
     for replicas in (9, 18, 27, 36):
         service = cluster.create_service("short", "idle", replicas=replicas)
         with cluster.lifelines.sampled(cluster.nodes, every=0.01, share=1.0):
             service.wait_running(replicas)
-        seen = [one for life in cluster.lifelines.lives(service.id).values() for one in life]
+        looks = [one for life in cluster.lifelines.lives(service.id).values() for one in life]
         service.remove()
-        for one in seen:
+        for one in looks:
             if contradicts(one) or (state in one.message.split() and one.state != state):
                 where = names.get(one.node, one.node) or "no node"
                 return f'{one.manager} tells slot {one.slot} of {service} on {where} as {one.state} ("{one.message}")'
-        if any(one.state == state for one in seen):
+        if any(one.state == state for one in looks):
             return ""
     raise DeadlineExceeded(f"of {9 + 18 + 27 + 36} tasks that were watched while they started, none was seen {state}")
 
 
 class Gate:
-    """A way to the lab's registry that can be shut: a proxy on one node, at the same port of every node."""
+    """A way of one node to the lab's registry that can be shut: a proxy on the node's loopback address."""
 
     def __init__(self, cluster, node, port):
+        """Start the proxy of *node* at this port of its loopback address."""
         registry = cluster.image("x").partition("/")[0]
         encrypted = node.run(f"curl -sk -o /dev/null -m 10 https://{registry}/v2/").ok
         there = f"{'https' if encrypted else 'http'}://{registry}"
         server = f"server {{ listen {LOOPBACK}:{port}; location / {{ proxy_pass {there}; }} }}"
         settings = f"daemon off; pid /run/gate.pid; events {{}} http {{ access_log off; {server} }}"
-        words = f"printf %s {shlex.quote(settings)} > /run/gate.conf; exec nginx -c /run/gate.conf"
+        command = f"printf %s {shlex.quote(settings)} > /run/gate.conf; exec nginx -c /run/gate.conf"
         self.node = node
-        self._box = cluster.bench(node).start("web:1", "--network host", f"sh -c {shlex.quote(words)}")
+        self._box = cluster.bench(node).start("web:1", "--network host", f"sh -c {shlex.quote(command)}")
 
     def shut(self):
-        """Let what comes wait from now on."""
+        """Hold all requests back from now on."""
         self._switch("pause")
 
     def open(self):
-        """Let what waits through."""
+        """Let all requests through, also those that were held back."""
         self._switch("unpause")
 
     def _switch(self, word):
@@ -153,9 +168,9 @@ class Gate:
 
 @pytest.fixture
 def gates(cluster):
-    """An image by a name that no node knows yet, and the gates that it comes through; they are open at first."""
+    """An image under a name that no node knows yet, and the open gates through which nodes pull it."""
     port = cluster.port()
-    # An address of the loopback is on every node the node itself.
+    # A loopback address is the node itself on every node, so that the name is the same on all.
     image = f"{LOOPBACK}:{port}/{cluster.image('redis').partition('/')[2]}"
     gates = [Gate(cluster, node, port) for node in cluster.nodes]
     for node in cluster.nodes:
@@ -168,12 +183,13 @@ def gates(cluster):
         if gate.node.containers(status="paused", label=cluster.label):
             gate.open()
     cluster.clean()
-    for node in cluster.nodes:  # whose image it may be by another name
+    for node in cluster.nodes:  # the node may have the image by another name too
         wait(lambda node=node: lost(node, image), f"{node} to lose the name {image}")
 
 
 def lost(node, image):
-    said = node.docker(f"rmi {image}").said  # refused while a container of the image is left
+    """Remove an image's name from a node; whether it is gone."""
+    said = node.docker(f"rmi {image}").output  # refused while a container of the image is left
     return State(not node.docker(f"image inspect {image}").ok, said)
 
 
@@ -185,9 +201,7 @@ def test_a_task_whose_image_is_fetched_is_preparing(cluster, gates):
     fetched = cluster.create_service("fetched", image, everywhere=True)
     count = len(cluster.nodes)
     expect_all(cluster, fetched, "preparing", count, lambda task: task.node, so=" while the image is fetched")
-    running = [
-        node.name for node in cluster.nodes if node.containers(label=f"com.docker.swarm.service.id={fetched.id}")
-    ]
+    running = [node.name for node in cluster.nodes if fetched.containers(node)]
     assert not running, f"without its image the task has a container on {', '.join(running)}"
     for gate in gates:
         gate.open()
@@ -213,33 +227,32 @@ def test_a_task_is_running_when_its_container_runs_and_is_healthy(cluster):
         lambda: all(containers_of(node, checked) for node in cluster.nodes), f"the containers of {checked}", deadline=60
     )
     for node in cluster.nodes:
-        # Its check has begun and not ended: the container runs, and nobody knows yet whether it is healthy.
+        # Its health check has begun and not ended: the container runs, and is not known to be healthy yet.
         wait(
             lambda node=node: node.execute(containers_of(node, checked)[0], "[ -e /tmp/asked ]").ok, "a check to begin"
         )
-        told = {f"{manager} tells {told_on(manager, cluster, checked, node)}" for manager in cluster.managers}
-        early = [words for words in told if "running" in words.partition(", wanted")[0]]
+        listed = {f"{manager} tells {listed_on(manager, cluster, checked, node)}" for manager in cluster.managers}
+        early = [line for line in listed if "running" in line.partition(", wanted")[0]]
         assert not early, f"the container on {node} is not healthy yet, and {early[0]}"
-        done = node.execute(containers_of(node, checked)[0], "touch /tmp/healthy")
-        assert done.ok, f"the container on {node}: {done.said}"
+        node.execute(containers_of(node, checked)[0], "touch /tmp/healthy").expect(error=AssertionError)
     expect_all(cluster, checked, "running", count, so=" once they are healthy")
 
 
 def slow_starter(cluster):
-    """A service whose containers run at once, and are healthy once they have a file /tmp/healthy."""
+    """Create a service whose containers are healthy once they have a file /tmp/healthy."""
     check = "touch /tmp/asked; until [ -e /tmp/healthy ]; do sleep 0.2; done"
     return cluster.create_service("slow", "idle", everywhere=True, health=["sh", "-c", check])
 
 
 def containers_of(node, service):
     """The ids of the running containers of *service* on *node*."""
-    return [container["Id"] for container in node.containers(label=f"com.docker.swarm.service.id={service.id}")]
+    return [container["Id"] for container in service.containers(node)]
 
 
-def told_on(manager, cluster, service, node):
-    """What *manager* tells of the tasks of *service* on *node*."""
+def listed_on(manager, cluster, service, node):
+    """The tasks of *service* on *node* as *manager* lists them, for messages."""
     names = cluster.names()
-    return "; ".join(str(task) for task in told_by(manager, service, names) if task.node == node.name) or "nothing"
+    return "; ".join(str(task) for task in listed_by(manager, service, names) if task.node == node.name) or "nothing"
 
 
 def half_started(cluster, service):
@@ -247,7 +260,7 @@ def half_started(cluster, service):
     idle = [node.name for node in cluster.nodes if not containers_of(node, service)]
     if idle:
         return State(False, f"no container on {', '.join(idle)}")
-    return all_told(cluster, service, "starting", len(cluster.nodes))
+    return all_listed(cluster, service, "starting", len(cluster.nodes))
 
 
 @claim("8.4/state-complete")
@@ -264,7 +277,7 @@ def test_a_task_that_ended_with_another_exit_code_is_failed_and_shows_it(cluster
     count = len(cluster.nodes)
     expect_all(cluster, failed, "failed", count, lambda task: task.exit_code == 37, so=" with exit code 37", stable=3)
     for manager in cluster.managers:
-        for task in told_by(manager, failed, cluster.names()):
+        for task in listed_by(manager, failed, cluster.names()):
             shown = re.search(r"\b37\b", task.error)
             assert shown, (
                 f"{manager} does not show the exit code 37 of the task on {task.node}: {task.error or 'no error'}"
@@ -272,45 +285,33 @@ def test_a_task_that_ended_with_another_exit_code_is_failed_and_shows_it(cluster
 
 
 def ending(cluster, code):
-    """A service with a task on every node that ends at once with this exit code, and is not replaced."""
+    """Create a service with a task on every node that ends at once with this exit code, and is not replaced."""
     command = ["sh", "-c", f"exit {code}"]
-    return cluster.create_service(f"exit{code}", "idle", everywhere=True, command=command, restart=NEVER_AGAIN)
+    settings = {"command": command, "restart": NEVER_AGAIN, "update": ALL_AT_ONCE}
+    return cluster.create_service(f"exit{code}", "idle", everywhere=True, **settings)
 
 
 @claim("8.4/state-shutdown")
 def test_a_task_that_the_swarm_stopped_is_shutdown(cluster):
-    service = cluster.create_service("stopped", "idle", everywhere=True)
+    service = cluster.create_service("stopped", "idle", everywhere=True, update=ALL_AT_ONCE)
     count = len(cluster.nodes)
     old = {task.id for task in service.wait_running(count)}
-    # Those that are replaced stay in the history.
-    force(service)
+    # Tasks that are replaced stay in the history.
+    service.renew()
     eventually(
         lambda: replaced(cluster, service, old), f"the {count} tasks that were replaced to be shutdown", deadline=90
     )
     for node in cluster.nodes:
-        running = {
-            container["Labels"]["com.docker.swarm.task.id"]
-            for container in node.containers(label=f"com.docker.swarm.service.id={service.id}")
-        }
+        running = {container["Labels"][TASK_LABEL] for container in service.containers(node)}
         assert not running & old, f"a task of {service} that was stopped still has a running container on {node}"
 
 
-def force(service):
-    """Have all tasks replaced, though nothing of the specification changes."""
-
-    def change(spec):
-        spec["TaskTemplate"]["ForceUpdate"] = spec["TaskTemplate"].get("ForceUpdate", 0) + 1
-        spec["UpdateConfig"] = {"Parallelism": 0}
-
-    service.update(change)
-
-
 def replaced(cluster, service, old, state="shutdown"):
-    """Whether every manager tells the *old* tasks of *service* in *state*, and the new ones as running."""
+    """Whether every manager lists the *old* tasks (ids) of *service*, all in *state*."""
     names = cluster.names()
     wrong = []
     for manager in cluster.managers:
-        tasks = told_by(manager, service, names)
+        tasks = listed_by(manager, service, names)
         wrong += [f"{manager} tells {task}" for task in tasks if task.id in old and task.state != state]
         if missing := old - {task.id for task in tasks}:
             wrong.append(f"{manager} has forgotten {len(missing)}")
@@ -332,29 +333,29 @@ def test_a_task_that_the_node_cannot_take_is_rejected_and_shows_why(cluster):
 @claim("8.4/complete-is-final")
 def test_a_complete_task_never_runs_again(cluster):
     count = len(cluster.nodes)
-    with ContainerEvents(cluster.nodes) as events, cluster.lifelines.sampled(cluster.nodes, every=0.05, share=0.5):
+    with Recorder(cluster.nodes, every=0.5) as events, cluster.lifelines.sampled(cluster.nodes, every=0.05, share=0.5):
         service = ending(cluster, 0)
         expect_all(cluster, service, "complete", count)
         first = {task.id: task for task in service.tasks()}
-        # What might tempt a swarm to run them again: work to be done for the same service, once with other tasks.
-        force(service)
+        # New tasks of the same service are an occasion to run the old ones again.
+        service.renew()
         wait(lambda: ended_twice(service, count), f"as many new tasks of {service} to end", deadline=90)
     for task in first.values():
         node = cluster.node(task.node)
         for life in (cluster.lifelines.lives(service.id)[task.id],):
-            states = [seen.state for seen in life]
+            states = [got.state for got in life]
             after = states[states.index("complete") :] if "complete" in states else []
             assert set(after) <= {"complete"}, f"the task on {node} was complete, and then {', '.join(after)}"
         container = node.ask("GET", f"/containers/{task.container}/json")["State"]
         assert not container["Running"], f"the task on {node} is complete, and its container runs again"
     again = events.started_again()
     assert not again, "; ".join(again)
-    still = all_told(cluster, service, "complete", 2 * count)
-    assert still, f"not all tasks of {service} are complete: {still.seen}"
+    still = all_listed(cluster, service, "complete", 2 * count)
+    assert still, f"not all tasks of {service} are complete: {still.summary}"
 
 
 def ended_twice(service, count):
-    """Whether twice *count* tasks of *service* have ended well."""
+    """Whether the tasks of *service* are twice *count*, all of them complete."""
     states = [task.state for task in service.tasks()]
     return State(states == ["complete"] * 2 * count, ", ".join(states))
 
@@ -368,12 +369,13 @@ def test_service_ps_shows_node_desired_and_current_state_with_age_and_error(clus
     waiting = cluster.create_service("waiting", "idle", constraints=[f"node.labels.{cluster.unique('no')}==node"])
     running.wait_running(count)
     for service, state, tasks in ((failed, "failed", count), (waiting, "pending", 1)):
-        wait(lambda s=service, w=state, n=tasks: all_told(cluster, s, w, n), f"{service} to be {state}", deadline=60)
+        wait(lambda s=service, w=state, n=tasks: all_listed(cluster, s, w, n), f"{service} to be {state}", deadline=60)
     for manager in cluster.managers:
         for service in (running, failed, waiting):
-            # The table before the tasks: an age that is shown is one of a task as it is told then.
-            rows = table(accepted(manager, f"service ps --no-trunc {service.name}"))
-            tasks = told_by(manager, service, cluster.names())
+            # The table first: the ages in it are then no older than those of the tasks.
+            printed = accepted(manager, f"service ps --no-trunc {service.name}")
+            rows = {row.get("ID", ""): row for row in table(printed)}
+            tasks = listed_by(manager, service, cluster.names())
             ids = {task.id for task in tasks}
             assert rows.keys() == ids, (
                 f"{manager} shows {len(rows)} tasks of {service}: {set(rows)}, and there are {ids}"
@@ -382,7 +384,7 @@ def test_service_ps_shows_node_desired_and_current_state_with_age_and_error(clus
             for task in tasks:
                 wrong = misshown(rows[task.id], task, age)
                 assert not wrong, f"{manager} shows of the task of {service} on {task.node or 'no node'} {wrong}"
-                # Since when a task is in its state is told by its node's clock, and its age by the manager's.
+                # The node's clock stamps the state of a task, the manager's clock gives its age.
                 since = seconds_of(task.at) - begun[manager.name]
                 assert -LENIENT <= since <= age, (
                     f"the task of {service} on {task.node or 'no node'} is {task.state} since {since:+.0f} s from its "
@@ -399,17 +401,8 @@ def clock(node):
     return float(node.run("date +%s").out)
 
 
-def table(printed):
-    """The rows of a table by their ID, each a value by column."""
-    header, *lines = printed.splitlines()
-    titles = list(re.finditer(r"\S+(?: \S+)*", header))
-    ends = [title.start() for title in titles[1:]] + [None]
-    rows = [{t[0]: line[t.start() : end].strip() for t, end in zip(titles, ends, strict=True)} for line in lines]
-    return {row.get("ID", ""): row for row in rows}
-
-
 def misshown(row, task, oldest):
-    """What a row of service ps shows otherwise than the task is, or older than *oldest* seconds; empty if nothing."""
+    """What a row of service ps shows that the task is not, or that is older than *oldest* seconds; empty if nothing."""
     current, _, age = row.get("CURRENT STATE", "").partition(" ")
     wanted = {"NODE": task.node, "DESIRED STATE": task.desired, "ERROR": f'"{task.error}"' if task.error else ""}
     for column, value in wanted.items():
@@ -424,7 +417,7 @@ def misshown(row, task, oldest):
 
 
 def seconds(age):
-    """What an age such as "About a minute ago" is at least, in seconds; None if it is none."""
+    """The least seconds that an age such as "About a minute ago" stands for; None if it is no age."""
     found = re.fullmatch(
         r"(?:less than a |about an? )?(\d+ )?(second|minute|hour|day|week|month|year)s? ago", age.lower()
     )
@@ -439,7 +432,7 @@ def test_the_tasks_of_a_node_that_is_away_for_24_hours_are_orphaned(cluster):
     service = cluster.create_service("left", "idle", constraints=[f"node.hostname=={lost}"])
     (task,) = service.wait_running(1)
     apply(kill(lost), cluster)
-    hour = 3600 / scaled(1)  # a day is a day on a slow lab too
+    hour = 3600 / scaled(1)  # an hour by the clock, also on a slow lab
     for state, hours in (("running", 23), ("orphaned", 2)):
         eventually(
             lambda state=state: State(

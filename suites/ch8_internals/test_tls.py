@@ -1,4 +1,4 @@
-"""8.3: who a manager speaks with, and how."""
+"""8.3: the TLS connections that a manager accepts."""
 
 import pytest
 
@@ -8,7 +8,7 @@ from swarmlab.cluster import pki
 from swarmlab.cluster.probe import Probe
 from swarmlab.errors import Blocked
 
-#: What each part of a manager's services does that changes nothing where it is asked with an empty request.
+#: A method of each of a manager's gRPC services that changes nothing if it gets an empty request.
 MEMBERS_ONLY = [
     "Control/ListNodes",
     "Control/ListServices",
@@ -20,24 +20,21 @@ MEMBERS_ONLY = [
     "Health/Check",
     "CA/GetUnlockKey",
 ]
-#: How clients of HTTP/2 and of HTTP/1.1 begin.
-PLAIN_WORDS = (
+#: The first bytes of clients of HTTP/2 and of HTTP/1.1.
+PLAIN_GREETINGS = (
     b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\4\0\0\0\0\0",
     b"GET / HTTP/1.1\r\nHost: manager\r\n\r\n",
 )
-#: How a node that has no certificate yet learns of the root, asks to be issued one, and asks whether it was.
+#: Methods for a node without certificate: get the root, ask for a certificate, ask whether it is issued.
 FOR_ANYBODY = ["CA/GetRootCACertificate", "NodeCA/IssueNodeCertificate", "NodeCA/NodeCertificateStatus"]
 
 
 @claim("8.3/mutual-tls")
 def test_managers_speak_tls_only(cluster):
     for manager in cluster.managers:
-        for words in (
-            b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\4\0\0\0\0\0",
-            b"GET / HTTP/1.1\r\nHost: manager\r\n\r\n",
-        ):
-            answer = pki.say_plainly(manager, words)
-            # Nothing, or a refusal in TLS: a record of an alert.
+        for greeting in PLAIN_GREETINGS:
+            answer = pki.send_plain(manager, greeting)
+            # No answer, or a TLS record of type alert.
             assert not answer or answer[0] == 0x15, f"{manager} answers on its port without TLS: {answer[:80]!r}"
         assert (shaken := pki.dial(manager)).accepted, f"{manager} takes no connection with TLS: {shaken}"
 
@@ -80,14 +77,14 @@ def test_who_has_no_certificate_may_only_ask_for_one(cluster):
     client = Probe(asking, cluster.bench(asking).start("client", "--network host"))
     for manager in cluster.managers:
         roots, identity = pki.root_of(manager), pki.identity_of(manager)
-        # That an answer was refused for the caller's sake shows only where a manager is given it.
+        # See that a manager gets an answer to the same call, so that a refusal is for the caller.
         for method, reply in pki.call(client.run, manager, roots, ["Control/ListNodes"], identity).items():
-            assert reply.code == pki.OK, f"{manager} refuses {method} to its own certificate: {reply.said}"
+            assert reply.code == pki.OK, f"{manager} refuses {method} to its own certificate: {reply.output}"
         for method, reply in pki.call(client.run, manager, roots, MEMBERS_ONLY).items():
-            assert reply.denied, f"{manager} does not refuse {method} to who has no certificate: {reply.said}"
+            assert reply.denied, f"{manager} does not refuse {method} to a client without certificate: {reply.output}"
         for method, reply in pki.call(client.run, manager, roots, FOR_ANYBODY).items():
-            # Empty requests: for a root certificate that is all, for a node's own it is not as it should be.
-            assert reply.code in (pki.OK, pki.INVALID), f"{manager} lets nobody ask {method}: {reply.said}"
+            # An empty request is complete for the root certificate, and invalid for a certificate of the node.
+            assert reply.code in (pki.OK, pki.INVALID), f"{manager} lets no client ask {method}: {reply.output}"
 
 
 @claim("8.3/tls-version")
@@ -106,5 +103,5 @@ def test_managers_refuse_versions_of_tls_before_1_2(cluster):
             for client in (identity, None):
                 shaken = pki.dial(manager, client, version=version)
                 assert not shaken.version, f"{manager} speaks {shaken.version}"
-                # The refusal is the manager's, and not ours.
+                # An alert shows that the manager refuses, and not the suite's own OpenSSL.
                 assert shaken.alert, f"{manager} does not refuse {version} by an alert: {shaken}"

@@ -1,4 +1,4 @@
-"""8.1.2: what workers do, and what is left to managers."""
+"""8.1.2: what workers do, and what only managers do."""
 
 import base64
 import functools
@@ -6,7 +6,7 @@ import functools
 import pytest
 
 from fixtures.claims import claim
-from suites.support.commands import accepted, last, refusal
+from suites.support.commands import accepted, last, refusal, succeeded
 from suites.support.placement import (
     containers,
     none_on,
@@ -14,7 +14,7 @@ from suites.support.placement import (
     stays,
     temporarily,
 )
-from swarmlab.cluster.swarm import join
+from swarmlab.cluster.swarm import join, leads
 from swarmlab.errors import Blocked
 from swarmlab.wait import State, eventually
 
@@ -26,7 +26,7 @@ def test_every_worker_runs_the_task_that_it_is_given(cluster):
     eventually(lambda: one_on_each(work, workers), "every worker, and nobody else, to run a task", deadline=90)
     for task in work.running():
         answer = cluster.probe(task).run("hostname")
-        assert answer.ok, f"nothing can be run in the task on {task.node}: {last(answer)}"
+        succeeded(answer, f"in the task on {task.node}, hostname")
         assert answer.out.strip() == task.container[:12], f"the task on {task.node} is {answer.out.strip()!r} inside"
 
 
@@ -36,12 +36,12 @@ def test_a_worker_refuses_every_management_call(cluster, subjects):
     before = managed(cluster)
     for worker in workers:
         assert not worker.listening(2377), f"{worker}, a worker, listens on the managers' port 2377"
-        for words in subjects.commands:
-            done = worker.run(words)
-            assert not done.ok, f"{worker}, a worker, accepted: {words}"
-            # What is only a search finds nothing, as a worker knows nothing of what is searched for.
-            known = any(word in done.said.lower() for word in ("manager", "no such", "not found"))
-            assert known, f"{worker} did not refuse {words} for being a worker: {last(done)}"
+        for command in subjects.commands:
+            done = worker.run(command)
+            assert not done.ok, f"{worker}, a worker, accepted: {command}"
+            # Commands that only search report that they found nothing: a worker knows no object of the swarm.
+            known = any(word in done.output.lower() for word in ("manager", "no such", "not found"))
+            assert known, f"{worker} did not refuse {command} for being a worker: {last(done)}"
         for method, path, body, query in subjects.calls:
             said = refusal(worker.ask, method, path, body=body, **query)
             assert said, f"{worker}, a worker, accepted {method} {path}"
@@ -53,13 +53,14 @@ def test_a_worker_refuses_every_management_call(cluster, subjects):
 
 
 class Subjects:
-    """One of each thing that managers keep, and every call about them that only managers take.
+    """One of each kind of object that managers keep, and every call about it that only managers accept.
 
-    Were they taken, those about what is not the suite's own would change nothing, but for the ones that are made only
-    where *all* may be.
+    Unless *all* calls may be made, those about objects that are not the suite's would change nothing if a worker
+    accepted them.
     """
 
     def __init__(self, cluster, *, all):
+        """Make the objects."""
         ask = cluster.manager.ask
         self._all = all
         label = {cluster.label: ""}
@@ -81,7 +82,7 @@ class Subjects:
 
     @property
     def commands(self):
-        """On the command line."""
+        """Calls on the command line."""
         label, image = f"--label {self._cluster.label}", self._cluster.image("idle")
         return [
             "docker node ls",
@@ -123,7 +124,7 @@ class Subjects:
 
     @property
     def _not_to_be_taken(self):
-        """What would harm the cluster if it were taken."""
+        """Commands that would harm the cluster if a worker accepted them."""
         return [
             f"docker node update --availability drain {self.node}",
             f"docker node promote {self.node}",
@@ -136,7 +137,7 @@ class Subjects:
 
     @property
     def calls(self):
-        """By the API: method, path, body, parameters."""
+        """Calls of the API: method, path, body, parameters."""
         ask = self._cluster.manager.ask
         kinds = {"services": self.service.id, "secrets": self.secret, "configs": self.config, "nodes": self.node}
         own = [kind for kind in kinds if self._all or kind != "nodes"]
@@ -154,7 +155,7 @@ class Subjects:
             ]
         template = {"ContainerSpec": {"Image": self._cluster.image("idle")}}
         swarm = ask("GET", "/swarm")
-        # What would be lost if the call were taken can be done without: a description that differs in one number.
+        # If a worker accepted this call, it would only change one number.
         spec = {**swarm["Spec"], **({"Orchestration": {"TaskHistoryRetentionLimit": 3}} if self._all else {})}
         turned = {"version": swarm["Version"]["Index"], **({"rotateWorkerToken": True} if self._all else {})}
         named = {"Name": self.fresh(), "Labels": self.labels}
@@ -174,13 +175,13 @@ class Subjects:
 
 @pytest.fixture
 def subjects(cluster, lab):
-    """What the managers keep, and the calls about it."""
+    """The objects that managers keep, and the calls about them."""
     workers_of(cluster)
     return Subjects(cluster, all=lab.offers.disruptable)
 
 
 def managed(cluster):
-    """All that managers keep, by kind."""
+    """All objects that managers keep, by kind."""
     ask = cluster.manager.ask
     kinds = ("nodes", "services", "secrets", "configs")
     kept = {kind: {one["ID"]: one["Spec"] for one in ask("GET", f"/{kind}")} for kind in kinds}
@@ -197,7 +198,7 @@ def test_one_manager_alone_is_a_swarm(cluster):
     members = cluster.members(manager)
     assert len(members) == 1, f"{manager} was alone, and the swarm has {len(members)} members"
     status = members[0].get("ManagerStatus", {})
-    assert status.get("Leader"), f"{manager}, the only manager, is no leader: {status or 'it is no manager'}"
+    assert leads(members[0]), f"{manager}, the only manager, is no leader: {status or 'it is no manager'}"
     web = cluster.create_service("web", "web:1", replicas=2)
     web.expect_running(2)
     web.scale(1)
@@ -261,12 +262,12 @@ def test_there_is_no_worker_where_no_manager_is(cluster):
     ):
         refused = demote()
         assert not refused.ok, f"{manager}, the last manager, was demoted"
-        assert "last manager" in refused.said, f"{manager} is not refused as the last manager: {last(refused)}"
+        assert "last manager" in refused.output, f"{manager} is not refused as the last manager: {last(refused)}"
     said = refusal(manager.revise, f"/nodes/{manager.node_id()}", lambda spec: spec.update(Role="worker"))
     assert said, f"{manager}, the last manager, was demoted by the API"
     left = manager.docker("swarm leave")
     assert not left.ok, f"{manager}, the last manager, left without force"
-    assert "--force" in left.said, f"the refusal does not speak of force: {last(left)}"
+    assert "--force" in left.output, f"the refusal does not speak of force: {last(left)}"
     assert manager.swarm_state() == "active", f"{manager} was refused to leave, and is {manager.swarm_state()}"
     assert cluster.roles() == before, f"refused calls changed the roles from {before} to {cluster.roles()}"
     cluster.create_service("still", "idle").expect_running(1)
@@ -277,7 +278,7 @@ def test_there_is_no_worker_where_no_manager_is(cluster):
 
 
 def stays_out(newcomer, remote, token):
-    """Let *newcomer* try to join as a worker at *remote*, where no manager is, and see it stay outside."""
+    """Let *newcomer* try to join as a worker at *remote*, which is no manager; judge that it stays outside."""
     said = refusal(join, newcomer, remote, token)
     assert said, f"{newcomer} joined at {remote}, which is no manager"
     stays(
@@ -285,7 +286,7 @@ def stays_out(newcomer, remote, token):
         f"{newcomer}, which tried to join at {remote}, to stay outside",
         polls=4,
     )
-    newcomer.docker("swarm leave --force")  # where the engine keeps on trying
+    newcomer.docker("swarm leave --force")  # in case the engine keeps trying
     assert newcomer.swarm_state() == "inactive", f"{newcomer} is {newcomer.swarm_state()} after it was refused"
 
 

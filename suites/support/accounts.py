@@ -1,19 +1,32 @@
-"""Throw-away users of a node: what is tried on them changes nothing of the cluster's own user."""
+"""Throw-away users of a node, so that nothing is tried on the cluster's own user."""
+
+from __future__ import annotations
 
 import contextlib
+from collections.abc import Iterator
 
-from swarmlab.cluster.workbench import unique
+from swarmlab.cluster.marks import unique
+from swarmlab.cluster.node import Node
 from swarmlab.errors import LabError
 
 
 @contextlib.contextmanager
-def throwaway(node):
-    """The name of a user who is in no group but one of his own, and has a home and no password."""
+def throwaway(node: Node) -> Iterator[str]:
+    """Make a user with a home, a group of the same name and no password; remove it when the context ends.
+
+    Args:
+        node: the machine that gets the user.
+
+    Yields:
+        The user's name.
+
+    Raises:
+        LabError: the user cannot be made or removed.
+    """
     name = unique("user")
-    # A password that nothing matches: where sshd does not use PAM, a user whose password is locked has no keys either.
+    # "*" is a password that nothing matches. A locked password would refuse keys too where sshd does not use PAM.
     made = node.run(f"useradd --create-home --user-group --shell /bin/bash --password '*' {name}")
-    if not made.ok:
-        raise LabError(f"{node} could not be given a user: {made.said}")
+    made.expect(f"useradd on {node}")
     try:
         yield name
     finally:

@@ -1,13 +1,24 @@
-"""Building on a node, with each builder that its engine and command line have."""
+"""``docker build`` on a node, with each builder that its engine and command line have."""
 
+from __future__ import annotations
+
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
-from suites.support.commands import last
+from suites.support.commands import last, succeeded
+from swarmlab.cluster.marks import unique
 from swarmlab.cluster.node import Result
-from swarmlab.cluster.workbench import Workbench, unique
+from swarmlab.cluster.swarm import Swarm
+from swarmlab.cluster.workbench import Workbench
 
-#: What chooses a builder, by the builder's name.
+#: The environment variable that chooses a builder, by the builder's name.
 _CHOICES = {"the classic builder": "DOCKER_BUILDKIT=0", "BuildKit": "DOCKER_BUILDKIT=1"}
+
+
+def from_base(bench: Workbench) -> str:
+    """The first line of a Dockerfile on the suite's client image."""
+    return f"FROM {bench.image('client')}\n"
 
 
 @dataclass(frozen=True)
@@ -15,52 +26,63 @@ class Builder:
     """One builder on one node.
 
     Attributes:
-        name: which.
-        bench: where.
+        name: "the classic builder" or "BuildKit".
+        bench: the workbench of the node.
     """
 
     name: str
     bench: Workbench
 
     def __str__(self) -> str:
+        """Name and node, for messages."""
         return f"{self.name} on {self.bench.node}"
 
-    def run(self, folder: str, words: str) -> Result:
-        """``docker build WORDS`` in a folder of the node."""
-        return self.bench.node.run(f"cd {folder} && {_CHOICES[self.name]} docker build {words}")
+    def run(self, folder: str, arguments: str) -> Result:
+        """Run ``docker build ARGUMENTS`` in a folder of the node."""
+        return self.bench.node.run(f"cd {folder} && {_CHOICES[self.name]} docker build {arguments}")
 
-    def build(self, files: dict[str, str], options: str = "") -> str:
-        """Build *files* (text by name); gives the image's name.
+    def build(self, files: Mapping[str, str], options: str = "") -> str:
+        """Build an image of *files* (text by path) without the cache.
+
+        Returns:
+            The image's name.
 
         Raises:
             AssertionError: the build failed.
         """
         name = unique("image")
-        # Nothing may come from the cache of a build before: its steps would not be judged.
-        words = f"--no-cache --label {self.bench.label} {options} -t {name} ."
-        done = self.run(self.bench.folder(files), words)
-        assert done.ok, f"{self} ended with {done.code}: {last(done)}"
+        # With the cache, steps of an earlier build would not be judged.
+        arguments = f"--no-cache --label {self.bench.label} {options} -t {name} ."
+        done = self.run(self.bench.folder(files), arguments)
+        succeeded(done, f"{self}")
         return name
 
-    def image(self, name: str) -> dict:
-        """What the engine knows of an image."""
-        known: dict = self.bench.node.ask("GET", f"/images/{name}/json")
-        return known
+    def image(self, name: str) -> dict[str, Any]:
+        """``docker image inspect`` of an image."""
+        inspected: dict[str, Any] = self.bench.node.ask("GET", f"/images/{name}/json")
+        return inspected
 
     def shows(self, image: str, command: str) -> str:
-        """What a shell command prints in a new container of the image."""
+        """The output of a shell command in a new container of *image*.
+
+        Raises:
+            AssertionError: the command failed.
+        """
         box = self.bench.start(image, "--entrypoint sleep", "600")
         done = self.bench.execute(box, command)
         self.bench.remove(box)
-        assert done.ok, f"in what {self} built, {command} ended with {done.code}: {done.said}"
-        return done.out.strip()
+        return done.expect(f"in what {self} built, {command}", error=AssertionError).strip()
 
 
-def builders(cluster, bench):
-    """The builders that work on the bench's node, found by trying once; at least one has to."""
+def builders(cluster: Swarm, bench: Workbench) -> list[Builder]:
+    """The builders that work on the node of *bench*, found by trying each once.
 
-    def look():
-        text = f"FROM {bench.image('client')}\nLABEL {bench.label}=\n"
+    Raises:
+        AssertionError: none works.
+    """
+
+    def look() -> tuple[dict[str, Result], dict[str, Result]]:
+        text = f"{from_base(bench)}LABEL {bench.label}=\n"
         tried = {name: Builder(name, bench).run(bench.folder({"Dockerfile": text}), "--quiet .") for name in _CHOICES}
         return {name: done for name, done in tried.items() if done.ok}, tried
 

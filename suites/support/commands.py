@@ -1,29 +1,46 @@
-"""Commands that have to succeed, and calls that have to be refused."""
+"""Commands that have to succeed, calls that have to be refused, and the tables that docker prints."""
+
+from __future__ import annotations
 
 import re
+from collections.abc import Callable
+from typing import Any
 
-from swarmlab.cluster.node import OUT_OF_SEQUENCE, REVISIONS
+from swarmlab.cluster.node import OUT_OF_SEQUENCE, REVISIONS, Node, Result
 from swarmlab.errors import EngineRefused
 
 
-def accepted(node, words):
-    """What ``docker WORDS`` printed on *node*, where the command has to succeed."""
-    done = in_sequence(lambda: node.docker(words))
-    assert done.ok, f"docker {words} on {node} ended with {done.code}: {done.said}"
-    return done.out
+def accepted(node: Node, command: str) -> str:
+    """The output of ``docker COMMAND`` on *node*, which has to succeed.
+
+    Raises:
+        AssertionError: the command failed.
+
+    Example:
+        accepted(cluster.manager, f"node promote {worker}")
+    """
+    return in_sequence(lambda: node.docker(command)).expect(f"docker {command} on {node}", error=AssertionError)
 
 
-def in_sequence(command):
-    """What a command gave that reads an object of the swarm and writes it (see `swarmlab.cluster.node.Node.revise`)."""
-    for _ in range(REVISIONS):
-        done = command()
-        if done.ok or OUT_OF_SEQUENCE not in done.said:
+def in_sequence(run: Callable[[], Result]) -> Result:
+    """The result of a command that reads an object of the swarm and writes it back.
+
+    It is run again while another writer was faster (see `swarmlab.cluster.node.Node.revise`).
+    """
+    done = run()
+    for _ in range(REVISIONS - 1):
+        if done.ok or OUT_OF_SEQUENCE not in done.output:
             break
+        done = run()
     return done
 
 
-def refusal(call, *arguments, **settings):
-    """The engine's words where it refuses the call; empty where it does what it was asked."""
+def refusal(call: Callable[..., object], *arguments: Any, **settings: Any) -> str:
+    """The engine's explanation why it refuses *call*; empty if it does not refuse.
+
+    Example:
+        assert refusal(node.ask, "GET", "/nodes")
+    """
     try:
         call(*arguments, **settings)
     except EngineRefused as refused:
@@ -31,15 +48,30 @@ def refusal(call, *arguments, **settings):
     return ""
 
 
-def last(done):
-    """The last line that a command said, for messages; its exit code where it said nothing."""
-    return done.said.strip().splitlines()[-1] if done.said.strip() else f"exit {done.code}"
+def succeeded(done: Result, what: str) -> str:
+    """The output of a command that has to succeed and prints much: the message of a failure has its last line only.
+
+    Args:
+        done: the command's result.
+        what: the command in words, for the message.
+
+    Raises:
+        AssertionError: the command failed.
+    """
+    assert done.ok, f"{what} ended with {done.code}: {last(done)}"
+    return done.out
 
 
-def table(printed):
-    """The rows of a table that a docker command printed, each by the words of its header.
+def last(done: Result) -> str:
+    """The last line that a command printed, for messages; its exit code if it printed nothing."""
+    return done.output.strip().splitlines()[-1] if done.output.strip() else f"exit {done.code}"
 
-    A column begins where its word in the header begins, whatever columns an engine has; words are two blanks apart.
+
+def table(printed: str) -> list[dict[str, str]]:
+    """The rows of a table that a docker command printed, each by column title.
+
+    A column begins where its title begins, so that columns which only some engines print do not matter. Titles are two
+    blanks apart.
     """
     header, *lines = printed.splitlines() or [""]
     starts = [(found.start(), found[0]) for found in re.finditer(r"\S+(?: \S+)*", header)]

@@ -1,21 +1,26 @@
-"""Where tasks and their containers are, and nodes that are told to take none."""
+"""Where tasks and their containers run, and nodes whose availability changes."""
 
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from typing import Any
 
 from suites.support.commands import accepted
+from swarmlab.cluster.node import Node
+from swarmlab.cluster.service import SERVICE_LABEL, TASK_LABEL, Service, Task
+from swarmlab.cluster.swarm import Swarm
 from swarmlab.wait import State, eventually
 
-TASK_LABEL = "com.docker.swarm.task.id"
 
-
-def set_availability(cluster, node, availability):
-    """Tell the managers, as the document does, whether *node* takes tasks: active, pause or drain."""
+def set_availability(cluster: Swarm, node: Node, availability: str) -> None:
+    """Set the availability of *node* (active, pause or drain) with the document's command."""
     accepted(cluster.manager, f"node update --availability {availability} {node}")
 
 
 @contextmanager
-def temporarily(cluster, node, availability):
-    """`set_availability` for a part of a test on a shared cluster; as it was afterwards."""
+def temporarily(cluster: Swarm, node: Node, availability: str) -> Iterator[None]:
+    """Set the availability of *node* until the context ends, for a part of a test on a shared cluster."""
     before = next(m for m in cluster.members() if m["ID"] == node.node_id())["Spec"]["Availability"]
     set_availability(cluster, node, availability)
     try:
@@ -24,68 +29,99 @@ def temporarily(cluster, node, availability):
         set_availability(cluster, node, before)
 
 
-def containers(cluster, service, *, all=False):
-    """The containers of a service as the engines tell them, running ones or *all*: (task, node, container)."""
+def containers(cluster: Swarm, service: Service, *, all: bool = False) -> set[tuple[str, str, str]]:
+    """The containers of a service as the engines list them, running ones or *all*.
+
+    Returns:
+        Id of the task, host name of the node and id of the container, of each.
+    """
     return {
         (container["Labels"].get(TASK_LABEL, ""), node.name, container["Id"])
         for node in cluster.nodes
-        for container in node.containers(all=all, label=f"com.docker.swarm.service.id={service.id}")
+        for container in service.containers(node, all=all)
     }
 
 
-def matched(cluster, service):
-    """Whether each running task of the service has exactly one running container, and nothing else runs for it."""
+def count_by_node(service: Service, nodes: Iterable[Node]) -> dict[str, int]:
+    """How many running containers the service has on each of *nodes*, by host name."""
+    return {node.name: len(service.containers(node)) for node in nodes}
+
+
+def matched(cluster: Swarm, service: Service) -> State:
+    """Whether each running task of the service has exactly one running container, and no other container runs."""
     wanted = {(task.id, task.node, task.container) for task in service.running()}
     found = containers(cluster, service)
     left = [f"{container[:12]} on {node}, of task {task or 'none'}" for task, node, container in found - wanted]
     lacking = [f"{container[:12]} on {node}, of task {task}" for task, node, container in wanted - found]
-    seen = f"running without a running task: {left or 'none'}; missing: {lacking or 'none'}"
-    return State(bool(wanted) and not left and not lacking, seen if wanted else "no task runs")
+    summary = f"running without a running task: {left or 'none'}; missing: {lacking or 'none'}"
+    return State(bool(wanted) and not left and not lacking, summary if wanted else "no task runs")
 
 
-def one_on_each(service, nodes):
-    """Whether each of *nodes* runs exactly one task of the service, no other node does, and none is on its way."""
+def one_on_each(service: Service, nodes: Collection[Node]) -> State:
+    """Whether each of *nodes* runs exactly one task of the service, no other node does, and none is starting."""
     state = service.converged(len(nodes))
     where = [task.node for task in service.running()]
     wrong = [f"{where.count(node.name)} on {node}" for node in nodes if where.count(node.name) != 1]
     wrong += [f"one on {name}" for name in where if name not in {node.name for node in nodes}]
     done = state.done and not wrong
-    return State(done, f"{', '.join(wrong) or 'one on each'}; {state.seen}")
+    return State(done, f"{', '.join(wrong) or 'one on each'}; {state.summary}")
 
 
-def none_on(service, node):
-    """Whether no task of the service was ever given to *node*, ended or not."""
+def none_on(service: Service, node: Node) -> State:
+    """Whether no task of the service was ever assigned to *node*, ended or not."""
     given = [task for task in service.tasks() if task.node == node.name]
     return State(not given, f"given to {node}: {'; '.join(map(str, given)) or 'none'}")
 
 
-def pending(service, count):
-    """Whether the service has *count* tasks, all of them pending, and given to no node."""
+def nothing_left(cluster: Swarm, services: Collection[str]) -> State:
+    """Whether no manager lists a task of the removed *services* (ids), and no node has a container of one."""
+    left = []
+    for manager in cluster.managers:
+        left += [
+            f"{manager} tells task {one['ID']}" for one in manager.ask("GET", "/tasks") if one["ServiceID"] in services
+        ]
+    for node in cluster.nodes:
+        for one in node.containers(all=True, label=SERVICE_LABEL):
+            if one["Labels"][SERVICE_LABEL] in services:
+                left.append(f"{node} has container {one['Names'][0]} ({one['State']})")
+    return State(not left, "; ".join(left[:4]) or "nothing")
+
+
+def pending(service: Service, count: int) -> State:
+    """Whether the service has *count* tasks, all of them pending and assigned to no node."""
     tasks = service.tasks()
     done = len(tasks) == count and all(task.state == "pending" and not task.node for task in tasks)
     return State(done, f"{count} pending tasks wanted: {'; '.join(map(str, tasks)) or 'no task'}")
 
 
-def stays(holds, promise, *, polls=8):
-    """Watch for some seconds that what *holds* now goes on to hold; the first poll at which it does not is a fail."""
+def stays(holds: Callable[[], State], promise: str, *, polls: int = 8) -> State:
+    """Expect that *holds* is true at each of *polls* polls in a row, the first at once.
 
-    def still():
+    Raises:
+        AssertionError: it was false at one of them.
+    """
+
+    def still() -> State:
         state = holds()
-        return State(state.done, state.seen, hopeless=not state)
+        return State(state.done, state.summary, hopeless=not state)
 
     return eventually(still, promise, stable=polls, every=0.4)
 
 
-def stays_pending(service, count):
-    """Watch that the service's tasks become pending and remain so."""
+def stays_pending(service: Service, count: int) -> None:
+    """Expect that *count* tasks of the service become pending and stay so."""
     eventually(lambda: pending(service, count), f"{count} tasks of {service} to be pending")
     stays(lambda: pending(service, count), f"{count} tasks of {service} to stay pending")
 
 
-def lives(cluster, tasks):
-    """What tells one run of a task's container from another: when it started, and its first process, by task."""
-    told = {}
+def lives(cluster: Swarm, tasks: Sequence[Task]) -> dict[str, tuple[Any, ...]]:
+    """What tells one run of a task's container from another, by task id.
+
+    Returns:
+        Node, container, start time, first process, and whether it runs.
+    """
+    runs = {}
     for task in tasks:
         state = cluster.node(task.node).ask("GET", f"/containers/{task.container}/json")["State"]
-        told[task.id] = (task.node, task.container[:12], state["StartedAt"], state["Pid"], state["Running"])
-    return told
+        runs[task.id] = (task.node, task.container[:12], state["StartedAt"], state["Pid"], state["Running"])
+    return runs

@@ -1,28 +1,31 @@
-"""Portainer on a node, asked over its HTTP API in the ways that its releases 1.24 and 2 have in common."""
+"""Portainer on a node, asked over the part of its HTTP API that its releases 1.24 and 2 have in common."""
+
+from __future__ import annotations
 
 import json
 import secrets
 from dataclasses import dataclass, field
+from typing import Any
 
 from suites.support.commands import accepted
+from swarmlab.cluster.marks import unique
 from swarmlab.cluster.node import Answer, Node
-from swarmlab.cluster.workbench import unique
 from swarmlab.errors import Blocked
 from swarmlab.wait import State, eventually
 
 #: The document's port.
 PORT = 9000
-#: What its commands mount.
+#: The engine's socket, which the document's commands mount.
 SOCKET = "/var/run/docker.sock"
 
 
 @dataclass(frozen=True)
 class Portainer:
-    """Portainer, as it was started on a node.
+    """Portainer that a test started on a node.
 
     Attributes:
-        node: where.
-        user: name of the administrator that a test sets.
+        node: the node.
+        user: name of the administrator that the test sets.
         password: the administrator's password; long enough for every release.
     """
 
@@ -31,15 +34,27 @@ class Portainer:
     password: str = field(default_factory=lambda: secrets.token_urlsafe(18))
 
     def __str__(self) -> str:
+        """Where it runs, for messages."""
         return f"Portainer on {self.node}"
 
-    def ask(self, method, path, *, token="", **sent) -> Answer:
-        """One call of its API; *token* is that of a login."""
+    def ask(self, method: str, path: str, *, token: str = "", **sent: Any) -> Answer:
+        """Make one call of its API.
+
+        Args:
+            method: HTTP method.
+            path: path below ``/api``.
+            token: the token of a login.
+            sent: what is sent (see `swarmlab.cluster.node.Node.send`).
+        """
         headers = {"Authorization": f"Bearer {token}"} if token else {}
         return self.node.send(method, PORT, f"/api{path}", headers=headers, timeout=30, **sent)
 
-    def told(self, method, path, *, token="", **sent):
-        """What a call gave, where it has to succeed."""
+    def call(self, method: str, path: str, *, token: str = "", **sent: Any) -> Any:
+        """The parsed JSON of a call that has to succeed (see `ask`); None if the answer has no body.
+
+        Raises:
+            AssertionError: the call failed.
+        """
         answer = self.ask(method, path, token=token, **sent)
         assert answer.ok, f"{self} answers {method} /api{path} with {answer}: {answer.body[:200]!r}"
         return json.loads(answer.body) if answer.body.strip() else None
@@ -51,53 +66,67 @@ class Portainer:
         return status == 404
 
     def set_administrator(self) -> Answer:
-        """What it answers where the administrator's name and password are set."""
+        """Set the administrator's name and password."""
         return self.ask("POST", "/users/admin/init", body={"Username": self.user, "Password": self.password})
 
-    def log_in(self, user=None, password=None) -> Answer:
-        """What it answers to a login, by default the administrator's."""
+    def log_in(self, user: str | None = None, password: str | None = None) -> Answer:
+        """Log in, by default as the administrator."""
         sent = {"Username": self.user if user is None else user}
         sent["Password"] = self.password if password is None else password
         return self.ask("POST", "/auth", body=sent)
 
     def token(self) -> str:
-        """The token of the administrator's login, where that has to succeed."""
+        """The token of a new login of the administrator, which has to succeed."""
         answer = self.log_in()
         assert answer.ok, f"{self} refuses the administrator's login: {answer}"
-        return json.loads(answer.body)["jwt"]
+        token: str = json.loads(answer.body)["jwt"]
+        return token
 
-    def endpoints(self, token) -> dict[str, int]:
-        """The id of each Docker environment that it has, by name."""
-        return {one["Name"]: one["Id"] for one in self.told("GET", "/endpoints", token=token)}
+    def endpoints(self, token: str) -> dict[str, int]:
+        """The ids of the Docker environments that it has, by name."""
+        return {one["Name"]: one["Id"] for one in self.call("GET", "/endpoints", token=token)}
 
-    def add_endpoint(self, token, name) -> int:
-        """Add the engine whose socket is mounted; gives its id."""
-        # Release 1.24 calls the kind by one name, and 2 by the other.
+    def add_endpoint(self, token: str, name: str) -> int:
+        """Add the engine whose socket is mounted.
+
+        Returns:
+            The id of the new environment.
+        """
+        # Release 1.24 names the kind in one field, release 2 in the other.
         form = {"Name": name, "EndpointType": "1", "EndpointCreationType": "1"}
-        return self.told("POST", "/endpoints", token=token, form=form)["Id"]
+        identity: int = self.call("POST", "/endpoints", token=token, form=form)["Id"]
+        return identity
 
 
-def free(node):
-    """See that the document's port is not taken on *node* by another than the test."""
+def require_free_port(node: Node) -> None:
+    """Check that the document's port is free on *node*.
+
+    Raises:
+        Blocked: something listens there.
+    """
     if node.listening(PORT):
         raise Blocked(f"port {PORT} of {node} is taken")
 
 
-def run(node, image, label, volume) -> str:
-    """Start it on *node* as the document does, its volume made before; gives the container's name."""
+def run(node: Node, image: str, label: str, volume: str) -> str:
+    """Start Portainer on *node* with the document's command, on a volume that exists.
+
+    Returns:
+        The container's name.
+    """
     name = unique("portainer")
     mounts = f"-v {SOCKET}:{SOCKET} -v {volume}:/data"
     accepted(node, f"run -d -p {PORT}:{PORT} --name {name} --label {label} {mounts} {image}")
     return name
 
 
-def wait_page(node, promise):
-    """Wait until the page answers in plain HTTP; that it does is what *promise* says."""
+def expect_page(node: Node, promise: str) -> None:
+    """Expect that its page answers in plain HTTP, as *promise* says."""
 
-    def answers():
+    def answers() -> State:
         answer = node.get(PORT, timeout=30)
-        words = answer.body.decode(errors="replace")
-        what = "its page" if "portainer" in words.lower() else f"another page: {words[:80]!r}"
+        text = answer.body.decode(errors="replace")
+        what = "its page" if "portainer" in text.lower() else f"another page: {text[:80]!r}"
         return State(answer.ok and what == "its page", f"{answer}, {what}" if answer.status else str(answer))
 
     eventually(answers, promise, deadline=60)

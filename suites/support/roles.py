@@ -1,25 +1,30 @@
-"""What makes a node a manager or a worker: the node list, its certificate, the API that it serves."""
+"""What makes a node a manager or a worker: the node list, its certificate, and the API that it serves."""
+
+from __future__ import annotations
 
 import re
+from collections.abc import Iterable, Mapping
 
 from suites.support.commands import refusal
+from swarmlab.cluster.node import Node
+from swarmlab.cluster.swarm import Swarm
 from swarmlab.wait import State
 
 _ROLE = re.compile(r"OU ?= ?swarm-(\w+)")
 
 
-def certified(node):
-    """The role that the node's certificate gives it."""
+def certified(node: Node) -> str:
+    """The role in the node's certificate."""
     folder = node.info()["DockerRootDir"]
     subject = node.run(f"openssl x509 -noout -subject -in {folder}/swarm/certificates/swarm-node.crt")
     found = _ROLE.search(subject.out)
-    return found[1] if found else f"unknown ({subject.said.strip()[-80:]})"
+    return found[1] if found else f"unknown ({subject.output.strip()[-80:]})"
 
 
-def acting(cluster, wanted, asked):
-    """Whether the nodes of *wanted* (role by node) have their role everywhere.
+def acting(cluster: Swarm, wanted: Mapping[Node, str], asked: Iterable[Node]) -> State:
+    """Whether the nodes of *wanted* (role by node) act in their role everywhere.
 
-    That is: in the node lists of *asked* (managers), where managers are reachable, in the nodes' certificates, and by
+    That is: in the node lists of the managers *asked*, where managers are reachable, in the nodes' certificates, and by
     the API that managers serve and workers do not.
     """
     wrong = []
@@ -29,7 +34,7 @@ def acting(cluster, wanted, asked):
         said = refusal(node.ask, "GET", "/nodes")
         if role == "manager" and said:
             wrong.append(f"{node}, a manager, does not serve the API: {said}")
-        # On its way from manager to worker an engine gives other reasons.
+        # An engine that turns from manager to worker refuses for other reasons.
         if role == "worker" and "not a swarm manager" not in said:
             wrong.append(f"{node}, a worker, {f'refuses for another reason: {said}' if said else 'serves the API'}")
     for manager in asked:
@@ -38,16 +43,16 @@ def acting(cluster, wanted, asked):
         listed = {member["Description"].get("Hostname"): member for member in cluster.members(manager)}
         for node, role in wanted.items():
             member = listed.get(node.name, {"Spec": {"Role": "unknown"}})
-            seen, reach = member["Spec"]["Role"], member.get("ManagerStatus", {}).get("Reachability", "")
-            if (seen, reach) != (role, "reachable" if role == "manager" else ""):
-                wrong.append(f"{manager} lists {node}, a {role}, as {seen}{reach and ', ' + reach}")
+            shown, reach = member["Spec"]["Role"], member.get("ManagerStatus", {}).get("Reachability", "")
+            if (shown, reach) != (role, "reachable" if role == "manager" else ""):
+                wrong.append(f"{manager} lists {node}, a {role}, as {shown}{reach and ', ' + reach}")
     return State(not wrong, "; ".join(wrong) or "as wanted")
 
 
-def writes(cluster, asked):
-    """Whether the swarm takes a write through *asked*, and tells it again."""
+def writes(cluster: Swarm, asked: Node) -> State:
+    """Whether the swarm takes a write through *asked*, and lists it afterwards."""
     body = {"Name": cluster.unique("written"), "Labels": {cluster.label: ""}, "Data": "eA=="}
     if said := refusal(asked.ask, "POST", "/configs/create", body=body):
         return State(False, f"{asked} refuses to write: {said}")
     names = [config["Spec"]["Name"] for config in asked.ask("GET", "/configs")]
-    return State(body["Name"] in names, f"{asked} took a write, and tells of {names}")
+    return State(body["Name"] in names, f"{asked} took a write, and lists {names}")

@@ -1,27 +1,33 @@
-"""Stacks: compose files that the swarm itself deploys, by the command line, as the engine's API knows none."""
+"""Stacks: compose files that the swarm itself runs. Only the command line deploys them; the engine's API has none."""
 
+from __future__ import annotations
+
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 from suites.support.commands import in_sequence
+from swarmlab.cluster.marks import STACK_LABEL
+from swarmlab.cluster.node import Node, Result
 from swarmlab.cluster.service import Service
 from swarmlab.cluster.swarm import Swarm
-from swarmlab.cluster.workbench import STACK_LABEL, Workbench
+from swarmlab.cluster.workbench import Workbench
 from swarmlab.paths import ROOT
 from swarmlab.wait import State
 
-#: The document's projects, as they lie in this one.
+#: The folder of the document's compose projects.
 COMPOSE = ROOT / "compose"
-#: What every file ends with, so that what the stack makes carries the suite's label.
+#: The end of every file, so that the stack's network carries the suite's label.
 _NETWORK = 'networks:\n  default:\n    labels: ["{label}"]\n'
 
 
 @dataclass(frozen=True)
 class Stack:
-    """A stack of a test's own.
+    """A stack of one test.
 
     Attributes:
-        cluster: where it is deployed.
-        bench: what the test makes on the manager.
+        cluster: the swarm that it is deployed in.
+        bench: the workbench of the manager.
         name: its name.
     """
 
@@ -30,105 +36,133 @@ class Stack:
     name: str
 
     def __str__(self) -> str:
+        """Its name."""
         return self.name
 
     def write(self, services: str) -> str:
-        """Write a compose file of these services on the manager; gives its path."""
+        """Write a compose file of *services* (YAML) on the manager.
+
+        Returns:
+            The file's path.
+        """
         text = f'version: "3.9"\n{services}{_NETWORK.format(label=self.cluster.label)}'
         return self.place({"stack.yml": text}, "stack.yml")
 
-    def place(self, files: dict[str, str], file: str) -> str:
-        """Write *files* (text by name) on the manager; gives the path of one of them."""
+    def place(self, files: Mapping[str, str], file: str) -> str:
+        """Write *files* (text by name) into a folder of the manager.
+
+        Returns:
+            The path of the one called *file*.
+        """
         return f"{self.bench.folder(files)}/{file}"
 
     def service(self, name: str) -> Service:
         """The service that the file calls *name*."""
         return self.cluster.service(f"{self.name}_{name}")
 
-    def of(self, kind: str, **filters) -> list[dict]:
-        """Its resources of a kind (services, networks, configs, secrets), as the manager's API tells them."""
+    def of(self, kind: str, **filters: Any) -> list[dict[str, Any]]:
+        """Its resources of a kind (services, networks, configs, secrets), as the manager's API lists them."""
         wanted = {"label": [f"{STACK_LABEL}={self.name}"], **filters}
-        return self.cluster.manager.ask("GET", f"/{kind}", filters=wanted)
+        resources: list[dict[str, Any]] = self.cluster.manager.ask("GET", f"/{kind}", filters=wanted)
+        return resources
 
-    def containers(self, node) -> list[dict]:
+    def containers(self, node: Node) -> list[dict[str, Any]]:
         """Its containers on *node*, running or not."""
         return node.containers(all=True, label=f"{STACK_LABEL}={self.name}")
 
-    def volumes(self, node) -> list[dict]:
-        """Its volumes on *node*, known by their name."""
+    def volumes(self, node: Node) -> list[dict[str, Any]]:
+        """Its volumes on *node*, found by name."""
         return [one for one in node.ask("GET", "/volumes")["Volumes"] or [] if one["Name"].startswith(f"{self.name}_")]
 
-    def networks(self, node) -> list[dict]:
-        """Its networks as far as *node* knows them, known by their name."""
+    def networks(self, node: Node) -> list[dict[str, Any]]:
+        """Its networks that *node* knows, found by name."""
         return [one for one in node.ask("GET", "/networks") if one["Name"].startswith(f"{self.name}_")]
 
 
-def deploy(stack, path, *, before="", after=""):
-    """What ``docker stack deploy`` gave on the manager."""
+def deploy(stack: Stack, path: str, *, before: str = "", after: str = "") -> Result:
+    """Run ``docker stack deploy`` on the manager, with shell text *before* and *after* the command."""
     return stack.cluster.manager.run(f"{before} docker stack deploy -c {path} {stack.name} {after}")
 
 
-def deployed(stack, path, settings=""):
-    """Deploy where that has to succeed; *settings* are variables of the file, as words before the command."""
+def deployed(stack: Stack, path: str, settings: str = "") -> None:
+    """Deploy a file, which has to succeed.
+
+    Args:
+        stack: the stack.
+        path: the file's path on the manager.
+        settings: variables of the file, as assignments before the command.
+
+    Raises:
+        AssertionError: the command failed.
+    """
     done = in_sequence(lambda: deploy(stack, path, before=settings))
-    assert done.ok, f"docker stack deploy on {stack.cluster.manager} ended with {done.code}: {done.said}"
+    done.expect(f"docker stack deploy on {stack.cluster.manager}", error=AssertionError)
 
 
-def removed(stack):
-    """Whether ``docker stack rm`` has done its work on the manager; where it has not, it can be told again.
+def removed(stack: Stack) -> State:
+    """Run ``docker stack rm`` once; whether it removed everything.
 
-    A busy manager that has not ended the stack's tasks yet refuses its networks, and the command ends with that.
+    A busy manager that has not ended the stack's tasks yet refuses to remove their networks, and the command fails. It
+    succeeds when it is run again later.
+
+    Raises:
+        AssertionError: it failed for another reason.
     """
     done = stack.cluster.manager.docker(f"stack rm {stack.name}")
-    words = "; ".join(done.said.strip().splitlines())  # the refusal is not in the first line
-    refused = f"docker stack rm on {stack.cluster.manager} ended with {done.code}: {words}"
-    assert done.ok or "in use by task" in done.said, refused
+    output = "; ".join(done.output.strip().splitlines())  # the refusal is not in the first line
+    refused = f"docker stack rm on {stack.cluster.manager} ended with {done.code}: {output}"
+    assert done.ok or "in use by task" in done.output, refused
     return State(done.ok, refused)
 
 
-def listed(stack):
-    """The stack's services, as the manager's API tells them."""
+def listed(stack: Stack) -> list[dict[str, Any]]:
+    """The stack's services, as the manager's API lists them."""
     return stack.of("services")
 
 
-def services(stack):
+def services(stack: Stack) -> dict[str, str]:
     """Running tasks of wanted replicas ("1/1"), by the service's name in its file."""
-    told = {}
+    replicas = {}
     nodes = len(stack.cluster.nodes)
     for service in listed(stack):
         tasks = stack.cluster.manager.ask("GET", "/tasks", filters={"service": [service["ID"]]})
         running = [task for task in tasks if task["Status"]["State"] == task["DesiredState"] == "running"]
         name = service["Spec"]["Name"].removeprefix(f"{stack.name}_")
         mode = service["Spec"]["Mode"]
-        told[name] = f"{len(running)}/{mode['Replicated']['Replicas'] if 'Replicated' in mode else nodes}"
-    return told
+        replicas[name] = f"{len(running)}/{mode['Replicated']['Replicas'] if 'Replicated' in mode else nodes}"
+    return replicas
 
 
-def runs(stack, wanted):
-    """Whether the stack has just the services *wanted* (replicas by name), each with all its tasks running."""
-    seen = services(stack)
-    done = seen == {name: f"{count}/{count}" for name, count in wanted.items()}
+def runs(stack: Stack, wanted: Mapping[str, int]) -> State:
+    """Whether the stack has the services *wanted* (replicas by name) and no other, with all their tasks running."""
+    replicas = services(stack)
+    done = replicas == {name: f"{count}/{count}" for name, count in wanted.items()}
     if done:
-        return State(True, f"it has {seen}")
-    unfinished = [name for name in wanted if name in seen and seen[name] != f"{wanted[name]}/{wanted[name]}"]
+        return State(True, f"it has {replicas}")
+    unfinished = [name for name in wanted if name in replicas and replicas[name] != f"{wanted[name]}/{wanted[name]}"]
     tasks = [f"{name}: {task}" for name in unfinished for task in stack.service(name).tasks()[:6]]
-    return State(False, "; ".join([f"it has {seen}", *tasks]))
+    return State(False, "; ".join([f"it has {replicas}", *tasks]))
 
 
-def remains(stack):
-    """What there still is of a stack that was removed, a line a kind and node; its volumes are not looked for."""
+def remains(stack: Stack) -> list[str]:
+    """A line for each kind and node of what is left of a removed stack, its volumes aside."""
     left = []
     for kind in ("services", "networks", "configs", "secrets"):
         names = [one.get("Name") or one["Spec"]["Name"] for one in stack.of(kind)]
-        # What has lost its label still has its name.
+        # A resource that lost its label still has its name.
         named = [one.get("Name") or one["Spec"]["Name"] for one in stack.cluster.manager.ask("GET", f"/{kind}")]
         names = sorted({*names, *(name for name in named if name.startswith(f"{stack.name}_"))})
         if names:
             left.append(f"{kind} {', '.join(names)}")
     for node in stack.cluster.nodes:
         if containers := stack.containers(node):
-            names = ", ".join(one["Names"][0].strip("/") for one in containers)
-            left.append(f"containers on {node}: {names}")
+            left.append(f"containers on {node}: {', '.join(one['Names'][0].strip('/') for one in containers)}")
         if networks := stack.networks(node):
             left.append(f"networks on {node}: {', '.join(one['Name'] for one in networks)}")
     return left
+
+
+def nothing_of(stack: Stack) -> State:
+    """`remains` as a state to wait for."""
+    left = remains(stack)
+    return State(not left, f"there are still {'; '.join(left)}")

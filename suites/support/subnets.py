@@ -1,35 +1,59 @@
-"""Subnets: those that nodes have, those that networks are given, and which of them overlap."""
+"""Subnets: those that nodes and networks use, those that are free, and those that overlap."""
 
-from ipaddress import ip_network
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from ipaddress import IPv4Network, ip_network
 from itertools import combinations
+from typing import Any
 
+from suites.support.commands import accepted
+from swarmlab.cluster.node import Node
+from swarmlab.cluster.swarm import Swarm
 from swarmlab.errors import LabError
+from swarmlab.wait import State
 
-#: The document's own subnet first, then such as are rarely in use.
+#: The document's own subnet first, then subnets that are rarely in use.
 _CANDIDATES = ["172.30.0.0/16", "172.31.0.0/16", *(f"10.{second}.0.0/16" for second in range(230, 250))]
 
 
-def routes(node):
-    """The subnets that *node* has routes to, each with its line of ``ip route``; the way to all else is none."""
+def create_overlay(cluster: Swarm, name: str, *options: str) -> str:
+    """Create an overlay network with the document's command.
+
+    Args:
+        cluster: the swarm.
+        name: the middle of the network's name.
+        options: further options of ``docker network create``.
+
+    Returns:
+        The network's name.
+    """
+    full = cluster.unique(name)
+    accepted(cluster.manager, " ".join(("network create", full, "--driver overlay --label", cluster.label, *options)))
+    return full
+
+
+def routes(node: Node) -> dict[IPv4Network, str]:
+    """The line of ``ip route`` by subnet, for the subnets that *node* has routes to, without its default route."""
     lines = node.run("ip -4 route show table all").out.splitlines()
-    found = {}
+    found: dict[IPv4Network, str] = {}
     for line in lines:
-        words = line.split()
-        # What is unreachable, or the machine's own address, has a word before its subnet.
-        subnet = words[0] if words[0][0].isdigit() else words[1]
+        fields = line.split()
+        # Routes of another kind ("unreachable", "local") have the kind before the subnet.
+        subnet = fields[0] if fields[0][0].isdigit() else fields[1]
         if subnet[0].isdigit() and subnet != "0.0.0.0/0":
-            found[ip_network(subnet, strict=False)] = line.strip()
+            found[IPv4Network(subnet, strict=False)] = line.strip()
     return found
 
 
-def given(network):
-    """The IPv4 subnets of a network, as an engine tells them."""
-    subnets = [ip_network(one["Subnet"]) for one in network["IPAM"]["Config"] or []]
-    return [subnet for subnet in subnets if subnet.version == 4]
+def given(network: Mapping[str, Any]) -> list[IPv4Network]:
+    """The IPv4 subnets of a network, as an engine lists them."""
+    subnets = [ip_network(pool["Subnet"]) for pool in network["IPAM"]["Config"] or []]
+    return [subnet for subnet in subnets if isinstance(subnet, IPv4Network)]
 
 
-def overlaps(subnets):
-    """What overlaps, in words; *subnets* are pairs of a name and a subnet."""
+def overlaps(subnets: Iterable[tuple[str, IPv4Network]]) -> list[str]:
+    """A line for each two of *subnets* (name, subnet) that overlap."""
     return [
         f"{one} ({this}) and {other} ({that})"
         for (one, this), (other, that) in combinations(subnets, 2)
@@ -37,15 +61,48 @@ def overlaps(subnets):
     ]
 
 
-def free_subnets(cluster, count=1):
-    """Subnets that no node and no network of the cluster uses: the document's, unless the cluster has it elsewhere.
+def free_subnets(cluster: Swarm, count: int = 1) -> list[IPv4Network]:
+    """Subnets that no node and no network of the cluster uses, the document's first if it is free.
 
     Raises:
-        LabError: too few are free.
+        LabError: fewer than *count* are free.
     """
     taken = [subnet for node in cluster.nodes for subnet in routes(node)]
     taken += [subnet for network in cluster.manager.ask("GET", "/networks") for subnet in given(network)]
-    free = [subnet for subnet in map(ip_network, _CANDIDATES) if not any(subnet.overlaps(one) for one in taken)]
+    free = [subnet for subnet in map(IPv4Network, _CANDIDATES) if not any(subnet.overlaps(one) for one in taken)]
     if len(free) < count:
         raise LabError(f"of the subnets {', '.join(_CANDIDATES)} are free on every node only {free}")
     return free[:count]
+
+
+def disjoint(cluster: Swarm, networks: Sequence[str]) -> State:
+    """Whether the subnets of *networks* overlap neither each other, nor other networks', nor the nodes' routes."""
+    wrong: list[str] = []
+    chosen: dict[str, list[IPv4Network]] = {}
+    for asked in cluster.managers:
+        listed = _by_network(asked)
+        if lacking := [name for name in networks if not listed.get(name)]:
+            return State(False, f"{asked} lists no subnet of {lacking}")
+        mine = {name: listed[name] for name in networks}
+        chosen = chosen or mine
+        if mine != chosen:
+            return State(False, f"{asked} lists the subnets {mine}, and another manager lists {chosen}")
+    for node in cluster.nodes:
+        listed = _by_network(node)
+        if other := {name: listed[name] for name in networks if name in listed and listed[name] != chosen[name]}:
+            wrong.append(f"{node} lists other subnets than the managers: {other}")
+        every = {**listed, **chosen}
+        pairs = overlaps([(name, subnet) for name, subnets in every.items() for subnet in subnets])
+        wrong += [f"on {node} {pair}" for pair in pairs if any(name in pair for name in networks)]
+        wrong += [
+            f"{name} ({subnet}) and what {node} has by itself, {line}"
+            for name in networks
+            for subnet in chosen[name]
+            for route, line in routes(node).items()
+            if subnet.overlaps(route)
+        ]
+    return State(not wrong, f"these overlap: {'; '.join(wrong)}" if wrong else "disjoint")
+
+
+def _by_network(node: Node) -> dict[str, list[IPv4Network]]:
+    return {network["Name"]: given(network) for network in node.ask("GET", "/networks")}

@@ -1,33 +1,52 @@
-"""How the suites ask, of which servers, and what they say of the answers."""
+"""Requests of the suites: the servers that answer them, the requests' sizes, and what the answers say."""
+
+from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from typing import Any
 
-from swarmlab.cluster.swarm import common
+from swarmlab.cluster.node import Answer, Node
+from swarmlab.cluster.probe import Probe
+from swarmlab.cluster.service import Task
+from swarmlab.cluster.swarm import Swarm, suspects
 from swarmlab.parallel import parallel
 from swarmlab.wait import State, scaled
+from swarmlab.watching.events import History
+from swarmlab.watching.watch import Watch
 
-#: Seconds that a server serves on after SIGTERM where deadlines hold as they are written, and at most.
+#: Seconds that a server serves on after SIGTERM: at reference speed, and at most.
 _LINGER, _LONGEST = 5, 40
 
-#: From what fits into any packet to what needs many; 1400 fits a plain packet and not one that VXLAN wraps.
+#: Bytes of bodies: from one that fits into any packet to one that needs many. 1400 bytes fit into a plain packet, and
+#: not into one that VXLAN wraps.
 SIZES = (1024, 1400, 65536, 1048576)
-#: By the size of a body, what to ask for; the shortest one leaves room in any packet, headers and all.
+#: Bytes of the shortest body, which leaves room for headers in any packet.
 SHORT = 3
+#: Paths of the image web by the size of the body.
 PATHS = {SHORT: "/healthz"} | {size: f"/bytes/{size}" for size in SIZES}
-#: What makes a request of some 1380 bytes, which is one packet where VXLAN leaves 1450 for it.
+#: Padding that makes a request about 1380 bytes long: it fills one packet where VXLAN leaves 1450 bytes.
 FILLING = 1280
 
-#: Seconds in which every node is to know of a change, names and ways to tasks alike. What gossip loses where nodes are
-#: busy is made good by the exchange of all that engines know, every 30 s (networkdb's bulk sync).
+#: Seconds until every node knows of a change of names and ways to tasks. Gossip that busy nodes lose is made up for by
+#: networkdb's bulk sync, every 30 s.
 GOSSIP = 45
 
+#: By the two nodes (from, to), what happened to a request.
+Lost = Mapping[tuple[Node, Node], str]
 
-def hands_over(linger=_LINGER):
-    """Settings of a service of the image web whose tasks can be replaced (see `cluster.service.specification`).
 
-    They serve on for *linger* seconds after they were told to end, longer where nodes are slow: requests are sent to a
-    container from when it is healthy until the other nodes learn that it is being stopped, which is when it is told to
-    end, and that news takes slow nodes longer.
+def hands_over(linger: float = _LINGER) -> dict[str, Any]:
+    """Settings of a service of the image web whose tasks are replaced without a loss.
+
+    The routing mesh sends requests to a container from the moment it is healthy until the other nodes learn that it is
+    being stopped. So the server has a health check, and serves on after SIGTERM.
+
+    Args:
+        linger: seconds that it serves on, at least; more on slow nodes, which learn later.
+
+    Returns:
+        Keyword arguments of `swarmlab.cluster.service.specification`.
     """
     return {
         "health": ["curl", "-fsS", "http://localhost/healthz"],
@@ -36,47 +55,65 @@ def hands_over(linger=_LINGER):
     }
 
 
-def note_mesh(cluster):
-    """Have the evidence show how the mesh of every node shares connections out."""
+def note_mesh(cluster: Swarm) -> None:
+    """Record every node's IPVS table of the routing mesh in the evidence."""
     for node in cluster.nodes:
         node.ipvs()
 
 
-def spread(answers):
-    """How many of *answers* each container gave; what was no success is counted under its own words."""
+def spread(answers: Iterable[Answer]) -> Counter[str]:
+    """How many of *answers* each container gave; every failure is counted under its message."""
     return Counter(answer.container if answer.status == 200 else str(answer) for answer in answers)
 
 
-def all_answer(tasks, answers):
-    """Whether *answers* come from the containers of all *tasks* and from nothing else, and none is missing."""
+def all_answer(tasks: Iterable[Task], answers: Iterable[Answer]) -> State:
+    """Whether *answers* come from the containers of all *tasks* and from no other, and none is missing."""
     nodes = {task.container[:12]: task.node for task in tasks}
     answered = spread(answers)
     silent = [f"{container} on {node}" for container, node in nodes.items() if container not in answered]
-    told = {f"{one} on {nodes[one]}" if one in nodes else one: count for one, count in answered.items()}
-    return State(set(answered) == set(nodes), f"no answer from {', '.join(silent) or 'none'}; answered {told}")
+    counts = {f"{one} on {nodes[one]}" if one in nodes else one: count for one, count in answered.items()}
+    return State(set(answered) == set(nodes), f"no answer from {', '.join(silent) or 'none'}; answered {counts}")
 
 
-def all_reached(cluster, probes, tasks, network, sizes=(SHORT,), *, padding=0, timeout=2):
-    """Whether every probe fetches bodies of all *sizes* from every task, at the task's own address."""
-    lost = {}
+def all_reached(
+    cluster: Swarm,
+    probes: Iterable[Probe],
+    tasks: Collection[Task],
+    network: str,
+    sizes: Sequence[int] = (SHORT,),
+    *,
+    padding: int = 0,
+    timeout: float = 2,
+) -> State:
+    """Whether every probe fetches bodies of all *sizes* from every task, at the task's own address.
+
+    Args:
+        cluster: the swarm.
+        probes: the containers that ask.
+        tasks: tasks of a service of the image web.
+        network: a network that all of them are in.
+        sizes: bytes of the bodies; keys of `PATHS`.
+        padding: bytes by which each request is made longer.
+        timeout: seconds for each request, at reference speed.
+    """
+    lost: dict[tuple[Node, Node], str] = {}
     how = " (the request fills a packet)" if padding else ""
     for probe in probes:
         asked = [(task, size) for task in tasks for size in sizes]
         urls = [f"http://{task.addresses[network]}{PATHS[size]}" for task, size in asked]
-        given = probe.fetch(urls, timeout=timeout, padding=padding)
-        for (task, size), fetched in zip(asked, given, strict=True):
-            if fetched.status != 200 or fetched.size != size or fetched.container != task.container[:12]:
+        answers = probe.fetch(urls, timeout=timeout, padding=padding)
+        for (task, size), answer in zip(asked, answers, strict=True):
+            if answer.status != 200 or answer.size != size or answer.container != task.container[:12]:
                 pair = probe.node, cluster.node(task.node)
-                lost.setdefault(pair, f"{probe.node} -> {task.node}, {size} bytes{how}: {fetched}")
+                lost.setdefault(pair, f"{probe.node} -> {task.node}, {size} bytes{how}: {answer}")
     return without_loss(lost, cluster.nodes)
 
 
-def every_size_reached(cluster, probes, tasks, network):
+def every_size_reached(cluster: Swarm, probes: Sequence[Probe], tasks: Collection[Task], network: str) -> State:
     """`all_reached` for all `SIZES`, after full packets and requests that fill one.
 
-    A long body is handed on in pieces of many packets, also by a link that is too narrow for one full packet; and a
-    container that sends a full packet over such a link learns its width, and from then on asks others for smaller ones.
-    So what fills a packet comes first, and gets short answers.
+    Full packets come first, and get short answers: after a container has sent a full packet over a link that is too
+    narrow for it, it knows the link's width and asks for smaller packets.
     """
     return (
         full_packets_reach(cluster, probes, tasks, network)
@@ -85,11 +122,11 @@ def every_size_reached(cluster, probes, tasks, network):
     )
 
 
-def full_packets_reach(cluster, probes, tasks, network):
-    """Whether packets as large as the network's interfaces let them be come from every probe to every other task."""
-    lost = {}
+def full_packets_reach(cluster: Swarm, probes: Sequence[Probe], tasks: Iterable[Task], network: str) -> State:
+    """Whether packets of the network interface's full size pass from every probe to every other task."""
+    lost: dict[tuple[Node, Node], str] = {}
 
-    def ask(probe):
+    def ask(probe: Probe) -> tuple[dict[str, Task], dict[str, int]]:
         to = {task.addresses[network]: task for task in tasks if task.container != probe.container}
         return to, probe.refused_whole(to)
 
@@ -100,13 +137,35 @@ def full_packets_reach(cluster, probes, tasks, network):
     return without_loss(lost, cluster.nodes)
 
 
-def without_loss(lost, nodes):
-    """Whether no pair of nodes lost anything; *lost* tells by pair (from, to) what became of a request."""
-    blame = " and ".join(common(lost, nodes))
+def all_from(task: Task, answers: Iterable[Answer]) -> State:
+    """Whether all *answers* came from the container of *task*."""
+    wrong = [str(one) for one in answers if one.status != 200 or one.container != task.container[:12]]
+    return State(not wrong, "; ".join(wrong))
+
+
+def reached_from_all(states: Mapping[Node, State], host: Node) -> State:
+    """Whether every node reached a task.
+
+    Args:
+        states: whether it did, by node.
+        host: the node of the task. It is blamed only if no other node reached the task.
+    """
+    elsewhere = any(state for node, state in states.items() if node is not host)
+    lost = {
+        (node, node if elsewhere else host): f"{node} to the task on {host}: {state.summary}"
+        for node, state in states.items()
+        if not state
+    }
+    return without_loss(lost, list(states))
+
+
+def without_loss(lost: Lost, nodes: Sequence[Node]) -> State:
+    """Whether *lost* is empty; if not, the summary names the nodes that explain it."""
+    blame = " and ".join(suspects(lost, nodes))
     return State(not lost, f"no way between nodes, with {blame}: {'; '.join(lost.values())}" if lost else "all passed")
 
 
-def strangers(watch, history):
-    """Who answered a watch and is no container of a task that was seen, by host name; empty if nobody."""
+def strangers(watch: Watch, history: History) -> dict[str, int]:
+    """How many answers of *watch* came from other containers than those of the tasks in *history*, by host name."""
     known = {task.container[:12] for tasks in history.looks for task in tasks}
     return {name or "a server without name": count for name, count in watch.shares.items() if name not in known}

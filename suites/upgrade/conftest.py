@@ -1,4 +1,4 @@
-"""The one cluster of a rehearsal, and how far it is."""
+"""The one cluster of a rehearsal, at the stage that it has reached."""
 
 import contextlib
 
@@ -6,43 +6,43 @@ import pytest
 
 from fixtures.rehearsal import plan_of
 from fixtures.verdicts import reports_folder
-from suites.support.upgrade.back import Back
 from suites.support.upgrade.course import Course
-from suites.support.upgrade.hurt import Hurt
+from suites.support.upgrade.second_cluster import SecondCluster
+from suites.support.upgrade.way_back import WayBack
 from swarmlab.cluster.swarm import Swarm
 from swarmlab.errors import LabError, SwarmlabError
 from swarmlab.evidence import on_failure
-from swarmlab.rehearsal.bodies import dress
+from swarmlab.rehearsal.likeness.apply import dress
 
 
 @pytest.fixture(scope="session")
 def _back(request, lab):
-    back = Back(lab, plan_of(request.config))
+    back = WayBack(lab, plan_of(request.config))
     yield back
     back.end()
 
 
 @pytest.fixture
-def back(_back, stage):  # noqa: ARG001 - by it the tests have their place in the course
-    """The ways back, played beside the upgrade from its beginning, whatever comes of it."""
+def back(_back, stage):  # noqa: ARG001 - the stage gives tests their place
+    """The ways back, tried beside the upgrade from its beginning."""
     return _back
 
 
 @pytest.fixture(scope="session")
-def _hurt(request, lab):
-    hurt = Hurt(lab, plan_of(request.config))
-    yield hurt
-    hurt.end()
+def _second_cluster(request, lab):
+    second = SecondCluster(lab, plan_of(request.config))
+    yield second
+    second.end()
 
 
 @pytest.fixture
-def hurt(_hurt, stage):  # noqa: ARG001 - as above
-    """The incidents that take a node that is hurt."""
-    return _hurt
+def second_cluster(_second_cluster, stage):  # noqa: ARG001 - as above
+    """The cluster that takes the incidents which hurt a node."""
+    return _second_cluster
 
 
 @pytest.fixture(scope="session")
-def _course(request, lab, _back, _hurt):
+def _course(request, lab, _back, _second_cluster):
     plan = plan_of(request.config)
     if lab.standing:
         cluster = Swarm(lab.nodes(), image=lab.image)
@@ -65,7 +65,11 @@ def _course(request, lab, _back, _hurt):
 
 @pytest.fixture
 def course(_course, stage):
-    """The rehearsal's cluster, as far as it was upgraded; a test is given it at its stage, or not at all."""
+    """The course of the rehearsal at the test's stage.
+
+    Raises:
+        LabError: the upgrade did not come so far.
+    """
     if _course.done != stage:
         raise LabError(f"the upgrade is at {_course.plan.stage(_course.done)} only")
 
@@ -80,9 +84,9 @@ def course(_course, stage):
 
 @pytest.fixture
 def cluster(course):
-    """The rehearsal's cluster; only what a test made and left there, as one does that fails, is removed again."""
+    """The rehearsal's cluster; services and networks that a failed test leaves there are removed."""
     swarm = course.cluster
     before = swarm.made("services", "networks")
     yield swarm
-    with contextlib.suppress(SwarmlabError):  # what is wrong with the cluster is told by its tests
+    with contextlib.suppress(SwarmlabError):  # tests judge what is wrong with the cluster
         swarm.remove(one for one in swarm.made("services", "networks") if one not in before)

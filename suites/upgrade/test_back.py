@@ -1,4 +1,4 @@
-"""The ways back from a step that failed: the backup of a manager's state, and the old engine in place."""
+"""The ways back from a failed step: the old engine in place, and the backup of a manager's state."""
 
 from fixtures.claims import claim
 from fixtures.rehearsal import at

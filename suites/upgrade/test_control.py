@@ -1,4 +1,4 @@
-"""The cluster as it is asked and changed, through managers of both engines."""
+"""Reads and writes through managers of both engines."""
 
 import base64
 
@@ -6,6 +6,7 @@ from fixtures.claims import claim
 from fixtures.rehearsal import at
 from suites.support.certificates import rotated
 from suites.support.commands import accepted
+from suites.support.placement import nothing_left
 from swarmlab.cluster import pki
 from swarmlab.parallel import parallel
 from swarmlab.wait import State, eventually
@@ -33,7 +34,7 @@ def test_every_manager_tells_by_its_own_command_line(course, cluster):
     assert replaced, f"no manager remembers a task of {estate.front} that was replaced"
 
     def tell(manager):
-        for words, wanted in (
+        for command, wanted in (
             ("node ls", [node.name for node in cluster.nodes]),
             ("service ls", [estate.web.name, "3/3"]),
             (f"service ps --no-trunc {estate.front}", list(replaced)),
@@ -48,9 +49,9 @@ def test_every_manager_tells_by_its_own_command_line(course, cluster):
             ("stack ls", []),
             ("info", ["Is Manager: true"]),
         ):
-            told = accepted(manager, words)
-            lacking = [word for word in wanted if word not in told]
-            assert not lacking, f"docker {words} on {manager} does not tell {', '.join(lacking)}: {told[-500:]}"
+            printed = accepted(manager, command)
+            lacking = [word for word in wanted if word not in printed]
+            assert not lacking, f"docker {command} on {manager} does not show {', '.join(lacking)}: {printed[-500:]}"
 
     parallel(tell, cluster.managers)
 
@@ -72,20 +73,6 @@ def test_services_come_and_go_on_nodes_of_both_engines(cluster):
     eventually(lambda: nothing_left(cluster, gone), "tasks and containers of removed services to be gone", deadline=60)
 
 
-def nothing_left(cluster, services):
-    """Whether no manager knows a task of *services*, and no node has a container of one."""
-    left = []
-    for manager in cluster.managers:
-        left += [
-            f"{manager} tells task {one['ID']}" for one in manager.ask("GET", "/tasks") if one["ServiceID"] in services
-        ]
-    for node in cluster.nodes:
-        for one in node.containers(all=True, label="com.docker.swarm.service.id"):
-            if one["Labels"]["com.docker.swarm.service.id"] in services:
-                left.append(f"{node} has container {one['Names'][0]} ({one['State']})")
-    return State(not left, "; ".join(left[:4]) or "nothing")
-
-
 @claim("upgrade/ca-rotation")
 @at("middle")
 def test_the_root_certificate_is_rotated_in_a_mixed_cluster(cluster):
@@ -95,7 +82,7 @@ def test_the_root_certificate_is_rotated_in_a_mixed_cluster(cluster):
     for node in cluster.nodes:
         eventually(
             lambda node=node: State(
-                pki.certificate_of(node).serial_number != before[node.name], f"{node} has the one that it had"
+                pki.certificate_of(node).serial_number != before[node.name], f"{node} has its old certificate"
             ),
             f"{node} to have a certificate of the new root",
             deadline=60,
@@ -110,10 +97,10 @@ def test_tokens_that_one_manager_rotates_are_those_of_all(cluster):
         for role in ("worker", "manager"):
             old = accepted(manager, f"swarm join-token -q {role}").strip()
             new = accepted(manager, f"swarm join-token --rotate -q {role}").strip()
-            assert new != old, f"{manager} rotated the {role}s' token to what it was"
+            assert new != old, f"{manager} rotated the {role}s' token, and it is the old one"
             for asked in cluster.managers:
-                told = accepted(asked, f"swarm join-token -q {role}").strip()
-                assert told == new, f"{asked} gives out another {role}s' token than {manager}, which rotated it"
+                given = accepted(asked, f"swarm join-token -q {role}").strip()
+                assert given == new, f"{asked} gives out another {role}s' token than {manager}, which rotated it"
 
 
 @claim("known/alpn-after-renewal")

@@ -1,4 +1,4 @@
-"""What an upgrade keeps: who the nodes are, what the cluster has, and the data in it."""
+"""What an upgrade keeps: the nodes' identities, the cluster's objects, and their data."""
 
 from fixtures.claims import claim
 from swarmlab.wait import State, eventually
@@ -28,4 +28,5 @@ def test_data_is_read_as_it_was_given(course):
 
 
 def same(changed):
+    """Whether there are no changes."""
     return State(not changed, "; ".join(changed[:6]) or "the same")

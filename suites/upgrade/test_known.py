@@ -1,27 +1,33 @@
-"""Known incidents (claims/known.yaml): looked for once the upgrade is done, those that hurt last."""
+"""Known incidents (claims/known.yaml), looked for when all else is judged; those that hurt a node come last."""
 
 import datetime
 import json
 from ipaddress import ip_network
 
 from fixtures.claims import claim
-from fixtures.rehearsal import at
-from suites.ch7_usage.test_overlay import create, disjoint
+from fixtures.rehearsal import at, in_stage
 from suites.support.commands import accepted
-from suites.support.subnets import free_subnets
+from suites.support.names import resolve_to
+from suites.support.rolling_updates import AT_ONCE, status
+from suites.support.subnets import create_overlay, disjoint, free_subnets
 from suites.support.traffic import GOSSIP, all_reached
-from suites.support.updates import AT_ONCE, status
 from suites.support.upgrade.course import answers
-from suites.support.upgrade.hurt import demoted_and_promoted, manager_loses_power, names_after_a_cut, node_loses_power
-from suites.support.upgrade.names import leads
+from suites.support.upgrade.incidents import (
+    demoted_and_promoted,
+    manager_loses_power,
+    names_after_a_cut,
+    node_loses_power,
+)
 from swarmlab.cluster import pki
 from swarmlab.cluster.service import ENDED
 from swarmlab.parallel import parallel
 from swarmlab.wait import State, eventually, wait
 
-#: How often tasks are replaced: in a network of a dozen addresses each is given again and again.
+#: How often all tasks are replaced, so that each of few addresses is used several times.
 CHURN = 3
 _NETNS = "/run/docker/netns"
+
+pytestmark = in_stage("last")
 
 
 @claim("known/certificate-expired")
@@ -49,10 +55,10 @@ def test_no_node_is_set_to_the_backend_nftables(cluster):
 @claim("known/firewall-programs-differ")
 @at("ends")
 def test_nodes_filter_with_one_program(cluster):
-    told = {
+    programs = {
         node.name: node.run("iptables --version").out.strip().rpartition("(")[2].rstrip(")") for node in cluster.nodes
     }
-    assert len(set(told.values())) == 1, f"iptables of the nodes differ: {told}"
+    assert len(set(programs.values())) == 1, f"iptables of the nodes differ: {programs}"
 
 
 @claim("known/minimum-api")
@@ -69,7 +75,7 @@ def test_the_new_engine_takes_calls_of_the_old_api(course, cluster):
 @claim("known/overlays-of-one-subnet", "known/overlay-takes-bridge-subnet")
 @at("after")
 def test_new_overlays_overlap_nothing(cluster):
-    networks = [create(cluster, f"net{number}") for number in range(5)]
+    networks = [create_overlay(cluster, f"net{number}") for number in range(5)]
     eventually(lambda: disjoint(cluster, networks), "subnets of new networks to overlap nothing", deadline=20)
     for network in networks:
         accepted(cluster.manager, f"network rm {network}")
@@ -87,7 +93,7 @@ def test_networks_have_addresses_left(cluster):
             if one["Network"]["ID"] == network["Id"]
         ]
         size = sum(ip_network(pool["Subnet"]).num_addresses - 3 for pool in network["IPAM"]["Config"] or [])
-        # Every service may have a virtual address there, and every node has one.
+        # Every service may have a virtual address there, and every node has an address.
         taken = len(used) + len({task["ServiceID"] for task in tasks}) + len(cluster.nodes)
         assert taken < 0.9 * size, f"network {network['Name']} has {taken} of {size} addresses in use"
 
@@ -101,16 +107,16 @@ def test_networks_have_addresses_left(cluster):
 @claim("known/incomplete-logs")
 @at("after")
 def test_every_manager_gives_a_log_whole(cluster):
-    words = ["sh", "-c", "for number in 1 2 3 4 5; do echo line-$number; done; exec sleep infinity"]
-    service = cluster.create_service("speaker", "client", everywhere=True, command=words)
+    command = ["sh", "-c", "for number in 1 2 3 4 5; do echo line-$number; done; exec sleep infinity"]
+    service = cluster.create_service("speaker", "client", everywhere=True, command=command)
     tasks = service.expect_running(len(cluster.nodes))
     for manager in cluster.managers:
 
         def whole(manager=manager):
-            told = manager.docker(f"service logs --no-task-ids {service}")
-            counts = {task.node: sum(f"@{task.node} " in line for line in told.out.splitlines()) for task in tasks}
-            full = told.ok and "incomplete" not in told.said and all(count == 5 for count in counts.values())
-            return State(full, f"{manager} gives of 5 lines a node {counts}, and says {told.err[-200:]!r}")
+            log = manager.docker(f"service logs --no-task-ids {service}")
+            counts = {task.node: sum(f"@{task.node} " in line for line in log.out.splitlines()) for task in tasks}
+            full = log.ok and "incomplete" not in log.output and all(count == 5 for count in counts.values())
+            return State(full, f"{manager} gives of 5 lines a node {counts}, and says {log.err[-200:]!r}")
 
         eventually(whole, f"{manager} to give the whole log", deadline=20)
     service.remove()
@@ -139,14 +145,14 @@ def test_names_follow_a_rolling_update(course, cluster):
     service.expect_running(nodes)
     probes = [cluster.probe(task) for task in course.estate.site.running()]
 
-    def led():
+    def follow():
         addresses = {task.addresses[network] for task in service.running()}
-        return leads(probes, {service.name: addresses, f"tasks.{service}": addresses, alias: addresses})
+        return resolve_to(probes, {service.name: addresses, f"tasks.{service}": addresses, alias: addresses})
 
-    eventually(led, "names and alias of an updated service to lead to its present tasks", deadline=GOSSIP, stable=2)
+    eventually(follow, "names and alias of an updated service to lead to its present tasks", deadline=GOSSIP, stable=2)
     asked = parallel(lambda probe: probe.fetch([f"http://{alias}/"] * 25), probes)
     for probe, given in zip(probes, asked, strict=True):
-        wrong = [str(fetched) for fetched in given if fetched.status != 200]
+        wrong = [str(answer) for answer in given if answer.status != 200]
         assert not wrong, f"on {probe.node} {len(wrong)} of 25 requests by name were lost: {wrong[0]}"
     service.remove()
 
@@ -171,7 +177,7 @@ def test_a_rollback_leaves_good_tasks_alone(cluster):
         deadline=120,
     )
     after = service.expect_running(4)
-    # The next task's turn may come before the first is known to have failed.
+    # The update may reach a second task before the first is known to have failed.
     reached = {task.slot for task in service.tasks() if task.image == image}
     good = set(before) - reached
     wait(
@@ -191,7 +197,7 @@ def test_a_rollback_leaves_good_tasks_alone(cluster):
 def test_no_entry_of_a_task_that_is_gone_misleads(cluster):
     [wide] = free_subnets(cluster, 1)
     nodes = len(cluster.nodes)
-    # So few addresses that each is given again: two for a task that is replaced, one for each node.
+    # So few addresses that each is used again: two for each task that is replaced, and one for each node.
     prefix = 32 - (3 * nodes + 2).bit_length()
     network = cluster.create_network("churn", IPAM={"Config": [{"Subnet": str(next(wide.subnets(new_prefix=prefix)))}]})
     service = cluster.create_service(
@@ -203,8 +209,8 @@ def test_no_entry_of_a_task_that_is_gone_misleads(cluster):
         update={"Parallelism": 0, "Monitor": AT_ONCE},
     )
     service.wait_running(nodes)
-    for number in range(1, CHURN + 1):
-        service.update(lambda spec, number=number: spec["TaskTemplate"].update(ForceUpdate=number))
+    for _ in range(CHURN):
+        service.renew()
         wait(lambda: status(service) == "completed", "tasks to be replaced", deadline=120)
         service.wait_running(nodes)
     tasks = service.running()
@@ -218,14 +224,14 @@ def test_no_entry_of_a_task_that_is_gone_misleads(cluster):
 
 
 def none_misleads(cluster, identity, network, tasks):
-    """Whether every node sends what is for a task to the node where it runs, as far as it knows a way at all."""
+    """Whether every node's forwarding entries lead to the nodes where tasks run; a missing entry is not wrong."""
     wrong = []
     for node in cluster.nodes:
         here = f"nsenter --net={_NETNS}/1-{identity[:10]}"
         neighbours = [line.split() for line in node.run(f"{here} ip neigh show").out.splitlines()]
-        macs = {words[0]: words[words.index("lladdr") + 1] for words in neighbours if "lladdr" in words}
+        macs = {fields[0]: fields[fields.index("lladdr") + 1] for fields in neighbours if "lladdr" in fields}
         entries = [line.split() for line in node.run(f"{here} bridge fdb show").out.splitlines()]
-        ways = {words[0]: words[words.index("dst") + 1] for words in entries if "dst" in words}
+        ways = {fields[0]: fields[fields.index("dst") + 1] for fields in entries if "dst" in fields}
         for task in tasks:
             address = task.addresses[network]
             way = ways.get(macs.get(address, ""), "")
@@ -236,26 +242,26 @@ def none_misleads(cluster, identity, network, tasks):
 
 @claim("known/demote-and-promote")
 @at("after")
-def test_a_leader_that_is_demoted_and_promoted_at_once_is_a_manager(course, hurt):
-    hurt.judge(demoted_and_promoted, course)
+def test_a_leader_that_is_demoted_and_promoted_at_once_is_a_manager(course, second_cluster):
+    second_cluster.judge(demoted_and_promoted, course)
 
 
 @claim("known/names-after-disconnect")
 @at("after")
-def test_names_resolve_after_a_node_was_cut_off(course, hurt):
-    hurt.judge(names_after_a_cut, course)
+def test_names_resolve_after_a_node_was_cut_off(course, second_cluster):
+    second_cluster.judge(names_after_a_cut, course)
 
 
 @claim("known/wal-after-power-loss")
 @at("after")
-def test_a_manager_comes_back_from_a_loss_of_power(course, hurt):
-    hurt.judge(manager_loses_power, course)
+def test_a_manager_comes_back_from_a_loss_of_power(course, second_cluster):
+    second_cluster.judge(manager_loses_power, course)
 
 
 @claim("known/down-but-running")
 @at("after")
-def test_replicas_run_elsewhere_when_a_node_loses_its_power(course, hurt):
-    hurt.judge(node_loses_power, course)
+def test_replicas_run_elsewhere_when_a_node_loses_its_power(course, second_cluster):
+    second_cluster.judge(node_loses_power, course)
 
 
 @claim("known/ingress-after-engine-restart")

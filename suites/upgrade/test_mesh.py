@@ -1,4 +1,4 @@
-"""The routing mesh on both engines, and known incidents of it (claims/known.yaml): all of this takes IPVS."""
+"""The routing mesh on both engines, and its known incidents (claims/known.yaml); all of it needs IPVS."""
 
 import socket
 import time
@@ -6,22 +6,22 @@ from contextlib import ExitStack
 
 from fixtures.claims import claim
 from fixtures.rehearsal import at
+from suites.support.placement import nothing_left
+from suites.support.rolling_updates import AT_ONCE, status
 from suites.support.traffic import GOSSIP
-from suites.support.updates import AT_ONCE, status
-from suites.upgrade.test_control import nothing_left
 from swarmlab.errors import Blocked
 from swarmlab.parallel import parallel
 from swarmlab.wait import State, eventually, scaled, wait
 from swarmlab.watching.datagrams import Datagrams
 
-#: Sends lines on every connection, goes on for ten seconds after it was told to end, and then says that it is done.
+#: A server that sends lines on every connection, goes on for ten seconds after SIGTERM, and ends with the line "done".
 _LINES = """
 import signal, socketserver, threading, time
-told = threading.Event()
-signal.signal(signal.SIGTERM, lambda *_: told.set())
+ending = threading.Event()
+signal.signal(signal.SIGTERM, lambda *_: ending.set())
 class Lines(socketserver.StreamRequestHandler):
     def handle(self):
-        while not told.is_set():
+        while not ending.is_set():
             self.wfile.write(b"going\\n")
             time.sleep(0.2)
         for _ in range(50):
@@ -30,7 +30,7 @@ class Lines(socketserver.StreamRequestHandler):
         self.wfile.write(b"done\\n")
 socketserver.ThreadingTCPServer(("", 80), Lines).serve_forever()
 """
-#: Sends datagrams back.
+#: A server that sends datagrams back.
 _ECHO = """
 import signal, socket, sys
 signal.signal(signal.SIGTERM, lambda *_: sys.exit())
@@ -39,9 +39,9 @@ here.bind(("", 9000))
 while True:
     here.sendto(*here.recvfrom(200))
 """
-#: The end of the mesh's network at a node.
+#: The network namespace of the routing mesh on a node.
 _MESH_END = "/run/docker/netns/ingress_sbox"
-#: Seconds for which the mesh may leave one socket's datagrams unanswered once an update is done.
+#: Seconds for which one socket's datagrams may stay unanswered after an update.
 _HOLE = 3.0
 
 
@@ -74,8 +74,8 @@ def test_a_connection_through_the_mesh_lasts_until_its_server_ends(cluster):
             peer = held.enter_context(connected(node, port))
             lines[node.name] = held.enter_context(peer.makefile("rb"))
         service.scale(0)
-        ends = dict(zip(lines, parallel(last_words, lines.values()), strict=True))
-    cut = [f"through {name} {words}" for name, words in ends.items() if words != "done"]
+        ends = dict(zip(lines, parallel(last_line, lines.values()), strict=True))
+    cut = [f"through {name} {end}" for name, end in ends.items() if end != "done"]
     assert not cut, f"of the connections to a task on {home} that was being stopped these were cut: {'; '.join(cut)}"
     service.remove()
 
@@ -117,7 +117,7 @@ def test_datagrams_from_one_socket_are_answered_after_an_update(cluster):
     with Datagrams(cluster.nodes, port) as datagrams:
         answered = "datagrams from one socket to be answered through every node"
         eventually(lambda: all_answered(datagrams, cluster.nodes), answered, deadline=GOSSIP)
-        echo.update(lambda spec: spec["TaskTemplate"].update(ForceUpdate=1))
+        echo.renew()
         wait(lambda: status(echo) == "completed", "a service's tasks to be replaced", deadline=120)
         echo.wait_running(replicas)
         eventually(
@@ -145,7 +145,7 @@ def test_the_mesh_is_there_after_its_last_service_and_its_network_went(cluster):
 
 
 def publish_and_remove(cluster):
-    """Have a service answer on every node, and go again."""
+    """Create a service, judge that its port answers on every node, and remove it."""
     port = cluster.port()
     web = cluster.create_service("last", "web:1", publish={port: 80})
     web.wait_running(1)
@@ -155,7 +155,7 @@ def publish_and_remove(cluster):
 
 
 def expect_answers(cluster, *ports):
-    """Judge that each of *ports* answers six times in a row on every node."""
+    """Expect that each of *ports* answers six times in a row on every node."""
     for node in cluster.nodes:
         for port in ports:
 
@@ -168,7 +168,10 @@ def expect_answers(cluster, *ports):
 
 
 def gone(cluster, network):
-    """Whether no node has a network of this name, nor its end of it: managers list what the swarm has, not they."""
+    """Whether no node has the network or the mesh's namespace any more.
+
+    The namespace counts too, as a manager lists the networks of the swarm, and not those of its own engine.
+    """
     having = [
         str(node)
         for node in cluster.nodes
@@ -188,7 +191,7 @@ def connected(node, port):
 
 
 def sends(node, port):
-    """Whether a new connection to *port* of *node* is sent a line."""
+    """Whether *node* sends a line on a new connection to *port*."""
     try:
         with connected(node, port) as peer:
             said = peer.recv(100)
@@ -197,8 +200,8 @@ def sends(node, port):
     return State(bool(said), f"{node} closes the connection")
 
 
-def last_words(lines):
-    """The last line of a connection, or how it came to its end before there was a last."""
+def last_line(lines):
+    """The line "done" if a connection ended with it; else how the connection ended."""
     said = ["nothing"]
     end = "closed"
     try:
@@ -210,8 +213,8 @@ def last_words(lines):
 
 
 def all_answered(datagrams, nodes):
-    """Whether every node answers the datagrams of the last moments."""
+    """Whether every node has answered the datagrams of the last seconds."""
     now = time.monotonic()
     silences = {node.name: datagrams.silence(node.name, now - scaled(2 * _HOLE), now) for node in nodes}
     silent = [f"{name} for {seconds:.1f} s" for name, seconds in silences.items() if seconds > scaled(_HOLE)]
-    return State(not silent, f"unanswered by {', '.join(silent)}; {datagrams.told}" if silent else "all answered")
+    return State(not silent, f"unanswered by {', '.join(silent)}; {datagrams.summary}" if silent else "all answered")

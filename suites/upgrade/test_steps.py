@@ -1,11 +1,11 @@
-"""The steps of an upgrade, and what was lost while they were taken."""
+"""The steps of an upgrade, and what was lost during them."""
 
 from fixtures.claims import claim
-from fixtures.rehearsal import at
+from fixtures.rehearsal import at, in_stage
 from swarmlab.wait import scaled
 from swarmlab.watching.writer import Outcome, found
 
-#: Seconds for which one node may leave datagrams unanswered; longer is no loss but a hole.
+#: Seconds for which a node may leave datagrams unanswered.
 HOLE = 3.0
 
 
@@ -16,22 +16,24 @@ def test_a_node_comes_back_as_the_same_member(course, step):
 
 @claim("upgrade/no-request-lost")
 @at("after")
+@in_stage("first")  # what watched the steps ends as soon as the last is done
 def test_losses_of_requests(course):
     course.rest()
     lost = course.lost()
-    told = [f"{course.why(one)} through {name} at {course.when(one.at)}" for name in lost for one in lost[name]]
-    more = f", and {len(told) - 3} more" if len(told) > 3 else ""
-    assert not told, f"of {course.asked()} requests {len(told)} were lost: {'; '.join(told[:3])}{more}"
+    lines = [f"{course.why(one)} through {name} at {course.when(one.at)}" for name in lost for one in lost[name]]
+    more = f", and {len(lines) - 3} more" if len(lines) > 3 else ""
+    assert not lines, f"of {course.asked()} requests {len(lines)} were lost: {'; '.join(lines[:3])}{more}"
 
 
 @claim("upgrade/no-write-lost")
 @at("after")
+@in_stage("first")
 def test_losses_of_writes(course):
     course.rest()
     writer, begin = course.writer, course.steps[0].began
     for manager in course.cluster.managers:
         state = found(writer.writes, manager.ask("GET", "/configs"))
-        assert state, f"{manager}: {state.seen}"
+        assert state, f"{manager}: {state.summary}"
     for step in course.steps:
         for manager in course.cluster.managers:
             if manager.name == step.node:
@@ -41,11 +43,12 @@ def test_losses_of_writes(course):
                 for write in writer.since(step.began - begin, manager)
                 if write.ended <= step.ended - begin and write.outcome is Outcome.ACKNOWLEDGED
             ]
-            assert during, f"{manager} took no write while {step.node} was upgraded: {writer.told}"
+            assert during, f"{manager} took no write while {step.node} was upgraded: {writer.summary}"
 
 
 @claim("upgrade/streams-kept")
 @at("after")
+@in_stage("first")
 def test_losses_of_downloads(course):
     cut = [f"{one}, while {step.node} got {step.engine}" for step in course.steps for one in step.cut]
     assert not cut, f"{len(cut)} downloads did not go on: {'; '.join(cut)}"
@@ -53,15 +56,16 @@ def test_losses_of_downloads(course):
 
 @claim("upgrade/datagrams-kept")
 @at("after")
+@in_stage("first")
 def test_losses_of_datagrams(course):
     course.rest()
     begin, end = course.steps[0].began, course.steps[-1].ended
     for node in course.cluster.nodes:
-        # From when it is there until it goes, and from when it is back: an answer may take a moment then.
+        # The spans in which the node is not away.
         edges = [begin, *(edge for away in course.away(node.name) for edge in away), end]
         for since, until in zip(edges[::2], edges[1::2], strict=True):
             silent = course.datagrams.silence(node.name, since, until)
             assert silent <= scaled(HOLE), (
                 f"{node} left datagrams from one socket unanswered for {silent:.1f} s, "
-                f"between {course.when(since)} and {course.when(until)}: {course.datagrams.told}"
+                f"between {course.when(since)} and {course.when(until)}: {course.datagrams.summary}"
             )

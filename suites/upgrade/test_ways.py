@@ -5,11 +5,10 @@ from contextlib import ExitStack, suppress
 from fixtures.claims import claim
 from fixtures.rehearsal import at
 from suites.support.traffic import GOSSIP, all_reached, every_size_reached
-from suites.support.upgrade.names import names_lead
-from suites.support.upgrade.sealed import counting
+from suites.support.upgrade.encrypted_packets import counting
 from swarmlab.errors import DeadlineExceeded
 from swarmlab.parallel import parallel
-from swarmlab.rehearsal.specs import VXLAN_ID
+from swarmlab.rehearsal.likeness.services import VXLAN_ID
 from swarmlab.wait import eventually, wait
 
 
@@ -18,7 +17,7 @@ def test_names_resolve_and_bodies_pass_between_all_nodes(course, cluster):
     estate = course.estate
     tasks = estate.site.wait_running(len(cluster.nodes))
     probes = [cluster.probe(task) for task in tasks]
-    eventually(lambda: names_lead(estate, probes), "every name to resolve on every node", deadline=GOSSIP)
+    eventually(lambda: estate.names_resolve(probes), "every name to resolve on every node", deadline=GOSSIP)
     eventually(
         lambda: every_size_reached(cluster, probes, tasks, estate.network),
         "bodies of every size to pass between every two nodes",
@@ -33,9 +32,9 @@ def test_every_node_pulls_from_the_registry(cluster):
     def pulled(node):
         node.docker(f"image rm -f {image}")
         done = node.docker(f"pull -q {image}")
-        return "" if done.ok else f"{node} cannot pull {image}: {done.said[-300:]}"
+        return "" if done.ok else f"{node} cannot pull {image}: {done.output[-300:]}"
 
-    wrong = [words for words in parallel(pulled, cluster.nodes) if words]
+    wrong = [error for error in parallel(pulled, cluster.nodes) if error]
     assert not wrong, "; ".join(wrong)
 
 
@@ -53,10 +52,10 @@ def test_an_encrypted_overlay_passes_bodies_between_engines(cluster):
 @at("turns")
 def test_an_encrypted_overlay_sends_nothing_in_clear(cluster):
     network, site = sealed(cluster)
-    told = cluster.manager.ask("GET", f"/networks/{network}")["Options"]
+    vxlan = cluster.manager.ask("GET", f"/networks/{network}")["Options"][VXLAN_ID]
     with ExitStack() as held:
-        counted = {node: held.enter_context(counting(node, told[VXLAN_ID])) for node in cluster.nodes}
-        with suppress(DeadlineExceeded):  # that they pass is judged by itself
+        counted = {node: held.enter_context(counting(node, vxlan)) for node in cluster.nodes}
+        with suppress(DeadlineExceeded):  # another claim judges that they pass
             wait(bodies_pass(cluster, network, site), "bodies to be sent", deadline=40)
         for node, read in counted.items():
             clear, encrypted = read()
@@ -67,7 +66,7 @@ def test_an_encrypted_overlay_sends_nothing_in_clear(cluster):
 
 
 def sealed(cluster):
-    """An encrypted network, and a service with a task on every node that is in it."""
+    """Create an encrypted network, and a service in it with a task on every node."""
     network = cluster.create_network("sealed", Options={"encrypted": ""})
     site = cluster.create_service("sealed", "web:1", everywhere=True, networks=[network], endpoint_mode="dnsrr")
     site.wait_running(len(cluster.nodes))
@@ -75,7 +74,7 @@ def sealed(cluster):
 
 
 def bodies_pass(cluster, network, site):
-    """Looks whether bodies of 1 MB pass between all tasks of *site*."""
+    """A function that looks whether bodies of 1 MB pass between all tasks of *site*."""
     tasks = site.running()
     probes = [cluster.probe(task) for task in tasks]
     return lambda: all_reached(cluster, probes, tasks, network, (1048576,), timeout=10)

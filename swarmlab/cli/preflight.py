@@ -1,4 +1,4 @@
-"""``python -m swarmlab preflight``: the table of what was found, in seconds."""
+"""``swarmlab preflight``: the table of findings of the checks."""
 
 from __future__ import annotations
 
@@ -7,14 +7,14 @@ import json
 import textwrap
 from dataclasses import replace
 
+from swarmlab.cli.common import add_name
 from swarmlab.cluster.swarm import Swarm
 from swarmlab.errors import SwarmlabError
+from swarmlab.labs import outer
 from swarmlab.labs import registry as kinds
 from swarmlab.labs import standing as labels
-from swarmlab.labs.base import Lab
-from swarmlab.labs.containers import outer
-from swarmlab.labs.existing import inventory
-from swarmlab.labs.existing.lab import InventoryLab
+from swarmlab.labs.base import Lab, Request
+from swarmlab.labs.existing.kind import EXISTING
 from swarmlab.parallel import parallel
 from swarmlab.preflight import host
 from swarmlab.preflight.checks import CHECKS, reasons
@@ -22,51 +22,56 @@ from swarmlab.preflight.checks import preflight as look_at
 from swarmlab.preflight.finding import Finding, Level
 
 
-def options(parser: argparse.ArgumentParser) -> None:
-    """The options of the command, beside the lab's name."""
-    parser.add_argument("--inventory", metavar="FILE", help="look at a swarm that exists, in place of a lab")
-    parser.add_argument("--skip", action="append", default=[], metavar="NAME=REASON", help="leave a check out")
-    parser.add_argument("--strict", action="store_true", help="end with 1 also for warnings, and for what is not known")
+def add_options(parser: argparse.ArgumentParser) -> None:
+    """Add the options of the command."""
+    add_name(parser)
+    parser.add_argument("--inventory", metavar="FILE", help="inventory of an existing swarm, in place of a lab")
+    parser.add_argument(
+        "--skip", action="append", default=[], metavar="NAME=REASON", help="leave a check out, for a reason"
+    )
+    parser.add_argument(
+        "--strict", action="store_true", help="end with 1 also for warnings and for checks that could not look"
+    )
     parser.add_argument("--json", action="store_true", help="print the findings as JSON")
-    parser.add_argument("--list", action="store_true", help="list the checks with what they look at")
-    parser.epilog = "Ends with 0 where nothing is in the way, 1 where a finding is an error, 2 for wrong options."
+    parser.add_argument("--list", action="store_true", help="list the checks and what each looks at")
+    parser.epilog = "Exit status: 0 if no finding is an error, 1 if one is, 2 for wrong options."
 
 
-def preflight(words: argparse.Namespace) -> int:
-    """Look at this machine and the lab on it; the exit status is 1 where an error is found (--strict: any trouble)."""
-    if words.list:
+def run(args: argparse.Namespace) -> int:
+    """Check this machine and the lab on it, or an existing swarm, for what stands in the way of a cluster."""
+    if args.list:
         for name, check in CHECKS.items():
-            print(f"{name:20} {check.told}")
+            print(f"{name:20} {check.summary}")
         return 0
-    skip = reasons(words.skip, [*host.NAMES, *CHECKS])
+    skip = reasons(args.skip, [*host.NAMES, *CHECKS])
     found = [
-        replace(finding, level=Level.SKIPPED, seen=skip[finding.check], risk="", incident="", nodes=())
+        replace(finding, level=Level.SKIPPED, summary=skip[finding.check], risk="", incident="", nodes=())
         if finding.check in skip
         else finding
-        for finding in _found(words, skip)
+        for finding in _found(args, skip)
     ]
-    if words.json:
-        print(json.dumps([finding.told() for finding in found], indent=1, ensure_ascii=False))
+    if args.json:
+        print(json.dumps([finding.to_json() for finding in found], indent=1, ensure_ascii=False))
     else:
         print("\n".join(line for finding in found for line in lines(finding)))
-    bad = {Level.ERROR, Level.WARNING, Level.UNKNOWN} if words.strict else {Level.ERROR}
+    bad = {Level.ERROR, Level.WARNING, Level.UNKNOWN} if args.strict else {Level.ERROR}
     return int(any(finding.level in bad for finding in found))
 
 
 def lines(finding: Finding) -> list[str]:
-    """A finding as the table has it."""
+    """Return a finding as lines of the table."""
     margin = " " * 32
-    told = [f"{finding.level!s:8}  {finding.check:20}  {finding}"]
+    made = [f"{finding.level!s:8}  {finding.check:20}  {finding}"]
     if finding.level is not Level.OK:
         further = f"{finding.risk} [{finding.incident}]" if finding.incident else finding.risk
-        told += textwrap.wrap(further, 120, initial_indent=margin, subsequent_indent=margin)
-    return told
+        made += textwrap.wrap(further, 120, initial_indent=margin, subsequent_indent=margin)
+    return made
 
 
-def _found(words: argparse.Namespace, skip: dict[str, str]) -> list[Finding]:
-    """What is found on the swarm that exists; else on this machine and, if it is up, on the lab."""
-    if words.inventory:
-        return _of_existing(words.inventory, skip)
+def _found(args: argparse.Namespace, skip: dict[str, str]) -> list[Finding]:
+    """Return the findings on the existing swarm, or else on this machine and, if it is up, the lab."""
+    if args.inventory:
+        return _of_existing(args.inventory, skip)
     found = list(host.machine())
     engine, failed = None, None
     try:
@@ -77,21 +82,20 @@ def _found(words: argparse.Namespace, skip: dict[str, str]) -> list[Finding]:
     if engine is None:
         return found
     try:
-        if words.name not in [standing.name for standing in labels.labs(engine)]:
-            mend = "bring it up to have it looked at: swarmlab up"
-            return [*found, Finding(Level.INFO, f"no lab {words.name} is up", mend, check="lab-offers")]
-        return found + _of_lab(kinds.attach(engine, words.name), skip)
+        if args.name not in [standing.name for standing in labels.labs(engine)]:
+            mend = "to check a lab too, bring it up: swarmlab up"
+            return [*found, Finding(Level.INFO, f"no lab {args.name} is up", mend, check="lab-offers")]
+        return found + _of_lab(kinds.attach(engine, args.name), skip)
     finally:
         engine.release()
 
 
 def _of_existing(source: str, skip: dict[str, str]) -> list[Finding]:
-    lab = InventoryLab(inventory.read(source))
+    lab = EXISTING.reach(Request(options={"--inventory": source}), lambda _: None, to_judge=False)
     try:
-        lab.connect(to_judge=False)
         return _of_lab(lab, skip)
     finally:
-        lab.disconnect()
+        lab.down()
 
 
 def _of_lab(lab: Lab, skip: dict[str, str]) -> list[Finding]:

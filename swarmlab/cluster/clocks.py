@@ -1,4 +1,4 @@
-"""Clocks: how far those of the nodes are apart, as far as that can be told from outside."""
+"""Clocks of nodes: how far they are apart, as far as that can be measured from outside."""
 
 from __future__ import annotations
 
@@ -10,19 +10,20 @@ from statistics import median
 
 from swarmlab.errors import LabError
 
-#: Seconds that clocks may be apart before it is worth a word.
+#: Seconds that clocks may be apart before it is reported.
 AGREED = 5.0
-#: A swarm's root certificate is dated back by five minutes: to a node whose clock is behind that it is not valid yet.
+#: Seconds by which a swarm's root certificate is dated back. A node whose clock is further behind refuses it as not
+#: valid yet.
 BACKDATED = 300.0
 
 
 @dataclass(frozen=True)
 class Clock:
-    """A node's clock, compared to that of the machine where the suite runs.
+    """A node's clock, compared to the clock of the suite's machine.
 
     Attributes:
-        offset: seconds by which it is ahead; behind, where negative.
-        within: seconds by which that may be wrong, as the answer was under way for some time.
+        offset: seconds by which it is ahead; negative if it is behind.
+        within: seconds by which the offset may be wrong, as the answer took time.
     """
 
     offset: float
@@ -33,10 +34,10 @@ class Clock:
 
 
 def astray(clocks: Mapping[str, Clock]) -> dict[str, float]:
-    """By name, the seconds by which clocks surely are more than `AGREED` away from the middle one of all.
+    """Return the clocks that are certainly more than `AGREED` away from the median of all: seconds by name.
 
-    With three or more nodes that names the ones that are wrong, also where it is the suite's own machine that is; of
-    two nodes that differ it names both.
+    With three or more nodes these are the wrong ones, also if the clock of the suite's machine is wrong. With two nodes
+    that differ it is both.
     """
     if not clocks:
         return {}
@@ -47,13 +48,15 @@ def astray(clocks: Mapping[str, Clock]) -> dict[str, float]:
 
 
 def seconds_of(time: str) -> float:
-    """Seconds since 1970 of a time as engines write it (RFC 3339); Python 3.10 reads neither Z nor nine digits.
+    """Return a time as engines write it (RFC 3339) in seconds since 1970.
+
+    Python 3.10's own parser takes neither "Z" nor nine digits of a second.
 
     Raises:
-        LabError: it is none.
+        LabError: *time* is not a time.
     """
     found = re.fullmatch(r"(\S{10}T\d\d:\d\d:\d\d)(\.\d+)?(Z|[+-]\d\d:\d\d)", time)
     if not found:
-        raise LabError(f"an engine tells its time as {time!r}")
+        raise LabError(f"an engine's time is not in RFC 3339: {time!r}")
     zone = found[3].replace("Z", "+00:00")
     return datetime.fromisoformat(found[1] + zone).timestamp() + float(found[2] or 0)

@@ -1,7 +1,7 @@
 """Faults as data, and the one place that applies them, heals them and checks that they are healed.
 
-Who cannot hear whom is plain data (`Drops`): by node, the nodes whose packets it drops. What a swarm suffers and has
-not been healed of is listed in `Swarm.damage`; such a cluster is given to no other test.
+Which node drops whose packets is plain data (`Drops`). Faults that are not healed yet are listed in `Swarm.damage`; a
+cluster with damage is given to no other test.
 """
 
 from __future__ import annotations
@@ -18,41 +18,41 @@ from swarmlab.evidence import record
 from swarmlab.parallel import parallel
 from swarmlab.wait import State, wait
 
-#: By a node's host name, the host names of those whose packets it drops.
+#: Host names of the nodes whose packets are dropped, by the host name of the node that drops them.
 Drops = Mapping[str, frozenset[str]]
 
 
 class Kind(Enum):
-    """What is done to a node as a whole."""
+    """A fault of a whole node; its value is the name of the method of `Node`."""
 
-    KILL = "kill"  #: its power is taken
+    KILL = "kill"  #: its power is switched off
     STOP = "stop"  #: it is shut down in order
     FREEZE = "freeze"  #: its processes are halted
-    REBOOT = "reboot"  #: its operating system is restarted; that heals itself
+    REBOOT = "reboot"  #: its operating system is restarted, which needs no healing
 
 
 @dataclass(frozen=True)
 class Fault:
-    """What is done to the nodes of a cluster.
+    """A fault of a cluster, as data.
 
     Attributes:
-        what: the fault in words.
-        nodes: what is done to whole nodes, by host name.
-        drops: who does not hear whom.
-        ports: protocol and port for which a node drops what comes in and what goes out, by host name.
+        summary: the fault in a few words.
+        nodes: faults of whole nodes, by host name.
+        drops: which node drops whose packets.
+        ports: protocols and ports whose packets a node drops, incoming and outgoing, by host name.
     """
 
-    what: str
+    summary: str
     nodes: Mapping[str, Kind] = field(default_factory=dict)
     drops: Drops = field(default_factory=dict)
     ports: Mapping[str, tuple[tuple[str, int], ...]] = field(default_factory=dict)
 
     def __str__(self) -> str:
-        return self.what
+        return self.summary
 
     @property
     def touches(self) -> list[str]:
-        """The host names of the nodes on which something is done."""
+        """Host names of the nodes that the fault changes."""
         return list(dict.fromkeys([*self.nodes, *self.drops, *self.ports]))
 
 
@@ -60,22 +60,22 @@ class Fault:
 
 
 def kill(*nodes: Node) -> Fault:
-    """The power of *nodes* is taken, of all at once."""
+    """Return the fault that switches the power of *nodes* off, of all at once."""
     return _whole(Kind.KILL, nodes)
 
 
 def stop(*nodes: Node) -> Fault:
-    """*nodes* are shut down in order."""
+    """Return the fault that shuts *nodes* down in order."""
     return _whole(Kind.STOP, nodes)
 
 
 def freeze(*nodes: Node) -> Fault:
-    """*nodes* are halted: there, and doing nothing."""
+    """Return the fault that halts all processes of *nodes*."""
     return _whole(Kind.FREEZE, nodes)
 
 
 def reboot(*nodes: Node) -> Fault:
-    """*nodes* are restarted."""
+    """Return the fault that restarts *nodes*."""
     return _whole(Kind.REBOOT, nodes)
 
 
@@ -87,10 +87,14 @@ def _whole(kind: Kind, nodes: Sequence[Node]) -> Fault:
 
 
 def split(*groups: Iterable[Node]) -> Fault:
-    """The cluster falls into *groups* that do not hear one another; a node in several of them is a bridge.
+    """Return the fault that splits the cluster into *groups* that do not reach each other.
 
-    A bridge hears all of its groups and is heard by them. With one half and the other, and a node in both, each half
-    takes itself for connected, and neither sees the other.
+    A node in several groups is a bridge: it reaches all of its groups, and they reach it. The groups still do not reach
+    each other.
+
+    Example:
+        with applied(split([master, slave01], [slave02]), cluster):
+            ...
     """
     sides = [[node.name for node in group] for group in groups]
     everyone = list(dict.fromkeys(name for side in sides for name in side))
@@ -103,18 +107,18 @@ def split(*groups: Iterable[Node]) -> Fault:
 
 
 def cut_off(node: Node, others: Iterable[Node]) -> Fault:
-    """*node* and *others* do not hear each other."""
+    """Return the fault that cuts *node* off from *others*, in both directions."""
     return split([node], [other for other in others if other.name != node.name])
 
 
 def deafen(node: Node, others: Iterable[Node]) -> Fault:
-    """*node* does not hear *others*, which hear it."""
+    """Return the fault by which *node* drops the packets of *others*, which still receive its own."""
     far = frozenset(other.name for other in others if other.name != node.name)
-    return Fault(f"{node} hears none of {', '.join(sorted(far))}", drops={node.name: far})
+    return Fault(f"{node} drops the packets of {', '.join(sorted(far))}", drops={node.name: far})
 
 
 def close_port(port: int, *nodes: Node, protocols: Sequence[str] = ("tcp", "udp")) -> Fault:
-    """One port of the swarm (2377, 7946, 4789) is closed at *nodes*, to what comes in and to what goes out."""
+    """Return the fault that closes a port of the swarm (2377, 7946, 4789) at *nodes*, incoming and outgoing."""
     closed = tuple((protocol, port) for protocol in protocols)
     return Fault(f"port {port} closed at {_names(nodes)}", ports={node.name: closed for node in nodes})
 
@@ -131,35 +135,39 @@ def applied(fault: Fault, swarm: Swarm) -> Iterator[None]:
     """Apply *fault* to *swarm*; when the context ends, heal it and check that it is healed.
 
     Raises:
-        LabError: it could not be applied, or not be healed.
+        LabError: the fault could not be applied or healed.
+
+    Example:
+        with applied(kill(cluster.nodes[0]), cluster):
+            eventually(lambda: another_leads(cluster), "another manager to lead")
     """
     apply(fault, swarm)
     try:
         yield
     except BaseException:
-        with contextlib.suppress(LabError):  # what was found with the fault is not to be hidden by what comes after it
+        with contextlib.suppress(LabError):  # an error of healing must not hide the first one
             heal(fault, swarm)
         raise
     heal(fault, swarm)
 
 
 def apply(fault: Fault, swarm: Swarm) -> None:
-    """Do what *fault* says to *swarm*, to all of its nodes at once; it stays damaged until `heal`.
+    """Apply *fault* to all of its nodes at once. The swarm stays damaged until `heal`.
 
     Raises:
-        LabError: it could not be done.
+        LabError: the fault could not be applied.
     """
-    swarm.damage.append(str(fault))  # before: what failed half-way is damage too
+    swarm.damage.append(str(fault))  # first, as a fault that fails half-way is damage too
     record("suite", f"fault: {fault}", "applying it")
     parallel(lambda name: _hurt(fault, swarm.node(name), swarm), fault.touches)
     record("suite", f"fault: {fault}", "applied")
 
 
 def heal(fault: Fault, swarm: Swarm) -> None:
-    """Undo *fault*, and check that it is undone.
+    """Undo *fault* and check that it is undone.
 
     Raises:
-        LabError: a node does not come back, or still drops packets.
+        LabError: a node's engine does not answer again, or the node still drops packets.
     """
     record("suite", f"fault: {fault}", "healing it")
     parallel(lambda name: _mend(fault, swarm.node(name)), fault.touches)
@@ -170,7 +178,7 @@ def heal(fault: Fault, swarm: Swarm) -> None:
 
 def _hurt(fault: Fault, node: Node, swarm: Swarm) -> None:
     if far := fault.drops.get(node.name):
-        # One way: the other side drops for itself, where the fault says so.
+        # One way: the fault says by itself what the other side drops.
         node.cut([swarm.node(name).address for name in sorted(far)], one_way=True)
     for protocol, port in fault.ports.get(node.name, ()):
         node.cut_port(protocol, port, outgoing=True)

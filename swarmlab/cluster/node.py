@@ -1,4 +1,4 @@
-"""A node: one machine of a cluster, asked through its shell, its engine and its network."""
+"""A node: one machine of a cluster, reached through its shell, its engine's API and its network."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any, Protocol
 
 import docker
 import requests
@@ -24,34 +24,41 @@ from swarmlab.evidence import provisional, record
 from swarmlab.needs import FEATURES
 from swarmlab.wait import scaled
 
-if TYPE_CHECKING:
-    from swarmlab.cluster.lifelines import Lifelines
-
-#: The ports of a swarm: cluster management, gossip between nodes, overlay data path.
+#: The ports of a swarm: cluster management, gossip between nodes, data of overlay networks.
 MANAGEMENT_PORT = 2377
 GOSSIP_PORT = 7946
 DATA_PORT = 4789
 
-#: What a manager says where an object was written between one's reading and one's writing it, and how often one may
-#: meet that in turn before it is no coincidence.
+#: Swarm's words for an optimistic-lock conflict, and how many in a row are retried.
 OUT_OF_SEQUENCE, REVISIONS = "update out of sequence", 10
 
 _FAULT_TABLE = "swarmlab_fault"
-#: Seconds within which an engine answers a greeting; by the clock, one that starts without a leader takes over 20.
-_GREETING = 25.0
-#: Seconds after which an engine that has said nothing is greeted before it is asked.
-_LATELY = 30.0
+#: Seconds in which an engine answers a ping, not scaled. An engine that starts without a leader takes over 20.
+GREETING = 25.0
+#: Seconds since an engine's last answer after which it is pinged before the next call.
+LATELY = 30.0
 _MESH_TABLE = "nsenter --net=/run/docker/netns/ingress_sbox ipvsadm -Ln"
+#: Characters of a failed command's output that a message has, from its end.
+_OUTPUT_IN_MESSAGE = 1000
 
 
 @dataclass(frozen=True)
 class Result:
-    """What a command on a node gave: exit code, standard output and standard error."""
+    """The result of a command on a node.
+
+    Attributes:
+        command: the command line.
+        code: its exit code.
+        out: its standard output.
+        err: its standard error.
+        node: host name of the node.
+    """
 
     command: str
     code: int
     out: str
     err: str
+    node: str = ""
 
     @property
     def ok(self) -> bool:
@@ -59,21 +66,45 @@ class Result:
         return self.code == 0
 
     @property
-    def said(self) -> str:
-        """Both outputs as one text, for messages."""
+    def output(self) -> str:
+        """Standard output and standard error as one text, for messages."""
         return "\n".join(text for text in (self.out.strip(), self.err.strip()) if text)
+
+    def expect(self, what: str = "", *, error: type[Exception] = LabError) -> str:
+        """Return the standard output of a command that must succeed.
+
+        The verdict hangs on *error*: LabError gives *broken*, AssertionError and EngineRefused give *fail*.
+
+        Args:
+            what: subject of the message, such as "docker node ls on master"; the command itself if empty.
+            error: the class of what is raised.
+
+        Raises:
+            Exception: an *error*; the command ended with another exit code than 0.
+
+        Example:
+            listed = node.docker("node ls").expect(error=AssertionError)
+        """
+        if self.ok:
+            return self.out
+        what = what or f"{self.command} on {self.node}"
+        if error is EngineRefused:
+            raise EngineRefused(self.node, self.code, f"{what}: {self.output}")
+        raise error(f"{what} ended with {self.code}: {self.output[-_OUTPUT_IN_MESSAGE:]}")
 
 
 @dataclass(frozen=True)
 class Answer:
-    """What a request over HTTP gave.
+    """The outcome of an HTTP request, from the suite's machine or from a probe.
 
     Attributes:
-        status: the HTTP status, 0 where no answer came.
-        body: the answer's body.
-        headers: the answer's headers.
-        error: why no answer came, empty where one did.
-        seconds: how long it took.
+        status: the HTTP status, 0 without an answer.
+        body: the answer's body, empty where it was not kept.
+        headers: the answer's headers; of a probe's requests only ``X-Server``.
+        error: why there is no answer, or only part of one; else empty.
+        seconds: how long it took, as far as that was measured.
+        url: the URL of the request.
+        size: bytes of the body that arrived, kept or not.
     """
 
     status: int
@@ -81,6 +112,8 @@ class Answer:
     headers: dict[str, str] = field(default_factory=dict)
     error: str = ""
     seconds: float = 0.0
+    url: str = ""
+    size: int = 0
 
     @property
     def ok(self) -> bool:
@@ -89,25 +122,38 @@ class Answer:
 
     @property
     def container(self) -> str:
-        """Host name of the container that answered, as the lab's web server tells it."""
+        """Host name of the container that answered; the lab's web server sends it as ``X-Server``."""
         return self.headers.get("X-Server", "")
 
     def __str__(self) -> str:
-        return self.error or f"HTTP {self.status}, {len(self.body)} bytes"
+        return self.error or f"HTTP {self.status}, {self.size} bytes"
+
+
+class TaskListener(Protocol):
+    """Receives every answer to ``GET /tasks`` of a node's engine; `swarmlab.cluster.lifelines.Lifelines` is one."""
+
+    def note(self, manager: str, tasks: Any) -> None:
+        """Note that the node of host name *manager* answered with *tasks*."""
 
 
 class Node(ABC):
-    """One machine. Labs subclass it with what switches their machines on and off.
+    """One machine. Each kind of lab has a subclass, which switches its machines on and off.
+
+    Args:
+        name: host name.
+        address: IPv4 address on the cluster network.
+        host: testinfra's connection to the machine, as root.
+        engine_url: URL of the engine's API, as docker-py takes it.
 
     Attributes:
-        name: host name, by which the document speaks of it.
+        name: host name; the document's names are master, slave01 and slave02.
         address: IPv4 address on the cluster network.
-        host: testinfra's view of the machine, as root.
-        root: commands have root's rights there.
-        lifelines: where what its engine tells of tasks is noted; None where nobody follows them.
+        host: testinfra's connection to the machine, as root.
+        root: whether commands run as root.
+        lifelines: receives every list of tasks that the engine returns; None if nothing does.
     """
 
-    lifelines: Lifelines | None = None
+    lifelines: TaskListener | None = None
     root = True
 
     def __init__(self, name: str, address: str, host: Host, engine_url: str) -> None:
@@ -115,7 +161,7 @@ class Node(ABC):
         self.address = address
         self.host = host
         self._engine_url = engine_url
-        self._heard = -math.inf  # when the engine answered last, by the monotonic clock
+        self._heard = -math.inf  # time of the engine's last answer, by the monotonic clock
         self._silent = False
 
     def __str__(self) -> str:
@@ -128,7 +174,7 @@ class Node(ABC):
 
     @functools.cached_property
     def engine(self) -> docker.DockerClient:
-        """docker-py's client of the node's engine; all that it asks and is told goes into the evidence.
+        """docker-py's client of the engine. Its requests and answers go into the evidence.
 
         Raises:
             NoAnswer: the engine does not answer.
@@ -139,34 +185,34 @@ class Node(ABC):
             self._silent = True
             raise NoAnswer(f"the engine of {self.name} does not answer: {cause(failed)}") from failed
         client.api.timeout = 60
-        client.api.trust_env = False  # no node is behind a proxy, and looking for one costs more than asking
+        client.api.trust_env = False  # no node is behind a proxy, and looking for one takes longer than a request
         client.api.hooks["response"].append(self._note)
         self._heard, self._silent = time.monotonic(), False
         return client
 
     def forget(self) -> None:
-        """Forget what was agreed on with the engine: another one has taken its place."""
+        """Close the client: another engine, perhaps with another version of the API, has taken the engine's place."""
         if client := self.__dict__.pop("engine", None):
             client.close()
         self._heard = -math.inf
 
     @property
     def _patience(self) -> float:
-        """Seconds to wait for an engine that may be silent; few where it was so the last time."""
-        return scaled(3) if self._silent else _GREETING + scaled(5)
+        """Seconds to wait for an answer to a ping; few if there was none the last time."""
+        return scaled(3) if self._silent else GREETING + scaled(5)
 
     def greet(self) -> None:
-        """Find out whether the engine answers at all.
+        """Ping the engine.
 
-        A frozen machine takes every question, and is silent for as long as one waits for the answer. A greeting is
-        answered at once whatever the engine and its swarm are busy with, so that there is less to wait for.
+        A frozen machine accepts every request and never answers. A working engine answers a ping at once, whatever it
+        and its swarm are busy with, so a short timeout is enough to find out.
 
         Raises:
-            NoAnswer: it does not.
+            NoAnswer: the engine does not answer.
         """
         api = self.engine.api
         try:
-            with provisional():  # it tells nothing, so it is not noted
+            with provisional():  # an answered ping is no evidence
                 api.request("GET", f"{api.base_url}/_ping", timeout=int(self._patience))
         except requests.exceptions.RequestException as silent:
             self._silent = True
@@ -175,9 +221,9 @@ class Node(ABC):
         self._heard, self._silent = time.monotonic(), False
 
     def client(self) -> docker.DockerClient:
-        """A client of the engine beside the test: on connections of its own, with no note in the evidence.
+        """Return a new client of the engine, for a thread beside the test. Its calls do not go into the evidence.
 
-        It is for one thread only, and gives up after two seconds at reference speed.
+        It is for one thread only. Its timeout is two seconds at reference speed.
         """
         return docker.DockerClient(base_url=self._engine_url, version="auto", timeout=math.ceil(scaled(2)))
 
@@ -185,53 +231,63 @@ class Node(ABC):
         stream = how.get("stream")
         answer = "(a stream)" if stream else response.text
         if response.ok and response.request.path_url.endswith("/info"):
-            # What is asked most often, and of its pages only this part matters to a swarm.
+            # The most frequent and one of the longest answers: keep what concerns the swarm.
             answer = json.dumps({key: response.json()[key] for key in ("Name", "ServerVersion", "SystemTime", "Swarm")})
-        asked = f"{response.request.method} {response.request.path_url}"
+        request = f"{response.request.method} {response.request.path_url}"
         if response.request.body and not stream:
-            asked += f" {response.request.body!r}"
-        record(self.name, asked, f"{response.status_code} {answer}")
+            request += f" {response.request.body!r}"
+        record(self.name, request, f"{response.status_code} {answer}")
 
     def run(self, command: str, *, user: str | None = None) -> Result:
-        """Run a shell command on the node, as root or as *user* with that user's login groups."""
+        """Run a shell command on the node as root, or in a login session of *user*.
+
+        Raises:
+            LabError: the node cannot be reached.
+
+        Example:
+            assert node.run("systemctl is-active docker").ok
+        """
         line = f"su - {user} -c {shlex.quote(command)}" if user else command
         return self._run(self.host, line, command)
 
     def look(self, command: str) -> Result:
-        """`run` for a command that tells something whoever asks, also where the suite has no root's rights."""
+        """`run` a command that only reads and does not need root."""
         return self.run(command)
 
     def _run(self, host: Host, line: str, command: str = "") -> Result:
         command = command or line
         try:
             done = host.run(line)
-        except RuntimeError as unreachable:  # testinfra's word for a connection that is not to be had
+        except RuntimeError as unreachable:  # testinfra raises it if there is no connection
             done = unreachable.args[0] if unreachable.args else None
-            # A command may have ended with ssh's own exit code, as one does that is an ssh.
+            # 255 is ssh's exit code for a lost connection, but the command may end with it too: it may be an ssh.
             if getattr(done, "rc", None) != 255 or not _reached(host):
                 raise LabError(f"{self.name} cannot be reached: {str(unreachable)[-200:]}") from unreachable
-        result = Result(command, done.rc, done.stdout, done.stderr)
-        record(self.name, command, f"exit {result.code}\n{result.said}")
+        result = Result(command, done.rc, done.stdout, done.stderr, self.name)
+        record(self.name, command, f"exit {result.code}\n{result.output}")
         return result
 
-    def docker(self, words: str, *, user: str | None = None) -> Result:
-        """Run the docker command line on the node: ``node.docker("service ls")``."""
-        return self.run(f"docker {words}", user=user)
+    def docker(self, command: str, *, user: str | None = None) -> Result:
+        """Run a docker command on the node: ``node.docker("service ls")``."""
+        return self.run(f"docker {command}", user=user)
 
-    def expect_way(self, port: int) -> None:  # noqa: B027 - where it is not overridden there is a way
-        """See that this TCP port of nodes can be reached from where the suite runs, as it can in a lab.
+    def expect_reachable(self, port: int) -> None:  # noqa: B027 - in a lab every port can be reached
+        """Check that the suite's machine can reach this TCP port of the node.
 
         Raises:
-            Blocked: it cannot, so nothing that is asked there tells anything.
+            Blocked: it cannot, so a request to the port would tell nothing about the cluster.
         """
 
     def get(self, port: int, path: str = "/", *, timeout: float = 5.0) -> Answer:
-        """Ask the node's address over HTTP from where the suite runs, on a connection of its own.
+        """Send an HTTP GET from the suite's machine to the node's address, on a new connection.
 
         Args:
             port: TCP port.
             path: path of the URL.
-            timeout: seconds for the connection and for each piece of the answer, at reference speed.
+            timeout: seconds to connect, and between two pieces of the answer, at reference speed.
+
+        Example:
+            assert node.get(8888).ok
         """
         return self.send("GET", port, path, timeout=timeout)
 
@@ -246,16 +302,16 @@ class Node(ABC):
         headers: Mapping[str, str] | None = None,
         timeout: float = 5.0,
     ) -> Answer:
-        """`get` with any method, and what is sent: neither that nor the answer's body goes into the evidence.
+        """Send an HTTP request of any method (see `get`). The evidence has neither its body nor the answer's.
 
         Args:
             method: HTTP method.
             port: TCP port.
             path: path of the URL.
-            body: text that is sent as it is, or anything else, as JSON.
-            form: fields that are sent as a form (multipart) instead.
+            body: text, sent as it is, or an object, sent as JSON.
+            form: fields of a form (multipart), in place of a body.
             headers: further headers.
-            timeout: seconds for the connection and for each piece of the answer, at reference speed.
+            timeout: seconds to connect, and between two pieces of the answer, at reference speed.
         """
         url = f"http://{self.address}:{port}{path}"
         sent: dict[str, Any] = {"headers": {"Connection": "close", **(headers or {})}}
@@ -266,30 +322,40 @@ class Node(ABC):
         start = time.monotonic()
         try:
             reply = requests.request(method, url, timeout=scaled(timeout), **sent)
-            answer = Answer(reply.status_code, reply.content, dict(reply.headers), seconds=time.monotonic() - start)
+            body, taken = reply.content, time.monotonic() - start
+            answer = Answer(reply.status_code, body, dict(reply.headers), "", taken, url, len(body))
         except requests.exceptions.RequestException as failed:
-            answer = Answer(0, error=cause(failed), seconds=time.monotonic() - start)
-        told = f"{answer} after {answer.seconds:.2f} s; container {answer.container or 'none'}"
-        record("suite", f"{method} {url}", told)
+            answer = Answer(0, error=cause(failed), seconds=time.monotonic() - start, url=url)
+        summary = f"{answer} after {answer.seconds:.2f} s; container {answer.container or 'none'}"
+        record("suite", f"{method} {url}", summary)
         return answer
 
     def ask(self, method: str, path: str, *, body: Any = None, timeout: float = 60, **query: Any) -> Any:
-        """One call of the engine's HTTP API, in the version that docker-py agreed on with it.
+        """Call the engine's HTTP API, in the version that docker-py negotiated, and return the answer.
 
-        Specifications go as plain data: docker-py's own types fill in defaults that are not the engine's.
+        Specifications are sent as plain data: docker-py's own types fill in defaults that are not the engine's.
 
         Args:
             method: HTTP method.
             path: path without version, such as ``/services/create``.
-            body: what is sent as JSON.
-            timeout: seconds by the clock after which it counts as no answer.
-            query: parameters; dictionaries (filters) are sent as JSON.
+            body: the request's body, sent as JSON.
+            timeout: seconds after which there is no answer, not scaled.
+            query: parameters of the query; dictionaries, such as filters, are sent as JSON.
+
+        Returns:
+            The parsed answer if it is JSON, else its text.
 
         Raises:
             EngineRefused: the engine answered with an error.
             NoAnswer: the engine did not answer.
+
+        Example:
+            running = node.ask("GET", "/tasks", filters={"desired-state": ["running"]})
+
+        Source:
+            https://docs.docker.com/reference/api/engine/
         """
-        if time.monotonic() - self._heard > _LATELY:
+        if time.monotonic() - self._heard > LATELY:
             self.greet()
         api = self.engine.api
         query = {key: json.dumps(value) if isinstance(value, dict) else value for key, value in query.items()}
@@ -302,25 +368,26 @@ class Node(ABC):
         self._heard, self._silent = time.monotonic(), False
         answer = reply.json() if reply.headers.get("Content-Type", "").startswith("application/json") else reply.text
         if reply.status_code >= 400:
-            words = answer.get("message", "") if isinstance(answer, dict) else answer
-            raise EngineRefused(self.name, reply.status_code, words)
+            explanation = answer.get("message", "") if isinstance(answer, dict) else answer
+            raise EngineRefused(self.name, reply.status_code, explanation)
         if self.lifelines and (method, path) == ("GET", "/tasks"):
             self.lifelines.note(self.name, answer)
         return answer
 
     def revise(self, path: str, change: Callable[[dict[str, Any]], None], **query: Any) -> None:
-        """Change an object of the swarm: *change* is given its present specification, and alters it in place.
+        """Change the specification of an object of the swarm.
 
-        A specification goes with the version that was read, and is refused where the object was written since: managers
-        do that themselves, as when a service's addresses are allotted or its update ends. Then all is done anew.
+        An update names the version of the object that was read. The manager refuses it if the object has changed since,
+        and managers change objects themselves, for example when they allocate a service's addresses. After such a
+        conflict the object is read and changed again.
 
         Args:
-            path: of the object, such as ``/services/ID``.
-            change: may be called several times, each time with what was read just then.
+            path: path of the object, such as ``/services/ID``.
+            change: alters the present specification in place; called again after a conflict.
             query: further parameters of the update.
 
         Raises:
-            EngineRefused: the engine refused it for another reason, or each time.
+            EngineRefused: the engine refused the update for another reason, or every try met a conflict.
             NoAnswer: the engine did not answer.
         """
         for left in reversed(range(REVISIONS)):
@@ -336,10 +403,10 @@ class Node(ABC):
                 return
 
     def load(self, image: Path) -> str:
-        """Load a saved image (``docker load``); gives its tag, or its id where it has none.
+        """Load a saved image (``docker load``) and return its tag, or its id if it has none.
 
         Raises:
-            EngineRefused: the engine takes the file for no image.
+            EngineRefused: the file is not an image.
             NoAnswer: the engine did not answer.
         """
         api = self.engine.api
@@ -349,17 +416,23 @@ class Node(ABC):
                 reply = api.request("POST", url, data=data, params={"quiet": True}, timeout=scaled(600))
         except requests.exceptions.RequestException as silent:
             raise NoAnswer(f"the engine of {self.name} does not answer POST /images/load: {cause(silent)}") from silent
-        told = [json.loads(line) for line in reply.text.splitlines() if line.startswith("{")]
-        for line in told:
+        lines = [json.loads(line) for line in reply.text.splitlines() if line.startswith("{")]
+        for line in lines:
             if found := re.search(r"Loaded image(?: ID)?: (\S+)", line.get("stream", "")):
                 return found[1]
-        words = next((line.get("error") or line.get("message") for line in reversed(told) if "stream" not in line), "")
-        raise EngineRefused(self.name, reply.status_code, words or f"{image.name} is no image: {reply.text[:200]}")
+        errors = [line.get("error") or line.get("message") for line in lines if "stream" not in line]
+        explanation = errors[-1] if errors else ""
+        explanation = explanation or f"{image.name} is not an image: {reply.text[:200]}"
+        raise EngineRefused(self.name, reply.status_code, explanation)
 
     def events(self, since: int, until: int) -> list[dict[str, Any]]:
-        """What happened on the engine between two times of its own clock, in nanoseconds, both included.
+        """Return the engine's events between two times.
 
-        An engine remembers some 250 events (see `swarmlab.watching.events` for more than that).
+        An engine remembers its last 256 events. Use `swarmlab.watching.events.Recorder` for more.
+
+        Args:
+            since: nanoseconds since 1970 by the engine's clock, included.
+            until: nanoseconds since 1970 by the engine's clock, included.
 
         Raises:
             LabError: the engine did not answer.
@@ -367,40 +440,44 @@ class Node(ABC):
         api = self.engine.api
         query = {name: f"{time // 10**9}.{time % 10**9:09}" for name, time in (("since", since), ("until", until))}
         try:
-            # One after the other, so no JSON as a whole; as a stream it is not noted, but for how many there were.
+            # The answer is a line of JSON for each event. As a stream, its text does not go into the evidence.
             with api.get(f"{api.base_url}/v{api.api_version}/events", params=query, timeout=60, stream=True) as reply:
-                told = [json.loads(line) for line in reply.iter_lines() if line]
+                return [json.loads(line) for line in reply.iter_lines() if line]
         except (requests.exceptions.RequestException, ValueError) as failed:
-            raise LabError(f"the engine of {self.name} does not tell its events: {failed}") from failed
-        return told
+            raise LabError(f"the engine of {self.name} does not return its events: {failed}") from failed
 
     def info(self) -> dict[str, Any]:
-        """The engine's own account of itself (``docker info``)."""
+        """Return the engine's ``docker info``."""
         answer: dict[str, Any] = self.ask("GET", "/info")
         return answer
 
     def swarm_state(self) -> str:
-        """What the engine says of its membership: inactive, pending, active, locked or error."""
+        """Return the engine's membership state: inactive, pending, active, locked or error."""
         state: str = self.info()["Swarm"]["LocalNodeState"]
         return state
 
     def node_id(self) -> str:
-        """The node's id in its swarm, empty outside one."""
+        """Return the node's id in its swarm, empty if it is in none."""
         identity: str = self.info()["Swarm"]["NodeID"]
         return identity
 
     def serves_cluster(self) -> bool:
-        """Whether the engine serves the cluster's API: it is a manager's."""
+        """Whether the engine serves the cluster's API, as managers do."""
         try:
-            # Any small question for managers: `info` looks at so much that it takes longer than all else that is asked.
+            # A small request that only managers answer: `info` takes longer than any other.
             self.ask("GET", "/nodes", filters={"id": ["-"]})
-        except EngineRefused:  # a worker, or a manager without a leader
+        except EngineRefused:  # it is a worker, or a manager without a leader
             serves: bool = self.info()["Swarm"]["ControlAvailable"]
             return serves
         return True
 
     def containers(self, *, all: bool = False, **filters: Any) -> list[dict[str, Any]]:
-        """The containers on this node, as the engine lists them; *filters* as the engine takes them."""
+        """Return the running containers on this node, or *all*, as the engine lists them.
+
+        Args:
+            all: also list containers that do not run.
+            filters: filters of the API, such as ``label="name=value"``; a list has several values.
+        """
         wanted = {key: value if isinstance(value, list) else [value] for key, value in filters.items()}
         listed: list[dict[str, Any]] = self.ask("GET", "/containers/json", all=all, filters=wanted)
         return listed
@@ -410,31 +487,31 @@ class Node(ABC):
         return self.run(f"docker exec {container} sh -c {shlex.quote(command)}")
 
     def addresses(self) -> set[str]:
-        """All IPv4 addresses of the machine's interfaces, loopback included."""
+        """Return all IPv4 addresses of the machine's interfaces, loopback included."""
         listed = self.look("ip -4 -oneline address show").out
         return {line.split()[3].split("/")[0] for line in listed.splitlines()}
 
     def listening(self, port: int) -> set[str]:
-        """The local addresses on which something listens on this TCP port; * stands for all of them."""
+        """Return the local addresses on which something listens on this TCP port; ``*`` stands for all."""
         listed = self.look(f"ss -Hlnt sport = :{port}").out
         return {line.split()[3].rpartition(":")[0].split("%")[0].strip("[]") for line in listed.splitlines()}
 
     def ipvs(self, container: str = "") -> str:
-        """How connections are shared out: the IPVS table of the routing mesh on this node, or of a container here."""
+        """Return the IPVS table of the routing mesh on this node, or of a *container* here."""
         if container:
             process = f"docker inspect --format '{{{{ .State.Pid }}}}' {container}"
-            return self.look(f"nsenter --net --target $({process}) ipvsadm -Ln").said
-        return self.look(_MESH_TABLE).said
+            return self.look(f"nsenter --net --target $({process}) ipvsadm -Ln").output
+        return self.look(_MESH_TABLE).output
 
     def clock(self) -> Clock:
-        """The clock that the engine goes by, compared to that of the machine where the suite runs."""
+        """Return the engine's clock, compared to the clock of the suite's machine."""
         before = time.time()
-        told = self.info()["SystemTime"]
+        theirs = self.info()["SystemTime"]
         after = time.time()
-        return Clock(seconds_of(told) - (before + after) / 2, (after - before) / 2)
+        return Clock(seconds_of(theirs) - (before + after) / 2, (after - before) / 2)
 
     def facts(self) -> dict[str, str]:
-        """Name, address, engine version, kernel, firewall backend and clock, for the report."""
+        """Return name, address, versions of engine and API, system, kernel, firewall and clock, for the report."""
         version = self.ask("GET", "/version")
         firewall = self.look("iptables --version").out.strip()
         system = self.look('. /etc/os-release && echo "$PRETTY_NAME"').out.strip()
@@ -453,7 +530,7 @@ class Node(ABC):
 
     @abstractmethod
     def stop(self) -> None:
-        """Shut the machine down in order: its engine is told to end first."""
+        """Shut the machine down; its engine ends in order."""
 
     @abstractmethod
     def start(self) -> None:
@@ -461,21 +538,21 @@ class Node(ABC):
 
     @abstractmethod
     def kill(self) -> None:
-        """Take the power away: nothing on the machine is told."""
+        """Switch the machine's power off."""
 
     @abstractmethod
     def freeze(self) -> None:
-        """Halt every process without ending any: the machine is there, and does nothing."""
+        """Halt every process of the machine without ending any."""
 
     @abstractmethod
     def thaw(self) -> None:
-        """Let a frozen machine run on."""
+        """Continue the processes of a frozen machine."""
 
     def take(self, folder: str) -> bytes:
-        """The files of a folder of the machine's disk while it is off, as a tar archive that begins with its name.
+        """Return a folder of the machine's disk while the machine is off, as a tar archive of that folder.
 
         Raises:
-            Blocked: the lab cannot read its disks.
+            Blocked: the lab cannot read the disk.
         """
         raise Blocked(f"lab cannot read {folder} of a node that is off")
 
@@ -483,7 +560,7 @@ class Node(ABC):
         """Unpack a tar archive into a folder of the machine's disk while it is off.
 
         Raises:
-            Blocked: the lab cannot write its disks.
+            Blocked: the lab cannot write to the disk.
         """
         raise Blocked(f"lab cannot write {len(archive)} bytes to {folder} of a node that is off")
 
@@ -491,52 +568,56 @@ class Node(ABC):
         """Restart the machine's operating system.
 
         Raises:
-            Blocked: the lab's nodes have no operating system of their own.
+            Blocked: the lab's nodes are not machines that boot.
         """
         raise Blocked("lab cannot reboot a node")
 
     def cut(self, addresses: Iterable[str], *, one_way: bool = False) -> None:
-        """Drop all packets from *addresses*, and to them as well unless *one_way*, until `heal`."""
+        """Drop all packets from *addresses*, and unless *one_way* also those to them, until `heal`."""
         for address in addresses:
             self._drop(f"ip saddr {address}", None if one_way else f"ip daddr {address}")
 
     def cut_port(self, protocol: str, port: int, *, outgoing: bool = False) -> None:
-        """Drop what comes in for one port (*protocol* is tcp or udp), if wanted also what goes out, until `heal`."""
+        """Drop incoming packets to a port, and if *outgoing* also outgoing ones, until `heal`.
+
+        Args:
+            protocol: tcp or udp.
+            port: the destination port.
+            outgoing: also drop packets that the node sends to this port of others.
+        """
         rule = f"{protocol} dport {port}"
         self._drop(rule, rule if outgoing else None)
 
     def heal(self) -> None:
-        """Take every cut away again.
+        """Remove the rules of every `cut` and `cut_port`.
 
         Raises:
-            LabError: a cut is still there.
+            LabError: the rules are still there.
         """
         self.run(f"nft delete table ip {_FAULT_TABLE}")
         if self.run(f"nft list table ip {_FAULT_TABLE}").ok:
-            raise LabError(f"{self.name} could not be healed: table {_FAULT_TABLE} is still there")
+            raise LabError(f"{self.name} could not be healed: its nft table {_FAULT_TABLE} is still there")
 
     def _drop(self, incoming: str, outgoing: str | None) -> None:
-        # A table of its own, before every chain of the engine's, so that healing is removing it.
-        # No chain is called "in" or "last": some releases of nft take such words for their own.
+        # A separate table, whose chains come before the engine's, is healed by deleting it. The chains are not called
+        # "in" or "out", which some releases of nft take for keywords.
         table = f"ip {_FAULT_TABLE}"
         rules = [f"add table {table}"]
         for chain, hook, match in (("incoming", "prerouting", incoming), ("outgoing", "output", outgoing)):
             if match:
                 rules.append(f"add chain {table} {chain} {{ type filter hook {hook} priority -350; }}")
                 rules.append(f"add rule {table} {chain} {match} drop")
-        done = self.run(f"nft {shlex.quote('; '.join(rules))}")
-        if not done.ok:
-            raise LabError(f"{self.name} could not be cut: {done.said}")
+        self.run(f"nft {shlex.quote('; '.join(rules))}").expect(f"cutting {self.name} off with nft")
 
-    # What is collected when something went wrong
+    # Diagnosis
 
     def log(self) -> str:
-        """The end of the engine's log."""
+        """Return the end of the engine's log."""
         return self.run(self._log_command()).out
 
     def diagnosis(self) -> dict[str, str]:
-        """Firewall, addresses, routes, IPVS tables and engine log of the node, each under its name."""
-        questions = {
+        """Return firewall, addresses, routes, IPVS tables, sockets and engine log of the node, each by its name."""
+        commands = {
             "addresses": "ip -brief address; ip route",
             "firewall (iptables)": "iptables-save -c",
             "firewall (nftables)": "nft list ruleset",
@@ -544,11 +625,11 @@ class Node(ABC):
             "sockets": "ss -lntu",
             "engine log": self._log_command(),
         }
-        return {name: self.look(command).said for name, command in questions.items()}
+        return {name: self.look(command).output for name, command in commands.items()}
 
     @abstractmethod
     def _log_command(self) -> str:
-        """The shell command that prints the end of the engine's log."""
+        """Return the shell command that prints the end of the engine's log."""
 
 
 def _reached(host: Host) -> bool:
@@ -559,7 +640,7 @@ def _reached(host: Host) -> bool:
 
 
 def facts_of(node: Node) -> dict[str, str]:
-    """`Node.facts`, also of a node that is dead, which is a fact of a lab that stands."""
+    """Return `Node.facts`; of a node whose engine does not answer, its name, its address and why."""
     try:
         return node.facts()
     except (SwarmlabError, docker.errors.DockerException) as failed:
@@ -567,12 +648,15 @@ def facts_of(node: Node) -> dict[str, str]:
 
 
 def look_for(node: Node) -> dict[str, Callable[[], str]]:
-    """What `Offers.look` takes: features of a lab of machines like *node*, each tried there when first asked about."""
-    # Each is tried in a throw-away network namespace: what can be made there the engine can make too.
+    """Return how each feature of a lab of machines like *node* is tried there, for `Offers.look`.
+
+    Each function returns why the feature is missing, empty if it is there. It tries once and keeps the result.
+    """
+    # A feature is tried in a network namespace that is thrown away: what works there works for the engine.
     esp = "src 127.0.0.1 dst 127.0.0.2 proto esp spi 1 mode transport"
     keys = f"auth 'hmac(sha1)' 0x{'11' * 20} enc 'cbc(aes)' 0x{'22' * 16}"
     attempts = {
-        # The engine has loaded it where it could; the program that lists it is not on every machine.
+        # The engine loads the module if it can. Not every machine has ipvsadm.
         "ipvs": "unshare -n ipvsadm -A -t 127.0.0.1:1 -s rr || test -e /proc/net/ip_vs",
         "encryption": f"unshare -n ip xfrm state add {esp} {keys}",
         "internet": "curl -sI --max-time 5 http://deb.debian.org/",
@@ -585,7 +669,7 @@ def look_for(node: Node) -> dict[str, Callable[[], str]]:
 
 
 def cause(failed: Exception) -> str:
-    """The innermost words of a chain of library errors: "timed out", "Connection refused"."""
+    """Return the innermost message of a chain of library errors, such as "timed out" or "Connection refused"."""
     text = str(failed)
     for known in ("timed out", "Connection refused", "Connection reset", "No route to host", "closed connection"):
         if known in text:

@@ -1,4 +1,4 @@
-"""The swarm's certificates: read from its nodes, made like them by the suite, and presented to its managers."""
+"""A swarm's certificates: read from its nodes, forged by the suite, and presented to its managers."""
 
 from __future__ import annotations
 
@@ -28,9 +28,9 @@ from swarmlab.errors import LabError
 from swarmlab.evidence import record
 from swarmlab.wait import scaled
 
-#: Where an engine keeps its certificates.
+#: The folder of an engine's certificates for the swarm.
 FOLDER = "/var/lib/docker/swarm/certificates"
-#: The name by which every manager's certificate can be verified, whatever its address.
+#: The name that every manager's certificate is valid for, whatever the manager's address.
 MANAGER_NAME = "swarm-manager"
 
 _DIGITS = "0123456789abcdefghijklmnopqrstuvwxyz"
@@ -42,12 +42,12 @@ _DIGEST_LENGTH = 50
 
 @dataclass(frozen=True)
 class Identity:
-    """A certificate with its key: who a node is to the other nodes.
+    """A certificate with its private key, by which a node proves who it is.
 
     Attributes:
-        leaf: the certificate itself.
-        chain: what is handed out with it to have it trusted, such as a root cross-signed by another.
-        key: its private key.
+        leaf: the certificate.
+        chain: certificates that are sent with it, such as a root that another root cross-signed.
+        key: the private key.
     """
 
     leaf: x509.Certificate
@@ -56,17 +56,17 @@ class Identity:
 
     @property
     def pem(self) -> str:
-        """Certificate, chain and key as a client of TLS takes them."""
+        """Certificate, chain and key as PEM, for a client of TLS: a secret."""
         return "".join(map(pem_of, (self.leaf, *self.chain))) + key_pem(self.key)
 
 
 @dataclass(frozen=True)
 class Authority:
-    """A certificate authority of the suite's own.
+    """A certificate authority of the suite.
 
     Attributes:
         root: its self-signed certificate.
-        key: the key that it signs with.
+        key: its private key.
     """
 
     root: x509.Certificate
@@ -74,7 +74,7 @@ class Authority:
 
     @classmethod
     def make(cls, name: str = "swarm-ca", *, years: int = 20) -> Authority:
-        """A new one, with a root certificate like that of a swarm."""
+        """Make a new authority, whose root certificate is like a swarm's."""
         key = ec.generate_private_key(ec.SECP256R1())
         subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
         signs = x509.KeyUsage(
@@ -97,13 +97,13 @@ class Authority:
         return cls(root, key)
 
     def issue(self, subject: x509.Name, *, since: float = -1.0, until: float = 90.0, address: str = "") -> Identity:
-        """A certificate for *subject*, as a node's.
+        """Issue a certificate like a node's.
 
         Args:
-            subject: whose it is; that of a real node makes it a forgery of that node's.
-            since: days from now from which it is valid.
-            until: days from now until which it is valid.
-            address: the IPv4 address of a server that it is for.
+            subject: its subject; the subject of a real node makes it a forgery.
+            since: begin of its validity, in days from now.
+            until: end of its validity, in days from now.
+            address: IPv4 address of the server that it is for, if any.
         """
         key = ec.generate_private_key(ec.SECP256R1())
         names: list[x509.GeneralName] = [x509.DNSName(MANAGER_NAME)]
@@ -144,34 +144,34 @@ def _days_from_now(days: float) -> datetime.datetime:
 
 
 def parse(pem: str) -> list[x509.Certificate]:
-    """The certificates in a text, in its order; none where it holds none."""
+    """Return the certificates in a PEM text, in order; none if it has none."""
     return x509.load_pem_x509_certificates(pem.encode()) if "BEGIN CERTIFICATE" in pem else []
 
 
 def pem_of(certificate: x509.Certificate) -> str:
-    """A certificate as text."""
+    """Return a certificate as PEM."""
     return certificate.public_bytes(serialization.Encoding.PEM).decode()
 
 
 def key_pem(key: ec.EllipticCurvePrivateKey) -> str:
-    """A private key as text: a secret."""
+    """Return a private key as PEM: a secret."""
     form = serialization.PrivateFormat.PKCS8
     return key.private_bytes(serialization.Encoding.PEM, form, serialization.NoEncryption()).decode()
 
 
 def public(holder: x509.Certificate | ec.EllipticCurvePrivateKey) -> bytes:
-    """The public key of a certificate or of a private key, to be compared with another."""
+    """Return the public key of a certificate or of a private key, as bytes to compare."""
     form = serialization.PublicFormat.SubjectPublicKeyInfo
     return holder.public_key().public_bytes(serialization.Encoding.DER, form)
 
 
 def part(name: x509.Name, which: x509.ObjectIdentifier) -> str:
-    """One part of a name, such as the common name (`NameOID.COMMON_NAME`); several are joined, none is empty."""
+    """Return a part of a name, such as the common name (`NameOID.COMMON_NAME`): empty if missing, joined if several."""
     return "+".join(str(found.value) for found in name.get_attributes_for_oid(which))
 
 
-def told(certificate: x509.Certificate) -> str:
-    """A certificate in words, for messages: whose, by whom, from when to when, and its serial number."""
+def summary(certificate: x509.Certificate) -> str:
+    """Return subject, issuer, validity and serial number of a certificate as one line, for messages."""
     span = f"{certificate.not_valid_before_utc:%Y-%m-%d %H:%M} to {certificate.not_valid_after_utc:%Y-%m-%d %H:%M}"
     number = f"{certificate.serial_number:x}"[:8]
     subject, issuer = certificate.subject.rfc4514_string(), certificate.issuer.rfc4514_string()
@@ -179,7 +179,7 @@ def told(certificate: x509.Certificate) -> str:
 
 
 def issued_by(certificate: x509.Certificate, issuer: x509.Certificate) -> bool:
-    """Whether *issuer* signed *certificate* itself: the name is the issuer's, and the signature that of its key."""
+    """Whether *issuer* directly issued *certificate*, by name and by signature."""
     try:
         certificate.verify_directly_issued_by(issuer)
     except (ValueError, TypeError, InvalidSignature):
@@ -188,7 +188,7 @@ def issued_by(certificate: x509.Certificate, issuer: x509.Certificate) -> bool:
 
 
 def token_digest(root: x509.Certificate) -> str:
-    """What the third field of a join token has to be: SHA-256 of the root certificate as PEM, in base 36."""
+    """Return the digest of a root certificate for the third field of a join token: SHA-256 of its PEM in base 36."""
     number = int(hashlib.sha256(pem_of(root).encode()).hexdigest(), 16)
     digits = ""
     while number:
@@ -197,11 +197,11 @@ def token_digest(root: x509.Certificate) -> str:
     return digits.rjust(_DIGEST_LENGTH, "0")
 
 
-# Of a node
+# Certificates of a node
 
 
 def root_of(node: Node) -> list[x509.Certificate]:
-    """The root certificates that a node trusts.
+    """Return the root certificates that a node trusts.
 
     Raises:
         LabError: see `_read`.
@@ -210,7 +210,7 @@ def root_of(node: Node) -> list[x509.Certificate]:
 
 
 def identity_of(node: Node) -> Identity:
-    """A node's certificate, chain and key, as they are on its disk. The key never reaches the evidence.
+    """Return a node's certificate, chain and key from its disk. The key does not reach the evidence.
 
     Raises:
         LabError: see `_read`.
@@ -219,7 +219,7 @@ def identity_of(node: Node) -> Identity:
 
 
 def certificate_of(node: Node) -> x509.Certificate:
-    """A node's certificate, as it is on its disk.
+    """Return a node's certificate from its disk.
 
     Raises:
         LabError: see `_read`.
@@ -228,32 +228,37 @@ def certificate_of(node: Node) -> x509.Certificate:
 
 
 def as_identity(certificates: str, key: str, *, whose: str) -> Identity:
-    """Put certificates and key together from the texts that an engine keeps.
+    """Return the identity of an engine's files.
+
+    Args:
+        certificates: text of the file with the certificates.
+        key: text of the file with the key.
+        whose: host name of the node, for messages.
 
     Raises:
-        LabError: the key is encrypted (autolock), or is none.
+        LabError: the key is encrypted (autolock), or is not a key of an elliptic curve.
     """
-    # Engines add headers of their own to the key (kek-version, raft-dek), which no other program takes.
+    # Engines add headers to the key (kek-version, raft-dek) that other programs do not accept.
     plain = "\n".join(line for line in key.splitlines() if line and ":" not in line)
     try:
         loaded = serialization.load_pem_private_key(plain.encode(), None)
     except (ValueError, TypeError) as wrong:
         raise LabError(f"the key of {whose} cannot be read: {wrong}") from wrong
     if not isinstance(loaded, ec.EllipticCurvePrivateKey):
-        raise LabError(f"the key of {whose} is none of an elliptic curve: {type(loaded).__name__}")
+        raise LabError(f"the key of {whose} is not a key of an elliptic curve: {type(loaded).__name__}")
     leaf, *chain = parse(certificates)
     return Identity(leaf, tuple(chain), loaded)
 
 
 def _read(node: Node, file: str) -> str:
-    """A file of the node's certificates.
+    """Return a file of the node's certificates.
 
     Raises:
-        LabError: it is not there, or no certificate or key.
+        LabError: the file is missing, or has no certificate or key.
     """
     done = node.run(f"cat {FOLDER}/{file}")
     if not done.ok or "-----BEGIN" not in done.out:
-        raise LabError(f"{node} has no {file}: {done.said[-200:]}")
+        raise LabError(f"{node} has no {file}: {done.output[-200:]}")
     return done.out
 
 
@@ -262,15 +267,15 @@ def _read(node: Node, file: str) -> str:
 
 @dataclass(frozen=True)
 class Handshake:
-    """What came of a connection to a manager's port.
+    """The outcome of a TLS connection to a manager's port.
 
     Attributes:
-        version: the version of TLS that was agreed on, empty where none was.
+        version: the negotiated version of TLS, empty if none was.
         greeting: the first bytes that the manager sent inside the connection.
-        alert: the manager's own refusal, in OpenSSL's words; empty where it gave none.
-        error: why there was no answer without the manager having refused: no connection, silence, another protocol.
-        certificate: the manager's certificate, None where it showed none.
-        protocol: what the manager chose of the protocols that were offered (ALPN: h2), empty where it chose none.
+        alert: the manager's alert, as OpenSSL names it, by which it refused the connection; empty without one.
+        error: why the connection failed without an alert, such as a timeout or another protocol; else empty.
+        certificate: the manager's certificate, None if it sent none.
+        protocol: the protocol that the manager chose by ALPN (h2), empty if it chose none.
     """
 
     version: str = ""
@@ -282,7 +287,7 @@ class Handshake:
 
     @property
     def accepted(self) -> bool:
-        """Whether the manager went on to speak HTTP/2: its settings frame came."""
+        """Whether the manager accepted the connection: it sent HTTP/2's settings frame."""
         return self.greeting[3:4] == b"\x04"
 
     def __str__(self) -> str:
@@ -292,25 +297,28 @@ class Handshake:
 
 
 def dial(node: Node, identity: Identity | None = None, *, version: str = "") -> Handshake:
-    """Connect to a manager's port with TLS, present *identity* if it asks, and wait for what it says first.
+    """Connect to a manager's port with TLS and wait for its first bytes.
 
     Args:
         node: the manager.
-        identity: the client's certificate; none is presented if not given.
-        version: the one version of TLS that is offered ("TLSv1", "TLSv1_1", "TLSv1_2", "TLSv1_3"); all if empty.
+        identity: the client's certificate and key, presented if the manager asks for one.
+        version: the only version of TLS to offer ("TLSv1", "TLSv1_1", "TLSv1_2", "TLSv1_3"); all if empty.
+
+    Raises:
+        Blocked: the suite's machine cannot reach the port.
     """
-    node.expect_way(MANAGEMENT_PORT)
+    node.expect_reachable(MANAGEMENT_PORT)
     context = client_context(version)
     if identity:
         _load(context, identity)
     shaken = _shake(context, node)
-    presented = f"presenting {told(identity.leaf)}" if identity else "without a certificate"
+    presented = f"presenting {summary(identity.leaf)}" if identity else "without a certificate"
     record("suite", f"TLS {version or 'of any version'} to {node}:{MANAGEMENT_PORT} {presented}", str(shaken))
     return shaken
 
 
 def client_context(version: str = "") -> ssl.SSLContext:
-    """A client of TLS that trusts anybody, and offers one version or all, the old ones included."""
+    """Return a TLS client that trusts every server and offers one version, or all, also old ones."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     context.check_hostname = False
     context.verify_mode = ssl.CERT_NONE
@@ -320,7 +328,7 @@ def client_context(version: str = "") -> ssl.SSLContext:
 
 
 def can_speak(version: str) -> bool:
-    """Whether the suite's own OpenSSL speaks this version of TLS, tried against a server of its own in memory."""
+    """Whether the suite's OpenSSL speaks this version of TLS, tried against a server in memory."""
     server = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     _allow(server, version)
     authority = Authority.make("control")
@@ -330,7 +338,7 @@ def can_speak(version: str) -> bool:
         client_context(version).wrap_bio(ends[0], ends[1]),
         server.wrap_bio(ends[1], ends[0], server_side=True),
     ]
-    for _ in range(4):  # flights of a handshake
+    for _ in range(4):  # round trips of a handshake
         for side in sides:
             try:
                 side.do_handshake()
@@ -342,15 +350,15 @@ def can_speak(version: str) -> bool:
 
 
 def _allow(context: ssl.SSLContext, version: str) -> None:
-    context.set_ciphers("DEFAULT@SECLEVEL=0")  # Debian's OpenSSL refuses old versions by itself otherwise
+    context.set_ciphers("DEFAULT@SECLEVEL=0")  # else Debian's OpenSSL does not offer old versions
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore", DeprecationWarning)  # that is what is to be found out
+        warnings.simplefilter("ignore", DeprecationWarning)  # old versions are offered on purpose
         context.minimum_version = ssl.TLSVersion[version or "TLSv1"]
         context.maximum_version = ssl.TLSVersion[version] if version else ssl.TLSVersion.MAXIMUM_SUPPORTED
 
 
 def _load(context: ssl.SSLContext, identity: Identity) -> None:
-    # OpenSSL takes files only; this one nobody else can read.
+    # OpenSSL takes files only. Nobody else can read this one.
     handle, path = tempfile.mkstemp()
     try:
         os.write(handle, identity.pem.encode())
@@ -370,7 +378,7 @@ def _shake(context: ssl.SSLContext, node: Node) -> Handshake:
             version = secured.version() or ""
             shown = secured.getpeercert(binary_form=True)
             certificate = x509.load_der_x509_certificate(shown) if shown else None
-            # With TLS 1.3 a refusal of the client's certificate comes after the client's part is done.
+            # With TLS 1.3 the server refuses the client's certificate only after the client's handshake is complete.
             chosen = secured.selected_alpn_protocol() or ""
             return Handshake(version, secured.recv(4096), certificate=certificate, protocol=chosen)
     except ssl.SSLError as refused:
@@ -383,45 +391,50 @@ def _shake(context: ssl.SSLContext, node: Node) -> Handshake:
 
 
 def chain_of(asking: Node, manager: Node) -> list[x509.Certificate]:
-    """The certificates that a manager hands out to a client, its own first, as another node is given them."""
+    """Return the certificates that a manager sends to a client on the node *asking*, the manager's own first."""
     asked = asking.run(
         f"timeout {scaled(10):.0f} openssl s_client -showcerts -connect {manager.address}:{MANAGEMENT_PORT} </dev/null"
     )
     return parse(asked.out)
 
 
-def say_plainly(node: Node, words: bytes) -> bytes:
-    """What a manager's port answers to bytes that are not TLS, until it closes; b"" where it says nothing."""
-    node.expect_way(MANAGEMENT_PORT)
+def send_plain(node: Node, data: bytes) -> bytes:
+    """Send bytes without TLS to a manager's port; return its answer until it closes the connection."""
+    node.expect_reachable(MANAGEMENT_PORT)
     answer = b""
     try:
         with socket.create_connection((node.address, MANAGEMENT_PORT), timeout=scaled(10)) as plain:
-            plain.sendall(words)
+            plain.sendall(data)
             while chunk := plain.recv(4096):
                 answer += chunk
     except OSError as failed:
-        record("suite", f"{words!r} to {node}:{MANAGEMENT_PORT} without TLS", f"{answer!r}, then {cause(failed)}")
+        record("suite", f"{data!r} to {node}:{MANAGEMENT_PORT} without TLS", f"{answer!r}, then {cause(failed)}")
         return answer
-    record("suite", f"{words!r} to {node}:{MANAGEMENT_PORT} without TLS", f"{answer!r}, then closed")
+    record("suite", f"{data!r} to {node}:{MANAGEMENT_PORT} without TLS", f"{answer!r}, then closed")
     return answer
 
 
 # gRPC
 
-#: Codes of gRPC: done, the request is not as it should be, the caller may not ask this, the caller is unknown.
+#: Status codes of gRPC: OK, INVALID_ARGUMENT, PERMISSION_DENIED, UNAUTHENTICATED.
 OK, INVALID, DENIED, UNKNOWN_CALLER = 0, 3, 7, 16
 
 
 @dataclass(frozen=True)
 class Reply:
-    """What a call of gRPC gave: its status code (None where no status came), and what was said with it."""
+    """The outcome of a gRPC call.
+
+    Attributes:
+        code: its status code, None if no status came.
+        output: the status line, headers and errors that curl printed.
+    """
 
     code: int | None
-    said: str
+    output: str
 
     @property
     def denied(self) -> bool:
-        """Whether the caller may not ask this at all."""
+        """Whether the manager denied the call because of its caller."""
         return self.code in (DENIED, UNKNOWN_CALLER)
 
 
@@ -432,14 +445,17 @@ def call(
     methods: list[str],
     identity: Identity | None = None,
 ) -> Mapping[str, Reply]:
-    """Call each of *methods* of a manager's services with an empty request; what came of each.
+    """Call methods of a manager's gRPC services, each with an empty request.
 
     Args:
-        run: runs a shell command where there is a curl that speaks HTTP/2, as `Probe.run` does in a client container.
+        run: runs a shell command where curl speaks HTTP/2, such as `Probe.run` in a client container.
         manager: the manager.
-        roots: the certificates by which the manager is known.
-        methods: such as ``Control/ListNodes``; none that streams.
-        identity: the caller's certificate; none is presented if not given.
+        roots: root certificates to verify the manager with.
+        methods: methods that do not stream, such as ``Control/ListNodes``.
+        identity: the caller's certificate and key, if it presents one.
+
+    Returns:
+        The outcome by method.
     """
     roots_pem = "".join(map(pem_of, roots))
     files = [f"cd $(mktemp -d); printf '\\0\\0\\0\\0\\0' > request; cat > roots <<'PEM'\n{roots_pem}PEM"]
@@ -447,7 +463,7 @@ def call(
     if identity:
         files.append(f"cat > identity <<'PEM'\n{identity.pem}PEM")
         with_identity = "--cert identity --key identity"
-    # With prior knowledge, as managers whose certificate was renewed no longer say that they speak HTTP/2.
+    # With prior knowledge: managers whose certificate was renewed no longer choose HTTP/2 by ALPN.
     ask = (
         f"for method in {' '.join(methods)}; do "
         f"echo $method $(curl -sS --http2-prior-knowledge --max-time {scaled(10):.0f} --cacert roots {with_identity} "
@@ -462,12 +478,12 @@ def call(
         method, _, said = line.partition(" ")
         code = re.search(r"grpc-status: (\d+)", said)
         replies[method] = Reply(int(code[1]) if code else None, said)
-    return {method: replies.get(method, Reply(None, done.said[-300:])) for method in methods}
+    return {method: replies.get(method, Reply(None, done.output[-300:])) for method in methods}
 
 
-# What managers tell
+# The API
 
 
 def issuer_key(tls_info: Mapping[str, Any]) -> bytes:
-    """The public key that certificates are signed with, as the API tells of a swarm or of a member under TLSInfo."""
+    """Return the public key that signs certificates, from the TLSInfo of a swarm or of a member."""
     return base64.b64decode(tls_info.get("CertIssuerPublicKey") or "")

@@ -4,21 +4,27 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any, Protocol
 
 from swarmlab.cluster.node import Answer, Node
 from swarmlab.errors import DeadlineExceeded
 from swarmlab.wait import State, wait
 
-if TYPE_CHECKING:
-    from swarmlab.cluster.swarm import Swarm
-
-#: States in which a task has ended; it leaves none of them.
+#: Labels that an engine puts on the container of a task: ids of task and service, and the service's name.
+TASK_LABEL = "com.docker.swarm.task.id"
+SERVICE_LABEL = "com.docker.swarm.service.id"
+SERVICE_NAME_LABEL = "com.docker.swarm.service.name"
+#: The states of a task that has ended. A task leaves none of them.
 ENDED = {"complete", "failed", "shutdown", "rejected", "orphaned", "remove"}
 
 
 def over(state: str, desired: str) -> bool:
-    """Whether a task has ended, or will never begin: one that was not given to a node before it was to end stays so."""
+    """Whether a task has ended, or was to shut down before it had a node, in which case it stays in its state.
+
+    Args:
+        state: the task's state.
+        desired: its desired state.
+    """
     return state in ENDED or (state in ("new", "pending") and desired == "shutdown")
 
 
@@ -47,31 +53,34 @@ def specification(
     update: Mapping[str, Any] | None = None,
     rollback: Mapping[str, Any] | None = None,
 ) -> dict[str, Any]:
-    """A service's specification as the API takes it; what is not given is left out, so the engine's defaults hold.
+    """Return a service's specification for the API, with what is given only: the engine's defaults hold for the rest.
 
     Args:
         name: the service's name.
         image: image reference.
         labels: labels of the service.
-        replicas: wanted number of tasks.
-        everywhere: a global service, one task on every node; *replicas* is then unused.
+        replicas: number of replicas.
+        everywhere: make a global service, one task on every node; *replicas* is then unused.
         command: replaces the image's command.
         publish: target port of the container by published port of the cluster.
         publish_mode: ingress (the routing mesh) or host.
-        protocol: of the published ports, tcp or udp.
+        protocol: protocol of the published ports: tcp or udp.
         endpoint_mode: vip or dnsrr.
-        networks: overlay networks by name, or in the API's own words (Target, Aliases).
+        networks: overlay networks, by name or with the API's keys (Target, Aliases).
         constraints: placement constraints such as ``node.hostname==master``.
-        environment: variables of the container.
-        health: a command that tells whether the container is healthy.
-        health_every: seconds between two such commands.
+        environment: environment variables of the container.
+        health: command of the health check.
+        health_every: seconds between two health checks.
         stop_grace: seconds between SIGTERM and SIGKILL.
-        mounts: what is mounted, in the API's own words (Type, Source, Target …).
-        limits: most that a task may use, in the API's own words (NanoCPUs, MemoryBytes).
-        reservations: what a node must have free for a task, in the same words.
-        restart: when an ended task is replaced, in the API's own words (Condition, Delay in ns, MaxAttempts …).
-        update: how updates are done, in the API's own words (Parallelism, Delay, Order, FailureAction …).
-        rollback: how a rollback is done, in the same words.
+        mounts: mounts with the API's keys (Type, Source, Target …).
+        limits: resources that a task may use, with the API's keys (NanoCPUs, MemoryBytes).
+        reservations: resources that a node must have free for a task, with the same keys.
+        restart: restart policy with the API's keys (Condition, Delay in ns, MaxAttempts …).
+        update: update policy with the API's keys (Parallelism, Delay in ns, Order, FailureAction …).
+        rollback: rollback policy, with the same keys.
+
+    Source:
+        https://docs.docker.com/reference/api/engine/, operation ServiceCreate
     """
     container: dict[str, Any] = {"Image": image}
     if command:
@@ -122,23 +131,23 @@ def specification(
 
 @dataclass(frozen=True)
 class Task:
-    """One task as the managers know it.
+    """A task as a manager lists it.
 
     Attributes:
         id: the task's id.
-        slot: its place among the replicas, 0 in a global service.
-        node: host name of the node that it was given to, empty before.
-        state: where it is (new … orphaned).
-        desired: where the swarm wants it to be.
+        slot: its slot, 0 in a global service.
+        node: host name of its node, empty before it is assigned to one.
+        state: its state (new … orphaned).
+        desired: its desired state.
         container: id of its container, empty before there is one.
         addresses: its IPv4 address by network name.
         image: image reference of its specification.
-        message: what the node says of the state.
+        message: the node's message about the state.
         error: why it failed, empty if it did not.
         exit_code: exit code of its container, None while there is none.
-        at: when it came into its state, by its node's clock (RFC 3339).
-        created: when the managers made it, by the leader's clock (RFC 3339).
-        updated: when the managers last changed what they know of it, by the same clock.
+        at: time of its state, by its node's clock (RFC 3339).
+        created: time of its creation, by the leader's clock (RFC 3339).
+        updated: time of its last change, by the leader's clock (RFC 3339).
     """
 
     id: str
@@ -158,7 +167,7 @@ class Task:
 
     @classmethod
     def from_api(cls, raw: dict[str, Any], names: Mapping[str, str]) -> Task:
-        """Read a task of the API; *names* gives host names by node id."""
+        """Return a task of the API's answer; *names* has host names by node id."""
         status = raw["Status"]
         return cls(
             id=raw["ID"],
@@ -183,7 +192,7 @@ class Task:
 
     @property
     def alive(self) -> bool:
-        """Whether the task runs and is meant to."""
+        """Whether both state and desired state are running."""
         return self.state == "running" and self.desired == "running"
 
     def __str__(self) -> str:
@@ -191,10 +200,33 @@ class Task:
         return f"{self.slot or ''}@{self.node or 'no node'} {self.state}, wanted {self.desired}{why}"
 
 
-class Service:
-    """A service of a swarm, asked and changed through the swarm's managers."""
+class Managers(Protocol):
+    """What a service needs of its swarm; `swarmlab.cluster.swarm.Swarm` is one."""
 
-    def __init__(self, swarm: Swarm, id: str, name: str) -> None:
+    @property
+    def manager(self) -> Node:
+        """A node that serves the cluster's API."""
+
+    def names(self, asked: Node | None = None) -> dict[str, str]:
+        """Host names of the members by node id."""
+
+
+class Service:
+    """A service of a swarm, read and changed through the swarm's managers.
+
+    Attributes:
+        swarm: its swarm.
+        id: its id.
+        name: its name.
+
+    Example:
+        web = cluster.create_service("web", "web:1", replicas=3)
+        web.wait_running(3)
+        web.scale(5)
+        web.expect_running(5)
+    """
+
+    def __init__(self, swarm: Managers, id: str, name: str) -> None:
         self.swarm = swarm
         self.id = id
         self.name = name
@@ -203,27 +235,34 @@ class Service:
         return self.name
 
     def inspect(self) -> dict[str, Any]:
-        """The service as the API gives it."""
+        """Return the service as the API describes it."""
         answer: dict[str, Any] = self.swarm.manager.ask("GET", f"/services/{self.id}")
         return answer
 
     def tasks(self) -> list[Task]:
-        """All tasks that the managers still remember, by slot."""
+        """Return all tasks that the managers list, also ended ones, by slot."""
         manager = self.swarm.manager
         raw = manager.ask("GET", "/tasks", filters={"service": [self.id]})
         names = self.swarm.names(manager)
         return sorted((Task.from_api(task, names) for task in raw), key=lambda task: (task.slot, task.node))
 
     def running(self) -> list[Task]:
-        """The tasks that run and are meant to."""
+        """Return the tasks whose state and desired state are running."""
         return [task for task in self.tasks() if task.alive]
+
+    def containers(self, node: Node, *, all: bool = False) -> list[dict[str, Any]]:
+        """Return the service's running containers on *node*, or *all*, as its engine lists them."""
+        return node.containers(all=all, label=f"{SERVICE_LABEL}={self.id}")
 
     def converged(
         self, replicas: int, where: Callable[[Task], bool] = lambda _: True, tasks: list[Task] | None = None
     ) -> State:
-        """Whether exactly *replicas* tasks run, all of them as *where* wants, and none is on its way in or out.
+        """Whether exactly *replicas* tasks run and no other task is about to start or to end.
 
-        *tasks* are those of a look that was taken already.
+        Args:
+            replicas: number of running tasks.
+            where: a condition that every running task must meet.
+            tasks: the service's tasks, if they were just listed.
         """
         tasks = self.tasks() if tasks is None else tasks
         moving = [task for task in tasks if not over(task.state, task.desired) and not task.alive]
@@ -233,28 +272,44 @@ class Service:
         return State(done, f"{len(alive)} running, wanted {replicas}: " + ("; ".join(map(str, recent)) or "no task"))
 
     def wait_running(self, replicas: int, *, error: type[Exception] = DeadlineExceeded) -> list[Task]:
-        """Wait until exactly *replicas* tasks run, as the way to a judgement, and give them."""
+        """Wait until exactly *replicas* tasks run, as a precondition of a judgement, and return them.
+
+        Raises:
+            DeadlineExceeded: they do not run in time; or an *error*, if it is given.
+        """
         wait(lambda: self.converged(replicas), f"{replicas} running tasks of {self.name}", deadline=90, error=error)
         return self.running()
 
     def expect_running(self, replicas: int) -> list[Task]:
-        """`wait_running` where a claim promises it: if it does not come about, that is an AssertionError."""
+        """`wait_running` where a claim promises it: a missed deadline raises an AssertionError."""
         return self.wait_running(replicas, error=AssertionError)
 
     def update(self, change: Callable[[dict[str, Any]], None]) -> None:
-        """Change the specification in place: *change* is given the present one and alters it."""
+        """Update the service: *change* alters its present specification in place (see `Node.revise`).
+
+        Example:
+            web.update(lambda spec: spec["TaskTemplate"]["ContainerSpec"].update(Image=cluster.image("web:2")))
+        """
         self.swarm.manager.revise(f"/services/{self.id}", change)
 
     def rollback(self) -> None:
-        """Have the managers bring back the specification before the present one.
+        """Roll the service back to its previous specification.
 
         Raises:
-            EngineRefused: there is none.
+            EngineRefused: it has no previous specification.
         """
         self.swarm.manager.revise(f"/services/{self.id}", lambda _: None, rollback="previous")
 
+    def renew(self) -> None:
+        """Replace every task without another change of the specification, as ``docker service update --force`` does."""
+
+        def change(spec: dict[str, Any]) -> None:
+            spec["TaskTemplate"]["ForceUpdate"] = spec["TaskTemplate"].get("ForceUpdate", 0) + 1
+
+        self.update(change)
+
     def scale(self, replicas: int) -> None:
-        """Set the wanted number of tasks."""
+        """Set the number of replicas."""
 
         def change(spec: dict[str, Any]) -> None:
             spec["Mode"]["Replicated"]["Replicas"] = replicas
@@ -262,7 +317,7 @@ class Service:
         self.update(change)
 
     def move_to(self, node: Node) -> Task:
-        """Bind the service of one replica to *node*, and wait until its task runs there and nowhere else."""
+        """Constrain the service, which has one replica, to *node*; return its task once it runs there alone."""
 
         def change(spec: dict[str, Any]) -> None:
             spec["TaskTemplate"].setdefault("Placement", {})["Constraints"] = [f"node.hostname=={node.name}"]
@@ -273,16 +328,20 @@ class Service:
         return self.running()[0]
 
     def get(self, node: Node, path: str = "/", *, timeout: float = 5.0) -> Answer:
-        """Ask the service's first published port at *node*'s address."""
+        """Send an HTTP GET to the service's first published port at *node*'s address."""
         return node.get(self.published(), path, timeout=timeout)
 
     def published(self) -> int:
-        """The service's first published port."""
+        """Return the service's first published port."""
         port: int = self.inspect()["Endpoint"]["Ports"][0]["PublishedPort"]
         return port
 
     def virtual_address(self, network: str) -> str:
-        """The service's virtual IPv4 address on the network of this name."""
+        """Return the service's virtual IPv4 address on the network of this name.
+
+        Raises:
+            AssertionError: it has none.
+        """
         identity = self.swarm.manager.ask("GET", f"/networks/{network}")["Id"]
         for address in self.inspect()["Endpoint"].get("VirtualIPs", []):
             if address["NetworkID"] == identity:

@@ -1,9 +1,12 @@
-"""A certificate authority that a swarm can ask: ``python3 signer.py FOLDER ADDRESS PORT``.
+"""An external certificate authority for a swarm: ``python3 signer.py FOLDER ADDRESS PORT``.
 
-A script for a node, where it is all that there is of this project: it uses Python's own library and openssl alone. It
-speaks the protocol of cfssl as swarms do: a request to sign comes as JSON over HTTPS, and its certificate goes back.
-The folder holds root.pem and root.key, which it signs with, and server.pem, its own certificate and key. Of every
-certificate that it signs it notes subject and serial number in signed.log.
+This script is copied to a node, where the rest of the project is missing: it needs Python's own library and openssl
+only. It speaks the protocol of cfssl, as swarms do: a request comes as JSON over HTTPS, and the certificate goes back.
+FOLDER has root.pem and root.key, with which it signs, and server.pem, its own certificate and key. It writes subject
+and serial number of every certificate that it signs to signed.log.
+
+Source:
+    https://github.com/cloudflare/cfssl/blob/master/doc/api/endpoint_sign.txt
 """
 
 import http.server
@@ -46,10 +49,11 @@ subjectAltName = %s
 
 
 def sign(asked: "dict[str, Any]") -> str:
-    """The certificate for a request of cfssl's form.
+    """Return the certificate for a request in cfssl's form.
 
     Raises:
-        KeyError, ValueError: the request is not as it should be, or openssl refuses it.
+        KeyError: the request lacks a field.
+        ValueError: the request has an invalid name, or openssl refuses it.
     """
     names = {}
     for name in asked["subject"].get("names") or []:
@@ -62,8 +66,8 @@ def sign(asked: "dict[str, Any]") -> str:
     Path("request").write_text(asked["certificate_request"], "utf-8")
     subject = "".join(f"/{key}={value}" for key, value in names.items())
     since = time.strftime("%y%m%d%H%M%SZ", time.gmtime(time.time() - 3600))
-    words = ["openssl", "ca", "-config", "settings", "-batch", "-notext", "-subj", subject, "-startdate", since]
-    done = subprocess.run([*words, "-in", "request", "-out", "issued"], stderr=subprocess.PIPE)
+    command = ["openssl", "ca", "-config", "settings", "-batch", "-notext", "-subj", subject, "-startdate", since]
+    done = subprocess.run([*command, "-in", "request", "-out", "issued"], stderr=subprocess.PIPE)
     if done.returncode:
         raise ValueError(done.stderr.decode())
     serial = subprocess.check_output(["openssl", "x509", "-in", "issued", "-noout", "-serial"]).decode()
@@ -73,9 +77,10 @@ def sign(asked: "dict[str, Any]") -> str:
 
 
 class Signer(http.server.BaseHTTPRequestHandler):
-    """Answers each request to sign."""
+    """Answers requests to sign."""
 
     def do_POST(self) -> None:
+        """Answer one request."""
         asked = json.loads(self.rfile.read(int(self.headers["Content-Length"])).decode())
         try:
             answer = {"success": True, "result": {"certificate": sign(asked)}, "errors": [], "messages": []}
@@ -90,6 +95,7 @@ class Signer(http.server.BaseHTTPRequestHandler):
 
 
 def main() -> None:
+    """Serve until the process is ended."""
     folder, address, port = sys.argv[1:]
     os.chdir(folder)
     Path("index").touch()

@@ -1,4 +1,4 @@
-"""A swarm: the cluster as its managers see it."""
+"""A swarm: the cluster under test, as its managers list it, and what tests make in it."""
 
 from __future__ import annotations
 
@@ -8,10 +8,11 @@ from dataclasses import dataclass
 from typing import Any, TypeVar
 
 from swarmlab.cluster.lifelines import Lifelines
+from swarmlab.cluster.marks import STACK_LABEL, SUITE_LABEL, of_a_stack, removed, unique
 from swarmlab.cluster.node import MANAGEMENT_PORT, Node
 from swarmlab.cluster.probe import Probe
 from swarmlab.cluster.service import Service, Task, specification
-from swarmlab.cluster.workbench import PORTS, STACK_LABEL, SUITE_LABEL, Workbench, of_a_stack, sweep, unique
+from swarmlab.cluster.workbench import PORTS, Workbench, sweep
 from swarmlab.errors import EngineRefused, LabError
 from swarmlab.parallel import parallel
 from swarmlab.wait import State, wait
@@ -21,7 +22,13 @@ T = TypeVar("T")
 
 @dataclass(frozen=True)
 class Made:
-    """What a suite made of a cluster: its kind as the API's paths call it, such as services, its id and name."""
+    """A resource that a test made in a cluster.
+
+    Attributes:
+        kind: its kind as in the API's paths, such as services.
+        id: its id.
+        name: its name.
+    """
 
     kind: str
     id: str
@@ -32,15 +39,20 @@ class Swarm:
     """A cluster under test.
 
     Attributes:
-        nodes: the machines that are in it, the first manager first.
-        spare: machines of the same lab that are in no swarm, for tests that let one join.
-        image: gives the reference by which nodes pull a workload image: ``cluster.image("web:1")``.
-        ports: the published ports that the suites use here.
-        damage: the faults that it suffers and was not healed of (see `swarmlab.cluster.fault`).
-        lifelines: what was seen of the cluster's tasks.
+        nodes: its nodes, the first manager first.
+        spare: machines of the same lab that are in no swarm, for tests in which one joins.
+        image: returns the reference by which nodes pull a workload image: ``cluster.image("web:1")``.
+        ports: the published ports that tests may use.
+        damage: the faults that are not healed yet (see `swarmlab.cluster.fault`).
+        lifelines: the states of the cluster's tasks so far.
+
+    Example:
+        web = cluster.create_service("web", "web:1", replicas=3, publish={cluster.port(): 80})
+        web.wait_running(3)
+        assert all(web.get(node).ok for node in cluster.nodes)
     """
 
-    #: The label on every resource that a suite makes here.
+    #: The label on every resource that a test makes here.
     label = SUITE_LABEL
 
     def __init__(
@@ -56,9 +68,10 @@ class Swarm:
         self.spare = list(spare)
         self.image = image
         self.damage: list[str] = []
-        # Another view of the same nodes adds to what was seen of their tasks.
+        # Several swarms may have the same nodes: they share the states of their tasks.
         members = [*self.nodes, *self.spare]
-        self.lifelines = next((node.lifelines for node in members if node.lifelines), None) or Lifelines()
+        known = (node.lifelines for node in members)
+        self.lifelines = next((one for one in known if isinstance(one, Lifelines)), None) or Lifelines()
         for node in members:
             node.lifelines = self.lifelines
         self._given: list[int] = []
@@ -68,16 +81,16 @@ class Swarm:
     def form(
         cls, nodes: Sequence[Node], *, managers: int, spare: Sequence[Node] = (), image: Callable[[str], str] = str
     ) -> Swarm:
-        """Make a swarm as the document does (6.1): init on the first node, the others join with their tokens.
+        """Make a swarm as the document does (6.1): init on the first node, the others join with a token.
 
         Args:
-            nodes: machines in no swarm.
-            managers: how many of them, from the first, are managers.
+            nodes: machines that are in no swarm.
+            managers: number of managers; they are the first of *nodes*.
             spare: machines that stay outside.
             image: see `Swarm`.
 
         Raises:
-            LabError: a node could not be taken in, or the swarm was not ready in time.
+            LabError: a node could not join, or the swarm was not ready in time.
         """
         swarm = cls(nodes, spare=spare, image=image)
         first, *others = nodes
@@ -86,16 +99,16 @@ class Swarm:
             for index, node in enumerate(others, start=1):
                 join(node, first, swarm.tokens()["Manager" if index < managers else "Worker"])
         except EngineRefused as refused:
-            raise LabError(f"no swarm could be made: {refused}") from refused
+            raise LabError(f"the swarm could not be formed: {refused}") from refused
         swarm.wait_ready()
         return swarm
 
     # Members
 
     def members(self, asked: Node | None = None) -> list[dict[str, Any]]:
-        """The node list as *asked* (a manager; the first that answers if not given) tells it.
+        """Return the node list of the manager *asked*, or of the first that answers.
 
-        A member that has just joined has not told its host name yet: its id stands for that.
+        The managers do not know the host name of a node that has just joined: its id stands in for it.
         """
         listed: list[dict[str, Any]] = (asked or self.manager).ask("GET", "/nodes")
         for member in listed:
@@ -103,7 +116,7 @@ class Swarm:
         return listed
 
     def label_member(self, member: Mapping[str, Any], labels: Mapping[str, str]) -> None:
-        """Give a member, as `members` lists it, *labels* beside those that it has."""
+        """Add *labels* to a member of `members`."""
 
         def change(spec: dict[str, Any]) -> None:
             spec["Labels"] = {**(spec.get("Labels") or {}), **labels}
@@ -112,12 +125,12 @@ class Swarm:
 
     @property
     def managers(self) -> list[Node]:
-        """The nodes whose engines serve the cluster's API."""
+        """The nodes that serve the cluster's API."""
         return [node for node in self.nodes if node.serves_cluster()]
 
     @property
     def workers(self) -> list[Node]:
-        """The nodes that are no managers."""
+        """The nodes that are not managers."""
         managers = self.managers
         return [node for node in self.nodes if node not in managers]
 
@@ -126,49 +139,66 @@ class Swarm:
         """The first node that serves the cluster's API.
 
         Raises:
-            LabError: there is none.
+            LabError: no node does.
         """
         for node in self.nodes:
             if node.serves_cluster():
                 return node
         raise LabError("no node of the cluster serves the cluster's API")
 
+    @property
+    def leader(self) -> Node:
+        """The manager that leads, as the first manager that answers names it.
+
+        Raises:
+            LabError: that manager names none, or several.
+        """
+        asked = self.manager
+        named = leaders(self.members(asked))
+        if len(named) != 1:
+            raise LabError(f"{asked} names {' and '.join(named) or 'no node'} as leader")
+        return self.node(named[0])
+
     def node(self, name: str) -> Node:
-        """The machine of this host name."""
+        """Return the node or spare machine with this host name.
+
+        Raises:
+            LabError: the lab has none.
+        """
         for node in self.nodes + self.spare:
             if node.name == name:
                 return node
         raise LabError(f"the lab has no node {name}; it has {', '.join(map(str, self.nodes + self.spare))}")
 
     def names(self, asked: Node | None = None) -> dict[str, str]:
-        """Host name of every member by node id, as *asked* tells it."""
+        """Return the host name of every member by node id (see `members`)."""
         return {member["ID"]: member["Description"]["Hostname"] for member in self.members(asked)}
 
     def roles(self, asked: Node | None = None) -> dict[str, str]:
-        """Role (manager or worker) by host name, as *asked* tells it."""
+        """Return the role, manager or worker, of every member by host name (see `members`)."""
         return {member["Description"]["Hostname"]: member["Spec"]["Role"] for member in self.members(asked)}
 
     def identity(self) -> dict[str, str]:
-        """What must not change by itself: the cluster's id, and each member's host name by node id."""
+        """Return the cluster's id and the members' host names by node id: neither may change by itself."""
         return {"cluster": self.manager.ask("GET", "/swarm")["ID"], **self.names()}
 
     def state_of(self, node_id: str) -> str:
-        """What the managers say of a member: ready, down, …; empty where it is none."""
+        """Return the state of a member, such as ready or down; empty if there is no such member."""
         return next((member["Status"]["State"] for member in self.members() if member["ID"] == node_id), "")
 
     def tokens(self) -> dict[str, str]:
-        """The join tokens, under "Worker" and "Manager"."""
+        """Return the join tokens by "Worker" and "Manager"."""
         tokens: dict[str, str] = self.manager.ask("GET", "/swarm")["JoinTokens"]
         return tokens
 
     def probe(self, task: Task) -> Probe:
-        """The container of a running task, to ask from."""
+        """Return a probe in the container of a running task."""
         return Probe(self.node(task.node), task.container)
 
     # Readiness
 
     def conditions(self) -> dict[str, State]:
-        """What makes a swarm ready, each by name, as it is now."""
+        """Return the state of each condition of a ready swarm, by its name."""
         infos = {node.name: node.info()["Swarm"] for node in self.nodes}
         inactive = [f"{name} is {info['LocalNodeState']}" for name, info in infos.items() if not _active(info)]
         conditions = {"every engine is in the swarm": State(not inactive, ", ".join(inactive) or "all active")}
@@ -188,44 +218,47 @@ class Swarm:
         return conditions
 
     def ready(self) -> State:
-        """Whether all conditions hold; if not, which do not and why."""
-        broken = [f"{name}: {state.seen}" for name, state in self.conditions().items() if not state]
+        """Whether all `conditions` hold; if not, the summary names those that do not, and why."""
+        broken = [f"{name}: {state.summary}" for name, state in self.conditions().items() if not state]
         return State(not broken, "; ".join(broken) or "ready")
 
     def wait_ready(self, deadline: float = 120) -> None:
-        """Wait until every condition of `conditions` holds.
+        """Wait until all `conditions` hold.
+
+        Args:
+            deadline: seconds at reference speed.
 
         Raises:
-            LabError: one did not in time; the message names it.
+            LabError: a condition does not hold in time; the message names it.
         """
         wait(self.ready, "the swarm to be ready", deadline=deadline, error=LabError)
 
     def expect_ready(self, deadline: float = 120) -> None:
-        """`wait_ready` where a claim promises it: a condition that does not come about is an AssertionError."""
+        """`wait_ready` where a claim promises it: a missed deadline raises an AssertionError."""
         wait(self.ready, "the swarm to be ready", deadline=deadline, error=AssertionError)
 
-    # Resources of the suite
+    # Resources of tests
 
     def unique(self, name: str) -> str:
-        """A name for a resource of the suite: its prefix, *name*, and some random digits."""
+        """Return a new name for a resource of the suite (see `marks.unique`)."""
         return unique(name)
 
     def bench(self, node: Node, *, kept: bool = False) -> Workbench:
-        """What a suite makes on *node* by itself; *kept* beyond the test, for others that share it."""
+        """Return a workbench on *node*; what is made there is removed after the test, or with the cluster if *kept*."""
         return Workbench(node, self.image, self.port, kept=kept)
 
     def keep(self, key: object, make: Callable[[], T]) -> T:
-        """What several tests share as long as this cluster is used: made when first asked for, known by *key*."""
+        """Return what *make* returned at the first call with this *key*, for what several tests of a cluster share."""
         if key not in self._kept:
             self._kept[key] = make()
         shared: T = self._kept[key]
         return shared
 
     def port(self) -> int:
-        """A published port that no service of the cluster uses; the one that was given out longest ago.
+        """Return a port of the suite's range that no service publishes: the one that was returned longest ago.
 
         Raises:
-            LabError: the suite's range is used up.
+            LabError: services publish all of them.
         """
         used = {port for service in self.manager.ask("GET", "/services") for port in _published(service)}
         for port in [port for port in self.ports if port not in self._given] + self._given:
@@ -235,15 +268,18 @@ class Swarm:
         raise LabError(f"no free port in {self.ports[0]} to {self.ports[-1]}")
 
     def create_service(self, name: str, image: str, **settings: Any) -> Service:
-        """Create a service through the manager's API; *settings* as `specification` takes them.
+        """Create a service through the manager's API.
 
         Args:
             name: the middle of its name.
-            image: a workload image, or a whole reference with a slash.
-            settings: see `specification`.
+            image: name of a workload image ("web:1"), or a reference with a slash.
+            settings: further arguments of `specification`.
 
         Raises:
             EngineRefused: the manager refused.
+
+        Example:
+            web = cluster.create_service("web", "web:1", replicas=3)
         """
         reference = image if "/" in image else self.image(image)
         spec = specification(self.unique(name), reference, labels={SUITE_LABEL: ""}, **settings)
@@ -251,15 +287,15 @@ class Swarm:
         return Service(self, created["ID"], spec["Name"])
 
     def service(self, name: str) -> Service:
-        """The service of this name, however it was made."""
+        """Return the service of this name, whoever created it."""
         return Service(self, self.manager.ask("GET", f"/services/{name}")["ID"], name)
 
     def with_tasks(self) -> set[str]:
-        """The ids of the services that have tasks, be they there still or not."""
+        """Return the ids of all services that have tasks, also of removed ones."""
         return {task["ServiceID"] for task in self.manager.ask("GET", "/tasks")}
 
     def create_network(self, name: str, **settings: Any) -> str:
-        """Create an attachable overlay network; gives its name.
+        """Create an attachable overlay network and return its name.
 
         Args:
             name: the middle of the name.
@@ -271,16 +307,20 @@ class Swarm:
         return full
 
     def remove_network(self, name: str, identity: str = "") -> None:
-        """Remove the network of this name, or with this id if it is given, as soon as no task uses it.
+        """Remove a network once no task uses it.
+
+        Args:
+            name: its name.
+            identity: its id, if several networks may have the name.
 
         Raises:
             LabError: it stays in use.
         """
-        manager = self.manager
-        wait(lambda: _gone(manager, identity or name), f"network {name} to be free", error=LabError)
+        manager, path = self.manager, f"/networks/{identity or name}"
+        wait(lambda: removed(manager, path), f"network {name} to be free", error=LabError)
 
     def made(self, *kinds: str) -> list[Made]:
-        """What a suite made of these *kinds* of the API: services, configs, secrets, networks."""
+        """Return what tests made of these kinds: services, configs, secrets, networks."""
         found = []
         for kind in kinds:
             only = {"scope": ["swarm"]} if kind == "networks" else {}
@@ -291,7 +331,7 @@ class Swarm:
         return list(dict.fromkeys(found))
 
     def remove(self, made: Iterable[Made]) -> None:
-        """Remove what a suite made, without waiting for tasks to end."""
+        """Remove resources that tests made. It does not wait for their tasks to end."""
         for one in made:
             if one.kind == "networks":
                 self.remove_network(one.name, one.id)
@@ -299,7 +339,7 @@ class Swarm:
                 self.manager.ask("DELETE", f"/{one.kind}/{one.id}")
 
     def clean(self, *, kept: bool = False) -> None:
-        """Remove all that a suite made, without waiting for tasks to end; *kept*: also what its tests share."""
+        """Remove all resources that tests made, and if *kept* also those that several tests share."""
         made = self.made("services", "configs", "secrets", "networks")
         networks = [one for one in made if one.kind == "networks"]
         self.remove([one for one in made if one not in networks])
@@ -309,56 +349,64 @@ class Swarm:
             self._kept.clear()
 
     def diagnosis(self) -> dict[str, str]:
-        """What every node tells of itself, and the managers of the cluster, each under "NODE: NAME"."""
-        told: dict[str, str] = {}
+        """Return the diagnosis of every node, and the managers' lists, by "NODE: NAME"."""
+        texts: dict[str, str] = {}
         for node in self.nodes + self.spare:
             try:
-                told |= {f"{node.name}: {name}": text for name, text in node.diagnosis().items()}
+                texts |= {f"{node.name}: {name}": text for name, text in node.diagnosis().items()}
                 if node.info()["Swarm"]["ControlAvailable"]:
-                    told[f"{node.name}: nodes"] = node.docker("node ls").said
-                    told[f"{node.name}: services"] = node.docker("service ls").said
-            except Exception as failed:  # a node that cannot tell is itself worth telling, and must not hide the others
-                told[f"{node.name}: cannot tell"] = str(failed)
-        return told
+                    texts[f"{node.name}: nodes"] = node.docker("node ls").output
+                    texts[f"{node.name}: services"] = node.docker("service ls").output
+            except Exception as failed:  # that a node does not answer is worth knowing, and must not hide the others
+                texts[f"{node.name}: no answer"] = str(failed)
+        return texts
 
 
-# Building blocks, for swarms that tests form step by step
+# For swarms that tests form step by step
 
 
 @dataclass(frozen=True)
 class JoinCommand:
-    """A complete join command as init and join-token print it: all its words, its token and where it leads."""
+    """A complete join command, as ``swarm init`` and ``swarm join-token`` print it.
 
-    words: str
+    Attributes:
+        line: the command line.
+        token: its token.
+        remote: address and port of the manager.
+    """
+
+    line: str
     token: str
     remote: str
 
 
 def join_command(printed: str) -> JoinCommand | None:
-    """The join command in what a docker command printed; None where there is none that is complete."""
+    """Return the join command in the output of a docker command, or None if there is no complete one."""
     # Engines before 17.12 break the line after the token.
     found = re.search(r"docker swarm join\s+\\?\s*--token (\S+)\s+\\?\s*(\S+:\d+)", printed)
     return JoinCommand(f"docker swarm join --token {found[1]} {found[2]}", found[1], found[2]) if found else None
 
 
 def init(node: Node) -> str:
-    """`docker swarm init` as the document gives it; returns what the command printed.
+    """Run ``docker swarm init`` as the document does, and return its output.
 
     Raises:
         EngineRefused: the command failed.
     """
-    words = f"swarm init --autolock=false --advertise-addr {node.address} "
-    done = node.docker(f"{words} --listen-addr {node.address}:{MANAGEMENT_PORT}")
-    if not done.ok:
-        raise EngineRefused(node.name, done.code, f"docker swarm init: {done.said}")
-    return done.out
+    addresses = f"--advertise-addr {node.address} --listen-addr {node.address}:{MANAGEMENT_PORT}"
+    return node.docker(f"swarm init --autolock=false {addresses}").expect("docker swarm init", error=EngineRefused)
 
 
 def join(node: Node, manager: Node, with_token: str) -> None:
-    """Let *node* join the swarm of *manager*, advertised and listening at its own cluster address.
+    """Let *node* join the swarm of *manager* through the API; it advertises and listens on its own address.
+
+    Args:
+        node: the machine that joins.
+        manager: a manager of the swarm.
+        with_token: the join token, which decides the role.
 
     Raises:
-        EngineRefused: the engine refused, or the manager did.
+        EngineRefused: the engine or the manager refused.
     """
     body = {
         "RemoteAddrs": [f"{manager.address}:{MANAGEMENT_PORT}"],
@@ -370,20 +418,38 @@ def join(node: Node, manager: Node, with_token: str) -> None:
 
 
 def has_ingress(node: Node) -> bool:
-    """Whether the node knows the routing mesh's network: an overlay of the swarm, marked as ingress."""
+    """Whether the node has the network of the routing mesh: an overlay network that is marked as ingress."""
     networks = node.ask("GET", "/networks", filters={"driver": ["overlay"], "scope": ["swarm"]})
     return any(network["Ingress"] for network in networks)
 
 
-def common(pairs: Iterable[tuple[Node, Node]], nodes: Sequence[Node]) -> list[str]:
-    """The nodes that explain the failed *pairs* (from, to): those in most of them first, until no pair is left."""
-    left = list(pairs)
+def leads(member: Mapping[str, Any]) -> bool:
+    """Whether a member is the leader, according to the node list that it is from."""
+    return bool((member.get("ManagerStatus") or {}).get("Leader"))
+
+
+def leaders(members: Iterable[Mapping[str, Any]]) -> list[str]:
+    """Return the host names of the leaders in a node list: exactly one in a swarm with quorum."""
+    return sorted(member["Description"].get("Hostname", member["ID"]) for member in members if leads(member))
+
+
+def suspects(pairs: Iterable[tuple[Node | str, Node | str]], nodes: Iterable[Node | str]) -> list[str]:
+    """Return host names of nodes that explain which *pairs* (from, to) failed.
+
+    Nodes in most of the pairs come first. Further ones follow until each pair has a node that is named.
+
+    Args:
+        pairs: the pairs that failed.
+        nodes: all nodes.
+    """
+    left = [(str(source), str(target)) for source, target in pairs]
+    names = [str(node) for node in nodes]
     named: list[str] = []
     while left:
-        share = {node.name: sum(node in pair for pair in left) for node in nodes}
+        share = {name: sum(name in pair for pair in left) for name in names}
         worst = [name for name, count in share.items() if count == max(share.values())]
         named += worst
-        left = [pair for pair in left if not any(node.name in worst for node in pair)]
+        left = [pair for pair in left if not set(worst).intersection(pair)]
     return named
 
 
@@ -395,19 +461,9 @@ def _published(service: dict[str, Any]) -> list[int]:
     return [port.get("PublishedPort", 0) for port in service.get("Endpoint", {}).get("Ports", [])]
 
 
-def _gone(manager: Node, network: str) -> State:
-    try:
-        manager.ask("DELETE", f"/networks/{network}")
-    except EngineRefused as refused:
-        return State(refused.status == 404, refused.explanation)
-    return State(True)
-
-
 def _agreement(views: dict[str, list[dict[str, Any]]]) -> dict[str, State]:
-    """The conditions on which all managers' node lists must agree."""
-    leaders = {
-        name: [m["ID"] for m in view if m.get("ManagerStatus", {}).get("Leader")] for name, view in views.items()
-    }
+    """Return the conditions that depend on the node lists of all managers."""
+    leaders = {name: [member["ID"] for member in view if leads(member)] for name, view in views.items()}
     agreed = len(set(map(tuple, leaders.values()))) == 1 and all(len(ids) == 1 for ids in leaders.values())
     members = [(name, member) for name, view in views.items() for member in view]
     unreachable = [
@@ -430,7 +486,7 @@ def _agreement(views: dict[str, list[dict[str, Any]]]) -> dict[str, State]:
 
 
 def _roles(view: list[dict[str, Any]], infos: dict[str, dict[str, Any]]) -> State:
-    """Whether each engine acts in the role that the node list gives it; it can only with a certificate of that role."""
+    """Whether each engine acts in its role of the node list, for which it needs a certificate of that role."""
     roles = {member["ID"]: member["Spec"]["Role"] for member in view}
     wrong = [
         f"{name} is {role} and {'serves' if info['ControlAvailable'] else 'does not serve'} the API"

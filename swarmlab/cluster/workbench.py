@@ -1,61 +1,53 @@
-"""A workbench: what a suite makes on one engine by itself, without the swarm, and takes away again.
+"""A workbench: what a test makes on one engine, without the swarm, and the removal of it.
 
-Everything on it carries the suite's label and prefix, so that it is found and removed also when its maker was killed.
+Everything carries the suite's marks (`swarmlab.cluster.marks`), so that it is found also when its maker was killed.
 """
 
 from __future__ import annotations
 
 import contextlib
-import re
-import secrets
 import shlex
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from swarmlab.cluster.marks import (
+    DIGITS,
+    FOLDERS,
+    KEPT_LABEL,
+    PREFIX,
+    STACK_LABEL,
+    SUITE_LABEL,
+    is_unique,
+    of_a_stack,
+    unique,
+)
 from swarmlab.cluster.node import Node, Result
 from swarmlab.errors import EngineRefused, LabError
 from swarmlab.wait import State, wait
 
-#: Every resource that a suite makes carries this label and begins with this prefix.
-SUITE_LABEL = "swarm-conformance"
-PREFIX = "swc-"
-#: The label of what several tests share: it stays while they run, where what one test made goes with the test.
-KEPT_LABEL = f"{SUITE_LABEL}.kept"
-#: Published ports that the suites use where they have a cluster for themselves; the first is the document's own.
+#: Published ports that the suites use in a cluster of their own; the first is the document's.
 PORTS = range(8888, 8988)
-#: The label on all that `docker stack deploy` makes; its value is the stack's name.
-STACK_LABEL = "com.docker.stack.namespace"
-#: Where folders of the suite are on a node.
-FOLDERS = "/var/tmp"
-#: The form of `unique`'s names.
-_UNIQUE = re.compile(rf"{PREFIX}[\w.-]*-[0-9a-f]{{6}}(?![0-9a-zA-Z])")
-
-
-def unique(name: str) -> str:
-    """A name for a resource of the suite: its prefix, *name*, and some random digits."""
-    return f"{PREFIX}{name}-{secrets.token_hex(3)}"
-
-
-def is_unique(name: str) -> bool:
-    """Whether *name* is one of `unique`'s, or begins with one as what belongs to a stack or project does."""
-    return bool(_UNIQUE.match(name))
-
-
-def of_a_stack(resource: Mapping[str, Any]) -> bool:
-    """Whether a resource, as the API lists it, was made for a stack of the suite's."""
-    labels = resource.get("Labels") or resource.get("Spec", {}).get("Labels") or {}
-    return is_unique(str(labels.get(STACK_LABEL, "")))
 
 
 class Workbench:
     """One engine, and what a test makes there.
 
-    Containers are made with the command line, whose options are what the document speaks of.
+    Containers are made with the command line, as the document speaks of its options.
+
+    Args:
+        node: the engine's machine.
+        image: returns the reference of a workload image.
+        port: returns a free port of the suite's range.
+        kept: whether several tests share what is made here.
 
     Attributes:
         node: the engine's machine.
-        image: gives the reference of a workload image: ``bench.image("client")``.
-        label: the label on all that is made here.
+        image: returns the reference of a workload image: ``bench.image("client")``.
+        label: the label on everything that is made here.
+
+    Example:
+        box = bench.start("client", command="sleep 600")
+        assert bench.execute(box, "ping -c 1 192.0.2.1").ok
     """
 
     def __init__(self, node: Node, image: Callable[[str], str], port: Callable[[], int], *, kept: bool = False) -> None:
@@ -63,39 +55,37 @@ class Workbench:
         self.image = image
         self.label = KEPT_LABEL if kept else SUITE_LABEL
         self._port = port
-        self._left: list[str] = []
+        self._folders: list[str] = []
 
     def port(self) -> int:
-        """A port of the suite's range on which nothing listens on this node."""
+        """Return a port of the suite's range on which nothing listens on this node."""
         while self.node.listening(port := self._port()):
             pass
         return port
 
     def start(self, image: str, options: str = "", command: str = "", *, name: str = "box") -> str:
-        """Start a container in the background, as ``docker run --detach`` does; gives its name.
+        """Start a container in the background with ``docker run --detach`` and return its name.
 
         Args:
-            image: a workload image ("client"), or the reference of one that was built here.
-            options: further words before the image.
-            command: words after it.
-            name: the middle of its name.
+            image: name of a workload image ("client"), or the reference of an image that was built here.
+            options: further options of the command.
+            command: the container's command; the image's if empty.
+            name: the middle of the container's name.
 
         Raises:
             EngineRefused: the command failed.
         """
         full = unique(name)
-        words = f"run --detach --name {full} --label {self.label} {options} {self.reference(image)} {command}"
-        done = self.node.docker(words)
-        if not done.ok:
-            raise EngineRefused(self.node.name, done.code, f"docker run {options}: {done.said}")
+        arguments = f"run --detach --name {full} --label {self.label} {options} {self.reference(image)} {command}"
+        self.node.docker(arguments).expect(f"docker run {options}", error=EngineRefused)
         return full
 
     def run(self, image: str, options: str = "", command: str = "") -> Result:
-        """Run a container to its end, as ``docker run --rm`` does; gives what it printed and its exit code."""
+        """Run a container to its end with ``docker run --rm`` and return the command's result."""
         return self.node.docker(f"run --rm --label {self.label} {options} {self.reference(image)} {command}")
 
     def reference(self, image: str) -> str:
-        """What the engine knows *image* by: a workload's name is that of the lab's registry."""
+        """Return the reference of *image*; the name of a workload becomes that of the lab's registry."""
         return image if image.startswith((PREFIX, "sha256:")) or "/" in image else self.image(image)
 
     def execute(self, container: str, command: str) -> Result:
@@ -103,75 +93,72 @@ class Workbench:
         return self.node.execute(container, command)
 
     def inspect(self, container: str) -> dict[str, Any]:
-        """What the engine knows of a container."""
+        """Return a container as the engine's API describes it."""
         known: dict[str, Any] = self.node.ask("GET", f"/containers/{container}/json")
         return known
 
     def address(self, container: str, network: str = "bridge") -> str:
-        """A container's IPv4 address in a network; empty where it has none."""
+        """Return a container's IPv4 address in a network, empty if it has none."""
         attached = self.inspect(container)["NetworkSettings"]["Networks"].get(network, {})
         return str(attached.get("IPAddress", ""))
 
     def remove(self, container: str) -> None:
-        """Remove a container, running or not, and the anonymous volumes that nothing else uses."""
+        """Remove a container, running or not, with its anonymous volumes."""
         self.node.ask("DELETE", f"/containers/{container}", force=True, v=True)
 
     def volume(self, name: str = "data") -> str:
-        """Create a named volume; gives its name."""
+        """Create a named volume and return its name."""
         full = unique(name)
         self.node.ask("POST", "/volumes/create", body={"Name": full, "Labels": {self.label: ""}})
         return full
 
     def network(self, name: str = "net") -> str:
-        """Create a network of driver bridge, on this engine only; gives its name."""
+        """Create a bridge network on this engine and return its name."""
         full = unique(name)
         body = {"Name": full, "Driver": "bridge", "CheckDuplicate": True, "Labels": {self.label: ""}}
         self.node.ask("POST", "/networks/create", body=body)
         return full
 
     def folder(self, files: Mapping[str, str] | None = None) -> str:
-        """Make a folder on the node, with *files* (text by path inside it); gives its path."""
+        """Make a folder on the node, with *files* (text by path inside it), and return its path."""
         path = f"{FOLDERS}/{unique('folder')}"
-        self._left.append(path)
+        self._folders.append(path)
         self.shell(f"mkdir {path} && chmod 755 {path}")
         for name, text in (files or {}).items():
             self.write(f"{path}/{name}", text)
         return path
 
     def write(self, path: str, text: str) -> None:
-        """Write a file on the node, with the folders above it."""
+        """Write a file on the node, and make the folders above it."""
         self.shell(f"mkdir -p $(dirname {path}) && printf %s {shlex.quote(text)} > {path}")
 
     def shell(self, command: str) -> str:
-        """What a shell command on the node printed, where it has to succeed.
+        """Run a shell command on the node that must succeed, and return its output.
 
         Raises:
-            LabError: it failed.
+            LabError: the command failed.
         """
-        done = self.node.run(command)
-        if not done.ok:
-            raise LabError(f"on {self.node}, {command.partition(' ')[0]} ended with {done.code}: {done.said[-300:]}")
-        return done.out
+        return self.node.run(command).expect(f"on {self.node}, {command.partition(' ')[0]}")
 
     def clear(self) -> None:
-        """Remove the folders that were made here; all else goes with `sweep`."""
-        if self._left:
-            self.node.run(f"rm -rf {' '.join(self._left)}")
-            self._left.clear()
+        """Remove the folders that were made here; `sweep` removes everything else."""
+        if self._folders:
+            self.node.run(f"rm -rf {' '.join(self._folders)}")
+            self._folders.clear()
 
 
 def sweep(node: Node, *, kept: bool = False) -> None:
-    """Remove what suites made on *node* by itself: containers, volumes, networks and images with their label.
+    """Remove what tests made on *node*: containers, volumes, networks and images with the suite's label.
 
-    What the tasks of their stacks left there goes too.
+    What tasks of the suite's stacks left on the node goes too.
 
     Args:
         node: the machine.
-        kept: also what tests share, and what a killed run left beside its engine: folders and users.
+        kept: also remove what several tests share, and the folders and users that a killed run left.
     """
-    # First what stacks left, not all of which carries the suite's label; their containers hold their volumes.
+    # Stacks first: their volumes do not carry the suite's label, and their containers use them.
     for container in filter(of_a_stack, node.containers(all=True, label=STACK_LABEL)):
-        with contextlib.suppress(EngineRefused):  # the swarm removes it too
+        with contextlib.suppress(EngineRefused):  # the swarm may be removing it
             _delete(node, f"/containers/{container['Id']}", force=True, v=True)
     for volume in filter(of_a_stack, node.ask("GET", "/volumes", filters={"label": [STACK_LABEL]})["Volumes"] or []):
         _delete_volume(node, volume["Name"])
@@ -186,18 +173,17 @@ def sweep(node: Node, *, kept: bool = False) -> None:
         for image in node.ask("GET", "/images/json", filters=wanted):
             _delete(node, f"/images/{image['Id']}", force=True)
     if kept:
-        for volume in node.ask("GET", "/volumes")["Volumes"] or []:  # those that an option of run made have no label
+        for volume in node.ask("GET", "/volumes")["Volumes"] or []:  # `docker run --volume` makes them without a label
             if is_unique(volume["Name"]):
                 _delete(node, f"/volumes/{volume['Name']}")
     if kept and node.root:
-        digits = "[0-9a-f]" * 6
-        node.run(f"rm -rf {FOLDERS}/{PREFIX}*-{digits}")
-        users = f"getent passwd | cut -d : -f 1 | grep -x '{PREFIX}.*-{digits}'"
+        node.run(f"rm -rf {FOLDERS}/{PREFIX}*-{DIGITS}")
+        users = f"getent passwd | cut -d : -f 1 | grep -x '{PREFIX}.*-{DIGITS}'"
         node.run(f"for user in $({users}); do userdel --remove $user; done")
 
 
 def _delete_volume(node: Node, name: str) -> None:
-    # A task's container goes a while after its service, and until then its volume is in use.
+    # A task's container is removed a while after its service, and uses the volume until then.
     def freed() -> State:
         try:
             _delete(node, f"/volumes/{name}")
@@ -214,5 +200,5 @@ def _delete(node: Node, path: str, **query: Any) -> None:
     try:
         node.ask("DELETE", path, **query)
     except EngineRefused as refused:
-        if refused.status != 404:  # it went by itself meanwhile
+        if refused.status != 404:  # somebody else removed it meanwhile
             raise

@@ -1,4 +1,4 @@
-"""The engines that nodes can have."""
+"""The engines that nodes can have: one for each Debian release in images/engines.yaml."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ from swarmlab.errors import UsageError
 from swarmlab.paths import IMAGES
 from swarmlab.versions import Version, parsed
 
-#: The release whose engine is the default, and that workloads are made from.
+#: The release of the default engine and of all workloads.
 DEFAULT = "bookworm"
 
-#: Suites that are no releases yet: they have no updates of their own; their files may be past their date on a mirror.
+#: Suites that are not released: they have no updates of their own, and a mirror's copy of them may be out of date.
 UNRELEASED = ("forky", "sid")
 
 
@@ -23,34 +23,41 @@ class EngineChoice:
     """An engine that nodes can have.
 
     Attributes:
-        suite: the Debian release that it is a package of.
-        version: the version that this release is known to give.
+        suite: the Debian release whose package it is.
+        version: the version of that package, by engines.yaml.
     """
 
     suite: str
     version: str
 
     def __str__(self) -> str:
+        """Return version and release, such as "20.10.24 (bookworm)"."""
         return f"{self.version} ({self.suite})"
 
     @property
     def numbers(self) -> Version:
-        """The version as what can be compared."""
+        """The version as numbers, which can be compared."""
         return parsed(self.version)
 
 
 @functools.cache
 def known_engines() -> dict[str, EngineChoice]:
-    """The engines that can be chosen, by Debian release."""
+    """Return the engines that can be chosen, by Debian release."""
     known = yaml.safe_load((IMAGES / "engines.yaml").read_text(encoding="utf-8"))
     return {suite: EngineChoice(suite, str(version)) for suite, version in known.items()}
 
 
 def engine_choice(name: str) -> EngineChoice:
-    """The engine of this Debian release or version; a version may be cut short while it is clear, "" is the default.
+    """Return the engine of this name.
+
+    Args:
+        name: a Debian release, a version or the unique beginning of a version; empty for the default.
 
     Raises:
-        UsageError: no engine, or more than one, is meant.
+        UsageError: no engine has this name, or several have.
+
+    Example:
+        engine_choice("26.1") == engine_choice("trixie")
     """
     known = known_engines()
     if (name or DEFAULT) in known:

@@ -1,4 +1,4 @@
-"""Images that a run is given for claims whose workload this project cannot make: a reference, or a saved image."""
+"""Images that the user gives for claims whose workload the project cannot make: a reference or a saved image."""
 
 from __future__ import annotations
 
@@ -25,9 +25,9 @@ class GivenImage:
     """An image that the user gave.
 
     Attributes:
-        name: the word by which claims need it (image:NAME).
-        source: what was given for it.
-        file: the saved image, where a file was given.
+        name: the name in claims' needs (image:NAME).
+        source: the reference or the file, as the user wrote it.
+        file: the saved image, if the user gave a file.
     """
 
     name: str
@@ -35,30 +35,31 @@ class GivenImage:
     file: Path | None = None
 
     def __str__(self) -> str:
+        """Return the value of the option."""
         return f"{self.name}={self.source}"
 
 
 def needed() -> list[str]:
-    """The names of the images that claims need, and that can be given."""
+    """Return the names of the images that claims need and a user can give."""
     needs = {need for claim in catalogue.load().values() for need in claim.needs}
     return sorted(need.partition(":")[2] for need in needs if need.startswith("image:"))
 
 
-def read(words: Sequence[str]) -> list[GivenImage]:
-    """What the values of the option mean, each NAME=REFERENCE or NAME=FILE, where FILE is what ``docker save`` wrote.
+def read(values: Sequence[str]) -> list[GivenImage]:
+    """Parse the values of ``--image``, each NAME=REFERENCE or NAME=FILE; ``docker save`` writes such a FILE.
 
     Raises:
-        UsageError: a value that means nothing, a file that is missing or no image.
+        UsageError: a value has neither form, or names an unknown image or a file that is missing or no saved image.
     """
     given: dict[str, GivenImage] = {}
-    for word in words:
-        name, _, source = word.partition("=")
+    for value in values:
+        name, _, source = value.partition("=")
         if not name or not source:
-            raise UsageError(f"{word!r} is not NAME=REFERENCE or NAME=FILE")
+            raise UsageError(f"{value!r} is not NAME=REFERENCE or NAME=FILE")
         if name not in needed():
-            raise UsageError(f"{word}: no claim needs an image {name!r}; choose from {', '.join(needed())}")
+            raise UsageError(f"{value}: no claim needs an image {name!r}; choose from {', '.join(needed())}")
         if name in given:
-            raise UsageError(f"{word}: {given[name]} was given already")
+            raise UsageError(f"{value}: {given[name]} was given already")
         given[name] = _image(name, source)
     return list(given.values())
 
@@ -78,7 +79,7 @@ def _image(name: str, source: str) -> GivenImage:
 
 
 def _check(name: str, file: Path) -> None:
-    """See that *file* is one saved image.
+    """Check that *file* is one saved image.
 
     Raises:
         UsageError: it is not.
@@ -97,13 +98,13 @@ def _check(name: str, file: Path) -> None:
 
 
 def serve(images: Sequence[GivenImage], nodes: Sequence[Node], registry: str) -> dict[str, str]:
-    """See to it that nodes can pull *images*; gives the reference of each by its name.
+    """Make *images* available to nodes; return the reference of each by its name.
 
-    A file goes through the first node whose engine answers into the lab's registry, from where all pull it.
+    The first node whose engine answers loads a file and pushes it to the lab's registry, from where all nodes pull it.
 
     Args:
-        images: what was given.
-        nodes: the machines of a cluster.
+        images: the images that the user gave.
+        nodes: the nodes of a cluster.
         registry: host and port of the lab's registry, as nodes know it.
 
     Raises:
@@ -122,7 +123,7 @@ def _from_reference(image: GivenImage, nodes: Sequence[Node]) -> str:
         done = node.docker(f"pull -q {image.source}")
         if done.ok:
             return image.source
-        said = done.said.strip().splitlines()[-1] if done.said.strip() else f"exit {done.code}"
+        said = done.output.strip().splitlines()[-1] if done.output.strip() else f"exit {done.code}"
     raise UsageError(f"--image {image}: no node can pull it: {said}")
 
 
@@ -134,13 +135,13 @@ def _from_file(image: GivenImage, file: Path, nodes: Sequence[Node], registry: s
         identity: str = node.ask("GET", f"/images/{loaded}/json")["Id"]
     except EngineRefused as refused:
         raise UsageError(f"--image {image}: {refused}") from refused
-    # Its content in the tag: a node that pulled another image of the name does not take that for this one.
+    # The tag holds the image's id, so that a node does not use another image that it pulled under this name.
     reference = f"{registry}/{image.name}:given-{identity.partition(':')[2][:12]}"
-    for words in (f"tag {identity} {reference}", f"push -q {reference}"):
-        done = node.docker(words)
+    for command in (f"tag {identity} {reference}", f"push -q {reference}"):
+        done = node.docker(command)
         if not done.ok:
-            raise LabError(f"--image {image}: docker {words} on {node} ended with {done.code}: {done.said[-200:]}")
-    # The node is left without it: that nodes pull what they lack is part of what is judged.
+            raise LabError(f"--image {image}: docker {command} on {node} ended with {done.code}: {done.output[-200:]}")
+    # Remove it from the node: that nodes pull the images that they lack is part of the claims.
     node.docker(f"rmi {' '.join({reference, *_tags(node)} - before) or identity}")
     return reference
 

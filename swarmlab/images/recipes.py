@@ -1,4 +1,4 @@
-"""What images are made of: root file systems from Debian packages, and the workloads on them."""
+"""Recipes of images: root file systems made of Debian packages, and the workloads on them."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from pathlib import Path
 import yaml
 
 from swarmlab.errors import LabError
-from swarmlab.host import cache_folder
+from swarmlab.host import Progress, alone, cache_folder
 from swarmlab.images.engines import DEFAULT, UNRELEASED
 from swarmlab.paths import IMAGES
 
@@ -25,10 +25,10 @@ REGISTRY = "registry:5000"
 
 _EXCLUDED = ("/usr/share/doc/*", "/usr/share/man/*", "/usr/share/locale/*", "/usr/share/info/*")
 
-#: Label on every image that is made here; its value is the image's name without tag.
+#: Label on every image that the project makes; its value is the image's name without tag.
 LABEL_IMAGE = "swarmlab.image"
 
-#: Where in a recipe's folder the Python packages go that it lists: its docker-compose looks for them there.
+#: Where docker-compose looks for the Python packages that a recipe lists, in the recipe's folder.
 _PYTHON_PACKAGES = "root/usr/local/lib/docker-compose"
 
 
@@ -38,8 +38,8 @@ class Workload:
 
     Attributes:
         reference: name and tag.
-        of: the root file system that it is made of.
-        settings: Dockerfile instructions that set it up.
+        of: name of the root file system below it.
+        settings: Dockerfile instructions for the rest.
     """
 
     reference: str
@@ -49,17 +49,17 @@ class Workload:
 
 @functools.cache
 def workloads() -> dict[str, Workload]:
-    """The workload images by reference."""
+    """Return the workload images by reference."""
     listed = yaml.safe_load((IMAGES / "workloads.yaml").read_text(encoding="utf-8"))
     return {reference: Workload(reference, what["of"], tuple(what["settings"])) for reference, what in listed.items()}
 
 
 @dataclass(frozen=True)
 class RootFs:
-    """What a root file system is made of.
+    """A root file system and its recipe.
 
     Attributes:
-        name: the folder below images/.
+        name: the folder of the recipe below images/.
         suite: the Debian release.
     """
 
@@ -67,21 +67,22 @@ class RootFs:
     suite: str
 
     def __str__(self) -> str:
+        """Return name and release, such as "node from bookworm"."""
         return f"{self.name} from {self.suite}"
 
     @property
     def folder(self) -> Path:
-        """Where its packages, files, settings and setup script are."""
+        """The folder of its packages, files, settings and setup script."""
         return IMAGES / self.name
 
     @property
     def has_apt(self) -> bool:
-        """Whether it has apt and its lists: nodes and machines have, to be asked which versions there are."""
+        """Whether it has apt with its lists. Nodes and machines have: tests ask them for versions of packages."""
         return self.name in ("node", "machine")
 
     @property
     def packages(self) -> list[str]:
-        """The packages that it has; a line of the list may be for some releases only ("docker-cli @trixie")."""
+        """The packages in it. A line of the list may be for some releases only, such as "docker-cli @trixie"."""
         chosen = []
         for line in (self.folder / "packages").read_text(encoding="utf-8").splitlines():
             package, *suites = line.partition("#")[0].split() or [""]
@@ -91,20 +92,20 @@ class RootFs:
 
     @property
     def settings(self) -> list[str]:
-        """Dockerfile instructions that set the image up; none for one that only workloads are made of."""
+        """Dockerfile instructions for the image; none if only workloads are made of it."""
         file = self.folder / "settings"
         return file.read_text(encoding="utf-8").splitlines() if file.exists() else []
 
     @property
     def content(self) -> str:
-        """A hash of all that it is made from, 12 hexadecimal digits."""
+        """A hash of everything that it is made from, in 12 hexadecimal digits."""
         command = " ".join(self.mmdebstrap(Path(), Path()))
-        told = hashlib.sha256(f"{command}\n{self.dockerfile()}".encode())
+        digest = hashlib.sha256(f"{command}\n{self.dockerfile()}".encode())
         for file in sorted(self.folder.rglob("*")):
             if file.is_file():
-                told.update(f"\n{file.relative_to(self.folder)} {file.stat().st_mode & 0o111}\n".encode())
-                told.update(file.read_bytes())
-        return told.hexdigest()[:12]
+                digest.update(f"\n{file.relative_to(self.folder)} {file.stat().st_mode & 0o111}\n".encode())
+                digest.update(file.read_bytes())
+        return digest.hexdigest()[:12]
 
     @property
     def reference(self) -> str:
@@ -117,7 +118,7 @@ class RootFs:
         return f"debian:{self.suite}-slim"
 
     def dockerfile(self) -> str:
-        """How an engine makes it from Debian's base image."""
+        """Return the Dockerfile that makes it from Debian's base image."""
         exclude = "\\n".join(f"path-exclude={path}" for path in _EXCLUDED)
         lines = [
             f"FROM {self.base}",
@@ -134,36 +135,36 @@ class RootFs:
 
     @contextlib.contextmanager
     def staged(self, outside: Sequence[str] = ()) -> Iterator[Path]:
-        """A copy of its folder that has the Python packages which it lists too, for as long as it is being made.
+        """Give a copy of its folder, with the Python packages that it lists, until the context ends.
 
         Args:
-            outside: words to put before a command that downloads (see `swarmlab.netns.outside`).
+            outside: prefix of commands that download (see `swarmlab.netns.outside`).
 
         Raises:
-            LabError: the packages cannot be had.
+            LabError: the Python packages cannot be downloaded.
         """
         with tempfile.TemporaryDirectory(prefix="image-", dir=cache_folder()) as folder:
             copy = Path(folder) / self.name
             shutil.copytree(self.folder, copy)
             if (copy / "requirements").exists():
                 pip = [sys.executable, "-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--no-deps"]
-                words = ["--target", str(copy / _PYTHON_PACKAGES), "--requirement", str(copy / "requirements")]
-                done = subprocess.run([*outside, *pip, *words], check=False, capture_output=True, text=True)
+                options = ["--target", str(copy / _PYTHON_PACKAGES), "--requirement", str(copy / "requirements")]
+                done = subprocess.run([*outside, *pip, *options], check=False, capture_output=True, text=True)
                 if done.returncode != 0:
                     said = [line for line in done.stderr.splitlines() if line.startswith("ERROR:")] or ["pip failed"]
-                    raise LabError(f"the Python packages of image {self} cannot be had: {said[-1]}")
+                    raise LabError(f"the Python packages of image {self} cannot be downloaded: {said[-1]}")
             yield copy
 
     def mmdebstrap(self, target: Path, folder: Path) -> list[str]:
-        """The command that makes it as a tar file at *target* from its `staged` *folder*."""
-        # What is left out of a workload is what nodes need not pull.
+        """Return the command that makes it as a tar file at *target* from its `staged` *folder*."""
+        # Workloads are small, as nodes pull them.
         variant = "minbase" if self.has_apt else "essential"
         command = ["mmdebstrap", "--quiet", f"--variant={variant}", f"--include={','.join(self.packages)}"]
         if self.has_apt:
             command += ["--skip=cleanup/apt/lists", '--aptopt=Acquire::GzipIndexes "true"']
         command += [f"--dpkgopt=path-exclude={path}" for path in _EXCLUDED]
         if variant == "essential":
-            # A release that is merged from the start needs no package that merges it, and none of the perl that brings.
+            # A release whose /usr is merged from the start does without the package that merges it, which needs perl.
             command += ["--hook-dir=/usr/share/mmdebstrap/hooks/merged-usr", "--include=usr-is-merged"]
         if self.suite in UNRELEASED:
             command += ['--aptopt=Acquire::Check-Valid-Until "false"']
@@ -178,13 +179,26 @@ class RootFs:
 
 
 def parts() -> list[RootFs]:
-    """The root file systems that the registry with all workloads is made from."""
+    """Return the root file systems of the registry that holds all workloads."""
     return [RootFs(name, DEFAULT) for name in sorted({work.of for work in workloads().values()} | {"registry"})]
 
 
 def registry_reference() -> str:
-    """The image, on an outer engine, of a registry that holds all workloads."""
-    told = hashlib.sha256((IMAGES / "workloads.yaml").read_bytes())
+    """Return the name, on the outer engine, of the image of the registry that holds all workloads."""
+    digest = hashlib.sha256((IMAGES / "workloads.yaml").read_bytes())
     for part in parts():
-        told.update(part.reference.encode())
-    return f"swarmlab/lab-registry:{told.hexdigest()[:12]}"
+        digest.update(part.reference.encode())
+    return f"swarmlab/lab-registry:{digest.hexdigest()[:12]}"
+
+
+@contextlib.contextmanager
+def making_images(progress: Progress = lambda _: None) -> Iterator[None]:
+    """Let one process at a time make images, and remove what a killed process left of its work.
+
+    Args:
+        progress: called with a line where another process has to be waited for.
+    """
+    with alone("images", progress, folder=cache_folder()):
+        for left in cache_folder().glob("image-*"):
+            shutil.rmtree(left, ignore_errors=True)
+        yield

@@ -1,7 +1,7 @@
-"""Images of nodes and workloads, made from Debian packages and kept under a hash of all that goes into them.
+"""Makes the images of nodes and workloads, and keeps each under a hash of everything that it is made from.
 
-A root file system is made by mmdebstrap, or, where that is not to be had, by the engine from Debian's base image; the
-lists of packages, files and the setup script below images/ serve both.
+mmdebstrap makes a root file system. Where there is no mmdebstrap, the engine makes it from Debian's base image. Both
+use the lists of packages, the files and the setup script below images/.
 """
 
 from __future__ import annotations
@@ -19,15 +19,15 @@ import docker
 from docker.models.containers import Container
 
 from swarmlab.errors import LabError, UsageError
-from swarmlab.host import Progress, as_root, cache_folder, install, only_one
+from swarmlab.host import Progress, as_root, cache_folder, install
 from swarmlab.images.engines import DEFAULT, EngineChoice
-from swarmlab.images.recipes import LABEL_IMAGE, RootFs, parts, registry_reference, workloads
+from swarmlab.images.recipes import LABEL_IMAGE, RootFs, making_images, parts, registry_reference, workloads
 from swarmlab.ownership import LABEL, OWNER, USER, this_process
 from swarmlab.wait import State, wait
 
 
 class Workshop:
-    """Makes images on an outer engine, each once."""
+    """Makes images on the outer engine, each once."""
 
     def __init__(self, client: docker.DockerClient, progress: Progress, *, outside: Sequence[str] = ()) -> None:
         """Set a workshop up.
@@ -35,27 +35,28 @@ class Workshop:
         Args:
             client: the outer engine.
             progress: called with a line for every image that is made.
-            outside: words to put before a command that downloads (see `swarmlab.netns.outside`).
+            outside: prefix of commands that download (see `swarmlab.netns.outside`).
         """
         self._client = client
         self._progress = progress
         self._outside = list(outside)
 
     def prepare(self, choices: Sequence[EngineChoice]) -> tuple[list[str], str]:
-        """Make what a lab of these engines needs and does not have yet.
+        """Make the images that a lab of these engines lacks.
 
         Returns:
-            The node image of each choice, and the image of the lab's registry, which holds all workloads.
+            The node image of each engine, and the image of the lab's registry, which holds all workloads.
 
         Raises:
             LabError: an image could not be made.
-            UsageError: there is nothing to make it with.
+            UsageError: this machine has no means to make it.
         """
         nodes = [RootFs("node", choice.suite) for choice in choices]
         roots = parts()
         registry = registry_reference()
         try:
-            with only_one(self._progress):  # looked at only now: another run may have removed older images meanwhile
+            # Look at images under the lock only: another run may have removed older ones before.
+            with making_images(self._progress):
                 wanted = [*nodes, *([] if self._have(registry) else roots)]
                 missing = [root for root in dict.fromkeys(wanted) if not self._have(root.reference)]
                 with ThreadPoolExecutor(max_workers=2) as pool:
@@ -65,6 +66,18 @@ class Workshop:
         except docker.errors.APIError as refused:
             raise LabError(f"an image could not be made: {refused.explanation}") from refused
         return [root.reference for root in nodes], registry
+
+    def make(self, root: RootFs) -> str:
+        """Make one root file system, if the engine lacks it; return the image's name.
+
+        Raises:
+            LabError: it could not be made.
+            UsageError: this machine has no means to make it.
+        """
+        with making_images(self._progress):
+            if not self._have(root.reference):
+                self._make(root)
+        return root.reference
 
     def _have(self, reference: str) -> bool:
         try:
@@ -87,7 +100,7 @@ class Workshop:
             self._by_mmdebstrap(recipe, root)
         else:
             raise UsageError(
-                f"images cannot be made here: {recipe.base} cannot be pulled, and mmdebstrap takes root's rights; "
+                f"images cannot be made here: {recipe.base} cannot be pulled, and mmdebstrap needs root; "
                 "run once as root, or load that image"
             )
         self._progress(f"made image {recipe}'s packages in {time.monotonic() - start:.0f} s")
@@ -97,12 +110,12 @@ class Workshop:
         work = tempfile.TemporaryDirectory(prefix="image-", dir=cache_folder())
         with work as folder, recipe.staged(self._outside) as staged:
             tar = Path(folder) / "root.tar"
-            # Its work goes there too, so that what a killed build leaves is removed with the folder.
+            # mmdebstrap works there too, so that the leavings of a killed build go with the folder.
             command = [*self._outside, *as_root, "env", f"TMPDIR={folder}", *recipe.mmdebstrap(tar, staged)]
             made = subprocess.run(command, check=False, capture_output=True, text=True)
             if made.returncode != 0:
-                words = [line for line in made.stderr.splitlines() if line.startswith("E:")] or [made.stderr[-300:]]
-                raise LabError(f"mmdebstrap could not make image {recipe}: {words[0]}")
+                reasons = [line for line in made.stderr.splitlines() if line.startswith("E:")] or [made.stderr[-300:]]
+                raise LabError(f"mmdebstrap could not make image {recipe}: {reasons[0]}")
             repository, _, tag = recipe.reference.partition(":")
             changes = [*recipe.settings, f"LABEL {LABEL_IMAGE}={repository}"]
             self._client.api.import_image_from_file(str(tar), repository=repository, tag=tag, changes=changes)
@@ -136,7 +149,7 @@ class Workshop:
         """Push every workload to a registry, and keep that registry, with what it holds, as an image."""
         self._progress("filling the lab's registry")
         start = time.monotonic()
-        self._untag("127.0.0.1:")  # what a filling that was killed left
+        self._untag("127.0.0.1:")  # left by a run that was killed here
         container = self._client.containers.run(
             RootFs("registry", DEFAULT).reference,
             detach=True,
@@ -157,7 +170,7 @@ class Workshop:
                 self._client.images.remove(here)
             container.stop()
             repository, _, tag = reference.partition(":")
-            # The container's labels go into the image; a container of it must not pass for one of a dead run.
+            # The image takes over the container's labels. With this owner no run removes a container of it as stale.
             container.commit(repository, tag, changes=f"LABEL {LABEL_IMAGE}={repository} {OWNER}={USER}")
         finally:
             container.remove(force=True, v=True)
@@ -165,17 +178,17 @@ class Workshop:
         self._forget_older(reference)
 
     def push(self, registry: str) -> list[str]:
-        """Push every workload to a registry that the outer engine may push to; gives their references.
+        """Push every workload to a registry; return their references there.
 
         Args:
-            registry: HOST[:PORT][/PATH]; what credentials it takes are those of this user's docker login.
+            registry: HOST[:PORT][/PATH]; the credentials are those of this user's docker login.
 
         Raises:
-            LabError: one could not be pushed.
+            LabError: an image could not be pushed.
         """
         roots = [RootFs(name, DEFAULT) for name in sorted({work.of for work in workloads().values()})]
         pushed = []
-        with only_one(self._progress):
+        with making_images(self._progress):
             for root in roots:
                 if not self._have(root.reference):
                     self._make(root)
@@ -206,7 +219,7 @@ class Workshop:
         return State(listening.exit_code == 0, container.status, hopeless=container.status != "running")
 
     def _forget_older(self, reference: str) -> None:
-        """Remove the images of the same name that were made from other content, unless a container has them."""
+        """Remove the images of the same name with other content, unless a container uses them."""
         name = reference.partition(":")[0]
         for image in self._client.images.list(filters={"label": f"{LABEL_IMAGE}={name}"}):
             if reference not in image.tags:
@@ -216,15 +229,15 @@ class Workshop:
 
 
 def archive(client: docker.DockerClient, name: str, progress: Progress) -> Path:
-    """The registry that holds all workloads, as a file that any engine loads under *name*; kept for the next time.
+    """Save the image of the registry that holds all workloads, as *name*; return the file, which stays in the cache.
 
-    The engine has to have it (see `Workshop.prepare`).
+    Call `Workshop.prepare` first, so that the engine has the image.
 
     Raises:
-        LabError: the engine does not give it.
+        LabError: the engine does not save it.
     """
     file = archive_file(name)
-    with only_one(progress):
+    with making_images(progress):
         if file.exists():
             return file
         for older in cache_folder().glob(f"{file.name.partition(':')[0]}:*"):
@@ -243,5 +256,5 @@ def archive(client: docker.DockerClient, name: str, progress: Progress) -> Path:
 
 
 def archive_file(name: str) -> Path:
-    """Where `archive` keeps it."""
+    """Return the file in which `archive` keeps the image *name*."""
     return cache_folder() / f"{name}.tar"

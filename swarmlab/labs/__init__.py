@@ -1,0 +1,1 @@
+"""Labs: how nodes come to be, one package a kind; `swarmlab.labs.registry` lists the kinds."""

@@ -1,27 +1,40 @@
-"""What a lab is: how nodes come to be."""
+"""What a lab is, and what a kind of lab is: the two interfaces that every kind implements."""
 
 from __future__ import annotations
 
+import contextlib
 import re
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any, Protocol
+import time
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any, ClassVar
 
-from swarmlab.cluster.node import Node
+from swarmlab.cluster.node import Node, facts_of
+from swarmlab.errors import SwarmlabError
+from swarmlab.host import Progress
 from swarmlab.images.engines import EngineChoice
 from swarmlab.images.given import GivenImage
+from swarmlab.images.recipes import REGISTRY
+from swarmlab.labs.outer import OuterEngine
+from swarmlab.labs.speed import calibrate
 from swarmlab.needs import Offers
+from swarmlab.ownership import USER, this_process
+
+#: Called with each node that a lab makes, or restores from a snapshot, before the lab hands it out. Planted faults
+#: break nodes here.
+on_new_node: list[Callable[[Node], None]] = []
 
 
 @dataclass(frozen=True)
 class Declared:
-    """What a lab says that one of its nodes is.
+    """What a lab declares that one of its nodes is.
 
     Attributes:
         system: settings of its /etc/os-release; empty if nothing is declared.
         engine: the version of its engine, without what a distribution adds to it ("+dfsg1"); empty likewise.
-        network: the first three octets of the cluster network; not the document's where the lab found that taken;
-            empty likewise.
+        network: the first three octets of the cluster network; empty likewise. They differ from the document's where
+            the document's network is in use on the outer engine.
     """
 
     system: Mapping[str, str]
@@ -30,96 +43,341 @@ class Declared:
 
     @classmethod
     def debian(cls, choice: EngineChoice, package: str, network: str) -> Declared:
-        """A node of the release that was chosen, with the engine of its package.
+        """Return what is declared of a node of a Debian release, with the engine of that release's package.
 
         Args:
-            choice: what was asked for.
-            package: the version of the release's package that the node was made with, which may be newer than when
-                the choice was written down; empty if that is not known.
+            choice: the engine that was asked for.
+            package: the version of the package that the node was made with, which may be newer than when the choice was
+                written down; empty if it is not known.
             network: see `Declared`.
         """
         upstream = re.split("[+-]", package.rpartition(":")[2])[0]
         return cls({"ID": "debian", "VERSION_CODENAME": choice.suite}, upstream or choice.version, network)
 
 
-class Lab(Protocol):
-    """A place that has nodes: containers (`labs.containers`), machines (`labs.machines`), or a swarm that exists
-    (`labs.existing`).
+class Lab(ABC):
+    """A place that has nodes: containers, virtual machines, or the machines of a swarm that exists.
 
     Attributes:
-        kind: the word by which ``--lab`` chooses it.
-        name: which one, among labs of one kind.
-        standing: the user brought it up; it is judged as it stands, and stays after the run.
-        speed: how many times slower its nodes are than deadlines are written for, measured once it is up.
-        ports: the published ports that the suites use.
+        kind: the word by which ``--lab`` chooses its kind.
+        name: tells it from other labs of its kind.
+        standing: it is there before the run, is judged as it stands, and stays after the run.
+        speed: the factor by which deadlines are scaled on it; measured once it is up.
+        steps: seconds that each step of bringing it up took.
+        given: references of images that the user gave, by name.
     """
 
     kind: str
     name: str
-    standing: bool
-    speed: float
+    standing = False
+    speed = 1.0
+
+    def __init__(self, progress: Progress) -> None:
+        """Start with nothing made.
+
+        Args:
+            progress: called with a line for every step that takes time.
+        """
+        self.steps: dict[str, float] = {}
+        self.given: dict[str, str] = {}
+        self._progress = progress
+
+    @contextlib.contextmanager
+    def _step(self, name: str, what: str = "", *, add: bool = False) -> Iterator[None]:
+        """Report a step as progress, and note for the report how long it takes.
+
+        Args:
+            name: the step.
+            what: what it is about, for the progress.
+            add: it recurs: add its seconds up, and report no progress.
+        """
+        if not add:
+            self._progress(f"{name} {what}".strip())
+        start = time.monotonic()
+        yield
+        seconds = time.monotonic() - start
+        if not add:
+            self._progress(f"{name} took {seconds:.0f} s")
+        self.steps[name] = round(seconds + (self.steps.get(name, 0) if add else 0), 1)
+
+    def report_to(self, progress: Progress) -> None:
+        """Call *progress* with lines from now on."""
+        self._progress = progress
+
+    # What it has
 
     @property
+    @abstractmethod
     def ports(self) -> range:
-        """See above."""
+        """The published ports that the suites use."""
 
     @property
+    @abstractmethod
     def offers(self) -> Offers:
-        """What it offers, found by looking once it is up."""
+        """The offers of the lab, found by looking once it is up."""
 
     @property
+    @abstractmethod
     def free(self) -> int:
-        """How many machines it can give at the moment, beside those it gave that were not removed."""
+        """The number of nodes that `more` can give now."""
 
+    @abstractmethod
+    def declared(self, node: str) -> Declared:
+        """Return what a node is to be: by its host name, and by what was asked for, not by what runs there."""
+
+    def facts(self) -> list[dict[str, str]]:
+        """Return what a report shows of each node of the default cluster."""
+        return [facts_of(node) for node in self.nodes()]
+
+    def account(self) -> dict[str, Any]:
+        """Return what a report shows of the lab as a whole: speed, seconds of its steps, and what its kind adds."""
+        return {"speed": round(self.speed, 1), **({"seconds": dict(self.steps)} if self.steps else {})}
+
+    # Up and down
+
+    @abstractmethod
     def up(self) -> None:
-        """Bring the nodes of the default cluster up; they are in no swarm yet unless the lab is an existing cluster."""
+        """Bring the nodes of the default cluster up. They are in no swarm yet, unless the lab is one that exists."""
+
+    @abstractmethod
+    def down(self) -> None:
+        """Remove everything that `up` and `more` made."""
 
     def measure(self) -> None:
-        """Measure the nodes' speed, and scale all deadlines by it."""
+        """Measure the nodes' speed, and scale all deadlines by it; do nothing if nodes are down."""
+        with contextlib.suppress(SwarmlabError):  # nodes that are down are for the claims to judge
+            self.speed = calibrate(self.nodes())
 
-    def down(self) -> None:
-        """Take everything away that `up` and `more` made."""
+    # Nodes
 
+    @abstractmethod
     def nodes(self) -> list[Node]:
-        """The machines of the default cluster: master, slave01, slave02 first."""
+        """Return the nodes of the default cluster: master, slave01 and slave02 first."""
 
+    @abstractmethod
     def more(self, count: int) -> list[Node]:
-        """Make *count* machines for a further cluster, beside those that are there."""
+        """Make *count* nodes for a further cluster, beside those that there are.
 
+        Raises:
+            LabError: the lab has no room for them.
+        """
+
+    @abstractmethod
     def remove(self, nodes: Sequence[Node]) -> None:
-        """Throw machines away that `nodes` or `more` gave."""
+        """Remove nodes that `nodes` or `more` gave."""
 
+    @abstractmethod
+    def shell(self, node: str, command: str) -> list[str]:
+        """Return the command that opens a root shell on a node, or runs *command* there if it is not empty.
+
+        Raises:
+            UsageError: the default cluster has no node of this host name.
+        """
+
+    # Engines
+
+    def prepare_upgrades(self, engines: Sequence[EngineChoice]) -> None:  # noqa: B027 - most labs have nothing to do
+        """Make what `upgrade` to each of *engines* needs, so that no upgrade waits for it. Optional to call."""
+
+    @abstractmethod
     def upgrade(self, node: Node, engine: str, *, reboot: bool = False) -> None:
         """Give a node another engine, as a machine is given a newer package, or an older one.
 
-        The machine is the same afterwards: its name, its address, the engine's state and settings. It is stopped for as
-        long as that takes; whoever wants its tasks elsewhere drains it before.
+        Afterwards the node has the same name, address, settings and engine state. Its engine is stopped while the
+        upgrade takes place; drain the node first to have its tasks elsewhere.
 
         Args:
             node: one that `nodes` or `more` gave.
             engine: see `swarmlab.images.engines.engine_choice`.
-            reboot: restart its operating system afterwards, where it has one of its own.
+            reboot: restart the node's operating system afterwards, where it has one of its own.
 
         Raises:
             UsageError: the lab cannot, or there is no such engine.
             LabError: the new engine does not answer.
         """
 
-    def declared(self, node: str) -> Declared:
-        """What the node of this host name is to be, by what was asked for and not by what runs there."""
+    # Images
 
-    def facts(self) -> list[dict[str, str]]:
-        """What the report says of each node of the default cluster."""
-
-    def account(self) -> dict[str, Any]:
-        """What the report says of the lab as a whole: speed, and what else of memory, seconds and provider it knows."""
-
+    @abstractmethod
     def give(self, images: Sequence[GivenImage]) -> None:
-        """Offer images that the user gave; where the lab has one of that name, the given one takes its place.
+        """Offer images that the user gave; they replace images of the lab that have the same name.
 
         Raises:
             UsageError: no node can have one of them.
         """
 
     def image(self, name: str) -> str:
-        """The reference by which nodes pull the workload image of this name, such as web:1."""
+        """Return the reference by which nodes pull the workload image *name*, such as web:1."""
+        return self.given.get(name.partition(":")[0]) or f"{REGISTRY}/{name}"
+
+
+@dataclass(frozen=True)
+class Option:
+    """An option that one kind of lab takes beside those that all kinds take.
+
+    Attributes:
+        name: as it is written, with its dashes.
+        metavar: what stands for its value in the help.
+        summary: what it is, for the help.
+    """
+
+    name: str
+    metavar: str
+    summary: str
+
+
+@dataclass(frozen=True)
+class Request:
+    """A lab as a user asks for it.
+
+    Attributes:
+        name: tells it from other labs of its kind; empty for the kind's default.
+        engines: the engines of its nodes in turn (see `swarmlab.images.engines.engine_choice`).
+        nodes: how many nodes its default cluster has; None for the kind's default.
+        owner: `swarmlab.ownership.USER`, or `swarmlab.ownership.this_process` for a lab that is stale when the process
+            is gone.
+        options: values of the kind's own options, by their names with dashes.
+    """
+
+    name: str = ""
+    engines: Sequence[str] = ("",)
+    nodes: int | None = None
+    owner: str = USER
+    options: Mapping[str, str] = field(default_factory=dict)
+
+    def option(self, name: str) -> str:
+        """Return the value of an option of the kind's own; empty where it was not given."""
+        return self.options.get(name) or ""
+
+
+class LabKind(ABC):
+    """A kind of lab: what can be said and done of its labs before there is one.
+
+    Attributes:
+        word: the value of ``--lab`` that chooses it.
+        summary: what the nodes of such a lab are, for reports.
+        options: the options that it takes and other kinds do not.
+        refuses: options of all kinds that make no sense for it, each with the reason; "-n" stands for xdist's.
+    """
+
+    word: str
+    summary: str
+    options: Sequence[Option] = ()
+    refuses: ClassVar[Mapping[str, str]] = {}
+
+    @abstractmethod
+    def check(self, request: Request) -> None:
+        """Check that such a lab can be, before anything is started for it.
+
+        Raises:
+            UsageError: it cannot; the message names the option and the mend.
+        """
+
+    @abstractmethod
+    def disruptable(self, request: Request) -> bool:
+        """Whether tests may hurt such a lab."""
+
+    def request(self, value_of: Callable[[str], str | None], **fields: Any) -> Request:
+        """Return a request for such a lab.
+
+        Args:
+            value_of: returns the value of an option, given its name with dashes.
+            fields: the other attributes of the request.
+        """
+        values = {option.name: value_of(option.name) or "" for option in self.options}
+        return Request(options=values, **fields)
+
+
+class MadeKind(LabKind):
+    """A kind whose labs are made on the outer engine, and found again by their labels.
+
+    Attributes:
+        default_name: the name of a lab where none is given.
+        shape: managers and workers of the cluster of a rehearsal.
+        reboots: its nodes have an operating system of their own, which can be restarted.
+        has_room: a second cluster can be made beside the cluster of a rehearsal.
+        limits: what a rehearsal on such a lab does not show, for its page.
+    """
+
+    default_name: str
+    shape: tuple[int, int]
+    reboots: bool
+    has_room: bool
+    limits: str
+
+    def disruptable(self, request: Request) -> bool:  # noqa: ARG002
+        """Whether tests may hurt such a lab: they may, as it was made to be judged."""
+        return True
+
+    @abstractmethod
+    def own_name(self, purpose: str) -> str:
+        """Return the name of a lab that the calling process makes for itself and for one *purpose*, such as "run"."""
+
+    def own(self, request: Request, purpose: str) -> Request:
+        """Return the request for a lab that belongs to the calling process, and is stale when that is gone."""
+        return replace(request, name=self.own_name(purpose), owner=this_process())
+
+    @abstractmethod
+    def make(self, outer: OuterEngine, request: Request, progress: Progress) -> Lab:
+        """Describe a new lab; nothing is made before its `up`.
+
+        Raises:
+            UsageError: see `check`.
+        """
+
+    @abstractmethod
+    def attach(self, outer: OuterEngine, name: str, progress: Progress) -> Lab:
+        """Return the lab of this name as it stands.
+
+        Raises:
+            UsageError: it has no nodes.
+        """
+
+    @abstractmethod
+    def describe(self, outer: OuterEngine, name: str) -> list[str]:
+        """Return a line for each node of a lab: name, address, state, engine and role, as far as they are known."""
+
+    def remove(self, outer: OuterEngine, name: str, progress: Progress) -> None:
+        """Remove what a lab has beside the containers, networks and volumes that carry its label. May be nothing."""
+
+
+class FoundKind(LabKind):
+    """A kind whose labs exist before the run and stay after it; nothing is made on the outer engine."""
+
+    @abstractmethod
+    def reach(self, request: Request, progress: Progress, *, to_judge: bool = True) -> Lab:
+        """Reach the machines of such a lab, and check that they are fit for use.
+
+        Args:
+            request: which lab.
+            progress: called with a line for every step that takes time.
+            to_judge: check also that the swarm is fit to be judged.
+
+        Returns:
+            The lab; its `down` closes what was opened.
+
+        Raises:
+            UsageError: a machine cannot be reached, or the swarm is not fit. Nothing is left open then.
+        """
+
+
+def node_line(name: str, address: str, state: str, info: Mapping[str, Any] | None, note: str = "") -> str:
+    """Return a line that describes a node.
+
+    Args:
+        name: its host name.
+        address: its address on the cluster network.
+        state: the state of its machine, such as "running".
+        info: what its engine answers to GET /info; empty where the machine does not run, None where the engine does
+            not answer.
+        note: what else is to be said.
+    """
+    engine, role = "", ""
+    if info is None:
+        engine = "engine does not answer"
+    elif info:
+        swarm = info["Swarm"]
+        engine = f"engine {info['ServerVersion']}"
+        role = "manager" if swarm["ControlAvailable"] else "worker"
+        role = role if swarm["LocalNodeState"] == "active" else f"swarm: {swarm['LocalNodeState']}"
+    return f"{name:10} {address:16} {state:9} {engine:20} {role} {note}".rstrip()

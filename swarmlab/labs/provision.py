@@ -1,6 +1,6 @@
-"""What makes of a machine one of the document's nodes: engine, names, users and keys (document 1.1 to 1.3).
+"""The steps that make a machine a node of the document: engine, names, users and keys (document 1.1 to 1.3).
 
-Steps are the same whatever the machine is; a step that finds its work done leaves it so.
+The steps are the same for every kind of machine. A step whose work is done already changes nothing.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from swarmlab.errors import LabError
 from swarmlab.parallel import parallel
 from swarmlab.paths import PROVISION
 
-#: Scripts that install what a bare system of one kind lacks, by the ID of its /etc/os-release.
+#: Scripts that install what a bare system lacks, by ID and VERSION_ID of its /etc/os-release.
 FOLDER = PROVISION
 #: The document's cluster user.
 USER = "hadoop"
@@ -23,7 +23,7 @@ def install_engine(nodes: Sequence[Node]) -> None:
     """Install Docker as the document does (1.3.1, 1.3.2) on nodes that have none.
 
     Raises:
-        LabError: there is no script for the node's system, or it failed.
+        LabError: there is no script for the node's system, or the script failed.
     """
 
     def one(node: Node) -> None:
@@ -39,17 +39,17 @@ def install_engine(nodes: Sequence[Node]) -> None:
 
 
 def map_names(nodes: Sequence[Node], addresses: Mapping[str, str]) -> None:
-    """Write *addresses* by name into /etc/hosts of every node (1.1); lines that were not the lab's stay."""
+    """Write *addresses* by name into /etc/hosts of every node (1.1); lines that are not the lab's stay."""
     lines = "\\n".join(f"{address} {name}" for name, address in addresses.items())
     mark = "# names of the lab"
-    # A name of one of the nodes on a loopback address, as installers write it, would hide the cluster's.
+    # Installers map a machine's own name to a loopback address, which would hide its address in the cluster.
     own = "|".join(addresses)
     edit = f"sed -i -E '/^127\\.[0-9.]+\\s+({own})(\\s|$)/d; /^{mark}/,$d' /etc/hosts"
     parallel(lambda node: _do(node, f"{edit}; printf '{mark}\\n{lines}\\n' >> /etc/hosts", "names"), nodes)
 
 
 def share_keys(nodes: Sequence[Node]) -> None:
-    """Give the cluster user a key pair on every node, and let it in on every node with each of them (1.2)."""
+    """Give the cluster user a key pair on every node, and admit each key and host key on every node (1.2)."""
     make = "mkdir -p -m 700 ~/.ssh && ssh-keygen -q -t rsa -b 2048 -N '' -f ~/.ssh/id_rsa <<< y >/dev/null; "
     keys = parallel(lambda node: node.run(make + "cat ~/.ssh/id_rsa.pub", user=USER), nodes)
     hosts = parallel(lambda node: node.run("cat /etc/ssh/ssh_host_ed25519_key.pub"), nodes)
@@ -66,11 +66,9 @@ def share_keys(nodes: Sequence[Node]) -> None:
 
 
 def pull(nodes: Sequence[Node], images: Sequence[str]) -> None:
-    """Have every node pull *images*, so that what is measured later is not the way from the registry."""
+    """Have every node pull *images*, so that later measurements do not include the pull."""
     parallel(lambda node: _do(node, " && ".join(f"docker pull -q {image}" for image in images), "images"), nodes)
 
 
 def _do(node: Node, command: str, what: str, *, user: str | None = None) -> None:
-    done = node.run(command, user=user)
-    if not done.ok:
-        raise LabError(f"{node} could not be given {what}: {done.said[-300:]}")
+    node.run(command, user=user).expect(f"setting up {what} on {node}")

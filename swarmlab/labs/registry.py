@@ -1,73 +1,74 @@
-"""The labs on an outer engine, whatever their kind: found, attached to, and removed."""
+"""The kinds of lab, and the labs on an outer engine, whatever their kind: attached to, described, removed.
+
+A new kind of lab is a package beside `labs.containers`, and a line in `KINDS`.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from swarmlab import ownership, parallel
-from swarmlab.cluster.node import Node
-from swarmlab.errors import SwarmlabError, UsageError
+from swarmlab.errors import UsageError
 from swarmlab.host import Progress, alone
-from swarmlab.labs import standing as labels
-from swarmlab.labs.containers.lab import DindLab
-from swarmlab.labs.containers.outer import OuterEngine
-from swarmlab.labs.machines import lab as machines
-from swarmlab.labs.machines.lab import VagrantLab
+from swarmlab.labs import standing
+from swarmlab.labs.base import FoundKind, Lab, LabKind, MadeKind
+from swarmlab.labs.containers.kind import CONTAINERS
+from swarmlab.labs.existing.kind import EXISTING
+from swarmlab.labs.machines.kind import MACHINES
+from swarmlab.labs.outer import OuterEngine
+from swarmlab.labs.standing import Standing
 
-#: By the word that ``--lab`` takes: the name of the lab that is meant where none is named, and what it is made of.
-DEFAULT_NAMES = {"dind": "swarmlab", "vagrant": machines.NAME}
+#: The kind where none is named.
+DEFAULT: MadeKind = CONTAINERS
+#: Every kind by its word, the value of ``--lab``.
+KINDS: Mapping[str, LabKind] = {kind.word: kind for kind in (CONTAINERS, MACHINES, EXISTING)}
+#: The kinds whose labs are made on an outer engine.
+MADE = {word: kind for word, kind in KINDS.items() if isinstance(kind, MadeKind)}
+#: The kinds whose labs exist already.
+FOUND = {word: kind for word, kind in KINDS.items() if isinstance(kind, FoundKind)}
 
 
-def attach(outer: OuterEngine, name: str, progress: Progress = lambda _: None) -> DindLab | VagrantLab:
-    """The lab of this name as it stands.
+def kind_named(word: str) -> LabKind:
+    """Return the kind of this word.
 
     Raises:
         UsageError: there is none.
     """
-    if name == machines.NAME:
-        return VagrantLab.attach(outer, progress)
-    return DindLab.attach(outer, name, progress)
+    if word not in KINDS:
+        raise UsageError(f"--lab {word}: no such lab; choose one of {', '.join(KINDS)}")
+    return KINDS[word]
 
 
-def describe(outer: OuterEngine, lab: labels.Standing) -> list[str]:
-    """A line for each node of a lab: name, address, state, engine and role, as far as they can be told."""
-    if lab.kind != VagrantLab.kind:
-        return labels.describe(outer, lab.name)
-    try:
-        return [_described(node) for node in VagrantLab.attach(outer).nodes()]
-    except SwarmlabError as failed:
-        return [f"cannot be told: {failed}"]
+def attach(outer: OuterEngine, name: str, progress: Progress = lambda _: None) -> Lab:
+    """Return the lab of this name as it stands.
+
+    Raises:
+        UsageError: there is none.
+    """
+    return _kind(_known(outer, name)).attach(outer, name, progress)
 
 
-def _described(node: Node) -> str:
-    try:
-        info = node.info()
-    except SwarmlabError as failed:
-        return f"{node.name:10} {node.address:16} {failed}"
-    role = "manager" if info["Swarm"]["ControlAvailable"] else "worker"
-    state = info["Swarm"]["LocalNodeState"]
-    engine = f"engine {info['ServerVersion']}"
-    return f"{node.name:10} {node.address:16} running   {engine:20} {role if state == 'active' else f'swarm: {state}'}"
+def describe(outer: OuterEngine, lab: Standing) -> list[str]:
+    """Return a line for each node of a lab: name, address, state, engine and role, as far as they are known."""
+    return _kind(lab).describe(outer, lab.name)
 
 
 def remove(outer: OuterEngine, name: str, progress: Progress) -> None:
-    """Remove the lab of this name, whole or in what parts are left of it.
+    """Remove the lab of this name, also if only parts of it are left.
 
     Raises:
         UsageError: there is none.
     """
-    known = {lab.name: lab for lab in labels.labs(outer)}
-    if name not in known:
-        raise UsageError(f"no lab {name!r}; labs: {', '.join(known) or 'none is up'}")
-    if known[name].kind == VagrantLab.kind:
-        machines.remove(outer, progress)
-    labels.remove(outer, name)
+    _kind(_known(outer, name)).remove(outer, name, progress)
+    standing.remove(outer, name)
 
 
 def remove_stale(outer: OuterEngine, progress: Progress) -> None:
-    """Remove what runs that were killed left: their labs, and their clusters in labs that stand."""
-    with alone("stale"):  # what one process of a run removes, the next need not find
-        for lab in labels.labs(outer):
+    """Remove what killed runs left: their labs, and their clusters in labs that stand."""
+    with alone("stale"):  # so that two processes of one run do not remove the same lab
+        for lab in standing.labs(outer):
             if lab.alive is False:
-                progress(f"removing lab {lab.name}, whose run was killed")
+                progress(f"removing lab {lab.name} of a run that was killed")
                 remove(outer, lab.name, progress)
         left = [
             container
@@ -76,4 +77,19 @@ def remove_stale(outer: OuterEngine, progress: Progress) -> None:
         ]
         if left:
             progress(f"removing {len(left)} nodes of a run that was killed")
-            parallel.parallel(labels.remove_node, left)
+            parallel.parallel(standing.remove_node, left)
+
+
+def _known(outer: OuterEngine, name: str) -> Standing:
+    known = {lab.name: lab for lab in standing.labs(outer)}
+    if name not in known:
+        kind = next((kind for kind in MADE.values() if kind.default_name == name), DEFAULT)
+        option = "" if kind is DEFAULT else f" --lab {kind.word}"
+        listed = ", ".join(known) or "none is up"
+        raise UsageError(f"no lab {name!r}; labs: {listed}; make one with: swarmlab up{option}")
+    return known[name]
+
+
+def _kind(lab: Standing) -> MadeKind:
+    # Parts without the label of a kind are containers, which the labels of `standing` suffice to remove.
+    return MADE.get(lab.kind, DEFAULT)

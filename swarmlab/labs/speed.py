@@ -1,21 +1,20 @@
-"""How fast a lab's nodes are, against the speed that deadlines are written for."""
+"""The speed of a lab's nodes, and the scale of deadlines that follows from it."""
 
 from __future__ import annotations
 
 import time
 from collections.abc import Sequence
 
+from swarmlab.cluster.marks import SUITE_LABEL, unique
 from swarmlab.cluster.node import Node
-from swarmlab.cluster.workbench import SUITE_LABEL, unique
-from swarmlab.errors import LabError
 from swarmlab.parallel import parallel
 from swarmlab.wait import set_scale
 
-#: Seconds that `_work` takes on container nodes of a machine of two cores, with some room (0.7 to 0.8 measured).
+#: Seconds that the measured work takes on container nodes of a machine with two cores (0.7 to 0.8 measured, and room).
 REFERENCE = 1.0
-#: No lab is so slow that waiting longer than this many times the written deadline would tell anything.
-_MOST = 40.0
-# An engine at its daily work: its command started, kernel asked for links, addresses and firewall rules, state written.
+#: The largest factor on deadlines. Planted faults set it lower: a wait that has to fail takes its whole deadline.
+MOST = 40.0
+# An engine's daily work: its command starts, the kernel makes links, addresses and firewall rules, state is written.
 _WORK = (
     "docker network create --label {label} {name} && docker network rm {name}"
     " && docker version && docker info >/dev/null"
@@ -23,23 +22,21 @@ _WORK = (
 
 
 def calibrate(nodes: Sequence[Node]) -> float:
-    """Measure how many times slower than the reference the nodes are, all at once, and scale deadlines by it.
+    """Measure the nodes' speed, all at the same time, and scale deadlines by the slowest.
 
     Returns:
-        The factor on every deadline, at least 1.
+        The factor on every deadline, from 1 to `MOST`.
 
     Raises:
         LabError: a node could not do the measured work.
     """
     slowest = max(parallel(_work, nodes))
-    factor = min(max(slowest / REFERENCE, 1.0), _MOST)
+    factor = min(max(slowest / REFERENCE, 1.0), MOST)
     set_scale(factor)
     return factor
 
 
 def _work(node: Node) -> float:
     start = time.monotonic()
-    done = node.run(_WORK.format(label=SUITE_LABEL, name=unique("speed")))
-    if not done.ok:
-        raise LabError(f"{node} cannot make and remove a network: {done.said}")
+    node.run(_WORK.format(label=SUITE_LABEL, name=unique("speed"))).expect(f"making and removing a network on {node}")
     return time.monotonic() - start

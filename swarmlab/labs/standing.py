@@ -1,6 +1,6 @@
-"""What labs stand on an outer engine, told from the labels of their parts, and how they are removed.
+"""The labs on an outer engine as the labels of their parts describe them, and how the parts are removed.
 
-A lab's state is in these labels and nowhere else, so that another process finds and removes what a killed one left.
+A lab's state is in these labels and nowhere else, so any process can find and remove what a killed one left.
 """
 
 from __future__ import annotations
@@ -14,95 +14,99 @@ from pathlib import Path
 from typing import Any
 
 import docker
-import requests
 from docker.models.containers import Container
 
-from swarmlab.errors import LabError
+from swarmlab.errors import LabError, NoAnswer
 from swarmlab.host import run_folder
-from swarmlab.labs.containers.outer import OuterEngine
+from swarmlab.labs.answering import info_at
+from swarmlab.labs.base import node_line
+from swarmlab.labs.hosts import NETWORKS
+from swarmlab.labs.outer import OuterEngine
 from swarmlab.ownership import LABEL, OWNER, alive
 from swarmlab.parallel import parallel
 from swarmlab.wait import State, wait
 
-#: Labels beside the lab's own: a node's host name, cluster, place in it and engine socket.
-NODE, CLUSTER, PLACE, SOCKET = (f"swarmlab.{word}" for word in ("node", "cluster", "place", "socket"))
-#: Labels on the one container of a lab of machines: its kind, and the first address of its network (of /24).
-KIND, SUBNET = "swarmlab.kind", "swarmlab.subnet"
+#: Labels of a node beside the lab's own: host name, cluster, place in the cluster, and the path of the engine's socket.
+NODE, CLUSTER, PLACE, SOCKET = (f"swarmlab.{part}" for part in ("node", "cluster", "place", "socket"))
+#: Label of at least one part of a lab: the word of its kind.
+KIND = "swarmlab.kind"
+#: Label of a lab whose network is not the outer engine's: the first address of that network (of /24).
+SUBNET = "swarmlab.subnet"
 
 
 @dataclass(frozen=True)
 class Standing:
-    """A lab as its labels tell it.
+    """A lab as its labels describe it.
 
     Attributes:
         name: the lab's name.
-        owner: `USER`, or the process that made it.
-        alive: the owner is there still; None where this machine cannot tell.
-        kind: the word by which ``--lab`` chooses it.
+        owner: `swarmlab.ownership.USER`, or the process that made it.
+        alive: whether the owner still exists; None if this machine cannot know.
+        kind: the word of its kind; empty if no part has that label.
     """
 
     name: str
     owner: str
     alive: bool | None
-    kind: str = "dind"
+    kind: str = ""
 
 
 def labs(outer: OuterEngine) -> list[Standing]:
-    """The labs on this engine, whole or in parts."""
+    """Return the labs on this engine, also those of which only parts are left."""
     filters: dict[str, Any] = {"label": LABEL}
     owners: dict[str, str] = {}
     kinds: dict[str, str] = {}
-    # The network's owner first: some of a lab's nodes may be another's than the lab.
+    # Networks first, as they have the lab's owner; a run may own further nodes in a lab that was brought up by hand.
     for network in outer.client.networks.list(filters=filters):
-        owners[network.attrs["Labels"][LABEL]] = network.attrs["Labels"].get(OWNER, "")
+        labels = network.attrs["Labels"]
+        owners[labels[LABEL]] = labels.get(OWNER, "")
+        kinds[labels[LABEL]] = labels.get(KIND, "")
     for found in outer.containers(LABEL):
         owners.setdefault(found.labels[LABEL], found.labels.get(OWNER, ""))
         if KIND in found.labels:
             kinds[found.labels[LABEL]] = found.labels[KIND]
     for volume in outer.client.volumes.list(filters=filters):
         owners.setdefault(volume.attrs["Labels"][LABEL], volume.attrs["Labels"].get(OWNER, ""))
-    return [Standing(name, owner, alive(owner), kinds.get(name, "dind")) for name, owner in sorted(owners.items())]
+    return [Standing(name, owner, alive(owner), kinds.get(name, "")) for name, owner in sorted(owners.items())]
 
 
-def subnets(outer: OuterEngine) -> set[str]:
-    """The networks (as 192.168.56.0/24) that labs, and whatever else is on this engine, have already."""
+def free_networks(outer: OuterEngine) -> list[str]:
+    """Return the networks (as 192.168.56.0/24) that a new lab may take, the document's first if it is free."""
     pools = [pool for network in outer.client.networks.list() for pool in network.attrs["IPAM"]["Config"] or []]
-    machines = outer.containers(SUBNET)
-    return {pool.get("Subnet", "") for pool in pools} | {f"{found.labels[SUBNET]}/24" for found in machines}
+    taken = {pool.get("Subnet", "") for pool in pools}
+    taken |= {f"{found.labels[SUBNET]}/24" for found in outer.containers(SUBNET)}
+    return [network for third in NETWORKS if (network := f"192.168.{third}.0/24") not in taken]
 
 
 def describe(outer: OuterEngine, name: str) -> list[str]:
-    """A line for each node of a lab: name, address, state, engine and role, as far as they can be told from outside."""
-    lines = []
+    """Return a line for each node of a lab whose nodes are containers."""
     members = outer.containers(f"{LABEL}={name}", NODE)
-    for member in sorted(members, key=lambda member: (member.labels[CLUSTER], int(member.labels[PLACE]))):
-        networks = member.attrs["NetworkSettings"]["Networks"].values()
-        address = ", ".join(network["IPAddress"] or "no address" for network in networks)
-        engine, role = _engine_and_role(member) if member.status == "running" else ("", "")
-        cluster = "" if member.labels[CLUSTER] == "0" else f"(cluster {member.labels[CLUSTER]})"
-        lines.append(f"{member.labels[NODE]:10} {address:16} {member.status:9} {engine:20} {role} {cluster}".rstrip())
-    return lines
+    return [
+        _described(member)
+        for member in sorted(members, key=lambda member: (member.labels[CLUSTER], int(member.labels[PLACE])))
+    ]
 
 
-def _engine_and_role(member: Container) -> tuple[str, str]:
-    try:
-        client = docker.DockerClient(base_url=f"unix://{member.labels[SOCKET]}", version="auto", timeout=5)
-        info = client.info()
-    except (docker.errors.DockerException, requests.exceptions.RequestException):
-        return "engine does not answer", ""
-    client.close()
-    state = info["Swarm"]["LocalNodeState"]
-    role = "manager" if info["Swarm"]["ControlAvailable"] else "worker"
-    return f"engine {info['ServerVersion']}", role if state == "active" else f"swarm: {state}"
+def _described(member: Container) -> str:
+    networks = member.attrs["NetworkSettings"]["Networks"].values()
+    address = ", ".join(network["IPAddress"] or "no address" for network in networks)
+    info: dict[str, Any] | None = {}
+    if member.status == "running":
+        try:
+            info = info_at(f"unix://{member.labels[SOCKET]}")
+        except NoAnswer:
+            info = None
+    cluster = "" if member.labels[CLUSTER] == "0" else f"(cluster {member.labels[CLUSTER]})"
+    return node_line(member.labels[NODE], address, member.status, info, cluster)
 
 
 def remove(outer: OuterEngine, name: str) -> None:
     """Remove everything that carries the label of the lab *name*.
 
-    A process that was just ended may have asked the engine for a container that comes up meanwhile; it goes too.
+    Removal is repeated: a process that was just ended may have asked the engine for a container that comes up later.
 
     Raises:
-        LabError: something of it stays in use.
+        LabError: a part of it stays in use.
     """
     wait(lambda: _gone(outer, name), f"all of lab {name} to be removed", error=LabError)
     shutil.rmtree(run_folder() / "labs" / name, ignore_errors=True)

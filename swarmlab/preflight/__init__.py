@@ -1,4 +1,4 @@
-"""Preflight: what stands in the way of a cluster, found by looking at it, before any claim of it is judged."""
+"""Preflight: reads a cluster and finds what stands in its way, before any claim is judged on it."""
 
 from swarmlab.preflight.checks import CHECKS, Check, explaining, preflight, reasons
 from swarmlab.preflight.finding import Finding, Level

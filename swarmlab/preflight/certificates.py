@@ -1,4 +1,4 @@
-"""Certificates: how long those of the nodes and of the root are good."""
+"""Checks of certificates: how long those of the nodes and the root certificate are valid."""
 
 from __future__ import annotations
 
@@ -8,12 +8,12 @@ from datetime import datetime, timedelta, timezone
 from cryptography import x509
 
 from swarmlab.cluster import pki
-from swarmlab.preflight.finding import Finding, Level, Untold
-from swarmlab.preflight.sight import Seen, Sight, by_node
+from swarmlab.preflight.finding import Finding, Level, Unknown
+from swarmlab.preflight.model import Seen, Sight, by_node
 
-#: Engines ask for a new certificate when between half and four fifths of the old one's time are over.
+#: Engines renew a certificate after 50 to 80 % of its lifetime. With less than this share left, renewal is overdue.
 _OVERDUE = 0.2
-#: A cluster that is switched off for longer than its certificates are good does not come back.
+#: A cluster that is switched off for longer than its certificates are valid does not work again.
 _LEAST = timedelta(days=7)
 _LEAST_OF_ROOT = timedelta(days=180)
 _INCIDENTS = "moby#24132, moby#42660, swarmkit#2933"
@@ -21,44 +21,44 @@ _INCIDENTS = "moby#24132, moby#42660, swarmkit#2933"
 
 @by_node
 def of_nodes(_: Sight, seen: Seen) -> Iterator[Finding]:
-    """How long the node's certificate is good."""
+    """How long the node's certificate is valid."""
     found = pki.parse(seen.read("certificate"))
     if not found:
-        raise Untold("its file of certificates holds none")
+        raise Unknown("its certificate file has no certificate")
     certificate = found[0]
     now = datetime.now(timezone.utc)
     left, whole = (
         certificate.not_valid_after_utc - now,
         certificate.not_valid_after_utc - certificate.not_valid_before_utc,
     )
-    renew = "docker swarm ca --rotate renews all; see that the node reaches a manager on port 2377"
+    renew = "docker swarm ca --rotate renews all; check that the node reaches a manager on port 2377"
     if left <= timedelta(0):
-        risk = f"the node is out of the swarm; {renew}; if no manager is left: docker swarm init --force-new-cluster"
+        risk = f"the node has lost its swarm; {renew}; without any manager: docker swarm init --force-new-cluster"
         yield Finding(Level.ERROR, f"its certificate ended {_days(-left)} ago", risk, _INCIDENTS)
     elif certificate.not_valid_before_utc > now:
-        yield Finding(Level.ERROR, "its certificate is not good yet", "its clock or the managers' is wrong", _INCIDENTS)
+        yield Finding(Level.ERROR, "its certificate is not valid yet", "set its clock, or the managers'", _INCIDENTS)
     elif left < _OVERDUE * whole:
-        told = f"its certificate is good for {_days(left)} of {_days(whole)}, and should have been renewed"
-        yield Finding(Level.WARNING, told, f"the node leaves the swarm then; {renew}", _INCIDENTS)
+        summary = f"its certificate is valid for {_days(left)} of {_days(whole)}, and should have been renewed"
+        yield Finding(Level.WARNING, summary, f"the node loses its swarm when it ends; {renew}", _INCIDENTS)
     elif left < _LEAST:
         risk = (
-            "a cluster that is off for longer does not come back; docker swarm update --cert-expiry 2160h, then "
+            "a cluster that is off for longer does not work again; docker swarm update --cert-expiry 2160h, then "
             + renew
         )
-        yield Finding(Level.WARNING, f"its certificate is good for {_days(left)}", risk, _INCIDENTS)
+        yield Finding(Level.WARNING, f"its certificate is valid for {_days(left)}", risk, _INCIDENTS)
     else:
-        yield Finding(Level.OK, f"good for {left.days} days")
+        yield Finding(Level.OK, f"valid for {left.days} days")
 
 
 def of_root(sight: Sight) -> Iterator[Finding]:
-    """How long the swarm's root certificate is good."""
+    """How long the swarm's root certificate is valid."""
     roots = pki.parse((sight.swarm.get("TLSInfo") or {}).get("TrustRoot", ""))
     if not roots:
-        yield Finding(Level.UNKNOWN, sight.unasked if not sight.asked else "the managers tell of no root certificate")
+        yield Finding(Level.UNKNOWN, sight.unasked if not sight.asked else "the managers list no root certificate")
     for root in roots:
         yield _of_root(root)
     if sight.swarm.get("RootRotationInProgress"):
-        mend = "until all nodes have new certificates both roots are needed; see which node is down: docker node ls"
+        mend = "nodes need both roots until all have new certificates; find the node that is down: docker node ls"
         yield Finding(Level.WARNING, "the root certificate is being replaced", mend)
 
 
@@ -66,9 +66,9 @@ def _of_root(root: x509.Certificate) -> Finding:
     left = root.not_valid_after_utc - datetime.now(timezone.utc)
     if left < _LEAST_OF_ROOT:
         level = Level.ERROR if left <= timedelta(0) else Level.WARNING
-        risk = "no node is in the swarm once it has ended; docker swarm ca --rotate makes a new one"
-        return Finding(level, f"the root certificate is good for {_days(left)}", risk, _INCIDENTS)
-    return Finding(Level.OK, f"good for {left.days} days")
+        risk = "every node loses its swarm when it ends; docker swarm ca --rotate makes a new one"
+        return Finding(level, f"the root certificate is valid for {_days(left)}", risk, _INCIDENTS)
+    return Finding(Level.OK, f"valid for {left.days} days")
 
 
 def _days(span: timedelta) -> str:

@@ -1,4 +1,4 @@
-"""All checks of a cluster, by name, and how they are made."""
+"""The table of all checks of a cluster, and what runs them."""
 
 from __future__ import annotations
 
@@ -9,18 +9,19 @@ from dataclasses import dataclass, replace
 from swarmlab.cluster.swarm import Swarm
 from swarmlab.errors import SwarmlabError, UsageError
 from swarmlab.preflight import certificates, engines, firewall, kernel, managers, networks, ports, tasks
-from swarmlab.preflight.finding import Finding, Level, Look, Untold, merged
-from swarmlab.preflight.sight import Sight, gather
+from swarmlab.preflight.finding import Finding, Level, Look, Unknown, merged
+from swarmlab.preflight.model import Sight
+from swarmlab.preflight.sight import gather
 
 
 @dataclass(frozen=True)
 class Check:
-    """One thing that is looked at.
+    """A check.
 
     Attributes:
-        look: looks at it.
-        explains: a regular expression; what goes wrong in a claim whose id or reason it fits may come of its findings.
-        sends: it needs packets between the nodes.
+        look: the function that makes the check.
+        explains: a regular expression; if it matches a claim's id or reason, a finding of the check may be the cause.
+        sends: whether it needs packets between the nodes.
     """
 
     look: Look
@@ -28,16 +29,16 @@ class Check:
     sends: bool = False
 
     @property
-    def told(self) -> str:
-        """What it looks at, in a line."""
+    def summary(self) -> str:
+        """What it checks, in one line."""
         return (self.look.__doc__ or "").splitlines()[0].rstrip(".")
 
 
-#: What an answer leads to that is not like those of the engines that are known: it is not looked at, and never well.
+#: Errors that an answer of an unexpected form leads to. The check then counts as *unknown*, never as *ok*.
 _STRANGE = (KeyError, IndexError, TypeError, ValueError, AttributeError)
 _TRAFFIC = r"^7\.|^8\.\d|HTTP|timed out|reach|resolve|arriv|overlay|mesh|address"
 _ANY = r""
-#: The checks, by the name by which they are skipped.
+#: The checks, by name.
 CHECKS: dict[str, Check] = {
     "engines-answer": Check(engines.answers, _ANY),
     "membership": Check(managers.membership, _ANY),
@@ -74,39 +75,46 @@ CHECKS: dict[str, Check] = {
 }
 
 
-def reasons(words: Iterable[str], known: Iterable[str] = CHECKS) -> dict[str, str]:
-    """What is not to be looked at and why, from words NAME=REASON.
+def reasons(options: Iterable[str], known: Iterable[str] = CHECKS) -> dict[str, str]:
+    """Parse options NAME=REASON that skip checks; return the reasons by name.
+
+    Args:
+        options: the options.
+        known: names of checks that may be skipped.
 
     Raises:
-        UsageError: a name that no check has, or no reason.
+        UsageError: there is no such check, or the reason is missing.
     """
-    told = {}
+    skipped = {}
     names = list(known)
-    for word in words:
-        name, _, reason = (part.strip() for part in word.partition("="))
+    for option in options:
+        name, _, reason = (part.strip() for part in option.partition("="))
         if name not in names:
             raise UsageError(f"no check {name!r}; checks: {', '.join(names)}")
         if not reason:
-            raise UsageError(f"{name} is skipped for a reason: {name}=REASON")
-        told[name] = reason
-    return told
+            raise UsageError(f"to skip {name}, give a reason: {name}=REASON")
+        skipped[name] = reason
+    return skipped
 
 
 def preflight(swarm: Swarm, skip: Mapping[str, str] | None = None) -> list[Finding]:
-    """Look at a cluster; what was found, by check in the order of `CHECKS`, at least one finding each.
+    """Check a cluster, which takes seconds, and return at least one finding for each of `CHECKS`, in their order.
 
-    It takes a few seconds. What cannot be looked at is a finding as well, so nothing is raised.
+    What cannot be checked becomes a finding of level *unknown*; no error of the cluster is raised.
 
     Args:
         swarm: the cluster.
-        skip: reasons by name of checks that are not made.
+        skip: names of checks to skip, each with a reason.
+
+    Example:
+        trouble = [finding for finding in preflight(cluster) if finding.level.trouble]
     """
     skip = skip or {}
     probe = any(check.sends for name, check in CHECKS.items() if name not in skip)
     try:
         sight = gather(swarm, probe=probe)
-    except (SwarmlabError, Untold, *_STRANGE) as failed:
-        why = f"the cluster could not be looked at: {type(failed).__name__}: {failed}"
+    except (SwarmlabError, Unknown, *_STRANGE) as failed:
+        why = f"the cluster could not be read: {type(failed).__name__}: {failed}"
         return [
             Finding(*((Level.SKIPPED, skip[name]) if name in skip else (Level.UNKNOWN, why)), check=name)
             for name in CHECKS
@@ -115,18 +123,33 @@ def preflight(swarm: Swarm, skip: Mapping[str, str] | None = None) -> list[Findi
 
 
 def look(name: str, sight: Sight, skipped: str = "") -> list[Finding]:
-    """What one check finds in what was read; *skipped* is the reason why it is not made."""
+    """Run one check.
+
+    Args:
+        name: its name.
+        sight: what was read of the cluster.
+        skipped: the reason to skip it, if it is to be skipped.
+    """
     if skipped:
         return [Finding(Level.SKIPPED, skipped, check=name)]
     try:
         found = merged(CHECKS[name].look(sight))
-    except (SwarmlabError, Untold, *_STRANGE) as failed:
+    except (SwarmlabError, Unknown, *_STRANGE) as failed:
         found = [Finding(Level.UNKNOWN, f"could not be made: {type(failed).__name__}: {failed}")]
     return [replace(finding, check=name) for finding in found or [Finding(Level.OK, "nothing found")]]
 
 
 def explaining(findings: Sequence[Mapping[str, object]], claim: str, reason: str) -> list[Mapping[str, object]]:
-    """Those of *findings* (as `Finding.told`) that may be why a claim failed for this reason."""
+    """Return those of *findings* that may be the cause of a claim's failure.
+
+    A finding must be trouble and its check must explain the claim or the reason. If the reason and the finding both
+    name nodes, they must have one in common.
+
+    Args:
+        findings: findings as `Finding.to_json` returns them.
+        claim: the claim's id.
+        reason: the reason of its verdict.
+    """
     named = {
         str(node)
         for finding in findings

@@ -9,30 +9,30 @@ from dataclasses import dataclass
 from swarmlab.cluster.clocks import BACKDATED, Clock, astray
 from swarmlab.cluster.node import DATA_PORT
 from swarmlab.preflight.finding import Finding, Level
-from swarmlab.preflight.sight import Seen, Sight, by_node
+from swarmlab.preflight.model import Seen, Sight, by_node
 from swarmlab.versions import Version, parsed
 
 
 @dataclass(frozen=True)
 class Defect:
-    """A defect of engines that an operator has met.
+    """A known defect of engines.
 
     Attributes:
-        incident: where.
-        what: what does not work then.
-        spans: the releases that have it, each from the first to before the one that mends it (() : none does yet).
-        encrypted: only clusters with encrypted overlay networks meet it.
-        other_port: only clusters whose data path port is not 4789 meet it.
+        incident: its issue or advisory.
+        effect: what does not work.
+        spans: releases that have it: pairs of the first release and the release that mends it, () if none does.
+        encrypted: whether only clusters with encrypted overlay networks are affected.
+        other_port: whether only clusters whose data path port is not 4789 are affected.
     """
 
     incident: str
-    what: str
+    effect: str
     spans: tuple[tuple[Version, Version], ...]
     encrypted: bool = False
     other_port: bool = False
 
     def met_by(self, version: Version) -> bool:
-        """Whether engines of this version have it."""
+        """Whether engines of this version have the defect."""
         return any(first <= version and (not mended or version < mended) for first, mended in self.spans)
 
 
@@ -85,31 +85,31 @@ def answers(sight: Sight) -> Iterator[Finding]:
     """Whether every engine answers."""
     for seen in sight.nodes:
         if seen.silent:
-            mend = "nothing else can be said of the node; start its engine, or mend the way to it"
+            mend = "nothing else is known about the node; start its engine, or mend the network to it"
             yield Finding(Level.ERROR, seen.silent, mend, nodes=(seen.name,))
 
 
 def versions(sight: Sight) -> Iterator[Finding]:
-    """Whether all engines are of one version."""
+    """Whether all engines have the same version."""
     by_version: dict[str, list[str]] = {}
     for seen in sight.nodes:
         if seen.version:
             by_version.setdefault(seen.version["Version"], []).append(seen.name)
-    told = "; ".join(f"{version} on {', '.join(names)}" for version, names in by_version.items())
+    summary = "; ".join(f"{version} on {', '.join(names)}" for version, names in by_version.items())
     if len(by_version) < 2:
-        yield Finding(Level.OK, told or "no engine answered")
+        yield Finding(Level.OK, summary or "no engine answered")
         return
     managers = {seen.name for seen in sight.nodes if seen.info.get("Swarm", {}).get("ControlAvailable")}
     of_managers = {parsed(version) for version, names in by_version.items() if managers.intersection(names)}
     newest = max(map(parsed, by_version))
-    risk = "engines of several versions are meant for the hours of an upgrade: each way between them is one of its own"
+    risk = "several versions are meant for the hours of an upgrade: each pair of versions has defects of its own"
     if of_managers and max(of_managers) < newest:
-        risk += "; managers are upgraded before workers"
-    yield Finding(Level.WARNING, told, f"{risk}; bring all to one version", "moby#51798, docker/cli#2875")
+        risk += "; upgrade managers before workers"
+    yield Finding(Level.WARNING, summary, f"{risk}; upgrade all engines to one version", "moby#51798, docker/cli#2875")
 
 
 def api_versions(sight: Sight) -> Iterator[Finding]:
-    """What versions of the API the engines speak."""
+    """Which versions of the API the engines support."""
     spoken = {
         seen.name: (parsed(seen.version["ApiVersion"]), parsed(seen.version.get("MinAPIVersion", "1.12")))
         for seen in sight.nodes
@@ -120,21 +120,21 @@ def api_versions(sight: Sight) -> Iterator[Finding]:
         return
     newest = min(most for most, _ in spoken.values())
     oldest = max(least for _, least in spoken.values())
-    told = f"all speak {'.'.join(map(str, oldest))} to {'.'.join(map(str, newest))}"
+    summary = f"all support {'.'.join(map(str, oldest))} to {'.'.join(map(str, newest))}"
     if oldest > newest:
-        risk = "no client can ask all of them; bring them to one version"
+        risk = "no client works with all of them; upgrade all engines to one version"
         yield Finding(Level.ERROR, "no version of the API is spoken by all engines", risk, "traefik#12253")
     elif oldest >= (1, 40):
-        risk = "older clients (proxies, dashboards, CI) are refused; look at what asks these engines"
-        yield Finding(Level.INFO, told, risk, "traefik#12253, portainer#12934")
+        risk = "they refuse older clients (proxies, dashboards, CI); check the clients of these engines"
+        yield Finding(Level.INFO, summary, risk, "traefik#12253, portainer#12934")
     else:
-        yield Finding(Level.OK, told)
+        yield Finding(Level.OK, summary)
 
 
 @by_node
 def defects(sight: Sight, seen: Seen) -> Iterator[Finding]:
-    """Defects that are known of the engine's version."""
-    seen.swarm  # noqa: B018 - says so where the engine does not answer
+    """Whether the engine's version has known defects."""
+    seen.swarm  # noqa: B018 - raises if the engine does not answer
     version = parsed(seen.version["Version"])
     for defect in DEFECTS:
         if (defect.encrypted and not sight.encrypted) or (defect.other_port and sight.data_port == DATA_PORT):
@@ -142,36 +142,37 @@ def defects(sight: Sight, seen: Seen) -> Iterator[Finding]:
         if defect.met_by(version):
             level = Level.WARNING if defect.encrypted else Level.INFO
             mended = [after for first, after in defect.spans if after and version < after]
-            newer = f"mended in {'.'.join(map(str, mended[0]))}" if mended else "no release is known that mends it"
-            yield Finding(level, f"engine {seen.version['Version']}: {defect.what}", newer, defect.incident)
+            newer = f"mended in {'.'.join(map(str, mended[0]))}" if mended else "no known release mends it"
+            yield Finding(level, f"engine {seen.version['Version']}: {defect.effect}", newer, defect.incident)
 
 
 @by_node
 def sockets(_: Sight, seen: Seen) -> Iterator[Finding]:
-    """Whether the engine's API is open to anybody who reaches it, as the engine itself says."""
+    """Whether the engine's API is open to everybody, according to the engine's own warnings."""
     seen.swarm  # noqa: B018
     for warning in seen.info.get("Warnings") or []:
         if found := re.search(r"API is accessible on (\S+) without ([\w ]+)", warning):
             risk = (
-                "who reaches that address is root on the node; take it away, or ask for client certificates (tlsverify)"
+                "everybody who reaches that address is root on the node; "
+                "remove it, or require client certificates (tlsverify)"
             )
             yield Finding(Level.ERROR, f"its API is open on {found[1].rstrip('.')} without {found[2].strip()}", risk)
 
 
 def clocks(sight: Sight) -> Iterator[Finding]:
-    """Whether the clocks of the nodes agree; if not, whose do not."""
+    """Whether the clocks of the nodes agree."""
     read = {seen.name: seen.clock for seen in sight.nodes if seen.clock}
     yield agreement(read)
 
 
 def agreement(read: Mapping[str, Clock]) -> Finding:
-    """Whether the clocks of the nodes agree; if not, whose do not."""
+    """Return whether these clocks agree; if not, the finding names the nodes whose clocks are wrong."""
     wrong = astray(read)
     if not wrong:
         return Finding(Level.OK, ", ".join(f"{name} {clock}" for name, clock in read.items()))
     late = any(abs(seconds) > BACKDATED for seconds in wrong.values())
-    seen = ", ".join(
+    summary = ", ".join(
         f"{name} is {abs(seconds):.0f} s {'ahead' if seconds > 0 else 'behind'}" for name, seconds in wrong.items()
     )
-    mend = "set the clock (ntpd, chronyd): times and ages of tasks are wrong, and a node far behind is not let in"
-    return Finding(Level.ERROR if late else Level.WARNING, seen, mend, nodes=tuple(wrong))
+    mend = "set the clock (ntpd, chronyd): times and ages of tasks are wrong, and a node that is far behind cannot join"
+    return Finding(Level.ERROR if late else Level.WARNING, summary, mend, nodes=tuple(wrong))

@@ -1,4 +1,4 @@
-"""What a check found, and how much it matters."""
+"""Findings of checks, and how much they matter."""
 
 from __future__ import annotations
 
@@ -9,39 +9,39 @@ from typing import Any
 
 
 class Level(str, Enum):
-    """How much a finding matters, the worst first."""
+    """How much a finding matters; the worst comes first."""
 
-    ERROR = "error"  #: something does not work, or will not when it is next needed
+    ERROR = "error"  #: something does not work, or will not work when it is next needed
     WARNING = "warning"  #: trouble is likely
-    UNKNOWN = "unknown"  #: it could not be looked at, so nothing is said of it
-    SKIPPED = "skipped"  #: it was not to be looked at, for the reason that was given
+    UNKNOWN = "unknown"  #: the check could not be made, so it finds neither trouble nor its absence
+    SKIPPED = "skipped"  #: the user skipped the check, for a reason
     INFO = "info"  #: worth knowing
-    OK = "ok"  #: looked at, and as it should be
+    OK = "ok"  #: checked, and as it should be
 
     def __str__(self) -> str:
         return self.value
 
     @property
     def trouble(self) -> bool:
-        """Whether something is in the way."""
+        """Whether it is an error or a warning."""
         return self in (Level.ERROR, Level.WARNING)
 
 
 @dataclass(frozen=True)
 class Finding:
-    """One thing that was looked at.
+    """What a check found on some nodes, or on the cluster.
 
     Attributes:
         level: how much it matters.
-        seen: what was found, or the reason why nothing was.
-        risk: what may come of it, and how to mend it.
-        incident: where the same was met: a number of an issue or advisory; several by comma.
-        nodes: host names of the nodes that it is true of; none where it is of the cluster as a whole.
-        check: name of the check that found it.
+        summary: what was found, or why nothing was.
+        risk: the possible consequences, and how to mend it.
+        incident: issues or advisories about the same trouble, separated by commas.
+        nodes: host names of the nodes that it concerns; none if it concerns the cluster as a whole.
+        check: name of the check.
     """
 
     level: Level
-    seen: str
+    summary: str
     risk: str = ""
     incident: str = ""
     nodes: tuple[str, ...] = ()
@@ -49,19 +49,20 @@ class Finding:
 
     def __str__(self) -> str:
         whose = f"{', '.join(self.nodes)}: " if self.nodes else ""
-        return f"{whose}{self.seen}"
+        return f"{whose}{self.summary}"
 
-    def told(self) -> dict[str, Any]:
-        """The finding as JSON has it."""
-        return {**asdict(self), "level": str(self.level), "nodes": list(self.nodes)}
+    def to_json(self) -> dict[str, Any]:
+        """Return the finding as verdicts.json has it; there the summary's name is "seen"."""
+        raw = asdict(self) | {"level": str(self.level), "nodes": list(self.nodes)}
+        return {"seen": raw.pop("summary"), **raw}
 
 
-class Untold(Exception):
-    """A node does not tell what a check asks of it; the message says what and why."""
+class Unknown(Exception):
+    """Something that a check needs could not be read; the message says what and why (level *unknown*)."""
 
 
 def merged(findings: Iterable[Finding]) -> list[Finding]:
-    """One finding for what was found alike on several nodes; the worst first."""
+    """Merge findings that differ in their nodes alone into one, and return all, the worst first."""
     nodes: dict[Finding, tuple[str, ...]] = {}
     for finding in findings:
         alike = replace(finding, nodes=())
@@ -70,5 +71,5 @@ def merged(findings: Iterable[Finding]) -> list[Finding]:
     return sorted((replace(one, nodes=on) for one, on in nodes.items()), key=lambda one: order.index(one.level))
 
 
-#: Looks at what was read of a cluster.
+#: A check: takes what was read of a cluster (`swarmlab.preflight.model.Sight`) and yields findings.
 Look = Callable[[Any], Iterator[Finding]]

@@ -1,10 +1,10 @@
-"""Packets sent from every node to every other, and counted where they arrive, behind every firewall.
+"""Sends packets from every node to every other, and counts them where they arrive, behind every firewall.
 
-The engines have the ports of gossip and of overlay data, so that nobody else can listen there, and what they are sent
-they do not answer. So what arrives is noted by the receiving node's packet filter, in a table of its own that lets
-everything pass and is asked last: what is noted there has passed every rule. Gossip is the engines' own, which send
-some to each other every few seconds. To the port of overlay data go packets of a network that there is none of, which
-the kernel drops without a word: small ones, and ones as large as the largest that overlay networks send.
+The engines listen on the ports of gossip and overlay data and do not answer strangers. So the receiving node's packet
+filter notes what arrives, in a separate table that accepts everything and comes last: what it notes has passed every
+other rule. For gossip, it notes the packets that engines send to each other every few seconds. To the port of overlay
+data, each node sends VXLAN packets with an unused network id, which the receiving kernel drops: small ones, and ones of
+the largest size that overlay networks send.
 """
 
 from __future__ import annotations
@@ -12,57 +12,25 @@ from __future__ import annotations
 import functools
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
 
 from swarmlab.cluster.node import GOSSIP_PORT, Node
 from swarmlab.errors import SwarmlabError
 from swarmlab.parallel import parallel
+from swarmlab.preflight.model import OPEN, REFUSED, SILENT, Arrivals, Seen, Sight, addresses_of_others
 from swarmlab.wait import scaled
 
-if TYPE_CHECKING:
-    from swarmlab.preflight.sight import Seen, Sight
-
 _TABLE = "swarmlab_preflight"
-#: A header of VXLAN with the one number that swarms do not give to networks.
+#: A VXLAN header with a network id that swarms do not assign.
 _HEADER = r"\x08\x00\x00\x00\xff\xff\xfe\x00"
-#: Bytes of the headers of VXLAN, UDP and IP.
+#: Bytes of the headers of VXLAN, UDP and IPv4.
 _VXLAN, _UDP, _IP = 8, 8, 20
 _TRIES = 3
-#: Seconds that engines are waited for to send gossip to each other; where more of them are, some of it is not seen.
+#: Most seconds to wait for gossip. In a swarm with more nodes than seconds, a node may not send to all others in time.
 _MOST_PATIENCE = 30.0
-
-#: What a TCP connection came to.
-OPEN, REFUSED, SILENT = "open", "refused", "silent"
-
-
-@dataclass
-class Arrivals:
-    """What came to one node, and what came of its own connections.
-
-    Attributes:
-        gossip: addresses from which gossip came.
-        small: addresses from which a small packet of overlay data came.
-        large: addresses from which one of full size came.
-        unseen: why that could not be looked at; empty where it could.
-        tcp: what a connection to (address, port) came to: `OPEN`, `REFUSED`, `SILENT`, or another error.
-        untried: why none was tried; empty where it was.
-        routes: the MTU in bytes that the kernel has learnt for the way to an address, where it has.
-        patient: gossip was waited for so long that all other nodes must have sent some.
-    """
-
-    gossip: set[str] = field(default_factory=set)
-    small: set[str] = field(default_factory=set)
-    large: set[str] = field(default_factory=set)
-    unseen: str = ""
-    tcp: dict[tuple[str, int], str] = field(default_factory=dict)
-    untried: str = ""
-    routes: dict[str, int] = field(default_factory=dict)
-    patient: bool = True
 
 
 def send(sight: Sight, nodes: Sequence[tuple[Node, Seen]]) -> None:
-    """Send from each of *nodes* to every other, and note at each what arrived (`Seen.arrived`)."""
+    """Send packets from each of *nodes* to every other, and set `Seen.arrived` of each."""
     for _, seen in nodes:
         seen.arrived = Arrivals()
     pairs = [(node, seen, seen.arrived) for node, seen in nodes if seen.arrived is not None]
@@ -82,11 +50,6 @@ def send(sight: Sight, nodes: Sequence[tuple[Node, Seen]]) -> None:
         arrived.patient = len(nodes) + 4 <= _MOST_PATIENCE
 
 
-def addresses_of_others(sight: Sight, seen: Seen) -> dict[str, str]:
-    """Names by address of the other nodes that are in the swarm."""
-    return {other.address: other.name for other in sight.nodes if other is not seen and other.active}
-
-
 def _all_there(sight: Sight, seen: Seen, arrived: Arrivals) -> bool:
     others = set(addresses_of_others(sight, seen))
     connected = all(end in (OPEN, REFUSED) for end in arrived.tcp.values())
@@ -99,7 +62,7 @@ def _run(node: Node, script: str) -> tuple[int, str]:
         done = node.run(f"export LC_ALL=C PATH=$PATH:/usr/sbin:/sbin\n{script}")
     except SwarmlabError as failed:
         return 255, str(failed)
-    return done.code, done.out if done.ok else done.said
+    return done.code, done.out if done.ok else done.output
 
 
 def _count(sight: Sight, node: Node, _: Seen, arrived: Arrivals) -> None:
@@ -142,16 +105,16 @@ def _send(sight: Sight, node: Node, seen: Seen, arrived: Arrivals) -> None:
         arrived.untried = said.splitlines()[-1] if said else f"exit code {code}"
         return
     arrived.routes |= {address: int(mtu) for address, mtu in re.findall(r"^route (\S+) mtu (\d+)", said, re.MULTILINE)}
-    for address, port, ended, words in re.findall(r"^tcp (\S+) (\d+) (\d+) ?(.*)$", said, re.MULTILINE):
-        arrived.tcp[address, int(port)] = _outcome(int(ended), words)
+    for address, port, ended, message in re.findall(r"^tcp (\S+) (\d+) (\d+) ?(.*)$", said, re.MULTILINE):
+        arrived.tcp[address, int(port)] = _outcome(int(ended), message)
 
 
-def _outcome(code: int, words: str) -> str:
+def _outcome(code: int, message: str) -> str:
     if code == 0:
         return OPEN
-    if code == 124:  # of timeout
+    if code == 124:  # the exit code of timeout
         return SILENT
-    return REFUSED if "refused" in words else words.rpartition(": ")[2] or f"exit code {code}"
+    return REFUSED if "refused" in message else message.rpartition(": ")[2] or f"exit code {code}"
 
 
 def _read(sight: Sight, node: Node, seen: Seen, arrived: Arrivals, *, wait: float) -> None:
@@ -167,7 +130,7 @@ def _read(sight: Sight, node: Node, seen: Seen, arrived: Arrivals, *, wait: floa
     )
     code, said = _run(node, script)
     if code:
-        arrived.unseen = f"nft does not tell what it counted: {said[-100:]}"
+        arrived.unseen = f"nft does not list what it counted: {said[-100:]}"
         return
     found = elements(said)
     for name in ("gossip", "small", "large"):
@@ -175,7 +138,7 @@ def _read(sight: Sight, node: Node, seen: Seen, arrived: Arrivals, *, wait: floa
 
 
 def elements(table: str) -> Mapping[str, set[str]]:
-    """The elements of each set, as nft lists a table."""
+    """Return the IPv4 addresses in each set of a table, as nft lists it."""
     return {
         name: set(re.findall(r"\d+\.\d+\.\d+\.\d+", body))
         for name, body in re.findall(r"set (\w+) \{(.*?)\n\t\}", table, re.DOTALL)

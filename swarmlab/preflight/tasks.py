@@ -1,4 +1,4 @@
-"""Tasks that do not get anywhere."""
+"""Checks of tasks that make no progress."""
 
 from __future__ import annotations
 
@@ -6,14 +6,14 @@ from collections.abc import Iterator
 
 from swarmlab.cluster.clocks import seconds_of
 from swarmlab.preflight.finding import Finding, Level
-from swarmlab.preflight.sight import Sight
+from swarmlab.preflight.model import Sight
 
-#: Seconds after which a task that has no node yet is stuck.
+#: Seconds after which a task without an address or a node counts as stuck.
 _STUCK = 30.0
 
 
 def stuck(sight: Sight) -> Iterator[Finding]:
-    """Whether tasks stay where they have no address (new) or no node (pending) yet."""
+    """Whether tasks stay without an address (new) or without a node (pending)."""
     if not sight.asked:
         yield Finding(Level.UNKNOWN, sight.unasked)
         return
@@ -28,12 +28,12 @@ def stuck(sight: Sight) -> Iterator[Finding]:
             why = status.get("Err") or status.get("Message", "")
             found[name, status["State"], why] = found.get((name, status["State"], why), 0) + 1
     for (name, state, why), number in found.items():
-        told = f"{number} task{'s' if number > 1 else ''} of {name} {state} for over {_STUCK:.0f} s: {why}"
+        summary = f"{number} task{'s' if number > 1 else ''} of {name} {state} for over {_STUCK:.0f} s: {why}"
         if state == "new":
-            risk = "the swarm has no address or port for it; see free addresses of its networks, and the leader's log"
-            yield Finding(Level.ERROR, told, risk, "moby#37338, moby#43052")
+            risk = "the swarm has no address or port for it; check free addresses of its networks, and the leader's log"
+            yield Finding(Level.ERROR, summary, risk, "moby#37338, moby#43052")
         else:
-            risk = "no node fits; see constraints, reservations and availability: docker service ps --no-trunc"
-            yield Finding(Level.WARNING, told, risk)
+            risk = "no node fits; check constraints, reservations and availability: docker service ps --no-trunc"
+            yield Finding(Level.WARNING, summary, risk)
     if not found:
         yield Finding(Level.OK, f"none of {len(sight.tasks)} tasks")

@@ -1,1 +1,1 @@
-"""Rehearsing an upgrade: is it safe to move a swarm from one engine to another?"""
+"""The rehearsal of an upgrade: plan, run, decision, page, and the likeness of an existing swarm."""

@@ -1,11 +1,11 @@
-"""What runs in a container on every node while an upgrade is rehearsed: asks by name, streams, and answers datagrams.
+"""The agent that runs in a container on every node during a rehearsal: it asks by name, streams, and echoes datagrams.
 
-It is handed to the containers as a config of the swarm, and needs Python alone; nothing of the project is imported.
+Containers get this file as a config of the swarm. It needs Python alone, so it imports nothing of the project.
 
-- GET / asks the service that $ASK names once, by name, and hands on its status and who answered, or why nobody did.
-- GET /streams tells of the downloads from every other agent, as JSON (see `State`).
-- A connection to port 9001 is sent a line every $EVERY seconds for as long as it lasts, with the node's name first.
-- A datagram to port 9000 is sent back with the node's name behind it.
+- GET / asks the service $ASK once by name, and answers with its status and container, or why it did not answer.
+- GET /streams answers with the downloads from every other agent, as JSON (see `State`).
+- A connection to port 9001 receives the node's name, then a line every $EVERY seconds until it closes.
+- A datagram to port 9000 is sent back with the node's name appended.
 """
 
 from __future__ import annotations
@@ -23,19 +23,20 @@ from typing import Any
 NODE = os.environ.get("NODE", "")
 ASK = os.environ.get("ASK", "")
 PEERS = os.environ.get("PEERS", "")
-#: Seconds after which a request is given up: less than whoever asks this agent waits, who is to be told why.
+#: Seconds until a request times out: less than the client of this agent waits, so that it learns why.
 PATIENCE = float(os.environ.get("PATIENCE", "4"))
 #: Seconds between two lines of a download.
 EVERY = float(os.environ.get("EVERY", "0.1"))
 _LINE = b"." * 1000 + b"\n"
-#: Seconds of silence after which a download is given up: a busy machine may stop for some.
+#: Seconds without data until a download times out. A busy machine may pause for some.
 _SILENCE = 20.0
 
 
 class State:
-    """The downloads that this agent has made, with peer, bytes and how each ended."""
+    """The downloads of this agent, each with peer, bytes and how it ended."""
 
     def __init__(self) -> None:
+        """Start without downloads."""
         self.lock = threading.Lock()
         self.streams: list[dict[str, Any]] = []
 
@@ -44,7 +45,7 @@ state = State()
 
 
 def by_name() -> tuple[int, str, str]:
-    """Ask once; gives status, container and, where there is no answer, why."""
+    """Ask once, and return status, container and, if there is no answer, why."""
     try:
         address = socket.getaddrinfo(ASK, 80, socket.AF_INET, socket.SOCK_STREAM)[0][4][0]
     except OSError as failed:
@@ -60,17 +61,21 @@ def by_name() -> tuple[int, str, str]:
 
 
 class Relay(http.server.BaseHTTPRequestHandler):
+    """Answers the HTTP requests."""
+
     def do_GET(self) -> None:
+        """Answer / and /streams."""
         if self.path == "/streams":
             with state.lock:
-                told = {"node": NODE, "agent": socket.gethostname(), "streams": state.streams}
-                body = json.dumps(told).encode()
+                streams = {"node": NODE, "agent": socket.gethostname(), "streams": state.streams}
+                body = json.dumps(streams).encode()
             self.answer(200, body=body)
             return
         status, container, why = by_name()
         self.answer(status, {"X-Server": container, "X-Why": why})
 
     def answer(self, status: int, headers: dict[str, str] | None = None, body: bytes = b"") -> None:
+        """Send a response."""
         self.send_response(status)
         self.send_header("Content-Length", str(len(body)))
         for name, value in (headers or {}).items():
@@ -79,18 +84,24 @@ class Relay(http.server.BaseHTTPRequestHandler):
         self.wfile.write(body)
 
     def log_message(self, *_: object) -> None:
-        pass
+        """Log nothing."""
 
 
 class Server(socketserver.ThreadingMixIn, http.server.HTTPServer):
+    """Serves each request in a thread."""
+
     daemon_threads, request_queue_size, allow_reuse_address = True, 64, True
 
     def server_bind(self) -> None:
-        socketserver.TCPServer.server_bind(self)  # without looking its own name up
+        """Bind as a TCP server does: HTTPServer would look its own name up, which can take long."""
+        socketserver.TCPServer.server_bind(self)
 
 
 class Stream(socketserver.BaseRequestHandler):
+    """Sends lines to one client."""
+
     def handle(self) -> None:
+        """Send lines until the client is gone."""
         try:
             self.request.sendall(NODE.encode() + b"\n")
             while True:
@@ -101,17 +112,22 @@ class Stream(socketserver.BaseRequestHandler):
 
 
 class Streams(socketserver.ThreadingTCPServer):
+    """Serves downloads."""
+
     daemon_threads, allow_reuse_address = True, True
 
 
 class Echo(socketserver.BaseRequestHandler):
+    """Echoes datagrams."""
+
     def handle(self) -> None:
+        """Send the datagram back with the node's name appended."""
         data, back = self.request
         back.sendto(data + b" " + NODE.encode(), self.client_address)
 
 
 def download(address: str, active: set[str]) -> None:
-    """Read from another agent for as long as it sends."""
+    """Download from another agent until the connection ends."""
     entry: dict[str, Any] = {"id": 0, "peer": "", "address": address, "bytes": 0, "on": True, "why": ""}
     try:
         with socket.create_connection((address, 9001), timeout=_SILENCE) as peer, peer.makefile("rb") as lines:
@@ -129,7 +145,7 @@ def download(address: str, active: set[str]) -> None:
 
 
 def follow() -> None:
-    """Download from every agent that the name of all tasks gives, but from this one."""
+    """Keep downloading from every other agent that the DNS name of all tasks resolves to."""
     active: set[str] = set()
     while True:
         try:

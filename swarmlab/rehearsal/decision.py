@@ -1,12 +1,12 @@
-"""From what a rehearsal judged to go, go with conditions, or no-go."""
+"""The decision of a rehearsal: go, go with conditions, or no-go. It is made from verdicts alone."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
-from swarmlab.rehearsal.likeness import Likeness
+from swarmlab.rehearsal.likeness.model import Likeness
 from swarmlab.verdicts.catalogue import Incident
 from swarmlab.verdicts.compare import Comparison, compare
 from swarmlab.verdicts.results import Judged, Run
@@ -17,28 +17,28 @@ GO, CONDITIONS, NO_GO = "Go", "Go with conditions", "No-go"
 
 @dataclass(frozen=True)
 class Reason:
-    """Why not, or on which condition.
+    """A reason against the upgrade, or a condition of it.
 
     Attributes:
-        words: what it is, in one sentence.
-        claim: id of the claim that it comes from, empty where it is of none.
-        evidence: files that show it, from the folder of the rehearsal.
+        summary: The reason, in a sentence.
+        claim: Id of the claim that it comes from; empty if it comes from none.
+        evidence: Files that show it, relative to the folder of the rehearsal.
     """
 
-    words: str
+    summary: str
     claim: str = ""
     evidence: tuple[str, ...] = ()
 
 
 @dataclass
 class Decision:
-    """What a rehearsal ends in.
+    """The outcome of a rehearsal.
 
     Attributes:
-        reasons: why not; it is no-go where there is any.
-        conditions: what has to be done or known for the upgrade to be safe.
-        comparison: the claims on the old engine against those on the new one; None where one was not run.
-        likeness: of which swarm it was a likeness, what was copied, what was left out, and limits; None for none.
+        reasons: Reasons against the upgrade. Any reason makes the decision no-go.
+        conditions: What has to be done or known for the upgrade to be safe.
+        comparison: The claims on the old engine compared with those on the new one; None if either was not run.
+        likeness: Which swarm was copied, what was copied, what was left out, and the limits; None if none was.
     """
 
     reasons: list[Reason] = field(default_factory=list)
@@ -56,14 +56,14 @@ class Decision:
         """The exit status: 1 for no-go, else 0."""
         return int(bool(self.reasons))
 
-    def told(self) -> dict[str, Any]:
-        """As it is written for machines."""
+    def to_json(self) -> dict[str, Any]:
+        """Return the decision as decision.json has it."""
 
         def each(listed: list[Reason]) -> list[dict[str, Any]]:
-            return [{"words": one.words, "claim": one.claim, "evidence": list(one.evidence)} for one in listed]
+            return [asdict(reason) | {"evidence": list(reason.evidence)} for reason in listed]
 
-        told = {"decision": self.word, "reasons": each(self.reasons), "conditions": each(self.conditions)}
-        return told | ({"likeness": self.likeness} if self.likeness else {})
+        made = {"decision": self.word, "reasons": each(self.reasons), "conditions": each(self.conditions)}
+        return made | ({"likeness": self.likeness} if self.likeness else {})
 
 
 def decide(
@@ -74,18 +74,18 @@ def decide(
     known: Mapping[str, Incident],
     likeness: Likeness | None = None,
 ) -> Decision:
-    """What the three runs of a rehearsal come to.
+    """Return the decision that the three runs of a rehearsal lead to.
 
-    What was not judged is never taken for well: of what an upgrade must keep it is a reason against it where the
-    rehearsal broke, and a condition where the lab lacks what it takes.
+    What was not judged never counts as passed. If a claim about what an upgrade must keep was not judged, that is a
+    reason against the upgrade if the rehearsal broke, and a condition if the lab lacks what the claim needs.
 
     Args:
-        before: claims on the old engine.
-        upgrade: the run of suites/upgrade.
-        after: claims on the new engine; None where the upgrade did not get there.
-        course: what that run wrote of its steps (rehearsal.json).
-        known: the incidents, by id.
-        likeness: the swarm that the cluster was like; what of it was not rehearsed is a condition.
+        before: Claims on the old engine.
+        upgrade: The run of suites/upgrade.
+        after: Claims on the new engine; None if the upgrade did not get there.
+        course: The parsed rehearsal.json: the record of the steps.
+        known: The incidents, by id.
+        likeness: The swarm that was copied. Parts of it that were not rehearsed become conditions.
     """
     made = Decision()
     if likeness:
@@ -95,7 +95,7 @@ def decide(
         _weigh(made, judged, known.get(judged.id))
     if course.get("done", 0) < course.get("wanted", 1):
         begun = f"{course.get('done', 0)} of {course.get('wanted', '?')} steps were done"
-        _first(made, Reason(f"The upgrade was given up: {begun}."))
+        _first(made, Reason(f"The upgrade was not completed: {begun}."))
     elif lost := [id for id in upgrade.not_run if id.startswith("upgrade/")]:
         made.reasons.append(Reason(f"Not everything that an upgrade must keep was judged: {', '.join(lost)}."))
     if unjudged := [id for id in upgrade.not_run if id.startswith("known/")]:
@@ -103,22 +103,24 @@ def decide(
     made.conditions += _bad_before(before)
     made.conditions += _started_twice(course)
     if after is None:
-        _first(made, Reason("The claims were not judged on the new engine, as the upgrade did not get there."))
+        _first(made, Reason("The claims were not judged on the new engine, because the upgrade did not get there."))
         return made
     made.comparison = found = compare(before, after)
     for change in [*found.worse, *found.lost]:
-        words = f"{change.id} ({change.level}) was {change.old} and is {change.new} on the new engine: {change.reason}"
-        made.reasons.append(Reason(words, change.id, _files("after", after.claims.get(change.id))))
+        summary = (
+            f"{change.id} ({change.level}) was {change.old} and is {change.new} on the new engine: {change.reason}"
+        )
+        made.reasons.append(Reason(summary, change.id, _files("after", after.claims.get(change.id))))
     for change in found.blocked:
-        words = f"{change.id} was {change.old} and cannot be judged on the new engine: {change.reason}"
-        made.conditions.append(Reason(words, change.id))
+        summary = f"{change.id} was {change.old} and cannot be judged on the new engine: {change.reason}"
+        made.conditions.append(Reason(summary, change.id))
     if not after.claims or not any(claim.verdict is Verdict.PASS for claim in after.claims.values()):
         made.reasons.append(Reason("No claim passed on the new engine."))
     return made
 
 
 def _first(made: Decision, reason: Reason) -> None:
-    # Beside a cause it is only its consequence.
+    # Where there is a cause already, this is only its consequence.
     if not made.reasons:
         made.reasons.append(reason)
 
@@ -131,49 +133,49 @@ def _weigh(made: Decision, judged: Judged, incident: Incident | None) -> None:
         what = f"incident {', '.join(incident.incidents)}" if incident else judged.must.rstrip(".")
         made.conditions.append(Reason(f"Not judged, {judged.reason}: {what}.", judged.id))
         return
-    words = f"{judged.must} {judged.reason}" if judged.verdict is Verdict.FAIL else f"Not judged: {judged.reason}"
+    summary = f"{judged.must} {judged.reason}" if judged.verdict is Verdict.FAIL else f"Not judged: {judged.reason}"
     if incident is not None and (incident.condition or judged.verdict is not Verdict.FAIL):
         what = incident.condition or f"Look for incident {', '.join(incident.incidents)} yourself."
         made.conditions.append(Reason(f"{what} ({judged.reason})", judged.id, files))
     elif incident is None and judged.level == "minor":
-        made.conditions.append(Reason(f"It is not so: {words}", judged.id, files))
+        made.conditions.append(Reason(f"This does not hold: {summary}", judged.id, files))
     else:
         name = f" ({', '.join(incident.incidents)})" if incident else ""
-        made.reasons.append(Reason(f"It is not so: {words}{name}", judged.id, files))
+        made.reasons.append(Reason(f"This does not hold: {summary}{name}", judged.id, files))
 
 
 def _bad_before(before: Run) -> Iterator[Reason]:
     for claim in before.claims.values():
         if claim.verdict.bad:
-            words = f"{claim.id} was {claim.verdict} before the upgrade already: {claim.reason}"
-            yield Reason(words, claim.id, _files("before", claim))
+            summary = f"{claim.id} was {claim.verdict} already before the upgrade: {claim.reason}"
+            yield Reason(summary, claim.id, _files("before", claim))
 
 
 def _started_twice(course: Mapping[str, Any]) -> Iterator[Reason]:
     for step in course.get("steps", []):
         if step.get("again"):
-            words = (
-                f"Look at docker node ls after every node: {step['node']} was kept down, though it had registered with "
-                "a manager, until its engine was started once more."
+            summary = (
+                f"Check docker node ls after every node: {step['node']} stayed down, although it had registered with "
+                "a manager, until its engine was restarted."
             )
-            yield Reason(words, "upgrade/step")
+            yield Reason(summary, "upgrade/step")
 
 
 def _of_likeness(likeness: Likeness, course: Mapping[str, Any]) -> dict[str, Any]:
-    told, made = likeness.told, course.get("likeness") or {}
+    data, made = likeness.data, course.get("likeness") or {}
     kinds = ("services", "networks", "configs", "secrets")
     return {
-        "cluster": told["cluster"],
-        "inventory": told["inventory"],
+        "cluster": data["cluster"],
+        "inventory": data["inventory"],
         "nodes": likeness.hosts(),
         "copied": {kind: made.get(kind, {} if kind == "services" else []) for kind in kinds},
-        "left_out": [*told["left_out"], *made.get("left_out", [])],
-        "limits": told["limits"],
+        "left_out": [*data["left_out"], *made.get("left_out", [])],
+        "limits": data["limits"],
     }
 
 
 def _unlike(likeness: Likeness, left_out: list[str]) -> Iterator[Reason]:
-    """What is of the swarm, and was not rehearsed as it is."""
+    """Yield conditions for what of the swarm was not rehearsed as it is."""
     if others := likeness.other_engines():
         yield Reason(f"Not rehearsed with the engines of all nodes: {'; '.join(others)}.")
     for kind in ("Service", "Network"):

@@ -1,4 +1,4 @@
-"""What is rehearsed: the path over engines, the cluster's shape, and the order in which nodes are upgraded."""
+"""The plan of a rehearsal: the path of engines, the shape of the cluster, and the order of its nodes."""
 
 from __future__ import annotations
 
@@ -8,26 +8,25 @@ from dataclasses import dataclass
 
 from swarmlab.errors import UsageError
 from swarmlab.images.engines import EngineChoice, engine_choice, known_engines
-from swarmlab.rehearsal.likeness import Likeness
+from swarmlab.rehearsal.likeness.model import Likeness
 
-#: The words of an order beside host names: what each stands for is known when the cluster is.
-WORDS = ("leader", "managers", "workers")
-#: Managers that do not lead first, as every change of leader costs a moment; workers follow their managers.
+#: What an order may name beside hosts. Which nodes these are is known only once the cluster runs.
+GROUPS = ("leader", "managers", "workers")
+#: The leader is the last manager, because every change of leader interrupts; workers follow their managers.
 ORDER = "managers,leader,workers"
 
 
 @dataclass(frozen=True)
 class Plan:
-    """A rehearsal as it was asked for.
+    """The plan of a rehearsal.
 
     Attributes:
-        path: the engines, the first of which is what the cluster has to begin with; the oldest of them where its nodes
-            begin with several.
-        order: `WORDS` and host names.
-        managers: how many of the nodes are managers.
-        workers: how many are workers.
-        likeness: the swarm that the cluster is like; None for the rehearsal's own.
-        reboot: each node's operating system is restarted with its new engine.
+        path: The engines in order. The first is the engine at the start; the oldest if nodes start with several.
+        order: `GROUPS` and host names.
+        managers: Number of managers.
+        workers: Number of workers.
+        likeness: The swarm that the cluster is a copy of; None for the rehearsal's own cluster.
+        reboot: Whether each node's operating system is restarted with its new engine.
     """
 
     path: tuple[EngineChoice, ...]
@@ -48,18 +47,22 @@ class Plan:
         *,
         reboot: bool = False,
     ) -> Plan:
-        """A plan from the words of options.
+        """Return the plan that options describe.
 
         Args:
-            path: engines by version or Debian suite, separated by commas, the present one first.
-            order: see `Plan`, separated by commas.
-            managers: see `Plan`.
-            workers: see `Plan`.
-            likeness: see `Plan`; the number of managers and of workers is then its.
-            reboot: see `Plan`.
+            path: Engines by version or Debian release, separated by commas, the present one first.
+            order: See `Plan`; separated by commas.
+            managers: See `Plan`.
+            workers: See `Plan`.
+            likeness: See `Plan`. It sets the number of managers and workers.
+            reboot: See `Plan`.
 
         Raises:
-            UsageError: what cannot be.
+            UsageError: No rehearsal can be like this.
+
+        Example:
+            >>> Plan.read("20.10.24,28.5.2", "managers,leader,workers").steps
+            4
         """
         engines = tuple(engine_choice(name) for name in path.split(",") if name)
         if len(engines) < 2:
@@ -68,17 +71,18 @@ class Plan:
             if before == after:
                 raise UsageError(f"an upgrade leads from one engine to another, and not from {before} to itself")
             if before.numbers > after.numbers:
-                raise UsageError(f"{before} to {after} is no upgrade; how one goes back is judged in every rehearsal")
+                raise UsageError(f"{before} to {after} is no upgrade; every rehearsal also judges the way back")
         if likeness:
             managers, workers = likeness.managers, likeness.workers
-        words = tuple(word for word in order.split(",") if word)
-        if len(set(words)) < len(words):
-            raise UsageError(f"--order {order} names something twice")
-        # Of two nodes one has all replicas when the other is back, and nobody spreads them: draining it loses requests.
+        names = tuple(name for name in order.split(",") if name)
+        if len(set(names)) < len(names):
+            raise UsageError(f"--order {order} names a node or group twice")
+        # With two nodes, draining one moves all replicas to the other, and Swarm never spreads them again: draining
+        # that one then loses requests.
         if managers < 1 or workers < 0 or not 3 <= managers + workers <= 10:
-            words_of = f"{managers} managers and {workers} workers"
-            raise UsageError(f"a rehearsal has 3 to 10 nodes, and a manager at least, not {words_of}")
-        plan = cls(engines, words, managers, workers, likeness, reboot)
+            shape = f"{managers} managers and {workers} workers"
+            raise UsageError(f"a rehearsal has 3 to 10 nodes, at least one a manager, not {shape}")
+        plan = cls(engines, names, managers, workers, likeness, reboot)
         if likeness:
             if engines[0] != likeness.oldest:
                 raise UsageError(f"the path begins with {engines[0]}, and the swarm with {likeness.oldest}")
@@ -89,40 +93,40 @@ class Plan:
 
     @property
     def nodes(self) -> int:
-        """How many nodes the cluster has."""
+        """Number of nodes."""
         return self.managers + self.workers
 
     @property
     def steps(self) -> int:
-        """How many times a node is given another engine."""
+        """Number of steps: in each, one node gets another engine."""
         return sum(self._rounds())
 
     def start(self, host: str) -> EngineChoice:
-        """The engine that the node of this host name begins with."""
+        """Return the engine that a node starts with, by its host name."""
         return self.likeness.start[host] if self.likeness else self.path[0]
 
     @property
     def beginning(self) -> str:
-        """What the cluster begins with, in words."""
+        """The engines that the cluster starts with, for messages."""
         return " and ".join(map(str, sorted(set(self._starts()), key=lambda choice: choice.numbers)))
 
     def engine(self, step: int) -> EngineChoice:
-        """The engine that a node is given in this step; the first step is 1."""
+        """Return the engine that a node gets in a step. The first step is 1."""
         return self.turn(step)[0]
 
     def turn(self, step: int) -> tuple[EngineChoice, int]:
-        """The engine that a node is given in this step, and its place among those that are given it, from 0."""
+        """Return the engine that a node gets in a step, and the number of nodes that got it before in this round."""
         if not 1 <= step <= self.steps:
             raise ValueError(f"there are {self.steps} steps, and no step {step}")
         nth, done = self._round(step - 1)
         return self.path[1 + nth], done
 
     def given(self, engine: EngineChoice, queue: list[str]) -> list[str]:
-        """Those of the host names whose nodes are given this engine: all but those that begin with it, or a newer."""
+        """Return the hosts of *queue* that get this engine: all that do not start with it or a newer one."""
         return [host for host in queue if self.start(host).numbers < engine.numbers]
 
     def is_mixed(self, done: int) -> bool:
-        """Whether nodes have different engines when so many steps are done."""
+        """Whether nodes have different engines after *done* steps."""
         nth, left = self._round(done)
         reached = self.path[nth].numbers
         return bool(left) or len({max(reached, start.numbers) for start in self._starts()}) > 1
@@ -131,11 +135,11 @@ class Plan:
         return list(self.likeness.start.values()) if self.likeness else [self.path[0]] * self.nodes
 
     def _rounds(self) -> list[int]:
-        """How many nodes are given each engine after the first."""
+        """Return how many nodes get each engine of the path after the first."""
         return [sum(start.numbers < to.numbers for start in self._starts()) for to in self.path[1:]]
 
     def _round(self, done: int) -> tuple[int, int]:
-        """The round that follows so many steps, from 0, and how many steps of it are done."""
+        """Return the round (from 0) that is under way after *done* steps, and the steps done in it."""
         rounds = self._rounds()
         for nth, count in enumerate(rounds):
             if done < count:
@@ -144,40 +148,40 @@ class Plan:
         return len(rounds), 0
 
     def stage(self, done: int) -> str:
-        """What the state after so many steps is called."""
+        """Return the name of the stage after *done* steps: before, step1, step2 and so on, after."""
         if done in (0, self.steps):
             return "after" if done else "before"
         return f"step{done}"
 
     def queue(self, roles: Mapping[str, str], leader: str) -> list[str]:
-        """The host names in the order of this plan.
+        """Return the host names in the order of this plan.
 
-        A word stands for the nodes that no other word of the order names more closely.
+        A group stands for those of its nodes that the order does not name otherwise.
 
         Args:
-            roles: role by host name.
-            leader: host name of the leader.
+            roles: Role by host name.
+            leader: Host name of the leader.
 
         Raises:
-            UsageError: the order names a node that there is not, or leaves one out.
+            UsageError: The order names an unknown node, or leaves one out.
         """
-        named = {word for word in self.order if word not in WORDS} | ({leader} if "leader" in self.order else set())
-        if unknown := [word for word in self.order if word not in WORDS and word not in roles]:
-            raise UsageError(f"--order names {unknown[0]}; it takes {', '.join([*WORDS, *roles])}")
+        named = {name for name in self.order if name not in GROUPS} | ({leader} if "leader" in self.order else set())
+        if unknown := [name for name in self.order if name not in GROUPS and name not in roles]:
+            raise UsageError(f"--order names {unknown[0]}; it takes {', '.join([*GROUPS, *roles])}")
         queue: list[str] = []
-        for word in self.order:
-            if word == "leader":
-                # A node that is named by its own name too has its turn there.
+        for name in self.order:
+            if name == "leader":
+                # A leader that is also named by its host name has its turn there.
                 queue += [leader] if leader not in self.order else []
-            elif word in WORDS:
-                queue += sorted(name for name, role in roles.items() if f"{role}s" == word and name not in named)
+            elif name in GROUPS:
+                queue += sorted(host for host, role in roles.items() if f"{role}s" == name and host not in named)
             else:
-                queue.append(word)
+                queue.append(name)
         if left := [name for name in roles if name not in queue]:
             raise UsageError(f"--order {','.join(self.order)} leaves {', '.join(left)} out")
         return queue
 
 
 def newest() -> EngineChoice:
-    """The newest engine that can be had."""
+    """Return the newest engine that nodes can be given."""
     return max(known_engines().values(), key=lambda choice: choice.numbers)

@@ -1,4 +1,4 @@
-"""A rehearsal from its beginning to its end: a lab, claims, the upgrade under traffic, claims again, one page."""
+"""Runs a rehearsal from start to end: a lab, claims, the upgrade under traffic, claims again, one page."""
 
 from __future__ import annotations
 
@@ -12,63 +12,54 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, NoReturn
 
-from swarmlab import netns, ownership
+from swarmlab import netns
 from swarmlab.cluster.swarm import Swarm
 from swarmlab.errors import LabError, UsageError
 from swarmlab.host import Progress
-from swarmlab.images import workshop
-from swarmlab.labs import registry as kinds
-from swarmlab.labs.containers import outer
-from swarmlab.labs.containers.lab import DindLab
-from swarmlab.labs.containers.outer import OuterEngine
-from swarmlab.labs.machines import lab as machines
-from swarmlab.labs.machines.lab import NODES, VagrantLab
+from swarmlab.labs import outer, registry
+from swarmlab.labs.base import Lab, MadeKind, Request
+from swarmlab.labs.hosts import host_names
 from swarmlab.paths import ROOT
-from swarmlab.rehearsal import likeness, page
-from swarmlab.rehearsal.bodies import dress
+from swarmlab.rehearsal import page
 from swarmlab.rehearsal.decision import Decision, decide
-from swarmlab.rehearsal.likeness import Likeness
+from swarmlab.rehearsal.likeness.apply import dress
+from swarmlab.rehearsal.likeness.model import FILE as LIKENESS
+from swarmlab.rehearsal.likeness.model import Likeness
 from swarmlab.rehearsal.plan import Plan
-from swarmlab.verdicts import catalogue, results
+from swarmlab.verdicts import catalogue, profiles, results
 
-#: What the page of a rehearsal is called, and what says the same to machines.
-PAGE, TOLD = "rehearsal.html", "decision.json"
-COURSE = "rehearsal.json"
-#: Profiles of the claims that can be judged before and after (see fixtures/profiles.py).
-PROFILES = ("full", "smoke", "safe", "machines", "nightly", "certify")
+#: Names of a rehearsal's files in its folder: the page, the decision as JSON, and the record of the steps.
+PAGE, DECISION, COURSE = "rehearsal.html", "decision.json", "rehearsal.json"
 
 
-#: Managers and workers of a rehearsal's own cluster, by the kind of lab.
-SHAPES = {DindLab.kind: (3, 1), VagrantLab.kind: (NODES, 0)}
-
-
-def rehearse(plan: Plan, kind: str, folder: Path, profile: str, progress: Progress) -> Decision:
-    """Rehearse an upgrade on a lab of its own, and write what came of it to *folder*.
+def rehearse(plan: Plan, kind: MadeKind, folder: Path, profile: str, progress: Progress) -> Decision:
+    """Rehearse an upgrade on a lab of its own.
 
     Args:
-        plan: what is rehearsed.
-        kind: the kind of the lab.
-        folder: where the three runs' reports, the page and the decision go; what an earlier rehearsal left is removed.
-        profile: the claims that are judged on the first engine and on the last.
-        progress: called with a line for every step that takes time.
+        plan: The plan.
+        kind: Kind of the lab.
+        folder: Folder for the reports of the three runs, the page and the decision. What an earlier rehearsal left
+            there is removed.
+        profile: Profile of the claims that are judged on the first engine and on the last.
+        progress: Called with a line for every step that takes time.
 
     Raises:
-        LabError: the lab did not come up, or a run left no verdicts.
+        LabError: The lab did not come up, or a run left no verdicts.
     """
     signal.signal(signal.SIGTERM, _interrupt)
     for name in ("before", "upgrade", "after"):
         shutil.rmtree(folder / name, ignore_errors=True)
-    for name in (PAGE, TOLD, likeness.FILE):
+    for name in (PAGE, DECISION, LIKENESS):
         (folder / name).unlink(missing_ok=True)
     folder.mkdir(parents=True, exist_ok=True)
     if plan.likeness:
-        plan.likeness.write(folder / likeness.FILE)
+        plan.likeness.write(folder / LIKENESS)
     begun = time.monotonic()
     seconds: dict[str, float] = {}
     engine = outer.connect(progress)
     try:
-        kinds.remove_stale(engine, progress)
-        lab = _lab(kind, plan, engine, progress)
+        registry.remove_stale(engine, progress)
+        lab = kind.make(engine, _request(kind, plan), progress)
         lab.up()
         try:
             lab.measure()
@@ -77,43 +68,35 @@ def rehearse(plan: Plan, kind: str, folder: Path, profile: str, progress: Progre
                 dress(cluster, plan.likeness)
             seconds["the lab"] = time.monotonic() - begun
             with ThreadPoolExecutor(max_workers=1) as beside:
-                ready = beside.submit(_prepare, kind, plan, engine, progress)
-                return _judge(plan, lab, folder, profile, progress, seconds, ready)
+                # While the claims on the first engine are judged.
+                ready = beside.submit(lab.prepare_upgrades, plan.path)
+                return _judge(plan, kind, lab, folder, profile, progress, seconds, ready)
         finally:
             lab.down()
     finally:
         engine.release()
 
 
-def _lab(kind: str, plan: Plan, engine: OuterEngine, progress: Progress) -> DindLab | VagrantLab:
-    """The lab of a rehearsal, not up yet."""
-    starts = [plan.start(host) for host in hosts(plan.nodes)]
-    engines, owner = [choice.suite for choice in starts], ownership.this_process()
-    if kind == VagrantLab.kind:
-        return VagrantLab(engine, engines=engines, owner=owner, progress=progress)
-    name = f"rehearsal-{owner.split('/')[1]}"
-    return DindLab(engine, name=name, engines=engines, nodes=plan.nodes, owner=owner, progress=progress)
-
-
-def _prepare(kind: str, plan: Plan, engine: OuterEngine, progress: Progress) -> None:
-    """Make the images of all engines of the path, beside the claims on the first, so that no step waits for one."""
-    if kind == DindLab.kind:
-        workshop.Workshop(engine.client, progress, outside=netns.outside()).prepare(list(dict.fromkeys(plan.path)))
+def _request(kind: MadeKind, plan: Plan) -> Request:
+    """Return the lab that a rehearsal takes."""
+    engines = [plan.start(host).suite for host in host_names(plan.nodes)]
+    return kind.own(Request(engines=engines, nodes=plan.nodes), "rehearsal")
 
 
 def _judge(
     plan: Plan,
-    lab: DindLab | VagrantLab,
+    kind: MadeKind,
+    lab: Lab,
     folder: Path,
     profile: str,
     progress: Progress,
     seconds: dict[str, float],
     ready: Future[None],
 ) -> Decision:
-    def run(name: str, what: str, *words: str) -> None:
+    def run(name: str, what: str, *options: str) -> None:
         progress(f"{what} (follow it: tail -f {folder / name}.log)")
         start = time.monotonic()
-        _pytest(folder, name, "--lab", lab.kind, "--lab-name", lab.name, *words)
+        _pytest(folder, name, "--lab", lab.kind, "--lab-name", lab.name, *options)
         seconds[what] = time.monotonic() - start
 
     last = plan.path[-1]
@@ -122,7 +105,7 @@ def _judge(
     path, order = ",".join(engine.suite for engine in plan.path), ",".join(plan.order)
     shape = ["--rehearse-managers", str(plan.managers), "--rehearse-workers", str(plan.workers)]
     shape += ["--rehearse-reboot"] if plan.reboot else []
-    shape += ["--rehearse-like", str((folder / likeness.FILE).absolute())] if plan.likeness else []
+    shape += ["--rehearse-like", str((folder / LIKENESS).absolute())] if plan.likeness else []
     run("upgrade", f"upgrade to {last}", "suites/upgrade", "--rehearse", path, "--rehearse-order", order, *shape)
     course = _course(folder)
     whole = course.get("done", 0) == plan.steps
@@ -131,17 +114,17 @@ def _judge(
     loaded = {name: results.load(folder / name) for name in ("before", "upgrade", *(["after"] if whole else []))}
     known = catalogue.incidents()
     decision = decide(loaded["before"], loaded["upgrade"], loaded.get("after"), course, known, plan.likeness)
-    path_told = [plan.beginning, *map(str, plan.path[1:])]
-    told = {**decision.told(), "path": path_told, "seconds": seconds, "profile": profile}
-    (folder / TOLD).write_text(json.dumps(told, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
-    page.write(plan, lab.kind, decision, loaded, course, seconds, profile, folder / PAGE)
+    engines = [plan.beginning, *map(str, plan.path[1:])]
+    made = {**decision.to_json(), "path": engines, "seconds": seconds, "profile": profile}
+    (folder / DECISION).write_text(json.dumps(made, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+    page.write(plan, kind, decision, loaded, course, seconds, profile, folder / PAGE)
     return decision
 
 
-def _pytest(folder: Path, name: str, *words: str) -> None:
-    # It begins where this process did, and finds its own way to the lab: what it downloads comes from outside.
+def _pytest(folder: Path, name: str, *options: str) -> None:
+    # Outside the lab's network namespace, as this process started: the run downloads, and enters the namespace itself.
     pytest = [*netns.outside(), sys.executable, "-m", "pytest"]
-    command = [*pytest, *words, "--reports", str((folder / name).absolute()), "-q"]
+    command = [*pytest, *options, "--reports", str((folder / name).absolute()), "-q"]
     with (folder / f"{name}.log").open("w", encoding="utf-8") as log:
         done = subprocess.run(command, cwd=ROOT, stdout=log, stderr=subprocess.STDOUT, check=False)
     if not (folder / name / results.NAME).exists():
@@ -151,10 +134,10 @@ def _pytest(folder: Path, name: str, *words: str) -> None:
 
 def _course(folder: Path) -> dict[str, Any]:
     file = folder / "upgrade" / COURSE
-    if not file.exists():  # it broke before the first step
+    if not file.exists():  # the run broke before the first step
         return {}
-    told: dict[str, Any] = json.loads(file.read_text(encoding="utf-8"))
-    return told
+    course: dict[str, Any] = json.loads(file.read_text(encoding="utf-8"))
+    return course
 
 
 def plan(
@@ -162,65 +145,63 @@ def plan(
     order: str,
     managers: int,
     workers: int,
-    lab: str,
+    kind: MadeKind,
     profile: str = "smoke",
     like: Likeness | None = None,
     *,
     reboot: bool = False,
 ) -> Plan:
-    """The plan that the words of options make; in the order nodes may have the names that they have in the swarm.
+    """Return the plan that options describe. With a likeness, *order* may use the names of the swarm's nodes.
 
     Raises:
-        UsageError: what cannot be.
+        UsageError: No rehearsal can be like this.
     """
     known = like.hosts() if like else {}
-    order = ",".join(known.get(word, word) for word in order.split(","))
+    order = ",".join(known.get(name, name) for name in order.split(","))
     made = Plan.read(path, order, managers, workers, like, reboot=reboot)
-    if lab == VagrantLab.kind and made.nodes != NODES:
-        raise UsageError(f"the lab of machines has {NODES} nodes, not {made.nodes}; choose --managers and --workers so")
-    if lab != VagrantLab.kind and reboot:
-        raise UsageError("--reboot: containers have no system of their own to restart; rehearse on --lab vagrant")
-    roles = {name: "manager" if place < made.managers else "worker" for place, name in enumerate(hosts(made.nodes))}
-    made.queue(roles, next(iter(roles)))  # what is wrong with an order is told before a lab is made
-    check(lab, profile)
+    if reboot and not kind.reboots:
+        able = " or ".join(f"--lab {other.word}" for other in registry.MADE.values() if other.reboots)
+        raise UsageError(f"--reboot: nodes of --lab {kind.word} have no system of their own to restart; use {able}")
+    names = host_names(made.nodes)
+    roles = {name: "manager" if place < made.managers else "worker" for place, name in enumerate(names)}
+    made.queue(roles, next(iter(roles)))  # an order that is wrong is refused before a lab is made
+    check(kind, profile, _request(kind, made))
     return made
 
 
-def check(lab: str, profile: str) -> None:
-    """See that a rehearsal can be held in a lab of this kind, with the claims of this profile.
+def check(kind: MadeKind, profile: str, request: Request | None = None) -> None:
+    """Check that a rehearsal can be held in a lab of this kind, with the claims of this profile.
+
+    Args:
+        kind: Kind of the lab.
+        profile: Profile of the claims.
+        request: The lab, as far as it is known.
 
     Raises:
-        UsageError: it cannot.
+        UsageError: It cannot.
     """
-    if profile not in PROFILES:
-        raise UsageError(f"--claims {profile}: no such profile; choose one of {', '.join(PROFILES)}")
-    if lab == VagrantLab.kind:
-        machines.check([], machines.PROVIDERS[0])
-
-
-def hosts(count: int) -> list[str]:
-    """The host names that nodes of the lab have."""
-    return ["master", *(f"slave{number:02}" for number in range(1, count))]
+    profiles.profile(profile, "--claims")
+    kind.check(request or Request())
 
 
 def lines(decision: Decision) -> list[str]:
-    """A decision as a person reads it on a terminal."""
-    told = [decision.word + "."]
+    """Return a decision as lines for a terminal."""
+    made = [decision.word + "."]
     if like := decision.likeness:
         counts = ", ".join(f"{len(listed)} {kind}" for kind, listed in like["copied"].items())
-        told.append(f"It was a likeness of swarm {like['cluster']}, with {len(like['nodes'])} nodes, {counts}.")
-        told += [f"  Its limit: {words}" for words in like["limits"]]
-    for title, listed in (("Because", decision.reasons), ("On the condition", decision.conditions)):
+        made.append(f"Likeness of swarm {like['cluster']}, with {len(like['nodes'])} nodes, {counts}.")
+        made += [f"  Its limit: {limit}" for limit in like["limits"]]
+    for title, listed in (("Because", decision.reasons), ("Condition", decision.conditions)):
         for reason in listed:
-            told.append(f"  {title}: {reason.words}" + (f" [{reason.claim}]" if reason.claim else ""))
-            told += [f"      evidence: {file}" for file in reason.evidence[:2]]
+            made.append(f"  {title}: {reason.summary}" + (f" [{reason.claim}]" if reason.claim else ""))
+            made += [f"      evidence: {file}" for file in reason.evidence[:2]]
     if decision.comparison:
         same = decision.comparison
-        told.append(
+        made.append(
             f"Claims before and after: {same.same} the same, {len(same.worse)} worse, {len(same.better)} better, "
             f"{len(same.blocked)} newly blocked, {len(same.lost)} no longer run."
         )
-    return told
+    return made
 
 
 def _interrupt(*_: object) -> NoReturn:

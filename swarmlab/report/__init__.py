@@ -1,4 +1,4 @@
-"""Runs of the suites as one HTML file that needs nothing else: to be read on a screen, offline, or on paper."""
+"""Pages of runs: one HTML file to read on a screen, offline or on paper, and a Markdown page of results."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The essential part of an evidence file: every question once, answers shortened, within a given length."""
+"""The essential part of an evidence file: each call once, answers shortened, within a given length."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ class Piece:
     """One entry of a journal, or one attachment, as a report shows it.
 
     Attributes:
-        head: when, who was asked, and what.
-        body: what was answered.
-        times: how often just this was asked and answered.
+        head: When, which node, and the command or call.
+        body: The answer.
+        times: How often this call had this answer.
     """
 
     head: str
@@ -27,35 +27,36 @@ class Piece:
     times: int = 1
 
     def __str__(self) -> str:
+        """Return the entry as text, with a note of how often it occurs."""
         again = f"   (the same {self.times} times)" if self.times > 1 else ""
         return f"{self.head}{again}\n{self.body}".rstrip()
 
 
 def condense(text: str, limit: int, *, answer: int = 400) -> str:
-    """The essential part of an evidence file.
+    """Return the essential part of an evidence file.
 
-    The same question with the same answer is shown once, with how often; then answers are cut to *answer* characters
-    each; then, where that is still too long, entries in the middle are left out. What is left out is said.
+    A call that got the same answer again is shown once, with the number of times. Then each answer is cut to *answer*
+    characters. If the text is still too long, entries in the middle are left out. Notes say what is left out.
 
     Args:
-        text: the file.
-        limit: characters at most, give or take the notes of what was left out.
-        answer: characters kept of one answer; of what was attached four times as much, its end.
+        text: The file.
+        limit: Most characters, give or take the notes.
+        answer: Characters that are kept of one answer. Of an attachment the last four times as many are kept.
     """
     first, *entries = _ENTRY.split(text)
     pieces = [_piece(entry) for entry in entries]
     distinct: dict[tuple[str, str], Piece] = {}
     for piece in pieces:
         key = (piece.head.partition("  ")[2], piece.body)
-        seen = distinct.get(key)
-        distinct[key] = replace(seen, times=seen.times + 1) if seen else piece
+        same = distinct.get(key)
+        distinct[key] = replace(same, times=same.times + 1) if same else piece
     shown = [_cut(piece, answer) for piece in distinct.values()]
     head = _clip(first.strip(), max(answer, 400) * 2)
     return "\n\n".join([head, *_within(shown, limit - len(head))])
 
 
 def asked(text: str) -> Counter[str]:
-    """How many commands and calls stand in an evidence file, by who was asked."""
+    """Return the number of commands and calls in an evidence file, by node."""
     found = (_HEAD.match(entry) for entry in _ENTRY.split(text)[1:])
     return Counter(entry["source"] for entry in found if entry and entry["source"] != "suite")
 
@@ -84,7 +85,7 @@ def _clip(text: str, most: int) -> str:
 
 
 def _within(pieces: list[Piece], limit: int) -> list[str]:
-    """As many from the beginning and from the end as *limit* allows: how it began, and how it came out."""
+    """Return as many entries from the beginning and the end as *limit* allows: how it began, and how it ended."""
     texts = [str(piece) for piece in pieces]
     if sum(len(text) + 2 for text in texts) <= limit:
         return texts

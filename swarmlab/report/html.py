@@ -1,4 +1,4 @@
-"""From verdicts to one HTML file: what was tested, on what, with which result, and how that is known."""
+"""The HTML report of runs: what was tested, on what, with which verdict, and the evidence for it."""
 
 from __future__ import annotations
 
@@ -17,6 +17,7 @@ import jinja2
 from markupsafe import Markup
 
 from swarmlab.errors import UsageError
+from swarmlab.labs.registry import KINDS
 from swarmlab.preflight import Level, explaining
 from swarmlab.report.condense import asked, condense
 from swarmlab.verdicts import catalogue
@@ -24,41 +25,39 @@ from swarmlab.verdicts.catalogue import Catalogue
 from swarmlab.verdicts.results import Judged, Run
 from swarmlab.verdicts.verdict import Verdict
 
-#: Characters of evidence that stand in the report itself: in all, and of one claim in one run by how it came out.
+#: Most characters of evidence in the report itself: in all, and for one claim of one run that passed or did not.
 _MOST_EVIDENCE = 4_500_000
 _OF_PASS, _OF_OTHERS = 8_000, 40_000
 _MOST_PICTURE = 400_000
 
 _LEVELS = ("critical", "major", "minor")
-#: What the nodes of a kind of lab are.
-_KINDS = {"dind": "each a container with an engine of its own", "vagrant": "each a virtual machine"}
-
-#: What a verdict is called in the report, with a sign that tells it also without colour.
+#: The verdicts in the order of the report, each with a sign that tells it apart without colour.
 SIGNS = {"pass": "✓", "fail": "✗", "blocked": "○", "broken": "!", "timeout": "…", "waived": "~", "not run": "–"}
+#: What each verdict means.
 MEANINGS = {
     "pass": "the cluster does what the claim says",
-    "fail": "it does not; the reason names the node where there is one",
+    "fail": "the cluster does not do it; the reason names the node where there is one",
     "broken": "the lab itself failed, so nothing is known of the cluster",
     "timeout": "what the judgement needs did not come about in time, so the claim was not judged",
     "blocked": "the lab lacks what the claim needs, by name; the claim was not judged",
-    "waived": "it is not so, and its owner has accepted that until a date",
+    "waived": "the claim did not pass, and an owner has accepted that until a date",
     "not run": "no test of the claim was run to its end",
 }
 
 
 @dataclass(frozen=True)
 class Overall:
-    """What is said of a run, or of all, in a word and a sentence.
+    """The verdict of a whole run, or of several.
 
     Attributes:
-        word: the verdict.
-        tone: "good" (all passed), "part" (all that was judged did), "open" or "bad", which decides its colour.
-        sentence: the numbers behind it.
+        word: The verdict, in a few words.
+        tone: Its colour: "good" (all passed), "part" (all that was judged passed), "open" or "bad".
+        summary: The numbers behind it.
     """
 
     word: str
     tone: str
-    sentence: str
+    summary: str
 
 
 @dataclass
@@ -66,13 +65,13 @@ class File:
     """An evidence file as the report shows it.
 
     Attributes:
-        name: its file name.
-        link: where it is, from the report.
-        digest: beginning of its SHA-256, empty if it is gone.
-        asked: how often who was asked in it.
-        text: its essential part, as HTML.
-        picture: what an image element shows, where it is a picture.
-        caption: what the picture shows.
+        name: Its file name.
+        link: Its path, relative to the report.
+        digest: The first characters of its SHA-256; empty if the file is gone.
+        asked: The number of commands and calls in it, by node.
+        text: Its essential part, as HTML.
+        picture: A data: URI, if it is a picture.
+        caption: What the picture shows.
     """
 
     name: str
@@ -86,7 +85,18 @@ class File:
 
 @dataclass
 class Cell:
-    """A claim in one run."""
+    """A claim in one run.
+
+    Attributes:
+        run: Number of the run.
+        verdict: Its verdict, or "not run".
+        reason: Why it did not pass; empty if it did.
+        seconds: Duration of its tests.
+        tests: Node ids of its tests, the parameters of one test together.
+        waiver: The waiver that was applied.
+        must: What the catalogue of this run said, where that differs from other runs.
+        files: Its evidence.
+    """
 
     run: int
     verdict: str
@@ -100,7 +110,15 @@ class Cell:
 
 @dataclass
 class Row:
-    """A claim in all runs."""
+    """A claim in all runs.
+
+    Attributes:
+        id: Its id.
+        must: What a conforming cluster does.
+        level: critical, major or minor.
+        erratum: Where the document is wrong; empty where it is not.
+        cells: What each run says of it.
+    """
 
     id: str
     must: str
@@ -110,49 +128,49 @@ class Row:
 
     @property
     def anchor(self) -> str:
-        """Its element's id; ids of claims have no blanks."""
+        """The id of its element: ids of claims have no blanks."""
         return self.id
 
     @property
     def section(self) -> str:
-        """The document's section."""
+        """The section of the document."""
         return self.id.partition("/")[0]
 
     @property
     def chapter(self) -> str:
-        """The document's chapter."""
+        """The chapter of the document."""
         return self.id.partition(".")[0].partition("/")[0]
 
     @property
     def judged(self) -> list[Cell]:
-        """Its cells in runs that came to a verdict."""
+        """Its cells in the runs that judged it."""
         return [cell for cell in self.cells if cell.verdict != "not run"]
 
 
 def overall(run: Run) -> Overall:
-    """The verdict of a run as a whole; never better than the worst that it holds."""
+    """Return the verdict of a whole run. It is never better than the worst verdict in it."""
     counts = run.counts
     passed, failed, waived = counts[Verdict.PASS], counts[Verdict.FAIL], counts[Verdict.WAIVED]
     lost = counts[Verdict.BROKEN] + counts[Verdict.TIMEOUT]
     ended = sum(why == "the run ended before" for why in run.not_run.values())
-    told = {str(verdict): number for verdict, number in counts.items()} | {"not run": len(run.not_run)}
-    numbers = [f"{told[word]} {word}" for word in SIGNS if told[word]]
-    sentence = f"Of the catalogue's {len(run.claims) + len(run.not_run)} claims: {', '.join(numbers)}."
+    by_word = {str(verdict): number for verdict, number in counts.items()} | {"not run": len(run.not_run)}
+    numbers = [f"{by_word[word]} {word}" for word in SIGNS if by_word[word]]
+    summary = f"Of the catalogue's {len(run.claims) + len(run.not_run)} claims: {', '.join(numbers)}."
     if failed:
-        return Overall("Does not conform", "bad", sentence)
+        return Overall("Does not conform", "bad", summary)
     if lost or ended:
         why = "The run ended before all that it selected was judged. " if ended else "Some claims were not judged. "
-        return Overall("Not established", "open", why + sentence)
+        return Overall("Not established", "open", why + summary)
     if not passed + waived:
-        return Overall("Nothing judged", "open", sentence)
+        return Overall("Nothing judged", "open", summary)
     accepted = f", {waived} waived" if waived else ""
     if counts[Verdict.BLOCKED] or run.not_run:
-        return Overall(f"No failure in what was judged{accepted}", "open" if waived else "part", sentence)
-    return Overall(f"Conforms{accepted}", "open" if waived else "good", sentence)
+        return Overall(f"No failure in what was judged{accepted}", "open" if waived else "part", summary)
+    return Overall(f"Conforms{accepted}", "open" if waived else "good", summary)
 
 
 def overall_of(runs: Sequence[Run]) -> Overall:
-    """The verdict of all runs together: that of the worst."""
+    """Return the verdict of all runs together: that of the worst."""
     each = [overall(run) for run in runs]
     if len(each) == 1:
         return each[0]
@@ -163,11 +181,11 @@ def overall_of(runs: Sequence[Run]) -> Overall:
 
 
 def render(runs: Sequence[Run], *, beside: Path) -> str:
-    """The report of these runs.
+    """Return the report of these runs, as HTML.
 
     Args:
-        runs: what `swarmlab.verdicts.results.load` gave, in the order in which they are shown.
-        beside: the folder that the report will be in; links to evidence are relative to it.
+        runs: Runs, as `swarmlab.verdicts.results.load` returns them, in the order of the report.
+        beside: Folder of the report. Links to evidence are relative to it.
     """
     if not runs:
         raise ValueError("a report has at least one run")
@@ -178,7 +196,7 @@ def render(runs: Sequence[Run], *, beside: Path) -> str:
     folder = Path(__file__).parent
     bad = [str(verdict) for verdict in Verdict if verdict.bad]
     return environment.get_template("template.html").render(
-        style=Markup((folder / "style.css").read_text(encoding="utf-8")),
+        style=stylesheet(),
         script=Markup((folder / "script.js").read_text(encoding="utf-8")),
         overall=overall_of(runs),
         runs=[_about(number, run, runs, beside.absolute()) for number, run in enumerate(runs)],
@@ -196,14 +214,14 @@ def render(runs: Sequence[Run], *, beside: Path) -> str:
             for reason, found in _by_reason(rows, verdict)
             for row, numbers in found
         ],
-        waivers=[(number, waiver) for number, run in enumerate(runs) for waiver in run.told.get("waivers", [])],
+        waivers=[(number, waiver) for number, run in enumerate(runs) for waiver in run.raw.get("waivers", [])],
         blocked=_by_reason(rows, "blocked"),
         not_run=_by_reason(rows, "not run"),
     )
 
 
 def pages(*packages: str) -> jinja2.Environment:
-    """Where pages are made from the templates that lie in *packages*."""
+    """Return a Jinja environment that finds templates in *packages*, the first that has one."""
     environment = jinja2.Environment(
         loader=jinja2.ChoiceLoader([jinja2.PackageLoader(package, ".") for package in packages]),
         autoescape=True,
@@ -219,7 +237,7 @@ def write(runs: Sequence[Run], out: Path) -> None:
     """Write the report of these runs to *out*.
 
     Raises:
-        UsageError: it cannot be written there.
+        UsageError: The file cannot be written.
     """
     text = render(runs, beside=out.absolute().parent)
     try:
@@ -230,7 +248,7 @@ def write(runs: Sequence[Run], out: Path) -> None:
 
 
 def duration(seconds: float) -> str:
-    """Seconds as a person says them."""
+    """Return seconds as a person says them: 1.5 s, 75 s, 12 min, 1 h 30 min."""
     if seconds < 10:
         return f"{seconds:.1f} s"
     if seconds < 90:
@@ -240,90 +258,95 @@ def duration(seconds: float) -> str:
 
 
 def _about(number: int, run: Run, runs: Sequence[Run], beside: Path) -> dict[str, Any]:
-    told = run.told
+    raw = run.raw
     columns = ("name", "address", "engine", "api", "system", "kernel", "firewall", "clock", "lab")
-    several_labs = len(told["lab"].get("each", {})) > 1
+    several_labs = len(raw["lab"].get("each", {})) > 1
     present = [name for name in columns if any(node.get(name) for node in run.nodes)]
     return {
         "number": number,
         "label": _label(run, runs),
         "lab": run.lab,
-        "name": told["lab"].get("name") or "none",
+        "name": raw["lab"].get("name") or "none",
         "cluster": _cluster(run),
-        "followed": told.get("followed", {}),
-        "lost": told.get("lost_workers", {}),
-        "each": {name: _account(each) for name, each in told["lab"].get("each", {}).items()},
+        "followed": raw.get("followed", {}),
+        "lost": raw.get("lost_workers", {}),
+        "each": {name: account(each) for name, each in raw["lab"].get("each", {}).items()},
         "engines": run.each("engine"),
         "kernels": run.each("kernel"),
         "firewalls": run.each("firewall"),
         "systems": run.each("system"),
         "started": f"{run.started:%Y-%m-%d %H:%M} {run.started.tzname() or ''}".strip(),
         "took": duration(run.seconds),
-        "command": told.get("command", ""),
-        "suite": told.get("suite", {}),
-        "options": {name: value for name, value in told.get("options", {}).items() if value},
+        "command": raw.get("command", ""),
+        "suite": raw.get("suite", {}),
+        "options": {name: value for name, value in raw.get("options", {}).items() if value},
         "counts": {str(verdict): count for verdict, count in run.counts.items()} | {"not run": len(run.not_run)},
         "total": len(run.claims) + len(run.not_run),
         "overall": overall(run),
-        "certification": told.get("certification"),
-        "profile": told.get("profile", ""),
+        "certification": raw.get("certification"),
+        "profile": raw.get("profile", ""),
         "columns": present if several_labs else [name for name in present if name != "lab"],
         "nodes": run.nodes,
         "preflight": run.preflight,
         "found": _found(run),
         "logs": [
-            _link(run.folder / look["evidence"], beside) for look in told.get("preflight", []) if "evidence" in look
+            _link(run.folder / look["evidence"], beside) for look in raw.get("preflight", []) if "evidence" in look
         ],
         "verdicts": File(run.path.name, _link(run.path, beside), _digest(run.path.read_bytes())),
     }
 
 
 def _cluster(run: Run) -> str:
-    """How many nodes, in how many labs, and what they are."""
+    """Return how many nodes a run had, in how many labs, and of which kind."""
     labs = {node.get("lab", "") for node in run.nodes}
-    words = [f"{len(run.nodes)} nodes" + (f" in {len(labs)} labs" if len(labs) > 1 else "")]
-    words += filter(None, [_KINDS.get(str(run.told["lab"].get("kind")))])
-    return ", ".join(words)
+    parts = [f"{len(run.nodes)} nodes" + (f" in {len(labs)} labs" if len(labs) > 1 else "")]
+    if kind := KINDS.get(str(run.raw["lab"].get("kind"))):
+        parts.append(kind.summary)
+    return ", ".join(parts)
 
 
 def _found(run: Run) -> str:
-    """What preflight found of a run's cluster, in numbers; empty if nobody looked."""
+    """Return the number of preflight's findings by level; empty if preflight did not run."""
     levels = [str(finding["level"]) for finding in run.preflight]
-    told = [f"{levels.count(level)} {level}" for level in map(str, Level) if level in levels]
-    return ", ".join(told)
+    return ", ".join(f"{levels.count(level)} {level}" for level in map(str, Level) if level in levels)
 
 
 def _explained(runs: Sequence[Run], numbers: Iterable[int], claim: str, reason: str) -> list[Mapping[str, Any]]:
-    """What preflight found in these runs that may be why a claim was not judged well for this reason, each once."""
+    """Return the findings of preflight in these runs that may explain a claim's reason, each once."""
     found = [finding for number in numbers for finding in explaining(runs[number].preflight, claim, reason)]
     return [finding for place, finding in enumerate(found) if finding not in found[:place]]
 
 
-def _account(told: Mapping[str, Any]) -> str:
-    words = [str(told[key]) for key in ("provider", "driver") if told.get(key)]
-    if "speed" in told:
-        words.append(f"{told['speed']} times as slow as deadlines are written for")
-    if told.get("memory_mib"):
-        words.append(f"{sum(told['memory_mib'].values())} MiB of memory")
-    words += [f"{step} {seconds} s" for step, seconds in told.get("seconds", {}).items()]
-    return ", ".join(words)
+def account(facts: Mapping[str, Any]) -> str:
+    """Return the facts of one lab in a line: provider, speed factor, memory, and the seconds that steps took.
+
+    Args:
+        facts: What verdicts.json has of the lab under `lab.each`.
+    """
+    parts = [str(facts[key]) for key in ("provider", "driver") if facts.get(key)]
+    if "speed" in facts:
+        parts.append(f"speed factor {facts['speed']} (deadlines are scaled by it)")
+    if facts.get("memory_mib"):
+        parts.append(f"{sum(facts['memory_mib'].values())} MiB of memory")
+    parts += [f"{step}: {seconds} s" for step, seconds in facts.get("seconds", {}).items()]
+    return ", ".join(parts)
 
 
 def _label(run: Run, runs: Sequence[Run]) -> str:
-    """What tells a run from the others: its engines; then its lab, its date or its folder, where those differ."""
+    """Return what tells a run from the others: its engines; where runs share those, also lab, date and folder."""
     parts: list[Callable[[Run], str]] = [
         lambda one: " · ".join(one.each("engine")) or "no node",
         lambda one: one.lab,
         lambda one: f"{one.started:%Y-%m-%d %H:%M}",
         lambda one: str(one.folder),
     ]
-    words: list[str] = []
+    label: list[str] = []
     for part in parts:
-        words.append(part(run))
-        told = [tuple(one(other) for one in parts[: len(words)]) for other in runs]
-        if told.count(tuple(words)) == 1:
+        label.append(part(run))
+        labels = [tuple(one(other) for one in parts[: len(label)]) for other in runs]
+        if labels.count(tuple(label)) == 1:
             break
-    return ", ".join(words)
+    return ", ".join(label)
 
 
 # Claims
@@ -367,16 +390,16 @@ def _cell(number: int, run: Run, judged: Judged, row: Row, allowance: _Allowance
 
 
 def _by_function(tests: Iterable[str]) -> list[str]:
-    """Node ids with all parameters of a test in one: "suites/t.py::test[master], [slave01]"."""
+    """Return node ids with the parameters of one test together: suites/t.py::test[master], [slave01]."""
     parameters: dict[str, list[str]] = {}
     for test in dict.fromkeys(tests):
         function, mark, rest = test.partition("[")
         parameters.setdefault(function, []).append(mark + rest)
-    return [function + ", ".join(told) for function, told in parameters.items()]
+    return [function + ", ".join(held) for function, held in parameters.items()]
 
 
 class _Allowance:
-    """How much of its evidence each claim may show: all together below a bound, more of what did not pass."""
+    """How many characters of evidence each claim may show: more where it did not pass, all together below a bound."""
 
     def __init__(self, runs: Sequence[Run]) -> None:
         judged = [claim for run in runs for claim in run.claims.values()]
@@ -413,11 +436,23 @@ def _files(run: Run, judged: Judged, allowance: int, beside: Path) -> list[File]
 
 def _picture(file: File, content: bytes) -> None:
     text = content.decode("utf-8", errors="replace")
-    words = [found[1] for tag in ("title", "desc") if (found := re.search(rf"<{tag}\b[^>]*>([^<]*)</{tag}>", text))]
-    file.caption = html.unescape(". ".join(" ".join(word.split()) for word in words if word.strip())) or file.name
+    found = [match[1] for tag in ("title", "desc") if (match := re.search(rf"<{tag}\b[^>]*>([^<]*)</{tag}>", text))]
+    file.caption = html.unescape(". ".join(" ".join(part.split()) for part in found if part.strip())) or file.name
     if len(content) <= _MOST_PICTURE:
-        # As an image and not as elements: nothing in it can run, or clash with another picture's names and styles.
-        file.picture = "data:image/svg+xml;base64," + base64.b64encode(content).decode()
+        file.picture = svg_uri(content)
+
+
+def stylesheet() -> Markup:
+    """Return the style sheet of the report, for every page that looks like it."""
+    return Markup((Path(__file__).parent / "style.css").read_text(encoding="utf-8"))
+
+
+def svg_uri(content: bytes) -> str:
+    """Return an SVG picture as a data: URI for an image element.
+
+    As an image and not as elements: no script in it runs, and its names and styles clash with no other picture's.
+    """
+    return "data:image/svg+xml;base64," + base64.b64encode(content).decode()
 
 
 def _link(path: Path, beside: Path) -> str:
@@ -447,13 +482,13 @@ def _chapters(rows: Iterable[Row], claims: Catalogue) -> list[dict[str, Any]]:
 
 
 def _counts(rows: Iterable[Row]) -> list[dict[str, int]]:
-    """How many of some claims have each verdict, for each run."""
+    """Return the number of claims by verdict, for each run."""
     cells = zip(*(row.cells for row in rows), strict=True)
     return [{verdict: sum(cell.verdict == verdict for cell in held) for verdict in SIGNS} for held in cells]
 
 
 def _by_reason(rows: Iterable[Row], verdict: str) -> list[tuple[str, list[tuple[Row, list[int]]]]]:
-    """Rows that have a verdict, by its reason: each with the runs where it is so."""
+    """Return the rows that have a verdict in any run, by reason, each with the numbers of those runs."""
     reasons: dict[str, dict[str, tuple[Row, list[int]]]] = {}
     for row in rows:
         for cell in row.cells:

@@ -2,7 +2,7 @@
 (() => {
   const boxes = [...document.querySelectorAll('#filter input[type=checkbox]')];
   const search = document.querySelector('#filter input[type=search]');
-  const told = document.querySelector('#filter output');
+  const output = document.querySelector('#filter output');
   const claims = [...document.querySelectorAll('article.claim')];
   const apply = () => {
     const wanted = new Set(boxes.filter(box => box.checked).map(box => box.value));
@@ -16,7 +16,7 @@
     }
     for (const group of document.querySelectorAll('.section-group, .chapter-group'))
       group.hidden = !group.querySelector('article.claim:not([hidden])');
-    told.value = shown === claims.length ? `all ${shown} claims` : `${shown} of ${claims.length} claims`;
+    output.value = shown === claims.length ? `all ${shown} claims` : `${shown} of ${claims.length} claims`;
   };
   document.querySelector('#filter').hidden = false;
   document.querySelector('#filter').addEventListener('input', apply);

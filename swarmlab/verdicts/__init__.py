@@ -1,0 +1,1 @@
+"""Claims, their verdicts, and what is read back of a run: catalogue, waivers, results, comparison, profiles."""

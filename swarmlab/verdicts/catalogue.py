@@ -1,4 +1,4 @@
-"""The catalogue: every claim of the document, as claims/ states it."""
+"""The catalogue: every claim of the document, and every incident that a rehearsal looks for, as claims/ states them."""
 
 from __future__ import annotations
 
@@ -22,15 +22,15 @@ FOLDER = CLAIMS
 
 @dataclass(frozen=True)
 class Claim:
-    """One claim.
+    """A sentence of the document that a cluster can be held to.
 
     Attributes:
-        id: SECTION/slug, stable for ever.
-        must: what a conforming cluster does.
-        level: critical (data, quorum or access lost), major (a promised function is missing) or minor.
-        needs: what the lab has to offer for it to be judged.
-        disrupts: judging it hurts a cluster that others use.
-        erratum: where the document is wrong, empty where it is not.
+        id: SECTION/slug. It never changes.
+        must: What a conforming cluster does.
+        level: critical (data, quorum or access is lost), major (a promised function is missing) or minor.
+        needs: What the lab has to offer for the claim to be judged.
+        disrupts: Judging it hurts a cluster that others use.
+        erratum: Where the document is wrong; empty if it is right.
     """
 
     id: str
@@ -42,16 +42,16 @@ class Claim:
 
     @property
     def section(self) -> str:
-        """The document's section: 7.2.1."""
+        """Section of the document, such as 7.2.1."""
         return self.id.partition("/")[0]
 
     @property
     def chapter(self) -> str:
-        """The document's chapter: 7."""
+        """Chapter of the document, such as 7."""
         return self.section.partition(".")[0]
 
     def within(self, part: str) -> bool:
-        """Whether the claim belongs to this section or chapter; 7.2 does not hold 7.2.1, 7 holds both."""
+        """Whether the claim belongs to a section or chapter: 7 contains 7.2.1, but 7.2 does not contain 7.2.1."""
         return part in (self.section, self.chapter)
 
 
@@ -59,23 +59,27 @@ class Catalogue(Mapping[str, Claim]):
     """All claims by id, in the document's order, and the titles of its chapters."""
 
     def __init__(self, claims: Mapping[str, Claim], titles: Mapping[str, str]) -> None:
+        """Keep claims by id, and titles by chapter."""
         self._claims = dict(claims)
         self.titles = dict(titles)
 
     def __getitem__(self, id: str) -> Claim:
+        """Return the claim of this id."""
         return self._claims[id]
 
     def __iter__(self) -> Iterator[str]:
+        """Yield the ids in the document's order."""
         return iter(self._claims)
 
     def __len__(self) -> int:
+        """Return the number of claims."""
         return len(self._claims)
 
     def claim(self, id: str) -> Claim:
-        """The claim of this id.
+        """Return the claim of this id.
 
         Raises:
-            UsageError: there is none; the message names the nearest.
+            UsageError: No claim has this id. The message names the nearest.
         """
         if id not in self:
             near = difflib.get_close_matches(id, self, n=1, cutoff=0.5)
@@ -89,7 +93,10 @@ def load(folder: Path = FOLDER) -> Catalogue:
     """Read and check the catalogue.
 
     Raises:
-        UsageError: a file is no valid chapter; the message names file, claim and what is wrong.
+        UsageError: A file is not a valid chapter. The message names the file, the claim and the error.
+
+    Example:
+        >>> load()["7.2.1/create-with-port"].must
     """
     claims: dict[str, Claim] = {}
     titles: dict[str, str] = {}
@@ -99,21 +106,21 @@ def load(folder: Path = FOLDER) -> Catalogue:
             _add(claims, claim, file)
             titles.setdefault(claim.chapter, title(file))
     if not claims:
-        raise UsageError(f"no claims in {folder}; it has to hold ch1.yaml and so on")
+        raise UsageError(f"no claims in {folder}: ch1.yaml and the other chapters are missing")
     return Catalogue(claims, titles)
 
 
 def entries(file: Path, schema: Path = FOLDER / "schema.json") -> list[dict[str, Any]]:
-    """What a file of the catalogue lists, held against its schema.
+    """Return the entries of a file of the catalogue, checked against its schema.
 
     Raises:
-        UsageError: it is not what the schema wants.
+        UsageError: The file is not YAML, or breaks the schema.
     """
     validator = jsonschema.Draft202012Validator(json.loads(schema.read_text(encoding="utf-8")))
     try:
         listed: list[dict[str, Any]] = yaml.safe_load(file.read_text(encoding="utf-8"))
     except yaml.YAMLError as broken:
-        raise UsageError(f"{file.name} is no YAML: {' '.join(str(broken).split())}") from broken
+        raise UsageError(f"{file.name} is not YAML: {' '.join(str(broken).split())}") from broken
     for error in validator.iter_errors(listed):
         place = error.absolute_path[0] if error.absolute_path else None
         name = listed[place].get("id", f"entry {place}") if isinstance(place, int) else "the file"
@@ -122,35 +129,37 @@ def entries(file: Path, schema: Path = FOLDER / "schema.json") -> list[dict[str,
 
 
 def title(file: Path) -> str:
-    """The title that a file of the catalogue has in its first line."""
+    """Return the title of a file of the catalogue, which is its first line."""
     return file.read_text(encoding="utf-8").splitlines()[0].lstrip("# ")
 
 
 def _add(claims: dict[str, Claim], claim: Claim, file: Path) -> None:
     if claim.id in claims:
-        raise UsageError(f"{file.name}, {claim.id}: the id is used twice")
+        raise UsageError(f"{file.name}, {claim.id}: two entries have this id")
     if unknown := [need for need in claim.needs if not known_need(need)]:
         raise UsageError(f"{file.name}, {claim.id}: unknown need {unknown[0]!r} (see claims/README.md)")
     claims[claim.id] = claim
 
 
-# What a rehearsal of an upgrade judges, which is no part of the document
+# What a rehearsal of an upgrade judges. It is not part of the document.
 
 
 @dataclass(frozen=True)
 class Incident:
-    """What once went wrong with some engine, and is looked for in a rehearsal, or why it is not.
+    """A known failure of some engine.
+
+    A rehearsal looks for it, unless `why_not` says why it does not.
 
     Attributes:
-        id: known/slug, stable for ever.
-        incidents: where it was reported.
-        affected: the engines of which that is known.
-        risk: what it does to who meets it.
-        must: what is so where it is not met; empty where that is not judged.
-        level: see `Claim`.
-        needs: see `Claim`.
-        condition: what makes an upgrade safe all the same, where it is met; empty where nothing does.
-        why_not: why it is not judged; empty where it is.
+        id: known/slug. It never changes.
+        incidents: Where it was reported.
+        affected: The engines that are known to have it.
+        risk: What it does to a cluster that meets it.
+        must: What a cluster without it does; empty if it is not judged.
+        level: See `Claim`.
+        needs: See `Claim`.
+        condition: What makes an upgrade safe although the cluster meets it; empty if nothing does.
+        why_not: Why it is not judged; empty if it is.
     """
 
     id: str
@@ -166,35 +175,35 @@ class Incident:
 
 @functools.cache
 def incidents() -> dict[str, Incident]:
-    """The known incidents by id, of claims/known.yaml.
+    """Return the known incidents of claims/known.yaml, by id.
 
     Raises:
-        UsageError: the file is not valid.
+        UsageError: The file is not valid.
     """
     file = FOLDER / "known.yaml"
     found: dict[str, Incident] = {}
     for entry in entries(file, FOLDER / "known.schema.json"):
         lists = {key: tuple(entry.get(key, ())) for key in ("incidents", "needs")}
         if entry["id"] in found:
-            raise UsageError(f"{file.name}, {entry['id']}: the id is used twice")
+            raise UsageError(f"{file.name}, {entry['id']}: two entries have this id")
         found[entry["id"]] = Incident(**{**entry, **lists})
     return found
 
 
 @functools.cache
 def rehearsal() -> Catalogue:
-    """What a rehearsal of an upgrade judges: claims/upgrade.yaml, and the incidents that it looks for.
+    """Return what a rehearsal of an upgrade judges: claims/upgrade.yaml, and the incidents that it looks for.
 
     Raises:
-        UsageError: a file is not valid.
+        UsageError: A file is not valid.
     """
     claims: dict[str, Claim] = {}
     file = FOLDER / "upgrade.yaml"
     for entry in entries(file, FOLDER / "upgrade.schema.json"):
         _add(claims, Claim(**{**entry, "needs": tuple(entry.get("needs", ()))}), file)
     known = FOLDER / "known.yaml"
-    for one in incidents().values():
-        if one.must:
-            # The cluster is one that is being upgraded: none that others use.
-            _add(claims, Claim(one.id, one.must, one.level, one.needs, disrupts=True), known)
+    for incident in incidents().values():
+        if incident.must:
+            # It disrupts, because the cluster that is being upgraded is not shared with other tests.
+            _add(claims, Claim(incident.id, incident.must, incident.level, incident.needs, disrupts=True), known)
     return Catalogue(claims, {"upgrade": title(file), "known": title(known)})

@@ -1,4 +1,4 @@
-"""Two runs against each other: what got worse, what better, what is judged no longer, what takes much longer."""
+"""Two runs compared: which claims got worse or better, are no longer judged, or take much longer."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ from statistics import median
 from swarmlab.verdicts.results import Judged, Run
 from swarmlab.verdicts.verdict import Verdict
 
-#: A claim takes longer only if it takes more than so many times as long, and more than so many seconds longer: a busy
-#: machine makes differences below either. What all claims share is the machine's doing, and taken off before.
+#: A claim is slower if it takes more than this many times as long, and more than this many seconds longer. A busy
+#: machine causes smaller differences. What all claims share is the machine's doing, and is deducted first.
 TIMES, SECONDS = 2.0, 10.0
-#: Claims that passed both times, each long enough, from which on it is told what they share.
+#: The least number of claims that passed in both runs, and the least seconds of each, to estimate what they share.
 _ENOUGH, _LONG = 5, 1.0
 
 NOT_RUN = "not run"
@@ -21,14 +21,14 @@ _WORSE_FROM = list(reversed(Verdict))
 
 @dataclass(frozen=True)
 class Change:
-    """One claim that is otherwise than it was.
+    """A claim that differs between two runs.
 
     Attributes:
-        id: the claim's.
-        level: its level.
-        old: what it was: a verdict, or "not run".
-        new: what it is.
-        reason: why it is so now, or was before where it is well now.
+        id: Id of the claim.
+        level: Its level.
+        old: Its verdict in the older run, or "not run".
+        new: Its verdict in the newer run, or "not run".
+        reason: The reason of the newer verdict; that of the older one if the claim passes now.
     """
 
     id: str
@@ -43,15 +43,15 @@ class Comparison:
     """What changed from one run to another.
 
     Attributes:
-        worse: now fail, broken or timeout, where it was better; or waived, where it passed.
-        blocked: now blocked, where it was judged.
-        lost: judged before, and not run now.
-        slower: takes longer beyond noise; "old" and "new" are seconds.
-        better: now better than it was.
-        added: judged now, and not run before; what of it is bad is worse.
-        other: where engines, lab or profile are others, so that the runs differ for other reasons too.
-        pace: how many times as slow the newer run was as a whole, at least 1.
-        same: how many claims have the verdict that they had.
+        worse: Now fail, broken or timeout, and better before; or now waived, and passed before.
+        blocked: Now blocked, and judged before.
+        lost: Judged before, and not run now.
+        slower: Takes longer than noise explains; "old" and "new" are seconds.
+        better: Now better than before.
+        added: Judged now, and not run before. Bad verdicts among these are in `worse`.
+        other: Differences of engines, lab or profile, which may explain the rest.
+        pace: How many times as slow the newer run was as a whole, at least 1.
+        same: Number of claims with the same verdict.
     """
 
     worse: list[Change] = field(default_factory=list)
@@ -66,21 +66,21 @@ class Comparison:
 
     @property
     def regressed(self) -> bool:
-        """Whether anything is worse: also what is no longer judged, as nothing is known of it any more."""
+        """Whether anything is worse. A claim that is no longer judged counts as worse."""
         return bool(self.worse or self.blocked or self.lost or self.slower)
 
 
 def compare(old: Run, new: Run) -> Comparison:
-    """What changed from *old* to *new*; all of it in the order of the catalogue as the newer run has it."""
+    """Return what changed from *old* to *new*, in the order of the newer run's catalogue."""
     found = Comparison(pace=_pace(old, new))
     for name, before, now in (
         ("engines", ", ".join(old.each("engine")), ", ".join(new.each("engine"))),
         ("lab", old.lab, new.lab),
-        ("profile", str(old.told.get("profile", "")), str(new.told.get("profile", ""))),
+        ("profile", str(old.raw.get("profile", "")), str(new.raw.get("profile", ""))),
     ):
         if before != now:
             found.other.append(f"{name}: {before or 'none'} before, {now or 'none'} now")
-    # Claims that were judged and are not: those that the newer run lists as such first, in the catalogue's order.
+    # First the claims that the newer run lists as not run, in its catalogue's order; then those it does not know.
     gone = [id for id in new.not_run if id in old.claims]
     gone += [id for id in old.claims if id not in new.claims and id not in new.not_run]
     for id, judged in new.claims.items():
@@ -111,7 +111,7 @@ def _judged(found: Comparison, was: Judged | None, now: Judged) -> None:
     step = _WORSE_FROM.index(now.verdict) - _WORSE_FROM.index(was.verdict)
     if step == 0:
         found.same += 1
-    elif now.verdict is Verdict.BLOCKED:  # also where it was bad: nobody knows whether it still is
+    elif now.verdict is Verdict.BLOCKED:  # also if it was bad: whether it still is, is not known
         found.blocked.append(change)
     elif step > 0:
         found.worse.append(change)
@@ -136,7 +136,7 @@ _PARTS = (
 
 
 def lines(old: Run, new: Run, found: Comparison, *, markdown: bool = False) -> Iterator[str]:
-    """A comparison as a person reads it, or as Markdown for a pull request or a chat."""
+    """Yield a comparison as lines for a terminal, or as Markdown for a pull request or a chat."""
     strong, item, code = ("**", "- ", "`") if markdown else ("", "  ", "")
     verdict = "Something is worse." if found.regressed else "Nothing is worse."
     yield f"{strong}{verdict}{strong}"
@@ -145,7 +145,7 @@ def lines(old: Run, new: Run, found: Comparison, *, markdown: bool = False) -> I
         counts = ", ".join(f"{number} {verdict}" for verdict, number in reversed(run.counts.items()) if number)
         yield f"{item}{word}: {code}{run.path}{code} of {run.started:%Y-%m-%d %H:%M}, {engines}, {run.lab}: {counts}"
     if found.pace > 1.2:
-        yield f"{item}the newer run was {found.pace:.1f} times as slow as a whole; slower is what is so beyond that"
+        yield f"{item}the newer run as a whole took {found.pace:.1f} times as long; this does not count as slower"
     for other in found.other:
         yield f"{item}the runs differ in {_safe(other, markdown)}"
     for name, title in _PARTS:
@@ -160,11 +160,11 @@ def lines(old: Run, new: Run, found: Comparison, *, markdown: bool = False) -> I
             reason = f": {_safe(change.reason, markdown)}" if change.reason else ""
             yield f"{item}{code}{change.id}{code} ({change.level}) {change.old} -> {change.new}{reason}"
     yield ""
-    yield f"{found.same} claims have the verdict that they had. Slower is what takes {_BOUNDS}."
+    yield f"{found.same} claims have the same verdict. A claim is slower if it takes {_BOUNDS}."
 
 
 def _safe(text: str, markdown: bool) -> str:
-    """A reason in one line, that in Markdown makes no markup, mention or link of its own."""
+    """Return a text in one line, escaped so that Markdown makes no markup, mention or link of it."""
     line = " ".join(text.split())
     if not markdown:
         return line

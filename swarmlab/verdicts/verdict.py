@@ -9,16 +9,17 @@ from swarmlab.errors import Blocked, DeadlineExceeded, EngineRefused
 
 
 class Verdict(str, Enum):
-    """What is said of a claim, the one that matters most first."""
+    """The judgement of a claim, the worst first."""
 
-    FAIL = "fail"  #: the cluster does not do what the claim says
-    BROKEN = "broken"  #: the lab itself failed: nothing is known of the cluster
-    TIMEOUT = "timeout"  #: what the judgement needs did not come about in time
-    BLOCKED = "blocked"  #: the lab lacks what the claim needs
-    WAIVED = "waived"  #: not so, and its owner has accepted that until a date
-    PASS = "pass"  #: the cluster does what the claim says
+    FAIL = "fail"  #: The cluster does not do what the claim says.
+    BROKEN = "broken"  #: The lab itself failed, so nothing is known about the cluster.
+    TIMEOUT = "timeout"  #: The state that the judgement needs was not reached in time.
+    BLOCKED = "blocked"  #: The lab lacks what the claim needs.
+    WAIVED = "waived"  #: The claim does not hold, and its owner accepts that until a date.
+    PASS = "pass"  #: The cluster does what the claim says.
 
     def __str__(self) -> str:
+        """Return the verdict as reports show it."""
         return self.value
 
     @property
@@ -28,22 +29,26 @@ class Verdict(str, Enum):
 
 
 def worst(verdicts: Iterable[Verdict]) -> Verdict:
-    """The verdict of a claim with several tests: the one that matters most.
+    """Return the worst of the verdicts, which is that of a claim with several tests.
 
     Raises:
-        ValueError: there is none.
+        ValueError: There is no verdict.
+
+    Example:
+        >>> worst([Verdict.PASS, Verdict.BLOCKED])
+        <Verdict.BLOCKED: 'blocked'>
     """
     order = list(Verdict)
     return min(verdicts, key=order.index)
 
 
 def of_exception(error: BaseException, *, judging: bool) -> Verdict:
-    """The verdict of a test that ended with *error*.
+    """Return the verdict of a test that ended with *error*.
 
     Args:
-        error: what was raised.
-        judging: the test's own steps raised it. In its preparation and clean-up nothing is judged: what goes wrong
-            there is the lab's, and never held against the cluster.
+        error: The exception.
+        judging: Whether the test's own steps raised it. Preparation and clean-up judge nothing: an error there is the
+            lab's, and is never held against the cluster.
     """
     if isinstance(error, Blocked):
         return Verdict.BLOCKED

@@ -1,9 +1,9 @@
-"""Waivers: what is not so, and was accepted by its owner until a date."""
+"""Waivers: claims that need not hold until a date, because an owner accepts that."""
 
 from __future__ import annotations
 
 import fnmatch
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
@@ -16,10 +16,10 @@ from swarmlab.errors import UsageError
 from swarmlab.verdicts import catalogue
 from swarmlab.verdicts.verdict import Verdict, worst
 
-#: What can be accepted: that a claim is not so, or that it is not known in time. A lab that failed cannot be.
+#: The verdicts that a waiver covers. A lab that failed is never waived.
 WAIVABLE = (Verdict.FAIL, Verdict.TIMEOUT)
 
-_WORDS = {"type": "string", "minLength": 10}
+_SENTENCE = {"type": "string", "minLength": 10}
 _NAME = {"type": "string", "minLength": 2}
 _LAYOUT: dict[str, Any] = {
     "type": "array",
@@ -30,8 +30,8 @@ _LAYOUT: dict[str, Any] = {
         "properties": {
             "claim": {"type": "string"},
             "engine": _NAME,
-            "lab": {"enum": ["dind", "vagrant"]},
-            "justification": _WORDS,
+            "lab": _NAME,
+            "justification": _SENTENCE,
             "owner": _NAME,
             "expires": {},
         },
@@ -41,15 +41,15 @@ _LAYOUT: dict[str, Any] = {
 
 @dataclass(frozen=True)
 class Waiver:
-    """One claim that need not be so for a while.
+    """A claim that need not hold for a while.
 
     Attributes:
-        claim: its id.
-        justification: why that is accepted.
-        owner: who accepted it.
-        expires: the last day on which it holds.
-        engine: it holds only where every node's engine is of this version, such as "20.10.*"; empty for any.
-        lab: it holds only in a lab of this kind; empty for any.
+        claim: Id of the claim.
+        justification: Why that is accepted.
+        owner: Who accepts it.
+        expires: The last day on which the waiver holds.
+        engine: The waiver holds only if the engine of every node has this version, such as "20.10.*"; empty for any.
+        lab: The waiver holds only in a lab of this kind; empty for any.
     """
 
     claim: str
@@ -61,36 +61,41 @@ class Waiver:
 
     @property
     def scope(self) -> str:
-        """Where it holds, in words; empty where it does everywhere."""
-        words = [f"{name} {value}" for name, value in (("engine", self.engine), ("lab", self.lab)) if value]
-        return ", ".join(words)
+        """The engine and lab to which the waiver is limited; empty if it is not."""
+        limits = (("engine", self.engine), ("lab", self.lab))
+        return ", ".join(f"{name} {value}" for name, value in limits if value)
 
     def holds(self, lab: Mapping[str, Any]) -> bool:
-        """Whether it holds for what is known of a lab: its kind, and its nodes with their engines."""
+        """Whether the waiver holds in a lab, given its facts: kind, and nodes with their engines."""
         if self.lab and self.lab != lab.get("kind"):
             return False
         engines = [str(node.get("engine", "")) for node in lab.get("nodes", [])]
         return not self.engine or (bool(engines) and all(fnmatch.fnmatch(one, self.engine) for one in engines))
 
-    def told(self, outcome: str) -> dict[str, str]:
-        """What a report says of it, and of what came of it."""
-        words = {"claim": self.claim, "justification": self.justification, "owner": self.owner}
-        return words | {"expires": self.expires.isoformat(), "scope": self.scope, "outcome": outcome}
+    def to_json(self, outcome: str) -> dict[str, str]:
+        """Return the waiver as verdicts.json has it, with what it did in the run."""
+        made = {"claim": self.claim, "justification": self.justification, "owner": self.owner}
+        return made | {"expires": self.expires.isoformat(), "scope": self.scope, "outcome": outcome}
 
 
-def load(path: Path, *, today: date) -> list[Waiver]:
+def load(path: Path, *, today: date, labs: Collection[str]) -> list[Waiver]:
     """Read and check a file of waivers.
 
+    Args:
+        path: The YAML file.
+        today: The day of the run, in whose past no waiver may expire.
+        labs: The kinds of lab to which a waiver can be limited.
+
     Raises:
-        UsageError: the file cannot be read, or one of its waivers is none: incomplete, expired, of an unknown claim, or
-            a second one for the same. The message is one line, and names the file and the claim.
+        UsageError: The file cannot be read, or a waiver is incomplete, expired, of an unknown claim, or a duplicate.
+            The message names the file and the claim.
     """
     try:
         entries = yaml.safe_load(path.read_text(encoding="utf-8"))
     except OSError as failed:
         raise UsageError(f"{path} cannot be read: {failed.strerror}") from None
     except (yaml.YAMLError, UnicodeDecodeError) as broken:
-        raise UsageError(f"{path} is no YAML: {' '.join(str(broken).split())}") from None
+        raise UsageError(f"{path} is not YAML: {' '.join(str(broken).split())}") from None
     entries = [] if entries is None else entries
     wrong = jsonschema.exceptions.best_match(jsonschema.Draft202012Validator(_LAYOUT).iter_errors(entries))
     if wrong is not None:
@@ -104,7 +109,9 @@ def load(path: Path, *, today: date) -> list[Waiver]:
     for entry in entries:
         waiver = _waiver(path, entry, today)
         if any((waiver.claim, waiver.engine, waiver.lab) == (one.claim, one.engine, one.lab) for one in waivers):
-            raise UsageError(f"{path}, {waiver.claim}: waived twice for the same scope")
+            raise UsageError(f"{path}, {waiver.claim}: waived twice for the same engine and lab")
+        if waiver.lab and waiver.lab not in labs:
+            raise UsageError(f"{path}, {waiver.claim}: lab: {waiver.lab!r} is not one of {', '.join(labs)}")
         waivers.append(waiver)
     return waivers
 
@@ -121,19 +128,19 @@ def _waiver(path: Path, entry: Mapping[str, Any], today: date) -> Waiver:
         except ValueError:
             expires = None
     if type(expires) is not date:
-        raise UsageError(f"{path}, {entry['claim']}: expires: {entry['expires']!r} is no date such as 2027-01-31")
+        raise UsageError(f"{path}, {entry['claim']}: expires: {entry['expires']!r} is not a date such as 2027-01-31")
     if expires < today:
         raise UsageError(f"{path}, {entry['claim']}: the waiver expired on {expires}; mend the cluster or renew it")
     if not entry["justification"].strip() or not entry["owner"].strip():
-        raise UsageError(f"{path}, {entry['claim']}: a waiver without justification or owner is none")
+        raise UsageError(f"{path}, {entry['claim']}: justification and owner must not be empty")
     return Waiver(**{**entry, "expires": expires})
 
 
 def holding(waivers: list[Waiver], claim: str, lab: Mapping[str, Any]) -> Waiver | None:
-    """The waiver of a claim that holds in a lab; None if there is none."""
+    """Return the waiver of a claim that holds in a lab; None if there is none."""
     return next((waiver for waiver in waivers if waiver.claim == claim and waiver.holds(lab)), None)
 
 
 def accepted(verdicts: Iterable[str]) -> Verdict:
-    """The verdict of a test whose failure is accepted, of all that it met: what cannot be waived stays."""
+    """Return the worst of a waived test's verdicts, where those that can be waived count as waived."""
     return worst(Verdict.WAIVED if Verdict(found) in WAIVABLE else Verdict(found) for found in verdicts)

@@ -1,10 +1,10 @@
-"""A process that asks servers in turn, without pause: ``python -m swarmlab.watching.asker``, started by `Watch`.
+"""The process that sends requests to servers in turn, without pause: ``python -m swarmlab.watching.asker``.
 
-It is a process of its own so that nothing the suite does can hold it up, and imports nothing of the suite's. It is told
-what to ask in the first line of its standard input, and prints each answer as a line of JSON (see `Heard`). It ends in
-order when it reads another line, and at once when its input ends: whoever started it is gone then, in whatever way.
+`Watch` starts it. As a separate process that imports nothing of the project, nothing that the suite does can hold it
+up. The first line of its standard input says what to ask. It prints each outcome as a line of JSON (see `Heard`). It
+ends in order at the next line of input, and at once at the end of input, which means that its parent is gone.
 
-All times are those of the machine's monotonic clock, which its processes share.
+All times are those of the machine's monotonic clock, which all processes share.
 """
 
 from __future__ import annotations
@@ -25,22 +25,22 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from _typeshed import WriteableBuffer
 
-#: Seconds from the beginning of one round to that of the next, at least, if nothing else is asked for. A fast network
-#: would use up all source ports else, and a mesh may drop what seems to come on a connection that it has not forgotten.
+#: The least seconds from the begin of one round to the begin of the next. Without it a fast network uses up all source
+#: ports, and the mesh may drop a new connection from a port whose old connection it still remembers.
 ROUND = 0.01
 
 
 @dataclass(frozen=True)
 class Heard:
-    """What one request gave.
+    """The outcome of one request.
 
     Attributes:
-        at: when it was begun, in seconds of the monotonic clock.
-        end: when the answer was complete, or given up.
-        node: name of the node that was asked.
-        status: the HTTP status, 0 where no whole answer came.
-        container: host name of the container that answered, as the lab's web server tells it.
-        error: why there is no answer, by the connection or whoever passed the request on; empty where there is one.
+        at: time of its begin, in seconds of the monotonic clock.
+        end: time of its end, with or without a complete answer.
+        node: host name of the node that it was sent to.
+        status: the HTTP status, 0 without a complete answer.
+        container: host name of the container that answered, as the lab's web server sends it.
+        error: why there is no answer, from the connection or from a server that passed the request on; else empty.
     """
 
     at: float
@@ -52,7 +52,7 @@ class Heard:
 
 
 class _Within(io.RawIOBase):
-    """What comes in on a connection until a deadline, however slowly it trickles."""
+    """Reads from a connection until a deadline for the whole answer, however slowly it comes."""
 
     def __init__(self, connection: socket.socket, deadline: float) -> None:
         super().__init__()
@@ -71,7 +71,14 @@ class _Within(io.RawIOBase):
 
 
 def ask(name: str, address: str, port: int, timeout: float) -> Heard:
-    """Ask once for / on a new connection; *timeout* is in seconds, for the whole of it."""
+    """Send one GET for / on a new connection.
+
+    Args:
+        name: host name of the node.
+        address: its address.
+        port: TCP port.
+        timeout: seconds for the whole request.
+    """
     at = time.monotonic()
     status, container, error = 0, "", ""
     awaited = "a connection"
@@ -97,9 +104,9 @@ def ask(name: str, address: str, port: int, timeout: float) -> Heard:
 
 
 def main() -> None:
-    """Ask as told until told to end."""
-    told = json.loads(sys.stdin.readline())
-    addresses: Mapping[str, str] = told["addresses"]
+    """Send requests as standard input says, until it says to end."""
+    task = json.loads(sys.stdin.readline())
+    addresses: Mapping[str, str] = task["addresses"]
     over = threading.Event()
     heard: queue.SimpleQueue[Heard | None] = queue.SimpleQueue()
 
@@ -109,27 +116,27 @@ def main() -> None:
         over.set()
 
     def tell() -> None:
-        # Apart from the asking, which a reader that is slow shall not hold up.
+        # In a thread of its own, so that a slow reader does not hold the requests up.
         try:
             while (one := heard.get()) is not None:
                 sys.stdout.write(json.dumps(asdict(one)) + "\n")
                 sys.stdout.flush()
-        except OSError:  # nobody reads any more
+        except OSError:  # the reader is gone
             os._exit(1)
 
     threading.Thread(target=listen, daemon=True).start()
     telling = threading.Thread(target=tell)
     telling.start()
     while not over.is_set():
-        next_round = time.monotonic() + told["every"]
+        next_round = time.monotonic() + task["every"]
         for name, address in addresses.items():
-            heard.put(ask(name, address, told["port"], told["timeout"]))
+            heard.put(ask(name, address, task["port"], task["timeout"]))
             if over.is_set():
                 break
         over.wait(max(0.0, next_round - time.monotonic()))
     heard.put(None)
     telling.join()
-    # Another thread may be at the standard input still, which an orderly end of the interpreter would wait for.
+    # A normal exit would wait for the thread that reads standard input.
     sys.stdout.flush()
     os._exit(0)
 

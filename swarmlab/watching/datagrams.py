@@ -1,4 +1,4 @@
-"""Datagrams from one socket to every node, without pause, while something else is done to the cluster."""
+"""Datagrams from one socket to every node, without pause, while the cluster is changed."""
 
 from __future__ import annotations
 
@@ -13,13 +13,19 @@ from swarmlab.evidence import record
 from swarmlab.wait import scaled
 from swarmlab.watching.watch import Asked
 
-#: Seconds between two datagrams to one node, and for which the answer to one is waited for, where nodes are containers.
+#: Seconds between two datagrams to one node, and seconds to wait for an answer; both at reference speed.
 _PAUSE, _PATIENCE = 0.1, 2.0
 
 
 @dataclass
 class Datagram:
-    """One datagram: when it was sent, by the monotonic clock, and whether its answer came."""
+    """One datagram.
+
+    Attributes:
+        at: when it was sent, in seconds of the monotonic clock.
+        node: host name of the node that it was sent to.
+        answered: whether its answer came.
+    """
 
     at: float
     node: str
@@ -27,10 +33,15 @@ class Datagram:
 
 
 class Datagrams:
-    """Sends datagrams to one port of every node from one socket, and remembers which were sent back.
+    """Sends datagrams to one port of every node from one socket, and records which were answered.
 
-    A way through a node that is kept by the sender's port (connection tracking, a load balancer) is kept for the new
-    task too, or it is not: that is why the socket stays the same throughout.
+    The socket, and with it the source port, stays the same: connection tracking and the load balancer of a node keep a
+    path by source port, and whether that path leads to a new task is what is judged.
+
+    Example:
+        with Datagrams(cluster.nodes, port) as datagrams:
+            web.renew()
+        assert datagrams.silence("slave01", begin, end) < 5, datagrams.summary
     """
 
     def __init__(self, nodes: Sequence[Asked], port: int) -> None:
@@ -55,7 +66,7 @@ class Datagrams:
         for thread in self._threads:
             thread.join()
         self._socket.close()
-        record("suite", f"datagrams to port {self._port} without pause", self.told)
+        record("suite", f"datagrams to port {self._port} without pause", self.summary)
 
     def _send(self) -> None:
         while not self._end.is_set():
@@ -64,7 +75,7 @@ class Datagrams:
                 self._sent.append(Datagram(time.monotonic(), name))
                 try:
                     self._socket.sendto(str(number).encode(), (address, self._port))
-                except OSError:  # such as no route while the node is off
+                except OSError:  # for example no route while the node is off
                     continue
             self._end.wait(scaled(_PAUSE))
 
@@ -77,24 +88,30 @@ class Datagrams:
                 data, (address, _) = self._socket.recvfrom(200)
                 number, _, name = data.decode().partition(" ")
                 sent = self._sent[int(number)]
-                # Who answers for one node alone names it; behind the mesh nobody knows which node was asked.
+                # A server of one node names it in the answer. Behind the mesh no server knows which node was asked.
                 if self._addresses.get(address) == sent.node and name in ("", sent.node):
                     sent.answered = True
             except (OSError, ValueError, IndexError):
                 continue
 
     def sent(self, node: str) -> list[Datagram]:
-        """What was sent to *node*, in order."""
+        """Return the datagrams to *node*, in order."""
         return [one for one in list(self._sent) if one.node == node]
 
     def silence(self, node: str, begin: float, end: float) -> float:
-        """The longest time in seconds, within two times of the monotonic clock, without an answer of *node*."""
+        """Return the longest time without an answer of *node*, in seconds.
+
+        Args:
+            node: host name of the node.
+            begin: from when on, in seconds of the monotonic clock.
+            end: until when, likewise.
+        """
         good = [one.at for one in self.sent(node) if one.answered and begin <= one.at <= end]
         return max(after - before for before, after in zip([begin, *good], [*good, end], strict=True))
 
     @property
-    def told(self) -> str:
-        """In words: how many were sent to each node, and how many came back."""
+    def summary(self) -> str:
+        """How many datagrams each node was sent, and how many were answered, as one line."""
         by_node = [(name, self.sent(name)) for name in self._addresses.values()]
         return ", ".join(
             f"{name}: {sum(one.answered for one in sent)} of {len(sent)} answered" for name, sent in by_node

@@ -1,7 +1,8 @@
-"""What happened to containers and tasks, with times, without holes: for claims about order and pace."""
+"""Events of containers and the history of tasks, with times and without gaps, for claims about order and pace."""
 
 from __future__ import annotations
 
+import threading
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -10,34 +11,34 @@ from typing import Any
 
 from swarmlab.cluster.clocks import seconds_of
 from swarmlab.cluster.node import Node
-from swarmlab.cluster.service import Service, Task
-from swarmlab.errors import LabError
-from swarmlab.evidence import record
+from swarmlab.cluster.service import SERVICE_LABEL, TASK_LABEL, Service, Task
+from swarmlab.errors import LabError, SwarmlabError
+from swarmlab.evidence import aside, record
 
-_TASK, _SERVICE = "com.docker.swarm.task.id", "com.docker.swarm.service.id"
-#: An engine remembers 256 events; so many at once, without any that is known from before, may be the rest of more.
+#: An engine remembers 256 events. This many at the first poll, without a known one among them, may hide earlier ones.
 _MANY = 200
 
 
 def moment(text: str) -> float:
-    """A time as engines write it (RFC 3339, up to nanoseconds) in seconds since 1970; 0 for an empty one."""
+    """Return a time as engines write it (RFC 3339, up to nanoseconds) in seconds since 1970; 0 for an empty one."""
     return seconds_of(text) if text else 0.0
 
 
 @dataclass(frozen=True)
 class Event:
-    """Something that happened to a container.
+    """An event of a container.
 
-    Nodes' clocks differ, and how much is known within bounds only; so is when it was by this machine's clock.
+    The clocks of nodes differ, and the difference is known within bounds only. So is the time of an event by this
+    machine's clock.
 
     Attributes:
         node: host name of the node.
-        action: what happened, in the engine's words: create, start, kill, die, health_status: healthy …
-        container: the container's id.
-        task: the id of its task, empty if it is none of the swarm's.
-        service: the id of its service, likewise.
-        earliest: when it was, at the earliest, in seconds since 1970 by this machine's clock.
-        latest: when it was, at the latest.
+        action: the engine's name of the event: create, start, kill, die, health_status: healthy …
+        container: id of the container.
+        task: id of the container's task, empty if it belongs to none.
+        service: id of the container's service, empty if it belongs to none.
+        earliest: the earliest possible time, in seconds since 1970 by this machine's clock.
+        latest: the latest possible time.
     """
 
     node: str
@@ -49,7 +50,7 @@ class Event:
     latest: float
 
     def before(self, other: Event) -> bool:
-        """Whether it was certainly before *other*; of one node's events the order is always certain."""
+        """Whether it certainly came before *other*; the order of two events of one node is always certain."""
         if self.node == other.node:
             return self.earliest < other.earliest
         return self.latest < other.earliest
@@ -58,46 +59,52 @@ class Event:
         return f"{self.action} of {self.container[:12]} on {self.node}"
 
 
-class _Told:
-    """What one engine told so far, and how far its clock is from this machine's."""
+class _NodeEvents:
+    """The events of one engine so far, and the offset of its clock."""
 
     def __init__(self, node: Node) -> None:
         self.node = node
         self.raw: list[dict[str, Any]] = []
-        self.ahead: list[tuple[float, float]] = []
+        self.offsets: list[tuple[float, float]] = []
+        self._polling = threading.Lock()
         self.measure()
-        self.since = int((time.time() + self.ahead[0][0]) * 1e9)
+        self.since = int((time.time() + self.offsets[0][0]) * 1e9)
 
     def measure(self) -> None:
-        """Look how far the node's clock is ahead, at least and at most."""
+        """Measure by how many seconds the node's clock is ahead, at least and at most."""
         tries = []
         for _ in range(3):
             before = time.time()
             theirs = moment(self.node.info()["SystemTime"])
             tries.append((theirs - time.time(), theirs - before))
-        self.ahead.append(min(tries, key=lambda bounds: bounds[1] - bounds[0]))
+        self.offsets.append(min(tries, key=lambda bounds: bounds[1] - bounds[0]))
 
     def poll(self, *, last: bool = False) -> None:
-        # Until a time that the node's clock has passed for sure, else the engine would wait for it; the rest comes with
-        # the next answer, and what is asked last is asked until now for sure.
-        until = int((time.time() + self.ahead[-1][last]) * 1e9)
+        """Add the events since the last poll; the *last* poll takes all until now."""
+        with self._polling:
+            self._poll(last)
+
+    def _poll(self, last: bool) -> None:
+        # Ask until a time that has certainly passed by the node's clock, else the engine waits for it. Events after it
+        # come with the next poll; the last poll therefore asks until a time that is certainly not before now.
+        until = int((time.time() + self.offsets[-1][last]) * 1e9)
         if until <= self.since:
             return
         batch = self.node.events(self.since, until)
         if self.raw:
             known = [place for place, event in enumerate(batch) if _same(event, self.raw[-1])]
             if not known:
-                raise LabError(f"more happened on {self.node} between two looks than its engine remembers")
+                raise LabError(f"between two polls {self.node} had more events than its engine remembers")
             batch = batch[known[-1] + 1 :]
         elif len(batch) > _MANY:
-            raise LabError(f"more may have happened on {self.node} before the first look than its engine remembers")
+            raise LabError(f"before the first poll {self.node} may have had more events than its engine remembers")
         self.raw += batch
         if batch:
             self.since = int(batch[-1]["timeNano"])
 
     def bounds(self) -> tuple[float, float]:
-        """How far the node's clock was ahead all the time, at least and at most."""
-        return min(least for least, _ in self.ahead), max(most for _, most in self.ahead)
+        """Return the seconds by which the node's clock was ahead, at least and at most, over all measurements."""
+        return min(least for least, _ in self.offsets), max(most for _, most in self.offsets)
 
     def events(self) -> list[Event]:
         least, most = self.bounds()
@@ -106,9 +113,9 @@ class _Told:
             if event.get("Type") != "container":
                 continue
             at = event["timeNano"] / 1e9
-            about = event["Actor"].get("Attributes") or {}
-            who = (self.node.name, event["Action"], event["Actor"]["ID"], about.get(_TASK, ""), about.get(_SERVICE, ""))
-            found.append(Event(*who, earliest=at - most, latest=at - least))
+            labels = event["Actor"].get("Attributes") or {}
+            ids = (event["Actor"]["ID"], labels.get(TASK_LABEL, ""), labels.get(SERVICE_LABEL, ""))
+            found.append(Event(self.node.name, event["Action"], *ids, earliest=at - most, latest=at - least))
         return found
 
 
@@ -117,65 +124,115 @@ def _same(one: dict[str, Any], other: dict[str, Any]) -> bool:
 
 
 class Recorder:
-    """The events of containers on all nodes, from when it is entered until it is left.
+    """Records the events of containers on all nodes while its context is open.
 
-    An engine remembers 256 events only, so it has to be asked now and then, best on each poll of a wait; that nothing
-    was forgotten in between is told from each answer's beginning with the end of the one before.
+    An engine remembers 256 events only, so it must be polled. Call `poll` on each poll of a wait, or let the recorder
+    do it (*every*). A gap between two polls is noticed: each answer must begin with the end of the one before.
+
+    Args:
+        nodes: the nodes to record.
+        every: seconds between two polls by threads of the recorder, at most; 0 leaves polling to the caller.
+
+    Raises:
+        LabError: by `poll`, and at the end of the context: an engine forgot events, or does not answer.
 
     Example:
         with Recorder(cluster.nodes) as recorder:
             service.scale(3)
             wait(lambda: recorder.poll() or service.converged(3), "3 tasks")
         started = recorder.of("start", task.id)
-
-    Raises:
-        LabError: by `poll`, and on leaving where nothing else went wrong: an engine forgot events, or does not answer.
     """
 
-    def __init__(self, nodes: Sequence[Node]) -> None:
+    def __init__(self, nodes: Sequence[Node], *, every: float = 0.0) -> None:
         self._nodes = list(nodes)
-        self._told: list[_Told] = []
+        self._every = every
+        self._by_node: list[_NodeEvents] = []
+        self._threads: list[threading.Thread] = []
+        self._end = threading.Event()
+        self._failed: SwarmlabError | None = None
 
     def __enter__(self) -> Recorder:
-        self._told = [_Told(node) for node in self._nodes]
+        self._by_node = [_NodeEvents(node) for node in self._nodes]
+        if self._every:
+            self._threads = [
+                threading.Thread(target=self._keep_polling, args=(one,), daemon=True) for one in self._by_node
+            ]
+        for thread in self._threads:
+            thread.start()
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, failed: BaseException | None, trace: TracebackType | None
     ) -> None:
+        self._end.set()
         if kind is not None:
             return
-        for told in self._told:
-            told.measure()  # clocks may drift meanwhile, or be set
-            told.poll(last=True)
-        lines = [f"{one.earliest:.3f} {one} (task {one.task})" for one in self.events if one.task]
+        for thread in self._threads:
+            thread.join()
+        if self._failed:
+            raise self._failed
+        for one in self._by_node:
+            one.measure()  # the clock may have drifted or been set
+            one.poll(last=True)
+        lines = [f"{event.earliest:.3f} {event} (task {event.task})" for event in self.events if event.task]
         record("suite", "events of tasks' containers, by this machine's clock", "\n".join(lines) or "(none)")
 
+    def _keep_polling(self, one: _NodeEvents) -> None:
+        with aside():  # the events are recorded as a whole when the context ends
+            while not self._end.wait(self._every):
+                try:
+                    one.poll()
+                except SwarmlabError as failed:
+                    self._failed = failed
+                    return
+
     def poll(self) -> None:
-        """Take over what happened since the last time."""
-        for told in self._told:
-            told.poll()
+        """Take the events since the last poll from every engine."""
+        for one in self._by_node:
+            one.poll()
 
     @property
     def events(self) -> list[Event]:
-        """All that is known, by time."""
-        return sorted((event for told in self._told for event in told.events()), key=lambda event: event.earliest)
+        """All events so far, by time."""
+        return sorted((event for one in self._by_node for event in one.events()), key=lambda event: event.earliest)
 
     def clock(self, node: str, at: float) -> tuple[float, float]:
-        """What the clock of a node showed at a time of this machine's clock, at least and at most."""
-        least, most = next(told.bounds() for told in self._told if told.node.name == node)
+        """Return the time that a node's clock showed, at least and at most, at the time *at* of this machine's."""
+        least, most = next(one.bounds() for one in self._by_node if one.node.name == node)
         return at + least, at + most
 
     def of(self, action: str, task: str) -> Event | None:
-        """The first event of this action that happened to the container of the task of this id."""
+        """Return the first event *action* of a container of the task with the id *task*, if there is one."""
         return next((event for event in self.events if event.task == task and event.action == action), None)
+
+    def started_again(self) -> list[str]:
+        """Return a sentence for each start of a container whose task had a container started before.
+
+        Raises:
+            LabError: a node had no event of a task's container, so nothing is known of it.
+        """
+        events = [event for event in self.events if event.task]
+        silent = {node.name for node in self._nodes} - {event.node for event in events}
+        if silent:
+            raise LabError(f"no event of a task's container came from {', '.join(sorted(silent))}")
+        started: dict[str, Event] = {}
+        found = []
+        for event in [event for event in events if event.action == "start"]:
+            if before := started.get(event.task):
+                found.append(
+                    f"task {event.task} on {event.node} was started again: container {event.container[:12]}, "
+                    f"after {before.container[:12]} on {before.node}"
+                )
+            started[event.task] = event
+        return found
 
 
 class History:
-    """A service's tasks over time: every look at them, so that also those are known that the managers have forgotten.
+    """A service's tasks over time, also those that the managers have forgotten since.
 
     Attributes:
-        looks: the tasks at each look; each is what the managers held at one moment.
+        service: the service.
+        looks: the service's tasks at each `look`.
     """
 
     def __init__(self, service: Service) -> None:
@@ -183,13 +240,13 @@ class History:
         self.looks: list[list[Task]] = []
 
     def look(self) -> list[Task]:
-        """Look at the tasks now."""
+        """Ask for the tasks now, add them to `looks` and return them."""
         tasks = self.service.tasks()
         self.looks.append(tasks)
         return tasks
 
     def lives(self) -> dict[str, list[Task]]:
-        """Each task by its id as it was at each look, the tasks by when they were made."""
+        """Return each task as it was at each look, by task id, in the order in which the tasks were created."""
         lives: dict[str, list[Task]] = {}
         for tasks in self.looks:
             for task in tasks:
@@ -197,5 +254,5 @@ class History:
         return dict(sorted(lives.items(), key=lambda life: moment(life[1][0].created)))
 
     def errors(self) -> list[str]:
-        """What became of tasks that failed, each with its node."""
+        """Return the last known state of each task that failed, with its node and error."""
         return [str(life[-1]) for life in self.lives().values() if life[-1].error]

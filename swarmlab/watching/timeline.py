@@ -1,7 +1,7 @@
-"""A picture of a watch: what each node answered over time, by replica, and what was lost.
+"""Draws requests over time as a picture: which replica answered at which node, and which requests were lost.
 
-It is one SVG file without any other: it opens in a browser, in Allure and on paper. Each node has a band; in it each
-replica has a line of its own, so that nothing hangs on telling colours apart; a lost request is a black cross above.
+The picture is one SVG file that needs no other: it opens in a browser, in Allure and on paper. Each node has a band,
+and in it each replica a line, so that no information is in the colours alone. A lost request is a black cross above.
 """
 
 from __future__ import annotations
@@ -14,15 +14,15 @@ from xml.sax.saxutils import escape
 
 from swarmlab.evidence import redact
 
-#: Colours that people with any kind of colour vision tell apart (Okabe and Ito), but for black, which losses have.
+#: Colours that people with any kind of colour vision tell apart (Okabe and Ito). Black is left for losses.
 COLOURS = ("#0072B2", "#E69F00", "#009E73", "#CC79A7", "#56B4E9", "#D55E00", "#F0E442")
-#: Replicas that have a line of their own; further ones share the last.
+#: Number of lines in a band; further replicas share the last.
 _LINES = 24
 
 _LEFT, _RIGHT = 90, 170
 _PLOT = 740
-#: What happened within so many pixels is drawn as one, and more where there are many lines to draw: the paths shall not
-#: take more characters than this.
+#: Pixels of a cell: all requests in one are drawn as one. With many lines cells are larger, so that the paths take no
+#: more characters than _PATHS.
 _CELL = 2
 _PATHS = 90_000
 _CROSS = 6
@@ -35,10 +35,10 @@ class Request:
     """One request.
 
     Attributes:
-        at: when it was begun, in seconds.
-        end: when its answer was there, or given up.
-        node: who was asked.
-        replica: who answered.
+        at: its begin, in seconds.
+        end: its end, in seconds.
+        node: host name of the node that it was sent to.
+        replica: name of the replica that answered.
         lost: why it is lost, empty if it is not.
     """
 
@@ -51,11 +51,11 @@ class Request:
 
 @dataclass(frozen=True)
 class Mark:
-    """An event that the picture shows.
+    """An event in the picture.
 
     Attributes:
-        at: when, in seconds.
-        event: what happened.
+        at: its time, in seconds.
+        event: its description.
     """
 
     at: float
@@ -72,16 +72,16 @@ def draw(
     *,
     lost: str = "lost",
 ) -> str:
-    """The picture as SVG. Its size does not grow with the number of requests.
+    """Return the picture as SVG. Its size does not grow with the number of requests.
 
     Args:
-        title: what is shown.
-        description: the same in words, for who does not see it.
-        nodes: the bands, from above.
-        requests: all of them, in any order.
-        marks: events.
-        notes: what more is said of a node, by its name.
-        lost: what is said of requests that are lost.
+        title: the picture's title.
+        description: the content as text, for readers who do not see the picture.
+        nodes: host names of the nodes, a band each, from the top.
+        requests: the requests, in any order.
+        marks: the events.
+        notes: a further note beside a band, by the node's host name.
+        lost: the word for lost requests beside a band.
     """
     span = max([0.001, *(one.end for one in requests), *(mark.at for mark in marks)])
     scale = _PLOT / span
@@ -103,19 +103,19 @@ def draw(
         f'<title id="title">{_safe(title)}</title>',
         f'<desc id="desc">{_safe(description)}</desc>',
         f'<rect width="{width}" height="{height}" fill="#fff"/>',
-        _words(_LEFT, 15, title, "font-weight='bold'"),
+        _text(_LEFT, 15, title, "font-weight='bold'"),
     ]
     for row, node in enumerate(nodes):
         top = _HEAD + row * (band + 8)
         mine = [one for one in requests if one.node == node]
         losses = [one for one in mine if one.lost]
         parts.append(f'<rect x="{_LEFT}" y="{top}" width="{_PLOT}" height="{band}" fill="none" stroke="#bbb"/>')
-        parts.append(_words(_LEFT - 6, top + band / 2 + 4, node, "text-anchor='end'"))
-        parts.append(_words(_LEFT + _PLOT + 6, top + 12, f"{len(mine)} asked, {len(losses)} {lost}"))
+        parts.append(_text(_LEFT - 6, top + band / 2 + 4, node, "text-anchor='end'"))
+        parts.append(_text(_LEFT + _PLOT + 6, top + 12, f"{len(mine)} asked, {len(losses)} {lost}"))
         if notes and node in notes:
-            parts.append(_words(_LEFT + _PLOT + 6, top + 26, notes[node]))
+            parts.append(_text(_LEFT + _PLOT + 6, top + 26, notes[node]))
         for place in range(lines):
-            # Who shares the last line is drawn in its colour.
+            # Replicas that share the last line share its colour.
             cells = [_cells(one, scale, cell) for one in mine if not one.lost and line[one.replica] == place]
             y = top + _CROSS * 2 + 4 + place * (thick + 1)
             path = "".join(
@@ -128,11 +128,11 @@ def draw(
     for number, mark in enumerate(marks, start=1):
         x = round(_LEFT + mark.at * scale, 1)
         parts.append(f'<path d="M{x} {_HEAD - 4}V{bottom}" stroke="#000" stroke-dasharray="4 3"/>')
-        parts.append(_words(x + 2, bottom + 26, str(number), "font-weight='bold'"))
-        parts.append(_words(_LEFT, legend + _TEXT * number, f"{number}  at {mark.at:.1f} s: {mark.event}"))
+        parts.append(_text(x + 2, bottom + 26, str(number), "font-weight='bold'"))
+        parts.append(_text(_LEFT, legend + _TEXT * number, f"{number}  at {mark.at:.1f} s: {mark.event}"))
     y = legend + _TEXT * (len(marks) + 1)
     parts.append(f"<path d='{_cross(_LEFT + 5, y - 4)}' stroke='#000' stroke-width='2'/>")
-    parts.append(_words(_LEFT + 18, y, "a request that got no answer or no success"))
+    parts.append(_text(_LEFT + 18, y, "a request that got no answer or no success"))
     for place, replica in enumerate(order[:_LINES]):
         y += _TEXT
         rest = [one for one in order if line[one] == place]
@@ -140,28 +140,28 @@ def draw(
         if len(rest) > 1:
             name = f"{len(rest)} further replicas: {sum(answered[one] for one in rest)} answers"
         parts.append(f'<rect x="{_LEFT}" y="{y - 8}" width="11" height="8" fill="{COLOURS[place % len(COLOURS)]}"/>')
-        parts.append(_words(_LEFT + 18, y, f"line {place + 1}, {name}"))
+        parts.append(_text(_LEFT + 18, y, f"line {place + 1}, {name}"))
     return "\n".join([*parts, "</svg>"]) + "\n"
 
 
-def _safe(words: str) -> str:
-    # Secrets go before the words are put between marks, which would be taken for a part of them.
-    return escape(redact(words).translate(dict.fromkeys(range(32), " ")), {"'": "&apos;", '"': "&quot;"})
+def _safe(text: str) -> str:
+    # Redact before the text stands between tags, which would count as part of a secret.
+    return escape(redact(text).translate(dict.fromkeys(range(32), " ")), {"'": "&apos;", '"': "&quot;"})
 
 
-def _words(x: float, y: float, words: str, how: str = "") -> str:
-    return f"<text x='{x}' y='{y}' {how}>{_safe(words)}</text>"
+def _text(x: float, y: float, text: str, attributes: str = "") -> str:
+    return f"<text x='{x}' y='{y}' {attributes}>{_safe(text)}</text>"
 
 
 def _cells(request: Request, scale: float, cell: int) -> tuple[int, int]:
-    """From where to where a request is drawn, on a grid of cells so many pixels wide."""
+    """Return the left and right end of a request in pixels, on a grid of cells that are *cell* pixels wide."""
     left = min(int(request.at * scale), _PLOT - 1) // cell
     right = min(int(request.end * scale), _PLOT - 1) // cell
     return left * cell, min((right + 1) * cell, _PLOT)
 
 
 def _runs(cells: Sequence[tuple[int, int]]) -> list[tuple[int, int]]:
-    """What touches or overlaps, as one."""
+    """Merge cells that touch or overlap."""
     runs: list[tuple[int, int]] = []
     for left, right in sorted(cells):
         if runs and left <= runs[-1][1]:
@@ -172,7 +172,7 @@ def _runs(cells: Sequence[tuple[int, int]]) -> list[tuple[int, int]]:
 
 
 def _crosses(lost: Sequence[Request], top: float, band: float, scale: float) -> list[str]:
-    """A cross where anything was lost and a thin line through the band; what and how much is the tooltip."""
+    """Return a cross and a thin line through the band for each cell with losses; the tooltip sums them up."""
     if not lost:
         return []
     why = ", ".join(f"{count} {why}" for why, count in Counter(one.lost for one in lost).most_common(5))
@@ -195,5 +195,5 @@ def _axis(span: float, scale: float, y: float) -> list[str]:
     for tick in range(int(span / step) + 1):
         x = round(_LEFT + tick * step * scale, 1)
         drawn.append(f'<path d="M{x} {y}v4" stroke="#000"/>')
-        drawn.append(_words(x, y + 15, f"{tick * step:g} s", "text-anchor='middle'"))
+        drawn.append(_text(x, y + 15, f"{tick * step:g} s", "text-anchor='middle'"))
     return drawn

@@ -1,4 +1,4 @@
-"""Asking every node in turn, without pause, while something else is done to the cluster."""
+"""Requests to every node in turn, without pause, while the cluster is changed."""
 
 from __future__ import annotations
 
@@ -21,49 +21,57 @@ from swarmlab.wait import State, scaled, wait
 from swarmlab.watching.asker import ROUND, Heard
 from swarmlab.watching.timeline import Mark, Request, draw
 
-#: Requests to each node that a watch makes at least (see `Watch.enough`): of a fault that takes one request in fifty
-#: it then misses one time in four hundred.
+#: Requests to each node that `Watch.enough` waits for. A fault that loses one request in fifty then goes unnoticed once
+#: in four hundred runs.
 ENOUGH = 300
 #: Requests to each node after the last event.
 _AFTER = 5
-#: Seconds that may pass between two requests; more is no watch "without pause", and says nothing of the cluster.
+#: Seconds that may pass between two requests. A watch with a longer pause says nothing about the cluster.
 SILENCE = 10.0
-#: Seconds that an answer may take, at reference speed.
+#: Seconds for one request, at reference speed.
 TIMEOUT = 5.0
-
-#: Seconds, at reference speed, that more requests are waited for where some were lost already.
+#: Seconds, at reference speed, to wait for further requests if some are lost already.
 _PATIENCE = 30.0
 
 
 class Asked(Protocol):
-    """Who is asked: a node."""
+    """What requests are sent to: a node.
+
+    Attributes:
+        name: its host name.
+        address: its IPv4 address.
+    """
 
     name: str
     address: str
 
 
 class Watch:
-    """Asks a published port at the address of every node, one after the other, each on a new connection.
+    """Sends requests to a published port at the address of every node in turn, each on a new connection.
 
-    The asking is done by a process of its own (`watching.asker`), in the network namespace of the thread that enters
-    the context. What it heard is the watch's when the context is left; then it is also drawn, and the picture goes to
-    the evidence. Only a watch that was whole can be asked what was lost.
+    A separate process sends them (`swarmlab.watching.asker`), in the network namespace of the thread that enters the
+    context. When the context ends, a picture of all requests goes into the evidence. Only a watch without a flaw, such
+    as a pause, says which requests were lost.
+
+    Args:
+        nodes: the nodes.
+        port: the TCP port.
+        every: least seconds of a round, in which each node is asked once.
 
     Example:
         with Watch(cluster.nodes, port) as watch:
             watch.rounds(2)
-            accepted(cluster.manager, "node update --availability drain slave01")
-            watch.mark("slave01 is to be drained")
+            cluster.manager.docker("node update --availability drain slave01").expect(error=AssertionError)
+            watch.mark("drain accepted")
             watch.enough()
-        assert not watch.lost, watch.told
+        assert not watch.lost, watch.summary
 
     Raises:
-        LabError: on leaving the context, where nothing else went wrong, and by `rounds` and `lost`: the process died,
-            or asked too little for anything to be said.
+        LabError: by `rounds`, `enough` and `lost`, and at the end of the context: the process died, or the watch has
+            another flaw.
     """
 
     def __init__(self, nodes: Sequence[Asked], port: int, *, every: float = ROUND) -> None:
-        """Ask *nodes* at *port*, each once a round; a round takes *every* seconds at least."""
         self._every = every
         self._addresses = {node.name: node.address for node in nodes}
         self._port = port
@@ -75,7 +83,7 @@ class Watch:
         self._ending = False
 
     def __enter__(self) -> Watch:
-        told = {"addresses": self._addresses, "port": self._port, "timeout": self._timeout, "every": self._every}
+        task = {"addresses": self._addresses, "port": self._port, "timeout": self._timeout, "every": self._every}
         self._start = time.monotonic()
         self._process = subprocess.Popen(
             [sys.executable, "-m", "swarmlab.watching.asker"],
@@ -87,7 +95,7 @@ class Watch:
         )
         self._listener = threading.Thread(target=self._listen, daemon=True)
         self._listener.start()
-        self._tell(json.dumps(told))
+        self._tell(json.dumps(task))
         return self
 
     def __exit__(
@@ -106,13 +114,13 @@ class Watch:
         said = self._process.stderr.read().strip() if self._process.stderr else ""
         for stream in (self._process.stdin, self._process.stdout, self._process.stderr):
             if stream:
-                with contextlib.suppress(OSError):  # what was not written yet is for nobody
+                with contextlib.suppress(OSError):  # the process is gone, and so is what was not written yet
                     stream.close()
         self._flaw = self._found_flaw(code, said)
         for heard in self.losses[:100]:
-            record("suite", f"request to {heard.node} at {heard.at - self._start:.2f} s", _words(heard))
+            record("suite", f"request to {heard.node} at {heard.at - self._start:.2f} s", _outcome(heard))
         names = ", ".join(self._addresses)
-        record("suite", f"requests to port {self._port} of {names} without pause", f"{self.told}\n{self._flaw}")
+        record("suite", f"requests to port {self._port} of {names} without pause", f"{self.summary}\n{self._flaw}")
         self._draw()
         if kind is None:
             self._check()
@@ -120,7 +128,7 @@ class Watch:
     def _tell(self, line: str) -> None:
         stdin = self._process.stdin
         assert stdin is not None
-        with contextlib.suppress(OSError):  # it has died, which its exit code tells
+        with contextlib.suppress(OSError):  # it has died, as its exit code says later
             stdin.write(line + "\n")
             stdin.flush()
 
@@ -130,14 +138,14 @@ class Watch:
             with contextlib.suppress(ValueError, TypeError):  # a line cut short by its death
                 self._heard.append(Heard(**json.loads(line)))
 
-    # While it goes on
+    # While the context is open
 
     def mark(self, event: str) -> None:
-        """Note that *event* happened now, such as "update accepted"; the picture shows it."""
+        """Mark an event in the picture, such as "update accepted"."""
         self._marks.append((time.monotonic(), event))
 
     def rounds(self, count: int) -> None:
-        """Wait until every node has been asked *count* more times from now on."""
+        """Wait for *count* more requests to every node."""
         now = time.monotonic()
 
         def asked() -> State:
@@ -147,7 +155,7 @@ class Watch:
         self._await(asked, f"{count} rounds of requests", count)
 
     def enough(self, count: int = ENOUGH) -> None:
-        """Wait until every node has been asked *count* times since the watch began, and some since the last mark."""
+        """Wait for *count* requests to every node since the watch began, and for some since the last mark."""
         since = self._last_mark()
 
         def asked() -> State:
@@ -159,14 +167,14 @@ class Watch:
         self._await(asked, f"{count} rounds of requests in all", count)
 
     def _await(self, asked: Callable[[], State], reason: str, count: int) -> None:
-        # Where a node keeps each round for the whole timeout, enough has been seen long before.
+        # If a node takes the whole timeout in each round, the losses so far are enough for a verdict.
         patience = time.monotonic() + scaled(_PATIENCE)
 
         def state() -> State:
             if self._process.poll() is not None:
-                raise LabError(f"the process that asks the nodes has died with {self._process.returncode}")
+                raise LabError(f"the process that sends the requests has died with {self._process.returncode}")
             if self.losses and time.monotonic() > patience:
-                return State(True, f"{len(self.losses)} requests lost; {asked().seen}")
+                return State(True, f"{len(self.losses)} requests lost; {asked().summary}")
             return asked()
 
         wait(state, reason, deadline=_PATIENCE * 2 + count * 0.5, error=LabError)
@@ -180,17 +188,17 @@ class Watch:
     def _by_node(self, asked: Counter[str]) -> str:
         return ", ".join(f"{name} {asked[name]} times" for name in self._addresses)
 
-    # When it is over
+    # Afterwards
 
     def _found_flaw(self, code: int | None, said: str) -> str:
-        """Why nothing can be said of the cluster; empty where the watch was whole."""
+        """Return why the watch says nothing about the cluster; empty if it has no flaw."""
         if code != 0:
             last = said.splitlines()[-1] if said else "it said nothing"
             return f"it {'hung' if code is None else f'died with {code}'}: {last}"
         for one in self._heard:
             if one.end - one.at > self._timeout + SILENCE:
                 return f"it was stopped for {one.end - one.at:.0f} s at {one.at - self._start:.0f} s, asking {one.node}"
-        if self.losses:  # of a process that works, what was lost is lost, however little it asked
+        if self.losses:  # the process worked, so these requests are lost, however few there were in all
             return ""
         since = self._last_mark()
         asked = Counter(heard.node for heard in self._heard)
@@ -200,7 +208,7 @@ class Watch:
                 return f"it never asked {name}"
             if not late[name]:
                 return f"it did not ask {name} again after {self._marks[-1][1]}"
-        first = self._heard[0].at  # its own start may take long on a busy machine
+        first = self._heard[0].at  # the process may start slowly on a busy machine
         if self._marks and self._marks[0][0] < first:
             return f"it had not begun to ask yet at {self._marks[0][1]}"
         ends = [first, *(heard.end for heard in self._heard)]
@@ -215,31 +223,31 @@ class Watch:
 
     @property
     def heard(self) -> list[Heard]:
-        """All that was asked and answered until now."""
+        """The outcomes of all requests so far."""
         return list(self._heard)
 
     @property
     def losses(self) -> list[Heard]:
-        """What is known of requests that got no answer or no success, also while the watch goes on."""
+        """The requests without an answer or with an error status, also while the context is open."""
         return [heard for heard in list(self._heard) if not 200 <= heard.status < 300]
 
     @property
     def lost(self) -> list[Heard]:
-        """The requests that got no answer, or no success.
+        """The requests without an answer or with an error status.
 
         Raises:
-            LabError: the watch is not over, or was not whole.
+            LabError: the context is still open, or the watch has a flaw.
         """
         self._check()
         return self.losses
 
     @property
     def shares(self) -> dict[str, int]:
-        """How many answers each container gave, by host name."""
+        """The number of answers by the container's host name."""
         return dict(Counter(heard.container for heard in list(self._heard) if 200 <= heard.status < 300))
 
     def gap(self, node: str = "") -> float:
-        """The longest time in seconds in which *node*, or all nodes if not given, gave no good answer."""
+        """Return the longest time in seconds without a successful answer of *node*, or of any node if not given."""
         good = [
             heard.end for heard in list(self._heard) if 200 <= heard.status < 300 and (not node or heard.node == node)
         ]
@@ -248,11 +256,11 @@ class Watch:
         return max(after - before for before, after in zip([begin, *good], [*good, last], strict=True))
 
     @property
-    def told(self) -> str:
-        """The requests in words: how many, how many lost at which node and how, gaps, and who gave how many answers."""
+    def summary(self) -> str:
+        """The requests in one line: how many, how many lost at which node and why, gaps, and answers by container."""
         heard = list(self._heard)
         losses = self.losses
-        lost = Counter((one.node, _words(one)) for one in losses)
+        lost = Counter((one.node, _outcome(one)) for one in losses)
         how = ", ".join(f"{count} at {node} ({why})" for (node, why), count in lost.items())
         span = heard[-1].end - self._start if heard else 0
         answered = ", ".join(f"{container or 'nobody known'} {count}" for container, count in self.shares.items())
@@ -272,13 +280,14 @@ class Watch:
         notes = {name: f"longest gap {self.gap(name):.2f} s" for name in self._addresses}
         marks = [Mark(at - self._start, event) for at, event in self._marks]
         title = f"Requests to port {self._port}"
-        picture(f"requests to port {self._port}", draw(title, self.told, list(self._addresses), requests, marks, notes))
+        svg = draw(title, self.summary, list(self._addresses), requests, marks, notes)
+        picture(f"requests to port {self._port}", svg)
 
 
 def _lost(heard: Heard) -> str:
-    return "" if 200 <= heard.status < 300 else _words(heard)
+    return "" if 200 <= heard.status < 300 else _outcome(heard)
 
 
-def _words(heard: Heard) -> str:
-    """What a request gave, as `Answer` puts it."""
+def _outcome(heard: Heard) -> str:
+    """Return the outcome as `Answer` writes it."""
     return str(Answer(heard.status, error=heard.error)) if heard.error else f"HTTP {heard.status}"

@@ -1,4 +1,4 @@
-"""Writing to a cluster through every manager, without pause, while something else is done to it."""
+"""Writes through every manager, without pause, while the cluster is changed."""
 
 from __future__ import annotations
 
@@ -14,26 +14,27 @@ from enum import Enum
 from types import TracebackType
 from typing import Any
 
+from swarmlab.cluster.marks import SUITE_LABEL, unique
 from swarmlab.cluster.node import Node
-from swarmlab.cluster.workbench import SUITE_LABEL, unique
 from swarmlab.errors import EngineRefused, LabError
 from swarmlab.evidence import picture, provisional, record
 from swarmlab.wait import State, scaled
 from swarmlab.watching.timeline import Mark, Request, draw
 
-#: Seconds by the clock after which a write's outcome is unknown; an engine gives up by itself after 20.
+#: Seconds after which a write's outcome is unknown, not scaled. An engine gives up after 20.
 _PATIENCE = 25.0
-#: Seconds between two writes through one manager, and bytes of each tenth write: states that grow differ sooner.
+#: Seconds between two writes through one manager, and bytes of every tenth write: large writes make differences between
+#: the managers' states show sooner.
 _PAUSE = 0.3
 _LARGE = 3_000
 
 
 class Outcome(Enum):
-    """What its writer knows of a write."""
+    """The outcome of a write, as far as its writer knows."""
 
-    ACKNOWLEDGED = "acknowledged"  #: it is to be found ever after, on every manager
-    REFUSED = "refused"  #: said not to have been done; it may be done yet, wholly, when quorum is back
-    UNKNOWN = "unknown"  #: no answer came: anything of the two
+    ACKNOWLEDGED = "acknowledged"  #: the config must exist on every manager from then on
+    REFUSED = "refused"  #: the config does not exist, but may come to exist as a whole when quorum is back
+    UNKNOWN = "unknown"  #: no answer came: either of the two
 
 
 @dataclass(frozen=True)
@@ -41,13 +42,13 @@ class Write:
     """One write.
 
     Attributes:
-        name: name of the config that it makes.
-        manager: host name of the manager that it went through.
-        outcome: what is known of it.
-        began: seconds since the writer began, when it was sent.
-        ended: when its outcome was known.
-        answer: the id that was given, or the words of the refusal or failure.
-        payload: what the config is to hold, in base64.
+        name: name of the config that it creates.
+        manager: host name of the manager that it was sent to.
+        outcome: its outcome.
+        began: when it was sent, in seconds since the writer began.
+        ended: when its outcome was known, likewise.
+        answer: the config's id, or the message of the refusal or failure.
+        payload: the config's data, in base64.
     """
 
     name: str
@@ -63,10 +64,10 @@ class Write:
 
 
 def found(writes: Iterable[Write], configs: Iterable[dict[str, Any]]) -> State:
-    """Whether a manager's *configs* agree with what is known of *writes*.
+    """Whether a manager's *configs* agree with the outcomes of *writes*.
 
-    Every acknowledged write is there; each of the others is there or not; and what is there is whole: name, label and
-    payload as they were sent, under the id that was given, and once.
+    The config of every acknowledged write must exist; the others may. Each config that exists must be complete, with
+    the name, labels and payload that were sent and the id that was returned, and must exist once.
     """
     held: dict[str, list[dict[str, Any]]] = {}
     for config in configs:
@@ -82,9 +83,11 @@ def found(writes: Iterable[Write], configs: Iterable[dict[str, Any]]) -> State:
         elif copies and (flaw := _flaw(write, copies[0])):
             wrong.append(f"{write} and is there with {flaw}")
     kinds = Counter(write.outcome.value for write in known)
-    told = ", ".join(f"{count} {kind}" for kind, count in kinds.items())
+    counts = ", ".join(f"{count} {kind}" for kind, count in kinds.items())
     more = f" and {len(wrong) - 3} more" if len(wrong) > 3 else ""
-    return State(not wrong, f"{'; '.join(wrong[:3])}{more}; of the writes are {told}" if wrong else f"whole: {told}")
+    return State(
+        not wrong, f"{'; '.join(wrong[:3])}{more}; of the writes are {counts}" if wrong else f"whole: {counts}"
+    )
 
 
 def _flaw(write: Write, config: dict[str, Any]) -> str:
@@ -103,11 +106,14 @@ def _labels(manager: str) -> dict[str, str]:
 
 
 class Writer:
-    """Creates configs through each of several managers, and remembers what became of each.
+    """Creates configs through each of several managers, and records the outcome of each write.
 
-    What became of them is also drawn, and the picture goes to the evidence.
-    Every manager has a thread, so that one which hangs keeps no other waiting. A call to a manager that is cut off,
-    frozen or killed ends after 25 seconds at the latest.
+    Each manager has a thread, so that a manager that hangs holds no other up. A call to a manager that is cut off,
+    frozen or killed ends after 25 seconds at the latest. A picture of all writes goes into the evidence.
+
+    Args:
+        managers: the managers.
+        pause: seconds between two writes through one manager.
 
     Example:
         with Writer(cluster.nodes) as writer:
@@ -117,7 +123,6 @@ class Writer:
     """
 
     def __init__(self, managers: Sequence[Node], *, pause: float = _PAUSE) -> None:
-        """Write through *managers*, with *pause* seconds between two writes through the same one."""
         self._managers = list(managers)
         self._pause = pause
         self._end = threading.Event()
@@ -142,12 +147,12 @@ class Writer:
         self.end()
 
     def end(self) -> None:
-        """Stop writing, and wait for the outcome of what is under way."""
+        """Stop writing, and wait for the outcomes of the last writes."""
         self._end.set()
         for thread in self._threads:
             thread.join()
         title = f"writes through {', '.join(map(str, self._managers))}"
-        record("suite", f"{title} without pause", self.told)
+        record("suite", f"{title} without pause", self.summary)
         requests = [
             Request(
                 write.began,
@@ -158,12 +163,12 @@ class Writer:
             )
             for write in self.writes
         ]
-        told = self.told.replace("\n", "; ")
+        description = self.summary.replace("\n", "; ")
         managers = [manager.name for manager in self._managers]
-        picture("writes", draw(title.capitalize(), told, managers, requests, self._marks, lost="without answer"))
+        picture("writes", draw(title.capitalize(), description, managers, requests, self._marks, lost="without answer"))
 
     def mark(self, event: str) -> None:
-        """Note that *event* happened now, such as "master is without power"; the picture shows it."""
+        """Mark an event in the picture, such as "master is killed"."""
         self._marks.append(Mark(self.now, event))
 
     @property
@@ -173,11 +178,11 @@ class Writer:
 
     @property
     def writes(self) -> list[Write]:
-        """What became of every write whose outcome is known by now, in the order in which that was."""
+        """All writes whose outcome is known, in the order in which it became known."""
         return list(self._writes)
 
     def since(self, began: float, *managers: Node) -> list[Write]:
-        """The writes that were sent after *began*, through one of *managers* if they are given."""
+        """Return the writes that were sent after *began* (see `now`), through one of *managers* if given."""
         names = {manager.name for manager in managers}
         return [write for write in self.writes if write.began > began and (not names or write.manager in names)]
 
@@ -193,12 +198,12 @@ class Writer:
         last = {write.manager: write for write in self.since(since)}
         got = {write.manager for write in self.since(since) if write.outcome is outcome}
         lacking = [manager.name for manager in managers if manager.name not in got]
-        words = [f"{name}: {last[name].answer if name in last else 'no answer yet'}" for name in lacking]
-        return State(not lacking, "; ".join(words) or f"{outcome.value} by all")
+        answers = [f"{name}: {last[name].answer if name in last else 'no answer yet'}" for name in lacking]
+        return State(not lacking, "; ".join(answers) or f"{outcome.value} by all")
 
     @property
-    def told(self) -> str:
-        """The writes in words: by manager, in each row of one outcome how many, when, and the answer to the last."""
+    def summary(self) -> str:
+        """The writes, a line for each series of one outcome of one manager: when, how many, and the last answer."""
         lines = []
         for manager in self._managers:
             mine = [write for write in self.writes if write.manager == manager.name]
@@ -223,14 +228,14 @@ class Writer:
         body = {"Name": name, "Labels": _labels(manager.name), "Data": payload}
         began = self.now
         try:
-            with provisional():  # there are hundreds of them; `told` is what is noted
+            with provisional():  # there are hundreds; the evidence has the summary
                 made = manager.ask("POST", "/configs/create", body=body, timeout=_PATIENCE + scaled(2))
             outcome, answer = Outcome.ACKNOWLEDGED, str(made["ID"])
         except EngineRefused as refused:
             outcome, answer = Outcome.REFUSED, refused.explanation
         except LabError as silent:
             outcome, answer = Outcome.UNKNOWN, str(silent)
-        except Exception as broken:  # an answer cut short, and whatever else a dying engine gives
+        except Exception as broken:  # an answer that is cut short, or another sign of an engine that ends
             outcome, answer = Outcome.UNKNOWN, f"{type(broken).__name__}: {broken}"
         return Write(name, manager.name, outcome, began, self.now, answer, payload)
 

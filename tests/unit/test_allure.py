@@ -1,4 +1,4 @@
-"""Allure's report: what its settings promise, and, where its packages are, what comes of them."""
+"""Allure's report: its settings, and the page that they make where Allure's packages are installed."""
 
 import base64
 import json
@@ -9,7 +9,7 @@ import subprocess
 
 import pytest
 
-from fixtures.allure_labels import CATEGORIES, _executor
+from fixtures.allure_labels import CATEGORIES, executor_facts
 from swarmlab.paths import ROOT
 
 TOOL = ROOT / "tools" / "allure"
@@ -22,8 +22,8 @@ def test_what_is_installed_is_pinned_and_names_no_registry(tool):
     assert json.loads(lock)["packages"][""]["devDependencies"] == wanted
     assert all(re.fullmatch(r"\d+\.\d+\.\d+", version) for version in wanted.values())
     assert '"resolved"' not in lock
-    packages = [told for name, told in json.loads(lock)["packages"].items() if name]
-    assert all("integrity" in told for told in packages)
+    packages = [package for name, package in json.loads(lock)["packages"].items() if name]
+    assert all("integrity" in package for package in packages)
 
 
 def test_both_lists_of_categories_have_the_same_names():
@@ -44,7 +44,7 @@ MESSAGES = {
 
 @pytest.mark.skipif(
     not (TOOL / "node_modules" / ".ready").exists() or not shutil.which("node"),
-    reason="no packages of tools/allure here; `make report` brings them",
+    reason="no packages of tools/allure here; run: make report",
 )
 def test_the_page_holds_history_categories_and_gate_and_asks_nobody(tmp_path):
     for day, names in ((1, ["passes", "is waived"]), (2, list(MESSAGES))):
@@ -52,10 +52,10 @@ def test_the_page_holds_history_categories_and_gate_and_asks_nobody(tmp_path):
         (tmp_path / "allure-results").mkdir()
         for number, name in enumerate(names):
             status, message = MESSAGES[name]
-            told = {"uuid": f"{day}-{number}", "name": name, "fullName": name, "status": status, "historyId": name}
-            told |= {"testCaseId": name, "start": day * 86_400_000, "stop": day * 86_400_000 + 1000}
-            told |= {"labels": [{"name": "engine", "value": "1.2.3"}], "statusDetails": {"message": message}}
-            (tmp_path / "allure-results" / f"{day}-{number}-result.json").write_text(json.dumps(told))
+            result = {"uuid": f"{day}-{number}", "name": name, "fullName": name, "status": status, "historyId": name}
+            result |= {"testCaseId": name, "start": day * 86_400_000, "stop": day * 86_400_000 + 1000}
+            result |= {"labels": [{"name": "engine", "value": "1.2.3"}], "statusDetails": {"message": message}}
+            (tmp_path / "allure-results" / f"{day}-{number}-result.json").write_text(json.dumps(result))
         ran = subprocess.run([TOOL / "generate", "--gate", tmp_path], capture_output=True, text=True)
         assert ran.returncode == (0 if day == 1 else 1), ran.stdout + ran.stderr
     assert "The number of failed tests 3 exceeds" in ran.stdout  # not what is waived
@@ -92,14 +92,14 @@ def test_a_folder_without_results_is_named(tmp_path):
     assert (ran.returncode, ran.stdout) == (0, f"Allure's report is left out: {tmp_path} holds no allure-results\n")
 
 
-def test_a_ci_system_is_told(monkeypatch):
+def test_a_ci_system_is_named(monkeypatch):
     for name in ("GITHUB_ACTIONS", "GITLAB_CI"):
         monkeypatch.delenv(name, raising=False)
-    assert _executor() == {}
+    assert executor_facts() == {}
     monkeypatch.setenv("GITLAB_CI", "true")
     monkeypatch.setenv("CI_JOB_NAME", "nightly")
     monkeypatch.setenv("CI_PIPELINE_IID", "7")
-    assert _executor()["buildName"] == "nightly #7"
+    assert executor_facts()["buildName"] == "nightly #7"
     monkeypatch.setenv("GITHUB_ACTIONS", "true")
     monkeypatch.setenv("GITHUB_RUN_NUMBER", "8")
-    assert _executor()["type"] == "github"
+    assert executor_facts()["type"] == "github"

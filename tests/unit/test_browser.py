@@ -1,7 +1,6 @@
 """The report in a real browser: light and dark, on a phone's width, without scripts and on paper; axe finds nothing.
 
-What it takes is not of this project's Python environment: Debian's chromium and two packages of npm, which `make
-browser` brings.
+It needs Debian's chromium and two packages of npm, which the Python environment has not: `make browser` installs them.
 """
 
 import json
@@ -15,15 +14,15 @@ from swarmlab.report import html
 from swarmlab.verdicts import catalogue
 from swarmlab.verdicts.results import load
 from swarmlab.watching.timeline import Mark, Request, draw
-from tests.unit.test_report import WORDS, run  # noqa: F401
+from tests.unit.helpers import WORDS
 
 LOOK = ROOT / "tools" / "browser" / "look"
 MISSING = [program for program in ("node", "chromium") if not shutil.which(program)]
 if not (LOOK.parent / "node_modules" / ".ready").exists():
     MISSING.append("packages of tools/browser")
-pytestmark = pytest.mark.skipif(bool(MISSING), reason=f"no {', no '.join(MISSING)} here; `make browser` brings them")
+pytestmark = pytest.mark.skipif(bool(MISSING), reason=f"no {', no '.join(MISSING)} here; run: make browser")
 
-#: Some claims, with what a report can say of them.
+#: Claims that together have every verdict, and one with an erratum.
 IDS = [*list(catalogue.load())[:17], next(id for id, claim in catalogue.load().items() if claim.erratum)]
 VERDICTS = {id: WORDS[number % 6] for number, id in enumerate(IDS)}
 
@@ -35,8 +34,8 @@ def looked_at(file):
 
 
 @pytest.fixture
-def whole(run):  # noqa: F811
-    """Folder of a run with every verdict, waivers, a lost worker, long words and a picture."""
+def whole(run):
+    """Return the folder of a run with every verdict, a waiver, a lost worker, a long word and a picture."""
     waiver = {"owner": "ops", "expires": "2030-01-01", "justification": "known", "outcome": "fail, waived"}
     waiver["claim"] = next(id for id, verdict in VERDICTS.items() if verdict == "waived")
     long = "test: fail\n\n" + "".join(f"+{n}.00 s  master  cat\n    {'x' * 900}\n\n" for n in range(30))
@@ -44,15 +43,15 @@ def whole(run):  # noqa: F811
     requests = [Request(n, n + 0.5, f"slave0{n % 2}", f"replica-{n % 3}", "refused" * (n == 7)) for n in range(20)]
     svg = draw("Requests to port 8888", "of 20 one was lost", ["slave00", "slave01"], requests, [Mark(5, "drained")])
     (folder / "evidence" / "requests.svg").write_text(svg)
-    told = json.loads((folder / "verdicts.json").read_text())
-    told["claims"][0]["evidence"].append("evidence/requests.svg")
-    told["claims"][1]["reason"] = "nobody-breaks-this-word-" * 30
-    (folder / "verdicts.json").write_text(json.dumps(told))
+    raw = json.loads((folder / "verdicts.json").read_text())
+    raw["claims"][0]["evidence"].append("evidence/requests.svg")
+    raw["claims"][1]["reason"] = "nobody-breaks-this-word-" * 30
+    (folder / "verdicts.json").write_text(json.dumps(raw))
     return folder
 
 
 @pytest.mark.parametrize("several", [False, True], ids=["one run", "two runs"])
-def test_the_report_reads_well_everywhere(whole, run, several):  # noqa: F811
+def test_the_report_reads_well_everywhere(whole, run, several):
     runs = [load(whole)]
     if several:
         runs.append(load(run(dict.fromkeys(IDS, "pass"), name="other", engine="28.5.2")))

@@ -36,18 +36,18 @@ def test_tests_that_fit_are_collected(suite):
     [
         ("def test_a(): pass", "*test_it.py::test_a names no claim*"),
         (named("7.2.2/inspekt"), "*test_a names the unknown claim '7.2.2/inspekt'; did you mean '7.2.2/inspect'?"),
-        ("X = '7.2.2/inspect'\n@claim(X)\ndef test_a(): pass", "*test_a names its claims in another way*"),
-        ("@claim\ndef test_a(): pass", "*test_a names its claims in another way*"),
+        ("X = '7.2.2/inspect'\n@claim(X)\ndef test_a(): pass", "*test_a has to name its claims by *"),
+        ("@claim\ndef test_a(): pass", "*test_a has to name its claims by *"),
         (named("7.2.2/inspect", name="check_a"), "*check_a names a claim, but pytest collects functions test*"),
         (named("7.2.2/inspect") + "\n" + named("7.2.2/ls-columns"), "*test_a is defined twice*"),
-        ("def test_a(:", "*test_it.py:2: not Python*"),
+        ("def test_a(:", "*test_it.py:2: not valid Python*"),
         (
             "import pytest\npytestmark = claim('7.2.2/ls-columns')\n" + named("7.2.2/inspect"),
-            "*test_a names its claims in another way*",
+            "*test_a has to name its claims by *",
         ),
         (
             "@claim('7.2.2/inspect')\ndef test_a(): pass\ntest_b = lambda: None",
-            "*test_b names its claims in another way*",
+            "*test_b has to name its claims by *",
         ),
     ],
 )
@@ -72,7 +72,7 @@ def test_a_complete_section_that_is_complete_is_fine(suite):
 def test_a_complete_section_has_to_exist(suite):
     ran = suite(named("7.2.2/inspect"), complete="7.9").runpytest("suites")
     assert ran.ret == pytest.ExitCode.USAGE_ERROR
-    ran.stderr.fnmatch_lines(["ERROR: complete_sections lists 7.9, which is no chapter or section*"])
+    ran.stderr.fnmatch_lines(["ERROR: complete_sections lists 7.9, which is not a chapter or section*"])
 
 
 def test_other_tests_are_left_alone(suite):

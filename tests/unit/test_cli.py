@@ -6,7 +6,7 @@ import pytest
 
 from swarmlab import host
 from swarmlab.cli.main import main
-from swarmlab.labs.containers import outer
+from swarmlab.labs import outer
 from swarmlab.preflight import CHECKS
 
 
@@ -22,9 +22,12 @@ def _no_engine(monkeypatch):
         ("up --engine 17", "swarmlab: no engine '17'; choose from 20.10.5 (bullseye), "),
         ("up --nodes 0", "swarmlab: a cluster of the container lab has 1 to 10 nodes, not 0"),
         ("up --managers 4", "swarmlab: of 3 nodes, 1 to 3 are managers, not 4"),
-        ("up --name My_Lab", "swarmlab: a lab's name is made of a-z, 0-9 and -, at most 31, not 'My_Lab'"),
-        ("up --lab vagrant --nodes 5", "swarmlab: the lab of machines has three, and the name machines; leave --nodes"),
-        ("up --lab vagrant --provider xen", "swarmlab: no provider 'xen'; choose one of libvirt, virtualbox"),
+        ("up --name My_Lab", "swarmlab: 'My_Lab' is not the name of a lab: write at most 31 of a-z, 0-9 and -"),
+        ("up --lab vagrant --nodes 5", "swarmlab: the lab of machines has 3 nodes, not 5"),
+        (
+            "up --lab vagrant --provider xen",
+            "swarmlab: --provider xen: no such provider; choose one of libvirt, virtualbox",
+        ),
         (
             "up --lab vagrant --provider virtualbox --engine trixie",
             "swarmlab: the provider virtualbox has Docker 18.03.1 and no other engine; leave --engine out",
@@ -32,14 +35,14 @@ def _no_engine(monkeypatch):
         ("box --engine 17", "swarmlab: no engine '17'; choose from "),
         ("up", "swarmlab: no engine answers at DOCKER_HOST=unix:///nowhere/docker.sock; mend or unset it"),
         ("preflight --skip disc=full", "swarmlab: no check 'disc'; checks: host-memory, "),
-        ("preflight --skip disk", "swarmlab: disk is skipped for a reason: disk=REASON"),
+        ("preflight --skip disk", "swarmlab: to skip disk, give a reason: disk=REASON"),
         ("rehearse --to 17", "swarmlab: no engine '17'; choose from "),
         ("rehearse --path 28.5.2,20.10.24", "swarmlab: 28.5.2 (forky) to 20.10.24 (bookworm) is no upgrade; "),
         ("rehearse --order workers", "swarmlab: --order workers leaves master, slave01, slave02 out"),
-        ("rehearse --lab vagrant --workers 1", "swarmlab: the lab of machines has 3 nodes, not 4; choose --managers"),
+        ("rehearse --lab vagrant --workers 1", "swarmlab: the lab of machines has 3 nodes, not 4"),
         (
             "rehearse --reboot",
-            "swarmlab: --reboot: containers have no system of their own to restart; rehearse on --lab",
+            "swarmlab: --reboot: nodes of --lab dind have no system of their own to restart; use --lab vagrant",
         ),
         ("rehearse --claims quick", "swarmlab: --claims quick: no such profile; choose one of full, smoke, safe, "),
         ("rehearse", "swarmlab: no engine answers at DOCKER_HOST="),
@@ -67,7 +70,7 @@ def test_status_without_an_engine(capsys):
 
 def test_preflight_without_an_engine_is_an_error(capsys):
     assert main(["preflight"]) == 1
-    assert "none answers at DOCKER_HOST=" in capsys.readouterr().out
+    assert "no engine answers at DOCKER_HOST=" in capsys.readouterr().out
     assert main(["preflight", "--json", "--skip", "host-engine=known"]) == 0
     told = {one["check"]: one for one in json.loads(capsys.readouterr().out)}
     assert (told["host-engine"]["level"], told["host-engine"]["seen"]) == ("skipped", "known")
@@ -80,5 +83,5 @@ def test_the_checks_of_the_preflight_are_listed(capsys):
 
 def test_nothing_can_be_installed_without_apt(monkeypatch):
     monkeypatch.setattr("shutil.which", lambda _: None)
-    with pytest.raises(outer.UsageError, match=r"needs docker\.io, and has no apt-get"):
+    with pytest.raises(outer.UsageError, match=r"needs docker\.io and has no apt-get"):
         host.install(["docker.io"], print)

@@ -17,9 +17,9 @@ def test_clocks_that_agree_are_no_finding_also_where_the_suites_own_is_wrong():
 
 def test_the_node_whose_clock_is_off_is_named_with_how_far_and_which_way():
     found = agreement(clocks(master=0.0, slave01=-3600.0, slave02=0.2))
-    assert (found.level, found.seen) == ("error", "slave01 is 3600 s behind")
+    assert (found.level, found.summary) == ("error", "slave01 is 3600 s behind")
     found = agreement(clocks(master=0.0, slave01=0.0, slave02=30.0))
-    assert (found.level, found.seen) == ("warning", "slave02 is 30 s ahead")
+    assert (found.level, found.summary) == ("warning", "slave02 is 30 s ahead")
 
 
 def test_of_two_clocks_that_differ_both_are_named():

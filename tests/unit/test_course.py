@@ -1,9 +1,10 @@
-"""Which requests are no loss: those to a replica that was on its way out of the node being upgraded."""
+"""The course of a rehearsal: requests that are no loss, and the order of tests within a stage."""
 
 from types import SimpleNamespace
 
 import pytest
 
+from fixtures.rehearsal import _place, in_stage
 from suites.support.upgrade.course import was_leaving
 from swarmlab.watching.asker import Heard
 
@@ -29,3 +30,13 @@ def test_a_replica_may_be_asked_while_it_leaves_and_no_longer(address, at, no_lo
 
 def test_what_names_no_replica_is_a_loss():
     assert not was_leaving(Heard(108.0, 113.0, "slave03", 0, "", "timed out waiting for the answer"), STEPS)
+
+
+def test_losses_are_judged_first_and_known_incidents_last():
+    def item(path, line, *marks):
+        marks = {mark.mark.name: mark.mark for mark in marks}
+        return SimpleNamespace(path=path, get_closest_marker=marks.get, reportinfo=lambda: (path, line, ""))
+
+    incident, losses = item("test_a.py", 1, in_stage("last")), item("test_z.py", 9, in_stage("first"))
+    plain, later = item("test_b.py", 7), item("test_b.py", 8)
+    assert sorted([incident, later, losses, plain], key=_place) == [losses, plain, later, incident]

@@ -29,8 +29,8 @@ class Containers:
 def lab():
     outer = Containers({"a": "bullseye\n20.10.5+dfsg1-1+deb11u2", "b": "bookworm\n20.10.25+dfsg1-1"})
     lab = DindLab(outer, engines=["bullseye", "bookworm"])
-    lab._images = ["a", "b"]
-    lab._prefix = "192.168.57"
+    lab.images = ["a", "b"]
+    lab.prefix = "192.168.57"
     return lab
 
 
@@ -47,11 +47,11 @@ def test_nodes_are_of_the_choices_in_turn(lab):
     assert [one.engine for one in told.values()] == ["20.10.5", "20.10.25", "20.10.5"]
     assert told["slave01"] == Declared(BOOKWORM, "20.10.25", "192.168.57")
     assert told["master"].system["VERSION_CODENAME"] == "bullseye"
-    assert lab._outer.asked == ["a", "b"]
+    assert lab.outer.asked == ["a", "b"]
 
 
 def test_an_image_of_another_release_than_asked_for_does_not_count(lab):
-    lab._images = ["b", "a"]
+    lab.images = ["b", "a"]
     assert lab.declared("master") == Declared({**BOOKWORM, "VERSION_CODENAME": "bullseye"}, "20.10.5", "192.168.57")
 
 
@@ -74,8 +74,8 @@ class Member:
 def test_a_lab_that_stands_has_the_choices_of_its_images(monkeypatch):
     references = [f"swarmlab/node-{suite}:0123456789ab" for suite in ("forky", "trixie")]
     members = [Member("slave01", "1", references[1]), Member("master", "0", references[0])]
-    monkeypatch.setattr(DindLab, "_containers", lambda _: members)
-    monkeypatch.setattr(DindLab, "_reach", lambda _: None)
+    monkeypatch.setattr(DindLab, "containers", lambda _: members)
+    monkeypatch.setattr(DindLab, "reach", lambda _: None)
     lab = DindLab.attach(None, "lab")
     assert lab.choices == [engine_choice("forky"), engine_choice("trixie")]
 
@@ -84,7 +84,7 @@ def test_a_lab_that_stands_has_the_choices_of_its_images(monkeypatch):
 def machines(monkeypatch, tmp_path):
     monkeypatch.setattr(box, "home", lambda: tmp_path)
     lab = VagrantLab(None, engines=["bookworm", "trixie"])
-    lab._prefix = "192.168.56"
+    lab.prefix = "192.168.56"
     return lab
 
 
@@ -99,5 +99,5 @@ def test_machines_are_of_their_boxes(machines):
 
 
 def test_the_reference_has_the_documents_system_and_engine(machines):
-    machines._provider_name = "virtualbox"
+    machines.provider_name = "virtualbox"
     assert machines.declared("master") == Declared({"ID": "centos", "VERSION_ID": "7"}, "18.03.1-ce", "192.168.56")

@@ -4,6 +4,7 @@ import pytest
 
 from swarmlab.cluster.service import Task
 from swarmlab.errors import LabError
+from swarmlab.wait import wait
 from swarmlab.watching import events
 from swarmlab.watching.events import Event, History, Recorder, moment
 
@@ -24,9 +25,9 @@ class Engine:
         self.now[0] += 0.2
         return {"SystemTime": f"1970-01-01T00:00:{told:012.9f}Z"}
 
-    def happens(self, action, task="", kind="container"):
+    def happens(self, action, task="", kind="container", container=""):
         self.now[0] += 0.01
-        actor = {"ID": f"c-{task}", "Attributes": {"com.docker.swarm.task.id": task}}
+        actor = {"ID": container or f"c-{task}", "Attributes": {"com.docker.swarm.task.id": task}}
         at = int((self.now[0] + self.ahead) * 1e9)
         self.kept = [*self.kept, {"Type": kind, "Action": action, "Actor": actor, "timeNano": at}][-self.remembers :]
 
@@ -89,9 +90,9 @@ def test_events_that_an_engine_forgot_are_noticed(now):
         for number in range(5):
             engine.happens("start", f"3{number}")
         now[0] += 1
-        with pytest.raises(LabError, match="slave02 between two looks"):
+        with pytest.raises(LabError, match="between two polls slave02"):
             recorder.poll()
-        recorder._told.clear()
+        recorder._by_node.clear()
 
 
 def test_many_events_at_the_first_look_may_be_the_rest_of_more(now):
@@ -100,9 +101,65 @@ def test_many_events_at_the_first_look_may_be_the_rest_of_more(now):
         for number in range(256):
             engine.happens("start", str(number))
         now[0] += 1
-        with pytest.raises(LabError, match="before the first look"):
+        with pytest.raises(LabError, match="before the first poll slave02"):
             recorder.poll()
-        recorder._told.clear()
+        recorder._by_node.clear()
+
+
+def test_a_second_start_of_a_task_is_told_with_its_node(now):
+    engine = Engine("slave01", 0, now, remembers=256)
+    with Recorder([engine]) as recorder:
+        for action, task in (("create", "t1"), ("start", "t1"), ("start", "t2"), ("die", "t1"), ("start", "")):
+            engine.happens(action, task)
+        now[0] += 1
+        recorder.poll()
+        assert recorder.started_again() == []
+        engine.happens("start", "t1", container="c2")
+        now[0] += 1
+    assert recorder.started_again() == ["task t1 on slave01 was started again: container c2, after c-t1 on slave01"]
+
+
+def test_of_an_engine_that_told_of_no_task_nothing_is_said(now):
+    first, second = Engine("slave01", 0, now), Engine("slave02", 0, now)
+    with Recorder([first, second]) as recorder:
+        first.happens("start", "t1")
+        second.happens("start", "")
+        now[0] += 1
+    with pytest.raises(LabError, match=r"no event of a task's container came from slave02"):
+        recorder.started_again()
+
+
+def polls_by_itself(engine, work):
+    with Recorder([engine], every=0.01) as recorder:
+        work(recorder)
+    return recorder
+
+
+def test_a_recorder_that_polls_by_itself_misses_nothing(now):
+    engine = Engine("slave01", 0, now)
+
+    def work(recorder):
+        for number in range(20):
+            engine.happens("start", str(number))
+            now[0] += 1
+            wait(lambda: len(recorder.events) > number, "the event", deadline=5, every=0.01)  # noqa: B023
+
+    assert len(polls_by_itself(engine, work).events) == 20
+
+
+def test_a_gap_that_a_thread_meets_is_raised_when_the_context_ends(now):
+    engine = Engine("slave02", 0, now)
+
+    def work(recorder):
+        engine.happens("start", "t1")
+        now[0] += 1
+        wait(lambda: bool(recorder.events), "the event", deadline=5, every=0.01)
+        engine.kept = []
+        now[0] += 1
+        recorder._threads[0].join(5)
+
+    with pytest.raises(LabError, match="between two polls slave02"):
+        polls_by_itself(engine, work)
 
 
 def test_a_history_knows_tasks_that_are_forgotten_and_what_failed():

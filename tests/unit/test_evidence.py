@@ -5,7 +5,7 @@ import threading
 import pytest
 
 from swarmlab import evidence
-from swarmlab.evidence import diagnose, journal, on_failure, record, redact, scrub
+from swarmlab.evidence import diagnose, on_failure, record, recording, redact, scrub
 
 SECRET = "7p73s1dx5in4tatdymyhg9hu2"
 TOKEN = f"SWMTKN-1-3pu6hszjas19xyp7ghgosyx9k8atbfcr8p2is99znpy26u2lkl-{SECRET}"
@@ -99,9 +99,9 @@ def test_scrub_reaches_every_text_inside():
 
 def test_a_journal_takes_what_is_recorded_while_it_is_open():
     record("master", "docker node ls", "nowhere")
-    with journal() as outer:
+    with recording() as outer:
         record("master", "docker node ls", "first")
-        with journal() as inner:
+        with recording() as inner:
             record("master", "docker node ls", "second")
         record("slave01", "GET /services", "third\nline")
     assert "second" in inner.text()
@@ -112,7 +112,7 @@ def test_a_journal_takes_what_is_recorded_while_it_is_open():
 
 
 def test_a_journal_never_holds_a_secret():
-    with journal() as opened:
+    with recording() as opened:
         record("master", f"docker swarm join --token {TOKEN}", f"bad token {TOKEN}")
         opened.attach("log", f"token {TOKEN}")
     assert SECRET not in opened.text() + opened.attachments["log"]
@@ -120,7 +120,7 @@ def test_a_journal_never_holds_a_secret():
 
 
 def test_long_answers_are_cut_in_the_middle_and_say_so():
-    with journal() as opened:
+    with recording() as opened:
         record("master", "cat", "begin" + "x" * 50_000 + "end")
     text = opened.text()
     assert len(text) < evidence.ANSWER_LIMIT + 200
@@ -130,7 +130,7 @@ def test_long_answers_are_cut_in_the_middle_and_say_so():
 
 
 def test_a_journal_keeps_the_first_and_the_last_entries():
-    with journal() as opened:
+    with recording() as opened:
         for number in range(evidence.FIRST_ENTRIES + evidence.LAST_ENTRIES + 7):
             record("master", f"question {number}.", "")
     text = opened.text()
@@ -142,7 +142,7 @@ def test_a_journal_keeps_the_first_and_the_last_entries():
 
 
 def test_threads_share_the_journal():
-    with journal() as opened:
+    with recording() as opened:
         threads = [
             threading.Thread(target=lambda: [record("suite", "GET /", "200") for _ in range(50)]) for _ in range(4)
         ]
@@ -163,7 +163,7 @@ def test_what_cannot_be_collected_is_noted_and_the_rest_collected():
 
     on_failure.extend([fails, works])
     try:
-        with journal() as opened:
+        with recording() as opened:
             diagnose(opened)
     finally:
         on_failure.clear()
@@ -173,7 +173,7 @@ def test_what_cannot_be_collected_is_noted_and_the_rest_collected():
 
 
 def test_pictures_are_kept_redacted_each_under_a_name_of_its_own():
-    with journal() as opened:
+    with recording() as opened:
         evidence.picture("requests", f"<svg>{TOKEN}</svg>")
         evidence.picture("requests", "<svg/>")
     assert opened.pictures == {"requests": "<svg>[redacted join token]</svg>", "requests (2)": "<svg/>"}
@@ -181,7 +181,7 @@ def test_pictures_are_kept_redacted_each_under_a_name_of_its_own():
 
 
 def test_a_picture_that_is_too_large_is_left_out_and_said_so():
-    with journal() as opened:
+    with recording() as opened:
         evidence.picture("requests", "x" * (evidence.PICTURE_LIMIT + 1))
     assert not opened.pictures
     assert "left out" in opened.text()

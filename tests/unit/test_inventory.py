@@ -8,7 +8,7 @@ import pytest
 
 from swarmlab.errors import UsageError
 from swarmlab.labs.existing.inventory import DEFAULT_PORTS, Machine, learned, read
-from swarmlab.labs.ssh import write_config
+from swarmlab.labs.existing.node import write_config
 
 WHOLE = """
 user: admin
@@ -105,33 +105,45 @@ def test_a_context_names_the_manager(contexts):
 @pytest.mark.parametrize(
     ("text", "said"),
     [
-        ("user: root", "names no machines; give one of nodes, manager and context"),
-        ("nodes: [{address: 10.0.0.1}]\nmanager: ssh://a", "names no machines; give one of"),
+        ("user: root", "names no machines; write one of nodes, manager and context"),
+        ("nodes: [{address: 10.0.0.1}]\nmanager: ssh://a", "names no machines; write one of"),
         ("nodes: []", "nodes: "),
         ("nodes: [{name: master}]", "node master, 'address' is a required property"),
-        ("nodes: [{address: 10.0.0.1, adress: 1}]", "node 10.0.0.1, unknown key 'adress'; known are address, jump"),
-        ("nodes: [{address: 10.0.0.1}]\nuesr: root", "unknown key 'uesr'; known are context, declared"),
+        (
+            "nodes: [{address: 10.0.0.1, adress: 1}]",
+            "node 10.0.0.1, unknown key 'adress'; known keys are address, jump",
+        ),
+        ("nodes: [{address: 10.0.0.1}]\nuesr: root", "unknown key 'uesr'; known keys are context, declared"),
         ("nodes: [{address: 10.0.0.1, port: ssh}]", "node 10.0.0.1, port: 'ssh' is not of type 'integer'"),
         (
             "nodes: [{address: 10.0.0.1, port: 70000}]",
             "node 10.0.0.1, port: 70000 is greater than the maximum",
         ),
         ("nodes: [{address: 10.0.0.1, role: leader}]", "node 10.0.0.1, role: 'leader' is not one of"),
-        ("nodes: [{address: '-oProxyCommand=touch /tmp/x'}]", "address: '-oProxyCommand=touch /tmp/x' is none"),
+        (
+            "nodes: [{address: '-oProxyCommand=touch /tmp/x'}]",
+            "address: '-oProxyCommand=touch /tmp/x' is wrong: write a plain word",
+        ),
         ("nodes: [{address: 10.0.0.1, key: nowhere}]", "key nowhere: there is no such file"),
         ("nodes: [{address: 10.0.0.1}]\nknown_hosts: nowhere", "known_hosts nowhere: there is no such file"),
         ("nodes: [{address: 10.0.0.1}, {address: 10.0.0.1}]", "two nodes have the address 10.0.0.1"),
         ("nodes: [{address: a, name: x}, {address: b, name: x}]", "two nodes have the name x"),
         ("nodes: [{address: 10.0.0.1}]\nports: 30000", "ports: 30000 is not of type 'string'"),
-        ("nodes: [{address: 10.0.0.1}]\nports: 30000-30005", "ports: 30000-30005 is no range of 20 ports or more"),
-        ("nodes: [{address: 10.0.0.1}]\nports: 65530-65560", "ports: 65530-65560 is no range"),
+        (
+            "nodes: [{address: 10.0.0.1}]\nports: 30000-30005",
+            "ports: 30000-30005 is not a port range: write FIRST-LAST, at least 20",
+        ),
+        ("nodes: [{address: 10.0.0.1}]\nports: 65530-65560", "ports: 65530-65560 is not a port range"),
         (
             "nodes: [{address: 10.0.0.1}]\nregistry: https://r.example",
-            "registry: 'https://r.example' is none",
+            "registry: 'https://r.example' is wrong: write HOST[:PORT]",
         ),
-        ("manager: tcp://10.0.0.1:2375", "manager: 'tcp://10.0.0.1:2375' is none; wanted is one manager"),
+        ("manager: tcp://10.0.0.1:2375", "manager: 'tcp://10.0.0.1:2375' is wrong: write ssh://"),
         ("context: staging", "no Docker context 'staging'; there are near, production"),
-        ("context: near", "the Docker context near is unix:///var/run/docker.sock; nodes are reached by one of ssh://"),
+        (
+            "context: near",
+            "the Docker context near is unix:///var/run/docker.sock; write a context whose host is ssh://",
+        ),
     ],
 )
 def test_a_wrong_file_is_one_line_that_names_the_place(contexts, text, said):
@@ -157,7 +169,7 @@ YAML = "all:\n  children:\n    swarm:\n      hosts:\n        master: {ansible_ho
 @pytest.mark.parametrize("text", [INI, YAML, "[web]\na\n[web:vars]\nx=1\n"])
 def test_ansibles_takes_ansibles_command(folder, monkeypatch, text):
     monkeypatch.setenv("PATH", str(folder))
-    with pytest.raises(UsageError, match="is read by its command ansible-inventory, which is not installed here"):
+    with pytest.raises(UsageError, match="is read with the command ansible-inventory, which is not installed here"):
         read(written(folder, text, "hosts.ini"))
 
 
@@ -201,7 +213,7 @@ def test_ansibles_variables_say_how_a_host_is_reached(folder, ansible):
 @pytest.mark.parametrize(("told", "code"), [("{}", 0), ("no JSON", 4)])
 def test_what_ansible_makes_nothing_of(folder, ansible, told, code):
     ansible(told, code)
-    with pytest.raises(UsageError, match="Ansible makes nothing of it"):
+    with pytest.raises(UsageError, match="Ansible finds no hosts in it"):
         read(written(folder, INI, "hosts.ini"))
 
 

@@ -2,9 +2,9 @@
 
 import pytest
 
-from swarmlab.cluster.leavings import LOOPBACK, _image, find, ours
+from swarmlab.cluster.leavings import LOOPBACK, _image, find
+from swarmlab.cluster.marks import KEPT_LABEL, STACK_LABEL, SUITE_LABEL, is_unique, ours, unique
 from swarmlab.cluster.node import Result
-from swarmlab.cluster.workbench import KEPT_LABEL, STACK_LABEL, SUITE_LABEL, is_unique, unique
 
 
 def test_the_names_that_suites_give_are_known():

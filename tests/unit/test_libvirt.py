@@ -1,12 +1,10 @@
 """The private libvirt's traces, and how machines come to run on KVM or on emulation."""
 
 import os
-import subprocess
 
 import pytest
 
 from swarmlab.labs.machines import libvirt
-from swarmlab.wait import wait
 
 
 @pytest.fixture(autouse=True)
@@ -14,19 +12,8 @@ def folder(tmp_path, monkeypatch):
     monkeypatch.setattr(libvirt, "run_folder", lambda: tmp_path)
     monkeypatch.setattr(libvirt, "NETNS", "no-such-namespace")
     # Removing a folder unmounts what other namespaces have on it: those of a running lab are not for tests.
-    monkeypatch.setattr(libvirt, "_OVERLAID", {"run": str(tmp_path / "run-libvirt")})
+    monkeypatch.setattr(libvirt, "OVERLAID", {"run": str(tmp_path / "run-libvirt")})
     return tmp_path
-
-
-def test_a_pid_file_counts_only_while_its_process_runs_the_program(tmp_path):
-    file = tmp_path / "some.pid"
-    assert libvirt._runs(file, ("sleep",)) is None
-    with subprocess.Popen(["sleep", "60"]) as process:
-        file.write_text(f"{process.pid}\n")
-        wait(lambda: libvirt._runs(file, ("sleep",)) == process.pid, "the process to be seen")
-        assert libvirt._runs(file, ("libvirtd", "dnsmasq")) is None
-        process.kill()
-    assert libvirt._runs(file, ("sleep",)) is None
 
 
 def test_sweeping_leaves_alone_what_it_did_not_start(tmp_path):
@@ -40,7 +27,7 @@ def test_sweeping_leaves_alone_what_it_did_not_start(tmp_path):
 def test_a_kvm_that_boots_nothing_means_emulation_and_is_not_tried_again(tmp_path, monkeypatch):
     tried = []
     monkeypatch.setattr(libvirt.os, "access", lambda *_: True)
-    monkeypatch.setattr(libvirt, "_boots", lambda *files: tried.append(files))
+    monkeypatch.setattr(libvirt, "boots_on_kvm", lambda *files: tried.append(files))
     for _ in range(2):
         assert libvirt.accelerator(tmp_path / "vmlinuz", tmp_path / "initrd", print) == "qemu"
     assert len(tried) == 1
@@ -48,11 +35,11 @@ def test_a_kvm_that_boots_nothing_means_emulation_and_is_not_tried_again(tmp_pat
 
 def test_kvm_is_used_where_a_kernel_boots_on_it(tmp_path, monkeypatch):
     monkeypatch.setattr(libvirt.os, "access", lambda *_: True)
-    monkeypatch.setattr(libvirt, "_boots", lambda *_: True)
+    monkeypatch.setattr(libvirt, "boots_on_kvm", lambda *_: True)
     assert libvirt.accelerator(tmp_path / "vmlinuz", tmp_path / "initrd", print) == "kvm"
 
 
 def test_without_kvm_nothing_is_tried(tmp_path, monkeypatch):
     monkeypatch.setattr(libvirt.os, "access", lambda *_: False)
-    monkeypatch.setattr(libvirt, "_boots", lambda *_: pytest.fail("a kernel was started"))
+    monkeypatch.setattr(libvirt, "boots_on_kvm", lambda *_: pytest.fail("a kernel was started"))
     assert libvirt.accelerator(tmp_path / "vmlinuz", tmp_path / "initrd", print) == "qemu"

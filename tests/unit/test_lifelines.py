@@ -6,9 +6,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from swarmlab.cluster.lifelines import ContainerEvents, Happened, Lifelines
-from swarmlab.errors import LabError
-from swarmlab.wait import wait
+from swarmlab.cluster.lifelines import Lifelines
 
 
 def task(state, version, *, id="t1", node="n1", slot=2):
@@ -126,64 +124,3 @@ def test_a_node_that_does_not_answer_stops_nobody():
             assert asked.wait(5)
         assert time.monotonic() - start < 5
     release.set()
-
-
-def test_a_second_start_of_a_task_is_told_with_its_node():
-    events = ContainerEvents([])
-    events.happened += [
-        Happened("slave01", "t1", "c1", "create"),
-        Happened("slave01", "t1", "c1", "start"),
-        Happened("slave01", "t2", "c2", "start"),
-        Happened("slave01", "t1", "c1", "die"),
-    ]
-    assert events.started_again() == []
-    events.happened.append(Happened("slave01", "t1", "c1", "start"))
-    assert events.started_again() == ["task t1 on slave01 was started again: container c1, after c1 on slave01"]
-
-
-class Stream:
-    """An event stream that is open until it is closed; *broken* ones end by themselves."""
-
-    def __init__(self, *tasks, broken=False):
-        self._tasks, self._over = tasks, threading.Event()
-        if broken:
-            self._over.set()
-
-    def __iter__(self):
-        for task in self._tasks:
-            yield {"Action": "start", "Actor": {"ID": "c1", "Attributes": {"com.docker.swarm.task.id": task}}}
-        self._over.wait(5)
-
-    def close(self):
-        self._over.set()
-
-
-def followed(*streams):
-    """What was heard of slave01, slave02 …"""
-    engines = [SimpleNamespace(api=SimpleNamespace(events=lambda *, s=stream, **_: s)) for stream in streams]
-    nodes = [
-        SimpleNamespace(name=f"slave0{number}", client=lambda engine=engine: engine)
-        for number, engine in enumerate(engines, 1)
-    ]
-    with ContainerEvents(nodes) as events:
-        for thread, stream in zip(events._threads, streams, strict=True):
-            if stream._over.is_set():
-                thread.join(5)
-        wait(lambda: len(events.happened) == sum(len(stream._tasks) for stream in streams), "events", deadline=5)
-    return events
-
-
-def test_engines_that_are_heard_to_the_end_are_believed():
-    assert followed(Stream("t1"), Stream("t2")).started_again() == []
-
-
-@pytest.mark.parametrize(
-    ("second", "said"),
-    [
-        (Stream("t2", broken=True), "the events of slave02's engine were not seen to the end: it came to an end"),
-        (Stream(), "no event of a task's container came from slave02"),
-    ],
-)
-def test_of_an_engine_that_is_not_heard_nothing_is_said(second, said):
-    with pytest.raises(LabError, match=said):
-        followed(Stream("t1"), second).started_again()

@@ -11,17 +11,21 @@ import docker
 import pytest
 
 from swarmlab import evidence
-from swarmlab.cli import main as command
+from swarmlab.cli import rehearse
+from swarmlab.cli.main import main
 from swarmlab.cluster.node import Node
 from swarmlab.errors import LabError, UsageError
-from swarmlab.rehearsal import bodies, likeness
+from swarmlab.labs.hosts import host_names
+from swarmlab.labs.registry import DEFAULT
 from swarmlab.rehearsal import run as play
 from swarmlab.rehearsal.decision import Decision, _of_likeness, _unlike
-from swarmlab.rehearsal.likeness import Likeness, Reader, nearest, of_answers
+from swarmlab.rehearsal.likeness import apply as bodies
+from swarmlab.rehearsal.likeness.model import Likeness
+from swarmlab.rehearsal.likeness.read import Reader, nearest, of_answers
+from swarmlab.rehearsal.likeness.services import MOST_REPLICAS, MOST_TASKS
 from swarmlab.rehearsal.plan import Plan
-from swarmlab.rehearsal.specs import MOST_REPLICAS, MOST_TASKS
 
-HOSTS = play.hosts(9)
+HOSTS = host_names(9)
 #: Stands wherever a secret may be, and nowhere in what is written.
 SECRET = "hunter2-and-more"
 LABEL = "swarm-conformance"
@@ -147,17 +151,17 @@ def test_labels_are_told_without_secrets(name, value, told):
 
 def test_a_likeness_has_the_shape_of_the_swarm():
     made = read()
-    assert [(one["name"], one["host"], one["role"], one["rehearsed"]) for one in made.told["nodes"]] == [
+    assert [(one["name"], one["host"], one["role"], one["rehearsed"]) for one in made.data["nodes"]] == [
         ("b", "master", "manager", "20.10.24"),  # the leader, as the lab's first manager is
         ("a", "slave01", "manager", "20.10.24"),
         ("c", "slave02", "worker", "20.10.24"),
     ]
     assert (made.managers, made.workers) == (2, 1)
-    assert made.told["nodes"][1]["labels"]["zone"] == "east"
-    [network] = made.told["networks"]
+    assert made.data["nodes"][1]["labels"]["zone"] == "east"
+    [network] = made.data["networks"]
     assert (network["name"], network["encrypted"], network["subnets"][0]["subnet"]) == ("front", True, "10.9.0.0/24")
-    assert made.told["configs"] == [{"name": "settings", "bytes": len(SECRET)}]
-    [service] = made.told["services"]
+    assert made.data["configs"] == [{"name": "settings", "bytes": len(SECRET)}]
+    [service] = made.data["services"]
     assert service["environment"] == ["DB_PASS", "DEBUG", "PATH"]
     assert service["networks"] == [{"network": "front", "aliases": ["web"]}]
 
@@ -168,19 +172,19 @@ def test_a_likeness_has_the_shape_of_the_swarm():
         "c runs 24.0.7, rehearsed as 20.10.24.",
         "b is drained: in the lab it is active, and copied services are kept off it.",
         "a is called slave01 in the lab.",
-        "Nodes send a heartbeat every 60 s, rehearsed with 10 s, as all share one machine.",
-        "The history of tasks is 0 long, rehearsed with 2.",
+        "Nodes send a heartbeat every 60 s, rehearsed with 10 s, because all share one machine.",
+        "The task history limit is 0, rehearsed with 2.",
     ],
 )
 def test_what_the_lab_has_otherwise_is_a_limit(said):
-    assert said in read().told["limits"]
+    assert said in read().data["limits"]
 
 
 @pytest.mark.parametrize(
     "said",
     [
-        "Autolock: a manager",
-        "The port of the overlay networks' data, 4790",
+        "Autolock: after each restart of its engine",
+        "The data path port of overlay networks, 4790",
         "Network lan, of driver macvlan",
         "Option secret of network front",
         "Of service shop_web: command, arguments, health check, user, entries of /etc/hosts, its 3 attempts",
@@ -192,7 +196,7 @@ def test_what_the_lab_has_otherwise_is_a_limit(said):
     ],
 )
 def test_what_is_left_out_is_told(said):
-    assert said in "\n".join(read().told["left_out"])
+    assert said in "\n".join(read().data["left_out"])
 
 
 @pytest.mark.parametrize(
@@ -202,32 +206,32 @@ def test_what_is_left_out_is_told(said):
         ({"TaskTemplate": {"PluginSpec": {}}}, "Service shop_web: it runs no containers"),
         (
             {"TaskTemplate": {**SERVICE["TaskTemplate"], "RestartPolicy": {"Condition": "none"}}},
-            "Service shop_web: it restarts never",
+            "Service shop_web: it never restarts",
         ),
     ],
 )
 def test_a_service_that_cannot_be_copied_is_left_out_by_name(change, said):
     made = services(change)
-    assert made.told["services"] == []
-    assert said in "\n".join(made.told["left_out"])
+    assert made.data["services"] == []
+    assert said in "\n".join(made.data["left_out"])
 
 
 def test_more_tasks_than_one_machine_takes_are_left_out():
     many = services(*({"Name": f"s{number}", "Mode": {"Replicated": {"Replicas": 40}}} for number in range(12)))
-    kept = many.told["services"]
+    kept = many.data["services"]
     assert {one["replicas"] for one in kept} == {MOST_REPLICAS}
     assert len(kept) == MOST_TASKS // MOST_REPLICAS
-    assert "Service s0 has 40 replicas, rehearsed with 6." in many.told["limits"]
-    assert "Service s11: with it there would be more than 60 tasks." in many.told["left_out"]
+    assert "Service s0 has 40 replicas, rehearsed with 6." in many.data["limits"]
+    assert "Service s11: with it there would be more than 60 tasks." in many.data["left_out"]
 
 
 def test_a_swarm_that_is_too_large_keeps_its_managers_and_workers_that_differ():
     managers = [member(f"m{number}", leads=not number) for number in range(5)]
     same = [member(f"w{number}", "worker") for number in range(10)]
     made = read(nodes=[*managers, *same, member("x", "worker", "28.5.2"), member("y", "worker", labels={"gpu": "1"})])
-    names = [one["name"] for one in made.told["nodes"]]
+    names = [one["name"] for one in made.data["nodes"]]
     assert names == ["m0", "m1", "m2", "m3", "m4", "w0", "x", "y", "w1"]
-    assert "Of 5 managers and 12 workers 5 and 4 were rehearsed" in "\n".join(made.told["limits"])
+    assert "Of 5 managers and 12 workers 5 and 4 were rehearsed" in "\n".join(made.data["limits"])
     fewer = read(1, nodes=[*managers, *same])
     assert (fewer.managers, fewer.workers) == (5, 1)
 
@@ -320,7 +324,7 @@ def names():
 
 
 def test_a_copied_service_is_like_its_own_with_our_image(names):
-    [one] = read().told["services"]
+    [one] = read().data["services"]
     made = bodies.service(one, "swc-shop_web-000000", LABEL, "registry:5000/web:1", names)
     template = made["TaskTemplate"]
     container = template["ContainerSpec"]
@@ -357,7 +361,7 @@ def test_a_copied_service_is_like_its_own_with_our_image(names):
 
 
 def test_copies_of_nodes_carry_what_constraints_speak_of():
-    drained, other, _ = read().told["nodes"]
+    drained, other, _ = read().data["nodes"]
     assert bodies.node_labels(drained) == {
         "zone": "west",
         "engine.disk": "ssd",
@@ -368,7 +372,7 @@ def test_copies_of_nodes_carry_what_constraints_speak_of():
 
 
 def test_a_network_keeps_its_subnet_where_the_lab_has_no_use_of_it():
-    [one] = read().told["networks"]
+    [one] = read().data["networks"]
     made = bodies.network(one, "swc-front-000000", LABEL, encryption=True, taken=["192.168.56.0/24"])
     assert made["IPAM"] == {"Config": [{"Subnet": "10.9.0.0/24", "Gateway": "10.9.0.1"}]}
     assert made["Options"] == {"com.docker.network.driver.mtu": "1400", "encrypted": ""}
@@ -379,7 +383,7 @@ def test_a_network_keeps_its_subnet_where_the_lab_has_no_use_of_it():
 
 def test_settings_of_the_swarm_are_the_labs():
     mine = {"Raft": {"ElectionTick": 10, "SnapshotInterval": 10000}, "Name": "default"}
-    assert bodies.swarm(mine, read().told["settings"]) == {
+    assert bodies.swarm(mine, read().data["settings"]) == {
         "Name": "default",
         "Raft": {"ElectionTick": 10, "SnapshotInterval": 500},
         "Orchestration": {"TaskHistoryRetentionLimit": 2},
@@ -412,7 +416,7 @@ def test_a_path_begins_with_the_engines_that_the_swarm_has():
 
 
 def test_an_order_takes_the_names_of_the_swarms_own_nodes():
-    plan = play.plan("20.10.24,28.5.2", "c,a,leader", 3, 1, "dind", like=read())
+    plan = play.plan("20.10.24,28.5.2", "c,a,leader", 3, 1, DEFAULT, like=read())
     assert plan.order == ("slave02", "slave01", "leader")
     assert (plan.managers, plan.workers) == (2, 1)
 
@@ -423,7 +427,7 @@ def test_what_was_not_rehearsed_is_a_condition_and_told_to_programs():
         "likeness": {"services": {"shop_web": 2}, "left_out": ["Service shop_db: it did not run in the lab: why."]}
     }
     told = _of_likeness(made, course)
-    words = [reason.words for reason in _unlike(made, told["left_out"])]
+    words = [reason.summary for reason in _unlike(made, told["left_out"])]
     assert words == [
         "Not rehearsed with the engines of all nodes: c runs 24.0.7, rehearsed as 20.10.24.",
         "Services of the swarm that were not rehearsed: nightly: it is a job, which runs to its end; "
@@ -431,15 +435,15 @@ def test_what_was_not_rehearsed_is_a_condition_and_told_to_programs():
         "Networks of the swarm that were not rehearsed: lan, of driver macvlan.",
     ]
     assert (told["cluster"], told["copied"]["services"]) == ("swarm-1", {"shop_web": 2})
-    assert Decision(likeness=told).told()["likeness"] == told
-    assert "It was a likeness of swarm swarm-1, with 3 nodes, 1 services" in play.lines(Decision(likeness=told))[1]
+    assert Decision(likeness=told).to_json()["likeness"] == told
+    assert "Likeness of swarm swarm-1, with 3 nodes, 1 services" in play.lines(Decision(likeness=told))[1]
 
 
 @pytest.mark.parametrize(
     ("words", "said"),
     [
         ("--managers 3", "--managers: with --like they are the swarm's"),
-        ("--reboot", "--reboot: containers have no system of their own to restart"),
+        ("--reboot", "--reboot: nodes of --lab dind have no system of their own to restart"),
         ("--to 17", "no engine '17'"),
         ("--from 26.1.5", "--from 26.1.5: the swarm of swarm.yaml begins with 20.10.24 (bookworm); begin there"),
         ("--path 20.10.5,28.5.2", "--path 20.10.5,28.5.2: the swarm of swarm.yaml begins with 20.10.24 (bookworm)"),
@@ -451,16 +455,16 @@ def test_what_was_not_rehearsed_is_a_condition_and_told_to_programs():
     ],
 )
 def test_options_that_contradict_the_swarm_are_one_line(words, said, monkeypatch, capsys):
-    monkeypatch.setattr(command.inventory, "read", lambda source: SimpleNamespace(source=source))
-    monkeypatch.setattr(likeness, "read", lambda _known, workers, *_: quiet(read(workers)))
-    assert command.main(["rehearse", "--like", "swarm.yaml", *words.split()]) == 2
+    monkeypatch.setattr(rehearse.inventory, "read", lambda source: SimpleNamespace(source=source))
+    monkeypatch.setattr(rehearse, "read", lambda _known, workers, *_: quiet(read(workers)))
+    assert main(["rehearse", "--like", "swarm.yaml", *words.split()]) == 2
     told = capsys.readouterr().err
     assert told.startswith(f"swarmlab: {said}")
     assert told.count("\n") == 1
 
 
 def quiet(made):
-    made.told["limits"].clear()
+    made.data["limits"].clear()
     return made
 
 
@@ -468,14 +472,14 @@ def test_a_likeness_that_was_read_before_takes_the_place_of_an_inventory(tmp_pat
     file = tmp_path / "likeness.json"
     read().write(file)
     monkeypatch.setattr(play, "rehearse", lambda plan, *_: Decision(likeness=_of_likeness(plan.likeness, {})))
-    assert command.main(["rehearse", "--like", str(file)]) == 0
-    assert "It was a likeness of swarm swarm-1" in capsys.readouterr().out
-    assert command.main(["rehearse", "--like", str(file), "--workers", "0"]) == 2
+    assert main(["rehearse", "--like", str(file)]) == 0
+    assert "Likeness of swarm swarm-1" in capsys.readouterr().out
+    assert main(["rehearse", "--like", str(file), "--workers", "0"]) == 2
     assert "--workers: a likeness that was read has its shape" in capsys.readouterr().err
 
 
 def test_an_inventory_that_there_is_not_is_one_line(capsys):
-    assert command.main(["rehearse", "--like", "nowhere.yaml"]) == 2
+    assert main(["rehearse", "--like", "nowhere.yaml"]) == 2
     assert capsys.readouterr().err.startswith("swarmlab: inventory nowhere.yaml: cannot be read: ")
 
 

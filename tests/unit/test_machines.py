@@ -6,8 +6,8 @@ import pytest
 
 from swarmlab.errors import LabError, UsageError
 from swarmlab.images.engines import engine_choice
-from swarmlab.labs.machines import lab as machines
-from swarmlab.labs.machines.lab import VagrantLab
+from swarmlab.labs.machines.lab import VagrantLab, end_vagrant
+from swarmlab.labs.machines.places import Places
 
 
 class Provider:
@@ -44,13 +44,12 @@ def told():
 
 
 @pytest.fixture
-def lab(told, tmp_path, monkeypatch):
-    monkeypatch.setattr(machines, "run_folder", lambda: tmp_path)
-    lab = VagrantLab(None, progress=told.append)
-    lab._provider = Provider()
-    lab._machines = ["master", "slave01", "slave02"]
-    lab._after_restore = lambda: None
-    lab._serve = lambda _: None
+def lab(told, tmp_path):
+    lab = VagrantLab(None, places=Places(tmp_path, tmp_path), progress=told.append)
+    lab.provider = Provider()
+    lab.machines = ["master", "slave01", "slave02"]
+    lab.refresh = lambda: None
+    lab.serve_registry = lambda _: None
     return lab
 
 
@@ -64,25 +63,24 @@ def test_one_cluster_at_a_time(lab):
 
 def test_machines_that_were_given_back_are_restored_before_they_are_given_again(lab):
     lab.remove(lab.nodes())
-    assert lab._provider.done == []
+    assert lab.provider.done == []
     assert lab.more(1) == ["master"]
-    assert lab._provider.done == ["restore"]
+    assert lab.provider.done == ["restore"]
     assert lab.steps["restoring"] >= 0
 
 
-def test_machines_keep_an_engine_that_they_were_given_until_they_are_restored(lab, monkeypatch):
-    machines._upgraded().parent.mkdir()
+def test_machines_keep_an_engine_that_they_were_given_until_they_are_restored(lab):
     lab.nodes()
-    lab._note_engine(1, engine_choice("forky"))
+    lab.note_engine(1, engine_choice("forky"))
     assert [choice.suite for choice in lab.choices] == ["bookworm", "forky", "bookworm"]
-    monkeypatch.setattr(VagrantLab, "_prefix", "192.168.56")
+    lab.prefix = "192.168.56"
     assert lab.declared("slave01").engine == "28.5.2"
-    with pytest.raises(UsageError, match="machines go back by their snapshot alone"):
+    with pytest.raises(UsageError, match="only a restored machine has an older one"):
         lab.upgrade(Machine("slave01"), "bookworm")
-    lab.remove(lab._machines)
+    lab.remove(lab.machines)
     lab.nodes()
     assert [choice.suite for choice in lab.choices] == ["bookworm"]
-    assert not machines._upgraded().exists()
+    assert not lab.places.engines.exists()
 
 
 def test_a_lab_that_stands_gives_nothing_beside_its_cluster(lab):
@@ -93,18 +91,18 @@ def test_a_lab_that_stands_gives_nothing_beside_its_cluster(lab):
 
 def test_a_snapshot_of_no_use_is_thrown_away(lab, told):
     provider = Provider(fails=True)
-    assert lab._restored(Registry(), provider) is False
+    assert lab.restored(Registry(), provider) is False
     assert provider.done == ["restore", "remove", "discard"]
     assert "virsh restore: no such file" in told[-1]
 
 
-def test_vagrant_of_a_killed_run_is_ended_and_no_other_process(tmp_path, monkeypatch):
-    monkeypatch.setattr(machines, "machines_folder", lambda: tmp_path)
+def test_vagrant_of_a_killed_run_is_ended_and_no_other_process(tmp_path):
+    places = Places(tmp_path, tmp_path)
     with (
-        subprocess.Popen(["sleep", "60"], env={"VAGRANT_DOTFILE_PATH": str(machines._dotfile())}) as ours,
+        subprocess.Popen(["sleep", "60"], env={"VAGRANT_DOTFILE_PATH": str(places.dotfile)}) as ours,
         subprocess.Popen(["sleep", "60"], env={"VAGRANT_DOTFILE_PATH": "/elsewhere"}) as other,
     ):
-        machines._end_vagrant()
+        end_vagrant(places)
         assert ours.wait(timeout=10) == -9
         assert other.poll() is None
         other.kill()

@@ -106,9 +106,9 @@ def project(tmp_path):
     shutil.copytree(ROOT / "tools", tmp_path / "tools", ignore=shutil.ignore_patterns("node_modules"))
     (tmp_path / "Makefile").write_text(".venv/ready:\n\ttrue\n")
     (tmp_path / ".venv/bin").mkdir(parents=True)
-    python = f'#!/bin/sh\nPYTHONPATH={ROOT} exec {sys.executable} "$@"\n'
+    command = f'#!/bin/sh\nPYTHONPATH={ROOT} exec {sys.executable} -m swarmlab "$@"\n'
     for name, text in (
-        ("python", python),
+        ("swarmlab", command),
         ("pytest", '#!/bin/sh\n[ -z "$TOLD" ] || cp told.json "$3/verdicts.json"\nexit $CODE\n'),
     ):
         (tmp_path / ".venv/bin" / name).write_text(text)

@@ -19,8 +19,8 @@ class Machine(Node):
 @pytest.fixture
 def engine(tmp_path, monkeypatch):
     """A node whose engine answers as long as `talks` is set: a socket, as the lab's engines have."""
-    monkeypatch.setattr(nodes, "_GREETING", 4)
-    monkeypatch.setattr(nodes, "_LATELY", -1)  # greet before every question
+    monkeypatch.setattr(nodes, "GREETING", 4)
+    monkeypatch.setattr(nodes, "LATELY", -1)  # greet before every question
     monkeypatch.setattr(nodes, "scaled", lambda seconds: min(seconds, 1))
     talks = threading.Event()
     talks.set()
@@ -124,3 +124,20 @@ def test_what_is_refused_for_another_reason_or_always_is_refused():
             node.revise("/services/1", lambda _: None)
     for node in (Written(1, said="no such thing"), Written(REVISIONS)):
         assert not in_sequence(lambda node=node: node.docker("service update")).ok
+
+
+def test_a_command_that_must_succeed_gives_its_output():
+    assert Result("docker ps", 0, "listed\n", "", "slave01").expect() == "listed\n"
+
+
+@pytest.mark.parametrize(
+    ("what", "error", "said"),
+    [
+        ("", LabError, "^docker ps on slave01 ended with 1: no such host$"),
+        ("docker ps", AssertionError, "^docker ps ended with 1: no such host$"),
+        ("docker ps", EngineRefused, r"the engine of slave01 refused \(1\): docker ps: no such host"),
+    ],
+)
+def test_a_command_that_fails_and_must_not_is_an_error_of_the_kind_that_was_chosen(what, error, said):
+    with pytest.raises(error, match=said):
+        Result("docker ps", 1, "", "no such host\n", "slave01").expect(what, error=error)

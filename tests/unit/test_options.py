@@ -5,8 +5,8 @@ import sys
 
 import pytest
 
-from fixtures.profiles import PROFILES
 from swarmlab.paths import ROOT
+from swarmlab.verdicts.profiles import PROFILES
 
 EXISTING = ["--lab", "inventory", "--inventory"]
 
@@ -15,12 +15,15 @@ EXISTING = ["--lab", "inventory", "--inventory"]
     ("words", "said"),
     [
         (["--lab", "cloud"], "--lab cloud: no such lab; choose one of dind, vagrant"),
-        (["--provider", "xen"], "--provider xen: no such provider; choose one of libvirt, virtualbox"),
+        (
+            ["--lab", "vagrant", "--provider", "xen"],
+            "--provider xen: no such provider; choose one of libvirt, virtualbox",
+        ),
         (["--profile", "quick"], "--profile quick: no such profile; choose one of full, smoke, safe, machines"),
         (["--lab", "vagrant", "-n", "2"], "-n: there is one lab of machines on a host"),
         (["--engine", "99"], "--engine: no engine '99'; choose from"),
         (["--skip-preflight", "disc=full"], "--skip-preflight: no check 'disc'; checks: engines-answer, "),
-        (["--skip-preflight", "disk"], "--skip-preflight: disk is skipped for a reason: disk=REASON"),
+        (["--skip-preflight", "disk"], "--skip-preflight: to skip disk, give a reason: disk=REASON"),
         (["--image", "portainer"], "--image: 'portainer' is not NAME=REFERENCE or NAME=FILE"),
         (
             ["--image", "nginx=nginx:1"],
@@ -28,16 +31,16 @@ EXISTING = ["--lab", "inventory", "--inventory"]
         ),
         (["--image", "portainer=./none.tar"], "--image: portainer=./none.tar: there is no such file"),
         (["--lab", "inventory"], "--lab inventory: where is it? give --inventory FILE, or ssh://USER@MANAGER"),
-        (["--inventory", "swarm.yaml"], "--inventory: is for a swarm that exists; give --lab inventory too"),
-        (["--may-disrupt", "x"], "--may-disrupt: is for a swarm that exists; give --lab inventory too"),
+        (["--inventory", "swarm.yaml"], "--inventory: is an option of --lab inventory; give that too"),
+        (["--may-disrupt", "x"], "--may-disrupt: is an option of --lab inventory; give that too"),
         ([*EXISTING, "nowhere.yaml"], "--inventory: inventory nowhere.yaml: cannot be read"),
-        ([*EXISTING, "tox.ini"], "--inventory: inventory tox.ini: is none of this suite's own"),
-        ([*EXISTING, "ssh://a", "--ports", "1-2"], "--inventory: inventory ssh://a: ports: 1-2 is no range of 20"),
+        ([*EXISTING, "tox.ini"], "--inventory: inventory tox.ini: is not in the suite's format"),
+        ([*EXISTING, "ssh://a", "--ports", "1-2"], "--inventory: inventory ssh://a: ports: 1-2 is not a port range"),
         ([*EXISTING, "ssh://a", "--engine", "trixie"], "--engine: a swarm that exists is taken as it is; leave it out"),
         ([*EXISTING, "ssh://a", "-n", "2"], "-n: a swarm that exists is one, so --lab inventory runs in one process"),
         (["--image", "portainer=README.md"], "--image: portainer=README.md: is no saved image; make one with: docker"),
         (["--rehearse", "20.10.24"], "--rehearse: an upgrade leads from one engine to another, and '20.10.24' names 1"),
-        (["--rehearse", "20.10.24,28.5.2", "-n", "2"], "-n: a rehearsal goes through one cluster"),
+        (["--rehearse", "20.10.24,28.5.2", "-n", "2"], "-n: a rehearsal has one cluster"),
     ],
 )
 def test_a_wrong_option_is_one_line(words, said, tmp_path):
@@ -57,7 +60,7 @@ def test_the_suite_of_rehearsals_is_run_by_a_rehearsal_only():
     assert "suites/upgrade" not in document.stdout
     alone = subprocess.run([*command, "suites/upgrade"], cwd=ROOT, capture_output=True, text=True)
     assert alone.returncode == 4
-    assert "suites/upgrade is run by a rehearsal: python -m swarmlab rehearse" in alone.stdout + alone.stderr
+    assert "suites/upgrade runs in a rehearsal only; use swarmlab rehearse" in alone.stdout + alone.stderr
     words = ["suites/", "--rehearse", "20.10.24,26.1.5,28.5.2", "--rehearse-workers", "0"]
     ran = subprocess.run([*command, *words], cwd=ROOT, capture_output=True, text=True)
     listed = [line for line in ran.stdout.splitlines() if "::" in line]
@@ -95,7 +98,7 @@ def test_profiles_are_listed_by_one_command():
     ran = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
     assert ran.returncode == 0
     assert [line.split()[0] for line in ran.stdout.splitlines() if not line.startswith(" ")] == list(PROFILES)
-    assert "may be lacking: image:portainer, internet, long" in ran.stdout
+    assert "allowed to be blocked: image:portainer, internet, long" in ran.stdout
 
 
 def test_the_safe_profile_disrupts_nothing_and_smoke_is_small():

@@ -57,7 +57,7 @@ def test_what_a_machine_lacks_is_downloaded_once(apt, tmp_path):
 def test_a_release_that_cannot_be_had_leaves_nothing(apt, tmp_path):
     apt('echo "E: Unable to locate package docker.io" >&2; exit 100')
     with pytest.raises(
-        LabError, match=r"engine 26.1.5 \(trixie\) cannot be had: E: Unable to locate package docker.io"
+        LabError, match=r"engine 26.1.5 \(trixie\) cannot be downloaded: E: Unable to locate package docker.io"
     ):
         packages.fetch(engine_choice("trixie"), "", tmp_path / "kept")
     assert list((tmp_path / "kept").iterdir()) == []

@@ -19,10 +19,11 @@ from swarmlab.errors import UsageError
 from swarmlab.preflight import CHECKS, Level, explaining, reasons
 from swarmlab.preflight import checks as made
 from swarmlab.preflight.engines import DEFECTS
-from swarmlab.preflight.finding import Finding, Untold, merged
+from swarmlab.preflight.finding import Finding, Unknown, merged
+from swarmlab.preflight.model import Arrivals, Seen, Sight
 from swarmlab.preflight.networks import routes
-from swarmlab.preflight.packets import Arrivals, elements
-from swarmlab.preflight.sight import QUESTIONS, Seen, Sight, _read, answers
+from swarmlab.preflight.packets import elements
+from swarmlab.preflight.sight import QUESTIONS, _read, parse_answers
 from swarmlab.versions import parsed
 from swarmlab.wait import State
 
@@ -100,7 +101,7 @@ def seen(name):
         version={"Version": "20.10.24+dfsg1", "ApiVersion": "1.41", "MinAPIVersion": "1.12"},
         clock=Clock(0.0, 0.1),
         networks=[{"Name": "docker_gwbridge"}],
-        told={question: (0, text) for question, text in told.items()},
+        answers={question: (0, text) for question, text in told.items()},
         arrived=Arrivals(
             gossip=set(others),
             small=set(others),
@@ -144,17 +145,17 @@ def network(name, subnet, **further):
 
 
 def tell(sight, question, text, *, code=0, node=1):
-    sight.nodes[node].told = {**sight.nodes[node].told, question: (code, text)}
+    sight.nodes[node].answers = {**sight.nodes[node].answers, question: (code, text)}
 
 
 def found(sight, check):
-    return [(str(one.level), one.nodes, one.seen) for one in made.look(check, sight)]
+    return [(str(one.level), one.nodes, one.summary) for one in made.look(check, sight)]
 
 
 def only(sight, check, level, nodes, words):
     told = [one for one in made.look(check, sight) if one.level is not Level.OK]
     assert [(str(one.level), one.nodes) for one in told] == [(level, nodes)], told
-    assert words in told[0].seen
+    assert words in told[0].summary
     assert level in ("unknown", "info") or told[0].risk, "it does not say what it risks"
 
 
@@ -194,7 +195,7 @@ def test_an_engine_that_is_silent_is_named_and_nothing_else_of_it_is_well(sight)
 
 def test_a_cluster_that_tells_nothing_is_not_well(sight):
     sight.conditions = {}
-    only(sight, "membership", "unknown", (), "no engine told")
+    only(sight, "membership", "unknown", (), "no engine answered")
     sight.asked, sight.unasked = "", "the engine of master does not answer: timed out"
     assert found(sight, "membership")[0][0] == "error"
 
@@ -218,7 +219,7 @@ def test_a_kernel_without_modules_is_named(sight):
     tell(sight, "modules", gone.replace("folder /lib/modules/6.1.0-51-cloud-amd64", "folder "))
     only(sight, "kernel-modules", "warning", ("slave01",), "kernel has no ip_vs")
     tell(sight, "modules", "folder \nloaded overlay\nloaded vxlan\n/proc/net/ip_vs\n/proc/sys/net/bridge")
-    only(sight, "kernel-modules", "unknown", ("slave01",), "tell of ip_vs_rr")
+    only(sight, "kernel-modules", "unknown", ("slave01",), "mention ip_vs_rr")
 
 
 def test_esp_is_needed_by_encrypted_networks_only(sight):
@@ -236,7 +237,7 @@ def test_a_network_card_of_vmware_that_computes_checksums_is_named(sight):
     tell(sight, "offload", "eth0 \ttx-checksum-ip-generic: off")
     assert found(sight, "checksum-offload")[0][0] == "ok"
     tell(sight, "offload", "sh: 1: ethtool: not found\neth0 ")
-    only(sight, "checksum-offload", "unknown", ("slave01",), "ethtool does not tell")
+    only(sight, "checksum-offload", "unknown", ("slave01",), "ethtool does not show")
     tell(sight, "offload", "eth0 \ttx-checksum-ip-generic: on")
     tell(sight, "links", "eth0 1500 \neth1 1500 vmxnet3\nlo 65536 ")
     tell(sight, "offload", "eth1 \ttx-checksum-ip-generic: on")
@@ -261,7 +262,7 @@ def test_an_engine_that_writes_to_nftables_is_named(sight):
     only(sight, "engine-firewall", "error", ("slave01",), "the engine's firewall-backend is nftables")
     sight.nodes[1].info["FirewallBackend"] = {"Driver": "iptables"}
     tell(sight, "daemon.json", "{")
-    only(sight, "engine-firewall", "error", ("slave01",), "daemon.json is no JSON")
+    only(sight, "engine-firewall", "error", ("slave01",), "daemon.json is not JSON")
 
 
 @pytest.mark.parametrize(
@@ -291,19 +292,19 @@ def test_a_full_disk_is_named(sight):
 
 def test_a_root_certificate_that_ends_is_told(sight):
     sight.swarm["TLSInfo"]["TrustRoot"] = pem_of(AUTHORITY.issue(AUTHORITY.root.subject, until=30).leaf)
-    only(sight, "root-certificate", "warning", (), "good for 30 days")
+    only(sight, "root-certificate", "warning", (), "valid for 30 days")
     sight.swarm["TLSInfo"]["TrustRoot"] = pem_of(AUTHORITY.issue(AUTHORITY.root.subject, since=-9, until=-1).leaf)
-    only(sight, "root-certificate", "error", (), "good for")
+    only(sight, "root-certificate", "error", (), "valid for")
 
 
 @pytest.mark.parametrize(
     ("since", "until", "level", "words"),
     [
-        (-1, 90, "ok", "good for"),
+        (-1, 90, "ok", "valid for"),
         (-80, 10, "warning", "should have been renewed"),
-        (0, 1, "warning", "good for 24.0 hours"),
+        (0, 1, "warning", "valid for 24.0 hours"),
         (-90, -1, "error", "ended 24.0 hours ago"),
-        (1, 90, "error", "not good yet"),
+        (1, 90, "error", "not valid yet"),
     ],
 )
 def test_certificates_of_nodes(sight, since, until, level, words):
@@ -329,7 +330,7 @@ def test_quorum_is_judged_by_how_many_managers_are_left(sight, reachable, others
 
 def test_members_that_nobody_can_look_at_are_told(sight):
     sight.members.append(copy.deepcopy(sight.members[0]) | {"ID": "id-far", "Description": {"Hostname": "far"}})
-    only(sight, "membership", "unknown", (), "members that are not looked at: far")
+    only(sight, "membership", "unknown", (), "members that were not checked: far")
 
 
 # Ways
@@ -351,7 +352,7 @@ def test_large_packets_are_not_judged_where_nothing_arrives_or_nobody_counts(sig
     sight.nodes[0].arrived.small, sight.nodes[0].arrived.large = set(), set()
     told = {level: (nodes, seen) for level, nodes, seen in found(sight, "path-mtu")}
     assert told["unknown"][0] == ("master",)
-    assert told["ok"][1].endswith("(4 ways)")
+    assert told["ok"][1].endswith("(4 paths)")
     for node in sight.nodes:
         node.arrived.unseen = "nft cannot count there: Operation not permitted"
     for check in ("port-gossip-udp", "port-data-udp", "path-mtu"):
@@ -365,7 +366,7 @@ def test_gossip_from_an_address_that_is_nobodys_is_no_proof_against_anybody(sigh
 
 def test_a_way_whose_mtu_the_kernel_has_learnt_is_told(sight):
     sight.nodes[0].arrived.routes = {ADDRESSES["slave02"]: 1420}
-    only(sight, "path-mtu", "warning", ("master",), "the way to slave02 has an MTU of 1420")
+    only(sight, "path-mtu", "warning", ("master",), "the path to slave02 has an MTU of 1420")
 
 
 def test_networks_with_an_mtu_of_their_own_need_no_more_than_that(sight):
@@ -376,7 +377,7 @@ def test_networks_with_an_mtu_of_their_own_need_no_more_than_that(sight):
         sight, "path-mtu", "warning", tuple(ADDRESSES), "eth0 has an MTU of 1460, overlay networks send packets of 1500"
     )
     sight.networks = [network("ingress", "10.0.0.0/24", Options={option: "1460"}, Ingress=True)]
-    assert found(sight, "path-mtu") == [("ok", (), "packets of 1460 bytes pass (6 ways)")]
+    assert found(sight, "path-mtu") == [("ok", (), "packets of 1460 bytes pass (6 paths)")]
 
 
 def test_sets_of_the_packet_filter_are_read():
@@ -478,7 +479,7 @@ def test_what_a_node_prints_is_read_as_it_was_asked():
         "before\n=== swarmlab one\n=== a line\nof two\n\n=== swarmlab. 0\n"
         "=== swarmlab two\nno such file\n\n=== swarmlab. 1\n"
     )
-    assert answers(said) == {"one": (0, "=== a line\nof two"), "two": (1, "no such file")}
+    assert parse_answers(said) == {"one": (0, "=== a line\nof two"), "two": (1, "no such file")}
 
 
 def test_every_question_reaches_the_node_whole():
@@ -490,9 +491,9 @@ def test_every_question_reaches_the_node_whole():
     here = Seen("here", info={"DockerRootDir": "/nowhere"})
     node.ask = lambda *_: []
     _read(node, here)
-    assert set(here.told) == set(QUESTIONS)
+    assert set(here.answers) == set(QUESTIONS)
     for question in ("certificate", "inodes"):
-        with pytest.raises(Untold, match="nowhere"):
+        with pytest.raises(Unknown, match="nowhere"):
             here.read(question)
     assert here.numbers("forwarding") in ([0], [1])
 
@@ -506,23 +507,23 @@ def test_found_alike_on_several_nodes_is_told_once_the_worst_first():
         ]
     )
     assert [str(one) for one in told] == ["b, c: bad", "a: fine"]
-    assert json.loads(json.dumps(told[0].told()))["level"] == "warning"
+    assert json.loads(json.dumps(told[0].to_json()))["level"] == "warning"
 
 
 def test_a_check_is_skipped_for_a_reason_that_is_told(sight):
     told = made.look("disk", sight, "shared with the host")
-    assert [(one.check, str(one.level), one.seen) for one in told] == [("disk", "skipped", "shared with the host")]
+    assert [(one.check, str(one.level), one.summary) for one in told] == [("disk", "skipped", "shared with the host")]
     assert reasons(["disk=a=b"]) == {"disk": "a=b"}
     with pytest.raises(UsageError, match=r"^no check 'disc'; checks: engines-answer, .*limits$"):
         reasons(["disc=x"])
-    with pytest.raises(UsageError, match="disk is skipped for a reason: disk=REASON"):
+    with pytest.raises(UsageError, match="to skip disk, give a reason: disk=REASON"):
         reasons(["disk"])
 
 
 def test_a_finding_stands_beside_the_failures_that_it_may_explain():
-    closed = Finding(Level.ERROR, "gossip does not arrive", nodes=("slave01",), check="port-gossip-udp").told()
-    fine = Finding(Level.OK, "there", nodes=("slave01",), check="gateway-bridge").told()
-    skew = Finding(Level.WARNING, "slave02 is 40 s ahead", nodes=("slave02",), check="clocks").told()
+    closed = Finding(Level.ERROR, "gossip does not arrive", nodes=("slave01",), check="port-gossip-udp").to_json()
+    fine = Finding(Level.OK, "there", nodes=("slave01",), check="gateway-bridge").to_json()
+    skew = Finding(Level.WARNING, "slave02 is 40 s ahead", nodes=("slave02",), check="clocks").to_json()
     all_of_them = [closed, fine, skew]
     assert explaining(all_of_them, "7.2.1/reachable", "slave01 does not route to the task") == [closed]
     assert explaining(all_of_them, "7.2.1/reachable", "slave02 does not route to the task") == []

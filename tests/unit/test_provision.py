@@ -60,7 +60,7 @@ def test_a_script_that_fails_says_what_it_said(node, tmp_path, monkeypatch):
     (tmp_path / "os-release").write_text('ID=centos\nVERSION_ID="7"\n')
     monkeypatch.setattr(provision, "FOLDER", tmp_path)
     (tmp_path / "centos7.sh").write_text("echo no mirror >&2; false; echo not reached\n")
-    with pytest.raises(LabError, match="master could not be given the engine: no mirror"):
+    with pytest.raises(LabError, match="setting up the engine on master ended with 1: no mirror"):
         provision.install_engine([node])
 
 

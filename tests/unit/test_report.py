@@ -15,43 +15,9 @@ from swarmlab.report import html
 from swarmlab.report.condense import condense
 from swarmlab.verdicts import catalogue
 from swarmlab.verdicts.results import load
+from tests.unit.helpers import IDS, NODE, WORDS
 
-IDS = list(catalogue.load())
 SVG = '<svg xmlns="http://www.w3.org/2000/svg"><title>Requests</title><desc>1 &amp; 2</desc><script>x()</script></svg>'
-NODE = {"name": "master", "address": "10.0.0.1", "engine": "1.2.3", "kernel": "6.1", "firewall": "iptables (nf_tables)"}
-
-
-@pytest.fixture
-def run(tmp_path):
-    """Makes a run's folder of verdicts by claim, and gives it."""
-
-    def _run(verdicts, *, name="run", evidence="", engine="1.2.3", **told):
-        folder = tmp_path / name
-        (folder / "evidence").mkdir(parents=True)
-        claims = []
-        for number, (id, verdict) in enumerate(verdicts.items()):
-            file = f"evidence/{number}.txt"
-            (folder / file).write_text(evidence or f"test: {verdict}\n\n+0.10 s  master  docker node ls\n    three\n")
-            claim = catalogue.load()[id]
-            entry = {"id": id, "must": claim.must, "level": claim.level, "erratum": claim.erratum, "verdict": verdict}
-            reason = "" if verdict == "pass" else f"why {verdict} <b>& so</b>"
-            claims.append(entry | {"reason": reason, "evidence": [file], "tests": [f"suites/t.py::t{number}"]})
-            claims[-1]["seconds"] = 1.5
-        counted = {word: list(verdicts.values()).count(word) for word in set(verdicts.values())}
-        report = {
-            "schema": 1,
-            "started": "2026-11-24T10:00:00+00:00",
-            "seconds": 75.0,
-            "lab": {"kind": "dind", "name": "run-1", "each": {"run-1": {"speed": 1.0}}},
-            "nodes": [{**NODE, "engine": engine}],
-            "summary": counted,
-            "claims": claims,
-            "not_run": {id: "no test" for id in IDS if id not in verdicts},
-        }
-        (folder / "verdicts.json").write_text(json.dumps(report | told))
-        return folder
-
-    return _run
 
 
 class Page(HTMLParser):
@@ -90,11 +56,11 @@ def test_every_claim_stands_there_with_all_that_is_known_of_it(run):
     text, read = page(run(verdicts))
     for number, (id, verdict) in enumerate(verdicts.items()):
         (article,) = re.findall(rf'<article[^>]*id="{id}".*?</article>', text, re.DOTALL)
-        told = words(article)
+        shown = words(article)
         claim = catalogue.load()[id]
         for word in (verdict, id, claim.level, "1.5 s", f"suites/t.py::t{number}", f"{number}.txt", "docker node ls"):
-            assert word in told, (id, word)
-        assert ("Reason. why" in told) == (verdict != "pass")
+            assert word in shown, (id, word)
+        assert ("Reason. why" in shown) == (verdict != "pass")
     assert "<b>& so</b>" not in text
     for word in ("Does not conform", "run-1", "1.2.3", "6.1", "nf_tables", "2026-11-24 10:00 UTC", "75 s"):
         assert word in words(text)
@@ -104,16 +70,13 @@ def test_every_claim_stands_there_with_all_that_is_known_of_it(run):
     assert not [link for link in read.links if ":" in link]
 
 
-WORDS = ["pass", "fail", "blocked", "broken", "timeout", "waived", "not run"]
-
-
 def assert_true_to_verdicts(folder):
     """Every figure of the report of a run, read from its page, against the run's verdicts.json."""
-    told = json.loads((folder / "verdicts.json").read_text())
+    raw = json.loads((folder / "verdicts.json").read_text())
     text = html.render([load(folder)], beside=folder)
-    verdicts = {claim["id"]: claim["verdict"] for claim in told["claims"]} | dict.fromkeys(told["not_run"], "not run")
+    verdicts = {claim["id"]: claim["verdict"] for claim in raw["claims"]} | dict.fromkeys(raw["not_run"], "not run")
     levels = {id: claim.level for id, claim in catalogue.load().items()}
-    levels |= {claim["id"]: claim["level"] for claim in told["claims"]}
+    levels |= {claim["id"]: claim["level"] for claim in raw["claims"]}
 
     def counted(ids):
         counts = [sum(verdicts[id] == word for id in ids) for word in WORDS]
@@ -147,7 +110,7 @@ def assert_true_to_verdicts(folder):
     matrix = {id: (level, words(chip)[2:]) for id, level, chip in re.findall(cell, text)}
     assert matrix == {id: (levels[id], verdict) for id, verdict in verdicts.items()}
 
-    for claim in told["claims"]:
+    for claim in raw["claims"]:
         (article,) = re.findall(rf'<article[^>]*id="{claim["id"]}".*?</article>', text, re.DOTALL)
         said = words(article)
         assert f" {claim['verdict']} {claim['id']} {claim['level']} " in said
@@ -160,10 +123,10 @@ def assert_true_to_verdicts(folder):
             function, _, parameters = test.partition("[")
             assert function in said
             assert parameters in said
-    assert len(re.findall("<article", text)) == len(told["claims"])
+    assert len(re.findall("<article", text)) == len(raw["claims"])
     for word, reasons in (
-        ("blocked", [claim["reason"] for claim in told["claims"] if claim["verdict"] == "blocked"]),
-        ("not run", list(told["not_run"].values())),
+        ("blocked", [claim["reason"] for claim in raw["claims"] if claim["verdict"] == "blocked"]),
+        ("not run", list(raw["not_run"].values())),
     ):
         for reason in set(reasons):
             assert f"{' '.join(reason.split())} {reasons.count(reason)} " in words(text), word
@@ -173,8 +136,8 @@ def assert_true_to_verdicts(folder):
 
 
 def test_every_figure_is_that_of_the_verdicts(run):
-    told = {id: WORDS[number % 8] for number, id in enumerate(IDS) if number % 8 < 6}
-    folder = run(told)
+    verdicts = {id: WORDS[number % 8] for number, id in enumerate(IDS) if number % 8 < 6}
+    folder = run(verdicts)
     changed = json.loads((folder / "verdicts.json").read_text())
     for number, claim in enumerate(changed["claims"]):
         claim["seconds"] = round(0.07 * number**2, 2)
@@ -221,19 +184,19 @@ def test_what_preflight_found_stands_on_the_cover_beside_what_it_may_explain(run
     look = {"lab": "run-1", "seconds": 2.0, "evidence": "evidence/preflight-run-1.txt", "findings": [closed, fine]}
     failed = next(id for id in IDS if id.startswith("7.2.1/"))
     text, _ = page(run({failed: "fail", IDS[0]: "pass"}, preflight=[look]))
-    told = words(text)
+    shown = words(text)
     cover = words(text[: text.index("</header>")])
     assert "Preflight 1 error, 1 ok" in cover
-    assert "Preflight found what may explain 1 of 1 claims that are not well: error port-gossip-udp slave02:" in cover
-    assert "May come of port-gossip-udp : slave02: gossip does not arrive" in told
+    assert "Preflight findings may explain 1 of 1 claims that need attention: error port-gossip-udp slave02:" in cover
+    assert "Possible cause: port-gossip-udp : slave02: gossip does not arrive" in shown
     for word in ("names come late", "moby#1", "room on /run", "evidence/preflight-run-1.txt"):
-        assert word in told
+        assert word in shown
     assert "slave02 <b>" not in text
-    # Without a failure nothing is explained; without a look nobody says that all is well.
+    # Without a failure there is nothing to explain. Without preflight the page does not say that all is well.
     text, _ = page(run({IDS[0]: "pass"}, name="well", preflight=[look]))
     assert "may explain" not in words(text[: text.index("</header>")])
     text, _ = page(run({failed: "fail"}, name="old"))
-    assert "Nobody looked" in words(text)
+    assert "Preflight did not run" in words(text)
     assert "may explain" not in words(text[: text.index("</header>")])
 
 
@@ -258,10 +221,10 @@ def test_runs_of_one_engine_are_told_apart(run):
 
 def test_pictures_are_shown_and_cannot_run(run):
     folder = run({IDS[0]: "pass"})
-    told = json.loads((folder / "verdicts.json").read_text())
+    raw = json.loads((folder / "verdicts.json").read_text())
     (folder / "evidence" / "requests.svg").write_text(SVG)
-    told["claims"][0]["evidence"] += ["evidence/requests.svg", "evidence/gone.txt"]
-    (folder / "verdicts.json").write_text(json.dumps(told))
+    raw["claims"][0]["evidence"] += ["evidence/requests.svg", "evidence/gone.txt"]
+    (folder / "verdicts.json").write_text(json.dumps(raw))
     text, read = page(folder)
     (picture,) = [found for tag, found in read.tags if tag == "img"]
     assert picture["src"].startswith("data:image/svg+xml;base64,")
@@ -287,21 +250,21 @@ def test_labs_clocks_and_what_went_astray_are_told(run):
         lost_workers={"gw1": "Not properly terminated"},
         followed={"tasks": 832, "services": 205, "tests": 110},
     )
-    told = words(page(folder)[0])
-    assert "4 nodes in 2 labs, each a container with an engine of its own" in told
-    assert "832 of 205 services, in 110 tests" in told
-    assert "Worker gw1 died (Not properly terminated)" in told
-    assert told.count("+0.1 s") == 4
-    assert "Evidence: what was asked of master (1)" in told
+    shown = words(page(folder)[0])
+    assert "4 nodes in 2 labs, each a container with an engine of its own" in shown
+    assert "832 of 205 services, in 110 tests" in shown
+    assert "Worker gw1 died (Not properly terminated)" in shown
+    assert shown.count("+0.1 s") == 4
+    assert "Evidence: commands and calls to master (1)" in shown
 
 
 def test_waivers_and_errata_are_told(run):
     waiver = {"claim": IDS[0], "owner": "ops", "expires": "2030-01-01", "justification": "known", "outcome": "waived"}
     folder = run({IDS[0]: "waived"}, waivers=[waiver])
-    told = words(page(folder)[0])
-    assert f"{IDS[0]} ops 2030-01-01 every run known waived" in told
+    shown = words(page(folder)[0])
+    assert f"{IDS[0]} ops 2030-01-01 every run known waived" in shown
     erratum = next(claim.erratum for claim in catalogue.load().values() if claim.erratum)
-    assert " ".join(erratum.split())[:40] in told
+    assert " ".join(erratum.split())[:40] in shown
 
 
 def test_a_run_of_the_whole_catalogue_is_small_and_quick(run):
@@ -334,11 +297,11 @@ def test_condensing_keeps_each_question_once_and_says_what_it_left_out():
 
 WRONG = {
     "nothing": (None, "no such file"),
-    "no JSON": ("{", "is no JSON: "),
+    "no JSON": ("{", "is not JSON: "),
     "another JSON": ('{"schema": 1}', "holds no verdicts of the suites: 'started' is a required property"),
     "a list": ("[]", "holds no verdicts of the suites: [] is not of type 'object'"),
     "newer": ('{"schema": 2}', "has schema 2; this release reads 1"),
-    "binary": (b"\xff\xfe\x00", "is no JSON: "),
+    "binary": (b"\xff\xfe\x00", "is not JSON: "),
 }
 
 
@@ -349,18 +312,18 @@ def test_what_is_no_run_is_one_line(kind, tmp_path, capsys):
     if content is not None:
         file.write_bytes(content if isinstance(content, bytes) else content.encode())
     assert main(["report", str(file)]) == 2
-    told = capsys.readouterr().err
-    assert told.startswith(f"swarmlab: {file}")
-    assert said in told
-    assert told.count("\n") == 1
+    printed = capsys.readouterr().err
+    assert printed.startswith(f"swarmlab: {file}")
+    assert said in printed
+    assert printed.count("\n") == 1
 
 
 @pytest.mark.parametrize(
     ("change", "said"),
     [
         ({"summary": {"pass": 2}}, "contradicts itself: its summary"),
-        ({"not_run": {IDS[0]: "no test"}}, "was judged and not run"),
-        ({"started": "yesterday"}, "'yesterday' is no date"),
+        ({"not_run": {IDS[0]: "no test"}}, "is both judged and not run"),
+        ({"started": "yesterday"}, "'yesterday' is not a date"),
         ({"claims": [{"id": "x"}]}, "claims/0: "),
     ],
 )
@@ -372,9 +335,9 @@ def test_verdicts_that_contradict_themselves_are_refused(run, change, said):
 @pytest.mark.parametrize("name", ["evidence/../../secret", "/etc/passwd", "evidence/..", "verdicts.json"])
 def test_evidence_is_read_from_the_runs_own_folder_only(run, name):
     folder = run({IDS[0]: "pass"})
-    told = json.loads((folder / "verdicts.json").read_text())
-    told["claims"][0]["evidence"] = [name]
-    (folder / "verdicts.json").write_text(json.dumps(told))
+    raw = json.loads((folder / "verdicts.json").read_text())
+    raw["claims"][0]["evidence"] = [name]
+    (folder / "verdicts.json").write_text(json.dumps(raw))
     with pytest.raises(UsageError, match="claims/0/evidence/0"):
         load(folder)
 

@@ -10,7 +10,7 @@ from swarmlab import paths
 from swarmlab.evidence import redact
 from swarmlab.report import html
 from swarmlab.verdicts.results import load
-from tests.unit.test_verdicts_plugin import CONFTEST, HEADER
+from tests.unit.helpers import CONFTEST, HEADER
 
 pytest_plugins = ["pytester"]
 

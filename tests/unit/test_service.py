@@ -1,5 +1,7 @@
 """When a service has the tasks that it is to have."""
 
+from types import SimpleNamespace
+
 import pytest
 
 from swarmlab.cluster.service import Service, Task
@@ -26,3 +28,18 @@ def converged(*tasks):
 )
 def test_none_is_on_its_way_in_or_out(state, desired, done):
     assert converged(task("two", state, desired)) is done
+
+
+def test_all_tasks_are_renewed_each_time_anew():
+    spec = {"TaskTemplate": {}}
+    manager = SimpleNamespace(revise=lambda _, change: change(spec))
+    service = Service(SimpleNamespace(manager=manager), "s1", "web")
+    service.renew()
+    service.renew()
+    assert spec["TaskTemplate"]["ForceUpdate"] == 2
+
+
+def test_the_containers_of_a_service_are_known_by_its_id():
+    node = SimpleNamespace(containers=lambda **how: [how])
+    (asked,) = Service(SimpleNamespace(), "s1", "web").containers(node, all=True)
+    assert asked == {"all": True, "label": "com.docker.swarm.service.id=s1"}

@@ -45,5 +45,5 @@ def test_the_slowest_node_sets_the_scale_within_bounds(clock, seconds, factor):
 
 
 def test_a_node_that_cannot_do_the_work_is_named(clock):
-    with pytest.raises(LabError, match="slave01 cannot make and remove a network: no bridges left"):
+    with pytest.raises(LabError, match="making and removing a network on slave01 ended with 1: no bridges left"):
         speed.calibrate([Node(clock, 0.1, code=1)])

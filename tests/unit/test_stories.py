@@ -7,7 +7,7 @@ from fixtures.cluster import Leases, Shape, Stories, Story
 from swarmlab.cluster.lifelines import Lifelines
 from swarmlab.cluster.workbench import PORTS
 from swarmlab.errors import DeadlineExceeded, EngineRefused, LabError, NoAnswer
-from swarmlab.evidence import journal, on_failure, record
+from swarmlab.evidence import on_failure, record, recording
 
 
 class Given:
@@ -44,7 +44,7 @@ def raising(error):
 def test_stories_are_played_side_by_side_where_there_are_machines():
     given, play = stories()
     together = threading.Barrier(2, timeout=5)
-    with journal() as noted:
+    with recording() as noted:
         play(
             Story("one", lambda _: (together.wait(), record("master", "GET /nodes", "200"))),
             Story("other", lambda _: together.wait(), managers=5),
@@ -122,6 +122,6 @@ class StandingLab(SimpleNamespace):
 )
 def test_a_standing_cluster_with_enough_managers_is_the_one_that_is_judged(roles, stands):
     leases = Leases(StandingLab(*roles), lambda _: None)
-    assert leases._is_standing(Shape(managers=3, workers=0, standing=True)) is stands
-    assert leases._is_standing(Shape())
-    assert not leases._is_standing(Shape(managers=3, workers=0))
+    assert leases.is_standing(Shape(managers=3, workers=0, standing=True)) is stands
+    assert leases.is_standing(Shape())
+    assert not leases.is_standing(Shape(managers=3, workers=0))

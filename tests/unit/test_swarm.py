@@ -3,10 +3,10 @@ from types import SimpleNamespace
 import pytest
 
 from swarmlab.cluster.service import Task, specification
-from swarmlab.cluster.swarm import PORTS, Swarm, _agreement, _roles, common, join_command
+from swarmlab.cluster.swarm import PORTS, Swarm, _agreement, _roles, join_command, leaders, suspects
 from swarmlab.errors import LabError
 
-MASTER, SLAVE01, SLAVE02 = (SimpleNamespace(name=name) for name in ("master", "slave01", "slave02"))
+MASTER, SLAVE01, SLAVE02 = "master", "slave01", "slave02"
 
 
 def member(name, *, role="worker", leader=False, reachability="reachable", state="ready", root="ROOT"):
@@ -23,12 +23,12 @@ def member(name, *, role="worker", leader=False, reachability="reachable", state
 def test_the_node_that_all_failed_pairs_share_is_named():
     nodes = [MASTER, SLAVE01, SLAVE02]
     pairs = [(SLAVE01, MASTER), (MASTER, SLAVE01), (SLAVE01, SLAVE02), (SLAVE02, SLAVE01)]
-    assert common(pairs, nodes) == ["slave01"]
+    assert suspects(pairs, nodes) == ["slave01"]
 
 
 def test_two_nodes_are_named_where_one_does_not_explain_all():
-    assert common([(MASTER, MASTER), (SLAVE01, SLAVE01)], [MASTER, SLAVE01, SLAVE02]) == ["master", "slave01"]
-    assert common([], [MASTER]) == []
+    assert suspects([(MASTER, MASTER), (SLAVE01, SLAVE01)], [MASTER, SLAVE01, SLAVE02]) == ["master", "slave01"]
+    assert suspects([], [MASTER]) == []
 
 
 @pytest.mark.parametrize(
@@ -40,7 +40,7 @@ def test_two_nodes_are_named_where_one_does_not_explain_all():
 )
 def test_a_join_command_is_read_on_one_line_and_on_three(printed):
     command = join_command(printed)
-    assert command.words == "docker swarm join --token SWMTKN-1-a-b 192.168.56.101:2377"
+    assert command.line == "docker swarm join --token SWMTKN-1-a-b 192.168.56.101:2377"
     assert (command.token, command.remote) == ("SWMTKN-1-a-b", "192.168.56.101:2377")
 
 
@@ -56,6 +56,21 @@ def test_managers_that_name_different_leaders_do_not_agree():
     assert not _agreement({"m1": [member("m1", role="manager")]})["agreed leader"]
 
 
+def test_the_leader_is_the_one_that_a_manager_names():
+    view = [
+        member("m1", role="manager"),
+        member("m2", role="manager", leader=True),
+        {**member("w1"), "ManagerStatus": None},
+    ]
+    assert leaders(view) == ["m2"]
+    asked = SimpleNamespace(name="m1", lifelines=None, serves_cluster=lambda: True, ask=lambda *_: view)
+    second = SimpleNamespace(name="m2", lifelines=None)
+    assert Swarm([asked, second]).leader is second
+    view[1]["ManagerStatus"] = {}
+    with pytest.raises(LabError, match="names no node as leader"):
+        _ = Swarm([asked, second]).leader
+
+
 def test_each_condition_names_the_node_that_breaks_it():
     view = [
         member("m1", role="manager", leader=True),
@@ -64,8 +79,8 @@ def test_each_condition_names_the_node_that_breaks_it():
         member("w2", root="OTHER"),
     ]
     conditions = _agreement({"m1": view})
-    assert "m2 unreachable" in conditions["all managers reachable"].seen
-    assert "w1 down" in conditions["all nodes ready"].seen
+    assert "m2 unreachable" in conditions["all managers reachable"].summary
+    assert "w1 down" in conditions["all nodes ready"].summary
     assert not conditions["CA agreed"]
 
 
@@ -74,7 +89,7 @@ def test_an_engine_that_acts_in_another_role_is_told():
     infos = {"m1": {"NodeID": "m1", "ControlAvailable": False}, "w1": {"NodeID": "w1", "ControlAvailable": False}}
     state = _roles(view, infos)
     assert not state
-    assert state.seen == "m1 is manager and does not serve the API"
+    assert state.summary == "m1 is manager and does not serve the API"
 
 
 def test_a_specification_leaves_out_what_was_not_given():

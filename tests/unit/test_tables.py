@@ -1,7 +1,10 @@
-"""What the suites read of docker's tables, and what of a stack is known to be the suite's."""
+"""Tables and long outputs of docker commands, and the names of the suite's stacks."""
 
-from suites.support.commands import table
-from swarmlab.cluster.workbench import of_a_stack
+import pytest
+
+from suites.support.commands import succeeded, table
+from swarmlab.cluster.marks import of_a_stack
+from swarmlab.cluster.node import Result
 
 
 def test_a_table_is_read_by_its_header():
@@ -31,3 +34,10 @@ def test_what_is_of_a_stack_of_the_suites_is_known_by_the_stacks_name():
     assert not of_a_stack({"Labels": {label: "production"}})
     assert not of_a_stack({"Labels": {label: "swc-stack-of-another"}})
     assert not of_a_stack({"Labels": None, "Spec": {}})
+
+
+def test_a_failed_command_is_told_by_the_last_line_of_its_output():
+    assert succeeded(Result("compose up", 0, "started\n", "", "master"), "up") == "started\n"
+    failed = Result("compose up", 17, "pulling\n", "no such image", "master")
+    with pytest.raises(AssertionError, match=r"^up on master ended with 17: no such image$"):
+        succeeded(failed, "up on master")

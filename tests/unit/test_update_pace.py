@@ -1,10 +1,10 @@
-"""What is made of the times of an update's tasks (suites/support/updates.py)."""
+"""What is made of the times of an update's tasks (suites/support/rolling_updates.py)."""
 
 from types import SimpleNamespace
 
 import pytest
 
-from suites.support import updates
+from suites.support import rolling_updates as updates
 from swarmlab.cluster.service import Task
 from swarmlab.watching.events import Event, History
 

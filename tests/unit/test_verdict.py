@@ -4,6 +4,8 @@ import pytest
 import requests
 
 from swarmlab.errors import Blocked, DeadlineExceeded, EngineRefused, LabError, UsageError
+from swarmlab.preflight.finding import Level
+from swarmlab.verdicts import results
 from swarmlab.verdicts.verdict import Verdict, of_exception, worst
 
 FROM_WORST = ["fail", "broken", "timeout", "blocked", "waived", "pass"]
@@ -39,3 +41,11 @@ def test_what_an_error_means(error, in_call, elsewhere):
 
 def test_a_verdict_is_written_as_its_word():
     assert f"{Verdict.PASS} {Verdict.FAIL!s}" == "pass fail"
+
+
+def test_the_schema_of_verdicts_lists_all_verdicts_and_levels():
+    layout = results.layout()["properties"]
+    finding = layout["preflight"]["items"]["properties"]["findings"]["items"]["properties"]
+    assert layout["claims"]["items"]["properties"]["verdict"]["enum"] == [str(verdict) for verdict in Verdict]
+    assert finding["level"]["enum"] == [str(level) for level in Level]
+    assert layout["schema"]["const"] == results.SCHEMA

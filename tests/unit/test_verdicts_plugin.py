@@ -13,54 +13,12 @@ from swarmlab.paths import ROOT
 from swarmlab.verdicts import catalogue
 from swarmlab.verdicts.results import load
 from swarmlab.wait import wait
+from tests.unit.helpers import CONFTEST, HEADER
 
 pytest_plugins = ["pytester"]
 
 SECRET = "7p73s1dx5in4tatdymyhg9hu2"
 TOKEN = f"SWMTKN-1-3pu6hszjas19xyp7ghgosyx9k8atbfcr8p2is99znpy26u2lkl-{SECRET}"
-
-CONFTEST = """
-    import os
-    import pytest
-    from swarmlab.errors import LabError
-    from swarmlab.evidence import on_failure
-    from swarmlab.needs import Offers
-
-    pytest_plugins = ["fixtures.claims", "fixtures.verdicts", "fixtures.allure_labels", "fixtures.profiles",
-                      "fixtures.workers"]
-
-    class Lab:
-        kind, name = "none", f"made-for-{os.getpid()}"
-        offers = Offers(nodes=3)
-
-        def account(self):
-            return {"speed": 1.0}
-
-        def facts(self):
-            return [{"name": "master", "address": "10.0.0.1", "engine": "1.2.3", "kernel": "6", "firewall": "nft"}]
-
-    @pytest.fixture(scope="session")
-    def lab():
-        if os.environ.get("NO_LAB"):
-            raise LabError("no engine answers")
-        return Lab()
-
-    @pytest.fixture
-    def cluster(lab):
-        def diagnose(journal):
-            journal.attach("firewall of master", "the rules")
-
-        on_failure.append(diagnose)
-        yield lab
-        on_failure.remove(diagnose)
-"""
-
-HEADER = """
-    import os, pytest
-    from fixtures.claims import claim
-    from swarmlab.errors import Blocked, DeadlineExceeded, EngineRefused, LabError
-    from swarmlab.evidence import picture, record
-"""
 
 
 class Ran:
@@ -120,9 +78,13 @@ def one(steps, fixtures="", marks=""):
         ("raise LabError('node gone')", "broken", "node gone"),
         ("{}['ID']", "broken", "KeyError: 'ID'"),
         ("raise Blocked('no image of x')", "blocked", "no image of x"),
-        ("pytest.skip('lazy')", "broken", "skipped without a named block: lazy"),
-        ("pytest.skip('blocked: says who')", "broken", "skipped without a named block: blocked: says who"),
-        ("pytest.xfail('known')", "broken", "skipped without a named block: known"),
+        ("pytest.skip('lazy')", "broken", "skipped without a need that names the block: lazy"),
+        (
+            "pytest.skip('blocked: says who')",
+            "broken",
+            "skipped without a need that names the block: blocked: says who",
+        ),
+        ("pytest.xfail('known')", "broken", "skipped without a need that names the block: known"),
     ],
 )
 def test_what_ends_a_test_decides_the_verdict(run, steps, verdict, reason):
@@ -235,9 +197,9 @@ def test_drain(costly): pass
     assert ran.verdict("7.2.1/reachable-on-any-node") == ("blocked", "kernel has no IPVS")
     assert ran.verdict("8.1.1/tolerates-5")[1] == (
         "needs managers>=5, the lab has 3 nodes; lab cannot power a node off; "
-        "the claim disrupts, and this lab may not be hurt"
+        "the claim disrupts, and this lab may not be disrupted"
     )
-    assert ran.verdict("8.1.2/drain-moves-tasks")[1] == "the claim disrupts, and this lab may not be hurt"
+    assert ran.verdict("8.1.2/drain-moves-tasks")[1] == "the claim disrupts, and this lab may not be disrupted"
     assert ran.code == 0
     assert "blocked  kernel has no IPVS: 7.2.1/reachable-on-any-node" in ran.out
 
@@ -378,6 +340,7 @@ def test_a_waiver_changes_nothing_else(run, pytester, steps, verdict, outcome):
         ({"engine": "1.2.*"}, "waived"),
         ({"engine": "28.*"}, "fail"),
         ({"lab": "vagrant"}, "fail"),
+        ({"lab": "inventory"}, "fail"),
         ({"engine": "1.2.3", "lab": "dind"}, "fail"),
     ],
 )
@@ -430,9 +393,9 @@ def test_a_waiver_accepts_what_failed_of_a_test_and_not_what_broke(run, pytester
     ("entry", "said"),
     [
         ({"expires": "2020-01-31"}, "the waiver expired on 2020-01-31"),
-        ({"expires": "soon"}, "'soon' is no date"),
+        ({"expires": "soon"}, "'soon' is not a date"),
         ({"justification": ""}, "justification: '' "),
-        ({"justification": " " * 12}, "without justification or owner"),
+        ({"justification": " " * 12}, "justification and owner must not be empty"),
         ({"owner": ""}, "owner: '' "),
         ({"claim": "7.2.2/inspekt"}, "did you mean 7.2.2/inspect"),
         ({"lab": "cloud"}, "'cloud' is not one of"),
@@ -569,7 +532,7 @@ def test_lives(): pass
     assert {node["engine"] for node in ran.report["nodes"]} == {"1.2.3"}
     assert len(list((ran.folder / "allure-results").glob("*-result.json"))) >= 7
     assert list(ran.report["lost_workers"].values()) == ["Not properly terminated"]
-    assert "died (Not properly terminated); the test that it ran is broken" in ran.out
+    assert "died (Not properly terminated); the test it was running is broken" in ran.out
     assert ran.code == 1
 
 
@@ -702,7 +665,7 @@ LOOK = """
     def look(request):
         closed = Finding(Level.ERROR, "gossip does not arrive", "names", "moby#1", ("slave02",), "port-gossip-udp")
         fine = Finding(Level.OK, "there", check="gateway-bridge")
-        request.config.stash[LAB_FACTS]["preflight"] = {"seconds": 2.0, "findings": [closed.told(), fine.told()]}
+        request.config.stash[LAB_FACTS]["preflight"] = {"seconds": 2.0, "findings": [closed.to_json(), fine.to_json()]}
 """
 
 

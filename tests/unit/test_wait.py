@@ -4,7 +4,7 @@ import pytest
 
 from swarmlab import wait as waiting
 from swarmlab.errors import DeadlineExceeded, LabError
-from swarmlab.evidence import journal, record
+from swarmlab.evidence import record, recording
 from swarmlab.wait import State, eventually, giving_up, wait
 
 
@@ -16,7 +16,7 @@ def _unscaled():
 
 def test_gives_the_state_that_held():
     states = iter([State(False, "one"), State(True, "two")])
-    assert wait(lambda: next(states), "two", every=0).seen == "two"
+    assert wait(lambda: next(states), "two", every=0).summary == "two"
 
 
 def test_a_missed_deadline_tells_reason_and_last_state():
@@ -54,7 +54,7 @@ def test_of_many_polls_the_evidence_keeps_the_last():
         record("master", "GET /tasks", "…")
         return next(polls)
 
-    with journal() as kept:
+    with recording() as kept:
         wait(poll, "a task", every=0)
     assert kept.text().count("GET /tasks") == 1
     assert "waited for a task" in kept.text()
@@ -69,7 +69,7 @@ def test_what_other_threads_are_told_meanwhile_is_kept():
         other.join()
         return next(polls)
 
-    with journal() as kept:
+    with recording() as kept:
         wait(poll, "a task", every=0)
     assert kept.text().count("slave01") == 2
 

@@ -44,7 +44,7 @@ def test_what_was_not_acknowledged_may_be_there_or_not(there):
 def test_what_is_lost_or_half_made_is_named(held, words):
     state = found(WRITES, held)
     assert not state
-    assert re.search(words, state.seen)
+    assert re.search(words, state.summary)
 
 
 class Manager(SimpleNamespace):
@@ -80,19 +80,19 @@ def test_each_outcome_is_remembered_by_manager():
         since = writer.now
         wait(lambda: writer.served([accepting], since), "another write", deadline=5, every=0.01)
         assert writer.refused([refusing], 0)
-        assert "slave01: no leader" in writer.served([accepting, refusing], 0).seen
+        assert "slave01: no leader" in writer.served([accepting, refusing], 0).summary
     outcomes = {one.manager: one.outcome for one in writer.writes}
     assert outcomes == {"master": Outcome.ACKNOWLEDGED, "slave01": Outcome.REFUSED, "slave02": Outcome.UNKNOWN}
     assert found(writer.writes, accepting.made)
     assert not found(writer.writes, accepting.made[1:])
-    assert re.search(r"slave01, .*: \d+ refused \(no leader\)", writer.told)
+    assert re.search(r"slave01, .*: \d+ refused \(no leader\)", writer.summary)
     assert len({one.name for one in writer.writes}) == len(writer.writes)
 
 
 def test_what_became_of_them_is_drawn_with_what_happened_meanwhile():
     refusing = Manager("slave01", raising(EngineRefused("slave01", 500, "no leader")))
     dead = Manager("slave02", raising(NoAnswer("does not answer")))
-    with evidence.journal() as journal, Writer([Manager("master", lambda: None), refusing, dead]) as writer:
+    with evidence.recording() as journal, Writer([Manager("master", lambda: None), refusing, dead]) as writer:
         wait(lambda: len({one.manager for one in writer.writes}) == 3, "a write through each", deadline=5, every=0.01)
         writer.mark("slave02 without power")
     words = journal.pictures["writes"]

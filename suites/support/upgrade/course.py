@@ -1,38 +1,61 @@
-"""The course of a rehearsal: one cluster, what it has, who watches it, and the steps."""
+"""The course of a rehearsal: one cluster, the watching of its availability, and the steps of its upgrade."""
+
+from __future__ import annotations
 
 import contextlib
 import json
 import re
 import time
 from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
 
-from suites.support.commands import accepted
+from suites.support.placement import set_availability
 from suites.support.traffic import GOSSIP
-from suites.support.upgrade.copied import Copied
+from suites.support.upgrade.copied_services import Copied
 from suites.support.upgrade.estate import REPLICAS, Estate
 from suites.support.upgrade.kept import Kept
+from swarmlab.cluster.node import Node
 from swarmlab.cluster.service import over
+from swarmlab.cluster.swarm import Swarm, leads
 from swarmlab.errors import DeadlineExceeded, LabError
 from swarmlab.evidence import picture, record
+from swarmlab.labs.base import Lab
 from swarmlab.parallel import parallel
+from swarmlab.rehearsal.plan import Plan
 from swarmlab.wait import State, eventually, scaled, wait
+from swarmlab.watching.asker import Heard
 from swarmlab.watching.datagrams import Datagrams
 from swarmlab.watching.timeline import Mark, Request, draw
 from swarmlab.watching.watch import Watch
 from swarmlab.watching.writer import Writer
 
 #: Seconds between two requests to a node, and between two writes through a manager, where nodes are containers. Slower
-#: nodes are asked more rarely: under more than they can carry engines miss deadlines of their own.
+#: nodes are asked less often: a load that they cannot carry makes engines miss their own deadlines.
 _EVERY, _PAUSE = 0.2, 2.0
 
 
 @dataclass
 class Step:
-    """One step: which node is given which engine, and when, in seconds of the monotonic clock.
+    """One step: a node that gets another engine. The node is away from `began` until `ended`.
 
-    The node is away from `began` until `ended`; times of its parts are in seconds. `leaving` has the addresses of the
-    replicas that it had. `again` tells that its engine had to be started twice.
+    Attributes:
+        number: its place in the order of steps, from 1.
+        node: host name of the node.
+        role: manager or worker.
+        leads: whether the node is the leader when the step begins.
+        before: the version of its engine before the step.
+        engine: the version that it gets.
+        began: when the step began, in seconds of the monotonic clock.
+        ended: when it ended, by the same clock; 0 before.
+        drain: seconds until its tasks had left.
+        change: seconds until the new engine was a member again.
+        activate: seconds until it had tasks again.
+        leaving: addresses of the replicas that it had when the step began.
+        cut: a line for each download between other nodes that did not go on.
+        again: whether its engine had to be started a second time.
     """
 
     number: int
@@ -46,8 +69,8 @@ class Step:
     drain: float = 0.0
     change: float = 0.0
     activate: float = 0.0
-    leaving: tuple = ()
-    cut: tuple = ()
+    leaving: tuple[str, ...] = ()
+    cut: tuple[str, ...] = ()
     again: bool = False
 
 
@@ -55,60 +78,69 @@ class Course(Kept):
     """One cluster on its way from engine to engine.
 
     Attributes:
-        lab: what it is of.
-        plan: what is to be done (see `swarmlab.rehearsal.plan`).
-        done: how many steps are.
-        steps: those that were begun.
-        engines: what each node told of its engine, by stage and node.
+        lab: the lab of the cluster.
+        plan: the plan of the rehearsal (see `swarmlab.rehearsal.plan`).
+        done: the number of steps that are done.
+        steps: the steps that were begun.
+        engines: every engine's account of itself, by stage and host name (see `about`).
+        datagrams: the datagrams that are sent through every node during the steps.
+        writer: writes through every manager during the steps; None before.
     """
 
-    def __init__(self, lab, cluster, plan, file):
+    def __init__(self, lab: Lab, cluster: Swarm, plan: Plan, file: Path) -> None:
+        """Make what the cluster has to keep.
+
+        Args:
+            lab: the lab of the cluster.
+            cluster: a new swarm with the plan's first engine.
+            plan: the plan of the rehearsal.
+            file: the file that the page is made from, written after every step.
+        """
         super().__init__(cluster, Estate(cluster, Copied(cluster, lab, plan.likeness) if plan.likeness else None))
         self.lab, self.plan = lab, plan
         self.done = 0
-        self.steps = []
-        self.engines = {}
+        self.steps: list[Step] = []
+        self.engines: dict[str, dict[str, dict[str, Any]]] = {}
         self._file = file
-        self._queue = []
+        self._queue: list[str] = []
         self._watches = {node.name: Watch([node], self.estate.port, every=scaled(_EVERY)) for node in cluster.nodes}
         self.datagrams = Datagrams(cluster.nodes, self.estate.datagrams)
-        self.writer = None
+        self.writer: Writer | None = None
         self._start = time.monotonic()
-        self._going_on = contextlib.ExitStack()
+        self._watching = contextlib.ExitStack()
         self.look()
 
-    def look(self):
-        """Note what every engine tells of itself at this stage."""
+    def look(self) -> None:
+        """Note every engine's account of itself at this stage."""
         nodes = self.cluster.nodes
-        told = dict(zip(map(str, nodes), parallel(about, nodes), strict=True))
-        self.engines[self.plan.stage(self.done)] = told
+        self.engines[self.plan.stage(self.done)] = dict(zip(map(str, nodes), parallel(about, nodes), strict=True))
         self.write()
 
     @property
-    def versions(self):
-        """The version of every node's engine, by host name."""
-        return {name: told["version"] for name, told in self.engines[self.plan.stage(self.done)].items()}
+    def versions(self) -> dict[str, str]:
+        """The version of every node's engine at this stage, by host name."""
+        return {name: engine["version"] for name, engine in self.engines[self.plan.stage(self.done)].items()}
 
     # Watching
 
-    def watch(self):
+    def watch(self) -> None:
         """Begin to ask every node, to send it datagrams, and to write through every manager, without pause."""
         self._start = time.monotonic()
         for watch in self._watches.values():
-            self._going_on.enter_context(watch)
-        self._going_on.enter_context(self.datagrams)
-        self.writer = self._going_on.enter_context(Writer(self.cluster.managers, pause=scaled(_PAUSE)))
+            self._watching.enter_context(watch)
+        self._watching.enter_context(self.datagrams)
+        self.writer = self._watching.enter_context(Writer(self.cluster.managers, pause=scaled(_PAUSE)))
         for watch in self._watches.values():
             watch.rounds(3)
 
-    def rest(self):
+    def rest(self) -> None:
         """Stop watching, and draw what was seen."""
         if self.writer is None:
             return
-        with contextlib.suppress(LabError):  # which is found again by whoever asks what was lost
-            self._going_on.close()
-        words = "; ".join(f"{name}: {watch.told}" for name, watch in self._watches.items())
-        seen = [
+        with contextlib.suppress(LabError):  # `lost` raises it again
+            self._watching.close()
+        summary = "; ".join(f"{name}: {watch.summary}" for name, watch in self._watches.items())
+        requests = [
             Request(one.at - self._start, one.end - self._start, name, one.container, self.why(one))
             for name, watch in self._watches.items()
             for one in watch.heard
@@ -119,23 +151,23 @@ class Course(Kept):
         ]
         marks.sort(key=lambda mark: mark.at)
         title = f"Requests by name through every node, {' to '.join(choice.version for choice in self.plan.path)}"
-        picture("availability", draw(title, words, list(self._watches), seen, marks))
-        record("suite", "requests by name through every node, without pause", words)
-        self.write(svg=draw(title, words, list(self._watches), seen, marks))
+        picture("availability", draw(title, summary, list(self._watches), requests, marks))
+        record("suite", "requests by name through every node, without pause", summary)
+        self.write(svg=draw(title, summary, list(self._watches), requests, marks))
 
     @staticmethod
-    def why(heard):
+    def why(heard: Heard) -> str:
         """Why a request is lost; empty if it is not."""
         if 200 <= heard.status < 300:
             return ""
         return heard.error or f"HTTP {heard.status}"
 
-    def away(self, name):
-        """The times in which a node was on its way out, away or on its way back, as (begin, end)."""
+    def away(self, name: str) -> list[tuple[float, float]]:
+        """The spans (begin, end) in which a node was drained, away or coming back, by the monotonic clock."""
         return [(step.began, step.ended or time.monotonic()) for step in self.steps if step.node == name]
 
-    def when(self, at):
-        """A moment of the monotonic clock in words: the seconds since the beginning, and the step."""
+    def when(self, at: float) -> str:
+        """A moment of the monotonic clock for messages: seconds since the watching began, and the step."""
         for step in self.steps:
             if step.began <= at <= (step.ended or at):
                 return f"{at - self._start:.1f} s, while {step.node} got {step.engine}"
@@ -143,13 +175,15 @@ class Course(Kept):
         after = f"after {before[-1].node} had got {before[-1].engine}" if before else "before the first step"
         return f"{at - self._start:.1f} s, {after}"
 
-    def elsewhere(self, name, losses):
+    def elsewhere(self, name: str, losses: Iterable[Heard]) -> list[Heard]:
         """Those of the requests lost through a node that were not lost while it was being upgraded."""
         away = self.away(name)
         return [one for one in losses if not any(begin <= one.end and one.at <= end for begin, end in away)]
 
-    def lost(self):
-        """The requests that were lost other than through the node that was being upgraded, or to one that left it.
+    def lost(self) -> dict[str, list[Heard]]:
+        """The lost requests by the host name of the node that they went through.
+
+        Requests through a node that was being upgraded, and to a replica that was leaving one, do not count.
 
         Raises:
             LabError: the watching was not whole.
@@ -159,58 +193,60 @@ class Course(Kept):
             for name, watch in self._watches.items()
         }
 
-    def asked(self):
-        """How many requests there were in all."""
+    def asked(self) -> int:
+        """The number of all requests."""
         return sum(len(watch.heard) for watch in self._watches.values())
 
     # Stepping
 
-    def next(self, number):
-        """The node of a step; the order is told when its round of all nodes begins."""
+    def next(self, number: int) -> Node:
+        """The node of a step. The order of a round is decided when the round begins, as the leader may change."""
         engine, place = self.plan.turn(number)
         if place == 0:
-            leading = [one for one in self.cluster.members() if (one.get("ManagerStatus") or {}).get("Leader")]
-            queue = self.plan.queue(self.cluster.roles(), leading[0]["Description"]["Hostname"])
+            queue = self.plan.queue(self.cluster.roles(), self.cluster.leader.name)
             self._queue = self.plan.given(engine, queue)
         return self.cluster.node(self._queue[place])
 
-    def take(self, number):
-        """One step, as an operator does it: drain, stop, the new engine on the same state and address, active again."""
+    def take(self, number: int) -> None:
+        """Take one step as an operator does: drain, stop, the new engine on the same state and address, active again.
+
+        Raises:
+            AssertionError: the node did not leave, or did not come back as it was.
+        """
         if self.writer is None:
             self.watch()
         node = self.next(number)
         members = {one["Description"]["Hostname"]: one for one in self.cluster.members()}
-        leads = bool((members[node.name].get("ManagerStatus") or {}).get("Leader"))
-        wanted = self.plan.engine(number).version
+        engine = self.plan.engine(number)
         streams, web = self.estate.streams(), self.estate.web
         step = Step(
             number,
             node.name,
             members[node.name]["Spec"]["Role"],
-            leads,
+            leads(members[node.name]),
             self.versions[node.name],
-            wanted,
+            engine.version,
             time.monotonic(),
             leaving=tuple(ip for task in web.running() if task.node == node.name for ip in task.addresses.values()),
         )
         self.steps.append(step)
-        accepted(self.cluster.manager, f"node update --availability drain {node}")
+        set_availability(self.cluster, node, "drain")
         eventually(lambda: self.left(node), f"tasks to leave {node}, which is drained", deadline=90)
         step.drain = time.monotonic() - step.began
         begin = time.monotonic()
         try:
-            self.lab.upgrade(node, self.plan.engine(number).suite, reboot=self.plan.reboot)
+            self.lab.upgrade(node, engine.suite, reboot=self.plan.reboot)
         except LabError as failed:
-            raise AssertionError(f"{node} did not come back with engine {wanted}: {failed}") from failed
-        step.again = self.expect_same(node, wanted)
+            raise AssertionError(f"{node} did not come back with engine {engine.version}: {failed}") from failed
+        step.again = self.expect_same(node, engine.version)
         step.change = time.monotonic() - begin
         begin = time.monotonic()
-        accepted(self.cluster.manager, f"node update --availability active {node}")
+        set_availability(self.cluster, node, "active")
         self.expect_whole(f"{node} to be given tasks again, and services to be whole", deadline=120)
         eventually(
-            lambda: State(bool(self.estate.told_by(node)), "silent"), f"the agent on {node} to answer", deadline=60
+            lambda: State(bool(self.estate.agent_state(node)), "silent"), f"the agent on {node} to answer", deadline=60
         )
-        # Names and ways to other nodes are judged by themselves, where what is wrong is told more closely.
+        # Names and ways to other nodes have claims of their own, which say more closely what is wrong.
         with contextlib.suppress(DeadlineExceeded):
             wait(lambda: answers(node, self.estate.port), f"requests by name through {node}", deadline=30, stable=3)
         step.activate = time.monotonic() - begin
@@ -220,11 +256,11 @@ class Course(Kept):
         with contextlib.suppress(DeadlineExceeded):
             wait(self.estate.streams_run, "downloads between all nodes to run again", deadline=30)
         self.look()
-        told = self.versions[node.name]
-        assert told.startswith(wanted), f"{node} was given engine {wanted} and has {told}"
+        version = self.versions[node.name]
+        assert version.startswith(engine.version), f"{node} was given engine {engine.version} and has {version}"
 
-    def left(self, node):
-        """Whether no task runs on *node*, and the replicas run elsewhere."""
+    def left(self, node: Node) -> State:
+        """Whether no task runs on *node*, and all replicas run elsewhere."""
         identity = self.estate.member(node.name)["id"]
         tasks = self.cluster.manager.ask("GET", "/tasks", filters={"node": [identity]})
         states = [(task["Status"]["State"], task["DesiredState"]) for task in tasks]
@@ -233,8 +269,13 @@ class Course(Kept):
             return State(False, f"{node} still has tasks that are {dict(Counter(staying))}")
         return self.estate.web.converged(REPLICAS, lambda task: task.node != node.name)
 
-    def cut_streams(self, node, before):
-        """The downloads between other nodes than *node* that did not go on through the step, in words."""
+    def cut_streams(self, node: Node, before: Mapping[tuple[str, str], Mapping[str, Any]]) -> Iterator[str]:
+        """A line for each download between other nodes than *node* that did not go on.
+
+        Args:
+            node: the node that was upgraded.
+            before: `Estate.streams` before the step.
+        """
         now = self.estate.streams()
         for (source, to), one in before.items():
             if node.name in (source, to):
@@ -247,9 +288,9 @@ class Course(Kept):
 
     # Telling
 
-    def write(self, svg=""):
-        """Write what is known until now, for the page that tells of the rehearsal."""
-        told = {
+    def write(self, svg: str = "") -> None:
+        """Write what is known so far to the file that the page is made from; with *svg* also the picture."""
+        known = {
             "path": [str(choice) for choice in self.plan.path],
             "order": list(self.plan.order),
             "managers": self.plan.managers,
@@ -275,22 +316,22 @@ class Course(Kept):
             }
             if svg
             else {},
-            "datagrams": self.datagrams.told if svg else "",
-            "writes": self.writer.told if svg and self.writer else "",
+            "datagrams": self.datagrams.summary if svg else "",
+            "writes": self.writer.summary if svg and self.writer else "",
             "picture": "availability.svg" if svg else "",
-            "likeness": self.estate.copied.told() if self.estate.copied else {},
+            "likeness": self.estate.copied.to_json() if self.estate.copied else {},
         }
         self._file.parent.mkdir(parents=True, exist_ok=True)
-        self._file.write_text(json.dumps(told, indent=1) + "\n", encoding="utf-8")
+        self._file.write_text(json.dumps(known, indent=1) + "\n", encoding="utf-8")
         if svg:
             self._file.with_name("availability.svg").write_text(svg, encoding="utf-8")
 
 
-def was_leaving(lost, steps):
-    """Whether a request was lost to a replica on its way out of a node that was just being drained.
+def was_leaving(lost: Heard, steps: Sequence[Step]) -> bool:
+    """Whether a request was lost to a replica that was leaving a node which had just been drained.
 
-    The news that a replica is being stopped goes by gossip, and some of it is lost where a node has much to tell at
-    once; the replica is asked then until it has ended, or at the latest until engines compare all that they know.
+    The news that a replica is being stopped goes by gossip, and some gossip is lost when a node has much to send at
+    once. Then the replica is still asked until it has ended, at most until engines compare all that they know.
     """
     return any(
         step.began <= lost.at <= step.began + scaled(GOSSIP)
@@ -299,19 +340,20 @@ def was_leaving(lost, steps):
     )
 
 
-def answers(node, port):
-    """Whether the agent on *node* hands on an answer."""
+def answers(node: Node, port: int) -> State:
+    """Whether the agent on *node* relays an answer."""
     answer = node.get(port)
     return State(answer.ok, f"{node} answers {answer}")
 
 
-#: What an engine says of itself that may differ between engines and matter to who runs on it.
+#: Settings of an engine that may differ between engines, and matter to its users.
 _SETTINGS = ("Driver", "LoggingDriver", "CgroupDriver", "CgroupVersion", "DefaultRuntime", "FirewallBackend")
+#: Times, ids and durations in a line of an engine's log, without which lines of one kind are equal.
 _TIME = re.compile(r'^time="?\S+"? |\b[0-9a-z]{25}\b|\b[0-9a-f]{12,64}\b|\d{4}-\d\d-\d\dT\S+|\b\d+(\.\d+)?(ms|s|µs)\b')
 
 
-def about(node):
-    """What a node's engine tells of itself: versions, settings, warnings, and what it warns of in its log."""
+def about(node: Node) -> dict[str, Any]:
+    """An engine's account of itself: versions, settings, warnings, and the warnings in its log."""
     version, info = node.ask("GET", "/version"), node.info()
     lines = [line for line in node.log().splitlines() if re.search(r"level=(warning|error|fatal)|DEPRECAT", line)]
     heard = Counter(_TIME.sub("…", line)[:300] for line in lines)
@@ -322,5 +364,5 @@ def about(node):
         "parts": {one["Name"]: one["Version"] for one in version.get("Components", [])},
         "settings": {key: info[key] for key in _SETTINGS if info.get(key)},
         "warnings": list(info.get("Warnings") or []),
-        "log": [f"{words} ({count} times)" if count > 1 else words for words, count in heard.most_common(40)],
+        "log": [f"{line} ({count} times)" if count > 1 else line for line, count in heard.most_common(40)],
     }

@@ -1,27 +1,37 @@
-"""What the cluster has that an upgrade must keep: services, networks, configs, secrets, volumes with data, labels."""
+"""What the rehearsed cluster has to keep: services, networks, configs, secrets, volumes with data, node labels."""
+
+from __future__ import annotations
 
 import base64
 import json
 import secrets
+from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 
+from suites.support.names import resolve_to
+from suites.support.rolling_updates import differences
 from suites.support.traffic import hands_over
-from suites.support.updates import differences
-from swarmlab.cluster.service import Service, specification
+from suites.support.upgrade.copied_services import Copied
+from swarmlab.cluster.node import Node
+from swarmlab.cluster.probe import Probe
+from swarmlab.cluster.service import Service, Task, specification
+from swarmlab.cluster.swarm import Swarm
 from swarmlab.parallel import parallel
 from swarmlab.rehearsal import agent
-from swarmlab.rehearsal.specs import VXLAN_ID
+from swarmlab.rehearsal.likeness.services import VXLAN_ID
 from swarmlab.wait import State, scaled, wait
 from swarmlab.watching.watch import TIMEOUT
 
-#: Replicas of the service that is asked for by name: with one node away there are others on two nodes at least.
+#: Replicas of the service that is asked by name: with one node away, at least two nodes have one.
 REPLICAS = 3
+#: Where the agent's tasks find their config and their secret.
 SETTINGS, KEY = "/etc/estate/settings", "/run/secrets/estate"
-#: Seconds that a replica serves on, for which every drain waits; a request to it that comes later is listed, and is no
-#: loss (see `suites.support.upgrade.course.was_leaving`).
+#: Seconds that a replica serves on, for which every drain waits. A later request to it is listed, and is no loss (see
+#: `suites.support.upgrade.course.was_leaving`).
 _LINGER = 3
-#: Seconds between two looks at a replica's health. Each is a process in its container: one a second keeps slow machines
-#: so busy that engines miss deadlines of their own.
+#: Seconds between two health checks of a replica. Each check is a process; on slow machines one a second would keep
+#: engines so busy that they miss their own deadlines.
 _HEALTH = 1.0
 #: Seconds between two lines of a download, where nodes are containers.
 _LINE = 0.1
@@ -31,29 +41,41 @@ _DATA = "/data/born"
 
 
 class Estate:
-    """Made before the first step, and looked at ever after.
+    """Made before the first step, and compared with at every later stage.
 
     Attributes:
-        network: the overlay network that all is in.
-        web: a service of several replicas that is asked by name; names of its tasks, no virtual address.
+        cluster: the swarm.
+        network: name of the overlay network that all services are in.
+        web: a service of several replicas that is asked by name; its name resolves to its tasks, as it has no virtual
+            address.
         front: a service with a virtual address.
         site: a global service that serves bodies on every node, with a named volume.
         agent: a global service that asks and streams (see `swarmlab.rehearsal.agent`).
         port: the port of every node at which the agent relays a request by name.
-        datagrams: its port for datagrams.
-        copied: the copies of what a swarm that exists has, which are to be kept too; None where there are none.
+        datagrams: the agent's port for datagrams.
+        volume: name of the site's volume.
+        config: id and name of the agent's config.
+        secret: id and name of the agent's secret.
+        copied: copies of a real swarm's services, which have to be kept too; None if there are none.
     """
 
-    def __init__(self, cluster, copied=None):
+    def __init__(self, cluster: Swarm, copied: Copied | None = None) -> None:
+        """Make everything, and wait until it runs.
+
+        Args:
+            cluster: the swarm.
+            copied: the copied services.
+        """
         self.cluster, self.copied = cluster, copied
         self.network = cluster.create_network("estate")
         self.port, self.datagrams = cluster.port(), cluster.port()
-        self._told = {name: secrets.token_hex(8) for name in ("settings", "key", "label")}
+        self._values = {name: secrets.token_hex(8) for name in ("settings", "key", "label")}
         self.volume = cluster.unique("estate")
-        for node, member in _by_host(cluster).items():
-            cluster.label_member(member, {"estate": f"{self._told['label']}-{node}"})
-        self.config = self._payload("configs", "settings", self._told["settings"])
-        self.secret = self._payload("secrets", "key", self._told["key"])
+        for member in cluster.members():
+            host = member["Description"]["Hostname"]
+            cluster.label_member(member, {"estate": f"{self._values['label']}-{host}"})
+        self.config = self._payload("configs", "settings", self._values["settings"])
+        self.secret = self._payload("secrets", "key", self._values["key"])
         program = self._payload("configs", "agent", Path(agent.__file__).read_text(encoding="utf-8"))
         self.web = self._service(
             "web",
@@ -64,7 +86,7 @@ class Estate:
             **hands_over(_LINGER),
         )
         self.front = self._service("front", "web:1", endpoint_mode="vip")
-        volume = {"Type": "volume", "Source": self.volume, "Target": "/data"}
+        volume: dict[str, Any] = {"Type": "volume", "Source": self.volume, "Target": "/data"}
         volume["VolumeOptions"] = {"Labels": {cluster.label: ""}}
         self.site = self._service("site", "web:1", everywhere=True, endpoint_mode="dnsrr", mounts=[volume])
         self.agent = self._service(
@@ -86,23 +108,26 @@ class Estate:
         for service, count in self.wanted():
             service.wait_running(count)
         for task in self.site.running():
-            done = cluster.probe(task).run(f"echo {self._told['key'][:4]}-{task.node} > {_DATA}")
-            assert done.ok, done.said
-        self._keep_history()
+            write = f"echo {self._values['key'][:4]}-{task.node} > {_DATA}"
+            cluster.probe(task).run(write).expect(error=AssertionError)
+        self._make_history()
         wait(self.streams_run, "downloads between all nodes to run", deadline=60)
         self._before = {manager.name: self._objects(manager) for manager in cluster.managers}
         self._members = self.members(cluster.manager)
 
-    def _payload(self, kind, name, text):
-        """Make a config or secret; gives id and name."""
+    def _payload(self, kind: str, name: str, text: str) -> tuple[str, str]:
+        """Make a config or secret; its id and name."""
+        full = self.cluster.unique(name)
         body = {
-            "Name": self.cluster.unique(name),
+            "Name": full,
             "Labels": {self.cluster.label: ""},
             "Data": base64.b64encode(text.encode()).decode(),
         }
-        return self.cluster.manager.ask("POST", f"/{kind}/create", body=body)["ID"], body["Name"]
+        return self.cluster.manager.ask("POST", f"/{kind}/create", body=body)["ID"], full
 
-    def _service(self, name, image, change=lambda _: None, **settings):
+    def _service(
+        self, name: str, image: str, change: Callable[[dict[str, Any]], None] = lambda _: None, **settings: Any
+    ) -> Service:
         labels = {self.cluster.label: ""}
         settings.setdefault("networks", [self.network])
         spec = specification(self.cluster.unique(name), self.cluster.image(image), labels=labels, **settings)
@@ -110,8 +135,10 @@ class Estate:
         made = self.cluster.manager.ask("POST", "/services/create", body=spec)
         return Service(self.cluster, made["ID"], spec["Name"])
 
-    def _agent(self, spec, program):
-        def mounted(kind, made, target, mode):
+    def _agent(self, spec: dict[str, Any], program: tuple[str, str]) -> None:
+        """Add to the agent's specification what `specification` does not know: configs, secrets, ports of two kinds."""
+
+        def mounted(kind: str, made: tuple[str, str], target: str, mode: int) -> dict[str, Any]:
             file = {"Name": target, "UID": "0", "GID": "0", "Mode": mode}
             return {f"{kind}ID": made[0], f"{kind}Name": made[1], "File": file}
 
@@ -127,52 +154,65 @@ class Estate:
             for target, published, protocol in ports
         ]
 
-    def _keep_history(self):
-        def force(spec):
-            spec["TaskTemplate"]["ForceUpdate"] = spec["TaskTemplate"].get("ForceUpdate", 0) + 1
-
-        self.front.update(force)
+    def _make_history(self) -> None:
+        """Replace the task of `front`, so that managers have a replaced task to remember."""
+        self.front.renew()
         wait(lambda: State(bool(self.history()), "none"), "a task in the history of a service", deadline=60)
         self.front.wait_running(1)
 
     # Looking
 
-    def wanted(self):
-        """The services, each with how many tasks of it run while all nodes are active."""
+    def wanted(self) -> list[tuple[Service, int]]:
+        """The services, each with how many of its tasks run while all nodes are active."""
         nodes = len(self.cluster.nodes)
         own = [(self.web, REPLICAS), (self.front, 1), (self.site, nodes), (self.agent, nodes)]
         return own + (self.copied.wanted() if self.copied else [])
 
-    def history(self):
-        """The tasks of the one service that were replaced before the first step, and are remembered."""
+    def history(self) -> list[Task]:
+        """The tasks of `front` that were replaced and that managers remember."""
         return [task for task in self.front.tasks() if task.desired == "shutdown"]
 
-    def streams(self):
-        """The downloads that go on, as (from, to): the bytes that came, and by which agent and connection."""
+    def streams(self) -> dict[tuple[str, str], dict[str, Any]]:
+        """The running downloads between nodes.
+
+        Returns:
+            By host names (from, to): the agent's account of the download, with the agent and the bytes that arrived.
+        """
         going = {}
         for node in self.cluster.nodes:
-            told = self.told_by(node)
-            for one in told.get("streams", []):
+            state = self.agent_state(node)
+            for one in state.get("streams", []):
                 if one["on"]:
-                    going[one["peer"], node.name] = {**one, "agent": told["agent"]}
+                    going[one["peer"], node.name] = {**one, "agent": state["agent"]}
         return going
 
-    def told_by(self, node):
-        """What the agent on *node* tells; empty where it does not answer, asked three times."""
+    def agent_state(self, node: Node) -> dict[str, Any]:
+        """The state of the agent on *node*; empty if it does not answer any of three requests."""
         for _ in range(3):
             if (answer := node.get(self.port, "/streams")).ok:
-                return json.loads(answer.body)
+                state: dict[str, Any] = json.loads(answer.body)
+                return state
         return {}
 
-    def streams_run(self):
-        """Whether a download goes on between every two nodes, each way."""
+    def streams_run(self) -> State:
+        """Whether a download runs between every two nodes, each way."""
         names = [node.name for node in self.cluster.nodes]
         going = self.streams()
         lacking = [f"{a} to {b}" for a in names for b in names if a != b and (a, b) not in going]
         return State(not lacking, f"none from {', '.join(lacking)}" if lacking else "between all nodes")
 
-    def members(self, asked):
-        """What must stay of every node, by host name, as a manager tells it."""
+    def names_resolve(self, probes: Sequence[Probe]) -> State:
+        """Whether the names of the services resolve for every probe to their tasks or virtual address."""
+        wanted = {
+            f"tasks.{service}": {task.addresses[self.network] for task in service.running()}
+            for service in (self.site, self.web, self.front)
+        }
+        wanted[self.web.name] = wanted[f"tasks.{self.web}"]
+        wanted[self.front.name] = {self.front.virtual_address(self.network)}
+        return resolve_to(probes, wanted)
+
+    def members(self, asked: Node) -> dict[str, dict[str, Any]]:
+        """What must stay of every node, by host name, as the manager *asked* lists it."""
         return {
             member["Description"]["Hostname"]: {
                 "id": member["ID"],
@@ -185,67 +225,65 @@ class Estate:
             for member in self.cluster.members(asked)
         }
 
-    def changed_members(self, asked):
-        """Where the nodes are not what they were, as a manager tells them; empty where they are."""
+    def changed_members(self, asked: Node) -> list[str]:
+        """A line for each change of a node, as the manager *asked* lists it."""
         return differences(self._members, self.members(asked))
 
-    def member(self, name):
-        """What a node was before the first step."""
+    def member(self, name: str) -> dict[str, Any]:
+        """What the node of this host name was before the first step."""
         return self._members[name]
 
-    def changed_objects(self, asked):
-        """Where services, networks, configs and secrets are not what they were, as a manager tells them."""
+    def changed_objects(self, asked: Node) -> list[str]:
+        """A line for each change of a service, network, config or secret, as the manager *asked* lists it."""
         return differences(self._before[asked.name], self._objects(asked))
 
-    def _objects(self, asked):
+    def _objects(self, asked: Node) -> dict[str, dict[str, Any]]:
         filters = {"label": [self.cluster.label]}
-        told = {}
+        objects = {}
         for kind in ("services", "configs", "secrets"):
             for one in asked.ask("GET", f"/{kind}", filters=filters):
                 spec = {key: value for key, value in one["Spec"].items() if key != "Data"}
                 if "written-through" not in spec.get("Labels", {}):
-                    told[f"{kind}/{spec['Name']}"] = {"ID": one["ID"], **_plain(spec)}
+                    objects[f"{kind}/{spec['Name']}"] = {"ID": one["ID"], **_without_empty(spec)}
         for one in asked.ask("GET", "/networks", filters={"driver": ["overlay"]}):
             pools = [(pool["Subnet"], pool["Gateway"]) for pool in one["IPAM"]["Config"] or []]
-            told[f"networks/{one['Name']}"] = {
+            objects[f"networks/{one['Name']}"] = {
                 "Id": one["Id"],
                 "subnets": pools,
                 "vxlan": (one.get("Options") or {}).get(VXLAN_ID),
                 **{key: one.get(key) for key in ("Attachable", "Ingress", "Internal", "Scope")},
             }
-        return told
+        return objects
 
-    def lost_data(self):
-        """What of the data of volumes, config and secret is not read as it was given; empty if all is."""
+    def lost_data(self) -> list[str]:
+        """A line for each volume, config and secret that a task does not read as it was given."""
 
-        def of_site(task):
+        def of_site(task: Task) -> list[str]:
             read = self.cluster.probe(task).run(f"cat {_DATA}")
-            wanted = f"{self._told['key'][:4]}-{task.node}"
+            wanted = f"{self._values['key'][:4]}-{task.node}"
             same = read.out.strip() == wanted
-            return [] if same else [f"the volume on {task.node} holds {read.said!r}, and was given {wanted}"]
+            return [] if same else [f"the volume on {task.node} holds {read.output!r}, and was given {wanted}"]
 
-        def of_agent(task):
+        def of_agent(task: Task) -> list[str]:
             probe = self.cluster.probe(task)
             wrong = []
             for file, name in ((SETTINGS, "settings"), (KEY, "key")):
-                if (read := probe.run(f"cat {file}")).out.strip() != self._told[name]:
-                    wrong.append(f"a task on {task.node} does not read {name} as it was given: {read.said[-100:]!r}")
+                if (read := probe.run(f"cat {file}")).out.strip() != self._values[name]:
+                    wrong.append(f"a task on {task.node} does not read {name} as it was given: {read.output[-100:]!r}")
             if (mode := probe.run(f"stat -L -c %a {KEY}").out.strip()) != f"{MODE:o}":
                 wrong.append(f"a task on {task.node} has its secret with mode {mode}, it was given {MODE:o}")
             return wrong
 
-        told = parallel(of_site, self.site.running()) + parallel(of_agent, self.agent.running())
-        return [line for lines in told for line in lines] + (self.copied.lost_data() if self.copied else [])
+        lines = parallel(of_site, self.site.running()) + parallel(of_agent, self.agent.running())
+        return [line for each in lines for line in each] + (self.copied.lost_data() if self.copied else [])
 
 
-def _by_host(cluster):
-    return {member["Description"]["Hostname"]: member for member in cluster.members()}
-
-
-def _plain(spec):
-    """A specification without what is empty: engines differ in whether they tell of it."""
+def _without_empty(spec: Any) -> Any:
+    """A specification without empty values, as engines differ in whether they list those."""
     if isinstance(spec, dict):
         return {
-            key: plain for key, value in spec.items() if (plain := _plain(value)) not in (None, {}, [], "", 0, False)
+            key: left
+            for key, value in spec.items()
+            if (left := _without_empty(value)) not in (None, {}, [], "", 0, False)
         }
-    return [_plain(one) for one in spec] if isinstance(spec, list) else spec
+    return [_without_empty(one) for one in spec] if isinstance(spec, list) else spec

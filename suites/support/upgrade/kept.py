@@ -1,54 +1,65 @@
 """A cluster and what it has to keep: whether its nodes and services are what they were."""
 
-from suites.support.upgrade.copied import STEADY
+from __future__ import annotations
+
+from suites.support.upgrade.copied_services import STEADY
+from suites.support.upgrade.estate import Estate
+from swarmlab.cluster.node import Node
+from swarmlab.cluster.swarm import Swarm
 from swarmlab.errors import DeadlineExceeded
 from swarmlab.wait import State, eventually, wait
 
 
 class Kept:
-    """What has to be the same after whatever is done to a cluster.
+    """A cluster that has to be the same whatever is done to it.
 
     Attributes:
         cluster: the swarm.
-        estate: what it has to keep; made before anything is done to it.
+        estate: what it has to keep, made before anything is done to it.
     """
 
-    def __init__(self, cluster, estate):
+    def __init__(self, cluster: Swarm, estate: Estate) -> None:
+        """See the attributes."""
         self.cluster, self.estate = cluster, estate
 
-    def expect_same(self, node, engine):
+    def expect_same(self, node: Node, engine: str) -> bool:
         """`expect_same` of a node of this cluster."""
         return expect_same(self.cluster, node, self.estate.member(node.name)["id"], engine)
 
-    def wait_sound(self):
-        """Have it be as it was before more is done to it: what an earlier incident left says nothing of the next."""
+    def wait_sound(self) -> None:
+        """Wait until it is as before, so that an earlier incident does not fail the next one."""
         wait(self.cluster.ready, "the swarm to be ready before the incident", deadline=60)
         wait(self.whole, "all services to be whole before the incident", deadline=60)
 
-    def expect_whole(self, promise, deadline):
-        """Judge that every service has its tasks, and for some seconds on: one that ends at once runs now and then."""
-        lacked = []
+    def expect_whole(self, promise: str, deadline: float) -> None:
+        """Expect every service to be whole for some seconds: a task that ends at once runs at some of the polls.
 
-        def steady():
+        Args:
+            promise: what is expected, for the message.
+            deadline: seconds at reference speed.
+        """
+        lacked: list[str] = []
+
+        def steady() -> State:
             state = self.whole()
             if not state:
-                lacked[:] = [state.seen]
-            return State(bool(state), lacked[0] if lacked else state.seen)
+                lacked[:] = [state.summary]
+            return State(bool(state), lacked[0] if lacked else state.summary)
 
         eventually(steady, promise, deadline=deadline, stable=STEADY, every=0.5)
 
-    def whole(self):
-        """Whether every service has the tasks that it is to have."""
+    def whole(self) -> State:
+        """Whether every service has all its tasks."""
         for service, count in self.estate.wanted():
             state = service.converged(count)
             if not state:
-                return State(False, f"{service}: {state.seen}")
+                return State(False, f"{service}: {state.summary}")
         detached = self.estate.copied.detached() if self.estate.copied else []
         return State(not detached, "; ".join(detached) or "all run")
 
 
-def expect_same(cluster, node, identity, engine):
-    """Judge that *node* is the member that it was, and the swarm is ready.
+def expect_same(cluster: Swarm, node: Node, identity: str, engine: str) -> bool:
+    """Expect *node* to be the same member as before, and the swarm to be ready.
 
     Args:
         cluster: the swarm.
@@ -57,16 +68,16 @@ def expect_same(cluster, node, identity, engine):
         engine: the version of its engine.
 
     Returns:
-        Whether its engine had to be started twice.
+        Whether its engine had to be started a second time.
     """
 
-    def same():
+    def same() -> State:
         swarm = node.info()["Swarm"]
         state, known = swarm["LocalNodeState"], swarm["NodeID"]
-        seen = f"{node} is {state} with id {known or 'none'} after it was given engine {engine}, it was {identity}"
+        summary = f"{node} is {state} with id {known or 'none'} after it was given engine {engine}, it was {identity}"
         if swarm.get("Error"):
-            seen += f": {swarm['Error']}"
-        return State(state == "active" and known == identity, seen, hopeless=state in ("inactive", "error"))
+            summary += f": {swarm['Error']}"
+        return State(state == "active" and known == identity, summary, hopeless=state in ("inactive", "error"))
 
     eventually(same, f"{node} to be the same member of the swarm", deadline=90)
     promise = f"the swarm to be ready with {node} on engine {engine}"
@@ -74,9 +85,9 @@ def expect_same(cluster, node, identity, engine):
         wait(cluster.ready, promise, deadline=60)
     except DeadlineExceeded:
         if not kept_down(cluster, node):
-            raise AssertionError(f"{promise}: {cluster.ready().seen}") from None
-        # Managers may take the end of a node's last session for that of the one which it has just begun. An operator
-        # starts its engine once more; that it took this is told as a condition.
+            raise AssertionError(f"{promise}: {cluster.ready().summary}") from None
+        # Managers may take the end of a node's last session for the end of its new one. An operator starts the engine
+        # once more; the rehearsal does the same, and reports it as a condition.
         node.stop()
         node.start()
         eventually(cluster.ready, f"{promise} that was started once more", deadline=120)
@@ -84,8 +95,8 @@ def expect_same(cluster, node, identity, engine):
     return False
 
 
-def kept_down(cluster, node):
-    """Whether managers have *node* down though it has a session with one, and all else is well."""
+def kept_down(cluster: Swarm, node: Node) -> bool:
+    """Whether managers list *node* as down though it has a session with one of them, and all else is well."""
     broken = [name for name, state in cluster.conditions().items() if not state]
     others = [one for one in cluster.members() if one["Status"]["State"] != "ready"]
     mine = [one for one in others if one["Description"]["Hostname"] == node.name]

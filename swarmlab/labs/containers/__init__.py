@@ -1,0 +1,1 @@
+"""The lab whose nodes are containers on the outer engine."""

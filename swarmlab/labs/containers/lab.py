@@ -1,167 +1,88 @@
 """The container lab: every node is a container with an engine of its own (Docker-in-Docker).
 
-What a lab consists of is written in the labels of its containers, network and volumes (see `swarmlab.labs.standing`).
+The labels of its containers, network and volumes describe the lab (see `swarmlab.labs.standing`).
 """
 
 from __future__ import annotations
 
-import contextlib
 import functools
 import io
 import re
 import sys
 import tarfile
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import docker
-import testinfra
 from docker.models.containers import Container
 from docker.models.networks import Network
+from typing_extensions import override
 
 from swarmlab import netns
-from swarmlab.cluster.node import Node, facts_of, look_for
+from swarmlab.cluster.node import Node, look_for
 from swarmlab.cluster.workbench import PORTS
-from swarmlab.errors import LabError, SwarmlabError, UsageError
+from swarmlab.errors import LabError, UsageError
 from swarmlab.host import Progress, run_folder
 from swarmlab.images import given, recipes, workshop
 from swarmlab.images.engines import EngineChoice, engine_choice, known_engines
 from swarmlab.images.given import GivenImage
 from swarmlab.images.recipes import REGISTRY
-from swarmlab.labs import provision
-from swarmlab.labs.base import Declared
-from swarmlab.labs.containers.outer import OuterEngine
-from swarmlab.labs.speed import calibrate
-from swarmlab.labs.standing import CLUSTER, NODE, PLACE, SOCKET, labs, remove, remove_node, subnets
+from swarmlab.labs import base, hosts, provision
+from swarmlab.labs.base import Declared, Lab
+from swarmlab.labs.containers.node import DindNode
+from swarmlab.labs.hosts import host_names
+from swarmlab.labs.outer import OuterEngine
+from swarmlab.labs.standing import CLUSTER, KIND, NODE, PLACE, SOCKET, free_networks, remove, remove_node
 from swarmlab.needs import Offers
 from swarmlab.ownership import LABEL, OWNER, USER, this_process
 from swarmlab.parallel import parallel
-from swarmlab.wait import State, wait
 
-#: Name of the lab that `python -m swarmlab up` makes and `pytest` looks for.
-DEFAULT = "swarmlab"
+#: The word of the kind, and the name of the lab that `swarmlab up` makes and pytest looks for.
+WORD, DEFAULT = "dind", "swarmlab"
 
-_HOSTS = ["master", "slave01", "slave02", "slave03", "slave04", "slave05", "slave06", "slave07", "slave08", "slave09"]
-_LAST_OCTETS = [101, 104, 103, 102, 105, 106, 107, 108, 109, 110]  # the first three are the document's
-_MOST_NODES = len(_HOSTS)
 _CLUSTERS = 14  # clusters of ten addresses each, from .101 to .240
 _REGISTRY_OCTET = 250
 _NAME = re.compile(r"^[a-z0-9][a-z0-9-]{0,30}$")
-#: What the name of a node's container ends with while another takes its place.
-_WAS = "-was"
-#: What is a machine's own beside its volumes, and stays when its engine becomes another: the engine's and the user's
-#: settings, keys, and names. Of a folder all files, or those whose names begin so.
+#: Suffix of the name of a node's old container, while an upgrade replaces it.
+_OLD = "-was"
+#: What a node keeps in an upgrade beside its volumes: the files of these folders whose names begin so (all if empty).
 _KEPT = {"/etc/docker": "", "/etc/ssh": "ssh_host_", "/home": "", "/root": ""}
 
 
-class DindNode(Node):
-    """A container as a node."""
-
-    def __init__(self, container: Container) -> None:
-        labels = container.labels
-        networks = container.attrs["NetworkSettings"]["Networks"]
-        address = next(iter(networks.values()))["IPAMConfig"]["IPv4Address"]
-        host = testinfra.get_host(f"docker://{container.name}")
-        super().__init__(labels[NODE], address, host, f"unix://{labels[SOCKET]}")
-        self.container = container
-
-    def stop(self) -> None:
-        self.container.stop(timeout=30)
-
-    def start(self) -> None:
-        self.container.start()
-        self.wait_up()
-
-    def kill(self) -> None:
-        self.container.kill()
-        self.container.wait(timeout=30)
-
-    def freeze(self) -> None:
-        def halted() -> State:
-            try:
-                self.container.pause()
-            except docker.errors.APIError as refused:
-                # Where a process begins meanwhile, cgroup v1 freezes a part only: runc gives up, thaws all, and leaves
-                # it to its caller to ask again (opencontainers/runc#2774 and #4388).
-                if "unable to freeze" not in str(refused):
-                    raise
-                return State(False, str(refused.explanation or refused))
-            return State(True, "it is halted")
-
-        wait(halted, f"all processes of {self.name} to be halted", deadline=60, error=LabError)
-
-    def thaw(self) -> None:
-        self.container.unpause()
-
-    def take(self, folder: str) -> bytes:
-        chunks, _ = self.container.get_archive(folder)
-        return b"".join(chunks)
-
-    def put(self, folder: str, archive: bytes) -> None:
-        if not self.container.put_archive(folder, archive):
-            raise LabError(f"{folder} of {self.name} could not be written")
-
-    def become(self, container: Container) -> None:
-        """Be another container from now on: the same machine, with another engine."""
-        self.container = container
-        self.forget()
-
-    def wait_up(self) -> None:
-        """Wait until the node's engine answers.
-
-        Raises:
-            LabError: it does not in time, or the container ended.
-        """
-
-        def answers() -> bool:
-            self.container.reload()
-            if self.container.status != "running":
-                raise LabError(f"node {self.name} ended at once: {self._last_words()}")
-            try:
-                client = docker.DockerClient(base_url=self._engine_url, version="auto", timeout=5)
-            except docker.errors.DockerException:
-                return False
-            client.close()
-            return True
-
-        wait(answers, f"the engine of {self.name} to answer", deadline=60, error=LabError)
-
-    def _last_words(self) -> str:
-        # The engine writes to a file of the container, which can be had of a stopped one too.
-        try:
-            chunks, _ = self.container.get_archive("/var/log/dockerd.log")
-        except docker.errors.NotFound:
-            words = self.container.logs(tail=3)
-        else:
-            with tarfile.open(fileobj=io.BytesIO(b"".join(chunks))) as archive:
-                member = archive.extractfile("dockerd.log")
-                words = member.read() if member else b""
-        return " / ".join(words.decode(errors="replace").strip().splitlines()[-3:]) or "no output"
-
-    def _log_command(self) -> str:
-        return "tail -n 2000 /var/log/dockerd.log"
-
-
 def check(name: str, engines: Sequence[str], nodes: int) -> list[EngineChoice]:
-    """The engine choices of a lab so described, if it can be.
+    """Return the engine choices of such a lab.
 
     Raises:
-        UsageError: a name, engine or number of nodes that cannot be.
+        UsageError: there is no such engine, or the name or the number of nodes cannot be.
     """
     if not _NAME.match(name):
-        raise UsageError(f"a lab's name is made of a-z, 0-9 and -, at most 31, not {name!r}")
-    if not 1 <= nodes <= _MOST_NODES:
-        raise UsageError(f"a cluster of the container lab has 1 to {_MOST_NODES} nodes, not {nodes}")
+        raise UsageError(f"{name!r} is not the name of a lab: write at most 31 of a-z, 0-9 and -")
+    if not 1 <= nodes <= hosts.MOST:
+        raise UsageError(f"a cluster of the container lab has 1 to {hosts.MOST} nodes, not {nodes}")
     return [engine_choice(engine) for engine in engines]
 
 
-class DindLab:
-    """A lab of container nodes on an outer engine (see `swarmlab.labs.base.Lab`)."""
+class DindLab(Lab):
+    """A lab of container nodes on an outer engine.
 
-    kind = "dind"
+    Attributes:
+        outer: the engine that holds it.
+        choices: the engines of the nodes in turn.
+        images: the images of the nodes in turn.
+    """
+
+    kind = WORD
     ports = PORTS
+
+    #: Called with a node that is upgraded and its new container, which is not started yet. Planted faults change the
+    #: container here.
+    on_upgrade: ClassVar[list[Callable[[Node, Container], None]]] = []
+    #: Features that the lab offers although nobody found them, so that planted faults reach the claims that need them.
+    pretended: ClassVar[set[str]] = set()
+    #: Whether the cluster user has SSH keys in further clusters, too. Only planted faults need that.
+    keys_everywhere: ClassVar[bool] = False
 
     def __init__(
         self,
@@ -178,7 +99,7 @@ class DindLab:
         Args:
             outer: the engine that holds it.
             name: tells labs on one engine apart.
-            engines: engine choices of the nodes in turn (see `images.engines.engine_choice`); "" is the default.
+            engines: engine choices of the nodes in turn (see `images.engines.engine_choice`); empty is the default.
             nodes: size of the default cluster.
             owner: `USER`, or `swarmlab.ownership.this_process` for a lab that is stale when the process is gone.
             progress: called with a line for every step that takes time.
@@ -186,63 +107,59 @@ class DindLab:
         Raises:
             UsageError: see `check`.
         """
+        super().__init__(progress)
+        self.outer = outer
         self.name = name
         self.choices = check(name, engines, nodes)
         self.owner = owner
-        self.standing = False
-        self.speed = 1.0
-        self._given: dict[str, str] = {}
-        self._outer = outer
+        self.images: list[str] = []
         self._count = nodes
-        self._progress = progress
         self._nodes: dict[int, list[Node]] = {}
         self._giving = threading.Lock()
-        self._images: list[str] = []
         self._packages: dict[str, str] = {}
 
     @classmethod
     def attach(cls, outer: OuterEngine, name: str, progress: Progress = lambda _: None) -> DindLab:
-        """The lab of this name as it stands, from its labels.
+        """Return the lab of this name as its labels describe it.
 
         Raises:
-            UsageError: there is none.
+            UsageError: it has no nodes.
         """
         lab = cls(outer, name=name, progress=progress)
-        members = [member for member in lab._containers() if NODE in member.labels]
-        # What an upgrade that was killed left of a node beside its new container is removed with the lab.
-        members = [member for member in members if not str(member.name).endswith(_WAS)]
+        members = [member for member in lab.containers() if NODE in member.labels]
+        # An upgrade that was killed leaves a node's old container beside the new one. It is removed with the lab.
+        members = [member for member in members if not str(member.name).endswith(_OLD)]
         if not members:
-            known = ", ".join(standing.name for standing in labs(outer)) or "none is up"
-            raise UsageError(f"no lab {name!r}; labs: {known}; make one with: python -m swarmlab up")
+            raise UsageError(f"lab {name} has no nodes; remove what is left of it: swarmlab down --name {name}")
         lab.owner = members[0].labels[OWNER]
         lab.standing = True
-        lab._reach()
+        lab.reach()
         for member in sorted(members, key=lambda member: int(member.labels[PLACE])):
             lab._nodes.setdefault(int(member.labels[CLUSTER]), []).append(DindNode(member))
             if member.labels[CLUSTER] == "0":  # further clusters get the same engines
-                lab._images.append(member.attrs["Config"]["Image"])
-        lab.choices = [_choice(image) for image in lab._images] or lab.choices
+                lab.images.append(member.attrs["Config"]["Image"])
+        lab.choices = [_choice(image) for image in lab.images] or lab.choices
         lab._count = len(lab._nodes.get(0, []))
         return lab
 
-    # The protocol
+    # Up and down
 
     def up(self) -> None:
         """Make images where they are missing, then network, registry and the nodes of the default cluster.
 
         Raises:
-            UsageError: a lab of this name stands already.
+            UsageError: a lab of this name is up already.
             LabError: a part of the lab did not come up; what was made is removed.
         """
-        if self._containers():
-            raise UsageError(f"lab {self.name!r} is up already; use it, or: python -m swarmlab down --name {self.name}")
+        if self.containers():
+            raise UsageError(f"lab {self.name!r} is up already; use it, or: swarmlab down --name {self.name}")
         self._prepare_images()
         try:
             self._create_network()
-            self._reach()
+            self.reach()
             self._start_registry()
             self._nodes[0] = self._create(0, self._count)
-            self._tell_versions()
+            self._report_versions()
         except docker.errors.DockerException as failed:
             self.down()
             raise LabError(f"the lab did not come up: {failed}") from failed
@@ -250,55 +167,83 @@ class DindLab:
             self.down()
             raise
 
+    @override
     def down(self) -> None:
-        remove(self._outer, self.name)
+        remove(self.outer, self.name)
         self._nodes.clear()
 
-    def measure(self) -> None:
-        with contextlib.suppress(SwarmlabError):  # nodes that are down are judged, not what deadlines are measured by
-            self.speed = calibrate(self.nodes())
+    # Nodes
 
     @property
+    @override
     def free(self) -> int:
-        return (_CLUSTERS - len(self._nodes)) * _MOST_NODES
+        return (_CLUSTERS - len(self._nodes)) * hosts.MOST
 
-    def account(self) -> dict[str, Any]:
-        """What the report says of the lab as a whole."""
-        return {"speed": round(self.speed, 1)}
-
+    @override
     def nodes(self) -> list[Node]:
         if 0 not in self._nodes:
             self._nodes[0] = self._create(0, self._count)
         return self._nodes[0]
 
+    @override
     def more(self, count: int) -> list[Node]:
-        if count > _MOST_NODES:
-            raise LabError(f"a cluster of the container lab has at most {_MOST_NODES} nodes, not {count}")
+        if count > hosts.MOST:
+            raise LabError(f"a cluster of the container lab has at most {hosts.MOST} nodes, not {count}")
         with self._giving:
             free = [index for index in range(1, _CLUSTERS) if index not in self._nodes]
             if not free:
                 raise LabError(f"the lab holds {_CLUSTERS} clusters already")
-            self._nodes[free[0]] = []  # taken, also while its nodes are made
+            self._nodes[free[0]] = []  # reserved while its nodes are made
         self._nodes[free[0]] = self._create(free[0], count)
         return self._nodes[free[0]]
 
+    @override
     def remove(self, nodes: Sequence[Node]) -> None:
         for index, members in list(self._nodes.items()):
             if any(node is member for node in nodes for member in members):
-                # All that were made together, also one that a test has taken out of its cluster.
+                # The whole cluster, also a node that a test has taken out of it.
                 parallel(remove_node, [member.container for member in members if isinstance(member, DindNode)])
                 del self._nodes[index]
 
+    def cluster_of(self, node: Node) -> tuple[int, list[Node]]:
+        """Return the number of the cluster that a node was made for (0 is the default), and that cluster's nodes.
+
+        Raises:
+            LabError: the lab has no such node.
+        """
+        for cluster, members in self._nodes.items():
+            if any(member is node for member in members):
+                return cluster, members
+        raise LabError(f"{node} is no node of lab {self.name}")
+
+    @override
+    def shell(self, node: str, command: str) -> list[str]:
+        for member in self.nodes():
+            if member.name == node and isinstance(member, DindNode):
+                terminal = ["-it"] if sys.stdin.isatty() and sys.stdout.isatty() else ["-i"]
+                inside = ["sh", "-c", command] if command else ["bash"]
+                return ["docker", "exec", *terminal, str(member.container.name), *inside]
+        raise UsageError(f"lab {self.name} has no node {node!r}; it has {', '.join(map(str, self.nodes()))}")
+
+    # Engines
+
+    @override
+    def prepare_upgrades(self, engines: Sequence[EngineChoice]) -> None:
+        self._workshop().prepare(list(dict.fromkeys(engines)))
+
     def upgrade(self, node: Node, engine: str, *, reboot: bool = False) -> None:  # noqa: ARG002 - it starts anew anyway
+        """Replace a node's container by another with the same name, address, volumes, settings and keys.
+
+        The old container stays until the new one's engine answers. See `Lab.upgrade`.
+        """
         choice = engine_choice(engine)
-        cluster, place = self._place(node)
+        cluster, members = self.cluster_of(node)
         assert isinstance(node, DindNode)
         [image], self._registry_image = self._workshop().prepare([choice])
         old = node.container
         name, host_config = str(old.name), old.attrs["HostConfig"]
         old.stop(timeout=60)
-        # It stays until the new one is up: what a killed run leaves is found by the labels of either.
-        old.rename(f"{name}{_WAS}")
+        old.rename(f"{name}{_OLD}")  # it keeps its labels, so a run that is killed here leaves nothing behind
         try:
             new = self._container(
                 name,
@@ -309,62 +254,63 @@ class DindLab:
                 host_config={key: host_config[key] for key in node_options([], {})},
             )
             for folder, beginning in _KEPT.items():
-                _hand_on(old, new, folder, beginning)
+                _copy_files(old, new, folder, beginning)
+            for change in self.on_upgrade:
+                change(node, new)
             new.start()
             new.reload()
         except docker.errors.DockerException as failed:
             raise LabError(f"{node} was not given engine {choice}: {failed}") from failed
         node.become(new)
         if cluster == 0:
-            # Told by place, as the engines of nodes that were made in turn are.
-            count = len(self._nodes[0])
-            self._images = [self._images[at % len(self._images)] for at in range(count)]
-            self.choices = [self.choices[at % len(self.choices)] for at in range(count)]
-            self._images[place], self.choices[place] = image, choice
+            self._note_engine(members.index(node), image, choice)
         node.wait_up()
         old.remove()
 
-    def _place(self, node: Node) -> tuple[int, int]:
-        """The cluster that a node is of, and its place there."""
-        for cluster, members in self._nodes.items():
-            for place, member in enumerate(members):
-                if member is node:
-                    return cluster, place
-        raise LabError(f"{node} is no node of lab {self.name}")
+    def _note_engine(self, place: int, image: str, choice: EngineChoice) -> None:
+        """Note the new engine of the node at this place. From now on each node has an entry of its own."""
+        count = len(self._nodes[0])
+        self.images = [self.images[at % len(self.images)] for at in range(count)]
+        self.choices = [self.choices[at % len(self.choices)] for at in range(count)]
+        self.images[place], self.choices[place] = image, choice
 
+    # Images, and what the lab has
+
+    @override
     def give(self, images: Sequence[GivenImage]) -> None:
         if images:
-            self._given |= given.serve(images, self.nodes(), REGISTRY)
-
-    def image(self, name: str) -> str:
-        return self._given.get(name.partition(":")[0]) or f"{REGISTRY}/{name}"
+            self.given |= given.serve(images, self.nodes(), REGISTRY)
 
     @functools.cached_property
+    @override
     def offers(self) -> Offers:
-        features = {"power", "spare"}
-        if len(set(self._images)) > 1:
+        features = {"power", "spare"} | self.pretended
+        if len(set(self.images)) > 1:
             features.add("mixed-engines")
-        # The first question may come when the default cluster was thrown away, and be of another's node.
+        # When this is first asked, the default cluster may be gone and only another cluster's nodes be there.
         node = next((node for members in self._nodes.values() for node in members), None) or self.nodes()[0]
         return Offers(
-            _MOST_NODES,
+            hosts.MOST,
             frozenset(features),
-            frozenset(name.partition(":")[0] for name in recipes.workloads()) | frozenset(self._given),
-            look_for(node),
+            frozenset(name.partition(":")[0] for name in recipes.workloads()) | frozenset(self.given),
+            {feature: why for feature, why in look_for(node).items() if feature not in self.pretended},
             disruptable=True,
         )
 
+    @override
     def declared(self, node: str) -> Declared:
-        place = _HOSTS.index(node)
+        place = host_names(hosts.MOST).index(node)
         choice = self.choices[place % len(self.choices)]
-        image = self._images[place % len(self._images)]
-        return Declared.debian(choice, self._package(image, choice), self._prefix)
+        image = self.images[place % len(self.images)]
+        return Declared.debian(choice, self._package(image, choice), self.prefix)
 
     def _package(self, image: str, choice: EngineChoice) -> str:
-        """The version of the engine's package in a node's image; empty if the image is not of the release asked for."""
+        """Return the version of the engine's package in an image; empty if the image is not of the release asked for.
+
+        It is read from the image, as a node may have been given another engine since.
+        """
         if image not in self._packages:
-            # Read from the image, as a node may have been given something else since.
-            told = self._outer.client.containers.run(
+            printed = self.outer.client.containers.run(
                 image,
                 ["-c", ". /etc/os-release; echo $VERSION_CODENAME; dpkg-query -W -f '${Version}' docker.io"],
                 entrypoint="sh",
@@ -372,56 +318,36 @@ class DindLab:
                 labels=self._labels(),
                 remove=True,
             )
-            self._packages[image] = told.decode()
+            self._packages[image] = printed.decode()
         suite, _, version = self._packages[image].partition("\n")
         return version.strip() if suite == choice.suite else ""
 
-    def facts(self) -> list[dict[str, str]]:
-        """What the report says of each node of the default cluster."""
-        return [facts_of(node) for node in self.nodes()]
-
-    def shell(self, node: str, command: str) -> list[str]:
-        """The command that opens a root shell on a node of the default cluster, or runs *command* there.
-
-        Raises:
-            UsageError: there is no such node.
-        """
-        for member in self.nodes():
-            if member.name == node and isinstance(member, DindNode):
-                terminal = ["-it"] if sys.stdin.isatty() and sys.stdout.isatty() else ["-i"]
-                words = ["sh", "-c", command] if command else ["bash"]
-                return ["docker", "exec", *terminal, str(member.container.name), *words]
-        raise UsageError(f"lab {self.name} has no node {node!r}; it has {', '.join(map(str, self.nodes()))}")
-
     # Making
 
-    def _tell_versions(self) -> None:
-        """Say so where a Debian release gives another engine than it did: what was asked for is not what runs."""
+    def _report_versions(self) -> None:
+        """Report nodes whose engine is not of the version that was asked for, as a Debian release may move on."""
         for node, choice in zip(self.nodes(), self.choices, strict=False):
             version = node.ask("GET", "/version")["Version"]
             if version.partition("+")[0] != choice.version:
-                self._progress(f"{choice.suite} gives engine {version} by now, not {choice.version}")
+                self._progress(f"{choice.suite} has engine {version} now, not {choice.version}")
 
     def _prepare_images(self) -> None:
-        self._images, self._registry_image = self._workshop().prepare(self.choices)
+        self.images, self._registry_image = self._workshop().prepare(self.choices)
 
     def _workshop(self) -> workshop.Workshop:
-        return workshop.Workshop(self._outer.client, self._progress, outside=netns.outside())
+        return workshop.Workshop(self.outer.client, self._progress, outside=netns.outside())
 
     def _labels(self, **further: str) -> dict[str, str]:
-        # Clusters beside the default one belong to the run that makes them, also in a lab that was brought up by hand.
-        further_cluster = further.get(CLUSTER, "0") != "0"
-        return {LABEL: self.name, OWNER: this_process() if further_cluster else self.owner, **further}
+        # Further clusters belong to the run that makes them, also in a lab that was brought up by hand.
+        owner = self.owner if further.get(CLUSTER, "0") == "0" else this_process()
+        return {LABEL: self.name, OWNER: owner, KIND: self.kind, **further}
 
     def _create_network(self) -> None:
         refused = None
-        taken = subnets(self._outer)
-        for third in range(56, 72):  # the document's network first; the next where it is taken
-            if f"192.168.{third}.0/24" in taken:
-                continue
-            pool = docker.types.IPAMPool(subnet=f"192.168.{third}.0/24")
+        for subnet in free_networks(self.outer):
+            pool = docker.types.IPAMPool(subnet=subnet)
             try:
-                self._outer.client.networks.create(
+                self.outer.client.networks.create(
                     self._network_name,
                     driver="bridge",
                     ipam=docker.types.IPAMConfig(pool_configs=[pool]),
@@ -430,10 +356,10 @@ class DindLab:
             except docker.errors.APIError as error:
                 refused = error
                 continue
-            if third != 56:
-                self._progress(f"192.168.56.0/24 is taken on this engine; the lab uses 192.168.{third}.0/24")
+            if subnet != "192.168.56.0/24":
+                self._progress(f"192.168.56.0/24 is in use on this engine; the lab uses {subnet}")
             return
-        why = refused.explanation if refused else "192.168.56.0 to 192.168.71.0 are taken"
+        why = refused.explanation if refused else "192.168.56.0 to 192.168.71.0 are in use"
         raise LabError(f"no network for the lab: {why}")
 
     @property
@@ -442,36 +368,37 @@ class DindLab:
 
     @functools.cached_property
     def _network(self) -> Network:
-        return self._outer.client.networks.get(self._network_name)
+        return self.outer.client.networks.get(self._network_name)
 
     @functools.cached_property
-    def _prefix(self) -> str:
+    def prefix(self) -> str:
         """The first three octets of the lab's addresses."""
         subnet: str = self._network.attrs["IPAM"]["Config"][0]["Subnet"]
         return subnet.rpartition(".")[0]
 
-    def _reach(self) -> None:
-        self._outer.reach(str(self._network.id))
+    def reach(self) -> None:
+        """Make sure that this process can send packets to the nodes (see `OuterEngine.reach`)."""
+        self.outer.reach(str(self._network.id))
 
     def _start_registry(self) -> None:
-        address = f"{self._prefix}.{_REGISTRY_OCTET}"
+        address = f"{self.prefix}.{_REGISTRY_OCTET}"
         self._container(f"{self._network_name}-registry", self._registry_image, address, {}).start()
 
     def _create(self, cluster: int, count: int) -> list[Node]:
-        if not self._images:
+        if not self.images:
             self._prepare_images()
         addresses = {
-            host: f"{self._prefix}.{octet + 10 * cluster}"
-            for host, octet in zip(_HOSTS[:count], _LAST_OCTETS, strict=False)
+            host: f"{self.prefix}.{octet + 10 * cluster}"
+            for host, octet in zip(host_names(count), hosts.OCTETS, strict=False)
         }
-        known = {**addresses, "registry": f"{self._prefix}.{_REGISTRY_OCTET}"}
+        known = {**addresses, "registry": f"{self.prefix}.{_REGISTRY_OCTET}"}
         nodes = parallel(lambda place: self._create_node(cluster, place, addresses, known), range(count))
-        if cluster == 0:  # which is the document's; no other is asked for its user
+        if cluster == 0 or self.keys_everywhere:  # claims about the cluster user are of the document's cluster
             provision.share_keys(nodes)
         return nodes
 
     def _create_node(self, cluster: int, place: int, addresses: dict[str, str], known: dict[str, str]) -> Node:
-        host = _HOSTS[place]
+        host = list(addresses)[place]
         name = f"{self._network_name}-{cluster}-{host}"
         sockets = run_folder() / "labs" / self.name / f"{cluster}-{host}"
         sockets.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -480,11 +407,11 @@ class DindLab:
         )
         binds = [f"{sockets}:/swarmlab"]
         for part in ("docker", "containerd"):
-            self._outer.client.volumes.create(f"{name}-{part}", labels=labels)
+            self.outer.client.volumes.create(f"{name}-{part}", labels=labels)
             binds.append(f"{name}-{part}:/var/lib/{part}")
         if Path("/lib/modules").is_dir():
             binds.append("/lib/modules:/lib/modules:ro")  # engines load ip_vs and the like by themselves
-        image = self._images[place % len(self._images)]
+        image = self.images[place % len(self.images)]
         container = self._container(
             name, image, addresses[host], labels, hostname=host, host_config=node_options(binds, known)
         )
@@ -492,6 +419,8 @@ class DindLab:
         container.reload()
         node = DindNode(container)
         node.wait_up()
+        for made in base.on_new_node:
+            made(node)
         return node
 
     def _container(
@@ -504,7 +433,7 @@ class DindLab:
         hostname: str = "registry",
         host_config: dict[str, Any] | None = None,
     ) -> Container:
-        """A container of the lab that is not started yet."""
+        """Create a container of the lab and return it, not started yet."""
         config = {
             "Image": image,
             "Hostname": hostname,
@@ -514,35 +443,40 @@ class DindLab:
                 "EndpointsConfig": {self._network_name: {"IPAMConfig": {"IPv4Address": address}}},
             },
         }
-        api = self._outer.client.api
+        api = self.outer.client.api
         created = api.create_container_from_config(config, name)  # type: ignore[no-untyped-call]
-        return self._outer.client.containers.get(created["Id"])
+        return self.outer.client.containers.get(created["Id"])
 
-    def _containers(self) -> list[Container]:
-        return self._outer.containers(f"{LABEL}={self.name}")
+    def containers(self) -> list[Container]:
+        """Return the containers of the lab: nodes of all clusters, and the registry."""
+        return self.outer.containers(f"{LABEL}={self.name}")
 
 
-def _hand_on(old: Container, new: Container, folder: str, beginning: str) -> None:
-    """Give a container that is not started yet the files of another's *folder* whose names begin so."""
+def _copy_files(old: Container, new: Container, folder: str, beginning: str) -> None:
+    """Copy the files of *folder* whose names begin so to a container that is not started yet."""
     chunks, _ = old.get_archive(folder)
     kept = io.BytesIO()
-    with tarfile.open(fileobj=io.BytesIO(b"".join(chunks))) as had, tarfile.open(fileobj=kept, mode="w") as given:
-        for member in had:
+    with tarfile.open(fileobj=io.BytesIO(b"".join(chunks))) as source, tarfile.open(fileobj=kept, mode="w") as target:
+        for member in source:
             if not beginning or Path(member.name).name.startswith(beginning):
-                given.addfile(member, had.extractfile(member) if member.isreg() else None)
+                target.addfile(member, source.extractfile(member) if member.isreg() else None)
     new.put_archive(str(Path(folder).parent), kept.getvalue())
 
 
 def _choice(image: str) -> EngineChoice:
-    """The engine choice that an image of nodes was made for, by its name."""
+    """Return the engine choice that an image of nodes was made for, by its name."""
     suite = image.partition(":")[0].rpartition("-")[2]
     return known_engines().get(suite, EngineChoice(suite, "unknown"))
 
 
-def node_options(binds: list[str], hosts: dict[str, str]) -> dict[str, Any]:
-    """The options of a node's container.
+def node_options(binds: list[str], extra_hosts: dict[str, str]) -> dict[str, Any]:
+    """Return the options (HostConfig) of a node's container.
 
-    Narrower than --privileged, and it works where that fails because the machine itself lacks CAP_SYS_RESOURCE.
+    They are narrower than --privileged, which fails where the machine itself lacks CAP_SYS_RESOURCE.
+
+    Args:
+        binds: volumes and folders, as the API's Binds has them.
+        extra_hosts: addresses for /etc/hosts, by name.
     """
     return {
         "CapAdd": ["ALL"],
@@ -553,5 +487,5 @@ def node_options(binds: list[str], hosts: dict[str, str]) -> dict[str, Any]:
         "DeviceCgroupRules": ["a *:* rwm"],
         "Tmpfs": {"/run": "exec,mode=755", "/tmp": "exec,mode=1777"},
         "Binds": binds,
-        "ExtraHosts": [f"{name}:{address}" for name, address in hosts.items()],
+        "ExtraHosts": [f"{name}:{address}" for name, address in extra_hosts.items()],
     }

@@ -1,0 +1,1 @@
+"""The lab that is a swarm which exists, reached over SSH."""

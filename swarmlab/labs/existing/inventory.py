@@ -1,7 +1,7 @@
-"""An inventory: where the machines of a swarm that exists are, and how they are reached, read from a file.
+"""An inventory: the file that says where the machines of a swarm are, and how they are reached.
 
-It is a YAML file of this suite's own (inventory.schema.json says what it may hold), or one of Ansible's, which takes
-Ansible's own command to read.
+It is a YAML file in the suite's format (see inventory.schema.json), or an inventory of Ansible, which Ansible's own
+command reads.
 """
 
 from __future__ import annotations
@@ -23,29 +23,29 @@ import yaml
 from swarmlab.errors import UsageError
 
 _SCHEMA = Path(__file__).with_name("inventory.schema.json")
-#: Published ports that the suite uses where the file names none.
+#: The published ports that the suite uses if the file names none.
 DEFAULT_PORTS = range(30000, 30100)
-#: Fewer are not enough for one test after the other.
+#: The fewest ports that suffice for one test after the other.
 LEAST_PORTS = 20
 _ANSIBLE = ("all", "ungrouped")
-#: The group of Ansible's whose hosts are meant, where an inventory has it; else all of its hosts are.
+#: The group in an inventory of Ansible whose hosts count; without it all hosts do.
 ANSIBLE_GROUP = "swarm"
 
 
 @dataclass(frozen=True)
 class Machine:
-    """A machine of the inventory, as it is reached.
+    """A machine of the inventory, and how it is reached.
 
     Attributes:
         address: where its sshd answers.
-        name: the host name that the file gives it; empty where it gives none.
-        role: the role that the file gives it (manager or worker); empty where it gives none.
-        user: who logs in.
+        name: its host name by the file; empty if the file has none.
+        role: its role by the file, manager or worker; empty if the file has none.
+        user: the user who logs in.
         port: the port of its sshd.
-        key: file of the private key; None for the agent's and the default ones.
-        jump: [USER@]HOST[:PORT] through which it is reached; empty for directly.
-        known_hosts: file of the host keys; None for the user's own.
-        sudo: the user gets root's rights by sudo.
+        key: file of the private key; None for the agent's keys and the default ones.
+        jump: [USER@]HOST[:PORT] through which it is reached; empty if it is reached directly.
+        known_hosts: file of the host keys; None for the user's own file.
+        sudo: the user becomes root by sudo.
     """
 
     address: str
@@ -59,20 +59,21 @@ class Machine:
     sudo: bool = False
 
     def __str__(self) -> str:
+        """Return name and address, for messages."""
         return f"{self.name} ({self.address})" if self.name and self.name != self.address else self.address
 
 
 @dataclass(frozen=True)
 class Inventory:
-    """What a file says of a swarm that exists.
+    """The contents of an inventory.
 
     Attributes:
         source: the file, for messages.
-        machines: all of them, or the one manager from which the others are learned.
-        discover: the others are to be learned from the one machine.
+        machines: all machines, or the one manager that knows the others.
+        discover: ask the one manager for the other machines.
         ports: published ports that the suite may use.
-        registry: from where nodes pull the suite's images; empty for one that the suite starts on each node.
-        engine: the engine's version that the nodes are to have; empty if the file declares none.
+        registry: the registry from which nodes pull the suite's images; empty if the suite starts one on each node.
+        engine: the version of the engine that the nodes are to have; empty if the file declares none.
         network: the first three octets of the cluster network; empty if the file declares none.
         system: settings of /etc/os-release that the nodes are to have.
     """
@@ -92,13 +93,13 @@ def read(source: str, *, ports: str = "") -> Inventory:
 
     Args:
         source: a file, or ``ssh://[USER@]HOST[:PORT]`` of one manager.
-        ports: takes the place of the range that the file names, FIRST-LAST.
+        ports: a range, FIRST-LAST, in place of the file's.
 
     Raises:
-        UsageError: there is none, or it says what it may not; the message names the place.
+        UsageError: it cannot be read, or its contents are wrong; the message names the place.
     """
     if source.startswith("ssh://"):
-        told: Any = {"manager": source}
+        raw: Any = {"manager": source}
         folder = Path.cwd()
     else:
         file = Path(source).expanduser()
@@ -107,42 +108,42 @@ def read(source: str, *, ports: str = "") -> Inventory:
         except (OSError, UnicodeDecodeError) as failed:
             raise UsageError(f"inventory {source}: cannot be read: {failed}") from failed
         folder = file.absolute().parent
-        told = _parsed(text)
-        if told is None or _is_ansible(told):
-            told = _from_ansible(file)
+        raw = _parsed(text)
+        if raw is None or _is_ansible(raw):
+            raw = _from_ansible(file)
     if ports:
-        told = {**told, "ports": ports} if isinstance(told, dict) else told
-    _check(source, told)
-    return _inventory(source, told, folder)
+        raw = {**raw, "ports": ports} if isinstance(raw, dict) else raw
+    _check(source, raw)
+    return _inventory(source, raw, folder)
 
 
 def _parsed(text: str) -> Any:
-    """The file as YAML; None where it is none, and so may be one of Ansible's INI files."""
+    """Return the file's contents as YAML; None if they are not, as in an INI file of Ansible."""
     try:
-        told = yaml.safe_load(text)
+        raw = yaml.safe_load(text)
     except yaml.YAMLError:
         return None
-    return told if isinstance(told, dict) else None
+    return raw if isinstance(raw, dict) else None
 
 
-def _is_ansible(told: Mapping[str, Any]) -> bool:
+def _is_ansible(raw: Mapping[str, Any]) -> bool:
     # Each top key of Ansible's is a group, which holds a mapping of hosts, children and variables.
     parts = {"hosts", "children", "vars"}
-    return any(key in told for key in _ANSIBLE) or (
-        bool(told) and all(isinstance(group, dict) and set(group) & parts for group in told.values())
+    return any(key in raw for key in _ANSIBLE) or (
+        bool(raw) and all(isinstance(group, dict) and set(group) & parts for group in raw.values())
     )
 
 
-def _check(source: str, told: Any) -> None:
+def _check(source: str, raw: Any) -> None:
     validator = jsonschema.Draft202012Validator(json.loads(_SCHEMA.read_text(encoding="utf-8")))
-    errors = sorted(validator.iter_errors(told), key=lambda error: (len(error.absolute_path) == 0, str(error.path)))
+    errors = sorted(validator.iter_errors(raw), key=lambda error: (len(error.absolute_path) == 0, str(error.path)))
     if not errors:
         return
     error = errors[0]
     path = list(error.absolute_path)
     place = ""
     if path[:1] == ["nodes"] and len(path) > 1 and isinstance(path[1], int):
-        node = told["nodes"][path[1]]
+        node = raw["nodes"][path[1]]
         known = (node.get("name") or node.get("address")) if isinstance(node, dict) else None
         place = f"node {known or path[1] + 1}, "
         path = path[2:]
@@ -152,18 +153,18 @@ def _check(source: str, told: Any) -> None:
 
 def _mistake(error: jsonschema.ValidationError) -> str:
     if error.validator == "oneOf":
-        return "names no machines; give one of nodes, manager and context"
+        return "names no machines; write one of nodes, manager and context"
     if error.validator == "additionalProperties" and isinstance(error.instance, dict):
         known = sorted(error.schema["properties"])  # type: ignore[index]
         unknown = sorted(set(map(str, error.instance)) - set(known))
         if unknown:
-            return f"unknown key {unknown[0]!r}; known are {', '.join(known)}"
+            return f"unknown key {unknown[0]!r}; known keys are {', '.join(known)}"
     if error.validator == "pattern":
-        return f"{error.instance!r} is none; wanted is {error.schema.get('description', 'a plain word')}"  # type: ignore[union-attr]
+        return f"{error.instance!r} is wrong: write {error.schema.get('description', 'a plain word')}"  # type: ignore[union-attr]
     return error.message
 
 
-def _inventory(source: str, told: Mapping[str, Any], folder: Path) -> Inventory:
+def _inventory(source: str, raw: Mapping[str, Any], folder: Path) -> Inventory:
     def path(given: str | None, what: str) -> Path | None:
         if not given:
             return None
@@ -173,17 +174,17 @@ def _inventory(source: str, told: Mapping[str, Any], folder: Path) -> Inventory:
         return file
 
     def machine(one: Mapping[str, Any]) -> Machine:
-        told_of = {**{key: told[key] for key in _OF_MACHINES if key in told}, **one}
+        of_machine = {**{key: raw[key] for key in _OF_MACHINES if key in raw}, **one}
         return Machine(
             **{
-                **told_of,
-                "key": path(told_of.get("key"), "key"),
-                "known_hosts": path(told_of.get("known_hosts"), "known_hosts"),
+                **of_machine,
+                "key": path(of_machine.get("key"), "key"),
+                "known_hosts": path(of_machine.get("known_hosts"), "known_hosts"),
             }
         )
 
-    if "nodes" in told:
-        machines = tuple(machine(one) for one in told["nodes"])
+    if "nodes" in raw:
+        machines = tuple(machine(one) for one in raw["nodes"])
         for what in ("address", "name"):
             # Two machines may be forwarded ports of one address.
             places = [
@@ -194,42 +195,45 @@ def _inventory(source: str, told: Mapping[str, Any], folder: Path) -> Inventory:
             if twice := next((place for place in places if places.count(place) > 1), None):
                 raise UsageError(f"inventory {source}: two nodes have the {what} {twice[0]}")
     else:
-        url = told["manager"] if "manager" in told else _of_context(source, told["context"])
+        url = raw["manager"] if "manager" in raw else _of_context(source, raw["context"])
         machines = (machine(_of_url(url)),)
-    first, _, last = told.get("ports", f"{DEFAULT_PORTS.start}-{DEFAULT_PORTS.stop - 1}").partition("-")
+    first, _, last = raw.get("ports", f"{DEFAULT_PORTS.start}-{DEFAULT_PORTS.stop - 1}").partition("-")
     ports = range(int(first), int(last) + 1)
     if len(ports) < LEAST_PORTS or not 1 <= ports.start <= ports.stop <= 65536:
-        raise UsageError(f"inventory {source}: ports: {first}-{last} is no range of {LEAST_PORTS} ports or more")
-    declared = told.get("declared", {})
+        raise UsageError(
+            f"inventory {source}: ports: {first}-{last} is not a port range: "
+            f"write FIRST-LAST, at least {LEAST_PORTS} ports"
+        )
+    declared = raw.get("declared", {})
     return Inventory(
         source,
         machines,
-        discover="nodes" not in told,
+        discover="nodes" not in raw,
         ports=ports,
-        registry=told.get("registry", ""),
+        registry=raw.get("registry", ""),
         engine=declared.get("engine", ""),
         network=declared.get("network", ""),
         system=declared.get("system", {}),
     )
 
 
-#: What the file may say once for all machines.
+#: The keys that the file may have once for all machines.
 _OF_MACHINES = ("user", "port", "key", "jump", "known_hosts", "sudo")
 
 
 def _of_url(url: str) -> dict[str, Any]:
     found = re.fullmatch(r"ssh://(?:([^@/]+)@)?([^@:/]+)(?::(\d+))?/?", url)
     assert found, url
-    told: dict[str, Any] = {"address": found[2]}
+    raw: dict[str, Any] = {"address": found[2]}
     if found[1]:
-        told["user"] = found[1]
+        raw["user"] = found[1]
     if found[3]:
-        told["port"] = int(found[3])
-    return told
+        raw["port"] = int(found[3])
+    return raw
 
 
 def _of_context(source: str, name: str) -> str:
-    """The ssh:// address of a Docker context of this user's."""
+    """Return the ssh:// address of a Docker context of this user."""
     home = Path(os.environ.get("DOCKER_CONFIG", Path.home() / ".docker"))
     known = {}
     for file in (home / "contexts" / "meta").glob("*/meta.json"):
@@ -242,13 +246,13 @@ def _of_context(source: str, name: str) -> str:
     if not re.fullmatch(r"ssh://([^@/\s]+@)?[^@:/\s-][^@:/\s]*(:\d+)?/?", known[name]):
         raise UsageError(
             f"inventory {source}: the Docker context {name} is {known[name] or 'without a host'}; "
-            "nodes are reached by one of ssh://"
+            "write a context whose host is ssh://…"
         )
     return str(known[name])
 
 
 def learned(manager: Machine, address: str) -> Machine:
-    """A machine that was learned from *manager*: reached as that one is, at its own address."""
+    """Return a machine at *address* that is reached with the user, key and port of *manager*."""
     return replace(manager, address=address, name="", role="")
 
 
@@ -256,33 +260,33 @@ def learned(manager: Machine, address: str) -> Machine:
 
 
 def _from_ansible(file: Path) -> dict[str, Any]:
-    """What an inventory of Ansible's says, in the words of this suite's own."""
+    """Return an inventory of Ansible in the suite's format."""
     program = shutil.which("ansible-inventory")
     if not program:
         raise UsageError(
-            f"inventory {file}: is none of this suite's own (YAML with nodes, manager or context); one of Ansible's is "
-            "read by its command ansible-inventory, which is not installed here"
+            f"inventory {file}: is not in the suite's format (YAML with nodes, manager or context); one of "
+            "Ansible is read with the command ansible-inventory, which is not installed here"
         )
-    words = [program, "-i", str(file), "--list"]
+    command = [program, "-i", str(file), "--list"]
     environment = {**os.environ, "ANSIBLE_VERBOSITY": "0"}
-    done = subprocess.run(words, check=False, capture_output=True, text=True, env=environment)
+    done = subprocess.run(command, check=False, capture_output=True, text=True, env=environment)
     try:
-        told = json.loads(done.stdout)
+        raw = json.loads(done.stdout)
     except ValueError:
-        told = {}
-    hosts = _hosts_of(told, ANSIBLE_GROUP if ANSIBLE_GROUP in told else "all")
+        raw = {}
+    hosts = _hosts_of(raw, ANSIBLE_GROUP if ANSIBLE_GROUP in raw else "all")
     if done.returncode != 0 or not hosts:
         why = (done.stderr.strip().splitlines() or ["it names no hosts"])[-1]
-        raise UsageError(f"inventory {file}: Ansible makes nothing of it: {why}")
-    variables = told.get("_meta", {}).get("hostvars", {})
+        raise UsageError(f"inventory {file}: Ansible finds no hosts in it: {why}")
+    variables = raw.get("_meta", {}).get("hostvars", {})
     return {"nodes": [_node_of(host, variables.get(host, {})) for host in hosts]}
 
 
-def _hosts_of(told: Mapping[str, Any], group: str) -> list[str]:
-    of_group = told.get(group, {})
+def _hosts_of(raw: Mapping[str, Any], group: str) -> list[str]:
+    of_group = raw.get(group, {})
     hosts = list(of_group.get("hosts", []))
     for child in of_group.get("children", []):
-        hosts += _hosts_of(told, child)
+        hosts += _hosts_of(raw, child)
     return list(dict.fromkeys(hosts))
 
 
@@ -309,14 +313,14 @@ def _node_of(host: str, variables: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _of_options(options: str) -> dict[str, str]:
-    """Jump host and file of known hosts, where options of ssh name them."""
+    """Return the jump host and the file of known hosts that options of ssh name."""
     found: dict[str, str] = {}
-    words = shlex.split(options)
-    for place, word in enumerate(words):
-        following = words[place + 1] if place + 1 < len(words) else ""
-        if word == "-J":
+    parts = shlex.split(options)
+    for place, part in enumerate(parts):
+        following = parts[place + 1] if place + 1 < len(parts) else ""
+        if part == "-J":
             found["jump"] = following
-        setting, _, value = (following if word == "-o" else word.removeprefix("-o")).partition("=")
+        setting, _, value = (following if part == "-o" else part.removeprefix("-o")).partition("=")
         if setting.lower() == "proxyjump":
             found["jump"] = value
         if setting.lower() == "userknownhostsfile" and value != "/dev/null":

@@ -1,0 +1,1 @@
+"""The lab whose nodes are virtual machines that Vagrant makes."""

@@ -1,6 +1,6 @@
 """The Vagrant box of the libvirt provider: a Debian release with its engine, made from packages alone.
 
-The disk has no partitions and no boot loader: kernel and initial RAM disk travel in the box beside it.
+The disk has no partitions and no boot loader: the box holds the kernel and the initial RAM disk beside it.
 """
 
 from __future__ import annotations
@@ -18,12 +18,12 @@ from typing import Any
 
 from swarmlab import netns
 from swarmlab.errors import LabError, UsageError
-from swarmlab.host import Progress, cache_folder, install, machines_folder, only_one
+from swarmlab.host import Progress, cache_folder, install, machines_folder
 from swarmlab.images.engines import EngineChoice
-from swarmlab.images.recipes import RootFs
+from swarmlab.images.recipes import RootFs, making_images
 
 PACKAGES = ["vagrant", "vagrant-libvirt"]
-#: Size of the box's disk in GiB; machines have larger ones, whose file system grows at their first boot.
+#: Size of the box's disk in GiB. Machines have larger disks; the file system grows at their first boot.
 _SIZE = 8
 
 _VAGRANTFILE = """\
@@ -40,7 +40,7 @@ end
 
 @dataclass(frozen=True)
 class Box:
-    """A box, by the release whose engine it has.
+    """A box of one Debian release and its engine.
 
     Attributes:
         choice: the engine.
@@ -50,36 +50,36 @@ class Box:
 
     @property
     def recipe(self) -> RootFs:
-        """What its root file system is made of."""
+        """The recipe of its root file system."""
         return RootFs("machine", self.choice.suite)
 
     @property
     def name(self) -> str:
-        """The name by which Vagrant knows it; another content is another box."""
+        """Its name in Vagrant. Another content has another name."""
         return f"swarmlab/{self.choice.suite}-{self.recipe.content}"
 
     @property
     def folder(self) -> Path:
-        """Where Vagrant keeps its files."""
+        """The folder of its files, below Vagrant's."""
         return home() / "boxes" / self.name.replace("/", "-VAGRANTSLASH-") / "0" / "libvirt"
 
     @property
     def package(self) -> str:
-        """The version of the engine's package in it, empty where that was not written down."""
+        """The version of the engine's package in it; empty if it is not known."""
         file = self.folder / "package"
         return file.read_text(encoding="ascii").strip() if file.exists() else ""
 
     def prepare(self, progress: Progress) -> None:
-        """Make the box and add it to Vagrant's, if it is not there yet.
+        """Make the box and add it to Vagrant, if Vagrant does not have it.
 
         Raises:
             LabError: it could not be made.
-            UsageError: there is nothing to make it with, or no rights to.
+            UsageError: this machine has no means to make it, or this user has not the rights.
         """
         check_rights()
         if not shutil.which("vagrant") or not shutil.which("qemu-img"):
             install([*PACKAGES, "qemu-utils"], progress)
-        with only_one(progress):
+        with making_images(progress):
             if not (self.folder / "metadata.json").exists():
                 self._make(progress)
 
@@ -107,7 +107,7 @@ class Box:
         progress(f"made box {self.name} in {time.monotonic() - start:.0f} s")
 
     def _fill(self, folder: Path, parts: Path) -> None:
-        """Make the disk, and take kernel and initial RAM disk out of it."""
+        """Make the disk, and copy kernel and initial RAM disk out of it."""
         system, disk = folder / "root", folder / "disk"
         key = (parts / "key.pub").read_text(encoding="ascii").strip()
         allow = "; ".join(
@@ -121,8 +121,8 @@ class Box:
             outside = [*netns.outside(), "env", f"TMPDIR={folder}"]
             _run([*outside, *build, "--format=directory", hook, suite, target])
         asked = ["dpkg-query", f"--admindir={system}/var/lib/dpkg", "-W", "-f=${Version}", "docker.io"]
-        told = subprocess.run(asked, check=False, capture_output=True, text=True)
-        (parts / "package").write_text(told.stdout, encoding="ascii")
+        listed = subprocess.run(asked, check=False, capture_output=True, text=True)
+        (parts / "package").write_text(listed.stdout, encoding="ascii")
         for part, name in (("vmlinuz", "vmlinuz-*"), ("initrd", "initrd.img-*")):
             (found,) = (system / "boot").glob(name)
             shutil.copy(found, parts / part)
@@ -133,22 +133,22 @@ class Box:
 
 
 def check_rights() -> None:
-    """Whether this process may make boxes and machines.
+    """Check that this process may make boxes and machines.
 
     Raises:
         UsageError: it may not.
     """
     if os.geteuid() != 0:
-        raise UsageError("machines take root's rights, as their disks are made and copied here; run as root")
+        raise UsageError("machines need root, as their disks are made and copied here; run as root")
 
 
 def home() -> Path:
-    """Where Vagrant keeps boxes and records of this project's machines, beside those of its user."""
+    """Return Vagrant's folder of this project's boxes and machines. It is not that of the user's own machines."""
     return machines_folder() / "vagrant"
 
 
 def environment() -> dict[str, str]:
-    """Vagrant's environment: nothing is looked up on the network, and its user's own machines are left alone."""
+    """Return Vagrant's environment: it asks nothing of the network and leaves the user's machines alone."""
     return {
         **os.environ,
         "VAGRANT_HOME": str(home()),
@@ -158,8 +158,8 @@ def environment() -> dict[str, str]:
 
 
 def vagrant(**how: Any) -> Any:
-    """python-vagrant's command object; it takes *how* (root, env, out_cm, err_cm)."""
-    # Imported when Vagrant is installed: the module looks for its program once, and complains where there is none.
+    """Return python-vagrant's command object, made with the arguments *how* (root, env, out_cm, err_cm)."""
+    # Imported late, when Vagrant is installed: the module looks for the program once, and warns if there is none.
     import vagrant as module
 
     return module.Vagrant(**how)
@@ -169,5 +169,5 @@ def _run(command: Sequence[str]) -> None:
     done = subprocess.run(command, check=False, capture_output=True, text=True)
     if done.returncode != 0:
         lines = done.stderr.strip().splitlines() or ["no message"]
-        words = [line for line in lines if line.startswith("E:")] or lines[-1:]
-        raise LabError(f"the box could not be made; {command[0]}: {words[0]}")
+        reasons = [line for line in lines if line.startswith("E:")] or lines[-1:]
+        raise LabError(f"the box could not be made; {command[0]}: {reasons[0]}")

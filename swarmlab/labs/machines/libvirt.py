@@ -1,8 +1,8 @@
-"""The hypervisor under the machines of a Vagrant lab: the libvirt of this host, or a private one.
+"""The hypervisor of a lab of machines: the libvirt of this host, or a private one.
 
-Where the outer engine is a private one, so is libvirt: its daemon runs in the same network namespace, and in a mount
-namespace in which /etc/libvirt, /var/lib/libvirt and /run/libvirt are folders of the run's own, so that nothing of the
-host's is read or changed. It writes machines' output to files, so no virtlogd is needed.
+If the outer engine is private, so is libvirt. Its daemon runs in the same network namespace, and in a mount namespace
+in which /etc/libvirt, /var/lib/libvirt and /run/libvirt are folders of the run, so it neither reads nor changes the
+host's. It writes the machines' output to files and needs no virtlogd.
 """
 
 from __future__ import annotations
@@ -17,15 +17,15 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from swarmlab.errors import DeadlineExceeded, LabError, UsageError
-from swarmlab.host import Progress, as_root, install, run_folder
+from swarmlab.host import Progress, as_root, install, process_of, run_folder
 from swarmlab.netns import NETNS
 from swarmlab.parallel import parallel
 from swarmlab.wait import State, wait
 
 PACKAGES = ["qemu-system-x86", "qemu-utils", "libvirt-daemon-system", "libvirt-clients", "dnsmasq-base"]
 
-#: Bound over in the private daemon's mount namespace.
-_OVERLAID = {"etc": "/etc/libvirt", "lib": "/var/lib/libvirt", "run": "/run/libvirt"}
+#: Folders that the private daemon's mount namespace replaces, by the name of what takes their place.
+OVERLAID = {"etc": "/etc/libvirt", "lib": "/var/lib/libvirt", "run": "/run/libvirt"}
 _QEMU_CONF = """\
 user = "root"
 group = "root"
@@ -43,10 +43,11 @@ class Libvirt:
 
     Attributes:
         uri: its address, as virsh and vagrant-libvirt take it.
-        private: it was started by swarmlab, and is stopped by it.
+        private: swarmlab started it, and stops it.
     """
 
     def __init__(self, uri: str, *, private: bool) -> None:
+        """Describe a daemon; `connect` finds or starts one."""
         self.uri = uri
         self.private = private
 
@@ -55,11 +56,11 @@ class Libvirt:
         """Find or start the daemon.
 
         Args:
-            private: start one of the lab's own, in the private engine's network namespace.
+            private: start a private one, in the private engine's network namespace.
             progress: called with a line for every step that takes time.
 
         Raises:
-            UsageError: there is none, and no way to get one with the rights at hand.
+            UsageError: there is none, and this user has not the rights to get one.
             LabError: it was started and does not answer.
         """
         if not shutil.which("virsh") or not shutil.which("qemu-system-x86_64"):
@@ -80,15 +81,15 @@ class Libvirt:
         if _daemon() and found.answers():
             return found
         sweep()
-        for part in _OVERLAID:
+        for part in OVERLAID:
             (_folder() / part).mkdir(mode=0o755, parents=True)
         (_folder() / "etc" / "qemu.conf").write_text(_QEMU_CONF)
         (_folder() / "etc" / "libvirtd.conf").write_text('auth_unix_rw = "none"\n')
-        over = [f"mkdir -p {target} && mount --bind {_folder() / part} {target}" for part, target in _OVERLAID.items()]
+        over = [f"mkdir -p {target} && mount --bind {_folder() / part} {target}" for part, target in OVERLAID.items()]
         script = " && ".join([*over, f"exec libvirtd --pid-file {_folder() / 'run' / 'libvirtd.pid'}"])
         with (_folder() / "libvirtd.log").open("w") as log:
             daemon = subprocess.Popen(
-                # Not nsenter: libvirt looks for its bridges in /sys, which only `ip netns exec` mounts anew.
+                # Not nsenter: libvirt looks for its bridges in /sys, and only `ip netns exec` mounts that anew.
                 ["ip", "netns", "exec", NETNS, "sh", "-c", script],
                 stdin=subprocess.DEVNULL,
                 stdout=log,
@@ -104,7 +105,7 @@ class Libvirt:
         return found
 
     def answers(self) -> bool:
-        """Whether the daemon takes commands."""
+        """Whether the daemon answers."""
         done = subprocess.run([*self._virsh, "list"], check=False, capture_output=True)
         return done.returncode == 0
 
@@ -112,40 +113,40 @@ class Libvirt:
     def _virsh(self) -> list[str]:
         return ["virsh", "--quiet", "--connect", self.uri]
 
-    def virsh(self, *words: str | Path) -> str:
-        """Run a virsh command; gives what it printed.
+    def virsh(self, *arguments: str | Path) -> str:
+        """Run a virsh command; return its output.
 
         Raises:
             LabError: it failed.
         """
-        done = subprocess.run([*self._virsh, *map(str, words)], check=False, capture_output=True, text=True)
+        done = subprocess.run([*self._virsh, *map(str, arguments)], check=False, capture_output=True, text=True)
         if done.returncode != 0:
-            raise LabError(f"virsh {' '.join(map(str, words))}: {done.stderr.strip()}")
+            raise LabError(f"virsh {' '.join(map(str, arguments))}: {done.stderr.strip()}")
         return done.stdout
 
     def listed(self, kind: str, *flags: str) -> list[str]:
-        """Names of all that libvirt has of one *kind*: list (machines), net-list or pool-list."""
+        """Return the names of libvirt's objects of one *kind*: list (machines), net-list or pool-list."""
         return self.virsh(kind, "--all", "--name", *flags).split()
 
     def create_pool(self, name: str, folder: Path) -> None:
-        """Make a folder the storage pool *name*, if there is none of this name."""
+        """Make a folder the storage pool *name*, if there is no such pool."""
         if name in self.listed("pool-list"):
             return
         folder.mkdir(parents=True, exist_ok=True)
         self.virsh("pool-create-as", name, "dir", "--target", folder)
 
     def _drop_pool(self, name: str) -> None:
-        with contextlib.suppress(LabError):  # of a transient pool nothing is left by then
+        with contextlib.suppress(LabError):  # a transient pool is gone once it is destroyed
             self.virsh("pool-destroy", name)
             self.virsh("pool-undefine", name)
 
     def create_nat(self, name: str, prefix: str, hosts: Mapping[str, str]) -> None:
-        """Make a network with a way to the outside, if there is none of this name.
+        """Make a network with a way to the outside, if there is no such network.
 
         Args:
             name: its name.
-            prefix: first three octets of its addresses.
-            hosts: the address that each machine is given, by the address of its network card.
+            prefix: the first three octets of its addresses.
+            hosts: the address of each machine, by the hardware address of its network card.
         """
         if name in self.listed("net-list"):
             return
@@ -161,23 +162,23 @@ class Libvirt:
         self.virsh("net-start", name)
 
     def save(self, machines: Sequence[str], networks: Sequence[str], pool: Path, folder: Path) -> None:
-        """Keep running machines as they are, with memory and disks, in *folder*; they are off afterwards."""
+        """Save running machines, with memory and disks, in *folder*; they are off afterwards."""
         for machine in machines:
-            self.virsh("suspend", machine)  # all at one time, or the cluster's members would miss each other
+            self.virsh("suspend", machine)  # all before the first is saved, or the others would miss it
         for machine in machines:
             (folder / f"{machine}.xml").write_text(self.virsh("dumpxml", "--inactive", machine))
         for network in networks:
             (folder / f"{network}.net.xml").write_text(self.virsh("net-dumpxml", "--inactive", network))
         parallel(lambda machine: self.virsh("save", "--paused", machine, folder / f"{machine}.memory"), machines)
         for disk in pool.iterdir():
-            # What machines write to is copied; the box's image, which they only read, is shared.
+            # Disks that machines write to are copied. The box's image, which they only read, is shared.
             if any(disk.name.startswith(f"{machine}.") for machine in machines):
                 _copy(disk, folder / disk.name)
             else:
                 os.link(disk, folder / disk.name)
 
     def restore(self, machines: Sequence[str], networks: Sequence[str], pool: Path, folder: Path) -> None:
-        """Let machines run on from where `save` left them, whatever became of them since."""
+        """Resume machines from where `save` left them, whatever has become of them since."""
         for disk in folder.iterdir():
             if disk.suffix == ".img" and not (pool / disk.name).exists():
                 os.link(disk, pool / disk.name)
@@ -193,7 +194,7 @@ class Libvirt:
             if machine in alive:
                 self.virsh("destroy", machine)
             for disk in folder.glob(f"{machine}.*img"):
-                (pool / disk.name).unlink(missing_ok=True)  # it may be the same file as the one that is kept
+                (pool / disk.name).unlink(missing_ok=True)  # it may be a hard link to the saved file
                 _copy(disk, pool / disk.name)
             if machine not in existing:
                 self.virsh("define", folder / f"{machine}.xml")
@@ -204,16 +205,16 @@ class Libvirt:
             self.virsh("resume", machine)
 
     def memory(self, machines: Sequence[str]) -> dict[str, int]:
-        """How much memory of this host each running machine takes, in MiB."""
+        """Return the memory of this host that each running machine uses, in MiB."""
         taken = {}
         alive = self.virsh("list", "--name").split()
         for machine in [machine for machine in machines if machine in alive]:
-            words = self.virsh("dommemstat", machine).split()
-            taken[machine] = int(dict(zip(words[::2], words[1::2], strict=False)).get("rss", 0)) // 1024
+            fields = self.virsh("dommemstat", machine).split()
+            taken[machine] = int(dict(zip(fields[::2], fields[1::2], strict=False)).get("rss", 0)) // 1024
         return taken
 
     def remove(self, machines: Sequence[str], networks: Sequence[str], pool: str) -> None:
-        """Remove machines, networks and the pool, as far as they are there."""
+        """Remove machines, networks and the pool, as far as they exist."""
         existing, alive = self.listed("list"), self.virsh("list", "--name").split()
         for machine in machines:
             if machine in alive:
@@ -231,23 +232,29 @@ class Libvirt:
 
 
 def accelerator(kernel: Path, initrd: Path, progress: Progress) -> str:
-    """The driver that runs machines here: kvm where a kernel really boots on it, else qemu (emulation).
+    """Return the driver for machines on this host: kvm where a kernel boots on it, else qemu (emulation).
 
-    /dev/kvm alone tells little: inside a virtual machine it may be there and run nothing. So a kernel is started on it,
-    and the answer is remembered until this host boots again.
+    /dev/kvm alone is no proof: inside a virtual machine it may exist and run nothing. So a kernel is started on it, and
+    the result is kept until this host boots again.
+
+    Args:
+        kernel: the kernel to start.
+        initrd: its initial RAM disk.
+        progress: called with a line before a kernel is started.
     """
     remembered = run_folder() / "accelerator"
     if not remembered.exists():
         usable = os.access("/dev/kvm", os.R_OK | os.W_OK)
         if usable:
             progress("trying whether a kernel boots on KVM")
-        remembered.write_text("kvm" if usable and _boots(kernel, initrd) else "qemu")
+        remembered.write_text("kvm" if usable and boots_on_kvm(kernel, initrd) else "qemu")
     return remembered.read_text()
 
 
-def _boots(kernel: Path, initrd: Path) -> bool:
-    words = "-accel kvm -machine q35 -cpu host -m 512 -no-reboot -display none -nodefaults -serial stdio"
-    command = ["qemu-system-x86_64", *words.split(), "-kernel", str(kernel), "-initrd", str(initrd)]
+def boots_on_kvm(kernel: Path, initrd: Path) -> bool:
+    """Whether a kernel reaches its init on KVM within 10 seconds."""
+    options = "-accel kvm -machine q35 -cpu host -m 512 -no-reboot -display none -nodefaults -serial stdio"
+    command = ["qemu-system-x86_64", *options.split(), "-kernel", str(kernel), "-initrd", str(initrd)]
     machine = subprocess.Popen(
         [*command, "-append", "console=ttyS0 panic=-1"],
         stdin=subprocess.DEVNULL,
@@ -256,13 +263,13 @@ def _boots(kernel: Path, initrd: Path) -> bool:
     )
     assert machine.stdout is not None
     os.set_blocking(machine.stdout.fileno(), False)
-    said = b""
+    output = b""
 
     def at_init() -> State:
-        nonlocal said
+        nonlocal output
         assert machine.stdout is not None
-        said += machine.stdout.read() or b""
-        return State(b"Run /init" in said, f"{len(said)} bytes of output", hopeless=machine.poll() is not None)
+        output += machine.stdout.read() or b""
+        return State(b"Run /init" in output, f"{len(output)} bytes of output", hopeless=machine.poll() is not None)
 
     try:
         wait(at_init, "a kernel to boot on KVM", deadline=10)
@@ -275,7 +282,7 @@ def _boots(kernel: Path, initrd: Path) -> bool:
 
 
 def stop_private() -> None:
-    """End the private daemon, and remove what is left of it."""
+    """End the private daemon, and remove what it leaves."""
     if pid := _daemon():
         os.kill(pid, signal.SIGTERM)
         with contextlib.suppress(DeadlineExceeded):
@@ -284,18 +291,18 @@ def stop_private() -> None:
 
 
 def sweep() -> None:
-    """End what a private daemon that was killed left running, and remove its files."""
+    """End the programs that a killed private daemon left running, and remove its files."""
     for pidfile in [*_folder().glob("run/qemu/*.pid"), *_folder().glob("run/network/*.pid"), _pidfile()]:
-        if pid := _runs(pidfile, ("qemu-system", "dnsmasq", "libvirtd")):
+        if pid := process_of(pidfile, ("qemu-system", "dnsmasq", "libvirtd")):
             os.kill(pid, signal.SIGKILL)
-            wait(lambda: not _runs(pidfile, ("",)), f"process {pid} to end", error=LabError)  # noqa: B023
+            wait(lambda: not process_of(pidfile, ("",)), f"process {pid} to end", error=LabError)  # noqa: B023
     if (Path("/run/netns") / NETNS).exists():
         inside = ["nsenter", f"--net=/run/netns/{NETNS}", "ip"]
         links = subprocess.run([*inside, "-brief", "link"], check=False, capture_output=True, text=True).stdout
         for name in [line.split()[0] for line in links.splitlines() if line.startswith("virbr")]:
             subprocess.run([*inside, "link", "delete", name], check=False, capture_output=True)
     shutil.rmtree(_folder(), ignore_errors=True)
-    for target in _OVERLAID.values():  # made as places to mount on, where the host had none
+    for target in OVERLAID.values():  # made to mount on, where the host had none
         with contextlib.suppress(OSError):
             Path(target).rmdir()
 
@@ -309,22 +316,11 @@ def _pidfile() -> Path:
 
 
 def _daemon() -> int | None:
-    return _runs(_pidfile(), ("libvirtd",))
-
-
-def _runs(pidfile: Path, programs: Sequence[str]) -> int | None:
-    """The process of this pid file while it runs one of *programs*: a number alone may be somebody else's by now."""
-    try:
-        pid = int(pidfile.read_text())
-        state = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
-        program = Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0")[0].decode()
-    except (OSError, ValueError):
-        return None
-    return pid if state != "Z" and any(word in program for word in programs) else None
+    return process_of(_pidfile(), ("libvirtd",))
 
 
 def _copy(source: Path, target: Path) -> None:
-    # Disks are mostly holes.
+    # Most of a disk is holes, which need not be copied.
     done = subprocess.run(
         ["cp", "--sparse=always", "--reflink=auto", str(source), str(target)],
         check=False,

@@ -1,7 +1,7 @@
-"""Packages of another Debian release for a machine that has no way out.
+"""Packages of another Debian release, for a machine without a way to the outside.
 
-This host's apt is told what the machine has, finds what it lacks for the release's engine, and downloads that; the
-machine's own apt installs it.
+This host's apt is given the machine's list of packages. It finds what the machine lacks for the other release's engine
+and downloads that; the machine's own apt installs it.
 """
 
 from __future__ import annotations
@@ -22,25 +22,25 @@ _KEYS = "/usr/share/keyrings/debian-archive-keyring.gpg"
 
 
 def of_engine(choice: EngineChoice) -> list[str]:
-    """The packages that are a release's engine: what a machine of the release has of it, and what it stands on."""
+    """Return the packages of a release's engine: those that a machine of the release has, and those below them."""
     listed = RootFs("machine", choice.suite).packages
     return ["containerd", "runc", *(name for name in listed if name.startswith("docker") or name == "iptables")]
 
 
 def fetch(choice: EngineChoice, installed: str, folder: Path, outside: Sequence[str] = ()) -> Path:
-    """Download what a machine lacks for the engine of a release, unless that was done before.
+    """Download the packages that a machine lacks for an engine, unless that was done before.
 
     Args:
         choice: the engine.
-        installed: the machine's list of what it has (/var/lib/dpkg/status).
+        installed: the machine's list of packages (/var/lib/dpkg/status).
         folder: where downloads are kept.
-        outside: words to put before a command that downloads (see `swarmlab.netns.outside`).
+        outside: prefix of commands that download (see `swarmlab.netns.outside`).
 
     Returns:
-        A folder of packages, which is empty where the machine lacks nothing.
+        A folder of packages, empty if the machine lacks none.
 
     Raises:
-        LabError: the packages cannot be had, or cannot be installed there.
+        LabError: the packages cannot be downloaded, or the machine cannot install them.
     """
     known = hashlib.sha256(installed.encode()).hexdigest()[:12]
     kept = folder / f"{choice.suite}-{known}"
@@ -59,17 +59,17 @@ def fetch(choice: EngineChoice, installed: str, folder: Path, outside: Sequence[
             "Dir::State::status": root / "status",
             "Dir::Cache": root,
             "Dir::Cache::Archives": root / "archives",
-            "Dir::Etc::Parts": "/dev/null",  # what this host has of its own for apt is not the machine's
+            "Dir::Etc::Parts": "/dev/null",  # this host's settings of apt are not the machine's
             "APT::Install-Recommends": "false",
             "APT::Sandbox::User": "root",
             **({"Acquire::Check-Valid-Until": "false"} if choice.suite in UNRELEASED else {}),
         }
         apt = [*outside, "apt-get", "-qq", "-y", *(f"--option={name}={value}" for name, value in settings.items())]
-        for words in (["update"], ["install", "--download-only", *of_engine(choice)]):
-            done = subprocess.run([*apt, *words], check=False, capture_output=True, text=True)
+        for verb in (["update"], ["install", "--download-only", *of_engine(choice)]):
+            done = subprocess.run([*apt, *verb], check=False, capture_output=True, text=True)
             if done.returncode != 0:
-                said = [line for line in done.stderr.splitlines() if line.startswith("E:")] or ["E: no reason told"]
-                raise LabError(f"the packages of engine {choice} cannot be had: {said[0]}")
+                said = [line for line in done.stderr.splitlines() if line.startswith("E:")] or ["E: apt gave no reason"]
+                raise LabError(f"the packages of engine {choice} cannot be downloaded: {said[0]}")
         shutil.rmtree(root / "archives" / "partial")
         (root / "archives" / "lock").unlink(missing_ok=True)
         (root / "archives").rename(kept)
@@ -84,7 +84,7 @@ def _sources(suite: str) -> str:
 
 
 def install_command(folder: str) -> str:
-    """The command by which a machine installs the packages that are in one of its folders."""
+    """Return the command with which a machine installs the packages in one of its folders."""
     return (
         "DEBIAN_FRONTEND=noninteractive apt-get -qq -y --no-install-recommends"
         f" -o Dpkg::Options::=--force-confold -o Dpkg::Options::=--force-unsafe-io install {folder}/*.deb"

@@ -1,15 +1,15 @@
-"""What answers in Portainer's place, by the standard library alone: first login, endpoints, and the way to Docker.
+"""Answers in Portainer's place, with the standard library alone: first login, endpoints, and requests to Docker.
 
-VERSION in the environment is the release whose ways it has (1.24 or 2); FAULTS are words of what it is to do wrong:
+VERSION in the environment is the release that it behaves like (1.24 or 2). FAULTS lists what it does wrong:
 
-    https      port 9000 answers as a server of TLS does
-    open       whoever asks is let in
-    any        any password is the right one
-    set        an administrator is there from the start
-    again      an administrator can be set once more
-    hides      the last of the swarm's nodes is not shown
+    https      port 9000 answers as a TLS server does
+    open       no login is needed
+    any        every password is accepted
+    set        an administrator exists from the start
+    again      a second administrator can be set
+    hides      the swarm's last node is not shown
     stays      a container is not removed
-    elsewhere  containers are said to be created, and are not
+    elsewhere  creating a container answers with success and does nothing
     forgets    settings are not kept in the volume
     nothing    the page is empty
 """
@@ -33,12 +33,12 @@ FAULTS = os.environ.get("FAULTS", "").split()
 SOCKET = "/var/run/docker.sock"
 KEPT = Path("/tmp" if "forgets" in FAULTS else "/data", "portainer.db")
 PAGE = b"<!DOCTYPE html><html ng-app='portainer'><head><title>Portainer</title></head><body></body></html>"
-#: Tokens of those who are logged in; a new process asks for another login.
+#: The tokens of open sessions; a restart ends all sessions.
 TOKENS = set()
 
 
 class Kept(dict):
-    """Settings: the administrator and the endpoints, written whenever they change."""
+    """The settings, which are the administrator and the endpoints; written whenever they change."""
 
     def __init__(self):
         super().__init__(admin=None, endpoints=[])
@@ -56,7 +56,7 @@ class Kept(dict):
 
 
 class Engine(http.client.HTTPConnection):
-    """A connection to the engine whose socket is mounted."""
+    """A connection to the engine by its mounted socket."""
 
     def connect(self):
         self.sock = socket.socket(socket.AF_UNIX)

@@ -11,23 +11,26 @@ from pathlib import Path
 
 import docker
 
-from swarmlab import host, netns
+from swarmlab import netns
 from swarmlab.images.engines import DEFAULT
 from swarmlab.images.recipes import RootFs
 from swarmlab.images.workshop import Workshop
-from swarmlab.labs.containers import outer
+from swarmlab.labs import outer
 
 DOUBLE = Path(__file__).parent / "double.py"
 _TAG = "swarmlab/portainer-double"
 
 
 def pack(file: Path, *, faults: Sequence[str] = (), version: str = "2") -> Path:
-    """Write the image to *file*, made on the outer engine, which is left as it was.
+    """Make the image on the outer engine, write it to *file*, and leave the engine as it was.
 
     Args:
-        file: where.
-        faults: what the double is to do wrong (see `tests.doubles.portainer.double`).
-        version: the release of Portainer whose ways it has: 1.24 or 2.
+        file: The file to write.
+        faults: What the double does wrong (see `tests.doubles.portainer.double`).
+        version: The release of Portainer that it behaves like: 1.24 or 2.
+
+    Returns:
+        The file.
     """
     chosen = os.environ.get("DOCKER_HOST")
     engine = outer.connect(lambda line: print(line, file=sys.stderr))
@@ -45,7 +48,7 @@ def pack(file: Path, *, faults: Sequence[str] = (), version: str = "2") -> Path:
         engine.client.images.remove(tag)
     finally:
         engine.release()
-        # What this process starts later finds its engine by itself.
+        # What this process starts later has to find the engine by itself.
         os.environ.pop("DOCKER_HOST", None)
         if chosen is not None:
             os.environ["DOCKER_HOST"] = chosen
@@ -53,15 +56,8 @@ def pack(file: Path, *, faults: Sequence[str] = (), version: str = "2") -> Path:
 
 
 def _base(client: docker.DockerClient) -> str:
-    """The image with Python that labs are made from, made where it is missing."""
-    root = RootFs("python", DEFAULT)
-    try:
-        client.images.get(root.reference)
-    except docker.errors.ImageNotFound:
-        workshop = Workshop(client, print, outside=netns.outside())
-        with host.only_one():
-            workshop._make(root)
-    return root.reference
+    """Return the Python image that labs are made from; make it if it is missing."""
+    return Workshop(client, print, outside=netns.outside()).make(RootFs("python", DEFAULT))
 
 
 if __name__ == "__main__":

@@ -1,1 +1,1 @@
-"""The suite's power to detect: every test has to fail on a cluster that was broken for it."""
+"""Faults are planted in real clusters: every test of the suites has to fail for its reason."""

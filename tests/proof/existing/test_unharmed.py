@@ -1,4 +1,7 @@
-"""The suites on a swarm that exists: nothing of it is changed, whatever becomes of the run; what is broken is found."""
+"""The suites run on a swarm that exists: they change nothing there, however the run ends, and find what is broken.
+
+`make proof-existing` (an hour or two; EXISTING_ARGS: which tests, else all that disrupt nothing).
+"""
 
 from __future__ import annotations
 
@@ -16,9 +19,13 @@ import pytest
 
 from swarmlab.host import run_folder
 from swarmlab.ownership import alive
-from tests.proof.existing.world import NAME, ROOT, World, differences, load
+from swarmlab.paths import ROOT
+from swarmlab.wait import wait
+from tests.proof.existing.world import NAME, World, differences, load
 
-#: Which tests are run on it: all that disrupt nothing, unless a part is chosen.
+pytestmark = pytest.mark.lab
+
+#: Which tests run on it.
 ARGUMENTS = shlex.split(os.environ.get("EXISTING_ARGS", "suites/"))
 
 
@@ -29,23 +36,23 @@ def world(tmp_path_factory):
     world.close()
 
 
-def suites(world, *words, inventory=None, reports="reports"):
-    """The command that runs the suites on the existing swarm."""
+def suites(world, *arguments, inventory=None, reports="reports"):
+    """Return the command that runs the suites on the existing swarm."""
     where = ["--lab", "inventory", "--inventory", str(inventory or world.inventory)]
-    return [sys.executable, "-m", "pytest", *words, *where, "--reports", str(world.folder / reports)]
+    return [sys.executable, "-m", "pytest", *arguments, *where, "--reports", str(world.folder / reports)]
 
 
-def run(command, **how):
-    return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, **how)
+def run(command):
+    return subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
 
 
 def verdicts(folder):
-    told = json.loads((folder / "verdicts.json").read_text())
-    return {claim["id"]: claim for claim in told["claims"]}
+    result = json.loads((folder / "verdicts.json").read_text())
+    return {claim["id"]: claim for claim in result["claims"]}
 
 
-def cleanup(world, *words):
-    return run([sys.executable, "-m", "swarmlab", "cleanup", "--inventory", str(world.inventory), *words])
+def cleanup(world, *options):
+    return run([sys.executable, "-m", "swarmlab", "cleanup", "--inventory", str(world.inventory), *options])
 
 
 # Doing no harm
@@ -53,7 +60,7 @@ def cleanup(world, *words):
 
 @pytest.fixture(scope="session")
 def safe_run(world):
-    """The dump before and after a run of all that disrupts nothing, and the load during it."""
+    """The dumps before and after a run of all that disrupts nothing, and the load during it."""
     before = world.dump()
     with load(world) as seen:
         ran = run(suites(world, *ARGUMENTS))
@@ -77,7 +84,7 @@ def test_the_verdicts_are_those_of_a_lab(world):
     on_lab = [sys.executable, "-m", "pytest", *ARGUMENTS, "--profile", "safe", "--lab-name", NAME]
     run([*on_lab, "--reports", str(world.folder / "lab")])
     known = verdicts(world.folder / "lab")
-    # What is blocked for being on a swarm that exists cannot be compared.
+    # Claims that are blocked only because the swarm is not the run's own cannot be compared.
     other = {
         id: (claim["verdict"], known[id]["verdict"], claim["reason"])
         for id, claim in judged.items()
@@ -96,15 +103,17 @@ def test_what_a_killed_run_left_is_removed_and_nothing_else(world, after):
         stderr=subprocess.DEVNULL,
         start_new_session=True,
     )
-    deadline = time.monotonic() + 240
-    while not made(world) and time.monotonic() < deadline:
+
+    def begun():
         assert killed.poll() is None, "the run ended before it made anything"
-        time.sleep(1)
-    time.sleep(after)
+        return bool(made(world))
+
+    wait(begun, "the run to make a service", deadline=240, every=1)
+    time.sleep(after)  # not for an outcome: the run is killed at different points
     os.killpg(killed.pid, signal.SIGKILL)
     killed.wait()
     left = differences(before, world.dump())
-    assert left, "the killed run left nothing, so that nothing is shown"
+    assert left, "the killed run left nothing to remove, so this test shows nothing"
 
     listed = cleanup(world, "--dry-run")
     assert listed.returncode == 0, listed.stderr
@@ -117,17 +126,14 @@ def test_what_a_killed_run_left_is_removed_and_nothing_else(world, after):
 
 
 def made(world):
-    """The suites' services on the swarm."""
-    return [
-        one
-        for one in world.docker("service ls --format {{.Name}}").split()
-        if one.startswith("swc-") and one != "swc-mirror"
-    ]
+    """Return the names of the suites' services on the swarm."""
+    names = world.docker("service ls --format {{.Name}}").split()
+    return [name for name in names if name.startswith("swc-") and name != "swc-mirror"]
 
 
 # Finding what is broken
 
-#: By the test that has to fail: what is broken on which node, and words of the reason.
+#: By the test that has to fail: what to break on a node, and a part of the reason.
 BROKEN = {
     "suites/ch7_usage/test_networks.py::test_bodies_of_every_size_pass_between_every_pair_of_nodes": (
         lambda node: node.cut_port("udp", 4789),
@@ -146,7 +152,7 @@ BROKEN = {
 
 @pytest.mark.parametrize("test", BROKEN, ids=lambda test: test.rpartition("::")[2])
 def test_what_is_broken_is_found_as_in_a_lab(world, test):
-    breaks, words = BROKEN[test]
+    breaks, part = BROKEN[test]
     node = world.nodes[-1]
     assert node.name == "slave02"
     breaks(node)
@@ -161,7 +167,7 @@ def test_what_is_broken_is_found_as_in_a_lab(world, test):
     assert here, ran.stdout + ran.stderr
     for id, claim in here.items():
         assert claim["verdict"] == there[id]["verdict"] == "fail", (claim, there[id])
-        assert words in claim["reason"], claim["reason"]
+        assert part in claim["reason"], claim["reason"]
 
 
 # A wrong inventory
@@ -219,24 +225,24 @@ def _nodes(world):
 
 
 @pytest.mark.parametrize(
-    ("change", "said"),
+    ("change", "message"),
     [
-        (wrong_key, r"node \S+ \(.*\): it lets the user root in with none of the keys"),
+        (wrong_key, r"node \S+ \(.*\): it accepts none of the keys for the user root"),
         (unknown_host_key, r"node slave02 \(.*\): its host key is not known"),
         (changed_host_key, r"node \S+ \(.*\): its host key is another than the known one"),
-        (without_last, r"node slave02 \(.*\): is of the swarm and not of the inventory"),
+        (without_last, r"node slave02 \(.*\): is in the swarm and not in the inventory"),
         (unreachable, r"node slave02 \(.*\): it does not answer"),
         (no_right, r"node slave02 \(.*\): the user guest may not use the engine"),
         (another_swarm, r"node \S+: is of another swarm"),
     ],
 )
-def test_a_wrong_inventory_is_one_line(world, change, said):
+def test_a_wrong_inventory_is_one_line(world, change, message):
     file = world.write_inventory("wrong.yaml", **change(world))
     ran = run(suites(world, "suites/ch7_usage", inventory=file, reports="none"))
     lines = [line for line in (ran.stdout + ran.stderr).splitlines() if line.strip()]
     assert ran.returncode == 4, lines
     assert len(lines) == 1, lines
-    assert re.search(said, lines[0]), lines[0]
+    assert re.search(message, lines[0]), lines[0]
     assert not connections(), "connections were left open"
 
 
@@ -250,7 +256,7 @@ def test_another_cluster_is_not_disrupted(world):
 
 
 def connections():
-    """The folders of connections that runs which have ended keep open on this machine."""
+    """Return the folders of connections that ended runs left open on this machine."""
     owners = {folder: f"{socket.gethostname()}/{folder.name.replace('-', '/')}" for folder in _folders()}
     return [folder for folder, owner in owners.items() if not alive(owner)]
 

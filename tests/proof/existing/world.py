@@ -1,6 +1,6 @@
-"""A swarm made by other means than the suites' run on it: its services under load, and all that can be told of it.
+"""A swarm that somebody owns: it has work of its own under load, and everything on it can be dumped and compared.
 
-Its machines are container nodes, which the run reaches over SSH alone.
+Its machines are container nodes, which the suites reach over SSH alone.
 """
 
 from __future__ import annotations
@@ -18,16 +18,18 @@ from typing import Any
 import requests
 
 from swarmlab.cluster.node import Node
-from swarmlab.labs.containers import outer
+from swarmlab.labs import outer
 from swarmlab.labs.containers.lab import DindLab
 from swarmlab.parallel import parallel
 from swarmlab.paths import ROOT
+from swarmlab.wait import State, wait
 
 NAME = "existing"
-#: Published by what the swarm's owner runs, on each node: a service's task, and a container of docker run.
+#: The ports of the owner's work on each node: of a service's task, and of a container.
 PORTS = (8080, 8081)
-#: What cannot differ by a run's doing: times of last use, counters.
+#: The rules without their counters, which change by themselves.
 _FIREWALL = "iptables-save | sed -E 's/\\[[0-9]+:[0-9]+\\]//; /^#/d'"
+#: What a run might change on a machine: by name, the command that shows it.
 _MACHINE = {
     "users": "cat /etc/passwd /etc/group /etc/shadow /etc/subuid /etc/subgid 2>/dev/null | sort",
     "files": "ls -la --time-style=full-iso /var/tmp /etc/docker /root/.ssh /home/hadoop/.ssh | grep -v '^total'"
@@ -42,14 +44,21 @@ _MACHINE = {
 
 
 class World:
-    """The swarm, as its owner sees it."""
+    """The swarm as its owner sees it.
+
+    Attributes:
+        folder: Holds the key, the known hosts and the inventory.
+        lab: The lab that its machines are of.
+        nodes: Its machines, the manager first.
+        inventory: The file that tells the suites where it is.
+    """
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         made = [sys.executable, "-m", "swarmlab", "up", "--name", NAME]
         subprocess.run(made, cwd=ROOT, check=True, capture_output=True)
         self._outer = outer.connect(print)
-        self.lab = DindLab.attach(self._outer, NAME)  # from now on this process is where the nodes are
+        self.lab = DindLab.attach(self._outer, NAME)  # moves this process to where the nodes can be reached
         self.nodes: list[Node] = self.lab.nodes()
         self._work()
         self.inventory = self.write_inventory()
@@ -60,14 +69,14 @@ class World:
         down = [sys.executable, "-m", "swarmlab", "down", "--name", NAME]
         subprocess.run(down, cwd=ROOT, check=False, capture_output=True)
 
-    def docker(self, words: str, node: Node | None = None) -> str:
-        """What a docker command of the owner's printed."""
-        done = (node or self.nodes[0]).docker(words)
-        assert done.ok, f"docker {words}: {done.said}"
+    def docker(self, command: str, node: Node | None = None) -> str:
+        """Return what a docker command prints on *node*, the manager by default."""
+        done = (node or self.nodes[0]).docker(command)
+        assert done.ok, f"docker {command}: {done.output}"
         return done.out.strip()
 
     def _work(self) -> None:
-        """What the owner runs: services with network, volume, config and secret, and containers beside the swarm."""
+        """Start the owner's work: services with network, volume, config and secret, and containers beside the swarm."""
         web, redis = self.lab.image("web:1"), self.lab.image("redis")
         self.docker("network create --driver overlay --attachable --label owner=shop shop")
         self.nodes[0].run("echo colour=blue | docker config create shop-settings -")
@@ -76,7 +85,7 @@ class World:
         more = "--config shop-settings --secret shop-password --network shop"
         self.docker(f"service create --detach --name shop_web --mode global {publish} {more} {web}")
         self.docker(f"service create --detach --name shop_db --network shop --mount src=shop-data,dst=/data {redis}")
-        # Names that begin as the suites' do, and are not of theirs.
+        # A name that begins as the suites' names do.
         self.docker(f"service create --detach --name swc-mirror --replicas 2 --network shop {web}")
         for node in self.nodes:
             self.docker("network create --label owner=legacy legacy", node)
@@ -90,16 +99,19 @@ class World:
         self._answer()
 
     def _answer(self) -> None:
-        end = time.monotonic() + 120
-        while True:
-            asked = [ask(node, port) for node in self.nodes for port in PORTS]
-            if not any(asked):
-                return
-            assert time.monotonic() < end, f"the owner's work does not answer: {asked}"
-            time.sleep(1)
+        def answers() -> State:
+            failed = [why for node in self.nodes for port in PORTS if (why := ask(node, port))]
+            return State(not failed, "; ".join(failed))
+
+        wait(answers, "the owner's work to answer", deadline=120, every=1)
 
     def write_inventory(self, name: str = "inventory.yaml", **changes: Any) -> Path:
-        """Write an inventory of the nodes, with a key that they let in and the host keys that they have."""
+        """Write an inventory of the nodes, with a key that they accept and their host keys.
+
+        Args:
+            name: Name of the file.
+            changes: Entries of the inventory to replace.
+        """
         key = self.folder / "key"
         if not key.exists():
             subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", str(key)], check=True)
@@ -109,31 +121,31 @@ class World:
                 node.run(f"mkdir -p -m 700 /root/.ssh; echo '{listed}' >> /root/.ssh/authorized_keys")
                 hosts.append(f"{node.address} {node.run('cat /etc/ssh/ssh_host_ed25519_key.pub').out.strip()}")
             (self.folder / "known_hosts").write_text("\n".join(hosts) + "\n")
-        told = {
+        content = {
             "key": "key",
             "known_hosts": "known_hosts",
             "nodes": [{"name": node.name, "address": node.address} for node in self.nodes],
             **changes,
         }
         file = self.folder / name
-        file.write_text(json.dumps(told))  # which is YAML too
+        file.write_text(json.dumps(content))  # which is YAML too
         return file
 
     def dump(self) -> dict[str, Any]:
-        """All that there is on the swarm and its machines, as far as a run might change it."""
+        """Return everything on the swarm and its machines that a run might change."""
         manager = self.nodes[0]
         kinds = ("services", "configs", "secrets", "nodes")
-        told: dict[str, Any] = {kind: _by_id(manager.ask("GET", f"/{kind}")) for kind in kinds}
-        told["nodes"] = {id: {"Spec": one["Spec"], "Status": one["Status"]} for id, one in told["nodes"].items()}
+        dump: dict[str, Any] = {kind: _by_id(manager.ask("GET", f"/{kind}")) for kind in kinds}
+        dump["nodes"] = {id: {"Spec": one["Spec"], "Status": one["Status"]} for id, one in dump["nodes"].items()}
         swarm = manager.ask("GET", "/swarm")
-        told["swarm"] = {key: swarm[key] for key in ("ID", "Spec", "JoinTokens", "TLSInfo")}
-        told["tasks"] = {
+        dump["swarm"] = {key: swarm[key] for key in ("ID", "Spec", "JoinTokens", "TLSInfo")}
+        dump["tasks"] = {
             id: (one["ServiceID"], one.get("NodeID"), one["Status"]["State"], one["Status"].get("ContainerStatus"))
             for id, one in _by_id(manager.ask("GET", "/tasks")).items()
         }
-        for node, seen in zip(self.nodes, parallel(_dump_of, self.nodes), strict=True):
-            told[node.name] = seen
-        return told
+        for node, machine in zip(self.nodes, parallel(_dump_of, self.nodes), strict=True):
+            dump[node.name] = machine
+        return dump
 
 
 def _by_id(listed: Sequence[dict[str, Any]]) -> dict[str, Any]:
@@ -141,7 +153,7 @@ def _by_id(listed: Sequence[dict[str, Any]]) -> dict[str, Any]:
 
 
 def _dump_of(node: Node) -> dict[str, Any]:
-    told: dict[str, Any] = {
+    dump: dict[str, Any] = {
         "containers": {one["Id"]: (one["Names"], one["State"], one["Created"]) for one in node.containers(all=True)},
         "networks": {
             one["Id"]: {key: one[key] for key in ("Name", "Driver", "Scope", "Labels", "IPAM", "Options")}
@@ -159,12 +171,12 @@ def _dump_of(node: Node) -> dict[str, Any]:
         },
     }
     for name, command in _MACHINE.items():
-        told[name] = node.run(command).out.splitlines()
-    return told
+        dump[name] = node.run(command).out.splitlines()
+    return dump
 
 
 def differences(before: Any, after: Any, place: str = "") -> list[str]:
-    """Where two dumps differ, a line each."""
+    """Return a line for each difference between two dumps."""
     if isinstance(before, dict) and isinstance(after, dict):
         lines = [f"{place}/{key} is gone" for key in before if key not in after]
         lines += [f"{place}/{key} is new: {str(after[key])[:200]}" for key in after if key not in before]
@@ -182,7 +194,7 @@ def differences(before: Any, after: Any, place: str = "") -> list[str]:
 
 
 def ask(node: Node, port: int) -> str:
-    """Ask the owner's work; gives what went wrong."""
+    """Ask the owner's work; return what went wrong, or an empty string."""
     try:
         reply = requests.get(f"http://{node.address}:{port}/", timeout=10, headers={"Connection": "close"})
     except requests.exceptions.RequestException as failed:
@@ -191,7 +203,12 @@ def ask(node: Node, port: int) -> str:
 
 
 class Load:
-    """Requests to the owner's work, while it goes on: how many, and those that got no answer."""
+    """Requests to the owner's work.
+
+    Attributes:
+        count: How many were sent.
+        lost: A line for each that got no answer.
+    """
 
     def __init__(self) -> None:
         self.count = 0
@@ -200,22 +217,22 @@ class Load:
 
 @contextlib.contextmanager
 def load(world: World) -> Iterator[Load]:
-    """Ask the owner's work again and again, on every node."""
-    seen = Load()
+    """Ask the owner's work on every node until the context ends."""
+    load = Load()
     ended = threading.Event()
 
     def go_on() -> None:
         while not ended.wait(0.1):
             for node in world.nodes:
                 for port in PORTS:
-                    seen.count += 1
+                    load.count += 1
                     if lost := ask(node, port):
-                        seen.lost.append(f"{time.strftime('%H:%M:%S')} {lost}")
+                        load.lost.append(f"{time.strftime('%H:%M:%S')} {lost}")
 
     thread = threading.Thread(target=go_on)
     thread.start()
     try:
-        yield seen
+        yield load
     finally:
         ended.set()
         thread.join()

@@ -1,6 +1,6 @@
-"""Faults of the mesh and of encrypted networks, each planted in a swarm of machines, where its control has to tell it.
+"""Faults of the mesh and of encrypted networks are planted in a swarm of machines: the control of each incident fails.
 
-Not collected by `pytest tests/`, as it takes machines and up to an hour: `make power-mesh` (with ENGINE, on another).
+`make proof-mesh` (up to an hour; ENGINE: another engine).
 """
 
 from __future__ import annotations
@@ -13,7 +13,9 @@ import pytest
 
 from suites.upgrade import test_mesh, test_ways
 from swarmlab.cluster.swarm import Swarm
-from tests.proof.claims.planting import background, drop
+from tests.proof.planting import Fault, background, drop
+
+pytestmark = pytest.mark.lab
 
 _CONNECTION = test_mesh.test_a_connection_through_the_mesh_lasts_until_its_server_ends
 _CLEARTEXT = test_ways.test_an_encrypted_overlay_sends_nothing_in_clear
@@ -21,7 +23,7 @@ _DATAGRAMS = test_mesh.test_datagrams_from_one_socket_are_answered_after_an_upda
 _PORTS = test_mesh.test_a_port_that_is_added_start_first_leaves_the_others_as_they_are
 _ANEW = test_mesh.test_the_mesh_is_there_after_its_last_service_and_its_network_went
 
-#: Has a node's published ports answer nobody.
+#: Silences a node's published ports.
 _NO_PORTS = drop("tcp dport 8000-9999")
 #: Waits for the end of a service's update.
 _UPDATED = (
@@ -29,65 +31,74 @@ _UPDATED = (
     " --format '{{{{.UpdateStatus.State}}}}' | grep completed; do sleep 0.5; done"
 )
 
-#: What mends the incidents that every engine seen here has, by the control that meets them: a script for a manager.
+#: For controls that fail on every engine seen so far: what mends the incident, a script for a manager.
 REMEDIES = {
-    # Managers see to a node's end of the mesh when they write of the node.
-    _ANEW: "while :; do for node in $(docker node ls -q); do"
-    " docker node update --label-add swc-at=$(date +%s) $node; done; sleep 1; done",
-    # Tasks that all have both ports take none from each other.
-    _PORTS: f"{_UPDATED.format(name='ports')}; docker service update --force --detach $(docker service ls -q)",
+    # A manager checks a node's end of the mesh whenever it writes the node.
+    _ANEW: background(
+        "while :; do for node in $(docker node ls -q); do"
+        " docker node update --label-add swc-at=$(date +%s) $node; done; sleep 1; done"
+    ),
+    # Tasks that all publish both ports do not take one from another.
+    _PORTS: background(
+        f"{_UPDATED.format(name='ports')}; docker service update --force --detach $(docker service ls -q)"
+    ),
 }
 
 
 @dataclass(frozen=True)
-class Plant:
-    """A fault of one node.
+class MeshFault(Fault):
+    """A fault of the mesh.
 
     Attributes:
-        control: the test that has to fail.
-        said: a regular expression that its words have to match.
-        node: the host name of the node where it is planted.
-        loop: a shell script that goes on in the background.
+        control: The test that has to fail.
+        reason: A regular expression that its message has to match.
     """
 
     control: Callable[[Swarm], None]
-    said: str
-    node: str
-    loop: str
+    reason: str
 
 
-PLANTS = {
-    "a task is killed as soon as it is told to stop": Plant(
+FAULTS = (
+    MeshFault(
+        "a task is killed as soon as it is told to stop",
         _CONNECTION,
         r"a task on slave02 that was being stopped these were cut: through master .* after \d+ lines",
-        "slave02",
-        "docker events --filter event=kill --format '{{.Actor.ID}}' | while read task; do docker kill $task; done",
+        nodes=("slave02",),
+        script=background(
+            "docker events --filter event=kill --format '{{.Actor.ID}}' | while read task; do docker kill $task; done"
+        ),
     ),
-    "a node sends in clear": Plant(
+    MeshFault(
+        "a node sends in clear",
         _CLEARTEXT,
         r"\d+ packets of an encrypted network came to (master|slave02) in clear",
-        "slave01",
-        "while :; do ip xfrm policy flush; sleep 1; done",
+        nodes=("slave01",),
+        script=background("while :; do ip xfrm policy flush; sleep 1; done"),
     ),
-    "a node drops datagrams after an update": Plant(
+    MeshFault(
+        "a node drops datagrams after an update",
         _DATAGRAMS,
         r"after an update.*unanswered by .*master",
-        "master",
-        f"{_UPDATED.format(name='echo')}; {drop('udp dport 8000-9999')}",
+        nodes=("master",),
+        script=background(f"{_UPDATED.format(name='echo')}; {drop('udp dport 8000-9999')}"),
     ),
-    "a second port takes the first away": Plant(
+    MeshFault(
+        "a second port takes the first away",
         _PORTS,
         r"port \d+ to answer on slave01",
-        "slave01",
-        f"until [ $(iptables -t nat -S DOCKER-INGRESS | grep -c DNAT) -gt 1 ]; do sleep 0.5; done; {_NO_PORTS}",
+        nodes=("slave01",),
+        script=background(
+            f"until [ $(iptables -t nat -S DOCKER-INGRESS | grep -c DNAT) -gt 1 ]; do sleep 0.5; done; {_NO_PORTS}"
+        ),
     ),
-    "a network that is made anew brings no ports": Plant(
+    MeshFault(
+        "a network that is made anew brings no ports",
         _ANEW,
         r"port \d+ to answer on slave01",
-        "slave01",
-        f"while [ -e /run/docker/netns/ingress_sbox ]; do sleep 0.1; done; {_NO_PORTS}",
+        nodes=("slave01",),
+        script=background(f"while [ -e /run/docker/netns/ingress_sbox ]; do sleep 0.1; done; {_NO_PORTS}"),
     ),
-}
+)
 
 
 @pytest.fixture(scope="module")
@@ -99,14 +110,14 @@ def _machines(lab):
 
 @pytest.fixture
 def cluster(_machines):
-    """Three managers; what a test that failed left there is removed."""
+    """Three managers; what a failed test left is removed."""
     yield _machines
     _machines.clean()
 
 
 @pytest.mark.parametrize("control", [_CONNECTION, _CLEARTEXT], ids=lambda control: control.__name__)
 def test_a_sound_swarm_passes(cluster, control):
-    # That of datagrams meets its incident on 20.10.24; the others are in REMEDIES.
+    # Not that of datagrams: it fails on a sound swarm of 20.10.24. The others are in REMEDIES.
     control(cluster)
 
 
@@ -116,24 +127,25 @@ def test_a_swarm_whose_incident_is_mended_passes(cluster, control):
         control(cluster)
 
 
-@pytest.mark.parametrize("plant", PLANTS.values(), ids=PLANTS)
-def test_a_control_fails_for_its_fault(cluster, plant, monkeypatch):
-    # What is planted lasts, so there is little to wait for.
+@pytest.mark.parametrize("fault", FAULTS, ids=lambda fault: fault.name)
+def test_a_control_fails_for_its_fault(cluster, fault, monkeypatch):
+    # The fault lasts, so there is little to wait for.
     monkeypatch.setattr(test_mesh, "GOSSIP", 10)
-    mended = plant.control in REMEDIES
+    mended = fault.control in REMEDIES
+    [node] = fault.nodes
     with (
-        going_on(cluster.manager, REMEDIES[plant.control]) if mended else nullcontext(),
-        going_on(cluster.node(plant.node), plant.loop),
-        pytest.raises(AssertionError, match=plant.said) as told,
+        going_on(cluster.manager, REMEDIES[fault.control]) if mended else nullcontext(),
+        going_on(cluster.node(node), fault.script),
+        pytest.raises(AssertionError, match=fault.reason) as failed,
     ):
-        plant.control(cluster)
-    print(told.value)
+        fault.control(cluster)
+    print(failed.value)
 
 
 @contextmanager
-def going_on(node, loop):
-    """Have a script go on at a node; what it dropped passes again afterwards."""
-    node.run(background(loop))
+def going_on(node, script):
+    """Run a script in the background of a node; afterwards, let pass what it dropped."""
+    node.run(script)
     try:
         yield
     finally:

@@ -1,1 +1,1 @@
-"""The power of preflight to detect: every finding has to appear on a cluster that has the fault, and on no other."""
+"""Every check of preflight has to find its fault on a cluster that has it, and nothing on a cluster that has not."""

@@ -1,1 +1,1 @@
-"""Rehearsals that have to end in no-go: faults that are planted in nodes as they are upgraded."""
+"""Faults are planted in nodes as they are upgraded: every rehearsal has to end in no-go for the right reason."""

@@ -1,31 +1,29 @@
-"""What is wrong with a new engine, and what a rehearsal has to say of it."""
+"""What is wrong with a new engine, and the reason of the no-go that a rehearsal has to end in."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
-from tests.proof.claims.planting import background, drop, wrap, wrap_any
+from tests.proof.planting import Fault, background, drop, filtering, wrap, wrap_any
 
 
 @dataclass(frozen=True)
-class Fault:
+class UpgradeFault(Fault):
     """One way in which an upgrade goes wrong.
 
+    The script runs on a node when the node has its new engine.
+
     Attributes:
-        name: what it is.
-        said: a regular expression that a reason of the decision has to match.
-        script: run as root on a node when it has its new engine.
-        nodes: host names of the nodes where; all if empty.
-        settings: what its /etc/docker/daemon.json is before the new engine starts; as it was if empty.
-        empty: the node is given an empty volume in place of its engine's state.
-        beside: it is planted in the cluster beside the rehearsed one, where nodes are hurt.
-        shape: options of the rehearsal: as small a cluster as shows it.
+        claim: Id of the claim that the decision's first reason comes from.
+        reason: A regular expression that this reason has to match.
+        settings: Content of the node's /etc/docker/daemon.json when the new engine starts; unchanged if empty.
+        empty: The node's engine finds no state of its swarm.
+        beside: The fault is planted in the cluster beside the rehearsed one, where nodes are hurt.
+        shape: Options of the rehearsal: as small a cluster as shows the fault.
     """
 
-    name: str
-    said: str
-    script: str = "true"
-    nodes: tuple[str, ...] = ()
+    claim: str
+    reason: str
     settings: str = ""
     empty: bool = False
     beside: bool = False
@@ -36,40 +34,49 @@ class Fault:
 MANAGERS = "--managers 3 --workers 0 --order slave01,leader,managers"
 
 FAULTS = (
-    # The new package's settings replaced the old: the registry is not trusted any more.
-    Fault(
+    # The new package replaces the settings, so the engine no longer trusts the registry.
+    UpgradeFault(
         "registry-not-trusted",
+        "upgrade/pulls",
         r"step1: slave01 cannot pull registry:5000/hello",
         settings="{}",
         nodes=("slave01",),
     ),
-    # What the node sends to others goes to another port than they listen at.
-    Fault(
+    # The node sends VXLAN packets to a port at which the others do not listen.
+    UpgradeFault(
         "another-data-path-port",
+        "upgrade/names-and-bodies",
         r"step1: .*bodies of every size.* with slave01: ",
-        script="nft 'add table ip gremlin; add chain ip gremlin out { type filter hook output priority -350; };"
-        " add rule ip gremlin out udp dport 4789 udp dport set 7789'",
+        script=filtering("udp dport 4789 udp dport set 7789", hook="output", chain="out"),
         nodes=("slave01",),
     ),
-    Fault("empty-volume", r"step1: .*slave01 is inactive with id none after it was given engine", empty=True),
+    UpgradeFault(
+        "empty-volume",
+        "upgrade/step",
+        r"step1: .*slave01 is inactive with id none after it was given engine",
+        empty=True,
+    ),
     # Small packets pass, larger ones do not.
-    Fault(
+    UpgradeFault(
         "narrow-link",
+        "upgrade/names-and-bodies",
         r"step1: .*bodies of every size.* with slave01: ",
         script=drop("udp dport 4789 meta length gt 1200"),
         nodes=("slave01",),
     ),
-    # The engine comes back, and forgets the labels of its node.
-    Fault(
+    # The node comes back without its labels.
+    UpgradeFault(
         "labels-lost",
+        "upgrade/identity-kept",
         r"step1: .*slave01\.labels\.estate is None and was ",
         script="docker node update --label-rm estate slave01",
         nodes=("slave01",),
         shape=MANAGERS,
     ),
-    # Now and then a server that runs on the node with the new engine closes the door.
-    Fault(
+    # A server on the node with the new engine refuses connections for a second, again and again.
+    UpgradeFault(
         "requests-lost",
+        "upgrade/no-request-lost",
         r"of \d+ requests \d+ were lost: .*through (master|slave0\d) at ",
         script=background(
             "sleep 3; while :; do nft 'add table ip gremlin; "
@@ -78,31 +85,35 @@ FAULTS = (
         ),
         nodes=("slave01",),
     ),
-    # A command that reads fails on the one manager that has the new engine's command line.
-    Fault(
+    # A command that only reads fails on the manager with the new engine's command line.
+    UpgradeFault(
         "reading-fails",
+        "upgrade/history",
         r"step1: docker service ls on slave01 ended with 1: unknown method",
         script=wrap('"service ls"*) echo unknown method ListServiceStatuses >&2; exit 1'),
         nodes=("slave01",),
         shape=MANAGERS,
     ),
-    Fault(
+    UpgradeFault(
         "volume-lost",
+        "upgrade/data-kept",
         r"step1: the volume on slave01 holds .*, and was given ",
         script="for data in /var/lib/docker/volumes/swc-estate*/_data; do echo other > $data/born; done",
         nodes=("slave01",),
     ),
-    # A leader that was demoted stays a worker.
-    Fault(
+    # A demoted leader stays a worker.
+    UpgradeFault(
         "demoted-for-good",
+        "known/demote-and-promote",
         r"beside the rehearsed one: .*the swarm to be as before (\w+) was demoted and promoted: .*\1 is no manager",
         script=wrap('"node promote"*) exit 0'),
         beside=True,
         shape=MANAGERS,
     ),
-    # What a node that was cut off, and is back, says of names reaches nobody.
-    Fault(
+    # A node that was cut off is back, and its gossip about names reaches nobody.
+    UpgradeFault(
         "names-lost-after-a-cut",
+        "known/names-after-disconnect",
         r"beside the rehearsed one: .*every name to resolve on every node after (\w+) was cut off: .*\1",
         script=background(
             "until nft list table ip swarmlab_fault >/dev/null 2>&1; do sleep 0.2; done; "
@@ -112,17 +123,19 @@ FAULTS = (
         beside=True,
         shape=MANAGERS,
     ),
-    # A manager that lost its power has lost what it was.
-    Fault(
+    # A manager loses its state with its power.
+    UpgradeFault(
         "state-lost-with-power",
+        "known/wal-after-power-loss",
         r"beside the rehearsed one: .*(\w+) is inactive with id none after it was given engine",
         script=wrap_any("dockerd", "*) rm -rf /var/lib/docker/swarm", folder="/usr/sbin"),
         beside=True,
         shape=MANAGERS,
     ),
-    # No node takes a second replica. (Without a constraint the command line of 28.5.2 ends in a panic.)
-    Fault(
+    # No node takes a second replica. (Without a constraint the command line of 28.5.2 panics.)
+    UpgradeFault(
         "nowhere-else",
+        "known/down-but-running",
         r"beside the rehearsed one: .*replicas to run elsewhere when (\w+) lost its power: .*2 of 3 run elsewhere",
         script=background(
             "until web=$(docker service ls -q --filter name=swc-web) && [ $web ]; do sleep 0.5; done; "
@@ -132,12 +145,29 @@ FAULTS = (
         beside=True,
         shape=MANAGERS,
     ),
-    # What runs of a swarm's own services (likeness.json) does not last on a node with the new engine.
-    Fault(
+    # Tasks of the swarm's own services (likeness.json) do not last on a node with the new engine.
+    UpgradeFault(
         "copied-service-dies",
+        "upgrade/step",
         r"step1: .*swc-shop_web-\w+: 2 running, wanted 3: .*@slave01",
         script=background("while :; do docker kill $(docker ps -q --filter name=swc-shop_web); sleep 1; done"),
         nodes=("slave01",),
         shape="--like tests/proof/rehearsal/likeness.json --order slave01,workers,leader",
     ),
 )
+
+#: Claims of an upgrade for which nothing is planted, and why.
+UNPLANTED = {
+    "upgrade/objects-kept": "compared as upgrade/identity-kept is, which has a fault",
+    "upgrade/writes": "chapter 8.1.1 has the faults of writes (tests/proof/claims)",
+    "upgrade/scheduling": "chapters 7.2 and 8.2 have the faults of services (tests/proof/claims)",
+    "upgrade/published-ports": "needs IPVS; the mesh has faults of its own (tests/proof/mesh)",
+    "upgrade/encrypted-overlay": "judged as upgrade/names-and-bodies is, which has faults",
+    "upgrade/ca-rotation": "chapter 8.3.1 has the faults of rotations (tests/proof/claims)",
+    "upgrade/token-rotation": "chapter 6 has the faults of join tokens (tests/proof/claims)",
+    "upgrade/no-write-lost": "chapter 8.1.1 has the faults of writes (tests/proof/claims)",
+    "upgrade/streams-kept": "what cuts a download also loses requests: upgrade/no-request-lost has the fault",
+    "upgrade/datagrams-kept": "the mesh has the fault of datagrams (tests/proof/mesh)",
+    "upgrade/restore": "tried on a node beside the cluster, where this proof plants nothing",
+    "upgrade/back-in-place": "tried on a node beside the cluster, where this proof plants nothing",
+}

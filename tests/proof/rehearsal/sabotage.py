@@ -9,54 +9,49 @@ import io
 import os
 import tarfile
 
-from swarmlab.labs.containers import lab as dind
 from swarmlab.labs.containers.lab import DindLab
 from tests.proof.rehearsal.faults import FAULTS
 
 
 def pytest_configure():
     [fault] = [fault for fault in FAULTS if fault.name == os.environ["UPGRADE_FAULT"]]
-    upgrade, hand_on = DindLab.upgrade, dind._hand_on
-
-    def planted(node, engine):
-        return engine == "forky" and (not fault.nodes or node.name in fault.nodes)
+    upgrade = DindLab.upgrade
+    planted = set()  # nodes that are given the fault while they are upgraded
 
     def upgrade_broken(self, node, engine, **how):
-        cluster, _ = self._place(node)
+        cluster, members = self.cluster_of(node)
         # The cluster beside the rehearsed one has several nodes, and the way back is tried with one.
-        here = len(self._nodes[cluster]) > 1 and (cluster != 0) == fault.beside
-        if not here or not planted(node, engine):
+        here = len(members) > 1 and (cluster != 0) == fault.beside
+        if not here or engine != "forky" or (fault.nodes and node.name not in fault.nodes):
             return upgrade(self, node, engine, **how)
         if fault.empty:
             _make_empty(node)
-        if fault.settings:
-            dind._hand_on = _with_settings(hand_on, fault.settings)
+        planted.add(node)
         try:
             upgrade(self, node, engine, **how)
         finally:
-            dind._hand_on = hand_on
-        done = node.run(fault.script)
-        assert done.ok, f"{fault.name}: {done.said}"
+            planted.remove(node)
+        fault.plant([node])
         return None
 
+    def change_settings(node, container):
+        if fault.settings and node in planted:
+            _put_settings(container, fault.settings)
+
     DindLab.upgrade = upgrade_broken
+    DindLab.on_upgrade.append(change_settings)
 
 
 def _make_empty(node):
     """As if the new node was given another volume: what the engine knew of its swarm is not there."""
     done = node.run("mv /var/lib/docker/swarm /var/lib/docker/swarm.lost")
-    assert done.ok, done.said
+    assert done.ok, done.output
 
 
-def _with_settings(hand_on, settings):
-    def handing(old, new, folder, beginning):
-        hand_on(old, new, folder, beginning)
-        if folder == "/etc/docker":
-            packed = io.BytesIO()
-            with tarfile.open(fileobj=packed, mode="w") as archive:
-                member = tarfile.TarInfo("daemon.json")
-                member.size = len(settings)
-                archive.addfile(member, io.BytesIO(settings.encode()))
-            new.put_archive("/etc/docker", packed.getvalue())
-
-    return handing
+def _put_settings(container, settings):
+    packed = io.BytesIO()
+    with tarfile.open(fileobj=packed, mode="w") as archive:
+        member = tarfile.TarInfo("daemon.json")
+        member.size = len(settings)
+        archive.addfile(member, io.BytesIO(settings.encode()))
+    container.put_archive("/etc/docker", packed.getvalue())

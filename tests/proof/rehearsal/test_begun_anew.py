@@ -1,14 +1,18 @@
-"""A manager that is to begin anew from its state while the managers' port is still in use.
+"""A manager begins anew from its state while the managers' port is still in use.
 
-Not collected by `pytest tests/`, as it takes an engine: `make power-upgrade`.
+`make proof-rehearsal`.
 """
 
-from suites.support.upgrade.back import begun_anew
+import pytest
+
+from suites.support.upgrade.way_back import begun_anew
 from swarmlab.cluster.swarm import Swarm, init
 from swarmlab.wait import eventually
-from tests.proof.claims.planting import background
+from tests.proof.planting import background
 
-#: Listens at the managers' port for a while, at an address where no manager does.
+pytestmark = pytest.mark.lab
+
+#: Listens at the managers' port for six seconds, at an address that no manager uses.
 _HOLD = """python3 -c '
 import socket, time
 held = socket.create_server(("127.0.0.1", 2377))
@@ -28,7 +32,7 @@ def test_a_port_that_is_in_use_for_a_while_is_asked_for_again(lab):
         eventually(lambda: node.run("ss -Hltn src 127.0.0.1:2377 | grep -q .").ok, "the managers' port to be in use")
         refused = begun_anew(node)
         assert not refused.done, "nothing was in the way of a manager that was to begin anew"
-        assert "already in use" in refused.seen
+        assert "already in use" in refused.summary
         eventually(lambda: begun_anew(node), f"{node} to begin anew", deadline=30)
         swarm.wait_ready()
         assert (node.node_id(), node.ask("GET", "/swarm")["ID"]) == before

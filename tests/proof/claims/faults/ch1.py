@@ -1,8 +1,9 @@
 """Chapter 1: the three machines."""
 
-from tests.proof.claims.planting import Fault, at_boot, background, drop, wrap, wrap_any
+from tests.proof.claims.fault import ClaimFault
+from tests.proof.planting import at_boot, background, drop, wrap, wrap_any
 
-#: Have the engine that runs tell another version, by changing the text of it in the engine's memory.
+#: Changes the version in the running engine's memory, so that the engine reports another one.
 _OTHER_VERSION = """python3 - <<'PATCH'
 import re, subprocess
 pid = subprocess.check_output(["pgrep", "-o", "-x", "dockerd"], text=True).strip()
@@ -18,76 +19,76 @@ with open(f"/proc/{pid}/mem", "r+b", buffering=0) as memory:
                 memory.write(b"77")
 PATCH
 docker version -f '{{.Server.Version}}' | grep ^77"""
-#: Have sshd read its settings again.
+#: Makes sshd read its settings again.
 _TELL_SSHD = "kill -HUP $(pgrep -o -x sshd)"
 
 FAULTS = [
-    Fault(
+    ClaimFault(
         "the way out leads over the cluster network",
         {"1.1/two-interfaces": r"slave01 reaches the outside by \['eth1'"},
-        "ip route replace default via 192.168.56.1 dev eth1 metric 1",
+        script="ip route replace default via 192.168.56.1 dev eth1 metric 1",
         nodes=("slave01",),
         lab="vagrant",
         run="machines 1",
     ),
-    Fault(
+    ClaimFault(
         "a disk is too small",
         {"1.1/disks": "master is to have a disk of 100 GB"},
-        wrap_any("lsblk", '*) lsblk.real "$@" | sed s/107374182400/53687091200/; exit'),
+        script=wrap_any("lsblk", '*) lsblk.real "$@" | sed s/107374182400/53687091200/; exit'),
         nodes=("master",),
         lab="vagrant",
         run="machines 1",
     ),
-    Fault(
+    ClaimFault(
         "another address after a reboot",
         {"1.1/addresses-survive-reboot": "master lost 192.168.56.101 in the reboot.*192.168.56.111"},
-        "sed -i s/192.168.56.101/192.168.56.111/ /etc/systemd/network/10-eth1.network",
+        script="sed -i s/192.168.56.101/192.168.56.111/ /etc/systemd/network/10-eth1.network",
         lab="vagrant",
         run="machines 2",
     ),
-    Fault(
+    ClaimFault(
         "another name after a reboot",
         {"1.1/hostname-survives-reboot": "after the reboot its name is imposed"},
-        at_boot("hostname imposed"),
+        script=at_boot("hostname imposed"),
         lab="vagrant",
         run="machines 2",
     ),
-    Fault(
+    ClaimFault(
         "the engine is not enabled",
         {"1.3.2/starts-at-boot": "the docker service of master is disabled"},
-        "systemctl disable docker.service",
+        script="systemctl disable docker.service",
         lab="vagrant",
         run="machines 2",
     ),
-    Fault(
+    ClaimFault(
         "the engine does not start at boot",
         {"1.3.2/starts-at-boot": "after the reboot of master the docker service is"},
-        at_boot("mount -o bind /dev/null /usr/sbin/dockerd", before="docker.service"),
+        script=at_boot("mount -o bind /dev/null /usr/sbin/dockerd", before="docker.service"),
         lab="vagrant",
         run="machines 3",
     ),
-    Fault(
+    ClaimFault(
         "enable --now only enables",
         {"1.3.2/enable-now": "the docker service of master is enabled and inactive"},
-        wrap_any("systemctl", '"enable --now docker.service") exec systemctl.real enable docker.service'),
+        script=wrap_any("systemctl", '"enable --now docker.service") exec systemctl.real enable docker.service'),
         lab="vagrant",
         run="machines 2",
     ),
-    Fault(
+    ClaimFault(
         "restart does nothing",
         {"1.3.2/service-verbs": "was restarted, and the engine is still"},
-        wrap_any("systemctl", '"restart docker.service") exit 0'),
+        script=wrap_any("systemctl", '"restart docker.service") exit 0'),
         lab="vagrant",
         run="machines 3",
     ),
-    Fault(
+    ClaimFault(
         "disable does nothing",
         {"1.3.2/service-verbs": r"\('enabled', 'active'\)"},
-        wrap_any("systemctl", '"disable docker.service") exit 0'),
+        script=wrap_any("systemctl", '"disable docker.service") exit 0'),
         lab="vagrant",
         run="machines 4",
     ),
-    Fault(
+    ClaimFault(
         "names, addresses, keys and system are not the documented",
         {
             "1.1/static-addresses": r"192\.168\.\d+\.103 of slave02 is on lease",
@@ -104,7 +105,7 @@ FAULTS = [
             "1.3.1/same-engine-everywhere": "'slave02': '77",
             "1.3.2/docker-group": "hadoop of slave02 is in hadoop, and not in docker",
         },
-        background(
+        script=background(
             "until [ -s ~hadoop/.ssh/known_hosts ]; do sleep 0.1; done\n"
             "chgrp users ~hadoop/.ssh; chmod 770 ~hadoop/.ssh; chmod 644 ~hadoop/.ssh/authorized_keys\n"
             "sed -i s/AAAAB3NzaC1yc2E/AAAAB3NzaC1yc2F/ ~hadoop/.ssh/id_rsa.pub"
@@ -118,119 +119,121 @@ FAULTS = [
         nodes=("slave02",),
         run="ch1 a",
     ),
-    Fault(
+    ClaimFault(
         "a host name changed since it was written down",
         {
             "1.1/three-nodes": "the cluster's nodes are .*'imposed'",
             "1.1/hostname-file": "of slave01 holds 'slave01', and",
         },
-        "hostname imposed",
+        script="hostname imposed",
         nodes=("slave01",),
     ),
-    Fault(
+    ClaimFault(
         "/etc/hostname holds another name",
         {"1.1/hostname-file": "/etc/hostname of slave02 holds 'imposed'"},
-        "echo imposed > /etc/hostname",
+        script="echo imposed > /etc/hostname",
         nodes=("slave02",),
         run="ch1 b",
     ),
-    Fault(
+    ClaimFault(
         "there is no way to the outside",
         {"1.1/outside-reachable": "slave01 to be answered by http://deb.debian.org/"},
-        # The others have one as far as can be seen.
-        wrap_any("curl", '*deb.debian.org*) [ $(uname -n) = slave01 ] && exit 28; printf "151.101.2.132 200"; exit'),
+        # The other nodes seem to have a way out.
+        script=wrap_any(
+            "curl", '*deb.debian.org*) [ $(uname -n) = slave01 ] && exit 28; printf "151.101.2.132 200"; exit'
+        ),
         offers=("internet",),
         run="ch1 b",
     ),
-    Fault(
+    ClaimFault(
         "sshd asks for passwords",
         {"1.2/unlisted-key-refused": r"slave01 refused .* asks for a password \(password\)"},
-        "sed -i 's/PasswordAuthentication no/PasswordAuthentication yes/' /etc/ssh/sshd_config.d/lab.conf\n"
+        script="sed -i 's/PasswordAuthentication no/PasswordAuthentication yes/' /etc/ssh/sshd_config.d/lab.conf\n"
         + _TELL_SSHD,
         nodes=("slave01",),
         run="ch1 b",
     ),
-    Fault(
+    ClaimFault(
         "sshd looks for keys elsewhere",
         {"1.2/appending-grants": "appended to authorized_keys of slave02, and is not let in"},
-        "printf 'Match User swc-*\\nAuthorizedKeysFile /etc/ssh/none\\n' >> /etc/ssh/sshd_config\n" + _TELL_SSHD,
+        script="printf 'Match User swc-*\\nAuthorizedKeysFile /etc/ssh/none\\n' >> /etc/ssh/sshd_config\n" + _TELL_SSHD,
         nodes=("slave02",),
         run="ch1 b",
     ),
-    Fault(
+    ClaimFault(
         "the socket is root's alone",
         {"1.3.2/member-reaches-daemon": r"of slave02 \(in group .*docker\) is not let use the daemon: .*denied"},
-        "chgrp root /run/docker.sock",
+        script="chgrp root /run/docker.sock",
         nodes=("slave02",),
         run="ch1 b",
     ),
-    Fault(
+    ClaimFault(
         "another user is in the group docker",
         {"1.3.2/non-member-denied": r"spy of slave01 \(in group spy docker\) may open /var/run/docker.sock"},
-        "useradd --user-group --groups docker spy",
+        script="useradd --user-group --groups docker spy",
         nodes=("slave01",),
         run="ch1 b",
     ),
-    Fault(
+    ClaimFault(
         "containers stay",
         {"1.3.2/hello-world": "docker run --rm on slave02 to leave no container"},
-        wrap('"run --rm"*) shift 2; exec docker.real run "$@"'),
+        script=wrap('"run --rm"*) shift 2; exec docker.real run "$@"'),
         nodes=("slave02",),
         run="ch1 b",
     ),
-    Fault(
+    ClaimFault(
         "a key of nobody is let in",
         {"1.2/unlisted-key-refused": "slave02 let a key of master in as hadoop", "1.2/appending-grants": "was not in"},
-        "printf '#!/bin/sh\\necho $1 $2\\n' > /usr/sbin/any-key; chmod 755 /usr/sbin/any-key\n"
+        script="printf '#!/bin/sh\\necho $1 $2\\n' > /usr/sbin/any-key; chmod 755 /usr/sbin/any-key\n"
         "sed -i '1i AuthorizedKeysCommand /usr/sbin/any-key %t %k\\nAuthorizedKeysCommandUser nobody'"
         " /etc/ssh/sshd_config\n" + _TELL_SSHD,
         nodes=("slave02",),
         run="ch1 c",
     ),
-    Fault(
+    ClaimFault(
         "sshd does not check modes, and says that it does",
         {"1.2/loose-mode-refused": "sshd of slave01 is set to check modes, and let a key in with"},
-        f"cd /etc/ssh/sshd_config.d; sed -i.kept s/StrictModes.*/StrictModes\\ no/ lab.conf; {_TELL_SSHD}; sleep 1;"
-        " mv lab.conf.kept lab.conf",
+        script="cd /etc/ssh/sshd_config.d; sed -i.kept s/StrictModes.*/StrictModes\\ no/ lab.conf;"
+        f" {_TELL_SSHD}; sleep 1; mv lab.conf.kept lab.conf",
         nodes=("slave01",),
         run="ch1 c",
     ),
-    Fault(
+    ClaimFault(
         "the socket is everybody's",
         {
             "1.3.2/non-member-denied": r"swc-user-.* of slave01 \(in group swc-user-.*\) uses the daemon",
             "1.3.2/membership-needs-new-session": "before swc-user-.* of slave01 is a member he is told",
         },
-        "chmod 666 /run/docker.sock",
+        script="chmod 666 /run/docker.sock",
         nodes=("slave01",),
         run="ch1 c",
     ),
-    Fault(
+    ClaimFault(
         "every run pulls",
         {"1.3.2/first-run-pulls": "slave02 had the image hello, and its second run pulled it"},
-        wrap('"run --rm"*hello*) docker.real pull registry:5000/hello:latest >/dev/null'),
+        script=wrap('"run --rm"*hello*) docker.real pull registry:5000/hello:latest >/dev/null'),
         nodes=("slave02",),
         run="ch1 c",
     ),
-    Fault(
+    ClaimFault(
         "hello greets otherwise",
         {"1.3.2/hello-world": "hello on slave02 to greet .*'Good bye!'"},
-        wrap('"run --rm"*hello*) echo "Good bye!"; exit'),
+        script=wrap('"run --rm"*hello*) echo "Good bye!"; exit'),
         nodes=("slave02",),
         run="ch1 d",
     ),
-    Fault(
+    ClaimFault(
         "the first run takes the image from elsewhere",
         {"1.3.2/first-run-pulls": "slave01 lacked the image hello, and its first run pulled nothing"},
-        wrap('"run --rm"*hello*) echo "Hello from Docker!"; exit'),
+        script=wrap('"run --rm"*hello*) echo "Hello from Docker!"; exit'),
         nodes=("slave01",),
         run="ch1 d",
     ),
-    Fault(
+    ClaimFault(
         "a running session is given the new membership",
         {"1.3.2/membership-needs-new-session": "a running session on slave02 is given the membership"},
-        "printf '#!/bin/sh\\nchmod 666 /run/docker.sock\\nexec /usr/sbin/usermod \"$@\"\\n' > /usr/local/sbin/usermod;"
-        " chmod 755 /usr/local/sbin/usermod",
+        script="printf '#!/bin/sh\\nchmod 666 /run/docker.sock\\nexec /usr/sbin/usermod \"$@\"\\n'"
+        " > /usr/local/sbin/usermod; chmod 755 /usr/local/sbin/usermod",
         nodes=("slave02",),
         run="ch1 d",
     ),

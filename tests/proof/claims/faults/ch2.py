@@ -1,8 +1,9 @@
 """Chapter 2: networks of one engine."""
 
-from tests.proof.claims.planting import Fault, reword, wrap
+from tests.proof.claims.fault import ClaimFault
+from tests.proof.planting import reword, wrap
 
-#: Arms for what a container's start does beside it: every container learns the others' names and addresses.
+#: Cases of `wrap`: when a container starts, every container learns the names and addresses of the others.
 _TELL_NAMES = (
     '"run --detach"*) docker.real "$@" || exit; for one in $(docker.real ps -q); do for other in $(docker.real ps -q);'
     " do line=$(docker.real inspect --format '{{ .NetworkSettings.IPAddress }} {{ slice .Name 1 }}' $other);"
@@ -14,13 +15,13 @@ _OWN_RESOLVER = (
 )
 
 FAULTS = [
-    Fault(
+    ClaimFault(
         "docker0 lost its address",
         {"2.1/docker0": r"docker0 of slave02 has \[.*and the network bridge is"},
-        "ip -4 address flush dev docker0",
+        script="ip -4 address flush dev docker0",
         nodes=("slave02",),
     ),
-    Fault(
+    ClaimFault(
         "modes of the network are others than asked for",
         {
             "2.1/container-address": "was given no address",
@@ -34,7 +35,7 @@ FAULTS = [
             "2.3/rm": "accepted .*, which a container is attached to",
             "2.3/inspect": "10.9.8.7",
         },
-        wrap(
+        script=wrap(
             reword('"run --detach"*"--net none"*', ("none", "bridge")),
             reword('"run --detach"*"--net host"*', ("host", "bridge")),
             reword('"run --detach"*"--net container:"*', ("container:*", "bridge")),
@@ -47,14 +48,14 @@ FAULTS = [
         ),
         run="ch2 a",
     ),
-    Fault(
+    ClaimFault(
         "containers of docker0 are kept apart",
         {"2.1/containers-reach-each-other": "on slave01, a container does not reach the other by ping"},
-        "iptables -I FORWARD -i docker0 -o docker0 -j DROP",
+        script="iptables -I FORWARD -i docker0 -o docker0 -j DROP",
         nodes=("slave01",),
         run="ch2 b",
     ),
-    Fault(
+    ClaimFault(
         "stop, names, connect and ls do other than they say",
         {
             "2.1/veth-goes": "to be rid of the interface",
@@ -63,7 +64,7 @@ FAULTS = [
             "2.2/four-modes-listed": "does not show host host local",
             "2.3/connect": r"added are \[\]",
         },
-        wrap(
+        script=wrap(
             '"stop -t 1 "*) exit 0',
             reword('"run --detach"*"--net bridge"*', ("bridge", "host")),
             _TELL_NAMES,
@@ -72,21 +73,21 @@ FAULTS = [
         ),
         run="ch2 b",
     ),
-    Fault(
+    ClaimFault(
         "docker0 without masquerade",
         {"2.1/default-route": "a container on slave02 to reach .* through docker0"},
-        "iptables -t nat -D POSTROUTING -s 172.17.0.0/16 ! -o docker0 -j MASQUERADE",
+        script="iptables -t nat -D POSTROUTING -s 172.17.0.0/16 ! -o docker0 -j MASQUERADE",
         nodes=("slave02",),
         run="ch2 c",
     ),
-    Fault(
+    ClaimFault(
         "links, disconnect and ls do other than they say",
         {
             "2.2/link-resolves": "its name resolves to nothing",
             "2.3/disconnect": "disconnect was to leave",
             "2.3/ls": "has the columns .*'PLACE'",
         },
-        wrap(
+        script=wrap(
             reword('"run --detach"*"--link"*', ("--link", "--label")),
             '"network disconnect"*) exit 0',
             '"network ls") docker.real "$@" | sed "s/SCOPE/PLACE/"; exit',

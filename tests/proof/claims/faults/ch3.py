@@ -1,9 +1,10 @@
 """Chapter 3: data volumes."""
 
-from tests.proof.claims.planting import Fault, reword, wrap
+from tests.proof.claims.fault import ClaimFault
+from tests.proof.planting import reword, wrap
 
 FAULTS = [
-    Fault(
+    ClaimFault(
         "mounts are others than asked for",
         {
             "3.1/bind-container-to-host": "does not appear in",
@@ -20,7 +21,7 @@ FAULTS = [
             "3.4/image-volumes-sync": "one mount was to be at /volume01, there are 0",
             "3.4/commands-are-steps": "was built in the steps",
         },
-        wrap(
+        script=wrap(
             reword(
                 '"run --detach"*',
                 ("/var/tmp/swc-*:ro", '"${word%:ro}"'),
@@ -35,7 +36,7 @@ FAULTS = [
         'exec /usr/bin/docker "$@"\nBUILD\nchmod +x /usr/local/bin/docker',
         run="ch3 a",
     ),
-    Fault(
+    ClaimFault(
         "ports, databases, volumes and sharing are others than asked for",
         {
             "3.1/port-mapping": "the container on .* to answer on",
@@ -49,7 +50,7 @@ FAULTS = [
             "3.5/volumes-from-other-image": "is read as ''",
             "3.5/volumes-outlive-parent": "with the first container removed is ''",
         },
-        wrap(
+        script=wrap(
             reword(
                 '"run --detach"*',
                 ("*:80", '"${word%:80}:81"'),
@@ -64,9 +65,9 @@ FAULTS = [
         ),
         run="ch3 b",
     ),
-    Fault(
+    ClaimFault(
         "build takes another file",
         {"3.4/build-file-option": r"built from another file: \['SWC_FILE=Dockerfile'\]"},
-        wrap(reword('"build -f dockerfile1"*', ("dockerfile1", "Dockerfile"))),
+        script=wrap(reword('"build -f dockerfile1"*', ("dockerfile1", "Dockerfile"))),
     ),
 ]

@@ -1,9 +1,10 @@
 """Chapter 4: Dockerfile."""
 
-from tests.proof.claims.planting import Fault, wrap
+from tests.proof.claims.fault import ClaimFault
+from tests.proof.planting import wrap
 
 FAULTS = [
-    Fault(
+    ClaimFault(
         "a Dockerfile is built otherwise than it is written",
         {
             "4.1/commit": "and the image of it holds",
@@ -19,7 +20,7 @@ FAULTS = [
             "4.3/cmd": "to say .* without words",
             "4.3/layers": "adds 2 layers, added are 1",
         },
-        wrap(
+        script=wrap(
             '"commit"*) exec docker.real commit $(docker.real run --detach registry:5000/client) "$3"',
             '"build"*.) if [ -e other ]; then set -- "$@" -f other; fi; [ ! -e useless ] || : > useless;'
             " sed -i -e '/COPY .*\\(secret\\|link\\)/d' -e '/^RUN word=/s/^RUN .*/RUN echo none > \\/shell/'"
@@ -30,7 +31,7 @@ FAULTS = [
         ),
         run="ch4 a",
     ),
-    Fault(
+    ClaimFault(
         "names, bases, copies and ways to other engines are lost",
         {
             "4.2/build-tag": "named are .*:latest",
@@ -38,7 +39,7 @@ FAULTS = [
             "4.3/from": "on other layers",
             "4.3/copy": "COPY of three files put there|ended with",
         },
-        wrap(
+        script=wrap(
             '"build"*":v1 .") for word do shift; set -- "$@" "${word%:v1}"; done; exec docker.real "$@"',
             '"build"*) sed -i -e "/^RUN echo more/i FROM registry:5000/redis" -e "s/^COPY folder .*/RUN true/"'
             ' Dockerfile; [ -z "$DOCKER_HOST" ] || DOCKER_HOST=; exec docker.real "$@"',

@@ -1,28 +1,29 @@
 """Chapter 5: Docker Compose. Planted on the default engine, whose command line has no compose plugin."""
 
-from tests.proof.claims.planting import Fault, wrap, wrap_any
+from tests.proof.claims.fault import ClaimFault
+from tests.proof.planting import wrap, wrap_any
 
 
 def wrap_compose(*cases: str) -> str:
-    """A docker-compose that treats some calls in its own way."""
+    """Replace docker-compose, as `wrap` does the docker command."""
     return wrap_any("docker-compose", *cases, folder="/usr/local/bin")
 
 
 def changed(file: str, edit: str) -> str:
-    """An arm of `wrap_compose`: the project's *file* is changed before it is started."""
+    """Return a case for `wrap_compose`: change the project's *file* before the project starts."""
     return f"""*" up -d"*) sed -i "{edit}" {file}; exec docker-compose.real "$@\""""
 
 
 FAULTS = [
-    Fault(
+    ClaimFault(
         "redis has another name",
         {
             "5.3/service-name": "has no service redis, by whose name web asks; it has",
             "5.3/counter": "to answer 'Hello World! I have been seen N times.'",
         },
-        wrap_compose(changed("docker-compose.yml", "s/^  redis:/  cache:/")),
+        script=wrap_compose(changed("docker-compose.yml", "s/^  redis:/  cache:/")),
     ),
-    Fault(
+    ClaimFault(
         "the page does not count, redis does not come back, and files are read otherwise",
         {
             "5.3/counter": "was asked for the .*th time, and answers",
@@ -34,7 +35,7 @@ FAULTS = [
             "5.4/sections": "refuses a file with volumes, networks and configs",
             "5.4/bad-file-refused": "accepted a file with imagee",
         },
-        wrap_compose(
+        script=wrap_compose(
             '"version --short") echo 1.25.5; exit',
             """*" up -d"*) [ ! -e app.py ] || sed -i "s/cache.incr('hits')/int(cache.ping()) + 41/" app.py;"""
             ' sed -i /imagee/d docker-compose.yml; exec docker-compose.real "$@"',
@@ -48,12 +49,12 @@ FAULTS = [
         + wrap_any("dpkg", '"-L "*) dpkg.real "$@"; echo /usr/bin/docker-compose; exit'),
         run="ch5 a",
     ),
-    Fault(
+    ClaimFault(
         "up starts one service only",
         {
             "5.1/one-file-many-services": r"it runs \['web'\]",
             "5.3/up": "was to have one container of redis, it has 0",
         },
-        wrap_compose('*" up -d"*) exec docker-compose.real "$@" web'),
+        script=wrap_compose('*" up -d"*) exec docker-compose.real "$@" web'),
     ),
 ]

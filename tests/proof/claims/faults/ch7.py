@@ -1,12 +1,13 @@
 """Chapters 7 and 8: networks, services, updates and drain."""
 
-from tests.proof.claims.planting import Fault, background, drop, wrap
+from tests.proof.claims.fault import ClaimFault
+from tests.proof.planting import background, drop, wrap
 
 FAULTS = [
-    Fault(
+    ClaimFault(
         "the ingress network has another name",
         {"7.1/ingress-network": "has no network ingress"},
-        background(
+        script=background(
             "until docker.real network ls 2>/dev/null | grep -q ingress || docker network ls | grep -q ingress; do\n"
             "    sleep 0.2\ndone\n"
             "yes | docker network rm ingress\n"
@@ -14,39 +15,39 @@ FAULTS = [
         ),
         nodes=("master",),
     ),
-    Fault(
+    ClaimFault(
         "data path closed on a node",
         {"7.1/overlay-spans-nodes": "with slave02:", "7.2/dns-round-robin": "with slave02:"},
-        drop("udp dport 4789"),
+        script=drop("udp dport 4789"),
         nodes=("slave02",),
     ),
-    Fault(
+    ClaimFault(
         "large packets are lost on the way to a node",
         {"7.1/overlay-spans-nodes": "with slave01: .* a packet of 1450 bytes"},
-        drop("udp dport 4789 ip length gt 1460"),
+        script=drop("udp dport 4789 ip length gt 1460"),
         nodes=("slave01",),
     ),
-    Fault(
+    ClaimFault(
         "a node's link takes smaller packets than the overlay network sends",
         {
             "7.1/overlay-spans-nodes": "with slave01: .* a packet of 1450 bytes does not pass",
             "7.3/attachable": "with slave01: .* a packet of 1450 bytes does not pass",
         },
-        "ip link set $(ip route get 192.0.2.1 | sed 's/.* dev \\([^ ]*\\) .*/\\1/;q') mtu 1300",
+        script="ip link set $(ip route get 192.0.2.1 | sed 's/.* dev \\([^ ]*\\) .*/\\1/;q') mtu 1300",
         nodes=("slave01",),
         run="ch7 links",
     ),
-    Fault(
+    ClaimFault(
         "gossip closed on a node",
         {
             "7.2/service-name-resolves": "wrong with slave01:",
             "7.2/names-follow-tasks": "wrong with slave01:",
             "7.2/dns-round-robin": "wrong with slave01:",
         },
-        drop("meta l4proto { tcp, udp } th dport 7946"),
+        script=drop("meta l4proto { tcp, udp } th dport 7946"),
         nodes=("slave01",),
     ),
-    Fault(
+    ClaimFault(
         "the kernel has no IPVS",
         {
             "7.1/ingress-balances": "master to pass requests",
@@ -59,101 +60,101 @@ FAULTS = [
         },
         offers=("ipvs",),
     ),
-    Fault(
+    ClaimFault(
         "docker service scale takes containers",
         {"7.2/run-does-not-scale": "took a container of docker run"},
-        wrap('"service scale"*) exit 0'),
+        script=wrap('"service scale"*) exit 0'),
     ),
-    Fault(
+    ClaimFault(
         "nothing is replaced",
         {"7.2/failure-management": "2 running tasks .* 1 running"},
-        wrap(
+        script=wrap(
             "kill*) for node in master slave01 slave02; do"
             ' su - hadoop -c "ssh master docker node update --availability pause $node"; done'
         ),
     ),
-    Fault(
+    ClaimFault(
         "create publishes nothing",
         {"7.2.1/create-with-port": "not attached to the routing mesh"},
-        wrap('"service create --detach -p "*) shift 5; exec docker.real service create --detach "$@"'),
+        script=wrap('"service create --detach -p "*) shift 5; exec docker.real service create --detach "$@"'),
     ),
-    Fault(
+    ClaimFault(
         "a port is closed on a node",
         {"7.2.1/host-mode-port": "task on slave02 to answer"},
-        drop("tcp dport 8888-8988"),
+        script=drop("tcp dport 8888-8988"),
         nodes=("slave02",),
     ),
-    Fault(
+    ClaimFault(
         "every node forwards the port",
         {"7.2.1/host-mode-port": "master answers on port"},
-        "sysctl -qw net.ipv4.ip_forward=1; iptables -t nat -A PREROUTING -p tcp --dport 8888:8988"
+        script="sysctl -qw net.ipv4.ip_forward=1; iptables -t nat -A PREROUTING -p tcp --dport 8888:8988"
         " -j DNAT --to-destination $(getent hosts slave01 | cut -d ' ' -f 1);"
         " iptables -t nat -A POSTROUTING -p tcp -j MASQUERADE;"
         " iptables -P FORWARD ACCEPT; iptables -I FORWARD -p tcp --dport 8888:8988 -j ACCEPT",
         nodes=("master",),
     ),
-    Fault(
+    ClaimFault(
         "ls has other columns",
         {"7.2.2/ls-columns": "ID"},
-        wrap('"service ls") docker.real service ls | sed "s/REPLICAS/TASKS   /"; exit'),
+        script=wrap('"service ls") docker.real service ls | sed "s/REPLICAS/TASKS   /"; exit'),
     ),
-    Fault(
+    ClaimFault(
         "inspect shows something else",
         {"7.2.2/inspect": "Replicas"},
-        wrap('"service inspect"*) docker.real "$@" | sed "s/\\"Replicas\\": 1/\\"Replicas\\": 7/"; exit'),
+        script=wrap('"service inspect"*) docker.real "$@" | sed "s/\\"Replicas\\": 1/\\"Replicas\\": 7/"; exit'),
     ),
-    Fault(
+    ClaimFault(
         "a worker takes service commands",
         {"7.2.2/managers-only": "slave01, a worker, accepted docker service ls"},
-        wrap('"service ls"*) exit 0'),
+        script=wrap('"service ls"*) exit 0'),
         nodes=("slave01",),
     ),
-    Fault(
+    ClaimFault(
         "scaling does nothing",
         {
             "7.2.3/scale-up": r"3 running tasks .* 1 running",
             "7.2.3/scale-down": r"1 running tasks .* 3 running",
             "7.2.3/scale-command": r"3 running tasks .* 1 running",
         },
-        wrap('"service update"*) exit 0', '"service scale"*) exit 0'),
+        script=wrap('"service update"*) exit 0', '"service scale"*) exit 0'),
     ),
-    Fault(
+    ClaimFault(
         "a node does not reach the registry",
         {"7.2.3/missing-image-pulled": "every node to pull .*slave02"},
-        "iptables -I OUTPUT -p tcp --dport 5000 -j REJECT",
+        script="iptables -I OUTPUT -p tcp --dport 5000 -j REJECT",
         nodes=("slave02",),
     ),
-    Fault(
+    ClaimFault(
         "rm removes nothing",
         {"7.2.4/rm": "is still there"},
-        wrap('"service rm"*) exit 0'),
+        script=wrap('"service rm"*) exit 0'),
     ),
-    Fault(
+    ClaimFault(
         "a node keeps containers of removed services",
         {"7.2.4/rm": "containers of .* on slave01"},
-        wrap(
+        script=wrap(
             '"service rm"*) su - hadoop -c "ssh slave01 docker run -d --label com.docker.swarm.service.id=$('
             "docker.real service inspect --format '{{.ID}}' $3"
             ') registry:5000/client"'
         ),
         nodes=("master",),
     ),
-    Fault(
+    ClaimFault(
         "a node's routing mesh is empty",
         {
             "7.1/ingress-balances": "slave02",
             "7.2.1/reachable-on-any-node": "no way between nodes, with slave02:",
             "8.2.1/three-http-listeners": "requests to slave02 to be shared",
         },
-        background("while :; do nsenter --net=/run/docker/netns/ingress_sbox ipvsadm -C; sleep 0.2; done"),
+        script=background("while :; do nsenter --net=/run/docker/netns/ingress_sbox ipvsadm -C; sleep 0.2; done"),
         nodes=("slave02",),
         lab="vagrant",
         run="machines 5",
     ),
-    Fault(
+    ClaimFault(
         "a virtual address leads to one node only",
         {"7.2/virtual-address-balances": "requests from (master|slave01) to the virtual address"},
-        drop("udp dport 4789 ip saddr 192.168.56.101"),
+        script=drop("udp dport 4789 ip saddr 192.168.56.101"),
         nodes=("slave01",),
         lab="vagrant",
         run="machines 6",

@@ -1,8 +1,9 @@
 """Chapter 7: overlay networks, and volumes of services."""
 
-from tests.proof.claims.planting import Fault, background, clock, drop, reword, wrap
+from tests.proof.claims.fault import ClaimFault
+from tests.proof.planting import background, clock, drop, reword, wrap
 
-#: Every volume of the suite that master has is made on the node that runs this, with a file in it.
+#: Copies the names of the suite's volumes on master: each is made on this node too, with a file in it.
 _MIRROR = (
     "while sleep 0.1; do\n"
     '    for volume in $(su - hadoop -c "ssh master docker volume ls --quiet --filter name=swc-"); do\n'
@@ -13,23 +14,23 @@ _MIRROR = (
 )
 
 FAULTS = [
-    Fault(
+    ClaimFault(
         "volumes of a node are mirrored on another",
         {
             "7.3/service-volume": "the only task runs on master, and swc-volume-.* is also on slave01",
             "7.3/volume-is-per-node": "moved to slave01, .* finds in it .*foreign",
         },
-        background(_MIRROR),
+        script=background(_MIRROR),
         nodes=("slave01",),
         run="ch7 volumes a",
     ),
-    Fault(
+    ClaimFault(
         "a node is cleaned of all that is not in use",
         {
             "7.3/volume-outlives-task": "on slave02, the one before was killed; it left|its volume on slave02 holds",
             "7.3/volume-is-per-node": "slave02 had the task before it moved, and no longer has",
         },
-        background(
+        script=background(
             "while sleep 0.1; do\n"
             "    docker container prune --force\n"
             "    docker volume rm $(docker volume ls --quiet --filter dangling=true)\n"
@@ -37,7 +38,7 @@ FAULTS = [
         ),
         nodes=("slave02",),
     ),
-    Fault(
+    ClaimFault(
         "services and networks are made with other mounts, ports and subnets than asked for",
         {
             "7.3/service-volume": "mounted at /data of the task on master is nothing",
@@ -46,7 +47,7 @@ FAULTS = [
             "7.3/overlay-subnet": r"the gateway 172\S+, master tells .*10\.",
             "7.3/not-attachable-refused": "master let docker run into swc-closed",
         },
-        wrap(
+        script=wrap(
             reword('"service create"*replicas*', ("*dst=*", '"$(echo $word | sed s,dst=/,dst=/elsewhere/,)"')),
             reword(
                 '"service create"*',
@@ -59,52 +60,52 @@ FAULTS = [
         nodes=("master",),
         run="ch7 overlay a",
     ),
-    Fault(
+    ClaimFault(
         "data path closed on a node, for what docker run joins",
         {
             "7.3/attachable": "no way between nodes, with slave02:",
             "7.3/overlay-subnet": "no way between nodes, with slave02:",
             "7.3/network-port-volume": "no way between nodes, with slave02:",
         },
-        drop("udp dport 4789"),
+        script=drop("udp dport 4789"),
         nodes=("slave02",),
         run="ch7 overlay b",
     ),
-    Fault(
+    ClaimFault(
         "replicas do not reach each other",
         {"7.3/network-volume-replicas": "does not answer"},
-        drop("udp dport 4789"),
+        script=drop("udp dport 4789"),
     ),
-    Fault(
+    ClaimFault(
         "a node has a subnet of its own where the swarm chooses",
         {"7.3/overlay-subnets-disjoint": "these overlap: .* what slave01 has by itself, 10.0.3.0/24 dev swc-own"},
-        "ip link add swc-own type veth peer name swc-end; ip link set swc-own up;"
+        script="ip link add swc-own type veth peer name swc-end; ip link set swc-own up;"
         " ip address add 10.0.3.1/24 dev swc-own",
         nodes=("slave01",),
         run="ch7 overlay b",
     ),
-    Fault(
+    ClaimFault(
         "a worker lets docker run into everything",
         {"7.3/not-attachable-refused": "slave01 let docker run into swc-closed"},
-        wrap('"run --rm"*swc-closed*) exit 0'),
+        script=wrap('"run --rm"*swc-closed*) exit 0'),
         nodes=("slave01",),
         run="ch7 overlay b",
     ),
-    Fault(
+    ClaimFault(
         "a node's packets do not go out on the data path",
         {"7.1/overlay-spans-nodes": "with slave01:"},
-        "nft 'add table ip gremlin; add chain ip gremlin out { type filter hook output priority -350; };"
+        script="nft 'add table ip gremlin; add chain ip gremlin out { type filter hook output priority -350; };"
         " add rule ip gremlin out udp dport 4789 drop'",
         nodes=("slave01",),
     ),
-    Fault(
+    ClaimFault(
         "the resolver in a node's containers is silent",
         {
             "7.2/service-name-resolves": "wrong with slave01:",
             "7.2/names-follow-tasks": "wrong with slave01:",
             "7.3/attachable": "wrong with slave01:",
         },
-        background(
+        script=background(
             "while sleep 0.3; do\n"
             "    for container in $(docker ps --quiet); do\n"
             "        process=$(docker inspect --format '{{.State.Pid}}' $container)\n"
@@ -115,13 +116,13 @@ FAULTS = [
         nodes=("slave01",),
         run="ch7 overlay c",
     ),
-    Fault(
+    ClaimFault(
         "the clock of a node's engine is an hour behind",
         {
             "6.1/worker-token": "slave01 could not join as worker: .*not yet valid",
             "6.1/manager-token": "slave01 could not join as manager: .*not yet valid",
         },
-        clock(-3600),
+        script=clock(-3600),
         nodes=("slave01",),
         run="ch6 clock",
     ),

@@ -1,8 +1,9 @@
 """7.3: stacks."""
 
-from tests.proof.claims.planting import Fault, background, drop, wrap
+from tests.proof.claims.fault import ClaimFault
+from tests.proof.planting import background, drop, wrap
 
-#: Words of a wrapped `docker stack deploy -c FILE STACK`: whether the stack is there already.
+#: In a wrapped `docker stack deploy -c FILE STACK`: is the stack there already?
 _AGAIN = "docker.real stack services -q $5 2>/dev/null | grep -q ."
 
 
@@ -12,7 +13,7 @@ def ssh(node: str, command: str) -> str:
 
 
 FAULTS = [
-    Fault(
+    ClaimFault(
         "a config has other content, all is restarted, nothing is listed, and a service brings another",
         {
             "7.3/stack-deploy": "in the task on .*, /greeting is 'good evening",
@@ -21,7 +22,7 @@ FAULTS = [
             "7.3/one-service-per-create": r"made the services \['swc-one-.*', 'swc-second'\]",
             "7.3/wordpress-stack": r"slave02 has the volumes \[\] of",
         },
-        wrap(
+        script=wrap(
             f'"stack deploy"*) ! {_AGAIN} || again=yes;'
             " sed -i 's|db-data:/var/lib/mysql|/var/lib/mysql|' $4;"
             ' sed -i s/morning/evening/ "$(dirname $4)"/greeting 2>/dev/null;'
@@ -32,7 +33,7 @@ FAULTS = [
         ),
         run="stacks a",
     ),
-    Fault(
+    ClaimFault(
         "a network has another name, a changed file changes nothing, and data is kept beside the volume",
         {
             "7.3/stack-deploy": r"networks with the label .* are \['swc-other'\], not",
@@ -41,7 +42,7 @@ FAULTS = [
             "7.3/one-service-per-create": r"docker stack deploy of two services made \['swc-stack-.*_changing'\]",
             "7.3/wordpress-stack": "the page on .* to show what was written before the database's task was replaced",
         },
-        wrap(
+        script=wrap(
             f'"stack deploy"*) ! {_AGAIN} || exit 0;'
             " sed -i -e 's|db-data:/var/lib/mysql|db-data:/data|' $4;"
             " sed -i -e 's|^  inner:|  inner:\\n    name: swc-other|' $4;"
@@ -50,66 +51,68 @@ FAULTS = [
         ),
         run="stacks b",
     ),
-    Fault(
+    ClaimFault(
         "data path of stacks closed on a node",
         {
             "7.3/stack-deploy": "the name web to lead to every task .*with slave02:",
             "7.3/stack-spreads": "the page of swc-.* on .* to answer",
             "7.3/wordpress-stack": "the page on (master|slave01) to show",
         },
-        drop("udp dport 4789"),
+        script=drop("udp dport 4789"),
         nodes=("slave02",),
         run="stacks c",
     ),
-    Fault(
+    ClaimFault(
         "replicas of a stack are shown wrong",
         {"7.3/stack-listing": "docker stack services to show the services of"},
-        wrap('"stack services swc"*) docker.real "$@" | sed s,3/3,0/3,; exit'),
+        script=wrap('"stack services swc"*) docker.real "$@" | sed s,3/3,0/3,; exit'),
         nodes=("master",),
         run="stacks c",
     ),
-    Fault(
+    ClaimFault(
         "a node takes no tasks of stacks",
         {"7.3/stack-spreads": "one task of web on every node: .*no task of web on slave02"},
-        background("while sleep 0.5; do docker node update --availability pause slave02; done"),
+        script=background("while sleep 0.5; do docker node update --availability pause slave02; done"),
         nodes=("master",),
     ),
-    Fault(
+    ClaimFault(
         "stack rm leaves a network",
         {"7.3/stack-rm": "there are still networks swc-stack-.*_inner"},
-        wrap(
+        script=wrap(
             '"stack rm"*) docker.real "$@"; [ -e /run/left ] || { touch /run/left; docker.real network create'
             " --driver overlay --label com.docker.stack.namespace=$3 --label swarm-conformance $3_left_inner; }; exit"
         ),
     ),
-    Fault(
+    ClaimFault(
         "stack rm is refused for good",
         {"7.3/stack-rm": "docker stack rm to remove swc-stack-.*on master ended with 1.*is in use by task"},
-        wrap('"stack rm swc-stack"*) docker.real "$@" >/dev/null; echo "$3_inner is in use by task 7" >&2; exit 1'),
+        script=wrap(
+            '"stack rm swc-stack"*) docker.real "$@" >/dev/null; echo "$3_inner is in use by task 7" >&2; exit 1'
+        ),
         nodes=("master",),
     ),
-    Fault(
+    ClaimFault(
         "stack rm removes a volume on a node",
         {"7.3/stack-rm": r"after stack rm, slave01 has the volumes \[\] of"},
-        wrap(
+        script=wrap(
             '"stack rm"*) docker.real "$@"; '
             + ssh("slave01", "'until docker volume rm -f $3_data; do sleep 0.5; done' >/dev/null 2>&1")
             + "; exit"
         ),
         nodes=("master",),
     ),
-    Fault(
+    ClaimFault(
         "stack rm leaves a secret",
         {"7.3/stack-rm": "there are still secrets swc-stack-.*_word"},
-        wrap(
+        script=wrap(
             '"stack rm"*) docker.real "$@"; [ -e /run/left ] || { touch /run/left; echo x | docker.real secret create'
             " --label swarm-conformance $3_word - >/dev/null; }; exit"
         ),
     ),
-    Fault(
+    ClaimFault(
         "stack rm empties a volume on a node",
         {"7.3/stack-rm": "after stack rm, the volume on slave02 holds"},
-        wrap(
+        script=wrap(
             '"stack rm"*) '
             + ssh("slave02", "docker run --rm -v $3_data:/data registry:5000/client rm -f /data/mine >/dev/null 2>&1")
             + '; exec docker.real "$@"'

@@ -1,14 +1,15 @@
 """Chapter 8: certificates, TLS, join secrets and the rotation of the root."""
 
 from swarmlab.cluster import pki
-from tests.proof.claims.planting import Fault, background, wrap, wrap_any
+from tests.proof.claims.fault import ClaimFault
+from tests.proof.planting import background, wrap, wrap_any
 
 _FOLDER = pki.FOLDER
-#: A node's own address, by its name in /etc/hosts, and the suite's.
+#: Shell expressions: the node's own address, by its name in /etc/hosts, and the suite's address.
 _OWN = "$(hostname -i | cut -d ' ' -f 1)"
 _SUITE = "$(hostname -i | cut -d ' ' -f 1 | sed 's/[0-9]*$/1/')"
 
-# Takes whoever comes, with any version of TLS and any certificate or none, and speaks for him as the manager itself.
+# Accepts every client, with any version of TLS and with or without a certificate, and acts for it as the manager.
 _PROXY = r"""
 import socket, ssl, sys, threading
 folder, own = sys.argv[1:]
@@ -56,7 +57,7 @@ while True:
 
 
 def _redirected(source: str) -> str:
-    """What comes from *source* for managers goes to another port of the node."""
+    """Redirect what *source* sends to the managers' port to another port of the node."""
     return f"iptables -t nat -I PREROUTING -p tcp --dport 2377 -s {source} -j REDIRECT --to-ports 12377\n"
 
 
@@ -64,14 +65,14 @@ def _with_proxy() -> str:
     return f"cat > /run/proxy.py <<'PROXY'\n{_PROXY}\nPROXY\n" + background(
         f"python3 /run/proxy.py {_FOLDER} {_OWN} &\n"
         + _redirected(_SUITE)
-        # Who joins through it would be given the manager's own certificate; so only once it has one.
+        # A node that joins through the proxy would get the manager's certificate, so the proxy starts later.
         + "until docker node ls | grep -q 'slave02 *Ready'; do sleep 0.2; done\n"
         + _redirected("$(getent hosts slave02 | cut -d ' ' -f 1)")
     )
 
 
 def _once_joined(node: str, commands: str) -> str:
-    """Commands for one node, when it has a certificate of its own."""
+    """Run commands on one node when it has a certificate of its own."""
     return background(
         f"[ $(hostname) = {node} ] || exit\n"
         f"until docker info 2>/dev/null | grep -q 'Swarm: active'; do sleep 0.1; done\n{commands}"
@@ -86,18 +87,18 @@ _PUT_GIVEN = (
 _ROTATES = '"swarm ca --rotate"*'
 
 FAULTS = [
-    Fault(
+    ClaimFault(
         "a manager takes whoever comes",
         {
             "8.3/mutual-tls": "master does not refuse",
             "8.3/tls-version": "master speaks TLSv1",
             "8.3.1/old-root-distrusted": "master to refuse the certificate",
         },
-        _with_proxy(),
+        script=_with_proxy(),
         nodes=("master",),
         run="certificates 1",
     ),
-    Fault(
+    ClaimFault(
         "commands that change certificates do nothing",
         {
             "8.3/external-ca-option": r"keeps \[\]|its root to be in force on master",
@@ -115,7 +116,7 @@ FAULTS = [
             "8.3.1/services-run-on": "the root after the rotation is the old one",
             "8.3.1/mixed-engines": "the engines are of one version",
         },
-        wrap(
+        script=wrap(
             f"{_ROTATES}) exit 0",
             '"swarm update --cert-expiry"*) exit 0',
             '"swarm update --external-ca"*) exit 0',
@@ -124,60 +125,60 @@ FAULTS = [
         offers=("long", "mixed-engines"),
         run="certificates 2",
     ),
-    Fault(
+    ClaimFault(
         "init takes a root that is there, and 30 days",
         {
             "8.3/own-root-ca": "two swarms have one root key: (slave01|master) made",
             "8.3/validity": "set to certificates of 30",
         },
-        _PUT_GIVEN
+        script=_PUT_GIVEN
         + wrap(
             '"swarm init"*) docker.real "$@" --cert-expiry 720h &&'
             " docker.real swarm ca --rotate --ca-cert /run/given.pem --ca-key /run/given.key >/dev/null; exit"
         ),
         run="certificates 3",
     ),
-    Fault(
+    ClaimFault(
         "a manager answers without TLS",
         {"8.3/mutual-tls": "master answers on its port without TLS"},
-        background(f"cd /run; python3 -m http.server 12377 &\n{_redirected(_SUITE)}"),
+        script=background(f"cd /run; python3 -m http.server 12377 &\n{_redirected(_SUITE)}"),
         nodes=("master",),
     ),
-    Fault(
+    ClaimFault(
         "the external authority is told, and not asked",
         {"8.3/external-ca-option": "slave01 has .*, of which the authority knows nothing"},
-        _PUT_GIVEN
+        script=_PUT_GIVEN
         + wrap('"swarm update --external-ca"*) exec docker.real swarm update --external-ca "$4,cacert=/run/given.pem"'),
     ),
-    Fault(
+    ClaimFault(
         "tokens hold another digest",
         {"8.3/token-holds-digest": "token holds the digest 0{50}"},
         answers={"/swarm": ('("Manager":"SWMTKN-1-)[0-9a-z]{50}', rf"\g<1>{'0' * 50}")},
         run="certificates 3",
     ),
-    Fault(
+    ClaimFault(
         "a node trusts another root",
         {"8.3/token-holds-digest": "slave01 trusts roots of digest"},
-        _PUT_GIVEN + _once_joined("slave01", f"cp /run/given.pem {_FOLDER}/swarm-root-ca.crt"),
+        script=_PUT_GIVEN + _once_joined("slave01", f"cp /run/given.pem {_FOLDER}/swarm-root-ca.crt"),
         run="certificates 4",
     ),
-    Fault(
+    ClaimFault(
         "the newcomer comes in by itself",
         {
             "8.3/digest-verified": "slave01 was (let in|refused) with|members went from .*slave01",
             "8.3/secret-verified": "slave01 was (let in|refused) with|members went from .*slave01",
         },
-        background(
+        script=background(
             "[ $(hostname) = slave01 ] || exit\n"
             "until token=$(su - hadoop -c 'ssh master docker swarm join-token -q worker'); do sleep 0.2; done\n"
             "while sleep 0.1; do docker swarm join --token $token master:2377; done"
         ),
         run="certificates 6",
     ),
-    Fault(
+    ClaimFault(
         "a node has another's certificate",
         {"8.3/node-identity": "the certificate of slave02 is .*, and the node is"},
-        background(
+        script=background(
             f"cd {_FOLDER} || until cd {_FOLDER}; do sleep 0.1; done\n"
             "until [ -s swarm-node.crt ]; do sleep 0.1; done\nsleep 0.3\n"
             "case $(hostname) in\n"
@@ -187,75 +188,77 @@ FAULTS = [
         ),
         run="certificates 4",
     ),
-    Fault(
+    ClaimFault(
         "a node's certificate is signed by itself",
         {"8.3/signature": "certificate of slave01, .* is not of swarm-ca"},
-        _once_joined(
+        script=_once_joined(
             "slave01",
             f"cd {_FOLDER}; openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -sha256 -days 90"
             " -subj /CN=gremlin -keyout /run/own.key -out swarm-node.crt",
         ),
         run="certificates 3",
     ),
-    Fault(
+    ClaimFault(
         "a node's certificate has another's signature",
         {"8.3/signature": "certificate of slave02, .* has a signature that is not of the root"},
-        _PUT_GIVEN
+        script=_PUT_GIVEN
         + _once_joined(
             "slave02",
             f"cd {_FOLDER}; openssl req -new -key /run/given.key -subj /CN=gremlin | openssl x509 -req -sha256"
             " -CA /run/given.pem -CAkey /run/given.key -CAcreateserial -days 90 -out swarm-node.crt",
         ),
     ),
-    Fault(
+    ClaimFault(
         "a node's clock is 91 days ahead",
         {"8.3/validity": "by the clock of slave01, .*ahead of ours, its certificate has expired"},
-        wrap_any("date", '"-u +%s") echo $(($(date.real +%s) + 91 * 86400)); exit'),
+        script=wrap_any("date", '"-u +%s") echo $(($(date.real +%s) + 91 * 86400)); exit'),
         nodes=("slave01",),
         run="certificates 4",
     ),
-    Fault(
+    ClaimFault(
         "a refused validity is changed to another",
         {"8.3/expiry-minimum": "that was refused changed the swarm's"},
-        wrap('"swarm update --cert-expiry 59m"*) docker.real swarm update --cert-expiry 2h; exit 1'),
+        script=wrap('"swarm update --cert-expiry 59m"*) docker.real swarm update --cert-expiry 2h; exit 1'),
     ),
-    Fault(
+    ClaimFault(
         "a demoted node stays what it was",
         {"8.3/role-in-certificate": "certificate of swarm-worker by node demote.* slave01 has"},
-        wrap('"node demote"*) exit 0'),
+        script=wrap('"node demote"*) exit 0'),
     ),
-    Fault(
+    ClaimFault(
         "a node keeps its certificate of the old root",
         {"8.3.1/nodes-renewed": "the new root to be in force on slave02.* which that root did not sign"},
-        _once_joined(
+        script=_once_joined(
             "slave02",
             f"cp {_FOLDER}/swarm-node.crt /run/kept\nwhile sleep 0.1; do cp /run/kept {_FOLDER}/swarm-node.crt; done",
         ),
     ),
-    Fault(
+    ClaimFault(
         "a node trusts the old root too",
         {"8.3.1/nodes-renewed": "the new root to be in force on slave02.* slave02 trusts"},
-        _once_joined(
+        script=_once_joined(
             "slave02",
             f"cp {_FOLDER}/swarm-root-ca.crt /run/kept\n"
             f"while sleep 0.1; do [ $(grep -c BEGIN {_FOLDER}/swarm-root-ca.crt) = 2 ] ||"
             f" cat /run/kept >> {_FOLDER}/swarm-root-ca.crt; done",
         ),
     ),
-    Fault(
+    ClaimFault(
         "a node that is down is given up",
         {"8.3.1/waits-for-every-node": "a rotation to go on as long as slave02 is down.*cannot come about"},
-        background(
+        script=background(
             "while sleep 0.2; do docker node ls --format '{{.ID}} {{.Status}}' | grep Down | cut -d ' ' -f 1"
             " | xargs -r docker node rm --force; done"
         ),
         nodes=("master",),
         run="certificates 5",
     ),
-    Fault(
+    ClaimFault(
         "the rotation starts a node's containers again",
         {"8.3.1/services-run-on": r"\d+ at slave02|tasks on slave02|container on slave02"},
-        wrap(f"{_ROTATES}) su - hadoop -c 'ssh slave02 \"docker restart -t 0 \\$(docker ps -q)\"' >/dev/null 2>&1"),
+        script=wrap(
+            f"{_ROTATES}) su - hadoop -c 'ssh slave02 \"docker restart -t 0 \\$(docker ps -q)\"' >/dev/null 2>&1"
+        ),
         nodes=("master",),
         run="certificates 5",
     ),

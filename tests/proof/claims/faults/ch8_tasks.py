@@ -1,21 +1,22 @@
-"""8.4 and the one way of tasks: managers that tell other states, and nodes that run again what has ended.
+"""8.4 and 8.2.2: managers that report other states, and nodes that start ended tasks again.
 
-No engine can be had that keeps its tasks in other states, so it is the managers' answers that are changed.
+No engine has tasks in other states, so the managers' answers are changed.
 """
 
 import itertools
 from datetime import datetime, timedelta
 
-from tests.proof.claims.planting import Fault, background, wrap
+from tests.proof.claims.fault import ClaimFault
+from tests.proof.planting import background, wrap
 
 
 def tells(state, instead):
-    """Answers in which no task is in *state*."""
+    """Return answers in which tasks in *state* are in another state."""
     return {"/tasks": (f'"State":"{state}"', f'"State":"{instead}"')}
 
 
 def now_and_then():
-    """A running task as it is, but for one time in a hundred, when it is starting."""
+    """Return a replacement that reports a running task as starting, one time in a hundred."""
     count = itertools.count()
 
     def change(found):
@@ -25,7 +26,7 @@ def now_and_then():
 
 
 def an_hour_ago(found):
-    """A time, an hour earlier."""
+    """Return a matched time, one hour earlier."""
     earlier = datetime.fromisoformat(found[2][:19]) - timedelta(hours=1)
     return found[1] + earlier.isoformat() + found[2][19:]
 
@@ -33,7 +34,7 @@ def an_hour_ago(found):
 TOGETHER = "tasks in other states"
 APART = "tasks told otherwise"
 
-#: States that no task is told in, what is told instead, and what is seen of it.
+#: By fault: a state, the state that managers report in its place, and the reason that the claim has to fail with.
 UNTOLD = [
     ("no task is new", "new", "pending", "without an address master tells: .* pending"),
     ("no task is assigned", "assigned", "pending", r"\w+ tells slot \d+ of \S+ on \w+ as pending"),
@@ -45,27 +46,27 @@ UNTOLD = [
 
 FAULTS = [
     *(
-        Fault(name, {f"8.4/state-{state}": seen}, answers=tells(state, instead), run=TOGETHER)
+        ClaimFault(name, {f"8.4/state-{state}": seen}, answers=tells(state, instead), run=TOGETHER)
         for name, state, instead, seen in UNTOLD
     ),
-    Fault(
+    ClaimFault(
         "tasks go back",
         {"8.2.2/one-way": r"task \w+ of slot \d+ of \S+ on \w+ went back from running .* to starting \(as \w+ told it"},
         answers={"/tasks": ('"State":"running"', now_and_then())},
     ),
-    Fault(
+    ClaimFault(
         "a node starts ended tasks again",
         {
             "8.2.2/one-way": r"task \w+ on slave01 was started again",
             "8.4/complete-is-final": r"task \w+ on slave01 was started again|task on slave01 is complete, and its",
         },
-        background(
+        script=background(
             "while :; do for box in $(docker ps -aq -f label=com.docker.swarm.task.id -f status=exited); do"
             " docker start $box; done; sleep 0.2; done"
         ),
         nodes=("slave01",),
     ),
-    Fault(
+    ClaimFault(
         "tasks run before they are healthy",
         {
             "8.4/state-starting": "master tells @slave02 running",
@@ -74,47 +75,47 @@ FAULTS = [
         answers=tells("starting", "running"),
         run=TOGETHER,
     ),
-    Fault(
+    ClaimFault(
         "exit codes are not told",
         {"8.4/state-failed": "with exit code 37: .* master tells @slave02 failed"},
         answers={"/tasks": ('"ExitCode":37', '"ExitCode":0')},
         run=TOGETHER,
     ),
-    Fault(
+    ClaimFault(
         "nobody says why a task is rejected",
         {"8.4/state-rejected": "naming /var/tmp/.*master tells @slave02 rejected"},
         answers={"/tasks": (r"swc-missing-\w+", "somewhere")},
         run=TOGETHER,
     ),
-    Fault(
+    ClaimFault(
         "no task is pending",
         {"8.4/state-pending": r"master tells \d@no node assigned"},
         answers=tells("pending", "assigned"),
         run=APART,
     ),
-    Fault(
+    ClaimFault(
         "errors do not tell the exit code",
         {"8.4/state-failed": r"master does not show the exit code 37 of the task on slave0\d"},
         answers={"/tasks": (r"exit \(37\)", "exit")},
         run=APART,
     ),
-    Fault(
+    ClaimFault(
         "two tasks share a slot",
         {"8.4/path": r"\w+ tells slots \[1, 1, 3"},
         answers={"/tasks": ('"Slot":2', '"Slot":1')},
         run=APART,
     ),
-    Fault(
+    ClaimFault(
         "service ps shows no ages",
         {"8.4/service-ps": "on (master|slave01|slave02) as CURRENT STATE Running"},
-        wrap('"service ps"*) docker.real "$@" | sed "s/ago/   /"; exit'),
+        script=wrap('"service ps"*) docker.real "$@" | sed "s/ago/   /"; exit'),
     ),
-    Fault(
+    ClaimFault(
         "service ps shows no errors",
         {"8.4/service-ps": "on (master|slave01|slave02) as ERROR nothing"},
-        wrap('"service ps"*) docker.real "$@" | sed \'s/"task: .*//\'; exit'),
+        script=wrap('"service ps"*) docker.real "$@" | sed \'s/"task: .*//\'; exit'),
     ),
-    Fault(
+    ClaimFault(
         "clocks of nodes are an hour late",
         {"8.4/service-ps": r"task of \S+ on \w+ is running since -3[56]\d\d s"},
         answers={"/tasks": (r'("Status":\{"Timestamp":")([^"]*)', an_hour_ago)},

@@ -1,0 +1,73 @@
+"""Names that services have in a network, resolved by containers on every node."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Mapping, Sequence
+
+from swarmlab.cluster.node import Node
+from swarmlab.cluster.probe import Probe
+from swarmlab.cluster.service import Service, Task
+from swarmlab.cluster.swarm import Swarm, suspects
+from swarmlab.parallel import parallel
+from swarmlab.wait import State
+
+#: The addresses that a name has for a probe.
+Resolved = tuple[Probe, set[str]]
+
+
+def names_follow(cluster: Swarm, probes: Iterable[Probe], service: Service, network: str) -> State:
+    """Whether the service's names resolve for every probe: to its virtual address, and to one address a task."""
+    virtual = service.virtual_address(network)
+    tasks = service.running()
+    hosts = [cluster.node(task.node) for task in tasks]
+    resolved = [(probe, probe.resolve_each([service.name, f"tasks.{service}"])) for probe in probes]
+    wrong: list[str] = []
+    pairs: list[tuple[Node, Node]] = []
+    for probe, (found, _) in resolved:
+        if found != {virtual}:
+            wrong.append(f"on {probe.node} it is {', '.join(sorted(found)) or 'unknown'}")
+            # A name is unknown where no gossip arrived from the nodes that have its tasks.
+            pairs += [(probe.node, host) for host in hosts if not found] or [(probe.node, probe.node)]
+    if wrong:
+        blame = " and ".join(suspects(pairs, cluster.nodes))
+        return State(False, f"wrong with {blame}: {service} has the virtual address {virtual}, and {'; '.join(wrong)}")
+    return _of_tasks(cluster, f"tasks.{service}", [(probe, found) for probe, (_, found) in resolved], tasks, network)
+
+
+def tasks_resolve(cluster: Swarm, probes: Iterable[Probe], name: str, tasks: Collection[Task], network: str) -> State:
+    """Whether *name* resolves for every probe to the addresses of *tasks*, and to no other."""
+    return _of_tasks(cluster, name, [(probe, probe.resolve(name)) for probe in probes], tasks, network)
+
+
+def _of_tasks(cluster: Swarm, name: str, resolved: Iterable[Resolved], tasks: Collection[Task], network: str) -> State:
+    if not tasks:
+        return State(False, f"{name} has no running task to stand for")
+    live = {task.addresses[network]: cluster.node(task.node) for task in tasks}
+    wrong: list[str] = []
+    pairs: list[tuple[Node, Node]] = []
+    for probe, found in resolved:
+        lacking = [live[address] for address in set(live) - found]
+        stale = sorted(found - set(live))
+        if lacking or stale:
+            wrong.append(
+                f"on {probe.node} it lacks the tasks on {[node.name for node in lacking]}, and has stale {stale}"
+            )
+            pairs += [(probe.node, node) for node in lacking] or [(probe.node, probe.node)]
+    blame = " and ".join(suspects(pairs, cluster.nodes))
+    return State(not wrong, f"{name} is " + (f"wrong with {blame}: {'; '.join(wrong)}" if wrong else "the live tasks"))
+
+
+def resolve_to(probes: Sequence[Probe], wanted: Mapping[str, set[str]]) -> State:
+    """Whether each name of *wanted* resolves for every probe to these addresses, and to no other."""
+    resolved = parallel(lambda probe: probe.resolve_each(list(wanted)), probes)
+    wrong = [
+        f"on {probe.node} {name} leads to {_list(found)}, and should to {_list(wanted[name])}"
+        for probe, each in zip(probes, resolved, strict=True)
+        for name, found in zip(wanted, each, strict=True)
+        if found != wanted[name]
+    ]
+    return State(not wrong, "; ".join(wrong) or "all lead where they should")
+
+
+def _list(addresses: Iterable[str]) -> str:
+    return ", ".join(sorted(addresses)) or "nothing"

@@ -1,0 +1,68 @@
+"""Tasks of a service as every manager lists them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+
+from swarmlab.cluster.node import Node
+from swarmlab.cluster.service import Service, Task
+from swarmlab.cluster.swarm import Swarm
+from swarmlab.wait import State, eventually
+
+
+def listed_by(manager: Node, service: Service, names: Mapping[str, str]) -> list[Task]:
+    """The tasks of *service* as *manager* lists them.
+
+    Args:
+        manager: the manager that is asked.
+        service: the service.
+        names: host names of the nodes by node id.
+    """
+    return [Task.from_api(raw, names) for raw in manager.ask("GET", "/tasks", filters={"service": [service.id]})]
+
+
+def all_listed(
+    cluster: Swarm, service: Service, state: str, count: int, where: Callable[[Task], object] = lambda _: True
+) -> State:
+    """Whether every manager lists *count* tasks of *service*, all in *state*, and *where* is true of each."""
+    names = cluster.names()
+    wrong = []
+    for manager in cluster.managers:
+        tasks = listed_by(manager, service, names)
+        wrong += [f"{manager} tells {task}" for task in tasks if task.state != state or not where(task)]
+        if len(tasks) != count:
+            wrong.append(f"{manager} tells {len(tasks)} tasks, not {count}")
+    return State(not wrong, "; ".join(wrong) or f"{count} tasks are {state}")
+
+
+def expect_all(
+    cluster: Swarm,
+    service: Service,
+    state: str,
+    count: int,
+    where: Callable[[Task], object] = lambda _: True,
+    *,
+    so: str = "",
+    stable: int = 2,
+) -> list[Task]:
+    """Expect `all_listed` within 40 seconds.
+
+    Args:
+        cluster: the swarm.
+        service: the service.
+        state: the state that all its tasks come to.
+        count: the number of its tasks.
+        where: what else has to be true of each task.
+        so: *where* in words, for the message.
+        stable: polls in a row at which it has to be so.
+
+    Returns:
+        The tasks.
+    """
+    eventually(
+        lambda: all_listed(cluster, service, state, count, where),
+        f"every manager to tell {count} tasks of {service} as {state}{so}",
+        deadline=40,
+        stable=stable,
+    )
+    return service.tasks()

@@ -1,0 +1,22 @@
+"""``swarmlab box``: make the Vagrant box of the libvirt provider."""
+
+from __future__ import annotations
+
+import argparse
+
+from swarmlab.cli.common import say
+from swarmlab.images.engines import engine_choice
+from swarmlab.labs.machines import box
+
+
+def add_options(parser: argparse.ArgumentParser) -> None:
+    """Add the options of the command."""
+    parser.add_argument("--engine", default="", help="engine of the box")
+
+
+def run(args: argparse.Namespace) -> int:
+    """Make the Vagrant box of the libvirt provider, if it does not exist yet, and print its name."""
+    made = box.Box(engine_choice(args.engine))
+    made.prepare(say)
+    print(made.name)
+    return 0

@@ -1,0 +1,63 @@
+"""``swarmlab cleanup``: remove what runs of the suites left on a swarm."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Sequence
+
+from swarmlab import ownership
+from swarmlab.cli.common import add_name, say
+from swarmlab.cluster import leavings
+from swarmlab.cluster.node import Node
+from swarmlab.cluster.swarm import Swarm
+from swarmlab.errors import UsageError
+from swarmlab.labs import outer
+from swarmlab.labs import registry as kinds
+from swarmlab.labs.base import Request
+from swarmlab.labs.existing.kind import EXISTING
+
+
+def add_options(parser: argparse.ArgumentParser) -> None:
+    """Add the options of the command."""
+    add_name(parser)
+    parser.add_argument("--inventory", metavar="FILE", help="inventory of an existing swarm, in place of a lab")
+    parser.add_argument("--dry-run", action="store_true", help="only list what would be removed")
+
+
+def run(args: argparse.Namespace) -> int:
+    """Remove what runs of the suites left on a swarm: only objects with their label or a name of their form."""
+    if args.inventory:
+        lab = EXISTING.reach(Request(options={"--inventory": args.inventory}), say, to_judge=False)
+        try:
+            return _clean(lab.nodes(), lab.known.registry, dry=args.dry_run)
+        finally:
+            lab.down()
+    engine = outer.connect(say)
+    try:
+        return _clean(kinds.attach(engine, args.name, say).nodes(), "", dry=args.dry_run)
+    finally:
+        engine.release()
+
+
+def _clean(nodes: Sequence[Node], registry: str, *, dry: bool) -> int:
+    manager = Swarm(nodes).manager
+    held = leavings.holder(manager)
+    if held and ownership.alive(held) and not dry:
+        raise UsageError(f"the suites are running on this swarm ({held}); wait until they end and clean up")
+    found = leavings.find(nodes, manager, registry)
+    if dry:
+        noted = [f"config {leavings.LOCK}"] if held else []
+        print("\n".join([*map(str, found), *noted]) or "nothing is left")
+        return 0
+    left = leavings.remove(found, nodes)
+    if held:
+        leavings.release(manager)
+        print(f"removed config {leavings.LOCK}")
+    for leaving in found:
+        if not any(line.startswith(f"{leaving}: ") for line in left):
+            print(f"removed {leaving}")
+    for line in left:
+        say(f"could not be removed: {line}")
+    if not found and not held:
+        print("nothing is left")
+    return int(bool(left))

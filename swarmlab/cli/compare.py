@@ -1,0 +1,24 @@
+"""``swarmlab compare``: what got worse from one run to another."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+from swarmlab.verdicts import compare, results
+
+
+def add_options(parser: argparse.ArgumentParser) -> None:
+    """Add the options of the command."""
+    parser.add_argument("old", metavar="OLD", help="folder of reports, or verdicts.json, of the earlier run")
+    parser.add_argument("new", metavar="NEW", help="the same of the later run")
+    parser.add_argument("--markdown", action="store_true", help="print Markdown, for a pull request or a chat")
+    parser.epilog = "Exit status: 0 if nothing got worse, 1 if something did, 2 for wrong options."
+
+
+def run(args: argparse.Namespace) -> int:
+    """Print what got worse from one run to another."""
+    old, new = results.load(Path(args.old)), results.load(Path(args.new))
+    found = compare.compare(old, new)
+    print("\n".join(compare.lines(old, new, found, markdown=args.markdown)))
+    return int(found.regressed)

@@ -1,0 +1,34 @@
+"""``swarmlab logs``: collect evidence from the nodes."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+from swarmlab import evidence
+from swarmlab.cli.common import add_name, say
+from swarmlab.cluster.swarm import Swarm
+from swarmlab.labs import outer
+from swarmlab.labs import registry as kinds
+
+
+def add_options(parser: argparse.ArgumentParser) -> None:
+    """Add the options of the command."""
+    add_name(parser)
+    parser.add_argument("folder", metavar="DIR", help="folder for the files")
+
+
+def run(args: argparse.Namespace) -> int:
+    """Collect logs and state of every node in a folder, with secrets redacted."""
+    engine = outer.connect(say)
+    try:
+        lab = kinds.attach(engine, args.name)
+        folder = Path(args.folder)
+        folder.mkdir(parents=True, exist_ok=True)
+        for name, text in Swarm(lab.nodes()).diagnosis().items():
+            file = folder / (name.replace(": ", "-").replace(" ", "-").replace("/", "-") + ".txt")
+            file.write_text(evidence.redact(text) + "\n", encoding="utf-8")
+            print(file)
+        return 0
+    finally:
+        engine.release()

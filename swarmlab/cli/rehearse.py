@@ -1,0 +1,90 @@
+"""``swarmlab rehearse``: try an upgrade on a lab and decide go or no-go."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+from swarmlab.cli.common import say
+from swarmlab.errors import UsageError
+from swarmlab.images.engines import engine_choice
+from swarmlab.labs.existing import inventory
+from swarmlab.labs.hosts import host_names
+from swarmlab.labs.registry import DEFAULT, MADE
+from swarmlab.paths import REPORTS
+from swarmlab.rehearsal import run as play
+from swarmlab.rehearsal.likeness.model import FILE, Likeness
+from swarmlab.rehearsal.likeness.read import MOST_NODES, read
+from swarmlab.rehearsal.plan import GROUPS, ORDER, newest
+
+
+def add_options(parser: argparse.ArgumentParser) -> None:
+    """Add the options of the command."""
+    parser.add_argument(
+        "--like", metavar="INVENTORY", help=f"inventory of a swarm to copy in the lab, or the {FILE} of a run"
+    )
+    parser.add_argument("--from", dest="start", metavar="ENGINE", help="first engine (default: the lab's)")
+    parser.add_argument("--to", action="append", metavar="ENGINE", help="engine to upgrade to; repeatable")
+    parser.add_argument("--path", metavar="A,B[,C…]", help="all engines in order, in place of --from and --to")
+    parser.add_argument("--order", default=ORDER, help=f"{', '.join(GROUPS)} and host names (default: {ORDER})")
+    parser.add_argument("--managers", type=int, help="number of managers (default: 3)")
+    parser.add_argument(
+        "--workers", type=int, help="number of workers (default: 1; on machines 0; with --like: as in that swarm)"
+    )
+    parser.add_argument("--reboot", action="store_true", help="restart each machine with its new engine")
+    parser.add_argument(
+        "--claims", default="smoke", metavar="PROFILE", help="profile to judge before and after (default: smoke)"
+    )
+    parser.add_argument(
+        "--out", default=REPORTS / "rehearsal", metavar="DIR", help="default: reports/rehearsal in the checkout"
+    )
+    parser.add_argument("--lab", default=DEFAULT.word, choices=MADE, help=f"kind of lab (default: {DEFAULT.word})")
+    parser.epilog = "Exit status: 0 for go, 1 for no-go, 2 for wrong options."
+
+
+def run(args: argparse.Namespace) -> int:
+    """Rehearse the upgrade of a swarm and decide go or no-go."""
+    if args.path and (args.start or args.to):
+        raise UsageError("--path names all engines, in place of --from and --to; leave those out")
+    like = _likeness(args) if args.like else None
+    start = (like.oldest if like else engine_choice(args.start or "")).suite
+    path = args.path or ",".join([start, *(args.to or [newest().suite])])
+    kind = MADE[args.lab]
+    managers, workers = kind.shape
+    shape = (
+        managers if args.managers is None else args.managers,
+        workers if args.workers is None else args.workers,
+    )
+    plan = play.plan(path, args.order, *shape, kind, args.claims, like, reboot=args.reboot)
+    folder = Path(args.out)
+    decision = play.rehearse(plan, kind, folder, args.claims, say)
+    print("\n".join([*play.lines(decision), f"Page: {folder / play.PAGE}"]))
+    return decision.status
+
+
+def _likeness(args: argparse.Namespace) -> Likeness:
+    """Return the likeness of the swarm that --like names.
+
+    Options that contradict it are refused before the swarm is read, where the inventory suffices to know.
+    """
+    play.check(MADE[args.lab], args.claims)
+    if args.managers is not None:
+        raise UsageError("--managers: with --like they are the swarm's; leave it out (--workers N takes fewer workers)")
+    if args.workers is not None and args.workers < 0:
+        raise UsageError(f"--workers {args.workers}: there are 0 or more")
+    for name in [args.start, *(args.to or []), *(args.path or "").split(",")]:
+        engine_choice(name or "")
+    file = Path(args.like)
+    if file.name == FILE:
+        if args.workers is not None:
+            raise UsageError("--workers: a likeness that was read has its shape; leave it out, or name the inventory")
+        made = Likeness.load(file)
+    else:
+        made = read(inventory.read(args.like), args.workers, host_names(MOST_NODES), say)
+    begun = args.start or (args.path or "").split(",")[0]
+    if begun and engine_choice(begun) != made.oldest:
+        option = f"--from {args.start}" if args.start else f"--path {args.path}"
+        raise UsageError(f"{option}: the swarm of {args.like} begins with {made.oldest}; begin there, or leave it out")
+    for line in made.data["limits"]:
+        say(line)
+    return made

@@ -1,0 +1,33 @@
+"""``swarmlab results``: a Markdown page of runs."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+from swarmlab.errors import UsageError
+from swarmlab.paths import REPORTS
+from swarmlab.report import results_page
+from swarmlab.verdicts import results
+
+
+def add_options(parser: argparse.ArgumentParser) -> None:
+    """Add the options of the command."""
+    parser.add_argument(
+        "runs", nargs="*", metavar="RUN", help="folder of reports, or verdicts.json (default: the checkout's reports/)"
+    )
+    parser.add_argument("--out", metavar="FILE", help="file to write (default: standard output)")
+
+
+def run(args: argparse.Namespace) -> int:
+    """Write a Markdown page of runs: verdicts, what was blocked and why, what took long."""
+    text = results_page.render(results.load(Path(path)) for path in args.runs or [REPORTS])
+    if args.out is None:
+        print(text, end="")
+        return 0
+    try:
+        Path(args.out).write_text(text, encoding="utf-8")
+    except OSError as failed:
+        raise UsageError(f"{args.out} cannot be written: {failed.strerror}") from None
+    print(args.out)
+    return 0

@@ -1,0 +1,69 @@
+"""``swarmlab up``: bring a lab up by hand."""
+
+from __future__ import annotations
+
+import argparse
+import time
+
+from swarmlab.cli.common import say
+from swarmlab.cluster.swarm import Swarm
+from swarmlab.errors import UsageError
+from swarmlab.images.engines import known_engines
+from swarmlab.labs import outer, registry
+from swarmlab.labs.registry import DEFAULT, MADE
+
+
+def add_options(parser: argparse.ArgumentParser) -> None:
+    """Add the options of the command."""
+    known = ", ".join(map(str, known_engines().values()))
+    names = ", ".join(f"{kind.default_name} for --lab {kind.word}" for kind in MADE.values())
+    parser.add_argument("--name", default="", help=f"name of the lab (default: {names})")
+    parser.add_argument(
+        "--engine", default="", help=f"engine of the nodes; several, separated by commas, alternate; known: {known}"
+    )
+    parser.add_argument("--lab", default=DEFAULT.word, choices=MADE, help=f"kind of lab (default: {DEFAULT.word})")
+    for kind in MADE.values():
+        for option in kind.options:
+            parser.add_argument(option.name, metavar=option.metavar, help=f"for --lab {kind.word}: {option.summary}")
+    parser.add_argument("--nodes", type=int, default=3, help="number of nodes (default: 3)")
+    parser.add_argument("--managers", type=int, default=1, help="number of managers among them (default: 1)")
+
+
+def run(args: argparse.Namespace) -> int:
+    """Bring a lab up, form the document's swarm on it, and print how to use it."""
+    kind = MADE[args.lab]
+    request = kind.request(
+        lambda name: getattr(args, name.lstrip("-").replace("-", "_")),
+        name=args.name,
+        engines=args.engine.split(","),
+        nodes=args.nodes,
+    )
+    kind.check(request)
+    if not 1 <= args.managers <= args.nodes:
+        raise UsageError(f"of {args.nodes} nodes, 1 to {args.nodes} are managers, not {args.managers}")
+    engine = outer.connect(say)
+    try:
+        registry.remove_stale(engine, say)
+        lab = kind.make(engine, request, say)
+        start = time.monotonic()
+        lab.up()
+        try:
+            lab.measure()
+            say("forming the swarm")
+            swarm = Swarm.form(lab.nodes(), managers=args.managers, image=lab.image)
+        except BaseException:
+            lab.down()
+            raise
+        for node in swarm.nodes:
+            print(f"{node.name:10} {node.address:16} engine {node.facts()['engine']}")
+        option = "" if kind is DEFAULT else f" --lab {kind.word}"
+        option += "" if lab.name == kind.default_name else f" --lab-name {lab.name}"
+        name = "" if lab.name == DEFAULT.default_name else f" --name {lab.name}"
+        print(f"""
+Lab {lab.name} is up ({time.monotonic() - start:.0f} s). Use it:
+  swarmlab shell master{name}      open a root shell on a node; docker there is the node's own
+  pytest suites/{option}           run the suites on this lab; it stays as it is
+  swarmlab down{name}              take it down""")
+        return 0
+    finally:
+        engine.release()

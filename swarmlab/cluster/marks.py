@@ -1,0 +1,68 @@
+"""Marks: the labels and the form of name by which resources of the suite are known, and their removal.
+
+A killed run cannot remove what it made. These marks are how the next run, and ``swarmlab cleanup``, find it again and
+nothing else.
+"""
+
+from __future__ import annotations
+
+import re
+import secrets
+from collections.abc import Mapping
+from typing import Any
+
+from swarmlab.cluster.node import Node
+from swarmlab.errors import EngineRefused
+from swarmlab.wait import State
+
+#: The label on every resource that a test makes.
+SUITE_LABEL = "swarm-conformance"
+#: The label on a resource that several tests share: it goes with the cluster, not with a test.
+KEPT_LABEL = f"{SUITE_LABEL}.kept"
+#: The label on every resource that `docker stack deploy` makes; its value is the stack's name.
+STACK_LABEL = "com.docker.stack.namespace"
+#: How the names of the suite's resources begin. Others' names may begin so too: only `is_unique` tells.
+PREFIX = "swc-"
+#: The folder on a node in which the suite makes its folders.
+FOLDERS = "/var/tmp"
+#: The six digits at the end of a unique name, as a pattern of the shell.
+DIGITS = "[0-9a-f]" * 6
+_UNIQUE = re.compile(rf"{PREFIX}[\w.-]*-{DIGITS}(?![0-9a-zA-Z])")
+
+
+def unique(name: str) -> str:
+    """Return a new name for a resource of the suite: the prefix, *name* and six random hexadecimal digits."""
+    return f"{PREFIX}{name}-{secrets.token_hex(3)}"
+
+
+def is_unique(name: str) -> bool:
+    """Whether *name* is a name of `unique`, or begins with one as the names of a stack's resources do."""
+    return bool(_UNIQUE.match(name))
+
+
+def of_a_stack(resource: Mapping[str, Any]) -> bool:
+    """Whether a resource, as the API lists it, belongs to a stack of the suite."""
+    labels = resource.get("Labels") or resource.get("Spec", {}).get("Labels") or {}
+    return _stack_is_ours(labels)
+
+
+def ours(name: str, labels: Mapping[str, Any] | None) -> bool:
+    """Whether a resource with this name and these labels is the suite's, or belongs to a stack of it."""
+    labels = labels or {}
+    return SUITE_LABEL in labels or KEPT_LABEL in labels or _stack_is_ours(labels) or is_unique(name)
+
+
+def _stack_is_ours(labels: Mapping[str, Any]) -> bool:
+    return is_unique(str(labels.get(STACK_LABEL, "")))
+
+
+def removed(node: Node, path: str, **query: Any) -> State:
+    """Delete the resource at *path* of the API, such as ``/networks/ID``; whether it is gone now.
+
+    It is not while something uses it, such as the container of a task that ends after its service. Poll with `wait`.
+    """
+    try:
+        node.ask("DELETE", path, **query)
+    except EngineRefused as refused:
+        return State(refused.status == 404, refused.explanation)
+    return State(True)

@@ -1,0 +1,58 @@
+"""Whether an engine answers at an address: the one way in which labs ask."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import docker
+import requests
+
+from swarmlab.errors import NoAnswer
+
+_FAILURES = (docker.errors.DockerException, requests.exceptions.RequestException, OSError)
+
+
+def engine_at(url: str, *, timeout: int) -> docker.DockerClient:
+    """Return a client of the engine at *url*, once the engine has answered.
+
+    Args:
+        url: the engine's address, as DOCKER_HOST takes it.
+        timeout: seconds that each request of the client may take.
+
+    Raises:
+        NoAnswer: no engine answers there.
+    """
+    try:
+        # A client that is to find out the API's version by itself asks the engine for it at once.
+        return docker.DockerClient(base_url=url, version="auto", timeout=timeout)
+    except _FAILURES as failed:
+        raise NoAnswer(f"no engine answers at {url}: {failed}") from failed
+
+
+def answers(url: str, *, timeout: int = 5) -> bool:
+    """Whether an engine answers at *url* within *timeout* seconds."""
+    try:
+        engine_at(url, timeout=timeout).close()
+    except NoAnswer:
+        return False
+    return True
+
+
+def info_at(url: str, *, timeout: int = 5) -> dict[str, Any]:
+    """Return what the engine at *url* reports about itself.
+
+    Args:
+        url: the engine's address, as DOCKER_HOST takes it.
+        timeout: seconds that each request may take.
+
+    Raises:
+        NoAnswer: the engine does not answer, or stops answering after the first request.
+    """
+    client = engine_at(url, timeout=timeout)
+    try:
+        info: dict[str, Any] = client.info()
+    except _FAILURES as failed:
+        raise NoAnswer(f"the engine at {url} does not answer: {failed}") from failed
+    finally:
+        client.close()
+    return info

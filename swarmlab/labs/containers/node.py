@@ -1,0 +1,112 @@
+"""A node of a container lab."""
+
+from __future__ import annotations
+
+import io
+import tarfile
+
+import docker
+import testinfra
+from docker.models.containers import Container
+from typing_extensions import override
+
+from swarmlab.cluster.node import Node
+from swarmlab.errors import LabError
+from swarmlab.labs.answering import answers
+from swarmlab.labs.standing import NODE, SOCKET
+from swarmlab.wait import State, wait
+
+
+class DindNode(Node):
+    """A container as a node.
+
+    Attributes:
+        container: the container, which becomes another with an upgrade.
+    """
+
+    def __init__(self, container: Container) -> None:
+        """Take a container of a lab, by its labels (see `swarmlab.labs.standing`)."""
+        labels = container.labels
+        networks = container.attrs["NetworkSettings"]["Networks"]
+        address = next(iter(networks.values()))["IPAMConfig"]["IPv4Address"]
+        host = testinfra.get_host(f"docker://{container.name}")
+        super().__init__(labels[NODE], address, host, f"unix://{labels[SOCKET]}")
+        self.container = container
+
+    @override
+    def stop(self) -> None:
+        self.container.stop(timeout=30)
+
+    @override
+    def start(self) -> None:
+        self.container.start()
+        self.wait_up()
+
+    @override
+    def kill(self) -> None:
+        self.container.kill()
+        self.container.wait(timeout=30)
+
+    @override
+    def freeze(self) -> None:
+        def halted() -> State:
+            try:
+                self.container.pause()
+            except docker.errors.APIError as refused:
+                # If a process starts meanwhile, cgroup v1 freezes only some of them. runc then thaws all, and its
+                # caller has to try again (opencontainers/runc#2774 and #4388).
+                if "unable to freeze" not in str(refused):
+                    raise
+                return State(False, str(refused.explanation or refused))
+            return State(True, "it is halted")
+
+        wait(halted, f"all processes of {self.name} to be halted", deadline=60, error=LabError)
+
+    @override
+    def thaw(self) -> None:
+        self.container.unpause()
+
+    @override
+    def take(self, folder: str) -> bytes:
+        chunks, _ = self.container.get_archive(folder)
+        return b"".join(chunks)
+
+    @override
+    def put(self, folder: str, archive: bytes) -> None:
+        if not self.container.put_archive(folder, archive):
+            raise LabError(f"{folder} of {self.name} could not be written")
+
+    def become(self, container: Container) -> None:
+        """Be another container from now on: the same node with another engine."""
+        self.container = container
+        self.forget()
+
+    def wait_up(self) -> None:
+        """Wait until the node's engine answers.
+
+        Raises:
+            LabError: it does not answer within 60 seconds, or the container ended.
+        """
+
+        def up() -> bool:
+            self.container.reload()
+            if self.container.status != "running":
+                raise LabError(f"node {self.name} ended at once: {self._last_output()}")
+            return answers(self._engine_url)
+
+        wait(up, f"the engine of {self.name} to answer", deadline=60, error=LabError)
+
+    def _last_output(self) -> str:
+        # The engine logs to a file in the container. A file can be copied from a stopped container, too.
+        try:
+            chunks, _ = self.container.get_archive("/var/log/dockerd.log")
+        except docker.errors.NotFound:
+            text = self.container.logs(tail=3)
+        else:
+            with tarfile.open(fileobj=io.BytesIO(b"".join(chunks))) as archive:
+                member = archive.extractfile("dockerd.log")
+                text = member.read() if member else b""
+        return " / ".join(text.decode(errors="replace").strip().splitlines()[-3:]) or "no output"
+
+    def _log_command(self) -> str:
+        return "tail -n 2000 /var/log/dockerd.log"

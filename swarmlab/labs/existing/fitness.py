@@ -1,0 +1,110 @@
+"""Whether a swarm that exists is fit for a run: its members, its ports, and what can be reached."""
+
+from __future__ import annotations
+
+import socket
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from swarmlab.cluster import leavings
+from swarmlab.cluster.marks import ours
+from swarmlab.cluster.node import Node
+from swarmlab.errors import UsageError
+from swarmlab.labs.existing.node import Connection
+
+#: Seconds within which a machine that can be reached accepts a connection or refuses it.
+_REACH = 5.0
+
+
+def check_members(
+    infos: Mapping[Connection, Mapping[str, Any]],
+    members: Mapping[str, Mapping[str, Any]],
+    manager: Connection,
+    *,
+    to_judge: bool,
+) -> None:
+    """Check that machines are the members of one swarm, all of them.
+
+    Args:
+        infos: what each machine's engine answers to GET /info.
+        members: the nodes of the swarm, as *manager* lists them, by id.
+        manager: the machine that lists them.
+        to_judge: check also that each can take tasks.
+
+    Raises:
+        UsageError: a machine or a member is wrong; the message names it and the mend.
+    """
+    for one, info in infos.items():
+        identity = info["Swarm"]["NodeID"]
+        if identity not in members:
+            raise UsageError(
+                f"node {one.machine}: is of another swarm than {manager.machine}, which does not know it; "
+                "an inventory has the nodes of one swarm"
+            )
+        role = members[identity]["Spec"]["Role"]
+        if one.machine.role and one.machine.role != role:
+            raise UsageError(f"node {one.machine}: is a {role}, says the swarm; mend its role in the inventory")
+    reached = [info["Swarm"]["NodeID"] for info in infos.values()]
+    for identity, member in members.items():
+        name = member["Description"].get("Hostname", identity)
+        where = f"node {name} ({member['Status'].get('Addr', 'no address')})"
+        if identity not in reached:
+            raise UsageError(f"{where}: is in the swarm and not in the inventory; add it, or: docker node rm {name}")
+        if to_judge and member["Status"]["State"] != "ready":
+            raise UsageError(f"{where}: is {member['Status']['State']}, says the swarm; mend it first")
+        if to_judge and (availability := member["Spec"]["Availability"]) != "active":
+            raise UsageError(
+                f"{where}: is set to {availability}, and the suites need every node to take tasks; "
+                f"docker node update --availability active {name}"
+            )
+    names = [info["Name"] for info in infos.values()]
+    if twice := next((name for name in names if names.count(name) > 1), ""):
+        raise UsageError(f"node {twice}: two machines have this host name, or one is named twice")
+
+
+def check_ports(ports: range, nodes: Sequence[Node]) -> None:
+    """Check that *ports* are free on every node and in the swarm; what runs of the suite left does not count.
+
+    Raises:
+        UsageError: a port is in use.
+    """
+    wanted = set(ports)
+    for service in nodes[0].ask("GET", "/services"):
+        for port in service.get("Endpoint", {}).get("Ports") or []:
+            if port.get("PublishedPort") in wanted and not ours(service["Spec"]["Name"], service["Spec"].get("Labels")):
+                _refuse_port(ports, port["PublishedPort"], f"the service {service['Spec']['Name']} publishes it")
+    own = {
+        port["PublicPort"]
+        for node in nodes
+        for one in node.containers()
+        if ours(one["Names"][0].strip("/"), one["Labels"])
+        for port in one["Ports"]
+        if "PublicPort" in port
+    }
+    left = bool(leavings.holder(nodes[0]))  # the leavings of a killed run are removed before ports are used
+    for node in nodes:
+        for port in sorted(_listening(node) & wanted - own):
+            if not left:
+                _refuse_port(ports, port, f"something listens on it on {node}")
+
+
+def _refuse_port(ports: range, port: int, why: str) -> None:
+    first, last = ports.start, ports.stop - 1
+    raise UsageError(f"port {port}: {why}; give the suites other ports than {first}-{last} (--ports FIRST-LAST)")
+
+
+def _listening(node: Node) -> set[int]:
+    """Return the TCP ports on which a process listens on a node, by the kernel's table."""
+    rows = [line.split() for line in node.look("cat /proc/net/tcp /proc/net/tcp6").out.splitlines()]
+    return {int(row[1].rpartition(":")[2], 16) for row in rows if len(row) > 3 and row[3] == "0A"}
+
+
+def reaches(address: str, port: int) -> bool:
+    """Whether this machine reaches a port. A connection that is refused has reached it, too."""
+    try:
+        socket.create_connection((address, port), timeout=_REACH).close()
+    except ConnectionRefusedError:
+        return True
+    except OSError:
+        return False
+    return True

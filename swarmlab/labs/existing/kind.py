@@ -1,0 +1,66 @@
+"""The kind of lab that is a swarm which exists."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+from typing_extensions import override
+
+from swarmlab.errors import UsageError
+from swarmlab.host import Progress
+from swarmlab.labs.base import FoundKind, Option, Request
+from swarmlab.labs.existing import inventory
+from swarmlab.labs.existing.inventory import DEFAULT_PORTS, Inventory
+from swarmlab.labs.existing.lab import WORD, InventoryLab
+
+_INVENTORY = Option("--inventory", "FILE|ssh://USER@MANAGER", "the machines of a swarm that exists")
+_PORTS = Option(
+    "--ports",
+    "FIRST-LAST",
+    f"published ports that the suites may use there (default: {DEFAULT_PORTS.start}-{DEFAULT_PORTS.stop - 1})",
+)
+_MAY_DISRUPT = Option("--may-disrupt", "CLUSTER-ID", "the id (docker info) of the swarm, if tests may disrupt it")
+_AS_IT_IS = "a swarm that exists is taken as it is; leave it out"
+
+
+class ExistingKind(FoundKind):
+    """Swarms that exist, reached over SSH."""
+
+    word = WORD
+    summary = "each a machine of a swarm that exists"
+    options = (_INVENTORY, _PORTS, _MAY_DISRUPT)
+    refuses: ClassVar = {
+        "--engine": _AS_IT_IS,
+        "--lab-name": _AS_IT_IS,
+        "--image": _AS_IT_IS,
+        "-n": f"a swarm that exists is one, so --lab {WORD} runs in one process",
+    }
+
+    @override
+    def check(self, request: Request) -> None:
+        self._read(request)
+
+    def disruptable(self, request: Request) -> bool:
+        """Whether tests may hurt such a swarm: only if its owner names it."""
+        return bool(request.option(_MAY_DISRUPT.name))
+
+    @override
+    def reach(self, request: Request, progress: Progress, *, to_judge: bool = True) -> InventoryLab:
+        lab = InventoryLab(self._read(request), may_disrupt=request.option(_MAY_DISRUPT.name), progress=progress)
+        lab.connect(to_judge=to_judge)
+        if to_judge and not self.disruptable(request):
+            progress(f"tests that disrupt are not run; to allow them: {_MAY_DISRUPT.name} {lab.cluster}")
+        return lab
+
+    @staticmethod
+    def _read(request: Request) -> Inventory:
+        source = request.option(_INVENTORY.name)
+        if not source:
+            raise UsageError(f"--lab {WORD}: where is it? give --inventory FILE, or ssh://USER@MANAGER")
+        try:
+            return inventory.read(source, ports=request.option(_PORTS.name))
+        except UsageError as wrong:
+            raise UsageError(f"--inventory: {wrong}") from None
+
+
+EXISTING = ExistingKind()

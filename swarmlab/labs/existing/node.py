@@ -1,0 +1,323 @@
+"""A machine of a swarm that exists: how it is reached over SSH, and the node that it is."""
+
+from __future__ import annotations
+
+import os
+import re
+import socket
+import subprocess
+import threading
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, NoReturn
+
+from typing_extensions import override
+
+from swarmlab.cluster.node import MANAGEMENT_PORT, Answer, Node, Result
+from swarmlab.errors import Blocked, UsageError
+from swarmlab.labs import ssh
+from swarmlab.labs.answering import answers
+from swarmlab.labs.existing.inventory import Machine
+from swarmlab.labs.ssh import Ssh
+
+_SOCKET = "/var/run/docker.sock"
+#: Patterns of ssh's messages, each with what is wrong and the mend.
+_REASONS = {
+    r"REMOTE HOST IDENTIFICATION HAS CHANGED": (
+        "its host key is another than the known one",
+        "find out why, and mend known_hosts",
+    ),
+    r"host key is known|Host key verification failed|authenticity of host": (
+        "its host key is not known",
+        "add it to known_hosts (ssh-keyscan, and compare), or name the file with known_hosts",
+    ),
+    r"Permission denied|Too many authentication failures": (
+        "it accepts none of the keys for the user {user}",
+        "name the right key and user",
+    ),
+    r"UNPROTECTED PRIVATE KEY|bad permissions": ("ssh does not use a key that others may read", "chmod 600 the key"),
+    r"error in libcrypto|invalid format": ("the key is not a private key", "name the right file with key"),
+    r"Could not resolve hostname": ("the name does not resolve", "mend its address"),
+    r"Connection refused": ("nothing answers on port {port}", "start sshd there, or mend address and port"),
+    r"timed out|No route to host|unreachable": ("it does not answer", "switch it on, or mend address, port and jump"),
+}
+
+
+def write_config(folder: Path, machines: Sequence[Machine]) -> Path:
+    """Write the configuration of ssh for *machines* to *folder*; `alias` gives each its name there.
+
+    Of the user's own settings only keys and known hosts count, where the inventory names none.
+    """
+    hosts: dict[str, dict[str, object]] = {}
+    for place, machine in enumerate(machines):
+        settings = _settings(machine)
+        settings |= {"ControlMaster": "auto", "ControlPath": f"{folder}/{alias(place)}.ssh"}
+        hosts[alias(place)] = settings
+        if machine.jump:
+            jump = f"{alias(place)}-jump"
+            settings["ProxyJump"] = jump
+            found = re.fullmatch(r"(?:([^@]+)@)?([^:]+)(?::(\d+))?", machine.jump)
+            assert found, machine.jump
+            through = Machine(found[2], user=found[1] or machine.user, port=int(found[3] or 22), key=machine.key)
+            hosts[jump] = _settings(through)
+            if machine.known_hosts:
+                hosts[jump]["UserKnownHostsFile"] = f'"{machine.known_hosts}"'
+    common = {
+        "BatchMode": "yes",
+        "StrictHostKeyChecking": "yes",
+        "LogLevel": "ERROR",
+        "ConnectTimeout": 15,
+        "ServerAliveInterval": 15,
+        "ServerAliveCountMax": 4,
+        "ForwardAgent": "no",
+        "ClearAllForwardings": "no",
+        "StreamLocalBindUnlink": "yes",
+    }
+    return ssh.write_config(folder / "ssh_config", hosts, common)
+
+
+def _settings(machine: Machine) -> dict[str, object]:
+    settings: dict[str, object] = {"HostName": machine.address, "Port": machine.port, "User": machine.user}
+    if machine.key:
+        settings |= {"IdentityFile": f'"{machine.key}"', "IdentitiesOnly": "yes"}
+    if machine.known_hosts:
+        settings |= {"UserKnownHostsFile": f'"{machine.known_hosts}"', "GlobalKnownHostsFile": "/dev/null"}
+    return settings
+
+
+def alias(place: int) -> str:
+    """Return ssh's name of the machine at this place of the inventory; short, as it is part of a socket's path."""
+    return f"n{place}"
+
+
+class Connection:
+    """The way to one machine.
+
+    Attributes:
+        machine: where it is.
+        engine_socket: a local socket at which the machine's engine answers while the way is open.
+        ssh: the SSH connection.
+        root: commands run as root there; known once the way is open.
+    """
+
+    def __init__(self, machine: Machine, place: int, config: Path) -> None:
+        """Describe the way; nothing is opened yet.
+
+        Args:
+            machine: the machine.
+            place: its place in the inventory.
+            config: the configuration file that `write_config` wrote.
+        """
+        self.machine = machine
+        self.engine_socket = config.parent / f"{alias(place)}.sock"
+        self.ssh = Ssh(config, alias(place), timeout=120)
+        self.root = False
+        self._bridge: Bridge | None = None
+
+    def open(self) -> None:
+        """Open the way, and check that user and engine are fit for use.
+
+        Raises:
+            UsageError: the machine cannot be reached, the user lacks rights, or the engine does not answer; the message
+                names the mend.
+        """
+        if said := self.ssh.open():
+            self._refuse(said)
+        user = self.machine.user
+        self.root = self.ssh.run("id -u").stdout.strip() == "0"
+        if not self.root and self.machine.sudo:
+            if self.ssh.run("sudo -n true").returncode != 0:
+                raise UsageError(
+                    f"node {self.machine}: sudo asks {user} for a password; "
+                    "allow all commands without one (NOPASSWD), or take sudo out of the inventory"
+                )
+            self.root = True
+        asked = self.ssh.run(f"{self.sudo}docker version --format '{{{{.Server.Version}}}}'")
+        if asked.returncode != 0:
+            said = asked.stderr.strip().replace("\n", " ")
+            if "permission denied" in said.lower():
+                raise UsageError(
+                    f"node {self.machine}: the user {user} may not use the engine; "
+                    "add the user to the group docker, or set sudo: true"
+                )
+            if "not found" in said:
+                raise UsageError(f"node {self.machine}: has no docker command; install the engine, or mend its address")
+            raise UsageError(f"node {self.machine}: its engine does not answer; start it ({said[-150:]})")
+        self._lead_to_engine()
+
+    @property
+    def sudo(self) -> str:
+        """The prefix of commands that need root, where the user has root's rights by sudo; else empty."""
+        return "sudo -n " if self.machine.sudo and self.machine.user != "root" else ""
+
+    def close(self) -> None:
+        """Close the way, if it is open."""
+        if self._bridge:
+            self._bridge.close()
+            self._bridge = None
+        self.ssh.close()
+        self.engine_socket.unlink(missing_ok=True)
+
+    def _refuse(self, said: str) -> NoReturn:
+        facts = {"user": self.machine.user, "port": self.machine.port}
+        through = f" (through {self.machine.jump})" if self.machine.jump else ""
+        for pattern, (wrong, mend) in _REASONS.items():
+            if re.search(pattern, said, re.IGNORECASE):
+                raise UsageError(f"node {self.machine}{through}: {wrong.format(**facts)}; {mend}")
+        last = " ".join(said.split())[-200:]
+        raise UsageError(f"node {self.machine}{through}: cannot be reached over SSH: {last}")
+
+    def _lead_to_engine(self) -> None:
+        """Lead the local socket to the engine's socket.
+
+        SSH forwards it, unless its server does not allow that or only root may use the engine. Then each connection
+        goes through a docker command there.
+        """
+        forward = ("-L", f"{self.engine_socket}:{_SOCKET}")
+        if not self.sudo:
+            if self.ssh.control("forward", *forward) and self._answers():
+                return
+            self.ssh.control("cancel", *forward)
+            self.engine_socket.unlink(missing_ok=True)
+        self._bridge = Bridge(self.engine_socket, self.ssh.command(f"{self.sudo}docker system dial-stdio"))
+        if not self._answers():
+            raise UsageError(f"node {self.machine}: its engine cannot be asked over SSH (docker system dial-stdio)")
+
+    def _answers(self) -> bool:
+        return answers(f"unix://{self.engine_socket}", timeout=30)
+
+
+class Bridge:
+    """A local socket that runs a command for each connection, with the connection as its input and output."""
+
+    def __init__(self, path: Path, command: Sequence[str]) -> None:
+        """Listen at *path*, and run *command* for each connection until `close`."""
+        self._command = list(command)
+        self._path = path
+        self._running: list[subprocess.Popen[bytes]] = []
+        path.unlink(missing_ok=True)
+        self._socket = socket.socket(socket.AF_UNIX)
+        mask = os.umask(0o077)
+        try:
+            self._socket.bind(str(path))
+        finally:
+            os.umask(mask)
+        self._socket.listen(64)
+        threading.Thread(target=self._serve, daemon=True).start()
+
+    def _serve(self) -> None:
+        while True:
+            try:
+                connection, _ = self._socket.accept()
+            except OSError:  # it was closed
+                return
+            with connection:
+                self._running = [one for one in self._running if one.poll() is None]
+                self._running.append(
+                    subprocess.Popen(
+                        self._command,
+                        stdin=connection.fileno(),
+                        stdout=connection.fileno(),
+                        stderr=subprocess.DEVNULL,
+                        start_new_session=True,
+                    )
+                )
+
+    def close(self) -> None:
+        """Close the socket, and end the commands."""
+        self._socket.close()
+        for one in self._running:
+            one.terminate()
+        for one in self._running:
+            one.wait()
+        self._path.unlink(missing_ok=True)
+
+
+class _NoHost:
+    """Takes the place of testinfra's view of a machine where the user is not root: every use of it is blocked."""
+
+    def __init__(self, why: str) -> None:
+        self._why = why
+
+    def __getattr__(self, name: str) -> Any:
+        raise Blocked(self._why)
+
+
+class SshNode(Node):
+    """A machine of a swarm that exists, as a node.
+
+    It is never switched off or halted. What needs root is blocked where the user is not root there.
+
+    Attributes:
+        published: its published ports can be reached from this machine.
+        management: its port for managers can be reached from this machine.
+        connection: the way to it.
+    """
+
+    published = True
+    management = True
+
+    def __init__(self, connection: Connection, name: str, address: str) -> None:
+        """Take a machine whose way is open.
+
+        Args:
+            connection: the way.
+            name: its host name.
+            address: its address in the swarm.
+        """
+        shell = connection.ssh.testinfra(sudo=bool(connection.sudo))
+        super().__init__(name, address, shell, f"unix://{connection.engine_socket}")
+        self.connection = connection
+        self.root = connection.root
+        self._shell = shell
+        if not self.root:
+            user = connection.machine.user
+            self._why = f"the user {user} is not root on {name} (if sudo makes that user root: sudo: true)"
+            self.host = _NoHost(self._why)
+
+    @override
+    def run(self, command: str, *, user: str | None = None) -> Result:
+        if not self.root and (user or not command.startswith("docker ")):
+            raise Blocked(self._why)
+        return super().run(command, user=user)
+
+    @override
+    def look(self, command: str) -> Result:
+        return self._run(self._shell, command)
+
+    @override
+    def send(self, method: str, port: int, path: str = "/", **how: Any) -> Answer:
+        self.expect_reachable(port)
+        return super().send(method, port, path, **how)
+
+    @override
+    def expect_reachable(self, port: int) -> None:
+        if not (self.management if port == MANAGEMENT_PORT else self.published):
+            raise Blocked(f"port {port} of nodes cannot be reached from where the suite runs")
+
+    @override
+    def stop(self) -> None:
+        self._never()
+
+    @override
+    def start(self) -> None:
+        self._never()
+
+    @override
+    def kill(self) -> None:
+        self._never()
+
+    @override
+    def freeze(self) -> None:
+        self._never()
+
+    @override
+    def thaw(self) -> None:
+        self._never()
+
+    def _never(self) -> NoReturn:
+        raise Blocked("nodes of a swarm that exists are not switched off")
+
+    def _log_command(self) -> str:
+        unit = "journalctl --no-pager --unit docker --lines 2000"
+        return f"{unit} 2>/dev/null || tail -n 2000 /var/log/dockerd.log /var/log/docker.log 2>/dev/null"

@@ -1,0 +1,139 @@
+"""A node of a lab of machines."""
+
+from __future__ import annotations
+
+import contextlib
+import subprocess
+from pathlib import Path
+from typing import Protocol
+
+from typing_extensions import override
+
+from swarmlab.cluster.node import Node
+from swarmlab.errors import LabError
+from swarmlab.labs.answering import engine_at
+from swarmlab.labs.machines import packages
+from swarmlab.labs.machines.places import Places
+from swarmlab.labs.ssh import Ssh
+from swarmlab.wait import State, wait
+
+
+class Switches(Protocol):
+    """What switches machines on and off: the lab."""
+
+    def vagrant(self, verb: str, **how: object) -> None:
+        """Run one of python-vagrant's verbs."""
+
+    def cut_power(self, node: str) -> None:
+        """Take the power from a machine."""
+
+
+class VagrantNode(Node):
+    """A virtual machine as a node."""
+
+    def __init__(self, name: str, address: str, places: Places, switches: Switches) -> None:
+        """Describe a machine; it is not reached yet.
+
+        Args:
+            name: its host name.
+            address: its address on the cluster network.
+            places: where ssh's configuration file is, and where the engine's socket goes.
+            switches: what switches it on and off.
+        """
+        self._ssh = Ssh(places.ssh_config, name)
+        super().__init__(name, address, self._ssh.testinfra(), f"unix://{places.engine_socket(name)}")
+        self._switches = switches
+
+    @override
+    def stop(self) -> None:
+        self.disconnect()
+        self._switches.vagrant("halt", vm_name=self.name)
+
+    @override
+    def start(self) -> None:
+        self._switches.vagrant("up", vm_name=self.name, provision=False)
+        self.wait_up()
+
+    @override
+    def kill(self) -> None:
+        self._switches.cut_power(self.name)
+        self.disconnect()
+
+    @override
+    def freeze(self) -> None:
+        self._switches.vagrant("suspend", vm_name=self.name)
+
+    @override
+    def thaw(self) -> None:
+        self._switches.vagrant("resume", vm_name=self.name)
+
+    def reboot(self) -> None:
+        """Restart the machine's operating system, and wait until it has booted. Its engine need not answer yet."""
+        before = self._boot_id()
+        self.run("systemctl reboot")
+        self.disconnect()
+
+        def again() -> State:
+            with contextlib.suppress(LabError):
+                self.connect()
+                if self._boot_id() != before:
+                    booted = self.run("systemctl is-system-running").out.strip()
+                    return State(booted in ("running", "degraded"), f"booted, and {booted}")
+                self.disconnect()
+            return State(False, "not booted again")
+
+        wait(again, f"{self.name} to boot again", deadline=60, every=1, error=LabError)
+
+    def _boot_id(self) -> str:
+        return self.run("cat /proc/sys/kernel/random/boot_id").out.strip()
+
+    def wait_up(self) -> None:
+        """Wait until the machine can be reached and its engine answers.
+
+        Raises:
+            LabError: it does not answer within 60 seconds.
+        """
+
+        def up() -> State:
+            try:
+                self.connect()
+                engine_at(self._engine_url, timeout=60).close()
+            except LabError as failed:
+                self.disconnect()
+                return State(False, str(failed))
+            return State(True)
+
+        wait(up, f"the engine of {self.name} to answer", deadline=60, error=LabError)
+
+    def connect(self) -> None:
+        """Open the connection to the machine's shell and its engine's socket, if it is not open.
+
+        Raises:
+            LabError: the machine cannot be reached.
+        """
+        if said := self._ssh.open():
+            raise LabError(f"{self.name} cannot be reached over SSH: {said}")
+
+    def disconnect(self) -> None:
+        """Close that connection. The next command opens another."""
+        self._ssh.close()
+        self.__dict__.pop("engine", None)  # its pooled connections went through the one that is closed
+
+    def install(self, folder: Path) -> None:
+        """Have the machine's package manager install the packages that are in *folder* on this host.
+
+        Raises:
+            LabError: it does not.
+        """
+        there = "/var/tmp/swarmlab-packages"
+        unpack = self._ssh.command(f"mkdir -p {there} && tar -C {there} -xf -")
+        with subprocess.Popen(["tar", "-C", str(folder), "-cf", "-", "."], stdout=subprocess.PIPE) as packing:
+            sent = subprocess.run(unpack, check=False, stdin=packing.stdout, capture_output=True, text=True)
+        if sent.returncode != 0:
+            raise LabError(f"packages could not be sent to {self.name}: {sent.stderr.strip()}")
+        done = self.run(packages.install_command(there))
+        self.run(f"rm -rf {there}")
+        done.expect(f"the installation of packages on {self.name}")
+
+    def _log_command(self) -> str:
+        return "journalctl --no-pager --unit docker --lines 2000"

@@ -1,0 +1,78 @@
+"""The names that a lab of machines gives, and the folders where it keeps its files."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from swarmlab.host import machines_folder, run_folder
+from swarmlab.labs.hosts import OCTETS, host_names
+
+#: The word of the kind, and the name of the lab: there is one on a host.
+WORD, NAME = "vagrant", "machines"
+#: The last octet of each machine's addresses, by host name.
+MACHINES = dict(zip(host_names(3), OCTETS, strict=False))
+#: The network on which libvirt's machines reach the outside and are reached from this host; swarms take 10.0.0.0/8.
+NAT = "192.168.121"
+
+
+def domains() -> list[str]:
+    """Return the names that the machines have in libvirt."""
+    return [f"{NAME}-{name}" for name in MACHINES]
+
+
+def networks() -> list[str]:
+    """Return the names that the machines' networks have in libvirt."""
+    return [f"{NAME}-nat", f"{NAME}-cluster"]
+
+
+@dataclass(frozen=True)
+class Places:
+    """The folders of a lab of machines.
+
+    Attributes:
+        home: what stays between runs: disks and snapshots.
+        run: what does not survive a reboot of this host: sockets, and what is known of the machines that run.
+    """
+
+    home: Path
+    run: Path
+
+    @classmethod
+    def of_host(cls) -> Places:
+        """Return the folders of the lab of this host."""
+        return cls(machines_folder() / NAME, run_folder() / NAME)
+
+    @property
+    def pool(self) -> Path:
+        """The disks of the machines: libvirt's storage pool."""
+        return self.home / "pool"
+
+    @property
+    def dotfile(self) -> Path:
+        """Vagrant's folder of the machines' state."""
+        return self.home / "dot"
+
+    @property
+    def downloads(self) -> Path:
+        """The packages that were downloaded for upgrades."""
+        return self.home / "packages"
+
+    @property
+    def log(self) -> Path:
+        """The output of Vagrant."""
+        return self.home / "vagrant.log"
+
+    @property
+    def engines(self) -> Path:
+        """The engine of each machine, once one has another engine than its box."""
+        return self.run / "engines.json"
+
+    @property
+    def ssh_config(self) -> Path:
+        """The configuration file for ssh."""
+        return self.run / "ssh_config"
+
+    def engine_socket(self, name: str) -> Path:
+        """Return the local socket that leads to the engine of a machine."""
+        return self.run / f"{name}.sock"

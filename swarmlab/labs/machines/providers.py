@@ -1,0 +1,209 @@
+"""The providers: what makes the machines of a lab with Vagrant, and keeps them as they were once provisioned."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import shutil
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from typing_extensions import override
+
+from swarmlab.host import Progress
+from swarmlab.labs import provision
+from swarmlab.labs.machines import box, libvirt
+from swarmlab.labs.machines.libvirt import Libvirt
+from swarmlab.labs.machines.places import MACHINES, NAME, NAT, Places, domains, networks
+from swarmlab.paths import IMAGES, ROOT
+
+#: The providers by name; the first is the default.
+PROVIDERS = ("libvirt", "virtualbox")
+
+_EMULATOR = IMAGES / "emulator"
+
+
+class Provider(ABC):
+    """Makes machines, and keeps them as they were once provisioned.
+
+    Attributes:
+        environment: the environment of Vagrant, which has the settings of the Vagrantfile, too.
+    """
+
+    environment: dict[str, str]
+
+    @abstractmethod
+    def reach(self, name: str) -> tuple[str, int, Path]:
+        """Return address and port of a machine's sshd, and the private key for it.
+
+        The address is not on the cluster network, so it answers also when a test cuts that off.
+        """
+
+    def prepare(self) -> None:  # noqa: B027 - VirtualBox makes its networks with the machines
+        """Make what Vagrant needs before it makes machines."""
+
+    @abstractmethod
+    def is_saved(self) -> bool:
+        """Whether there is a snapshot from which these very machines can be restored."""
+
+    @abstractmethod
+    def save(self) -> None:
+        """Take a snapshot of the running machines."""
+
+    def discard(self) -> None:  # noqa: B027 - a snapshot of VirtualBox goes with its machines
+        """Remove the snapshot."""
+
+    @abstractmethod
+    def restore(self) -> None:
+        """Resume the machines from the snapshot, whatever has become of them; none need exist."""
+
+    @abstractmethod
+    def cut_power(self, name: str) -> None:
+        """Take the power from a machine."""
+
+    @abstractmethod
+    def facts(self) -> dict[str, Any]:
+        """Return what a report shows of the provider."""
+
+    @abstractmethod
+    def remove(self) -> None:
+        """Remove the machines and all that was made for them, except the snapshot."""
+
+
+class VirtualBox(Provider):
+    """The reference: CentOS 7, as in the document. The snapshot goes with the machines."""
+
+    def __init__(self, settings: dict[str, str]) -> None:
+        """Take the settings of the Vagrantfile."""
+        self.environment = {**os.environ, **settings, "VAGRANT_DEFAULT_PROVIDER": "virtualbox"}
+        self._vagrant = box.vagrant(root=str(ROOT), env=self.environment)
+
+    @override
+    def reach(self, name: str) -> tuple[str, int, Path]:
+        settings = self._vagrant.conf(vm_name=name)
+        return settings["HostName"], int(settings["Port"]), Path(settings["IdentityFile"].strip('"'))
+
+    @override
+    def is_saved(self) -> bool:
+        return False
+
+    @override
+    def save(self) -> None:
+        self._vagrant.snapshot_save("provisioned")
+
+    @override
+    def restore(self) -> None:
+        self._vagrant.snapshot_restore("provisioned")
+
+    @override
+    def cut_power(self, name: str) -> None:
+        self._vagrant.halt(vm_name=name, force=True)
+
+    @override
+    def facts(self) -> dict[str, Any]:
+        return {"provider": "virtualbox"}
+
+    @override
+    def remove(self) -> None:
+        self._vagrant.destroy()
+
+
+class LibvirtProvider(Provider):
+    """Debian on KVM or QEMU. The snapshot stays in the cache, so the next lab need not boot."""
+
+    def __init__(
+        self,
+        hypervisor: Libvirt,
+        boxes: Sequence[box.Box],
+        settings: dict[str, str],
+        content: str,
+        places: Places,
+        progress: Progress,
+    ) -> None:
+        """Find out how machines run here, and which snapshot is theirs.
+
+        Args:
+            hypervisor: the libvirt that has the machines.
+            boxes: the boxes of the machines in turn.
+            settings: the settings of the Vagrantfile.
+            content: the name of the image of the lab's registry, which changes with the images in it.
+            places: the folders of the lab.
+            progress: called with a line for every step that takes time.
+        """
+        self._hypervisor = hypervisor
+        self._places = places
+        self._keys = {name: boxes[place % len(boxes)].folder / "key" for place, name in enumerate(MACHINES)}
+        self._driver = libvirt.accelerator(boxes[0].folder / "vmlinuz", boxes[0].folder / "initrd", progress)
+        what = {"kvm": "KVM", "qemu": "QEMU's emulation, as KVM does not boot a kernel here"}
+        progress(f"machines run on {what[self._driver]}")
+        self.environment = {
+            **box.environment(),
+            **settings,
+            "VAGRANT_DEFAULT_PROVIDER": "libvirt",
+            "LIBVIRT_DEFAULT_URI": hypervisor.uri,
+            "SWARMLAB_BOXES": ",".join(one.name for one in boxes),
+            "SWARMLAB_DRIVER": self._driver,
+        }
+        if self._driver == "qemu" and hypervisor.private:  # the host's libvirt may refuse to start a program of ours
+            # Copied to where it stays, as the snapshot refers to it.
+            self.environment["SWARMLAB_EMULATOR"] = str(shutil.copy(_EMULATOR, places.home / "emulator"))
+        parts = [content, hypervisor.virsh("version"), self._driver, *settings.values(), *(one.name for one in boxes)]
+        parts += [file.read_text() for file in (ROOT / "Vagrantfile", _EMULATOR, Path(provision.__file__))]
+        self._saved = places.home / f"saved-{hashlib.sha256(json.dumps(parts).encode()).hexdigest()[:12]}"
+
+    @override
+    def reach(self, name: str) -> tuple[str, int, Path]:
+        return f"{NAT}.{MACHINES[name]}", 22, self._keys[name]
+
+    @override
+    def prepare(self) -> None:
+        self._hypervisor.create_pool(NAME, self._places.pool)
+        cards = {f"52:54:00:00:38:{octet:02x}": f"{NAT}.{octet}" for octet in MACHINES.values()}
+        self._hypervisor.create_nat(f"{NAME}-nat", NAT, cards)
+
+    @override
+    def is_saved(self) -> bool:
+        return self._saved.exists()
+
+    @override
+    def save(self) -> None:
+        for older in self._places.home.glob("saved-*"):
+            shutil.rmtree(older)
+        made = self._saved.with_name("saving")
+        shutil.rmtree(made, ignore_errors=True)
+        made.mkdir(mode=0o700)
+        self._hypervisor.save(domains(), networks(), self._places.pool, made)
+        shutil.copytree(self._places.dotfile, made / "dot")
+        made.rename(self._saved)
+        self.restore()
+
+    @override
+    def discard(self) -> None:
+        shutil.rmtree(self._saved)
+
+    @override
+    def restore(self) -> None:
+        self._hypervisor.create_pool(NAME, self._places.pool)
+        if not self._places.dotfile.exists():
+            shutil.copytree(self._saved / "dot", self._places.dotfile)
+        self._hypervisor.restore(domains(), networks(), self._places.pool, self._saved)
+
+    @override
+    def cut_power(self, name: str) -> None:
+        # Vagrant's halt with --force takes seconds, and gives up where a machine is slow.
+        self._hypervisor.virsh("destroy", f"{NAME}-{name}")
+
+    @override
+    def facts(self) -> dict[str, Any]:
+        memory = self._hypervisor.memory(domains())
+        return {"provider": "libvirt", "driver": self._driver, "memory_mib": memory}
+
+    @override
+    def remove(self) -> None:
+        self._hypervisor.remove(domains(), networks(), NAME)
+        shutil.rmtree(self._places.pool, ignore_errors=True)
+        shutil.rmtree(self._places.dotfile, ignore_errors=True)
+        shutil.rmtree(box.home() / "data" / "machine-index", ignore_errors=True)

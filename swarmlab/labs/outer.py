@@ -1,0 +1,296 @@
+"""The outer engine: the engine on this machine that labs are made on.
+
+The engine that answers is used as it is. Where none answers, the init system's docker service is started. On a machine
+without an init system (a container, a build machine) a private engine is started in a network namespace of its own; it
+is stopped when the last lab on it is gone.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import shutil
+import signal
+import socket
+import struct
+import subprocess
+from pathlib import Path
+from typing import IO, Any
+
+import docker
+from docker.models.containers import Container
+
+from swarmlab import netns
+from swarmlab.errors import DeadlineExceeded, LabError, NoAnswer, UsageError
+from swarmlab.host import Progress, alone, as_root, cache_folder, install, process, run_folder
+from swarmlab.labs.answering import answers, engine_at
+from swarmlab.netns import NETNS
+from swarmlab.ownership import LABEL
+from swarmlab.wait import State, wait
+
+#: Seconds that one request to the outer engine may take.
+_TIMEOUT = 120
+_PACKAGES = ["docker.io", "iptables", "iproute2", "mmdebstrap", "debian-archive-keyring"]
+
+
+class OuterEngine:
+    """An engine that answers, to make labs on.
+
+    Attributes:
+        client: docker-py's client of it.
+        url: its address, as DOCKER_HOST takes it.
+    """
+
+    def __init__(self, client: docker.DockerClient, url: str, users: IO[str] | None = None) -> None:
+        """Take an engine into use.
+
+        Args:
+            client: a client that the engine has answered.
+            url: see above.
+            users: the lock file of a private engine's users, held by this process; None for any other engine.
+        """
+        self.client = client
+        self.url = url
+        self._users = users
+        os.environ["DOCKER_HOST"] = url  # testinfra's docker backend speaks through the docker command
+
+    def containers(self, *wanted: str) -> list[Container]:
+        """Return the containers, running or not, that carry each label of *wanted* (NAME or NAME=VALUE).
+
+        Containers that another run removes meanwhile are left out.
+        """
+        filters: dict[str, Any] = {"label": list(wanted)}
+        found: list[Container] = self.client.containers.list(all=True, filters=filters, ignore_removed=True)
+        return found
+
+    @property
+    def private(self) -> bool:
+        """Whether swarmlab started the engine, and stops it."""
+        return self._users is not None
+
+    def reach(self, network_id: str) -> None:
+        """Make sure that this process can send packets to the engine's network *network_id*.
+
+        Where the network's bridge is not in this process's network namespace, the process moves to the engine's
+        namespace. No packet is sent to find out.
+
+        Raises:
+            UsageError: this process cannot enter the engine's namespace.
+        """
+        bridge = f"br-{network_id[:12]}"
+        if netns.interface_exists(bridge):
+            return
+        pid = _listener_pid(self.url)
+        try:
+            if pid:
+                netns.enter(f"/proc/{pid}/ns/net")
+        except OSError:
+            pid = None
+        if not pid or not netns.interface_exists(bridge):
+            raise UsageError(
+                f"the engine at {self.url} keeps its networks where this process cannot go; "
+                "run on the engine's own machine, as root"
+            )
+
+    def enter(self) -> None:
+        """Move this process to the private engine's network namespace; do nothing for any other engine."""
+        if self.private and not Path("/run/netns", NETNS).samefile("/proc/thread-self/ns/net"):
+            netns.enter(f"/run/netns/{NETNS}")
+
+    def release(self) -> None:
+        """Stop using the engine. A private engine is stopped if no other process uses it and no lab is on it."""
+        if self._users is None:
+            return
+        labs = self.containers(LABEL)
+        self.client.close()
+        try:
+            fcntl.flock(self._users, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:  # another run uses it
+            return
+        else:
+            if not labs:
+                _stop_private()
+        finally:
+            self._users.close()
+            self._users = None
+
+
+def connect(progress: Progress) -> OuterEngine:
+    """Return the outer engine of this machine; start it, or install it, where that is needed.
+
+    Args:
+        progress: called with a line for every step that takes time.
+
+    Raises:
+        UsageError: there is no engine, and this user has not the rights to get one.
+        LabError: the engine was started and does not answer.
+    """
+    if found := running():
+        if not shutil.which("docker"):
+            found.release()
+            raise UsageError(f"an engine answers at {found.url}, and there is no docker command; install docker-cli")
+        return found
+    if os.environ.get("DOCKER_HOST") and not _apart():
+        raise UsageError(f"no engine answers at DOCKER_HOST={os.environ['DOCKER_HOST']}; mend or unset it")
+    if not shutil.which("dockerd"):
+        install(_PACKAGES, progress)
+    if Path("/run/systemd/system").is_dir() and not _apart():
+        progress("starting the docker service")
+        subprocess.run([*(as_root() or []), "systemctl", "start", "docker"], check=False, capture_output=True)
+        if found := running():
+            return found
+        raise UsageError("docker is installed, and this user cannot reach it; join the group docker or run as root")
+    if os.geteuid() != 0:
+        raise UsageError("no Docker engine answers and this user may not start one; start one, or run as root")
+    return _private(progress)
+
+
+def _apart() -> bool:
+    """Whether the user wants a private engine, whatever other engine runs here (SWARMLAB_PRIVATE=1)."""
+    return os.environ.get("SWARMLAB_PRIVATE", "0") not in ("", "0")
+
+
+def running() -> OuterEngine | None:
+    """Return the private engine, or that at DOCKER_HOST or the default socket; None if it does not answer."""
+    url = os.environ.get("DOCKER_HOST")
+    if (url in (None, _private_url()) or _apart()) and _socket().exists():
+        users = _join_users()
+        if client := _client(_private_url()):
+            return OuterEngine(client, _private_url(), users)
+        users.close()
+    if _apart():
+        return None
+    url = url or "unix:///var/run/docker.sock"
+    client = _client(url)
+    return OuterEngine(client, url) if client else None
+
+
+def _client(url: str) -> docker.DockerClient | None:
+    try:
+        return engine_at(url, timeout=_TIMEOUT)
+    except NoAnswer:
+        return None
+
+
+def _listener_pid(url: str) -> int | None:
+    """Return the process that listens on a unix socket; None where the kernel does not tell.
+
+    Source: unix(7), SO_PEERCRED.
+    """
+    if not url.startswith("unix://"):
+        return None
+    with socket.socket(socket.AF_UNIX) as asking:
+        asking.connect(url.removeprefix("unix://"))
+        credentials = asking.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, struct.calcsize("3i"))
+    pid: int = struct.unpack("3i", credentials)[0]
+    return pid or None
+
+
+# The private engine
+
+
+def _folder() -> Path:
+    return run_folder() / "engine"
+
+
+def _socket() -> Path:
+    return _folder() / "docker.sock"
+
+
+def _private_url() -> str:
+    return f"unix://{_socket()}"
+
+
+def _join_users() -> IO[str]:
+    """Count this process among the private engine's users: a shared lock, which ends with the process."""
+    users = (run_folder() / "engine.users").open("w")
+    fcntl.flock(users, fcntl.LOCK_SH)
+    return users
+
+
+def _private(progress: Progress) -> OuterEngine:
+    with alone("engine"):
+        if found := running():
+            return found
+        users = _join_users()
+        progress("starting a private Docker engine in a network namespace of its own")
+        # The files of an engine that was killed stay: the new engine finds the old one's containers by them.
+        _folder().mkdir(mode=0o700, exist_ok=True)
+        (_folder() / "dockerd.pid").unlink(missing_ok=True)
+        if not (Path("/run/netns") / NETNS).exists():
+            _ip("netns", "add", NETNS)
+        inside = ["nsenter", f"--net=/run/netns/{NETNS}"]
+        subprocess.run([*inside, "ip", "link", "set", "lo", "up"], check=True)
+        subprocess.run([*inside, "sysctl", "-qw", "net.ipv4.ip_forward=1"], check=True)
+        data = cache_folder() / "engine"
+        data.mkdir(parents=True, exist_ok=True)
+        settings = _folder() / "daemon.json"
+        settings.write_text("{}")
+        with (_folder() / "dockerd.log").open("w") as log:
+            engine = subprocess.Popen(
+                # nsenter and not `ip netns exec`, which would hide the cgroups behind a new /sys
+                [*inside, "dockerd", *_flags(data, settings)],
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                env={**os.environ, "GOGC": "400"},  # as in images/node/root/usr/local/sbin/node-start
+                start_new_session=True,  # a Ctrl-C is for the run, not for the engine under it
+            )
+
+        def started() -> State:
+            tail = (_folder() / "dockerd.log").read_text().strip().splitlines()[-1:]
+            return State(answers(_private_url()), " ".join(tail), hopeless=engine.poll() is not None)
+
+        try:
+            wait(started, "the private engine to answer", deadline=60, error=DeadlineExceeded)
+        except DeadlineExceeded as missed:
+            _stop_private()
+            raise LabError(f"the private Docker engine did not start: {missed}") from missed
+        return OuterEngine(engine_at(_private_url(), timeout=_TIMEOUT), _private_url(), users)
+
+
+def _flags(data: Path, settings: Path) -> list[str]:
+    flags = {
+        "host": _private_url(),
+        "data-root": data,
+        "exec-root": _folder() / "exec",
+        "pidfile": _folder() / "dockerd.pid",
+        "config-file": settings,
+    }
+    return [f"--{name}={value}" for name, value in flags.items()]
+
+
+def _stop_private() -> None:
+    """End the private engine and remove its namespace, mounts and files. Its images stay in the cache."""
+    pidfile = _folder() / "dockerd.pid"
+    if pidfile.exists():
+        pid = int(pidfile.read_text())
+        if _is_private(pid):
+            os.kill(pid, signal.SIGTERM)
+            try:
+                # By its number: the engine removes its pid file before it ends.
+                wait(lambda: not _is_private(pid), f"the private engine (process {pid}) to end", deadline=30)
+            except DeadlineExceeded:
+                os.kill(pid, signal.SIGKILL)
+    _sweep()
+
+
+def _sweep() -> None:
+    """Remove the mounts, the namespace and the files that the private engine leaves."""
+    mounts = [Path(line.split()[1]) for line in Path("/proc/mounts").read_text().splitlines()]
+    for mount in reversed(mounts):
+        if mount.is_relative_to(_folder()) or mount.is_relative_to(cache_folder() / "engine"):
+            subprocess.run(["umount", "--lazy", mount], check=False, capture_output=True)
+    if (Path("/run/netns") / NETNS).exists():
+        _ip("netns", "delete", NETNS)
+    shutil.rmtree(_folder(), ignore_errors=True)
+
+
+def _is_private(pid: int) -> bool:
+    """Whether this process is the private engine: its number alone may by now be another process's."""
+    found = process(pid)
+    return found is not None and any(str(_folder()) in argument for argument in found.arguments)
+
+
+def _ip(*arguments: str) -> None:
+    subprocess.run(["ip", *arguments], check=True, capture_output=True)

@@ -1,0 +1,231 @@
+"""The data that checks judge: what each node and the managers answered, and which packets arrived where."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from swarmlab.cluster.clocks import Clock
+from swarmlab.cluster.node import DATA_PORT, MANAGEMENT_PORT
+from swarmlab.preflight.finding import Finding, Level, Look, Unknown
+from swarmlab.wait import State
+
+#: The bridge through which containers of overlay networks reach the world outside their node.
+GATEWAY_BRIDGE = "docker_gwbridge"
+#: The kernel modules that a swarm uses: the kernel option that builds each, and what fails without it.
+MODULES = {
+    "overlay": ("OVERLAY_FS", "images and containers use a slower storage driver, or none works"),
+    "br_netfilter": (
+        "BRIDGE_NETFILTER",
+        "traffic between containers of one bridge bypasses the firewall, and published ports do not answer",
+    ),
+    "vxlan": ("VXLAN", "no overlay network works"),
+    "ip_vs": ("IP_VS", "the routing mesh and virtual addresses of services do not work"),
+    "ip_vs_rr": ("IP_VS_RR", "the routing mesh and virtual addresses of services do not work"),
+    "esp4": ("INET_ESP", "encrypted overlay networks do not work"),
+}
+#: Outcomes of a TCP connection.
+OPEN, REFUSED, SILENT = "open", "refused", "silent"
+
+
+@dataclass
+class Arrivals:
+    """The packets that arrived at one node, and the outcomes of its own connections.
+
+    Attributes:
+        gossip: source addresses of gossip by UDP.
+        small: source addresses of small VXLAN packets.
+        large: source addresses of full-size VXLAN packets.
+        unseen: why arrivals could not be counted; empty if they were.
+        tcp: outcome of the connection to each (address, port): `OPEN`, `REFUSED`, `SILENT`, or another error.
+        untried: why no connection was tried; empty if they were.
+        routes: path MTU in bytes by address, as far as the kernel has learned it.
+        patient: whether the wait for gossip was so long that every other node must have sent some.
+    """
+
+    gossip: set[str] = field(default_factory=set)
+    small: set[str] = field(default_factory=set)
+    large: set[str] = field(default_factory=set)
+    unseen: str = ""
+    tcp: dict[tuple[str, int], str] = field(default_factory=dict)
+    untried: str = ""
+    routes: dict[str, int] = field(default_factory=dict)
+    patient: bool = True
+
+
+@dataclass
+class Seen:
+    """What was read of one node.
+
+    Attributes:
+        name: its host name.
+        info: the engine's ``docker info``, empty if it did not answer.
+        version: the engine's ``docker version``, empty if it did not answer.
+        clock: the engine's clock, None if it did not answer.
+        silent: why the engine did not answer; empty if it did.
+        networks: the networks that the engine lists.
+        answers: exit code and text by name of the question (`swarmlab.preflight.sight.QUESTIONS`).
+        arrived: the packets that arrived from the other nodes, None if none were sent.
+    """
+
+    name: str
+    info: dict[str, Any] = field(default_factory=dict)
+    version: dict[str, Any] = field(default_factory=dict)
+    clock: Clock | None = None
+    silent: str = ""
+    networks: list[dict[str, Any]] = field(default_factory=list)
+    answers: Mapping[str, tuple[int, str]] = field(default_factory=dict)
+    arrived: Arrivals | None = None
+
+    @property
+    def swarm(self) -> dict[str, Any]:
+        """The engine's account of its membership (``Swarm`` of ``docker info``).
+
+        Raises:
+            Unknown: the engine did not answer.
+        """
+        if not self.info:
+            raise Unknown(self.silent or "its engine was not asked")
+        swarm: dict[str, Any] = self.info["Swarm"]
+        return swarm
+
+    @property
+    def active(self) -> bool:
+        """Whether its engine is in a swarm."""
+        return bool(self.info) and self.info["Swarm"]["LocalNodeState"] == "active"
+
+    @property
+    def address(self) -> str:
+        """The address at which the other nodes reach it."""
+        return str(self.swarm.get("NodeAddr", ""))
+
+    def read(self, question: str) -> str:
+        """Return the node's answer to a question of `swarmlab.preflight.sight.QUESTIONS`.
+
+        Raises:
+            Unknown: the node's command failed.
+        """
+        code, text = self.answers.get(question, (1, "it gave no answer"))
+        if code:
+            raise Unknown(f"{question}: {text.splitlines()[-1] if text else f'exit code {code}'}")
+        return text
+
+    def numbers(self, question: str) -> list[int]:
+        """Return the whole numbers in the node's answer to a question.
+
+        Raises:
+            Unknown: the node's command failed, or its answer has no number.
+        """
+        found = [int(word) for word in self.read(question).split() if word.isdigit()]
+        if not found:
+            raise Unknown(f"{question}: no number")
+        return found
+
+    def interface(self) -> tuple[str, int, str]:
+        """Return the interface with the node's address: name, MTU in bytes, driver (empty if it has none).
+
+        Raises:
+            Unknown: no interface has the address.
+        """
+        lines = [line.split() for line in self.read("addresses").splitlines()]
+        names = [fields[1] for fields in lines if len(fields) > 3 and fields[3].split("/")[0] == self.address]
+        for line in self.read("links").splitlines():
+            name, mtu, driver = (*line.split(), "", "")[:3]
+            if names and name == names[0]:
+                return name, int(mtu), driver
+        raise Unknown(f"no interface has its address {self.address or '(it has none)'}")
+
+
+@dataclass
+class Sight:
+    """What was read of a cluster.
+
+    Attributes:
+        nodes: its nodes.
+        asked: host name of the manager that answered, empty if none did.
+        swarm: that manager's answer to ``GET /swarm``.
+        members: its answer to ``GET /nodes``.
+        services: its answer to ``GET /services``.
+        tasks: its answer to ``GET /tasks``.
+        networks: its answer to ``GET /networks``.
+        unasked: why no manager answered, if none did.
+        conditions: the conditions of a ready swarm (see `Swarm.conditions`).
+    """
+
+    nodes: list[Seen]
+    asked: str = ""
+    swarm: dict[str, Any] = field(default_factory=dict)
+    members: list[dict[str, Any]] = field(default_factory=list)
+    services: list[dict[str, Any]] = field(default_factory=list)
+    tasks: list[dict[str, Any]] = field(default_factory=list)
+    networks: list[dict[str, Any]] = field(default_factory=list)
+    unasked: str = "no node is a manager"
+    conditions: dict[str, State] = field(default_factory=dict)
+
+    @property
+    def names(self) -> dict[str, str]:
+        """Host names of all members by node id; a node that was read has the name that the lab gives it."""
+        names = {member["ID"]: member["Description"].get("Hostname", member["ID"]) for member in self.members}
+        return names | {seen.swarm["NodeID"]: seen.name for seen in self.nodes if seen.active}
+
+    @property
+    def strangers(self) -> list[str]:
+        """Host names of members that could not be read, as nobody said how to reach them."""
+        known = {seen.swarm["NodeID"] for seen in self.nodes if seen.active}
+        silent = {seen.name for seen in self.nodes if not seen.active}
+        return [name for id, name in self.names.items() if id not in known and name not in silent]
+
+    @property
+    def data_port(self) -> int:
+        """The UDP port of the overlay networks' data."""
+        return int(self.swarm.get("DataPathPort") or DATA_PORT)
+
+    @property
+    def overlays(self) -> list[dict[str, Any]]:
+        """The overlay networks of the swarm."""
+        return [network for network in self.networks if network["Driver"] == "overlay" and network["Scope"] == "swarm"]
+
+    @property
+    def encrypted(self) -> list[str]:
+        """Names of the encrypted overlay networks."""
+        return [network["Name"] for network in self.overlays if "encrypted" in (network.get("Options") or {})]
+
+    @property
+    def packet_size(self) -> int:
+        """The largest packet, in bytes, that overlay networks send between nodes."""
+        # It has the MTU that the network is given, or 1500: the engine takes the 50 bytes of VXLAN off inside.
+        option = "com.docker.network.driver.mtu"
+        return max((int((network.get("Options") or {}).get(option) or 1500) for network in self.overlays), default=1500)
+
+    def management_port(self, node: Seen) -> int:
+        """Return the management port of a manager; nodes may use another one than 2377."""
+        for other in self.nodes:
+            for manager in other.info.get("Swarm", {}).get("RemoteManagers") or []:
+                if manager["NodeID"] == node.swarm["NodeID"]:
+                    return int(manager["Addr"].rpartition(":")[2])
+        return MANAGEMENT_PORT
+
+
+def by_node(look: Callable[[Sight, Seen], Iterator[Finding]]) -> Look:
+    """Make a check of a cluster from a check of one node.
+
+    Each node's findings name that node. `Unknown` becomes a finding of level *unknown* for the node.
+    """
+
+    @functools.wraps(look)
+    def check(sight: Sight) -> Iterator[Finding]:
+        for seen in sight.nodes:
+            try:
+                for finding in look(sight, seen):
+                    yield replace(finding, nodes=(seen.name,))
+            except Unknown as why:
+                yield Finding(Level.UNKNOWN, str(why), nodes=(seen.name,))
+
+    return check
+
+
+def addresses_of_others(sight: Sight, seen: Seen) -> dict[str, str]:
+    """Return the host names of the other nodes that are in the swarm, by address."""
+    return {other.address: other.name for other in sight.nodes if other is not seen and other.active}

@@ -1,0 +1,76 @@
+"""A likeness as plain data: what is copied of an existing swarm into a lab, and the file that keeps it."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from swarmlab.errors import UsageError
+from swarmlab.images.engines import EngineChoice, engine_choice
+from swarmlab.versions import parsed
+
+#: Name of the file in the folder of a rehearsal.
+FILE = "likeness.json"
+
+
+@dataclass(frozen=True)
+class Likeness:
+    """What is copied of a swarm.
+
+    Attributes:
+        data: The content of `FILE`: cluster, inventory, nodes, settings, networks, configs, secrets, services; and in
+            sentences, what is left out and which limits this sets to a rehearsal. A node has its own name and, as
+            `host`, the name of its copy.
+    """
+
+    data: dict[str, Any]
+
+    @classmethod
+    def load(cls, file: Path) -> Likeness:
+        """Read a likeness from a file.
+
+        Raises:
+            UsageError: The file cannot be read.
+        """
+        try:
+            return cls(json.loads(file.read_text(encoding="utf-8")))
+        except (OSError, ValueError) as failed:
+            raise UsageError(f"likeness {file}: cannot be read: {failed}") from failed
+
+    def write(self, file: Path) -> None:
+        """Write the likeness to a file."""
+        file.write_text(json.dumps(self.data, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+
+    @property
+    def start(self) -> dict[str, EngineChoice]:
+        """Engine that each node of the lab starts with, by host name; managers first."""
+        return {node["host"]: engine_choice(node["suite"]) for node in self.data["nodes"]}
+
+    @property
+    def oldest(self) -> EngineChoice:
+        """The oldest engine that the lab starts with."""
+        return min(self.start.values(), key=lambda choice: choice.numbers)
+
+    @property
+    def managers(self) -> int:
+        """Number of managers."""
+        return sum(node["role"] == "manager" for node in self.data["nodes"])
+
+    @property
+    def workers(self) -> int:
+        """Number of workers."""
+        return len(self.data["nodes"]) - self.managers
+
+    def hosts(self) -> dict[str, str]:
+        """Return the host name of each node's copy, by the name of the node."""
+        return {node["name"]: node["host"] for node in self.data["nodes"]}
+
+    def other_engines(self) -> list[str]:
+        """Return a phrase for each node that has another engine in the lab."""
+        return [
+            f"{node['name']} runs {node['engine']}, rehearsed as {node['rehearsed']}"
+            for node in self.data["nodes"]
+            if parsed(node["engine"]) != parsed(node["rehearsed"])
+        ]

@@ -1,0 +1,228 @@
+"""Reads networks, configs and services of a swarm as they can be copied into a lab, and lists what is left out."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Any
+
+from swarmlab import evidence
+
+#: The most tasks of all copied services, and of one of them.
+MOST_TASKS, MOST_REPLICAS = 60, 6
+
+_RESOURCES = ("NanoCPUs", "MemoryBytes", "Pids")
+_UPDATE = ("Parallelism", "Delay", "FailureAction", "Monitor", "MaxFailureRatio", "Order")
+_RESTART = ("Condition", "Delay", "Window")
+_OPTIONS = ("com.docker.network.driver.mtu",)
+#: The option in which an overlay network keeps its VXLAN network id.
+VXLAN_ID = "com.docker.network.driver.overlay.vxlanid_list"
+#: Settings of containers that depend on the real image or could hold a secret: their names, by key of the API.
+_OF_CONTAINER = {
+    "Command": "command",
+    "Args": "arguments",
+    "Healthcheck": "health check",
+    "User": "user",
+    "Groups": "groups",
+    "Dir": "working directory",
+    "ReadOnly": "read-only root",
+    "Privileges": "privileges",
+    "Sysctls": "sysctls",
+    "Ulimits": "ulimits",
+    "CapabilityAdd": "capabilities",
+    "CapabilityDrop": "capabilities",
+    "Hosts": "entries of /etc/hosts",
+    "DNSConfig": "DNS settings",
+    "Init": "init",
+    "TTY": "terminal",
+    "OpenStdin": "open standard input",
+    "StopSignal": "stop signal",
+    "OomScoreAdj": "OOM score",
+}
+
+
+def networks(listed: Iterable[Mapping[str, Any]], left: list[str]) -> Iterator[dict[str, Any]]:
+    """Yield the overlay networks of a swarm but ingress, as they can be copied; append to *left* what cannot."""
+    for one in listed:
+        if one.get("Ingress"):
+            continue
+        if one["Driver"] != "overlay":
+            left.append(f"Network {one['Name']}, of driver {one['Driver']}.")
+            continue
+        options = dict(one.get("Options") or {})
+        encrypted = "encrypted" in options
+        for key in sorted(set(options) - {"encrypted", VXLAN_ID, *_OPTIONS}):
+            left.append(f"Option {key} of network {one['Name']}.")
+        pools = (one.get("IPAM") or {}).get("Config") or []
+        if any(":" in pool.get("Subnet", "") for pool in pools) or one.get("EnableIPv6"):
+            left.append(f"IPv6 of network {one['Name']}.")
+        yield {
+            "name": one["Name"],
+            "attachable": bool(one.get("Attachable")),
+            "internal": bool(one.get("Internal")),
+            "encrypted": encrypted,
+            "subnets": [
+                {"subnet": pool["Subnet"], "gateway": pool.get("Gateway", "")}
+                for pool in pools
+                if pool.get("Subnet") and ":" not in pool["Subnet"]
+            ],
+            "options": {key: options[key] for key in _OPTIONS if key in options},
+        }
+
+
+def size(spec: Mapping[str, Any]) -> int:
+    """Return the size of a config's content, which is base64, in bytes."""
+    data = spec.get("Data") or ""
+    return len(data) * 3 // 4 - data.count("=")
+
+
+# Services
+
+
+def service(
+    spec: Mapping[str, Any], networks: Mapping[str, Mapping[str, Any]], overlays: set[str], left: list[str]
+) -> dict[str, Any] | None:
+    """Return a service as it can be copied; None if it cannot.
+
+    Args:
+        spec: Its specification.
+        networks: The networks of the swarm, by id.
+        overlays: Names of the networks that are copied.
+        left: Receives a sentence for all that is left out.
+    """
+    name, template, mode = spec["Name"], spec["TaskTemplate"], spec.get("Mode") or {}
+    container = template.get("ContainerSpec")
+    if not container:
+        left.append(f"Service {name}: it runs no containers.")
+        return None
+    if "Replicated" not in mode and "Global" not in mode:
+        left.append(f"Service {name}: it is a job, which runs to its end.")
+        return None
+    restart = template.get("RestartPolicy") or {}
+    if restart.get("Condition") == "none":
+        left.append(f"Service {name}: it never restarts, so a drain ends its tasks for good, whatever the engine.")
+        return None
+    gone = [name for key, name in _OF_CONTAINER.items() if container.get(key)]
+    if restart.get("MaxAttempts"):
+        gone.append(f"its {restart['MaxAttempts']} attempts to restart at most (each drain counts as one)")
+    if template.get("LogDriver"):
+        gone.append("log driver")
+    attached = list(_attached(spec, networks, overlays, gone))
+    placement = template.get("Placement") or {}
+    resources = template.get("Resources") or {}
+    if (resources.get("Reservations") or {}).get("GenericResources"):
+        gone.append("generic resources")
+    endpoint = spec.get("EndpointSpec") or {}
+    made = {
+        "name": name,
+        "labels": sorted(spec.get("Labels") or {}),
+        "mode": "global" if "Global" in mode else "replicated",
+        "replicas": 0 if "Global" in mode else (mode["Replicated"] or {}).get("Replicas", 1),
+        "networks": attached,
+        "constraints": list(_constraints(placement.get("Constraints") or [], gone)),
+        "preferences": list(_preferences(placement.get("Preferences") or [], gone)),
+        "most_on_a_node": placement.get("MaxReplicas", 0),
+        "endpoint_mode": endpoint.get("Mode", ""),
+        "ports": [
+            {
+                "protocol": port.get("Protocol", "tcp"),
+                "target": port["TargetPort"],
+                "published": port.get("PublishedPort", 0),
+                "mode": port.get("PublishMode", "ingress"),
+            }
+            for port in endpoint.get("Ports") or []
+        ],
+        "limits": _of(resources.get("Limits"), _RESOURCES),
+        "reservations": _of(resources.get("Reservations"), _RESOURCES),
+        "mounts": list(_mounts(container.get("Mounts") or [], gone)),
+        "configs": list(_files(container.get("Configs") or [], "ConfigName")),
+        "secrets": list(_files(container.get("Secrets") or [], "SecretName")),
+        "environment": sorted({line.partition("=")[0] for line in container.get("Env") or []}),
+        "hostname": container.get("Hostname", ""),
+        "stop_grace": container.get("StopGracePeriod", 0),
+        "restart": _of(restart, _RESTART),
+        "update": _of(spec.get("UpdateConfig"), _UPDATE),
+        "rollback": _of(spec.get("RollbackConfig"), _UPDATE),
+    }
+    if gone:
+        left.append(f"Of service {name}: {', '.join(dict.fromkeys(gone))}.")
+    return made
+
+
+def _of(settings: Mapping[str, Any] | None, keys: Sequence[str]) -> dict[str, Any]:
+    return {key: settings[key] for key in keys if settings and key in settings}
+
+
+def _attached(
+    spec: Mapping[str, Any], networks: Mapping[str, Mapping[str, Any]], overlays: set[str], gone: list[str]
+) -> Iterator[dict[str, Any]]:
+    for one in spec["TaskTemplate"].get("Networks") or spec.get("Networks") or []:
+        name = (networks.get(one["Target"]) or {}).get("Name", one["Target"])
+        if name not in overlays:
+            gone.append(f"network {name}")
+            continue
+        if one.get("DriverOpts"):
+            gone.append(f"driver options on network {name}")
+        yield {"network": name, "aliases": list(one.get("Aliases") or [])}
+
+
+_CONSTRAINT = re.compile(r"^\s*(?P<key>\S+?)\s*(?P<sign>==|!=)\s*(?P<value>.+?)\s*$")
+#: Constraints on these can be copied, because the lab's nodes differ in them as the real ones do.
+_PLACES = ("node.id", "node.hostname", "node.role", "node.labels.", "engine.labels.")
+
+
+def _constraints(given: Sequence[str], gone: list[str]) -> Iterator[dict[str, str]]:
+    for constraint in given:
+        found = _CONSTRAINT.match(constraint)
+        if not found or not found["key"].startswith(_PLACES):
+            gone.append(f"constraint on {found['key'] if found else 'an unknown key'}")
+            continue
+        key = found["key"]
+        value = evidence.redact_labels({key: found["value"]})[key]
+        yield {"key": key, "sign": found["sign"], "value": value}
+
+
+def _preferences(given: Sequence[Mapping[str, Any]], gone: list[str]) -> Iterator[str]:
+    for one in given:
+        over = (one.get("Spread") or {}).get("SpreadDescriptor", "")
+        if over.startswith(("node.labels.", "engine.labels.")):
+            yield over
+        else:
+            gone.append(f"preference {over or 'of another kind'}")
+
+
+def _mounts(given: Sequence[Mapping[str, Any]], gone: list[str]) -> Iterator[dict[str, Any]]:
+    for one in given:
+        kind, target = one.get("Type", "bind"), one["Target"]
+        source = one.get("Source", "")
+        if kind == "tmpfs":
+            yield {"type": kind, "target": target, "options": _of(one.get("TmpfsOptions"), ("SizeBytes", "Mode"))}
+        elif kind == "volume" and "{{" not in source:
+            driver = (one.get("VolumeOptions") or {}).get("DriverConfig") or {}
+            if driver.get("Options") or driver.get("Name", "local") not in ("", "local"):
+                gone.append(f"driver of volume {source or 'without a name'}")
+            yield {"type": kind, "target": target, "source": source, "read_only": bool(one.get("ReadOnly"))}
+        else:
+            gone.append(f"{kind} mount at {target}")
+
+
+def _files(given: Sequence[Mapping[str, Any]], name: str) -> Iterator[dict[str, Any]]:
+    for one in given:
+        if one.get("File"):
+            yield {"name": one[name], "file": one["File"]["Name"], "mode": one["File"].get("Mode", 0o444)}
+
+
+def bounded(services: Sequence[dict[str, Any]], nodes: int, left: list[str], limits: list[str]) -> list[dict[str, Any]]:
+    """Return as many of the services, with as many replicas, as one machine can hold."""
+    kept, room = [], MOST_TASKS
+    for one in services:
+        if one["mode"] == "replicated" and one["replicas"] > MOST_REPLICAS:
+            limits.append(f"Service {one['name']} has {one['replicas']} replicas, rehearsed with {MOST_REPLICAS}.")
+            one["replicas"] = MOST_REPLICAS
+        tasks = nodes if one["mode"] == "global" else one["replicas"]
+        if tasks > room:
+            left.append(f"Service {one['name']}: with it there would be more than {MOST_TASKS} tasks.")
+            continue
+        room -= tasks
+        kept.append(one)
+    return kept

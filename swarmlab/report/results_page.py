@@ -1,0 +1,175 @@
+"""A Markdown page of runs: what was run where, with which verdicts, what was blocked and why, and what took long."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+
+from swarmlab.report.html import MEANINGS, SIGNS, duration, overall
+from swarmlab.report.markdown import code, plain, table
+from swarmlab.verdicts import catalogue
+from swarmlab.verdicts.results import Judged, Run
+from swarmlab.verdicts.verdict import Verdict
+
+#: Claims that are listed as the slowest of a run.
+_SLOWEST = 10
+
+
+def render(runs: Iterable[Run]) -> str:
+    """Return the page of these runs.
+
+    The same runs in another order, or given twice, make the same page.
+
+    Args:
+        runs: Runs, as `swarmlab.verdicts.results.load` returns them.
+    """
+    held = sorted(
+        {run.path.resolve(): run for run in runs}.values(),
+        key=lambda run: (run.started, run.lab, run.each("engine"), str(run.path)),
+    )
+    blocks = [
+        "# Results",
+        "<!-- Made by `make results` from the verdicts.json of runs. Do not edit: run it again. -->",
+        "Each run wrote one verdict for each claim that it judged. What the verdicts mean: "
+        + "; ".join(f"*{word}*: {MEANINGS[word]}" for word in SIGNS)
+        + ".",
+        "## Runs",
+        _overview(held),
+        "## Verdicts by chapter",
+        _chapters(held),
+        "## Claims that did not pass in every run",
+        _others(held) or "None.",
+        *(block for number, run in enumerate(held, 1) for block in _about(number, run)),
+    ]
+    return "\n\n".join(filter(None, blocks)) + "\n"
+
+
+def _overview(runs: Sequence[Run]) -> str:
+    heads = ["run", "begun", "revision", "lab", "engines", "nodes", *SIGNS, "took"]
+    return table(
+        heads,
+        (
+            [
+                _link(number),
+                f"{run.started:%Y-%m-%d %H:%M}",
+                plain(str(run.raw.get("suite", {}).get("revision") or "not known")),
+                plain(run.lab),
+                plain(", ".join(run.each("engine")) or "none"),
+                str(len(run.nodes)),
+                *(str(count) if count else "" for count in _counts(run.claims.values(), len(run.not_run)).values()),
+                duration(run.seconds),
+            ]
+            for number, run in enumerate(runs, 1)
+        ),
+    )
+
+
+def _chapters(runs: Sequence[Run]) -> str:
+    """Return the matrix of chapters by run, each cell with its counts."""
+    known = catalogue.load()
+    rows = []
+    for chapter, title in known.titles.items():
+        cells = []
+        for run in runs:
+            judged = [claim for id, claim in run.claims.items() if _chapter(id) == chapter]
+            counts = _counts(judged, sum(_chapter(id) == chapter for id in run.not_run))
+            cells.append(", ".join(f"{count} {word}" for word, count in counts.items() if count))
+        rows.append([plain(title), *cells])
+    return table(["chapter", *(_head(number) for number in range(1, len(runs) + 1))], rows)
+
+
+def _others(runs: Sequence[Run]) -> str:
+    """Return the matrix by run of the claims that have another verdict than pass in any run."""
+    ids = [id for id in catalogue.load() if any(_verdict(run, id) != str(Verdict.PASS) for run in runs)]
+    ids += sorted({id for run in runs for id in [*run.claims, *run.not_run]} - {*catalogue.load()})
+    return table(
+        ["claim", *(_head(number) for number in range(1, len(runs) + 1))],
+        ([code(id), *(_verdict(run, id) for run in runs)] for id in ids),
+    )
+
+
+def _about(number: int, run: Run) -> Iterator[str]:
+    """Yield heading, facts and tables of one run."""
+    whole = overall(run)
+    yield f"## Run {number}"
+    yield f"**{plain(whole.word)}.** {plain(whole.summary)}"
+    yield table(["of the run", ""], ([name, value] for name, value in _facts(run) if value))
+    bad = [claim for claim in run.claims.values() if claim.verdict.bad or claim.verdict is Verdict.WAIVED]
+    if bad:
+        yield "### Not passed"
+        yield table(
+            ["claim", "verdict", "reason"],
+            ([code(one.id), str(one.verdict), plain(one.reason)] for one in _sorted(bad)),
+        )
+    blocked = [(claim.reason, id) for id, claim in run.claims.items() if claim.verdict is Verdict.BLOCKED]
+    if blocked:
+        yield "### Blocked"
+        yield _by_reason(blocked)
+    if run.not_run:
+        yield "### Not run"
+        yield _by_reason((reason, id) for id, reason in run.not_run.items())
+    if run.claims:
+        yield "### Slowest claims"
+        slowest = sorted(run.claims.values(), key=lambda one: (-one.seconds, one.id))[:_SLOWEST]
+        yield table(["claim", "took"], ([code(one.id), duration(one.seconds)] for one in slowest))
+
+
+def _facts(run: Run) -> Iterator[tuple[str, str]]:
+    raw = run.raw
+    suite = raw.get("suite", {})
+    yield "begun", f"{run.started:%Y-%m-%d %H:%M} {run.started.tzname() or ''}".strip()
+    yield "took", duration(run.seconds)
+    yield "command", code(str(raw["command"])) if raw.get("command") else ""
+    yield "profile", plain(str(raw.get("profile", "")))
+    yield "suite", plain(", ".join(f"{name} {value}" for name, value in suite.items() if value))
+    labs = len(raw["lab"].get("each", {}))
+    yield "lab", plain(run.lab) + (f", {labs} side by side" if labs > 1 else "")
+    yield "nodes", str(len(run.nodes))
+    for name in ("engine", "system", "kernel", "firewall"):
+        yield name, plain(", ".join(run.each(name)))
+    yield "speed factor", f"{run.speed:g}"
+    levels = [str(finding["level"]) for finding in run.preflight]
+    yield "preflight", ", ".join(f"{levels.count(level)} {level}" for level in dict.fromkeys(sorted(levels)))
+    lost = raw.get("lost_workers", {})
+    yield "workers lost", plain("; ".join(f"{name}: {why}" for name, why in lost.items()))
+
+
+def _by_reason(pairs: Iterable[tuple[str, str]]) -> str:
+    """Return a table of reasons and the ids of their claims; a reason with more claims stands first."""
+    ids: dict[str, list[str]] = {}
+    for reason, id in pairs:
+        ids.setdefault(reason, []).append(id)
+    found = sorted(ids.items(), key=lambda one: (-len(one[1]), one[0]))
+    return table(
+        ["reason", "claims", "number"],
+        ([plain(reason), ", ".join(map(code, held)), str(len(held))] for reason, held in found),
+    )
+
+
+def _counts(judged: Iterable[Judged], not_run: int) -> dict[str, int]:
+    """Return the number of claims by verdict, and of those not run."""
+    words = [str(claim.verdict) for claim in judged] + ["not run"] * not_run
+    return {word: words.count(word) for word in SIGNS}
+
+
+def _sorted(claims: Iterable[Judged]) -> list[Judged]:
+    """Return claims with the worst verdict first, then by id."""
+    order = list(Verdict)
+    return sorted(claims, key=lambda one: (order.index(one.verdict), one.id))
+
+
+def _verdict(run: Run, id: str) -> str:
+    return (
+        str(run.claims[id].verdict) if id in run.claims else "not run" if id in run.not_run else "not in its catalogue"
+    )
+
+
+def _chapter(id: str) -> str:
+    return id.partition("/")[0].partition(".")[0]
+
+
+def _head(number: int) -> str:
+    return f"run {number}"
+
+
+def _link(number: int) -> str:
+    return f"[{number}](#run-{number})"

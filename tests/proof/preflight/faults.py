@@ -1,0 +1,282 @@
+"""What is planted for preflight, and the finding that each fault has to lead to."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from tests.proof.planting import Fault, clock, drop
+
+
+@dataclass(frozen=True)
+class PreflightFault(Fault):
+    """A fault that preflight has to find.
+
+    The finding has to name the nodes where the fault is planted; without `nodes` it is about the cluster.
+
+    Attributes:
+        check: The check that finds it.
+        level: The level of the finding.
+        finding: A regular expression that the finding's text has to match.
+    """
+
+    check: str
+    level: str
+    finding: str
+
+
+def started_by(command: str) -> str:
+    """Have *command* start the node's engine from its next start on."""
+    return (
+        "mv /usr/sbin/dockerd /usr/sbin/dockerd.real;"
+        f" printf '#!/bin/sh\\nexec {command} \"$@\"\\n' > /usr/sbin/dockerd;"
+        " chmod +x /usr/sbin/dockerd"
+    )
+
+
+#: A dockerd that also listens where anybody may ask it.
+OPEN_SOCKET = started_by("dockerd.real --host=tcp://127.0.0.1:2375")
+#: A dockerd that refuses clients which are older than it is.
+NEWEST_API_ONLY = started_by("env DOCKER_MIN_API_VERSION=1.44 dockerd.real")
+
+#: A VMware network card, as far as /sys and ethtool show: no such card is at hand.
+VMWARE = (
+    "mkdir /tmp/cards; cd /sys/class/net; for L in *; do mkdir /tmp/cards/$L; cat $L/mtu > /tmp/cards/$L/mtu; done;"
+    " mkdir /tmp/cards/eth0/device; ln -s /nowhere/vmxnet3 /tmp/cards/eth0/device/driver;"
+    " printf '#!/bin/sh\nprintf \"Features for $2:\\\\n\\\\ttx-checksum-ip-generic: on\\\\n\"\n' > /usr/sbin/ethtool;"
+    " chmod +x /usr/sbin/ethtool; mount --bind /tmp/cards /sys/class/net"
+)
+
+#: In the state of the cluster and the settings of its nodes. Those without a script are made by the test.
+STATE = [
+    PreflightFault("two managers", "odd-managers", "warning", "2 managers, an even number"),
+    PreflightFault("autolock is on", "autolock", "info", "autolock"),
+    PreflightFault(
+        "a worker is drained",
+        "availability",
+        "warning",
+        "worker with availability drain",
+        nodes=("slave02",),
+    ),
+    PreflightFault(
+        "a manager is drained",
+        "availability",
+        "info",
+        "manager with availability drain",
+        nodes=("slave01",),
+    ),
+    PreflightFault(
+        "certificates are good for an hour",
+        "node-certificates",
+        "warning",
+        r"valid for [01]\.\d hours",
+        nodes=("slave02",),
+    ),
+    PreflightFault(
+        "no node fits a constraint",
+        "stuck-tasks",
+        "warning",
+        r"1 task of nowhere pending .*no suitable node",
+    ),
+    PreflightFault("tasks get no address", "stuck-tasks", "error", r"\d+ tasks? of crowd new"),
+    PreflightFault(
+        "a network is full",
+        "free-addresses",
+        "error",
+        r"network narrow has 0 of 14 addresses left",
+    ),
+    PreflightFault(
+        "a route leads where a network is",
+        "subnets-and-routes",
+        "error",
+        r"routed has 10\.77\.5\.0/24, .*10\.77\.0\.0/16 by eth0",
+        nodes=("slave01",),
+        script="ip route add 10.77.0.0/16 dev eth0",
+    ),
+    PreflightFault(
+        "a name server is where a network is",
+        "subnets-and-routes",
+        "warning",
+        r"routed has .*name server 10\.77\.5\.53",
+        nodes=("slave03",),
+        script="echo nameserver 10.77.5.53 >> /etc/resolv.conf",
+    ),
+    PreflightFault(
+        "the address pool has the host's network",
+        "subnets-and-routes",
+        "info",
+        r"pool 10\.0\.0\.0/8 has the host's 10\.77\.0\.0/16",
+        nodes=("slave01",),
+    ),
+    PreflightFault(
+        "a node filters by iptables-legacy",
+        "iptables-backend",
+        "warning",
+        "legacy on slave02",
+        nodes=("slave02",),
+        script="update-alternatives --set iptables /usr/sbin/iptables-legacy",
+    ),
+    PreflightFault(
+        "a rule of iptables-legacy is left",
+        "legacy-rules",
+        "warning",
+        "1 rules of iptables-legacy",
+        nodes=("slave01",),
+        script="iptables-legacy -A INPUT -s 203.0.113.9 -j ACCEPT",
+    ),
+    PreflightFault(
+        "the engine is set to nftables",
+        "engine-firewall",
+        "error",
+        "firewall-backend is nftables, from its next start on",
+        nodes=("slave02",),
+        script='echo \'{"firewall-backend": "nftables"}\' > /etc/docker/daemon.json',
+    ),
+    PreflightFault(
+        "an engine listens without encryption",
+        "daemon-sockets",
+        "error",
+        r"open on http://127\.0\.0\.1:2375 without encryption",
+        nodes=("slave03",),
+    ),
+    PreflightFault(
+        "docker_gwbridge is gone",
+        "gateway-bridge",
+        "error",
+        "no interface of that name",
+        nodes=("slave03",),
+        script="ip link delete docker_gwbridge",
+    ),
+    PreflightFault(
+        "a node does not forward",
+        "forwarding",
+        "error",
+        "ip_forward is 0",
+        nodes=("slave02",),
+        script="sysctl -w net.ipv4.ip_forward=0",
+    ),
+    PreflightFault(
+        "a disk is full",
+        "disk",
+        "error",
+        r"[01] MiB free on /run",
+        nodes=("slave02",),
+        script="mount -o remount,size=$(($(df -Pk /run | awk 'NR == 2 {print $3}') + 1100))k /run",
+    ),
+    PreflightFault(
+        "firewalld runs",
+        "firewalld",
+        "warning",
+        "firewalld runs",
+        nodes=("slave01",),
+        script="cp /bin/sleep /tmp/firewalld; setsid /tmp/firewalld 3600 >/dev/null 2>&1 </dev/null &",
+    ),
+    PreflightFault(
+        "inotify instances run out",
+        "limits",
+        "warning",
+        r"inotify: \d+ of 64 instances used",
+        nodes=("slave03",),
+        script="echo 64 > /tmp/few; mount --bind /tmp/few /proc/sys/fs/inotify/max_user_instances",
+    ),
+    PreflightFault("a network lies within another", "subnets", "error", "network within was given no subnet"),
+    PreflightFault(
+        "a clock is 40 s ahead",
+        "clocks",
+        "warning",
+        "slave01 is (39|40|41) s ahead",
+        nodes=("slave01",),
+        script=clock(40),
+    ),
+]
+
+#: In the ways between the nodes.
+WAYS = [
+    PreflightFault(
+        "gossip by TCP is dropped",
+        "port-gossip-tcp",
+        "error",
+        r"master -> slave01 \(silent\), slave02 -> slave01 \(silent\)",
+        nodes=("slave01",),
+        script=drop("tcp dport 7946"),
+    ),
+    # In the last chain: connection tracking sees these packets, and yet they never arrive.
+    PreflightFault(
+        "gossip by UDP is dropped",
+        "port-gossip-udp",
+        "error",
+        "gossip does not arrive: master -> slave02, slave01 -> slave02, slave03",
+        nodes=("slave02",),
+        script="iptables -I INPUT -p udp --dport 7946 -j DROP",
+    ),
+    PreflightFault(
+        "VXLAN packets are dropped",
+        "port-data-udp",
+        "error",
+        r"UDP to port 7789 does not arrive: master -> slave02, .*slave03 -> slave02",
+        nodes=("slave02",),
+        script=drop("udp dport 7789"),
+    ),
+    PreflightFault(
+        "an interface has a smaller MTU",
+        "path-mtu",
+        "warning",
+        "eth0 has an MTU of 1400, overlay networks send packets of 1500",
+        nodes=("master",),
+        script="ip link set eth0 mtu 1400",
+    ),
+    PreflightFault(
+        "large packets are lost",
+        "path-mtu",
+        "error",
+        r"packets of 1500 bytes are lost, small ones pass: .*slave01 -> master",
+        nodes=("master",),
+    ),
+]
+
+#: A manager does not answer one node; the test plants it, as only a running cluster knows the node's address.
+MANAGEMENT = PreflightFault(
+    "a manager does not answer one node",
+    "port-management-tcp",
+    "error",
+    r"^slave03 -> slave01 \(silent\)$",
+    nodes=("slave01",),
+)
+
+CARD = PreflightFault(
+    "a VMware card",
+    "checksum-offload",
+    "warning",
+    "eth0 is vmxnet3 with tx-checksum-ip-generic on",
+    nodes=("slave01",),
+    script=VMWARE,
+)
+
+#: A manager that is switched off.
+LOST = [
+    PreflightFault("a lost engine", "engines-answer", "error", "does not answer", nodes=("slave02",)),
+    PreflightFault("a lost manager", "membership", "error", "all managers reachable: .*slave02 unreachable"),
+    PreflightFault("a lost node", "membership", "error", "all nodes ready: .*slave02 down"),
+    PreflightFault(
+        "no manager to spare",
+        "quorum",
+        "error",
+        "2 of 3 managers can be reached, 0 of them may be lost",
+        nodes=("slave02",),
+    ),
+]
+
+#: Two engines, of which one takes no older API.
+APART = [
+    PreflightFault("no common API", "api-versions", "error", "no version of the API is spoken by all engines"),
+    PreflightFault("one manager", "quorum", "info", "one manager"),
+    PreflightFault("two engine versions", "engine-versions", "warning", r"20\.10\.24.*28\.5\.2"),
+]
+
+FAULTS = [*STATE, *WAYS, MANAGEMENT, CARD, *LOST, *APART]
+
+#: Checks for which nothing is planted, and why.
+UNPLANTED = {
+    "kernel-modules": "nodes of a container lab share the host's kernel; every test sees the finding if it lacks IPVS",
+    "known-defects": "it follows from the engine's version alone, so every test sees the finding",
+    "root-certificate": "a swarm signs its root certificate for 20 years; an old one needs an authority of its own",
+}

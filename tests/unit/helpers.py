@@ -1,0 +1,55 @@
+"""What several unit tests share: the text of a suite made for a test, and the data of a run."""
+
+from swarmlab.verdicts import catalogue
+
+#: The ids of all claims.
+IDS = list(catalogue.load())
+#: The verdicts as reports order them.
+WORDS = ["pass", "fail", "blocked", "broken", "timeout", "waived", "not run"]
+#: The node of a run.
+NODE = {"name": "master", "address": "10.0.0.1", "engine": "1.2.3", "kernel": "6.1", "firewall": "iptables (nf_tables)"}
+
+#: The conftest.py of a suite: the plugins, and a lab with three nodes and nothing else.
+CONFTEST = """
+    import os
+    import pytest
+    from swarmlab.errors import LabError
+    from swarmlab.evidence import on_failure
+    from swarmlab.needs import Offers
+
+    pytest_plugins = ["fixtures.claims", "fixtures.verdicts", "fixtures.allure_labels", "fixtures.profiles",
+                      "fixtures.workers"]
+
+    class Lab:
+        kind, name = "none", f"made-for-{os.getpid()}"
+        offers = Offers(nodes=3)
+
+        def account(self):
+            return {"speed": 1.0}
+
+        def facts(self):
+            return [{"name": "master", "address": "10.0.0.1", "engine": "1.2.3", "kernel": "6", "firewall": "nft"}]
+
+    @pytest.fixture(scope="session")
+    def lab():
+        if os.environ.get("NO_LAB"):
+            raise LabError("no engine answers")
+        return Lab()
+
+    @pytest.fixture
+    def cluster(lab):
+        def diagnose(journal):
+            journal.attach("firewall of master", "the rules")
+
+        on_failure.append(diagnose)
+        yield lab
+        on_failure.remove(diagnose)
+"""
+
+#: The head of a module of such a suite.
+HEADER = """
+    import os, pytest
+    from fixtures.claims import claim
+    from swarmlab.errors import Blocked, DeadlineExceeded, EngineRefused, LabError
+    from swarmlab.evidence import picture, record
+"""

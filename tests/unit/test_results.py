@@ -1,0 +1,111 @@
+"""The page of results: every figure is that of the verdicts, in one order, whatever order the runs are given in."""
+
+import json
+import re
+
+import pytest
+
+from swarmlab.cli.main import main
+from swarmlab.report import results_page
+from swarmlab.verdicts.results import load
+from tests.unit.helpers import IDS, WORDS
+
+MIXED = dict(zip(IDS, ["pass", "fail", "blocked", "broken", "timeout", "waived", "blocked"], strict=False))
+
+
+def page(*folders):
+    return results_page.render(load(folder) for folder in folders)
+
+
+def part(text, heading):
+    """The cells of each row of the table below a heading, without the row of headings."""
+    (found,) = re.findall(rf"^#+ {re.escape(heading)}\n\n(.*?)(?:\n\n|\Z)", text, re.DOTALL | re.MULTILINE)
+    rows = [[cell.strip() for cell in re.split(r"(?<!\\)\|", line)[1:-1]] for line in found.splitlines()]
+    return rows[2:]
+
+
+def test_a_run_is_told_with_its_figures(run):
+    text = page(run(MIXED, suite={"version": "1.0.0", "revision": "abc"}, command="pytest suites/", profile="full"))
+    (row,) = part(text, "Runs")
+    counted = [1, 1, 2, 1, 1, 1, len(IDS) - 7]
+    assert row == [
+        "[1](#run-1)",
+        "2026-11-24 10:00",
+        "abc",
+        "dind",
+        "1.2.3",
+        "1",
+        *map(str, counted),
+        "75 s",
+    ]
+    heads = next(line for line in text.splitlines() if line.startswith("| run |"))
+    assert [cell.strip() for cell in heads.split("|")[7:-2]] == WORDS
+    facts = dict(re.findall(r"^\| ([a-z ]+) \| (.*) \|$", text, re.MULTILINE))
+    assert facts["command"] == "`pytest suites/`"
+    assert facts["suite"] == "version 1.0.0, revision abc"
+    assert facts["firewall"] == r"iptables (nf\_tables)"
+    assert "**Does not conform.**" in text
+
+
+def test_what_did_not_pass_and_why_is_told(run):
+    text = page(run(MIXED))
+    assert part(text, "Not passed") == [
+        [f"`{id}`", MIXED[id], f"why {MIXED[id]} &lt;b&gt;&amp; so&lt;/b&gt;"]
+        for id in (IDS[1], IDS[3], IDS[4], IDS[5])
+    ]
+    assert part(text, "Blocked") == [["why blocked &lt;b&gt;&amp; so&lt;/b&gt;", f"`{IDS[2]}`, `{IDS[6]}`", "2"]]
+    [(reason, ids, number)] = part(text, "Not run")
+    assert (reason, number) == ("no test", str(len(IDS) - 7))
+    assert ids.count("`") == 2 * (len(IDS) - 7)
+
+
+def test_the_slowest_claims_are_told(run):
+    folder = run(dict.fromkeys(IDS[:20], "pass"))
+    raw = json.loads((folder / "verdicts.json").read_text())
+    for number, claim in enumerate(raw["claims"]):
+        claim["seconds"] = float(number)
+    (folder / "verdicts.json").write_text(json.dumps(raw))
+    rows = part(page(folder), "Slowest claims")
+    assert rows == [[f"`{id}`", f"{number} s"] for number, id in sorted(enumerate(IDS[:20]), reverse=True)[:10]]
+
+
+def test_runs_stand_side_by_side_by_date(run):
+    later = run({IDS[0]: "pass", IDS[1]: "pass"}, name="later", started="2026-11-25T10:00:00+00:00", engine="28.5.2")
+    first = run({IDS[0]: "fail", IDS[1]: "pass"}, name="first")
+    text = page(later, first)
+    assert [row[4] for row in part(text, "Runs")] == ["1.2.3", "28.5.2"]
+    others = {row[0]: row[1:] for row in part(text, "Claims that did not pass in every run")}
+    assert others[f"`{IDS[0]}`"] == ["fail", "pass"]
+    assert f"`{IDS[1]}`" not in others
+    assert others[f"`{IDS[2]}`"] == ["not run", "not run"]
+    chapter = part(text, "Verdicts by chapter")[0]
+    assert chapter[1].startswith("1 pass, 1 fail, ")
+    assert chapter[2].startswith("2 pass, ")
+
+
+def test_the_page_is_the_same_whatever_the_order_and_how_often(run):
+    folders = [run({IDS[0]: "pass"}, name=name, started=f"2026-11-2{day}T10:00:00+00:00") for name, day in ("a5", "b4")]
+    text = page(*folders)
+    assert page(*reversed(folders)) == text
+    assert page(*folders, folders[0], folders[1] / "verdicts.json") == text
+
+
+def test_the_command_prints_or_writes(run, tmp_path, capsys):
+    folder = run(MIXED)
+    assert main(["results", str(folder)]) == 0
+    text = capsys.readouterr().out
+    assert text == page(folder)
+    out = tmp_path / "RESULTS.md"
+    for _ in range(2):
+        assert main(["results", str(folder), "--out", str(out)]) == 0
+        assert capsys.readouterr().out == f"{out}\n"
+        assert out.read_text() == text
+
+
+@pytest.mark.parametrize("out", ["", "missing/RESULTS.md"])
+def test_what_cannot_be_read_or_written_is_one_line(run, out, tmp_path, capsys):
+    arguments = [str(run(MIXED)), "--out", str(tmp_path / out)] if out else [str(tmp_path)]
+    assert main(["results", *arguments]) == 2
+    printed = capsys.readouterr().err
+    assert ("cannot be written" if out else "no such file") in printed
+    assert printed.count("\n") == 1

@@ -1,0 +1,71 @@
+"""Which nodes the suites blame for requests that are lost, and what they make of answers and names."""
+
+from types import SimpleNamespace
+
+import pytest
+
+from suites.support.names import resolve_to
+from suites.support.traffic import all_answer, all_from, reached_from_all
+from swarmlab.cluster.node import Answer
+from swarmlab.wait import State
+
+TASKS = [SimpleNamespace(container="a" * 64, node="master"), SimpleNamespace(container="b" * 64, node="slave01")]
+
+
+class Node(str):
+    """A node that is only its host name."""
+
+
+NODES = [Node(name) for name in ("master", "slave01", "slave02")]
+
+
+def answer(container, status=200):
+    return Answer(status, headers={"X-Server": container[:12]})
+
+
+def test_answers_have_to_come_from_every_task_and_from_no_other():
+    one, other = (answer(task.container) for task in TASKS)
+    assert all_answer(TASKS, [one, other, one])
+    silent = all_answer(TASKS, [one, one])
+    assert not silent
+    assert "no answer from bbbbbbbbbbbb on slave01" in silent.summary
+    assert not all_answer(TASKS, [one, other, answer("c" * 64)])
+    assert not all_answer(TASKS, [one, other, Answer(0, error="timed out")])
+
+
+def test_an_answer_of_another_container_or_with_an_error_is_not_the_tasks():
+    task = TASKS[0]
+    assert all_from(task, [answer(task.container)])
+    assert not all_from(task, [answer(task.container), answer(TASKS[1].container)])
+    assert not all_from(task, [answer(task.container, status=500)])
+
+
+@pytest.mark.parametrize(
+    ("lost", "blamed"),
+    [
+        (["slave02"], "with slave02:"),  # slave01 reached the task, so slave02 has no way
+        (["slave01", "slave02"], "with master:"),  # no other node reached it, so its own node is at fault
+        (["master", "slave01", "slave02"], "with master:"),
+    ],
+)
+def test_a_tasks_node_is_blamed_only_where_no_other_node_reached_the_task(lost, blamed):
+    states = {node: State(str(node) not in lost, "timed out") for node in NODES}
+    judged = reached_from_all(states, NODES[0])
+    assert not judged
+    assert blamed in judged.summary
+
+
+def test_a_task_that_all_nodes_reached_is_reached():
+    assert reached_from_all({node: State(True) for node in NODES}, NODES[0])
+
+
+def test_a_name_has_to_resolve_to_all_its_addresses_and_to_no_other():
+    def probe(**names):
+        return SimpleNamespace(node="slave01", resolve_each=lambda asked: [names[name] for name in asked])
+
+    wanted = {"web": {"10.0.1.3"}, "tasks": {"10.0.1.4", "10.0.1.5"}}
+    assert resolve_to([probe(**wanted)], wanted)
+    stale = resolve_to([probe(web={"10.0.1.3"}, tasks={"10.0.1.4", "10.0.1.5", "10.0.1.9"})], wanted)
+    assert not stale
+    assert "on slave01 tasks leads to 10.0.1.4, 10.0.1.5, 10.0.1.9, and should to 10.0.1.4, 10.0.1.5" in stale.summary
+    assert "web leads to nothing" in resolve_to([probe(web=set(), tasks=wanted["tasks"])], wanted).summary

@@ -1,0 +1,138 @@
+"""Pages of the command line and of pytest's options, from the parsers themselves."""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+import runpy
+import textwrap
+from collections.abc import Iterable
+from typing import Any
+
+from swarmlab.cli.main import parser
+from swarmlab.paths import ROOT
+from swarmlab.report.markdown import code, plain, table
+from tools.documents.markdown import page
+
+
+def command_line() -> str:
+    """Return the page of the command ``swarmlab``, from its parser."""
+    top = parser()
+    found = verbs(top)
+    blocks = [
+        plain(top.description or ""),
+        "The command works from any folder. [Exit statuses](exit-statuses.md) and "
+        "[environment variables](environment.md) have pages of their own.",
+        _options(top),
+        table(
+            ["command", "does"], ([f"[{code(name)}](#{name})", plain(summary)] for name, (_, summary) in found.items())
+        ),
+    ]
+    for name, (verb, summary) in found.items():
+        words = [word.replace(" ", "\0") for word in _synopsis(verb)]
+        lines = textwrap.wrap(
+            " ".join([f"swarmlab {name}", *words]), 100, subsequent_indent="    ", break_on_hyphens=False
+        )
+        synopsis = "\n".join(["```", *lines, "```"]).replace("\0", " ")
+        blocks += [f"## {name}", plain(summary), synopsis, _options(verb), plain(verb.epilog or "")]
+    return page("Command line", "the parser of swarmlab/cli/main.py", *blocks)
+
+
+def verbs(top: argparse.ArgumentParser) -> dict[str, tuple[argparse.ArgumentParser, str]]:
+    """Return the parser and the summary of each command of *top*, by name."""
+    [commands] = [action for action in top._actions if isinstance(action, argparse._SubParsersAction)]
+    summaries = {choice.dest: choice.help or "" for choice in commands._choices_actions}
+    return {name: (verb, summaries[name]) for name, verb in commands.choices.items()}
+
+
+def pytest_options() -> str:
+    """Return the page of the options that the plugins of fixtures/ add to pytest."""
+    found = plugin_options()
+    blocks = [
+        "`pytest suites/` takes pytest's own options, those of its plugins (`-n` of xdist) and these. "
+        "[Exit statuses](exit-statuses.md) have a page of their own.",
+        *(part for group in found.groups.values() for part in (f"## {group.title}", _options(group))),
+        "## Settings in pyproject.toml",
+        table(["setting", "meaning"], ([code(name), plain(_sentence(help))] for name, help in found.settings.items())),
+    ]
+    return page("Options of pytest suites/", "the plugins that conftest.py names", *blocks)
+
+
+def plugin_options() -> Options:
+    """Return the options and settings of the plugins that the checkout's conftest.py names."""
+    found = Options()
+    for name in runpy.run_path(str(ROOT / "conftest.py"))["pytest_plugins"]:
+        add = getattr(importlib.import_module(name), "pytest_addoption", None)
+        if add is not None:
+            add(found)
+    return found
+
+
+class Options:
+    """The part of ``pytest.Parser`` that the plugins use, over argparse's groups.
+
+    Attributes:
+        groups: Groups of options by name.
+        settings: Help of each setting by name.
+    """
+
+    def __init__(self) -> None:
+        """Hold nothing yet."""
+        self._parser = argparse.ArgumentParser(prog="pytest suites/", add_help=False)
+        self.groups: dict[str, argparse._ArgumentGroup] = {}
+        self.settings: dict[str, str] = {}
+
+    def getgroup(self, name: str, *_: Any, **__: Any) -> Any:
+        """Return the group of this name."""
+        if name not in self.groups:
+            group = self.groups[name] = self._parser.add_argument_group(name)
+            group.addoption = group.add_argument  # type: ignore[attr-defined]
+        return self.groups[name]
+
+    def addini(self, name: str, help: str, *_: Any, **__: Any) -> None:
+        """Record a setting."""
+        self.settings[name] = help
+
+
+def _synopsis(verb: argparse.ArgumentParser) -> list[str]:
+    shown = [action for action in verb._actions if "--help" not in action.option_strings]
+    options = [f"[{_name(action)}]" for action in shown if action.option_strings]
+    positional = [f"[{_value(action)} …]" if action.nargs == "*" else _value(action) for action in shown]
+    return [*options, *(word for word, action in zip(positional, shown, strict=True) if not action.option_strings)]
+
+
+def _options(group: Any) -> str:
+    """Return the table of the arguments and options of a parser or group; empty if there are none."""
+    actions: Iterable[argparse.Action] = getattr(group, "_group_actions", None) or group._actions
+    shown = [
+        action
+        for action in actions
+        if "--help" not in action.option_strings and not isinstance(action, argparse._SubParsersAction)
+    ]
+    heads = ["option", "meaning"] if any(action.option_strings for action in shown) else ["argument", "meaning"]
+    return table(heads, ([code(_name(action)), _meaning(action)] for action in shown))
+
+
+def _name(action: argparse.Action) -> str:
+    if not action.option_strings:
+        return _value(action)
+    value = "" if action.nargs == 0 else f" {_value(action)}"
+    return ", ".join(action.option_strings) + value
+
+
+def _value(action: argparse.Action) -> str:
+    if action.metavar:
+        return str(action.metavar)
+    return "|".join(map(str, action.choices)) if action.choices else action.dest.upper().replace("_", "-")
+
+
+def _meaning(action: argparse.Action) -> str:
+    if action.help is None:
+        return ""
+    return plain(_sentence(action.help % {**vars(action), "prog": "swarmlab"}))
+
+
+def _sentence(text: str) -> str:
+    """Return *text* as a sentence; a first word that is a name of a file keeps its case."""
+    begun = text[:1].upper() + text[1:] if text.split()[0].isalpha() else text
+    return begun if begun.endswith(".") else f"{begun}."

@@ -1,0 +1,21 @@
+"""The generated pages by file name, each with the function that returns its text."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from swarmlab.paths import ROOT
+from tools.documents.claims import claims, needs
+from tools.documents.options import command_line, pytest_options
+from tools.documents.schemas import inventory, verdicts_json
+
+#: Where the pages go.
+FOLDER = ROOT / "docs" / "reference"
+PAGES: dict[str, Callable[[], str]] = {
+    "claims.md": claims,
+    "command-line.md": command_line,
+    "inventory.md": inventory,
+    "needs.md": needs,
+    "pytest-options.md": pytest_options,
+    "verdicts-json.md": verdicts_json,
+}
