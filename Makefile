@@ -82,13 +82,13 @@ browser: $(ready) ## Check the report with a browser and axe; installs chromium 
 	tools/browser/look
 	$(pytest) tests/unit/test_browser.py -q $(call ended,pytest)
 
-##: Proofs: plant faults, and see each of them noticed
+##: Proofs: plant faults, and check that each is noticed
 
 .PHONY: proof
 proof: proof-claims proof-machines proof-mesh proof-rehearsal proof-preflight proof-existing ## Run all proofs (a day).
 
 .PHONY: proof-claims
-proof-claims: $(ready) ## Break clusters on purpose: every test of the suites has to fail (hours).
+proof-claims: $(ready) ## Break clusters on purpose: every test of the suites must fail (hours).
 	$(pytest) tests/proof/claims -m "lab and not machines" -n 2 -v $(PYTEST_ARGS) $(call ended,pytest)
 
 .PHONY: proof-machines
@@ -96,19 +96,19 @@ proof-machines: $(ready) ## The same for claims that only machines can judge (an
 	$(pytest) tests/proof/claims -m "lab and machines" -v $(PYTEST_ARGS) $(call ended,pytest)
 
 .PHONY: proof-mesh
-proof-mesh: $(ready) ## Break the routing mesh of machines: the controls of its incidents have to fail (up to an hour).
+proof-mesh: $(ready) ## Break the routing mesh of machines: the controls of its incidents must fail (up to an hour).
 	$(prove) tests/proof/mesh --lab vagrant $(engine) $(PYTEST_ARGS) $(call ended,pytest)
 
 .PHONY: proof-rehearsal
-proof-rehearsal: $(ready) ## Break rehearsals on purpose: every one has to end in no-go for its reason (half an hour).
+proof-rehearsal: $(ready) ## Break rehearsals on purpose: every one must end in no-go for its reason (half an hour).
 	$(prove) tests/proof/rehearsal $(PYTEST_ARGS) $(call ended,pytest)
 
 .PHONY: proof-preflight
-proof-preflight: $(ready) ## Plant what preflight looks for: it has to find it, on its node, and nothing else (minutes).
+proof-preflight: $(ready) ## Plant faults for preflight: it must find each on its node, and nothing else (minutes).
 	$(prove) tests/proof/preflight $(engine) $(PYTEST_ARGS) $(call ended,pytest)
 
 .PHONY: proof-existing
-proof-existing: $(ready) ## Run the suites on an existing swarm under load: its own work has to be unharmed (an hour or two).
+proof-existing: $(ready) ## Run the suites on an existing swarm under load: its own work must be unharmed (an hour or two).
 	$(prove) tests/proof/existing $(PYTEST_ARGS) $(call ended,pytest)
 
 ##: Upkeep

@@ -1,4 +1,4 @@
-# Docker CE 18.03.1 on CentOS 7, in the document's own steps (1.3.1, 1.3.2). Run as root by swarmlab/provision.py.
+# Docker CE 18.03.1 on CentOS 7, in the document's own steps (1.3.1, 1.3.2). Run as root by swarmlab/labs/provision.py.
 
 # CentOS 7 is past its end of life: its packages are in the vault, and no longer where the system looks for them.
 sed -i -e 's/^mirrorlist=/#mirrorlist=/' -e 's|^#\?baseurl=http://mirror.centos.org/centos/$releasever|baseurl=https://vault.centos.org/7.9.2009|' \

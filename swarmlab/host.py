@@ -34,7 +34,7 @@ def cache_folder() -> Path:
 def machines_folder() -> Path:
     """Return the folder of boxes, machines and their snapshots (SWARMLAB_CACHE sets it).
 
-    It is not below a user's home: QEMU may run as another user, who has to reach it.
+    It is not below a user's home: QEMU may run as another user, who must reach it.
     """
     return Path(os.environ.get("SWARMLAB_CACHE", "/var/lib/swarmlab"))
 
@@ -45,7 +45,7 @@ def alone(work: str, progress: Progress = lambda _: None, *, folder: Path | None
 
     Args:
         work: the name of the lock.
-        progress: called with a line where another process has to be waited for.
+        progress: called with a line before it waits for another process.
         folder: where the lock file is; by default `run_folder`, which processes of one user share.
     """
     place = folder or run_folder()
@@ -75,7 +75,7 @@ class Process:
 
 
 def process(pid: int) -> Process | None:
-    """Return the process of this number; None if there is none, or if it has ended and nobody has taken its status.
+    """Return the process of this number; None if it does not exist, or has ended and waits for its parent (a zombie).
 
     Source: proc(5), /proc/PID/stat and /proc/PID/cmdline.
     """
@@ -88,7 +88,7 @@ def process(pid: int) -> Process | None:
 
 
 def process_of(pidfile: Path, programs: Sequence[str]) -> int | None:
-    """Return the number in a pid file, if the process of that number runs one of *programs* (any part of its name)."""
+    """Return the pid in a pid file; None unless that process runs a program whose path contains one of *programs*."""
     try:
         found = process(int(pidfile.read_text()))
     except (OSError, ValueError):

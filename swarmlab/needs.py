@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 
 _COUNT = re.compile(r"^(nodes|managers)>=(\d+)$")
 
-#: Features that a lab has or lacks, each with the reason to give where the lab has no reason of its own.
+#: Features that a lab has or lacks, each with the reason to give if the lab itself gives none.
 FEATURES = {
     "ipvs": "kernel has no IPVS",
     "power": "lab cannot power a node off",
@@ -38,8 +38,8 @@ class Offers:
         nodes: the most nodes that one cluster may have.
         features: names of `FEATURES` that the lab has.
         images: names of workload images that nodes can pull.
-        look: for features that are looked for when first asked about: returns why the lab lacks it, empty if it does
-            not.
+        look: for some features, a function that looks for the feature in the lab: returns why the lab lacks it, empty
+            if it has it.
         disruptable: tests may hurt the lab: the run made it, or its user allows that.
     """
 

@@ -1,4 +1,4 @@
-"""Network namespaces: the one from which this process sends its packets.
+"""Network namespaces: moves this process to the namespace from which it sends its packets.
 
 A thread has a namespace, and the threads and processes that it starts later inherit it. So a run enters a namespace
 once, from its main thread, before it starts any other.

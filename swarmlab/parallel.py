@@ -14,7 +14,7 @@ def parallel(action: Callable[[Any], T], items: Iterable[Any]) -> list[T]:
     """Call *action* with every item at the same time, at most ten; return the results in the order of the items.
 
     Raises:
-        Exception: what the first item's action raised that failed, once all have ended.
+        Exception: the error of the first item, in the order of the items, whose action failed; once all have ended.
     """
     # Each call has a copy of the caller's context, so that evidence goes where the caller's does.
     calls = [(copy_context(), item) for item in items]

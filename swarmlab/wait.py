@@ -48,12 +48,12 @@ def scaled(seconds: float) -> float:
 
 @dataclass(frozen=True)
 class State:
-    """The state of a condition, as a predicate finds it. It is true if the condition holds.
+    """The state of a condition, as a predicate returns it. As a bool it is true if the condition holds.
 
     Attributes:
         done: whether the condition holds.
         summary: the state in a few words, for the error that a missed deadline raises.
-        hopeless: whether the condition can no longer come to hold, so that waiting is pointless.
+        hopeless: whether the condition can never hold any more, so that waiting is pointless.
     """
 
     done: bool
@@ -81,9 +81,9 @@ def wait(
 
     Args:
         predicate: returns whether the condition holds now, as a bool or as a `State` with a summary.
-        reason: the condition, as the message has it after "waiting for".
+        reason: the condition, as the message names it after "waiting for".
         deadline: seconds at reference speed (see `set_scale`).
-        stable: number of polls in a row at which it must hold, so that a short flicker does not count.
+        stable: number of polls in a row at which it must hold, so that holding for a moment does not count.
         every: seconds between two polls; up to five times as many on a slow lab.
         error: what is raised when the deadline passes or the state is hopeless: `DeadlineExceeded` for a
             precondition of a judgement, AssertionError for what the claim promises (see `eventually`).

@@ -44,7 +44,7 @@ def test_group_docker_exists_and_the_cluster_user_is_in_it(node):
 def test_members_use_the_daemon_without_sudo(node, member):
     for user in (member, USER):
         asked = node.docker("ps", user=user)
-        assert asked.ok, f"{who(node, user)} is not let use the daemon: {last(asked)}"
+        assert asked.ok, f"{who(node, user)} may not use the daemon: {last(asked)}"
         asked = node.docker(ASK, user=user)
         own = asked.out.strip() == node.info()["ID"]
         assert own, f"{who(node, user)} uses another daemon than the node's: {last(asked)}"
@@ -58,22 +58,22 @@ def test_nobody_outside_the_group_uses_the_daemon(node, outsider):
     assert SOCKET in listening, f"the engine of {node} does not listen on {SOCKET}"
     may = {user: places for user, places in openers(node, listening).items() if user not in ("root", USER)}
     users = "; ".join(f"{who(node, user)} may open {' and '.join(places)}" for user, places in may.items())
-    assert not may, f"others than {USER} use the daemon: {users}"
+    assert not may, f"users other than {USER} may use the daemon: {users}"
 
 
 @claim("1.3.2/membership-needs-new-session")
 def test_membership_takes_effect_in_a_new_session(node, bench, outsider):
     session = Session(node, bench, outsider)
-    code, said = session.run("docker ps")
-    assert refused(code, said), f"before {outsider} of {node} is a member he is told: {said}"
+    code, output = session.run("docker ps")
+    assert refused(code, output), f"before {outsider} of {node} is a member, docker prints: {output}"
     join(node, outsider)
-    code, said = session.run("docker ps")
-    assert refused(code, said), f"a running session on {node} is given the membership that is added to it: {said}"
+    code, output = session.run("docker ps")
+    assert refused(code, output), f"a running session on {node} gets the new membership: {output}"
 
     engine = node.info()["ID"]
     if node.host.exists("newgrp"):  # a program that not every release brings
-        _, said = session.run(f"echo 'docker {ASK}' | newgrp docker")
-        assert engine in said.split(), f"on {node}, newgrp docker does not put the new membership in force: {said}"
+        _, output = session.run(f"echo 'docker {ASK}' | newgrp docker")
+        assert engine in output.split(), f"on {node}, newgrp docker does not put the new membership in force: {output}"
     asked = node.docker(ASK, user=outsider)
     assert engine in asked.out.split(), f"on {node}, a new login does not have the new membership: {last(asked)}"
 
@@ -84,17 +84,17 @@ def join(node, user):
 
 
 def who(node, user):
-    """A user with his groups, for messages."""
+    """Return a user with his groups, for messages."""
     return f"{user} of {node} (in group {node.run(f'id -nG {user}').out.strip()})"
 
 
-def refused(code, said):
+def refused(code, output):
     """Whether a docker command failed with 'permission denied'."""
-    return code != 0 and "permission denied" in said.lower()
+    return code != 0 and "permission denied" in output.lower()
 
 
 def denial(node, user):
-    """What happens instead of 'permission denied' when a user runs docker; empty if the user is denied."""
+    """Return what happens instead of 'permission denied' when a user runs docker; empty if the user is denied."""
     # First see that the user may run the command itself: else it would be the file that is denied.
     program = node.docker("--version", user=user)
     if not program.ok:
@@ -103,18 +103,18 @@ def denial(node, user):
     if asked.ok:
         return f"uses the daemon: {last(asked)}"
     output = asked.output.replace("\n", " ")
-    return "" if refused(asked.code, output) else f"is not told 'permission denied', but: {output}"
+    return "" if refused(asked.code, output) else f"gets no 'permission denied', but: {output}"
 
 
 def sockets(node):
-    """The paths of the unix sockets that the engine listens on."""
+    """Return the paths of the unix sockets that the engine listens on."""
     listed = node.run("ss -Hlxp 2>/dev/null || ss -lxp").out.splitlines()
     paths = {word for line in listed if '"dockerd"' in line for word in line.split() if word.startswith("/")}
     return sorted({SOCKET if path == SOCKET.replace("/var", "", 1) else path for path in paths})
 
 
 def openers(node, paths):
-    """Those of *paths* that the machine's users may open, by user; the kernel is asked as each of them."""
+    """Return those of *paths* that the machine's users may open, by user; the kernel is asked as each of them."""
     # Not with su, as PAM refuses expired accounts, whose processes may still run.
     as_user = 'setpriv --reuid $(id -u "$user") --regid $(id -g "$user") --groups $(id -G "$user" | tr " " ,)'
     look = f"echo may $0; for path in {' '.join(paths)}; do [ ! -w $path ] || echo $path; done"
@@ -124,7 +124,7 @@ def openers(node, paths):
     may = {user: places for _, user, *places in rows}
     unasked = set(node.run(f"echo {users}").out.split()) - set(may)
     if unasked or not may.get("root"):
-        raise LabError(f"{node} does not tell what {', '.join(unasked) or 'root'} may open: {listed.output[-200:]}")
+        raise LabError(f"{node} does not list what {', '.join(unasked) or 'root'} may open: {listed.output[-200:]}")
     return {user: places for user, places in may.items() if places}
 
 
@@ -146,5 +146,5 @@ class Session:
         done = self._node.run(f"echo {shlex.quote(line)} >{self._at}/in; {limit} cat {self._at}/out")
         if not done.ok:
             raise LabError(f"a session on {self._node} does not answer")
-        *said, code = done.out.strip().splitlines()
-        return int(code), " ".join(" ".join(said).split())
+        *output, code = done.out.strip().splitlines()
+        return int(code), " ".join(" ".join(output).split())

@@ -50,7 +50,7 @@ def test_start_stop_restart_and_disable_do_what_they_say(cluster):
 
 
 def systemctl(node, verb):
-    """Run ``systemctl VERB``, which has to succeed."""
+    """Run ``systemctl VERB``, which must succeed."""
     node.run(f"systemctl {verb}").expect(f"systemctl {verb} on {node}", error=AssertionError)
 
 
@@ -71,5 +71,5 @@ def service(node):
 
 
 def engine(node):
-    """The process id of the engine; empty if it does not run."""
+    """Return the process id of the engine; empty if it does not run."""
     return node.run("pidof dockerd").out.strip()

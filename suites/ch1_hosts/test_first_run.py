@@ -43,8 +43,8 @@ def greeted(bench):
 
 
 def containers(node):
-    """The ids of the node's containers, running or not, whose image may be hello."""
-    return {one["Id"] for one in node.containers(all=True) if "hello" in one["Image"]}
+    """Return the ids of the node's containers, running or not, whose image may be hello."""
+    return {container["Id"] for container in node.containers(all=True) if "hello" in container["Image"]}
 
 
 def forget(node, image):
@@ -70,11 +70,11 @@ def forget(node, image):
 
 
 def now(node):
-    """The time by the node's clock, which stamps its engine's events."""
+    """Return the time by the node's clock, which stamps its engine's events."""
     return node.run("date +%s.%N").out.strip()
 
 
 def pulled(node, image, since):
-    """The ids in the engine's events of pulls of *image*, from *since* to now."""
+    """Return the ids in the engine's events of pulls of *image*, from *since* to now."""
     events = node.engine.events(since=since, until=now(node), filters={"type": "image", "event": "pull"}, decode=True)
     return [event["Actor"]["ID"] for event in events if event["Actor"]["ID"].startswith(image)]

@@ -35,9 +35,9 @@ def test_engine_is_from_a_package_of_a_repository(node, bench, lab):
     way_out = not lab.offers.missing(["internet"])
     manager = Apt(node, bench, way_out=way_out) if node.host.exists("dpkg-query") else Yum(node)
     package = manager.owner(program)
-    assert package, f"the engine of {node}, {program}, is of no package"
+    assert package, f"the engine of {node}, {program}, belongs to no package"
     changed = manager.changed(package, program)
-    assert not changed, f"the engine of {node}, {program}, is not as package {package} has it: {changed}"
+    assert not changed, f"the engine of {node}, {program}, differs from package {package}: {changed}"
     installed, offered = manager.versions(package)
     assert installed, f"the package manager of {node} lists no version of {package}"
     if offered is None:
@@ -59,17 +59,17 @@ class Apt:
         self._way_out = way_out
 
     def owner(self, path):
-        """The package that a file is of; empty if none."""
+        """Return the package that a file belongs to; empty if none."""
         found = self._node.run(f"dpkg-query -S {path}")
         return found.out.partition(":")[0] if found.ok else ""
 
     def changed(self, package, path):
-        """How a file differs from its package; empty if it does not."""
+        """Return how a file differs from its package; empty if it does not."""
         lines = self._node.run(f"dpkg --verify {package}").out.splitlines()
         return next((line for line in lines if line.split()[-1] == path), "")
 
     def versions(self, package):
-        """The installed version, and those in the repositories; None for these if they cannot be asked."""
+        """Return the installed version, and those in the repositories; None for these if they cannot be asked."""
         installed, offered = self._policy(package)
         if not offered and not self._node.run("ls /var/lib/apt/lists/*_Packages*").ok:
             if not self._way_out:
@@ -84,7 +84,7 @@ class Apt:
         return installed, offered
 
     def _policy(self, package, options=""):
-        """The installed version, and those with a repository, as ``apt-cache policy`` lists them."""
+        """Return the installed version, and those with a repository, as ``apt-cache policy`` lists them."""
         installed, offered, row = "", [], ""
         for line in self._node.run(f"LC_ALL=C apt-cache {options} policy {package}").out.splitlines():
             if found := re.match(r" (\*\*\*|   ) (\S+) -?\d+$", line):

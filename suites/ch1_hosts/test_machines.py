@@ -24,7 +24,7 @@ def test_the_cluster_is_master_slave01_and_slave02(cluster):
     assert members == sorted(NODES), f"the cluster's nodes are {members}, not {sorted(NODES)}"
     for node in cluster.nodes:
         running = node.run("uname -n").out.strip()
-        assert running == node.name, f"the machine that is to be {node} has the host name {running}"
+        assert running == node.name, f"the host name of {node} is {running}"
 
 
 @claim("1.1/static-addresses")
@@ -35,15 +35,15 @@ def test_each_node_holds_its_documented_address_statically(cluster, lab):
             raise Blocked("the lab declares no cluster network for its nodes")
         wanted = {name: f"{network}.{octet}" for name, octet in NODES.items()}
         held = addresses(node.run)
-        at = [card for card, listed in held.items() for one in listed if one.split("/")[0] == wanted[node.name]]
-        assert at, f"{node} is to hold {wanted[node.name]}, and holds {held}"
-        others = [one for listed in held.values() for one in listed if one.split("/")[0] in wanted.values()]
-        assert len(others) == 1, f"{node} is to hold {wanted[node.name]} alone of the cluster's, and holds {others}"
+        at = [card for card, listed in held.items() for entry in listed if entry.split("/")[0] == wanted[node.name]]
+        assert at, f"{node} must have {wanted[node.name]}, and has {held}"
+        others = [entry for listed in held.values() for entry in listed if entry.split("/")[0] in wanted.values()]
+        assert len(others) == 1, f"{node} must have one address of the cluster's, and has {others}"
         lines = node.run(f"ip -4 -oneline address show dev {at[0]}").out.splitlines()
-        (line,) = [one for one in lines if f" {wanted[node.name]}/" in one]
+        (line,) = [entry for entry in lines if f" {wanted[node.name]}/" in entry]
         # An address from a DHCP server lives as long as its lease.
         lease = "dynamic" in line.split() or "valid_lft forever" not in line
-        assert not lease, f"{wanted[node.name]} of {node} is on lease and not static: {' '.join(line.split())}"
+        assert not lease, f"{wanted[node.name]} of {node} is leased and not static: {' '.join(line.split())}"
     if network != NETWORK:
         raise Blocked(f"{NETWORK}.0/24 was taken when the lab was made, and its nodes are in {network}.0/24")
 
@@ -69,7 +69,7 @@ def test_each_node_has_a_nat_and_a_host_only_interface(cluster):
     for node in cluster.nodes:
         cards = node.run("for card in /sys/class/net/*/device; do basename $(dirname $card); done").out.split()
         assert len(cards) == 2, f"{node} has the network cards {', '.join(cards) or 'none'}, not two"
-        held = {card: [one.split("/")[0] for one in listed] for card, listed in addresses(node.run).items()}
+        held = {card: [entry.split("/")[0] for entry in listed] for card, listed in addresses(node.run).items()}
         inside = [card for card in cards if node.address in held.get(card, [])]
         assert len(inside) == 1, f"{node.address} of {node} is on none of its cards: {held}"
         (outside,) = set(cards) - set(inside)
@@ -87,7 +87,7 @@ def test_master_has_a_disk_of_100_gb_and_the_slaves_50(cluster):
         sizes = {line.split()[0]: int(line.split()[2]) for line in disks if line.split()[1] == "disk"}
         # One provider's GB is 10^9 bytes, another's 2^30.
         fitting = [size for size in sizes.values() if DISKS[node.name] in (round(size / 1e9), round(size / 2**30))]
-        assert fitting, f"{node} is to have a disk of {DISKS[node.name]} GB; its disks have {sizes} bytes"
+        assert fitting, f"{node} must have a disk of {DISKS[node.name]} GB; its disks have {sizes} bytes"
 
 
 @claim("1.1/operating-system")
@@ -101,7 +101,7 @@ def test_node_runs_the_declared_system(node, lab):
 
 
 def unreached(nodes):
-    """How many of three pings came back, for each pair of nodes (from, to) that lost one."""
+    """Return how many of three pings came back, for each pair of nodes (from, to) that lost one."""
     lost = {}
     for asking in nodes:
         for asked in nodes:

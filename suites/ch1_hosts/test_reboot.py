@@ -93,7 +93,7 @@ def test_docker_is_enabled_and_runs_after_a_reboot(reboot):
 
 
 def holder(addresses, wanted):
-    """The interface that has the address *wanted*; empty if none has."""
+    """Return the interface that has the address *wanted*; empty if none has."""
     for line in addresses.splitlines():
         interface, address = line.split()
         if address.split("/")[0] == wanted:

@@ -157,7 +157,7 @@ class Guest:
         return decided(self.node, partial(with_key, self.node, "127.0.0.1", self.name, key, f"-b {origin}"))
 
     def edit(self, command):
-        """Run a command in the user's ~/.ssh, which has to succeed."""
+        """Run a command in the user's ~/.ssh, which must succeed."""
         done = self.node.run(f"cd ~/.ssh && {command}", user=self.name)
         done.expect(f"{command} in ~{self.name}/.ssh on {self.node}", error=AssertionError)
 
@@ -229,7 +229,7 @@ def test_group_writable_ssh_directory_makes_key_login_fail(guest):
 
 
 def settings(node, about=""):
-    """The lines of ``sshd -T`` in small letters, as releases differ in capitals.
+    """Return the lines of ``sshd -T`` in small letters, as releases differ in capitals.
 
     Args:
         node: the node.
@@ -241,7 +241,7 @@ def settings(node, about=""):
     printed = node.run(f"sshd -T {about}")
     lines = printed.out.lower().splitlines()
     if not any(line.startswith("strictmodes ") for line in lines):
-        raise LabError(f"sshd of {node} does not tell its settings: {last(printed)}")
+        raise LabError(f"sshd of {node} does not print its settings: {last(printed)}")
     return [line for line in lines if line.strip()]
 
 
@@ -258,7 +258,7 @@ def with_key(source, address, user, key, options=""):
 
 
 def decided(node, attempt):
-    """The login that *attempt* makes; it is made again until sshd of the node lets it in or refuses it."""
+    """Return the login that *attempt* makes; it is made again until sshd of the node lets it in or refuses it."""
     tried = []
 
     def answered():
@@ -270,6 +270,6 @@ def decided(node, attempt):
 
 
 def modes(node):
-    """The mode of ~/.ssh, which sshd checks before it checks keys, for messages."""
+    """Return the mode of ~/.ssh, which sshd checks before it checks keys, for messages."""
     found = node.run(f"cd ~{USER} && stat -c '%n %04a' . .ssh .ssh/authorized_keys").out.split()
     return f"~/.ssh has mode {dict(zip(found[::2], found[1::2], strict=False)).get('.ssh', 'unknown')}"

@@ -43,7 +43,7 @@ def test_connect_adds_an_interface_to_a_running_container(node, bench, created):
     after = addresses(partial(bench.execute, box))
     new = [held for name, held in after.items() if name not in before]
     given = bench.address(box, created)
-    assert len(new) == 1, f"on {node}, connect was to add one interface to a container; added are {new}"
+    assert len(new) == 1, f"on {node}, connect must add one interface to a container; it added {new}"
     assert given == new[0][0].split("/")[0], f"on {node}, connect gave the container {given}, and eth1 {new[0]}"
     kept = {name: held for name, held in after.items() if name in before}
     assert kept == before, f"on {node}, connect changed the interfaces that a container had: {before} to {kept}"
@@ -64,8 +64,8 @@ def test_disconnect_takes_the_interface_away(node, bench, created):
     mine = bench.address(box, created)
     accepted(node, f"network disconnect {created} {box}")
     after = addresses(inside)
-    wanted = {name: held for name, held in before.items() if not any(one.startswith(f"{mine}/") for one in held)}
-    assert after == wanted, f"on {node}, disconnect was to leave {wanted}, the container has {after}"
+    wanted = {name: held for name, held in before.items() if not any(entry.startswith(f"{mine}/") for entry in held)}
+    assert after == wanted, f"on {node}, disconnect must leave {wanted}; the container has {after}"
     ping = inside(f"ping -c 1 -W 2 {address}")
     assert not ping.ok, f"on {node}, the disconnected container still reaches its peer {address} on {created}"
 
@@ -103,12 +103,12 @@ def test_inspect_shows_driver_scope_subnet_gateway_and_containers(node, bench, c
     assert (shown["Driver"], shown["Scope"]) == ("bridge", "local"), f"{node}: {shown['Driver']}, {shown['Scope']}"
     (pool,) = shown["IPAM"]["Config"]
     assert pool["Gateway"].split("/")[0] == on["Gateway"], f"{node}: {pool['Gateway']}, a container has {on['Gateway']}"
-    listed = {id: (one["Name"], one["IPv4Address"]) for id, one in shown["Containers"].items()}
+    listed = {id: (container["Name"], container["IPv4Address"]) for id, container in shown["Containers"].items()}
     wanted = {attached["Id"]: (box, f"{on['IPAddress']}/{on['IPPrefixLen']}")}
     assert listed == wanted, f"docker network inspect on {node} shows the containers {listed}, attached are {wanted}"
     assert pool["Subnet"].endswith(f"/{on['IPPrefixLen']}"), f"{node} shows subnet {pool['Subnet']} for {wanted}"
 
 
 def known(node, network):
-    """The ids of the networks of this name on the node."""
-    return [one["Id"] for one in node.ask("GET", "/networks") if one["Name"] == network]
+    """Return the ids of the networks of this name on the node."""
+    return [listed["Id"] for listed in node.ask("GET", "/networks") if listed["Name"] == network]

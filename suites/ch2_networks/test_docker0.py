@@ -48,7 +48,7 @@ def test_starting_a_container_adds_one_end_of_a_veth_pair(node, bench):
     new = [link for link in after.values() if link not in before.values() and link.peer == eth0.index]
     (end,) = new if len(new) == 1 else [None]
     appeared = [name for name in after if name not in before]
-    assert end, f"on {node}, one interface was to appear whose other end is eth0 of {box}; there appeared {appeared}"
+    assert end, f"on {node}, one interface must appear whose other end is eth0 of {box}; {appeared} appeared"
     assert eth0.peer == end.index, f"eth0 of {box} leads to interface {eth0.peer} of {node}, {end.name} is {end.index}"
     assert end.master == "docker0", f"{end.name} of {node} is a port of {end.master or 'no bridge'}, not of docker0"
     kind = node.run(f"ip -details link show dev {end.name}").out
@@ -64,7 +64,7 @@ def test_stopping_the_container_removes_the_interface(node, bench):
     accepted(node, f"stop -t 1 {box}")
     eventually(
         lambda: State(not (left := [link.name for link in ends if link in links(node.run).values()]), f"has {left}"),
-        f"{node} to be rid of the interface of the stopped {box}",
+        f"{node} to remove the interface of the stopped {box}",
         deadline=10,
     )
 
@@ -92,7 +92,7 @@ def test_a_container_that_names_no_network_goes_by_docker0(cluster, node, bench,
     wanted = ["default", "via", gateway(node, subnet)]
     assert routes[:3] == wanted, f"on {node}, docker0 is {wanted[2] or 'without address'}, the route is {routes}"
     # The other node sees a container that comes through docker0 with the address of the container's node.
-    other = next((one for one in cluster.nodes if one is not node), node)
+    other = next((candidate for candidate in cluster.nodes if candidate is not node), node)
     port = bench.port()
     elsewhere = cluster.bench(other)
     elsewhere.start("web:1", f"--publish {port}:80")
@@ -106,7 +106,7 @@ def test_a_container_that_names_no_network_goes_by_docker0(cluster, node, bench,
 
 
 def gateway(node, subnet):
-    """The address of docker0 in the subnet of the network bridge; empty if it has none."""
+    """Return the address of docker0 in the subnet of the network bridge; empty if it has none."""
     held = [address.split("/")[0] for address in addresses(node.run).get("docker0", [])]
     return next((address for address in held if ip_address(address) in subnet), "")
 

@@ -38,7 +38,7 @@ def test_none_gives_a_loopback_interface_only(node, bench):
     held = addresses(inside)
     assert list(held) == ["lo"], f"on {node}, a container of --net none has addresses on {list(held)}"
     wired = [link.name for link in links(inside).values() if link.peer != link.index and link.peer]
-    assert not wired, f"on {node}, a container of --net none is wired by {wired}"
+    assert not wired, f"on {node}, a container of --net none has the interfaces {wired}"
     routes = inside("ip -4 route").out.strip()
     assert not routes, f"on {node}, a container of --net none has the route {routes}"
     reached = inside(f"ping -c 1 -W 2 {node.address}")
@@ -110,7 +110,7 @@ def test_link_makes_the_linked_name_resolve_on_docker0(node, bench):
         deadline=10,
     )
     back = resolved(bench, linked, asking)
-    assert not back, f"--link is of one direction, and on {node} the linked container resolves the other's name: {back}"
+    assert not back, f"--link works one way only, and on {node} the linked container resolves the other's name: {back}"
 
 
 @claim("2.2/names-on-custom-network")
@@ -129,7 +129,7 @@ def test_containers_resolve_each_other_on_a_network_of_their_own(node, bench):
 
 
 def attachment(bench, box):
-    """How a container is attached, without what differs between any two: addresses and ids of its own."""
+    """Return how a container is attached, without what differs between any two: addresses and ids of its own."""
     known = bench.inspect(box)
     networks = known["NetworkSettings"]["Networks"]
     kept = {name: {key: on[key] for key in ("NetworkID", "Gateway", "IPPrefixLen")} for name, on in networks.items()}
@@ -143,6 +143,6 @@ def curl(bench, box, name):
 
 
 def resolved(bench, box, name):
-    """The address to which *name* resolves in a container; empty if it does not."""
+    """Return the address to which *name* resolves in a container; empty if it does not."""
     found = bench.execute(box, f"timeout {scaled(_PATIENCE):.0f} getent ahostsv4 {name}")
     return found.out.split()[0] if found.ok and found.out.split() else ""

@@ -65,7 +65,7 @@ def test_several_options_mount_several_folders(node, bench):
     for folder, place in zip(folders, places, strict=True):
         wanted = place.rpartition("/")[2]
         found = inside(bench, box, f"cat {place}/name")
-        assert found == wanted, f"on {node}, {place} was to be the folder {wanted} and holds {found!r}"
+        assert found == wanted, f"on {node}, {place} must be the folder {wanted}, and holds {found!r}"
         inside(bench, box, f"echo {place} > {place}/made")
         made = bench.shell(f"cat {folder}/made").strip()
         assert made == place, f"what was written to {place} is not in {folder} of {node}, which has {made!r}"
@@ -92,7 +92,7 @@ def test_a_mapped_port_answers_on_the_nodes_address(cluster, node, bench):
     for other in cluster.nodes:
         done = other.run(f"curl -sS -m 5 http://{node.address}:{port}/")
         found = done.output.strip()
-        assert found == id[:12], f"{other} asks {node.address}:{port}, where {id[:12]} is mapped, and is told {found!r}"
+        assert found == id[:12], f"{other} asks {node.address}:{port}, where {id[:12]} is mapped, and gets {found!r}"
 
 
 @pytest.fixture
@@ -131,7 +131,7 @@ def sql(bench, box, statement, *, password=PASSWORD):
 
 
 def rows(bench, box, statement):
-    """The rows that a statement gives, where it has to succeed."""
+    """Return the rows that a statement selects. It must succeed."""
     done = sql(bench, box, statement)
     assert done.ok, f"the database on {bench.node} refused {statement}: {done.output}"
     return done.out.strip()

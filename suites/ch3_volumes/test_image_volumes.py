@@ -96,8 +96,8 @@ def test_each_instruction_is_a_step_and_an_entry_of_the_history(node, bench):
     folder = bench.folder({"dockerfile1": text})
     # Steps are judged with the classic builder: BuildKit shows none for metadata alone (see the claim's erratum).
     for builder in ("0", "1"):
-        name, said = build_documented(bench, folder, f"DOCKER_BUILDKIT={builder}")
-        steps = re.findall(r"^Step (\d+)/(\d+) : (\S+)", said, re.MULTILINE)
+        name, output = build_documented(bench, folder, f"DOCKER_BUILDKIT={builder}")
+        steps = re.findall(r"^Step (\d+)/(\d+) : (\S+)", output, re.MULTILINE)
         if builder == "0":
             wanted = [(str(place), str(count), line.split()[0]) for place, line in enumerate(text.splitlines(), 1)]
             assert steps == wanted, f"on {node}, a Dockerfile of {count} instructions was built in the steps {steps}"
@@ -120,7 +120,7 @@ def test_containers_share_volumes_both_ways(node, bench, built):
         for writing, reading in ((first, second), (second, first)):
             inside(bench, writing, f"echo {writing} > {place}/{writing}")
             found = bench.execute(reading, f"cat {place}/{writing}").out.strip()
-            assert found == writing, f"on {node}, --volumes-from shares {place}; one wrote {writing}, read is {found!r}"
+            assert found == writing, f"on {node}, --volumes-from shares {place}; written was {writing}, read {found!r}"
 
 
 @claim("3.5/volumes-from-other-image")
@@ -147,4 +147,4 @@ def test_shared_data_is_there_after_the_first_container_is_removed(node, bench, 
     assert found == "kept\n", f"on {node}, shared data was 'kept', and with the first container removed is {found!r}"
     third = bench.start(image, f"-t --volumes-from {second}", "/bin/bash")
     found = bench.execute(third, f"cat {PLACES[0]}/file").out
-    assert found == "kept\n", f"on {node}, a third container is to share 'kept' of the second, and reads {found!r}"
+    assert found == "kept\n", f"on {node}, a third container must share 'kept' of the second, and reads {found!r}"

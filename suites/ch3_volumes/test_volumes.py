@@ -47,7 +47,7 @@ def test_P_publishes_each_exposed_port_on_a_random_one(node, bench):
         ports = bench.inspect(box)["NetworkSettings"]["Ports"]
         assert set(ports) == {"80/tcp", "8080/tcp"}, f"on {node}, ports 80 and 8080 are exposed, -P published {ports}"
         for exposed, published in ports.items():
-            hosts = {int(one["HostPort"]) for one in published or []}
+            hosts = {int(binding["HostPort"]) for binding in published or []}
             assert hosts, f"on {node}, -P did not publish the exposed {exposed}"
             given += hosts
         port = int(ports["80/tcp"][0]["HostPort"])

@@ -37,7 +37,7 @@ def test_build_gives_exactly_the_name_and_tag(node, bench, all_builders):
         done = builder.run(folder, f"--label {bench.label} -t {name}:v1 .")
         succeeded(done, f"{builder}")
         listed = tags(node, name)
-        assert listed == [f"{name}:v1"], f"{builder} was to name an image {name}:v1, named are {listed or 'none'}"
+        assert listed == [f"{name}:v1"], f"{builder} must name the image {name}:v1; it named {listed or 'none'}"
 
 
 @claim("4.2/default-file")
@@ -49,7 +49,7 @@ def test_the_file_named_dockerfile_is_built_when_none_is_named(bench, all_builde
     }
     for builder in all_builders:
         built = [word for word in builder.image(builder.build(files))["Config"]["Env"] if word.startswith("SWC_FILE=")]
-        assert built == ["SWC_FILE=Dockerfile"], f"{builder} was to build the file Dockerfile, and built {built}"
+        assert built == ["SWC_FILE=Dockerfile"], f"{builder} must build the file Dockerfile, and built {built}"
 
 
 @claim("4.2/context-is-sent")
@@ -88,7 +88,9 @@ def test_a_file_outside_the_context_is_not_copied(node, bench, all_builders, way
         done = builder.run(f"{outside}/context", f"--no-cache --label {bench.label} -t {name} .")
         assert not done.ok, f"{builder} copied {source}, which is outside the context"
         made = [
-            one["RepoTags"] for one in node.ask("GET", "/images/json") if f"{name}:latest" in (one["RepoTags"] or [])
+            image["RepoTags"]
+            for image in node.ask("GET", "/images/json")
+            if f"{name}:latest" in (image["RepoTags"] or [])
         ]
         assert not made, f"{builder} refused to copy {source}, and made the image {made}"
 
@@ -96,7 +98,7 @@ def test_a_file_outside_the_context_is_not_copied(node, bench, all_builders, way
 @claim("4.2/remote-engine")
 @on_one_node
 def test_a_client_on_another_machine_builds_from_its_own_files(cluster, node, bench, all_builders):
-    client = next((one for one in cluster.nodes if one is not node), node)
+    client = next((listed for listed in cluster.nodes if listed is not node), node)
     for builder in all_builders:
         text = from_base(bench) + "COPY local /local\n"
         content = unique("content")
@@ -111,7 +113,7 @@ def test_a_client_on_another_machine_builds_from_its_own_files(cluster, node, be
         settings = f"PATH={folder}:$PATH DOCKER_BUILDKIT={choice} DOCKER_HOST=ssh://{USER}@{node}"
         done = client.run(f"cd {folder} && {settings} {command}", user=USER)
         succeeded(done, f"from {client}, {builder}")
-        tags = [tag for one in node.ask("GET", "/images/json") for tag in one["RepoTags"] or []]
+        tags = [tag for listed in node.ask("GET", "/images/json") for tag in listed["RepoTags"] or []]
         assert f"{name}:latest" in tags, (
             f"{client} had {node} build, {builder} ended well, and {node} has no image of it"
         )
@@ -119,7 +121,7 @@ def test_a_client_on_another_machine_builds_from_its_own_files(cluster, node, be
         assert found == content, f"{client} built on {node} from its own file {content!r}, the image holds {found!r}"
         if client is not node:
             elsewhere = [
-                one for one in client.ask("GET", "/images/json") if f"{name}:latest" in (one["RepoTags"] or [])
+                listed for listed in client.ask("GET", "/images/json") if f"{name}:latest" in (listed["RepoTags"] or [])
             ]
             assert not elsewhere, f"{client} built on {node}, and has the image itself"
             assert not node.host.file(f"{folder}/local").exists, f"{node} has the file of {client} itself"
@@ -134,19 +136,21 @@ def test_build_without_a_context_is_refused(node, bench, all_builders):
         done = builder.run(folder, f"--label {bench.label} -t {name}")
         assert not done.ok, f"{builder} was given no context, and did not refuse"
         made = [
-            one["RepoTags"] for one in node.ask("GET", "/images/json") if f"{name}:latest" in (one["RepoTags"] or [])
+            image["RepoTags"]
+            for image in node.ask("GET", "/images/json")
+            if f"{name}:latest" in (image["RepoTags"] or [])
         ]
         assert not made, f"{builder} refused to build without a context, and made the image {made}"
 
 
 def tags(node, name):
-    """The tags of this name on a node."""
-    return [tag for one in node.ask("GET", "/images/json") for tag in one["RepoTags"] or [] if name in tag]
+    """Return the tags of this name on a node."""
+    return [tag for image in node.ask("GET", "/images/json") for tag in image["RepoTags"] or [] if name in tag]
 
 
-def transferred(said):
-    """Bytes of the context in the output of a build; the largest number where the output counts up."""
+def transferred(printed):
+    """Return bytes of the context in the output of a build; the largest number where the output counts up."""
     form = r"(?:build context to Docker daemon|transferring context:)\s+([\d.]+)\s*([kM]?B)"
-    counts = [float(number) * _UNITS[unit.lower()] for number, unit in re.findall(form, said)]
-    assert counts, f"the command line does not print how much it sends: {said[-200:]!r}"
+    counts = [float(number) * _UNITS[unit.lower()] for number, unit in re.findall(form, printed)]
+    assert counts, f"the command line does not print how much it sends: {printed[-200:]!r}"
     return max(counts)

@@ -32,7 +32,7 @@ def test_run_of_a_list_goes_through_no_shell(bench, all_builders):
     text = from_base(bench) + 'RUN ["mkdir", "/made"]\nRUN ["touch", "/made/$HOME && true"]\n'
     for builder in all_builders:
         found = builder.shows(builder.build({"Dockerfile": text}), "ls /made")
-        assert found == "$HOME && true", f"{builder} was to leave '$HOME && true' as written, and made of it {found!r}"
+        assert found == "$HOME && true", f"{builder} must leave '$HOME && true' as written, and made {found!r} of it"
 
 
 @claim("4.3/workdir")
@@ -42,7 +42,7 @@ def test_workdir_sets_the_folder_of_what_follows(bench, all_builders):
         image = builder.build({"Dockerfile": text, "file": "copied\n"})
         found = builder.shows(image, "cat /ran /code/file; pwd").split()
         wanted = ["/code", "/code/below", "copied", "/code/below"]
-        assert found == wanted, f"{builder}: RUN, COPY and the container were to be in {wanted}, seen is {found}"
+        assert found == wanted, f"{builder}: RUN, COPY and the container must be in {wanted}; they are in {found}"
 
 
 @claim("4.3/env")
@@ -51,7 +51,7 @@ def test_env_is_in_the_containers_environment(bench, all_builders):
     for builder in all_builders:
         image = builder.build({"Dockerfile": text})
         found = builder.shows(image, 'echo "$FLASK_APP,$SWC_WORDS"; cat /built').split("\n")
-        assert found == ["app.py,two words", "app.py"], f"{builder}: ENV sets two values, seen are {found}"
+        assert found == ["app.py,two words", "app.py"], f"{builder}: ENV sets two values; the container has {found}"
 
 
 @claim("4.3/copy")
@@ -114,15 +114,15 @@ def test_each_change_of_the_file_system_is_one_layer(bench, all_builders):
             text = from_base(bench) + instructions + "\n"
             image = builder.build({"Dockerfile": text, "one": "1\n", "two": "2\n"})
             added = [layer for layer in layers(builder, image)[base:] if layer != _EMPTY]
-            said = instructions.replace("\n", " / ")
-            assert len(added) == wanted, f"{builder}: {said} adds {wanted} layers, added are {len(added)}"
+            joined = instructions.replace("\n", " / ")
+            assert len(added) == wanted, f"{builder}: {joined} adds {wanted} layers, added are {len(added)}"
 
 
 def layers(builder, image):
-    """The digests of an image's layers."""
+    """Return the digests of an image's layers."""
     return builder.image(image)["RootFS"]["Layers"]
 
 
 def printed(bench, box):
-    """A container's output, from the engine's log: the command line may lose the output of a short run."""
+    """Return a container's output, from the engine's log: the command line may lose the output of a short run."""
     return bench.node.docker(f"logs {box}").output.strip()

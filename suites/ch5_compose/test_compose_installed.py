@@ -21,7 +21,7 @@ def test_compose_is_no_part_of_the_engines_package(node):
         files, needed = node.run(f"rpm -ql {package}"), node.run(f"rpm -qR {package}")
     else:
         package = node.run(f"dpkg -S {engine}").out.partition(":")[0]
-        assert package, f"the engine of {node} is of no package"
+        assert package, f"the engine of {node} belongs to no package"
         files = node.run(f"dpkg -L {package}")
         needed = node.run(f"dpkg-query -W -f '${{Depends}} ${{Pre-Depends}}' {package}")
     for asked in (files, needed):

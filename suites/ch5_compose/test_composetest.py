@@ -19,7 +19,7 @@ def started(cluster, node):
         bench = cluster.bench(node, kept=True)
         files = {file.name: file.read_text(encoding="utf-8") for file in COMPOSETEST.iterdir() if file.is_file()}
         projects = [project(bench, tool, files) for tool in tools(node)]
-        return [(one, one.compose("up -d")) for one in projects]
+        return [(made, made.compose("up -d")) for made in projects]
 
     return cluster.keep(("composetest", node.name), start)
 
@@ -28,10 +28,10 @@ def started(cluster, node):
 @on_one_node
 def test_one_file_starts_containers_that_belong_together(started):
     for example in up(started):
-        running = [one for one in example.containers() if one["State"]["Running"]]
-        services = sorted(one["Config"]["Labels"]["com.docker.compose.service"] for one in running)
-        assert services == ["redis", "web"], f"{example} was to run web and redis, it runs {services}"
-        networks = [set(one["NetworkSettings"]["Networks"]) for one in running]
+        running = [container for container in example.containers() if container["State"]["Running"]]
+        services = sorted(container["Config"]["Labels"]["com.docker.compose.service"] for container in running)
+        assert services == ["redis", "web"], f"{example} must run web and redis; it runs {services}"
+        networks = [set(container["NetworkSettings"]["Networks"]) for container in running]
         assert networks[0] & networks[1], f"the containers of {example} share no network: {networks}"
         assert networks[0] != {"bridge"}, f"the containers of {example} have no network of their own"
 
@@ -46,7 +46,7 @@ def test_up_builds_web_and_starts_it_with_redis(node, cluster, started):
         built = node.ask("GET", f"/images/{web['Image']}/json")
         found = (built["Config"]["Cmd"], built["Config"]["WorkingDir"], "FLASK_APP=app.py" in built["Config"]["Env"])
         wanted = (["flask", "run"], "/code", True)
-        assert found == wanted, f"web of {example} was to be built from its Dockerfile; its image has {found}"
+        assert found == wanted, f"web of {example} must be built from its Dockerfile; its image has {found}"
         pulled = node.ask("GET", f"/images/{cluster.image('redis')}/json")
         assert redis["Image"] == pulled["Id"], f"redis of {example} runs {redis['Config']['Image']}, not {pulled['Id']}"
 
@@ -66,7 +66,9 @@ def test_the_page_counts_each_request(started):
 @on_one_node
 def test_web_reaches_redis_by_its_service_name(started):
     for example in up(started):
-        services = sorted(one["Config"]["Labels"]["com.docker.compose.service"] for one in example.containers())
+        services = sorted(
+            container["Config"]["Labels"]["com.docker.compose.service"] for container in example.containers()
+        )
         assert "redis" in services, f"{example} has no service redis, by whose name web asks; it has {services}"
         (web,), (redis,) = one_of(example, "web"), one_of(example, "redis")
         held = {network["IPAddress"] for network in redis["NetworkSettings"]["Networks"].values()}
@@ -94,25 +96,25 @@ def test_web_answers_again_after_redis_was_restarted(node, started):
         assert now["State"]["StartedAt"] != redis["State"]["StartedAt"], f"redis of {example} was not restarted"
         (after,) = one_of(example, "web")
         same = all(after["State"][key] == web["State"][key] for key in ("StartedAt", "Pid"))
-        assert same, f"web of {example} was to answer again by itself, and was restarted"
+        assert same, f"web of {example} must answer again by itself, and was restarted"
 
 
 def up(started):
-    """The projects, all of which have to be started."""
+    """Return the projects, all of which must be started."""
     for example, done in started:
         succeeded(done, f"{example.tool} up on {example.node}")
     return [example for example, _ in started]
 
 
 def one_of(example, service):
-    """The one container of a service, in a list."""
+    """Return the one container of a service, in a list."""
     found = example.containers(service)
-    assert len(found) == 1, f"{example} was to have one container of {service}, it has {len(found)}"
+    assert len(found) == 1, f"{example} must have one container of {service}; it has {len(found)}"
     return found
 
 
 def first_answer(example):
-    """The count of the first answer; the page's server takes a moment to listen."""
+    """Return the count of the first answer; the page's server takes a moment to listen."""
     got = eventually(
         lambda: State(bool(counted(answer := example.node.get(example.port))), first_line(answer)),
         f"{example} to answer 'Hello World! I have been seen N times.'",
@@ -128,5 +130,5 @@ def counted(answer):
 
 
 def first_line(answer):
-    """The first line of an answer's body, or its error, for messages."""
+    """Return the first line of an answer's body, or its error, for messages."""
     return answer.body.decode(errors="replace").strip().partition("\n")[0] if answer.ok else str(answer)

@@ -62,7 +62,7 @@ def test_stack_deploy_builds_nothing(cluster, stack):
     (service,) = listed(stack)
     image = service["Spec"]["TaskTemplate"]["ContainerSpec"]["Image"].partition("@")[0]
     assert image == cluster.image("web:1"), f"the service of a stack runs {image}, and was given another image"
-    built = [one for one in images(manager) - before if "SWC_BUILT=1" in environment(manager, one)]
+    built = [image for image in images(manager) - before if "SWC_BUILT=1" in environment(manager, image)]
     assert not built, f"docker stack deploy on {manager} built the image {built}"
 
 
@@ -104,10 +104,10 @@ def test_a_wrong_file_is_refused_with_the_keys_name(cluster, node, bench, stack,
 
 
 def images(node):
-    """The ids of the images on a node."""
-    return {one["Id"] for one in node.ask("GET", "/images/json")}
+    """Return the ids of the images on a node."""
+    return {image["Id"] for image in node.ask("GET", "/images/json")}
 
 
 def environment(node, image):
-    """The environment variables of an image."""
+    """Return the environment variables of an image."""
     return node.ask("GET", f"/images/{image}/json")["Config"].get("Env") or []

@@ -14,7 +14,7 @@ TOKEN = re.compile(r"SWMTKN-1-(?P<digest>[0-9a-z]{50})-(?P<secret>[0-9a-z]{25})"
 
 
 def digest_and_secret(token):
-    """The two parts of a token."""
+    """Return the two parts of a token."""
     form = TOKEN.fullmatch(token)
     assert form, "a token is not SWMTKN-1-DIGEST-SECRET"
     return form.groups()
@@ -153,6 +153,6 @@ def join_as_printed(cluster, newcomer, role):
 
 
 def member_of(cluster, node):
-    """The entry of *node*, which joined, in the node list once it is Ready."""
+    """Return the entry of *node*, which joined, in the node list once it is Ready."""
     identity = expect_ready_member(cluster, node, deadline=30)
     return next(member for member in cluster.members() if member["ID"] == identity)

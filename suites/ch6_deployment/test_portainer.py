@@ -44,7 +44,7 @@ def test_portainer_started_by_run_answers_on_its_port(cluster, image, volume):
     assert Portainer(manager).wants_administrator(), f"Portainer on {manager} with a new volume has an administrator"
     state = manager.ask("GET", f"/containers/{container}/json")
     assert state["State"]["Running"], f"Portainer on {manager} is {state['State']['Status']}"
-    mounted = {one["Destination"]: one.get("Name") or one["Source"] for one in state["Mounts"]}
+    mounted = {mount["Destination"]: mount.get("Name") or mount["Source"] for mount in state["Mounts"]}
     assert mounted.get("/data") == volume, f"Portainer on {manager} has {mounted.get('/data')} at /data, not {volume}"
 
 
@@ -66,8 +66,8 @@ def test_portainer_started_by_its_compose_file_answers_on_its_port(cluster, imag
         assert portainer.set_administrator().ok, f"{portainer} does not take an administrator"
         # Its command names the engine (-H), so that the engine need not be added.
         assert portainer.endpoints(portainer.token()), f"{portainer} was started with -H, and knows no engine"
-        mounts = [mount for one in project.containers() for mount in one["Mounts"]]
-        volumes = [one["Name"] for one in mounts if one["Type"] == "volume" and one["Destination"] == "/data"]
+        mounts = [mount for part in project.containers() for mount in part["Mounts"]]
+        volumes = [part["Name"] for part in mounts if part["Type"] == "volume" and part["Destination"] == "/data"]
         wanted = [f"{project.name}_portainer_data"]
         assert volumes == wanted, f"Portainer, which was started by {tool}, has {volumes} at /data, not {wanted}"
         done = project.compose("down -v")
@@ -104,7 +104,7 @@ def test_the_first_visit_sets_the_administrator_and_later_ones_log_in(portainer)
 def test_portainer_speaks_plain_http_on_its_port(cluster, image, volume):
     run(cluster.manager, image, cluster.label, volume)
     expect_page(cluster.manager, f"Portainer on {cluster.manager} to speak HTTP on port {PORT}")
-    # The calls that a browser makes from the page have to be in plain HTTP as well.
+    # The calls that a browser makes from the page must be in plain HTTP as well.
     portainer = Portainer(cluster.manager)
     answer = portainer.ask("GET", "/users/admin/check")
     assert answer.status in (204, 404), f"{portainer} does not speak HTTP on port {PORT}: {answer}"
@@ -117,8 +117,8 @@ def test_portainer_shows_the_nodes_and_makes_and_removes_a_container(cluster, po
     token = portainer.token()
     engine = f"/endpoints/{portainer.add_endpoint(token, unique('local'))}/docker"
 
-    shown = {one["ID"]: about(one) for one in portainer.call("GET", f"{engine}/nodes", token=token)}
-    there = {one["ID"]: about(one) for one in cluster.members()}
+    shown = {item["ID"]: about(item) for item in portainer.call("GET", f"{engine}/nodes", token=token)}
+    there = {item["ID"]: about(item) for item in cluster.members()}
     lacking = sorted(there[id] for id in set(there) - set(shown))
     assert not lacking, f"{portainer} does not show the nodes {lacking}"
     assert shown == there, (
@@ -130,24 +130,24 @@ def test_portainer_shows_the_nodes_and_makes_and_removes_a_container(cluster, po
     name = unique("made")
     spec = {"Image": client, "Labels": {cluster.label: ""}}
     made = portainer.call("POST", f"{engine}/containers/create?name={name}", token=token, body=spec)["Id"]
-    assert made in {one["Id"] for one in manager.containers(all=True)}, f"{portainer} made no container on {manager}"
+    assert made in {item["Id"] for item in manager.containers(all=True)}, f"{portainer} made no container on {manager}"
     portainer.call("POST", f"{engine}/containers/{made}/start", token=token)
     eventually(
-        lambda: State(made in {one["Id"] for one in manager.containers()}, "it does not"),
+        lambda: State(made in {item["Id"] for item in manager.containers()}, "it does not"),
         f"the container that {portainer} started to run",
     )
-    listed = {one["Id"] for one in portainer.call("GET", f"{engine}/containers/json", token=token)}
-    here = {one["Id"] for one in manager.containers()}
+    listed = {item["Id"] for item in portainer.call("GET", f"{engine}/containers/json", token=token)}
+    here = {item["Id"] for item in manager.containers()}
     assert made in listed, (
         f"{portainer} does not show the container that it made; it shows {len(listed)} of {len(here)}"
     )
     portainer.call("DELETE", f"{engine}/containers/{made}?force=true", token=token)
-    left = {one["Id"] for one in manager.containers(all=True)}
+    left = {item["Id"] for item in manager.containers(all=True)}
     assert made not in left, f"{portainer} removed the container {name}, and it is on {manager} still"
 
 
 def about(node):
-    """Host name, role and state of a node, which Portainer shows."""
+    """Return host name, role and state of a node, which Portainer shows."""
     return f"{node['Description']['Hostname']} ({node['Spec']['Role']}, {node['Status']['State']})"
 
 

@@ -42,7 +42,7 @@ def is_here_alone(cluster, node, tool, name):
         name: the name.
     """
     here = named(node, name)
-    assert len(here) == 1, f"{tool} on {node} was to start one container there, and there are {len(here)} of it"
+    assert len(here) == 1, f"{tool} on {node} must start one container there; there are {len(here)}"
     (container,) = here
     assert container["State"] == "running", f"what {tool} started on {node} is {container['State']}"
     for other in cluster.nodes:
@@ -56,15 +56,15 @@ def is_here_alone(cluster, node, tool, name):
 
 
 def held_by(task):
-    """The id of a task's container."""
+    """Return the id of a task's container."""
     return (task["Status"].get("ContainerStatus") or {}).get("ContainerID", "")
 
 
 def named(node, name):
-    """The containers on a node with *name* in their name, as the name of a task's container is PREFIX-NAME.1.ID."""
-    return [one for one in node.containers(all=True) if any(name in known for known in one["Names"])]
+    """Return the containers on a node whose names contain *name*: a task's container has the name PREFIX-NAME.1.ID."""
+    return [container for container in node.containers(all=True) if any(name in known for known in container["Names"])]
 
 
 def services(cluster):
-    """The names of all services."""
-    return {one["Spec"]["Name"] for one in cluster.manager.ask("GET", "/services")}
+    """Return the names of all services."""
+    return {service["Spec"]["Name"] for service in cluster.manager.ask("GET", "/services")}

@@ -43,7 +43,7 @@ def test_bodies_of_every_size_pass_between_every_pair_of_nodes(cluster, network)
     web = cluster.create_service("web", "web:1", everywhere=True, networks=[network])
     tasks = web.wait_running(len(cluster.nodes))
     probes = [cluster.probe(task) for task in tasks]
-    # The ways of a new network may take a moment; then they have to carry bodies of every size.
+    # A new network may need a moment; then it must carry bodies of every size.
     eventually(
         lambda: all_reached(cluster, probes, tasks, network),
         "every node to reach every other on the overlay",

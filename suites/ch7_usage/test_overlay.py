@@ -13,7 +13,7 @@ from swarmlab.wait import eventually
 
 
 def held(probe):
-    """The IPv4 addresses of a container's interfaces, each with its subnet."""
+    """Return the IPv4 addresses of a container's interfaces, each with its subnet."""
     listed = probe.run("ip -4 -oneline address show")
     return [ip_interface(line.split()[3]) for line in listed.out.splitlines() if line.split()[1] != "lo"]
 
@@ -31,10 +31,11 @@ def test_tasks_have_addresses_of_the_subnet_that_was_given(cluster):
     for network, (subnet, gateway) in wanted.items():
         for node in cluster.nodes:
             pools = [
-                (one["Subnet"], one["Gateway"]) for one in node.ask("GET", f"/networks/{network}")["IPAM"]["Config"]
+                (entry["Subnet"], entry["Gateway"])
+                for entry in node.ask("GET", f"/networks/{network}")["IPAM"]["Config"]
             ]
             assert pools == [(str(subnet), str(gateway))], (
-                f"{network} was given {subnet} and the gateway {gateway}, {node} tells {pools}"
+                f"{network} was given {subnet} and the gateway {gateway}; {node} lists {pools}"
             )
         virtual = web.virtual_address(network)
         used = [virtual]
@@ -45,7 +46,7 @@ def test_tasks_have_addresses_of_the_subnet_that_was_given(cluster):
             assert address != str(gateway), f"the task on {task.node} was given the gateway's address, {gateway}"
             assert address not in used, f"the task on {task.node} was given {address}, which is in use: {used}"
             used.append(address)
-            inside = [str(one) for one in held(cluster.probe(task))]
+            inside = [str(entry) for entry in held(cluster.probe(task))]
             assert f"{address}/{subnet.prefixlen}" in inside, (
                 f"the task on {task.node} was given {address} of {subnet}, its container holds {inside}"
             )
@@ -112,7 +113,9 @@ def test_docker_run_is_refused_where_the_overlay_is_not_attachable(cluster):
         refused = bench.run("client", f"--network {closed}", "true")
         assert not refused.ok, f"{node} let docker run into {closed}, which is not attachable"
         assert closed in refused.output, f"{node} refused docker run in {closed} without naming it: {refused.output}"
-        left = [one["Names"][0] for one in node.containers(all=True, network=closed) if not is_task(one)]
+        left = [
+            container["Names"][0] for container in node.containers(all=True, network=closed) if not is_task(container)
+        ]
         assert not left, f"{node} refused docker run in {closed}, and has of it {left}"
         # A running container may not be connected either.
         box = bench.start("client")
@@ -124,8 +127,8 @@ def test_docker_run_is_refused_where_the_overlay_is_not_attachable(cluster):
 
 
 def attached(node, network):
-    """The names of the network's endpoints on *node*."""
-    return {one["Name"] for one in node.ask("GET", f"/networks/{network}").get("Containers", {}).values()}
+    """Return the names of the network's endpoints on *node*."""
+    return {endpoint["Name"] for endpoint in node.ask("GET", f"/networks/{network}").get("Containers", {}).values()}
 
 
 def is_task(container):
@@ -148,9 +151,13 @@ def test_subnets_that_the_swarm_chooses_overlap_nothing(cluster):
     # With all networks in use, the interfaces of one container show whether their subnets differ.
     for task in tasks:
         found = held(cluster.probe(task))
-        lacking = [f"{name} ({one})" for name, one in task.addresses.items() if one not in [str(it.ip) for it in found]]
+        lacking = [
+            f"{name} ({address})"
+            for name, address in task.addresses.items()
+            if address not in [str(it.ip) for it in found]
+        ]
         assert not lacking, f"the task on {task.node} lacks interfaces in {lacking}"
-        wrong = overlaps([(str(one.ip), one.network) for one in found])
+        wrong = overlaps([(str(address.ip), address.network) for address in found])
         assert not wrong, f"interfaces of a container on {task.node} overlap: {'; '.join(wrong)}"
 
 

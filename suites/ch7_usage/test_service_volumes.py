@@ -17,20 +17,20 @@ _BLOB = "head -c 1048576 /dev/urandom > {place}/blob && sha256sum < {place}/blob
 
 
 def mount(cluster, volume, place="/data"):
-    """The mount of a volume as the API takes it; every node makes the volume with the suite's label."""
+    """Return the mount of a volume as the API takes it; every node makes the volume with the suite's label."""
     options = {"Labels": {cluster.label: ""}}
     return {"Type": "volume", "Source": volume, "Target": place, "VolumeOptions": options}
 
 
 def on_machine(node, volume, file):
-    """The content of a file of the volume, read on the machine itself; empty if there is no such file."""
+    """Return the content of a file of the volume, read on the machine itself; empty if there is no such file."""
     found = known(node, volume)
     kept = node.host.file(f"{found['Mountpoint']}/{file}") if found else None
     return kept.content_string.strip() if kept and kept.exists else ""
 
 
 def inside(cluster, task, command):
-    """The output of a command in a task's container, which has to succeed."""
+    """Return the output of a command in a task's container, which must succeed."""
     done = cluster.probe(task).run(command)
     return done.expect(f"in the container on {task.node}, {command}", error=AssertionError).strip()
 
@@ -42,7 +42,11 @@ def expect_mounted(cluster, task, volume, place):
     assert made, f"{node} runs the task and has no volume {volume}"
     assert made["Driver"] == "local", f"{volume} on {node} is of driver {made['Driver']}"
     mounts = node.ask("GET", f"/containers/{task.container}/json")["Mounts"]
-    found = [(one["Type"], one.get("Name"), one["Source"], one["RW"]) for one in mounts if one["Destination"] == place]
+    found = [
+        (mount["Type"], mount.get("Name"), mount["Source"], mount["RW"])
+        for mount in mounts
+        if mount["Destination"] == place
+    ]
     wanted = [("volume", volume, made["Mountpoint"], True)]
     assert found == wanted, f"mounted at {place} of the task on {node} is {found or 'nothing'}, not {wanted}"
     where = [line.split()[1] for line in inside(cluster, task, "cat /proc/mounts").splitlines()]
@@ -103,9 +107,12 @@ def test_what_a_task_wrote_is_there_for_the_next_one_on_its_node(cluster):
 
 
 def successor(service, task):
-    """The task that replaces *task*, which was ended."""
+    """Return the task that replaces *task*, which was ended."""
     eventually(
-        lambda: State(task.id not in [one.id for one in service.running()], f"it is {task}") and service.converged(1),
+        lambda: (
+            State(task.id not in [running.id for running in service.running()], f"it is {task}")
+            and service.converged(1)
+        ),
         f"a task to replace the one of {service} on {task.node}",
         deadline=60,
     )
@@ -130,7 +137,7 @@ def expect_kept(cluster, task, lines, blob, after):
 
 def no_container(node, volume):
     """Whether no container on the node has the volume."""
-    left = [one["Id"][:12] for one in node.containers(all=True, volume=volume)]
+    left = [container["Id"][:12] for container in node.containers(all=True, volume=volume)]
     return State(not left, f"{node} has {', '.join(left)}")
 
 
@@ -193,7 +200,7 @@ def create_network(cluster, names, word=""):
 
 
 def volume_mount(cluster, names):
-    """The document's option for the volume."""
+    """Return the document's option for the volume."""
     return f"--mount type=volume,src={names['volume_kafka']},dst=/home,volume-label={cluster.label}"
 
 
@@ -220,8 +227,8 @@ def test_documents_network_volume_and_two_replicas(cluster, documented):
         expect_address(names, task)
         expect_mounted(cluster, task, names["volume_kafka"], "/home")
     for task in tasks:
-        wanted = {f"made-by-{one.id}" for one in tasks if one.node == task.node}
-        got = {one for one in inside(cluster, task, "ls -A /home").split() if one.startswith("made-by-")}
+        wanted = {f"made-by-{other.id}" for other in tasks if other.node == task.node}
+        got = {other for other in inside(cluster, task, "ls -A /home").split() if other.startswith("made-by-")}
         assert got == wanted, f"the task on {task.node} finds {sorted(got)} in its volume, not {sorted(wanted)}"
 
     def meet():
@@ -250,8 +257,10 @@ def test_documents_network_port_and_volume(cluster, documented, lab):
     expect_address(names, task)
     expect_mounted(cluster, task, names["volume_kafka"], "/home")
     assert "ingress" in task.addresses, f"the task on {task.node} is not attached to the routing mesh's network"
-    published = [(one["PublishedPort"], one["TargetPort"]) for one in service.inspect()["Endpoint"].get("Ports", [])]
-    assert published == [(port, 80)], f"{port}:80 was to be published; published is {published}"
+    published = [
+        (entry["PublishedPort"], entry["TargetPort"]) for entry in service.inspect()["Endpoint"].get("Ports", [])
+    ]
+    assert published == [(port, 80)], f"{port}:80 must be published; {published} is published"
     # The last line of the document's example: a container of docker run in the same network.
     urls = [f"http://tasks.{name}/", f"http://{task.addresses[names['kafka']]}/"]
     probes = [Probe(node, cluster.bench(node).start("client", f"--network {names['kafka']}")) for node in cluster.nodes]

@@ -38,8 +38,8 @@ def test_create_gives_one_task_and_publishes_the_port(cluster):
     (task,) = documented.expect_running(1)
     assert "ingress" in task.addresses, f"the task on {task.node} is not attached to the routing mesh's network"
     ports = documented.inspect()["Endpoint"].get("Ports", [])
-    published = [(one["PublishedPort"], one["TargetPort"], one["PublishMode"]) for one in ports]
-    assert published == [(port, 80, "ingress")], f"{port}:80 was to be published; published is {published}"
+    published = [(entry["PublishedPort"], entry["TargetPort"], entry["PublishMode"]) for entry in ports]
+    assert published == [(port, 80, "ingress")], f"{port}:80 must be published; {published} is published"
     # The port is the service's on the whole cluster: no other service gets it.
     refused = refusal(cluster.create_service, "rival", "web:1", publish={port: 80})
     assert "already in use" in refused, f"a second service was given port {port} too: {refused or 'not refused'}"
@@ -96,7 +96,7 @@ def test_inspect_shows_the_specification_as_given(cluster):
     port = cluster.port()
     documented = create_documented(cluster, port)
     inspected = json.loads(accepted(cluster.manager, f"service inspect {documented.name}"))
-    shown = {one["ID"]: one["Spec"] for one in inspected}
+    shown = {item["ID"]: item["Spec"] for item in inspected}
     assert list(shown) == [documented.id], f"shown are {list(shown)}, and {documented} is {documented.id}"
     spec = shown[documented.id]
     described = {
@@ -104,7 +104,9 @@ def test_inspect_shows_the_specification_as_given(cluster):
         "Labels": spec["Labels"],
         "Image": spec["TaskTemplate"]["ContainerSpec"]["Image"].split("@")[0],
         "Mode": spec["Mode"],
-        "Ports": [(one["Protocol"], one["TargetPort"], one["PublishedPort"]) for one in spec["EndpointSpec"]["Ports"]],
+        "Ports": [
+            (item["Protocol"], item["TargetPort"], item["PublishedPort"]) for item in spec["EndpointSpec"]["Ports"]
+        ],
     }
     given = {
         "Name": documented.name,
@@ -142,7 +144,7 @@ def test_service_commands_are_refused_on_a_worker(cluster, documented):
 
 
 def services_of(cluster):
-    """The wanted replicas of the suite's services by name."""
+    """Return the wanted replicas of the suite's services by name."""
     services = cluster.manager.ask("GET", "/services", filters={"label": [cluster.label]})
     return {service["Spec"]["Name"]: service["Spec"]["Mode"]["Replicated"]["Replicas"] for service in services}
 
@@ -156,7 +158,7 @@ def test_update_replicas_brings_exactly_three_tasks(cluster, documented):
     assert len({task.slot for task in tasks}) == 3, f"three tasks share slots: {', '.join(map(str, tasks))}"
     found = containers_of(cluster, documented)
     wanted = {task.container: task.node for task in tasks}
-    assert found == wanted, f"the tasks are to be {listed(wanted)}, and the nodes run {listed(found)}"
+    assert found == wanted, f"the tasks must be {listed(wanted)}, and the nodes run {listed(found)}"
 
 
 @claim("7.2.3/missing-image-pulled")
@@ -239,7 +241,7 @@ def test_rm_removes_everything_and_frees_the_port(cluster, documented):
 
 
 def containers_of(cluster, service):
-    """The host name of each running container's node, by container id, as the engines list them."""
+    """Return the host name of each running container's node, by container id, as the engines list them."""
     return {container: node for _, node, container in containers(cluster, service)}
 
 

@@ -10,7 +10,7 @@ from swarmlab.cluster.marks import STACK_LABEL
 from swarmlab.cluster.service import SERVICE_NAME_LABEL, TASK_LABEL
 from swarmlab.wait import State, eventually
 
-#: One of each kind that a file may have; tasks have to find the content of `FILES`.
+#: One of each kind that a file may have; tasks must find the content of `FILES`.
 WHOLE = """version: "3.9"
 services:
   web:
@@ -79,7 +79,7 @@ def whole(cluster, stack):
 
 
 def one_of_each(cluster):
-    """The replicas of the services of `WHOLE`."""
+    """Return the replicas of the services of `WHOLE`."""
     return {"web": len(cluster.nodes), "client": 1}
 
 
@@ -93,7 +93,7 @@ def test_deploy_makes_all_that_the_file_names(cluster, stack, whole):
         "secrets": {"word"},
     }
     for kind, names in wanted.items():
-        labelled = {one.get("Name") or one["Spec"]["Name"] for one in stack.of(kind)}
+        labelled = {resource.get("Name") or resource["Spec"]["Name"] for resource in stack.of(kind)}
         named = {f"{stack.name}_{name}" for name in names}
         assert labelled == named, f"{kind} with the label {STACK_LABEL}={stack} are {sorted(labelled)}, not {named}"
     eventually(lambda: runs(stack, one_of_each(cluster)), f"{stack} to run its services", deadline=120)
@@ -162,7 +162,7 @@ def test_the_tasks_of_a_stack_run_on_several_nodes(cluster, stack):
 
     def on_every_node():
         state = runs(stack, {"web": count, "redis": 1})
-        # Only one task of a node can have the port, so that as many tasks as nodes have to be on all nodes.
+        # Only one task of a node can have the port, so that as many tasks as nodes must be on all nodes.
         where = {task.node for task in stack.service("web").running()}
         lacking = ", ".join(node.name for node in cluster.nodes if node.name not in where)
         return State(state.done and not lacking, f"no task of web on {lacking or 'none'}; {state.summary}")
@@ -181,7 +181,9 @@ def test_the_tasks_of_a_stack_run_on_several_nodes(cluster, stack):
 
 def is_a_task(stack, node, task, name):
     """Judge that a task of the service *name* is a container on its node, with the labels of a task."""
-    running = {one["Id"]: one["Labels"] for one in stack.containers(node) if one["State"] == "running"}
+    running = {
+        container["Id"]: container["Labels"] for container in stack.containers(node) if container["State"] == "running"
+    }
     assert task.container in running, f"the task {task.id} of {stack}_{name} is on {node}, which has no container of it"
     labels = running[task.container]
     carried = {key: labels.get(key) for key in (TASK_LABEL, SERVICE_NAME_LABEL)}
@@ -230,7 +232,7 @@ def test_deploying_again_updates_what_changed_alone(cluster, stack):
         f"both tasks of {changing} to run {new} after {stack} was deployed with it",
         deadline=120,
     )
-    assert changing.id == before["changing"]["id"], f"{changing} was made anew, where it was to be updated"
+    assert changing.id == before["changing"]["id"], f"{changing} was made anew instead of updated"
     is_as_before(stack, "steady", before["steady"])
 
     updated = account(stack, "changing")
@@ -249,12 +251,12 @@ def test_deploying_again_updates_what_changed_alone(cluster, stack):
     eventually(lambda: runs(stack, {"changing": 3, "steady": 2}), f"{stack} to go on running", stable=3, deadline=60)
     is_as_before(stack, "changing", grown)
     is_as_before(stack, "steady", before["steady"])
-    now = [one["Id"] for one in stack.of("networks")]
-    assert now == [network], f"the network of {stack} was to stay {network[:12]}, and is {now}"
+    now = [network["Id"] for network in stack.of("networks")]
+    assert now == [network], f"the network of {stack} must stay {network[:12]}, and is {now}"
 
 
 def account(stack, name):
-    """A service's id, specification, tasks and containers, which stay if the file does not change."""
+    """Return a service's id, specification, tasks and containers, which stay if the file does not change."""
     service = stack.service(name)
     tasks = {}
     for task in service.running():
@@ -286,9 +288,11 @@ def test_stack_commands_show_the_stack(cluster, new_stack):
     eventually(lambda: runs(other, {"alone": 1}), f"{other} to run its service", deadline=120)
 
     shown = {row.get("NAME"): row.get("SERVICES") for row in table(accepted(manager, "stack ls"))}
-    for one, count in ((stack, "2"), (other, "1")):
-        assert one.name in shown, f"docker stack ls does not show {one}; it shows {shown}"
-        assert shown[one.name] == count, f"docker stack ls shows {shown[one.name]} services of {one}, not {count}"
+    for deployed_stack, count in ((stack, "2"), (other, "1")):
+        assert deployed_stack.name in shown, f"docker stack ls does not show {deployed_stack}; it shows {shown}"
+        assert shown[deployed_stack.name] == count, (
+            f"docker stack ls shows {shown[deployed_stack.name]} services of {deployed_stack}, not {count}"
+        )
 
     def shows_services():
         rows = table(accepted(manager, f"stack services {stack}"))
@@ -320,8 +324,8 @@ def test_stack_commands_show_the_stack(cluster, new_stack):
 
 
 def without_latest(rows):
-    """The rows, with the tag latest removed from every word."""
-    return {name: tuple(word.removesuffix(":latest") for word in words if word) for name, words in rows.items()}
+    """Return the rows, with the tag latest removed from every word."""
+    return {name: tuple(word.removesuffix(":latest") for word in fields if word) for name, fields in rows.items()}
 
 
 @claim("7.3/stack-rm")
@@ -370,7 +374,7 @@ def test_service_create_makes_one_service_and_a_stack_makes_several(cluster, sta
     before = service_names(manager)
     name = cluster.unique("one")
     options = f"--detach --label {cluster.label} --name {name} {cluster.image('client')}"
-    # A second image makes no second service: all words after the image are the command of its tasks.
+    # A second image makes no second service: all arguments after the image are the command of its tasks.
     accepted(manager, f"service create {options} sleep 1000")
     made = service_names(manager) - before
     assert made == {name}, f"docker service create --name {name} made the services {sorted(made)}"
@@ -378,7 +382,7 @@ def test_service_create_makes_one_service_and_a_stack_makes_several(cluster, sta
     assert task.image.startswith(cluster.image("client")), f"{name} runs {task.image}"
     container = cluster.service(name).inspect()["Spec"]["TaskTemplate"]["ContainerSpec"]
     arguments = container.get("Args")
-    assert arguments == ["sleep", "1000"], f"the words after the image are no arguments of {name}: {container}"
+    assert arguments == ["sleep", "1000"], f"the arguments after the image are not those of {name}: {container}"
 
     before = service_names(manager)
     images = {"image": cluster.image("web:1"), "steady": cluster.image("client"), "label": cluster.label}
@@ -402,5 +406,5 @@ def test_service_create_makes_one_service_and_a_stack_makes_several(cluster, sta
 
 
 def service_names(node):
-    """The names of all services."""
-    return {one["Spec"]["Name"] for one in node.ask("GET", "/services")}
+    """Return the names of all services."""
+    return {service["Spec"]["Name"] for service in node.ask("GET", "/services")}

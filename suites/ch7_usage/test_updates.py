@@ -131,7 +131,7 @@ def to_what_is_never_healthy(cluster, service):
         (to_what_is_never_healthy, "stop-first"),
         (to_what_is_never_healthy, "start-first"),
     ],
-    ids=lambda one: one if isinstance(one, str) else one.__name__.replace("_", " "),
+    ids=lambda item: item if isinstance(item, str) else item.__name__.replace("_", " "),
 )
 def test_an_update_that_fails_pauses_and_the_others_run_on(cluster, fails, order):
     web = cluster.create_service(
@@ -153,9 +153,9 @@ def test_an_update_that_fails_pauses_and_the_others_run_on(cluster, fails, order
             return State(now == "paused", f"it is {now}; failed: {'; '.join(history.errors())}", hopeless=ended)
 
         eventually(paused, f"the update of {web} to pause", deadline=90)
-        slots = {life[0].slot for life in history.lives().values() if life[0].id not in {one.id for one in before}}
+        slots = {life[0].slot for life in history.lives().values() if life[0].id not in {item.id for item in before}}
         came_to = [f"slot {task.slot} on {task.node}" for task in before if task.slot in slots]
-        assert len(slots) == 1, f"the first failure was to stop the update, which came to {' and '.join(came_to)}"
+        assert len(slots) == 1, f"the first failure must stop the update, which reached {' and '.join(came_to)}"
         rest = [task for task in before if task.slot not in slots]
         # Any harm that the pause does to the other tasks takes a while to show.
         wait(lambda: run_on(cluster, rest, history, recorder), f"the rest of {web} to run on", stable=10)
@@ -176,7 +176,7 @@ def run_on(cluster, tasks, history, recorder):
         assert left, f"{where} is gone"
         assert left.alive, f"{where} does not run on: {left}"
         assert left.container == task.container, f"{where} has another container than before the update"
-        running = [one["Id"] for one in cluster.node(task.node).containers()]
+        running = [container["Id"] for container in cluster.node(task.node).containers()]
         assert task.container in running, f"{where} its container does not run on"
     return True
 
@@ -204,7 +204,7 @@ def created(cluster, port, **settings):
 
 
 def change_everything(cluster, port, image):
-    """A change of a service of `created` that changes every setting but its policies."""
+    """Return a change of a service of `created` that changes every setting but its policies."""
 
     def change(spec):
         spec["Labels"]["edition"] = "second"
@@ -239,10 +239,10 @@ def expect_edition(cluster, web, spec, edition, image, replicas, port):
     )
     wrong = updates.differences(spec, web.inspect()["Spec"])
     assert not wrong, f"the specification of {web} is not that of the {edition} edition: {'; '.join(wrong)}"
-    published = [one["PublishedPort"] for one in web.inspect()["Endpoint"].get("Ports", [])]
+    published = [entry["PublishedPort"] for entry in web.inspect()["Endpoint"].get("Ports", [])]
     assert published == [port], f"{web} of the {edition} edition publishes {port}, and now {published}"
     stale = updates.lacking(cluster, web, f"EDITION={edition}")
-    assert not stale, f"{web} is to be of the {edition} edition, and yet {'; '.join(stale)}"
+    assert not stale, f"{web} must be of the {edition} edition, and yet {'; '.join(stale)}"
 
 
 def by_command(web):

@@ -15,7 +15,7 @@ from swarmlab.watching.watch import Watch
 
 
 def root(cluster):
-    """The root certificate that the managers show."""
+    """Return the root certificate that the managers show."""
     shown = pki.parse(cluster.manager.ask("GET", "/swarm")["TLSInfo"]["TrustRoot"])
     assert len(shown) == 1, f"the managers show {len(shown)} root certificates"
     return shown[0]
@@ -35,7 +35,7 @@ def test_rotation_makes_a_new_root_certificate_and_key(cluster):
         printed = pki.parse(accepted(cluster.manager, "swarm ca --rotate"))
         eventually(lambda: rotated(cluster), "the rotation to be finished", deadline=120)
         new = root(cluster)
-        shown = [pki.summary(one) for one in printed]
+        shown = [pki.summary(certificate) for certificate in printed]
         assert printed[-1:] == [new], f"the command printed {shown}, the root is {pki.summary(new)}"
         assert pki.issued_by(new, new), f"the new root has not signed itself: {pki.summary(new)}"
         for old in made:
@@ -62,7 +62,9 @@ def test_the_new_root_is_cross_signed_while_a_rotation_runs(cluster):
             )
         for manager in cluster.managers:
             chain = pki.chain_of(reached[-1], manager)
-            offered = any(pki.issued_by(one, old) and pki.public(one) == new_key for one in chain)
+            offered = any(
+                pki.issued_by(certificate, old) and pki.public(certificate) == new_key for certificate in chain
+            )
             shown = "; ".join(map(pki.summary, chain))
             assert offered, f"{manager} offers no certificate by which the old root vouches for the new one: {shown}"
         assert not rotated(cluster), f"the rotation was finished without {held_up}, which was cut off"
@@ -87,8 +89,12 @@ def bridges(identity, old, new_key):
     """Whether a certificate is signed with *new_key*, and comes with a certificate of that key by the root *old*."""
     chain = "; ".join(map(pki.summary, identity.chain))
     summary = f"it has {pki.summary(identity.leaf)} with {chain or 'nothing beside it'}"
-    for one in identity.chain:
-        if pki.public(one) == new_key and pki.issued_by(one, old) and pki.issued_by(identity.leaf, one):
+    for certificate in identity.chain:
+        if (
+            pki.public(certificate) == new_key
+            and pki.issued_by(certificate, old)
+            and pki.issued_by(identity.leaf, certificate)
+        ):
             return State(True, summary)
     return State(False, summary)
 
@@ -225,9 +231,9 @@ def test_tasks_run_on_and_keep_answering_through_a_rotation(cluster):
 
 
 def started(node, service):
-    """Start time and restarts of each container of a service on this node, by container id."""
+    """Return start time and restarts of each container of a service on this node, by container id."""
     details = [node.ask("GET", f"/containers/{container['Id']}/json") for container in service.containers(node)]
-    return {one["Id"]: (one["State"]["StartedAt"], one["RestartCount"]) for one in details}
+    return {container["Id"]: (container["State"]["StartedAt"], container["RestartCount"]) for container in details}
 
 
 @claim("8.3.1/mixed-engines")

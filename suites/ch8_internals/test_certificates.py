@@ -109,7 +109,7 @@ def test_certificates_are_signed_by_the_root_with_ecdsa_and_sha256(cluster):
         with_ = held.signature_algorithm_oid
         assert with_ == SignatureAlgorithmOID.ECDSA_WITH_SHA256, f"{about} is signed with {with_._name}"
         assert isinstance(root.public_key(), ec.EllipticCurvePublicKey), "the root's key is none of an elliptic curve"
-        member = next(one for one in cluster.members() if one["ID"] == node.node_id())
+        member = next(listed for listed in cluster.members() if listed["ID"] == node.node_id())
         known = pki.issuer_key(member["Description"]["TLSInfo"])
         assert known == pki.public(root), f"the managers know another issuer of {node}'s certificate"
 
@@ -136,7 +136,7 @@ ZERO = datetime.timedelta(0)
 
 
 def time_of(node):
-    """The time by a node's own clock."""
+    """Return the time by a node's own clock."""
     return datetime.datetime.fromtimestamp(int(node.run("date -u +%s").out), datetime.timezone.utc)
 
 
@@ -160,7 +160,7 @@ def test_a_node_is_given_a_certificate_of_its_new_role(cluster):
         held = pki.certificate_of(changed)
         earlier.add(held.serial_number)
         for what in (NameOID.COMMON_NAME, NameOID.ORGANIZATION_NAME):
-            old, new = (pki.part(one.subject, what) for one in (before[changed.name], held))
+            old, new = (pki.part(certificate.subject, what) for certificate in (before[changed.name], held))
             assert old == new, f"by node {verb} {changed} became {pki.summary(held)}, from {old}"
         expect_shown(changed, role)
         for node in others:

@@ -7,13 +7,13 @@ from swarmlab.cluster.service import ENDED
 from swarmlab.wait import State, eventually
 
 #: Ends with the exit code that is written into /run/end, or by a signal.
-TOLD = ["sh", "-c", "trap 'exit 143' TERM; until [ -s /run/end ]; do sleep 0.2; done; exit $(cat /run/end)"]
+ENDS_ON_DEMAND = ["sh", "-c", "trap 'exit 143' TERM; until [ -s /run/end ]; do sleep 0.2; done; exit $(cat /run/end)"]
 #: Tasks are replaced at once; by default the swarm waits five seconds.
 AT_ONCE = {"Condition": "any", "Delay": 0}
 
 
 def end(cluster, task, code):
-    """Have the process of a task (of `TOLD`) end by itself with this exit code."""
+    """Have the process of a task (of `ENDS_ON_DEMAND`) end by itself with this exit code."""
     accepted(cluster.node(task.node), f"exec {task.container} sh -c 'echo {code} > /run/end'")
 
 
@@ -52,7 +52,7 @@ def test_the_manager_restores_what_containers_are_lost(cluster):
 @claim("8.2.1/tasks-independent")
 def test_the_failure_of_a_task_leaves_the_others_alone(cluster):
     count = 2 * len(cluster.nodes)
-    work = cluster.create_service("work", "idle", replicas=count, command=TOLD, restart=AT_ONCE)
+    work = cluster.create_service("work", "idle", replicas=count, command=ENDS_ON_DEMAND, restart=AT_ONCE)
     for node in cluster.nodes:
         tasks = work.wait_running(count)
         failed = next((task for task in tasks if task.node == node.name), None)
@@ -78,7 +78,7 @@ def test_the_failure_of_a_task_leaves_the_others_alone(cluster):
 @claim("8.2.1/one-container-per-task")
 def test_each_task_has_one_container_that_carries_its_id(cluster):
     count = 2 * len(cluster.nodes)
-    work = cluster.create_service("work", "idle", replicas=count, command=TOLD, restart=AT_ONCE)
+    work = cluster.create_service("work", "idle", replicas=count, command=ENDS_ON_DEMAND, restart=AT_ONCE)
     everywhere = cluster.create_service("everywhere", "idle", everywhere=True)
     tasks = work.wait_running(count)
     eventually(lambda: one_on_each(everywhere, cluster.nodes), "a task on every node", deadline=60)
@@ -113,7 +113,7 @@ def stays_matched(cluster, service, promise):
 def test_a_task_ends_when_its_container_does(cluster):
     def service():
         return cluster.create_service(
-            "work", "idle", everywhere=True, command=TOLD, restart={"Condition": "none"}, stop_grace=1
+            "work", "idle", everywhere=True, command=ENDS_ON_DEMAND, restart={"Condition": "none"}, stop_grace=1
         )
 
     ways = {
@@ -137,9 +137,9 @@ def test_a_task_ends_when_its_container_does(cluster):
             deadline=60,
         )
         tasks = work.tasks()
-        assert len(tasks) == len(cluster.nodes), f"nothing was to be replaced, and tasks are {[*map(str, tasks)]}"
+        assert len(tasks) == len(cluster.nodes), f"no task must be replaced; the tasks are {[*map(str, tasks)]}"
         wrong = [str(task) for task in tasks if (task.state == "complete") != (way == "ended well")]
-        assert not wrong, f"containers {way}, and their tasks tell otherwise: {wrong}"
+        assert not wrong, f"containers {way}, and their tasks do not show it: {wrong}"
         left = [f"{container[:12]} on {node}" for _, node, container in containers(cluster, work)]
         assert not left, f"tasks have ended, and containers run: {', '.join(left)}"
 
@@ -147,7 +147,7 @@ def test_a_task_ends_when_its_container_does(cluster):
 @claim("8.2.2/slot-refilled")
 def test_a_crashed_task_is_replaced_in_its_slot(cluster):
     count = 2 * len(cluster.nodes)
-    work = cluster.create_service("work", "idle", replicas=count, command=TOLD, restart=AT_ONCE)
+    work = cluster.create_service("work", "idle", replicas=count, command=ENDS_ON_DEMAND, restart=AT_ONCE)
     before = {task.slot: task for task in work.wait_running(count)}
     slots = set(range(1, count + 1))
     assert set(before) == slots, f"the slots of {count} tasks are {sorted(before)}"
@@ -175,7 +175,7 @@ def test_a_crashed_task_is_replaced_in_its_slot(cluster):
 
 @claim("8.2.2/failed-is-not-restarted")
 def test_a_failed_task_stays_as_it_ended(cluster):
-    work = cluster.create_service("work", "idle", everywhere=True, command=TOLD, restart=AT_ONCE)
+    work = cluster.create_service("work", "idle", everywhere=True, command=ENDS_ON_DEMAND, restart=AT_ONCE)
     eventually(lambda: one_on_each(work, cluster.nodes), "a task on every node", deadline=60)
     known = {}
     for code in (3, 4):  # the second failures come when the first are in the history

@@ -50,7 +50,7 @@ def test_update_takes_an_external_authority_that_signs_from_then_on(cluster):
 def expect_kept(cluster, external):
     """Judge that the swarm's specification has the authority's URL."""
     kept = cluster.manager.ask("GET", "/swarm")["Spec"]["CAConfig"].get("ExternalCAs") or []
-    urls = [one["URL"] for one in kept]
+    urls = [authority["URL"] for authority in kept]
     assert urls == [external.url], f"the swarm was given the authority {external.url}, and keeps {urls}"
 
 

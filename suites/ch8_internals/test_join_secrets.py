@@ -20,8 +20,8 @@ def test_a_node_does_not_join_where_the_token_holds_another_digest(cluster):
     tokens = cluster.tokens()
     other_swarm = pki.token_digest(pki.Authority.make().root)
     of_other_swarm = f"SWMTKN-1-{other_swarm}-{random_secret()}"
-    # The newcomer itself has to refuse: it asks a manager only if the digest is right, and a manager refuses in other
-    # words.
+    # The newcomer itself must refuse: it asks a manager only if the digest is right, and a manager refuses with another
+    # message.
     of_manager = expect_refused(cluster, {another: ("a wrong secret", altered(tokens["Worker"], 3))})[another.name]
     for wrong in (
         {
@@ -63,19 +63,19 @@ def test_a_manager_lets_nobody_in_with_a_wrong_secret(cluster):
 
 
 def random_secret():
-    """A random secret of the form in a token's last field."""
+    """Return a random secret of the form in a token's last field."""
     return secrets.token_hex(13)[:25]
 
 
 def with_field(token, place, value):
-    """The token with another digest (place 2) or secret (place 3)."""
+    """Return the token with another digest (place 2) or secret (place 3)."""
     fields = token.split("-")
     fields[place] = value
     return "-".join(fields)
 
 
 def altered(token, place, *, at=-1):
-    """The token with one digit changed in its digest (place 2) or secret (place 3)."""
+    """Return the token with one digit changed in its digest (place 2) or secret (place 3)."""
     digits = list(token.split("-")[place])
     digits[at] = "1" if digits[at] == "0" else "0"
     return with_field(token, place, "".join(digits))

@@ -68,7 +68,7 @@ def test_inspect_returns_what_the_service_was_given(cluster, network, made_by):
         described = parts(spec)
         for what, value in given.items():
             found = described[what]
-            assert found == value, f"made by {made_by}, {what}: {source} tells {found}, given was {value}"
+            assert found == value, f"made by {made_by}, {what}: {source} shows {found}, and {value} was given"
     cluster.service(name).expect_running(2)
 
 
@@ -101,7 +101,7 @@ def by_api(cluster, network, port):
 
 
 def parts(spec):
-    """The parts of a specification that the document names, as inspect shows them."""
+    """Return the parts of a specification that the document names, as inspect shows them."""
     task, container = spec["TaskTemplate"], spec["TaskTemplate"]["ContainerSpec"]
     resources = task.get("Resources", {})
     return {
@@ -185,5 +185,5 @@ def test_a_busy_task_gets_no_more_than_its_share_of_the_processor(cluster):
 
 
 def used(cluster, task):
-    """The numbers of `READ_USE`: how often the task was throttled, its processor time, and the clock."""
+    """Return the numbers of `READ_USE`: how often the task was throttled, its processor time, and the clock."""
     return tuple(map(int, cluster.probe(task).run(READ_USE).out.split()))

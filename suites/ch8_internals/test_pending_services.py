@@ -23,7 +23,7 @@ def close(cluster):
 
 
 def reason(service):
-    """The message and error of the service's only task."""
+    """Return the message and error of the service's only task."""
     (task,) = service.tasks()
     return f"{task.message} {task.error}".strip()
 
@@ -72,8 +72,10 @@ def test_a_service_waits_for_the_memory_that_it_reserves(cluster):
     most = max(member["Description"]["Resources"]["MemoryBytes"] for member in cluster.members())
     work = cluster.create_service("work", "idle", reservations={"MemoryBytes": most + 2**20})
     stays_pending(work, 1)
-    said = reason(work)
-    assert "resource" in said, f"{work} waits for memory that no node has, and its task says: {said or 'nothing'}"
+    message = reason(work)
+    assert "resource" in message, (
+        f"{work} waits for memory that no node has, and its task shows: {message or 'nothing'}"
+    )
     shown = accepted(cluster.manager, f"service ps --no-trunc {work}")
     assert "resource" in shown, f"docker service ps does not say why {work} waits: {shown}"
 
@@ -104,8 +106,8 @@ def test_a_service_waits_for_a_node_with_the_label_of_its_constraint(cluster, la
         eventually(lambda service=service: pending(service, 1), f"{service} to be pending")
     stays(lambda: all_pending(services.values()), "services to stay pending as long as no node has their label")
     for service in services.values():
-        said = reason(service)
-        assert "constraint" in said, f"{service} waits for a label, and its task says: {said or 'nothing'}"
+        message = reason(service)
+        assert "constraint" in message, f"{service} waits for a label, and its task shows: {message or 'nothing'}"
         shown = accepted(cluster.manager, f"service ps --no-trunc {service}")
         assert "constraint" in shown, f"docker service ps does not say why {service} waits: {shown}"
     waiting = dict(services)
@@ -138,7 +140,7 @@ def test_a_service_of_no_replicas_exists_and_starts_when_scaled_up(cluster):
 
     stays(no_task, f"{idle}, which is scaled to 0, to have no task")
     row = next((row.split() for row in accepted(cluster.manager, "service ls").splitlines() if idle.name in row), [])
-    assert "0/0" in row, f"docker service ls tells of {idle}: {row or 'nothing'}"
+    assert "0/0" in row, f"docker service ls shows {idle} as: {row or 'nothing'}"
     accepted(cluster.manager, f"service scale --detach {idle}=2")
     idle.expect_running(2)
     accepted(cluster.manager, f"service scale --detach {idle}=0")

@@ -33,12 +33,12 @@ REJECTED_OFTEN = 4
 
 
 def lose(*rounds, beyond):
-    """A story: managers are lost round by round.
+    """Return a story: managers are lost round by round.
 
     Args:
         rounds: the managers that are lost at once, after which the rest works on: the words "leader" and "follower",
             for the leader at that time and for another manager.
-        beyond: the same for a last round, which takes quorum; none if empty.
+        beyond: the same for a last round, which takes quorum; empty for no such round.
     """
 
     def play(cluster):
@@ -64,7 +64,7 @@ def take_power(cluster, roles, lost, writer):
 
 
 def chosen(cluster, roles, lost):
-    """The managers that *roles* choose ("leader", "follower"), none of *lost*."""
+    """Return the managers that *roles* choose ("leader", "follower"), none of *lost*."""
     left = [node for node in cluster.nodes if node not in lost]
     leader = leader_of(cluster, left[0])
     followers = [node for node in left if node is not leader]
@@ -118,7 +118,7 @@ def test_three_managers_with_two_lost_refuse_all_and_leave_nothing_half_made(sto
 
 
 def refused_and_whole(*rounds):
-    """A story: the last of *rounds* takes quorum; when it is back, what was refused meanwhile is whole or absent."""
+    """Return a story: the last of *rounds* takes quorum; when it is back, a refused service is whole or absent."""
 
     def play(cluster):
         lost = []
@@ -202,7 +202,7 @@ def test_another_manager_leads_when_the_leader_is_lost(stories):
 
 
 def replaced(loss):
-    """A story: the leader is lost by *loss* (a fault); another leads, and has all acknowledged writes."""
+    """Return a story: the leader is lost by *loss* (a fault); another leads, and has all acknowledged writes."""
 
     def play(cluster):
         leader, followers = leader_and_followers(cluster)
@@ -215,7 +215,7 @@ def replaced(loss):
                 lambda: one_leader(followers, followers), f"another manager to lead in place of {leader}", deadline=90
             )
             expect_work(cluster, writer, leader)
-        if loss is freeze:  # it runs on, and has to learn that it is no longer the leader
+        if loss is freeze:  # it runs on, and must learn that it is no longer the leader
             heal(loss(leader), cluster)
             eventually(
                 lambda: one_leader(cluster.nodes, cluster.nodes),
@@ -237,7 +237,7 @@ def test_running_tasks_serve_on_while_quorum_is_lost(stories):
 
 
 def served_on(roles):
-    """A story: the managers that *roles* choose are lost; the task on the remaining one answers all the while."""
+    """Return a story: the managers that *roles* choose are lost; the task on the remaining one goes on answering."""
 
     def play(cluster):
         port = cluster.port()
@@ -273,7 +273,7 @@ def test_the_swarm_works_by_itself_when_a_majority_is_back(stories):
 
 
 def returned(roles):
-    """A story: two managers (*roles*) are lost; one comes back, which makes a majority, then the other."""
+    """Return a story: two managers (*roles*) are lost; one comes back, which makes a majority, then the other."""
 
     def play(cluster):
         service = cluster.create_service("before", "idle", replicas=3)
@@ -307,7 +307,7 @@ def running_on(rest, service, replicas):
 
 
 def places(rest, service):
-    """Where tasks of *service* run on the nodes of *rest*.
+    """Return where tasks of *service* run on the nodes of *rest*.
 
     Returns:
         The host name of each running task's node, and a summary of all tasks and members.
@@ -328,7 +328,7 @@ def test_a_manager_that_was_stopped_comes_back_and_catches_up(stories):
 
 
 def rejoined(word):
-    """A story: a manager is stopped, the others write on, it comes back, and is then needed for a majority."""
+    """Return a story: a manager is stopped, the others write on, it comes back, and is then needed for a majority."""
 
     def play(cluster):
         [victim] = chosen(cluster, word, [])
@@ -368,7 +368,7 @@ def test_a_survivor_makes_a_working_swarm_of_one(stories):
 
 
 def recovered(roles):
-    """A story: two managers (*roles*) are lost for good; the third goes on alone, and one of them joins it anew."""
+    """Return a story: two managers (*roles*) are lost for good; the third goes on alone, and one joins it again."""
 
     def play(cluster):
         network = cluster.create_network("kept")

@@ -27,12 +27,12 @@ def test_a_manager_cut_off_takes_no_write_and_afterwards_the_majoritys_state(sto
 
 
 def port_closed(alone, _):
-    """A fault: the port of managers, for each other and for nodes, is closed at one manager."""
+    """Return a fault: the port of managers, for each other and for nodes, is closed at one manager."""
     return close_port(2377, alone, protocols=["tcp"])
 
 
 def apart(word, how):
-    """A story: a manager ("leader" or "follower") is cut off by the fault *how*."""
+    """Return a story: a manager ("leader" or "follower") is cut off by the fault *how*."""
 
     def play(cluster):
         leader, followers = leader_and_followers(cluster)

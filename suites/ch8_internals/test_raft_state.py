@@ -34,7 +34,7 @@ def expect_answers(nodes):
 
 
 def roles_of(cluster):
-    """Role by host name, as the first manager that answers lists it."""
+    """Return role by host name, as the first manager that answers lists it."""
     errors = []
     for node in cluster.nodes:
         try:
@@ -45,7 +45,7 @@ def roles_of(cluster):
 
 
 def managers_of(cluster):
-    """The members whose role is manager; each has to answer and to serve the cluster's API."""
+    """Return the members whose role is manager; each must answer and serve the cluster's API."""
     roles = roles_of(cluster)
     managers = [node for node in cluster.nodes if roles.get(node.name) == "manager"]
     expect_answers(managers)
@@ -82,7 +82,7 @@ def test_every_manager_answers_and_does_what_it_is_asked(cluster):
         held = served(manager, "GET", f"/configs/{config['ID']}")
         assert held["Spec"] == config["Spec"], f"{manager} took a config {config['Spec']} and has {held['Spec']}"
         served(manager, "DELETE", f"/configs/{config['ID']}")
-        left = [one["ID"] for one in served(manager, "GET", "/configs")]
+        left = [config["ID"] for config in served(manager, "GET", "/configs")]
         assert config["ID"] not in left, f"{manager} removed a config and still lists it"
 
 
@@ -128,7 +128,7 @@ def make_config(cluster, manager, payload):
 
 
 def served(manager, method, path, **how):
-    """The answer of *manager* to a call that has to succeed."""
+    """Return the answer of *manager* to a call that must succeed."""
     try:
         return manager.ask(method, path, **how)
     except EngineRefused as refused:
@@ -141,14 +141,16 @@ def expect_same(writing, reading, kind, made, keys=("Name", "Labels", "Data")):
     """Expect *reading* to have what was written through *writing*, both by id and in its list."""
 
     def same():
-        listed = [one for one in served(reading, "GET", f"/{kind}") if one["ID"] == made["ID"]]
+        listed = [entry for entry in served(reading, "GET", f"/{kind}") if entry["ID"] == made["ID"]]
         if len(listed) != 1:
             return State(False, f"{reading} lists it {len(listed)} times")
         single = served(reading, "GET", f"/{kind}/{made['ID']}")
-        for how, one in (("listed", listed[0]), ("inspected", single)):
+        for how, entry in (("listed", listed[0]), ("inspected", single)):
             for key in keys:
-                if one["Spec"].get(key) != made["Spec"][key]:
-                    return State(False, f"on {reading}, {how}, its {key} is another: {str(one['Spec'].get(key))[:100]}")
+                if entry["Spec"].get(key) != made["Spec"][key]:
+                    return State(
+                        False, f"on {reading}, {how}, its {key} is another: {str(entry['Spec'].get(key))[:100]}"
+                    )
         return State(True, "the same")
 
     eventually(same, f"{made['Spec']['Name']}, written through {writing}, to be read on {reading}", deadline=15)
@@ -158,14 +160,14 @@ def expect_gone(removing, reading, kind, id):
     """Expect that *reading* no longer lists what was removed through *removing*."""
 
     def gone():
-        listed = [one["ID"] for one in served(reading, "GET", f"/{kind}")]
+        listed = [entry["ID"] for entry in served(reading, "GET", f"/{kind}")]
         return State(id not in listed, f"{reading} lists {len(listed)} {kind}")
 
     eventually(gone, f"{id}, removed through {removing}, to be gone on {reading}", deadline=15)
 
 
 def members_seen_by(manager):
-    """Role and availability of each member as *manager* lists it, by host name."""
+    """Return role and availability of each member as *manager* lists it, by host name."""
     return {
         member["Description"].get("Hostname", member["ID"]): (member["Spec"]["Role"], member["Spec"]["Availability"])
         for member in served(manager, "GET", "/nodes")

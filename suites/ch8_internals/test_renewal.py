@@ -48,8 +48,10 @@ def test_a_validity_of_under_an_hour_is_refused(cluster):
         for validity in ("59m", "59m59s", "1s"):
             refused = manager.docker(f"swarm update --cert-expiry {validity}")
             assert not refused.ok, f"docker swarm update --cert-expiry {validity} was accepted on {manager}"
-        said = refusal(manager.revise, "/swarm", lambda spec: spec["CAConfig"].update(NodeCertExpiry=int(59 * 60e9)))
-        assert said, f"the API of {manager} accepted 59 minutes"
+        explanation = refusal(
+            manager.revise, "/swarm", lambda spec: spec["CAConfig"].update(NodeCertExpiry=int(59 * 60e9))
+        )
+        assert explanation, f"the API of {manager} accepted 59 minutes"
         kept = swarm_settings(cluster)
         assert kept == spec, f"a setting that was refused changed the swarm's from {spec} to {kept}"
         for node in cluster.nodes:
@@ -62,7 +64,7 @@ def test_a_validity_of_under_an_hour_is_refused(cluster):
 
 
 def swarm_settings(cluster):
-    """The swarm's specification."""
+    """Return the swarm's specification."""
     return cluster.manager.ask("GET", "/swarm")["Spec"]
 
 
@@ -79,7 +81,7 @@ def test_nodes_renew_their_certificates_before_they_expire(cluster):
 
     def renewed():
         held = {node.name: pki.certificate_of(node) for node in cluster.nodes}
-        late = [name for name, one in held.items() if one == first[name]]
+        late = [name for name, certificate in held.items() if certificate == first[name]]
         expired = [name for name in late if first[name].not_valid_after_utc < now()]
         summary = f"the certificate of {' and '.join(expired or late) or 'none'} is the one from before"
         return State(not late, f"{summary}{', and has expired' if expired else ''}", hopeless=bool(expired))

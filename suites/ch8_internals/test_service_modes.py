@@ -101,8 +101,8 @@ def test_a_global_service_takes_no_count(cluster):
         done = manager.docker(command)
         assert not done.ok, f"a global service took docker {command}"
     for mode in ({"Replicated": {"Replicas": 5}}, {"Global": {}, "Replicated": {"Replicas": 5}}):
-        said = refusal(everywhere.update, lambda spec, mode=mode: spec.update(Mode=mode))
-        assert said, f"a global service took the mode {mode} by the API"
+        explanation = refusal(everywhere.update, lambda spec, mode=mode: spec.update(Mode=mode))
+        assert explanation, f"a global service took the mode {mode} by the API"
     mode = everywhere.inspect()["Spec"]["Mode"]
     assert mode == {"Global": {}}, f"counts were refused, and the mode became {mode}"
     stays(lambda: one_on_each(everywhere, cluster.nodes), "one task on every node, as before", polls=4)

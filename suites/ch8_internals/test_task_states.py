@@ -37,12 +37,12 @@ def test_every_task_names_its_service_slot_and_node(cluster):
             for node in cluster.nodes
             for container in service.containers(node)
         }
-        for teller in cluster.managers:
-            listed = teller.ask("GET", "/tasks", filters={"service": [name]})
+        for asked in cluster.managers:
+            listed = asked.ask("GET", "/tasks", filters={"service": [name]})
             slots = sorted(raw.get("Slot", 0) for raw in listed)
-            assert slots == list(range(1, replicas + 1)), f"{teller} tells slots {slots} of the {replicas} of {name}"
+            assert slots == list(range(1, replicas + 1)), f"{asked} lists slots {slots} of the {replicas} of {name}"
             services = {raw["ServiceID"] for raw in listed}
-            assert services == {service.id}, f"{teller} tells tasks of {name} ({service.id}) as of {services}"
+            assert services == {service.id}, f"{asked} lists tasks of {name} ({service.id}) as tasks of {services}"
         for task in tasks:
             assert task.container in found, (
                 f"slot {task.slot} of {name} is on {task.node} by {manager}, and no node has it"
@@ -70,7 +70,7 @@ def test_a_task_that_nothing_is_allocated_to_is_new(cluster):
             tasks = [task for task in listed_by(manager, service, names) if not task.addresses]
             states[manager.name] = ", ".join(f"{task.slot} {task.state} on {task.node or 'no node'}" for task in tasks)
             if len(tasks) < 4 or any(task.state != "new" or task.node for task in tasks):
-                return State(False, f"without an address {manager} tells: {states[manager.name] or 'none'}")
+                return State(False, f"without an address {manager} lists: {states[manager.name] or 'none'}")
         return State(True, str(states))
 
     eventually(beginning, f"tasks of {service} that have no address yet to be new, on no node", stable=5, deadline=60)
@@ -129,13 +129,15 @@ def passed_through(cluster, state, contradicts):
         service = cluster.create_service("short", "idle", replicas=replicas)
         with cluster.lifelines.sampled(cluster.nodes, every=0.01, share=1.0):
             service.wait_running(replicas)
-        looks = [one for life in cluster.lifelines.lives(service.id).values() for one in life]
+        looks = [look for life in cluster.lifelines.lives(service.id).values() for look in life]
         service.remove()
-        for one in looks:
-            if contradicts(one) or (state in one.message.split() and one.state != state):
-                where = names.get(one.node, one.node) or "no node"
-                return f'{one.manager} tells slot {one.slot} of {service} on {where} as {one.state} ("{one.message}")'
-        if any(one.state == state for one in looks):
+        for look in looks:
+            if contradicts(look) or (state in look.message.split() and look.state != state):
+                where = names.get(look.node, look.node) or "no node"
+                return (
+                    f'{look.manager} lists slot {look.slot} of {service} on {where} as {look.state} ("{look.message}")'
+                )
+        if any(look.state == state for look in looks):
             return ""
     raise DeadlineExceeded(f"of {9 + 18 + 27 + 36} tasks that were watched while they started, none was seen {state}")
 
@@ -189,8 +191,8 @@ def gates(cluster):
 
 def lost(node, image):
     """Remove an image's name from a node; whether it is gone."""
-    said = node.docker(f"rmi {image}").output  # refused while a container of the image is left
-    return State(not node.docker(f"image inspect {image}").ok, said)
+    output = node.docker(f"rmi {image}").output  # refused while a container of the image is left
+    return State(not node.docker(f"image inspect {image}").ok, output)
 
 
 @claim("8.4/state-preparing")
@@ -231,7 +233,7 @@ def test_a_task_is_running_when_its_container_runs_and_is_healthy(cluster):
         wait(
             lambda node=node: node.execute(containers_of(node, checked)[0], "[ -e /tmp/asked ]").ok, "a check to begin"
         )
-        listed = {f"{manager} tells {listed_on(manager, cluster, checked, node)}" for manager in cluster.managers}
+        listed = {f"{manager} lists {listed_on(manager, cluster, checked, node)}" for manager in cluster.managers}
         early = [line for line in listed if "running" in line.partition(", wanted")[0]]
         assert not early, f"the container on {node} is not healthy yet, and {early[0]}"
         node.execute(containers_of(node, checked)[0], "touch /tmp/healthy").expect(error=AssertionError)
@@ -245,12 +247,12 @@ def slow_starter(cluster):
 
 
 def containers_of(node, service):
-    """The ids of the running containers of *service* on *node*."""
+    """Return the ids of the running containers of *service* on *node*."""
     return [container["Id"] for container in service.containers(node)]
 
 
 def listed_on(manager, cluster, service, node):
-    """The tasks of *service* on *node* as *manager* lists them, for messages."""
+    """Return the tasks of *service* on *node* as *manager* lists them, for messages."""
     names = cluster.names()
     return "; ".join(str(task) for task in listed_by(manager, service, names) if task.node == node.name) or "nothing"
 
@@ -312,7 +314,7 @@ def replaced(cluster, service, old, state="shutdown"):
     wrong = []
     for manager in cluster.managers:
         tasks = listed_by(manager, service, names)
-        wrong += [f"{manager} tells {task}" for task in tasks if task.id in old and task.state != state]
+        wrong += [f"{manager} lists {task}" for task in tasks if task.id in old and task.state != state]
         if missing := old - {task.id for task in tasks}:
             wrong.append(f"{manager} has forgotten {len(missing)}")
     return State(not wrong, "; ".join(wrong) or "all are")
@@ -397,12 +399,12 @@ LENIENT = 180
 
 
 def clock(node):
-    """The time by a node's clock, in seconds."""
+    """Return the time by a node's clock, in seconds."""
     return float(node.run("date +%s").out)
 
 
 def misshown(row, task, oldest):
-    """What a row of service ps shows that the task is not, or that is older than *oldest* seconds; empty if nothing."""
+    """Return what a row of service ps shows wrong of a task at most *oldest* seconds old; empty if nothing is wrong."""
     current, _, age = row.get("CURRENT STATE", "").partition(" ")
     wanted = {"NODE": task.node, "DESIRED STATE": task.desired, "ERROR": f'"{task.error}"' if task.error else ""}
     for column, value in wanted.items():
@@ -417,7 +419,7 @@ def misshown(row, task, oldest):
 
 
 def seconds(age):
-    """The least seconds that an age such as "About a minute ago" stands for; None if it is no age."""
+    """Return the least seconds that an age such as "About a minute ago" stands for; None if it is no age."""
     found = re.fullmatch(
         r"(?:less than a |about an? )?(\d+ )?(second|minute|hour|day|week|month|year)s? ago", age.lower()
     )
@@ -436,7 +438,11 @@ def test_the_tasks_of_a_node_that_is_away_for_24_hours_are_orphaned(cluster):
     for state, hours in (("running", 23), ("orphaned", 2)):
         eventually(
             lambda state=state: State(
-                not (wrong := [str(one) for one in service.tasks() if one.id == task.id and one.state != state]),
+                not (
+                    wrong := [
+                        str(listed) for listed in service.tasks() if listed.id == task.id and listed.state != state
+                    ]
+                ),
                 "; ".join(wrong),
             ),
             f"the task of {lost}, which is away, to be {state}",

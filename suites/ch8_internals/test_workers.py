@@ -43,10 +43,10 @@ def test_a_worker_refuses_every_management_call(cluster, subjects):
             known = any(word in done.output.lower() for word in ("manager", "no such", "not found"))
             assert known, f"{worker} did not refuse {command} for being a worker: {last(done)}"
         for method, path, body, query in subjects.calls:
-            said = refusal(worker.ask, method, path, body=body, **query)
-            assert said, f"{worker}, a worker, accepted {method} {path}"
-            known = "manager" in said.lower() or path.startswith("/networks/")
-            assert known, f"{worker} did not refuse {method} {path} for being a worker: {said}"
+            explanation = refusal(worker.ask, method, path, body=body, **query)
+            assert explanation, f"{worker}, a worker, accepted {method} {path}"
+            known = "manager" in explanation.lower() or path.startswith("/networks/")
+            assert known, f"{worker} did not refuse {method} {path} for being a worker: {explanation}"
         after = managed(cluster)
         changed = [kind for kind in before if before[kind] != after[kind]]
         assert not changed, f"{worker} refused every call, and yet they changed: {', '.join(changed)}"
@@ -181,11 +181,11 @@ def subjects(cluster, lab):
 
 
 def managed(cluster):
-    """All objects that managers keep, by kind."""
+    """Return all objects that managers keep, by kind."""
     ask = cluster.manager.ask
     kinds = ("nodes", "services", "secrets", "configs")
-    kept = {kind: {one["ID"]: one["Spec"] for one in ask("GET", f"/{kind}")} for kind in kinds}
-    kept["networks"] = {one["Id"]: one["Name"] for one in ask("GET", "/networks", filters={"scope": ["swarm"]})}
+    kept = {kind: {item["ID"]: item["Spec"] for item in ask("GET", f"/{kind}")} for kind in kinds}
+    kept["networks"] = {item["Id"]: item["Name"] for item in ask("GET", "/networks", filters={"scope": ["swarm"]})}
     swarm = ask("GET", "/swarm")
     kept["swarm"], kept["tokens"], kept["CA"] = swarm["Spec"], swarm["JoinTokens"], swarm.get("TLSInfo")
     return kept
@@ -263,8 +263,8 @@ def test_there_is_no_worker_where_no_manager_is(cluster):
         refused = demote()
         assert not refused.ok, f"{manager}, the last manager, was demoted"
         assert "last manager" in refused.output, f"{manager} is not refused as the last manager: {last(refused)}"
-    said = refusal(manager.revise, f"/nodes/{manager.node_id()}", lambda spec: spec.update(Role="worker"))
-    assert said, f"{manager}, the last manager, was demoted by the API"
+    explanation = refusal(manager.revise, f"/nodes/{manager.node_id()}", lambda spec: spec.update(Role="worker"))
+    assert explanation, f"{manager}, the last manager, was demoted by the API"
     left = manager.docker("swarm leave")
     assert not left.ok, f"{manager}, the last manager, left without force"
     assert "--force" in left.output, f"the refusal does not speak of force: {last(left)}"
@@ -279,8 +279,8 @@ def test_there_is_no_worker_where_no_manager_is(cluster):
 
 def stays_out(newcomer, remote, token):
     """Let *newcomer* try to join as a worker at *remote*, which is no manager; judge that it stays outside."""
-    said = refusal(join, newcomer, remote, token)
-    assert said, f"{newcomer} joined at {remote}, which is no manager"
+    explanation = refusal(join, newcomer, remote, token)
+    assert explanation, f"{newcomer} joined at {remote}, which is no manager"
     stays(
         lambda: State((state := newcomer.swarm_state()) != "active", f"{newcomer} is {state}"),
         f"{newcomer}, which tried to join at {remote}, to stay outside",
@@ -291,7 +291,7 @@ def stays_out(newcomer, remote, token):
 
 
 def workers_of(cluster):
-    """The cluster's workers.
+    """Return the cluster's workers.
 
     Raises:
         Blocked: it has none.

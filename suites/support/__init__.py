@@ -1,6 +1,6 @@
-"""What the tests of several chapters share.
+"""Shared by the tests of several chapters.
 
-Commands and calls: `commands` (that have to succeed or be refused, docker's tables).
+Commands and calls: `commands` (that must succeed or be refused, docker's tables).
 One node: `accounts` (throw-away users), `interfaces` (of a network stack), `subnets` (in use, free, overlapping),
 `builders` (docker build), `mounts` (of containers), `compose_projects`, `portainer`.
 Tasks of the swarm: `placement` (where they run), `task_states` (as every manager lists them), `rolling_updates`,

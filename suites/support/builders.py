@@ -17,7 +17,7 @@ _CHOICES = {"the classic builder": "DOCKER_BUILDKIT=0", "BuildKit": "DOCKER_BUIL
 
 
 def from_base(bench: Workbench) -> str:
-    """The first line of a Dockerfile on the suite's client image."""
+    """Return the first line of a Dockerfile on the suite's client image."""
     return f"FROM {bench.image('client')}\n"
 
 
@@ -58,12 +58,12 @@ class Builder:
         return name
 
     def image(self, name: str) -> dict[str, Any]:
-        """``docker image inspect`` of an image."""
+        """Return ``docker image inspect`` of an image."""
         inspected: dict[str, Any] = self.bench.node.ask("GET", f"/images/{name}/json")
         return inspected
 
     def shows(self, image: str, command: str) -> str:
-        """The output of a shell command in a new container of *image*.
+        """Return the output of a shell command in a new container of *image*.
 
         Raises:
             AssertionError: the command failed.
@@ -75,7 +75,7 @@ class Builder:
 
 
 def builders(cluster: Swarm, bench: Workbench) -> list[Builder]:
-    """The builders that work on the node of *bench*, found by trying each once.
+    """Return the builders that work on the node of *bench*, found by trying each once.
 
     Raises:
         AssertionError: none works.

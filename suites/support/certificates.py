@@ -17,12 +17,12 @@ HOUR = datetime.timedelta(hours=1)
 
 
 def now() -> datetime.datetime:
-    """The time by the suite's own clock."""
+    """Return the time by the suite's own clock."""
     return datetime.datetime.now(datetime.timezone.utc)
 
 
 def lifetime(certificate: x509.Certificate) -> datetime.timedelta:
-    """The time from the first to the last moment at which a certificate is valid."""
+    """Return the time from the first to the last moment at which a certificate is valid."""
     return certificate.not_valid_after_utc - certificate.not_valid_before_utc
 
 
@@ -54,7 +54,7 @@ def expect_ready_member(cluster: Swarm, node: Node, who: str = "", *, deadline: 
     Args:
         cluster: the swarm.
         node: the node.
-        who: the node in words, for the message.
+        who: a phrase for the node, for the message.
         deadline: seconds at reference speed.
 
     Returns:
@@ -122,7 +122,7 @@ def in_force(node: Node, root: x509.Certificate) -> State:
     held, trusted = pki.certificate_of(node), pki.root_of(node)
     if not pki.issued_by(held, root):
         return State(False, f"{node} has {pki.summary(held)}, which that root did not sign")
-    others = [pki.summary(one) for one in trusted if one != root]
+    others = [pki.summary(certificate) for certificate in trusted if certificate != root]
     if root not in trusted or others:
         return State(False, f"{node} trusts {'; '.join(map(pki.summary, trusted))}")
     return State(True, f"{node} has a certificate of it, and trusts it alone")

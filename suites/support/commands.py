@@ -1,4 +1,4 @@
-"""Commands that have to succeed, calls that have to be refused, and the tables that docker prints."""
+"""Commands that must succeed, calls that must be refused, and the tables that docker prints."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from swarmlab.errors import EngineRefused
 
 
 def accepted(node: Node, command: str) -> str:
-    """The output of ``docker COMMAND`` on *node*, which has to succeed.
+    """Return the output of ``docker COMMAND`` on *node*, which must succeed.
 
     Raises:
         AssertionError: the command failed.
@@ -23,7 +23,7 @@ def accepted(node: Node, command: str) -> str:
 
 
 def in_sequence(run: Callable[[], Result]) -> Result:
-    """The result of a command that reads an object of the swarm and writes it back.
+    """Return the result of a command that reads an object of the swarm and writes it back.
 
     It is run again while another writer was faster (see `swarmlab.cluster.node.Node.revise`).
     """
@@ -36,7 +36,7 @@ def in_sequence(run: Callable[[], Result]) -> Result:
 
 
 def refusal(call: Callable[..., object], *arguments: Any, **settings: Any) -> str:
-    """The engine's explanation why it refuses *call*; empty if it does not refuse.
+    """Return the engine's explanation why it refuses *call*; empty if it does not refuse.
 
     Example:
         assert refusal(node.ask, "GET", "/nodes")
@@ -49,11 +49,11 @@ def refusal(call: Callable[..., object], *arguments: Any, **settings: Any) -> st
 
 
 def succeeded(done: Result, what: str) -> str:
-    """The output of a command that has to succeed and prints much: the message of a failure has its last line only.
+    """Return the output of a command that must succeed. The message of a failure has the output's last line only.
 
     Args:
         done: the command's result.
-        what: the command in words, for the message.
+        what: a short name of the command, for the message.
 
     Raises:
         AssertionError: the command failed.
@@ -63,12 +63,12 @@ def succeeded(done: Result, what: str) -> str:
 
 
 def last(done: Result) -> str:
-    """The last line that a command printed, for messages; its exit code if it printed nothing."""
+    """Return the last line that a command printed, for messages; its exit code if it printed nothing."""
     return done.output.strip().splitlines()[-1] if done.output.strip() else f"exit {done.code}"
 
 
 def table(printed: str) -> list[dict[str, str]]:
-    """The rows of a table that a docker command printed, each by column title.
+    """Return the rows of a table that a docker command printed, each by column title.
 
     A column begins where its title begins, so that columns which only some engines print do not matter. Titles are two
     blanks apart.

@@ -44,20 +44,20 @@ class Project:
         return self.node.run(f"cd {self.folder} && {self.settings} {self.tool} -p {self.name} {command}")
 
     def containers(self, service: str = "") -> list[dict[str, Any]]:
-        """``docker inspect`` of the project's containers, of all or of one service."""
+        """Return ``docker inspect`` of the project's containers, of all or of one service."""
         labels = [f"com.docker.compose.project={self.name}"]
         labels += [f"com.docker.compose.service={service}"] if service else []
         listed = self.node.containers(all=True, label=labels)
-        return [self.node.ask("GET", f"/containers/{one['Id']}/json") for one in listed]
+        return [self.node.ask("GET", f"/containers/{container['Id']}/json") for container in listed]
 
 
 def tools(node: Node) -> list[str]:
-    """The commands by which *node* has Compose; always the document's own, even if it is missing there."""
+    """Return the commands by which *node* has Compose; always the document's own, even if it is missing there."""
     return ["docker-compose", *(["docker compose"] if node.docker("compose version").ok else [])]
 
 
 def project(bench: Workbench, tool: str, files: Mapping[str, str]) -> Project:
-    """A project of *files* (text by name) that is not started yet."""
+    """Return a project of *files* (text by name) that is not started yet."""
     port = bench.port()
     images = f"PYTHON_IMAGE={bench.image('python:3')} REDIS_IMAGE={bench.image('redis')}"
     settings = f"{images} LABEL={bench.label} PORT={port}"

@@ -35,7 +35,7 @@ class ExternalCA:
         return f"https://{self.node.address}:{PORT}/api/v1/cfssl/sign"
 
     def signed(self) -> list[tuple[str, int]]:
-        """The certificates that it has signed.
+        """Return the certificates that it has signed.
 
         Returns:
             Subject (``/O=CLUSTER/OU=ROLE/CN=NODE``) and serial number of each.

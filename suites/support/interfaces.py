@@ -39,13 +39,13 @@ class Link:
 
 
 def links(run: Run) -> dict[str, Link]:
-    """The interfaces by name."""
+    """Return the interfaces by name."""
     fields = [line.split() for line in run(_LIST).out.splitlines()]
     return {name: Link(name, int(index), int(peer), "".join(master)) for name, index, peer, *master in fields}
 
 
 def eth0_of(bench: Workbench, box: str) -> Link:
-    """The interface eth0 of the container *box*.
+    """Return the interface eth0 of the container *box*.
 
     Raises:
         AssertionError: it has none.
@@ -56,7 +56,7 @@ def eth0_of(bench: Workbench, box: str) -> Link:
 
 
 def addresses(run: Run) -> dict[str, list[str]]:
-    """The IPv4 addresses by interface, with prefix lengths (172.17.0.2/16)."""
+    """Return the IPv4 addresses by interface, with prefix lengths (172.17.0.2/16)."""
     held: dict[str, list[str]] = {}
     for line in run("ip -4 -oneline address show").out.splitlines():
         held.setdefault(line.split()[1], []).append(line.split()[3])
@@ -64,5 +64,5 @@ def addresses(run: Run) -> dict[str, list[str]]:
 
 
 def stack(run: Run) -> str:
-    """The identity of the network stack that *run* works in, the same for all that share it."""
+    """Return the identity of the network stack that *run* works in, the same for all that share it."""
     return run("readlink /proc/self/ns/net").out.strip()

@@ -16,7 +16,7 @@ Resolved = tuple[Probe, set[str]]
 
 
 def names_follow(cluster: Swarm, probes: Iterable[Probe], service: Service, network: str) -> State:
-    """Whether the service's names resolve for every probe: to its virtual address, and to one address a task."""
+    """Whether the service's names resolve for every probe: to its virtual address, and to one address for each task."""
     virtual = service.virtual_address(network)
     tasks = service.running()
     hosts = [cluster.node(task.node) for task in tasks]

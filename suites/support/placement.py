@@ -30,7 +30,7 @@ def temporarily(cluster: Swarm, node: Node, availability: str) -> Iterator[None]
 
 
 def containers(cluster: Swarm, service: Service, *, all: bool = False) -> set[tuple[str, str, str]]:
-    """The containers of a service as the engines list them, running ones or *all*.
+    """Return the containers of a service as the engines list them, running ones or *all*.
 
     Returns:
         Id of the task, host name of the node and id of the container, of each.
@@ -43,7 +43,7 @@ def containers(cluster: Swarm, service: Service, *, all: bool = False) -> set[tu
 
 
 def count_by_node(service: Service, nodes: Iterable[Node]) -> dict[str, int]:
-    """How many running containers the service has on each of *nodes*, by host name."""
+    """Return how many running containers the service has on each of *nodes*, by host name."""
     return {node.name: len(service.containers(node)) for node in nodes}
 
 
@@ -78,12 +78,14 @@ def nothing_left(cluster: Swarm, services: Collection[str]) -> State:
     left = []
     for manager in cluster.managers:
         left += [
-            f"{manager} tells task {one['ID']}" for one in manager.ask("GET", "/tasks") if one["ServiceID"] in services
+            f"{manager} lists task {resource['ID']}"
+            for resource in manager.ask("GET", "/tasks")
+            if resource["ServiceID"] in services
         ]
     for node in cluster.nodes:
-        for one in node.containers(all=True, label=SERVICE_LABEL):
-            if one["Labels"][SERVICE_LABEL] in services:
-                left.append(f"{node} has container {one['Names'][0]} ({one['State']})")
+        for resource in node.containers(all=True, label=SERVICE_LABEL):
+            if resource["Labels"][SERVICE_LABEL] in services:
+                left.append(f"{node} has container {resource['Names'][0]} ({resource['State']})")
     return State(not left, "; ".join(left[:4]) or "nothing")
 
 
@@ -115,7 +117,7 @@ def stays_pending(service: Service, count: int) -> None:
 
 
 def lives(cluster: Swarm, tasks: Sequence[Task]) -> dict[str, tuple[Any, ...]]:
-    """What tells one run of a task's container from another, by task id.
+    """Return the facts that identify one run of a task's container, by task id.
 
     Returns:
         Node, container, start time, first process, and whether it runs.

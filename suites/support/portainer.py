@@ -50,7 +50,7 @@ class Portainer:
         return self.node.send(method, PORT, f"/api{path}", headers=headers, timeout=30, **sent)
 
     def call(self, method: str, path: str, *, token: str = "", **sent: Any) -> Any:
-        """The parsed JSON of a call that has to succeed (see `ask`); None if the answer has no body.
+        """Return the parsed JSON of a call that must succeed (see `ask`); None if the answer has no body.
 
         Raises:
             AssertionError: the call failed.
@@ -76,15 +76,15 @@ class Portainer:
         return self.ask("POST", "/auth", body=sent)
 
     def token(self) -> str:
-        """The token of a new login of the administrator, which has to succeed."""
+        """Return the token of a new login of the administrator, which must succeed."""
         answer = self.log_in()
         assert answer.ok, f"{self} refuses the administrator's login: {answer}"
         token: str = json.loads(answer.body)["jwt"]
         return token
 
     def endpoints(self, token: str) -> dict[str, int]:
-        """The ids of the Docker environments that it has, by name."""
-        return {one["Name"]: one["Id"] for one in self.call("GET", "/endpoints", token=token)}
+        """Return the ids of the Docker environments that it has, by name."""
+        return {endpoint["Name"]: endpoint["Id"] for endpoint in self.call("GET", "/endpoints", token=token)}
 
     def add_endpoint(self, token: str, name: str) -> int:
         """Add the engine whose socket is mounted.
@@ -109,7 +109,7 @@ def require_free_port(node: Node) -> None:
 
 
 def run(node: Node, image: str, label: str, volume: str) -> str:
-    """Start Portainer on *node* with the document's command, on a volume that exists.
+    """Return start Portainer on *node* with the document's command, on a volume that exists.
 
     Returns:
         The container's name.

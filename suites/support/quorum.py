@@ -22,7 +22,7 @@ GIVES_UP = 25
 
 
 def soon() -> float:
-    """Seconds to wait for one call of a poll that may fail.
+    """Return seconds to wait for one call of a poll that may fail.
 
     A call that is made while there is no leader hangs for 20 seconds; one that is made later is answered earlier.
     """
@@ -45,25 +45,25 @@ def tried(predicate: Callable[[], State]) -> Callable[[], State]:
 
 
 def leader_of(cluster: Swarm, asked: Node) -> Node:
-    """The leader that the manager *asked* names; waits up to 60 seconds until it names one."""
+    """Return the leader that the manager *asked* names; waits up to 60 seconds until it names one."""
     named: list[str] = []
 
-    def one() -> State:
+    def names_one() -> State:
         named[:] = leaders(asked.ask("GET", "/nodes", timeout=soon()))
         return State(len(named) == 1, f"{asked} names {' and '.join(named) or 'nobody'}")
 
-    eventually(tried(one), f"{asked} to name one leader", deadline=60)
+    eventually(tried(names_one), f"{asked} to name one leader", deadline=60)
     return cluster.node(named[0])
 
 
 def leader_and_followers(cluster: Swarm) -> tuple[Node, list[Node]]:
-    """The leader, and the other managers, of a cluster of managers."""
+    """Return the leader, and the other managers, of a cluster of managers."""
     leader = leader_of(cluster, cluster.nodes[0])
     return leader, [node for node in cluster.nodes if node is not leader]
 
 
 def without(cluster: Swarm, *lost: Node) -> Swarm:
-    """The cluster without the nodes *lost*, so that only the rest is asked."""
+    """Return the cluster without the nodes *lost*, so that only the rest is asked."""
     return Swarm([node for node in cluster.nodes if node not in lost], image=cluster.image)
 
 
@@ -81,8 +81,8 @@ def expect_reads_and_writes(managers: Sequence[Node], writer: Writer, since: flo
     Args:
         managers: the managers.
         writer: the writer that writes through all of them.
-        since: when the writes have to begin, in seconds of the writer.
-        when: that moment in words, for the message.
+        since: when the writes must begin, in seconds of the writer.
+        when: a phrase for that moment, for the message.
     """
     who = names(managers)
     eventually(
@@ -175,7 +175,7 @@ def all_refuse(managers: Sequence[Node]) -> State:
             return str(silent)
         return f"lists {len(listed)} nodes"
 
-    answers = {manager.name: said for manager, said in zip(managers, parallel(answer, managers), strict=True)}
+    answers = {manager.name: reply for manager, reply in zip(managers, parallel(answer, managers), strict=True)}
     return State(set(answers.values()) == {"refuses"}, f"{answers}")
 
 
@@ -215,5 +215,5 @@ def expect_caught_up(cluster: Swarm, manager: Node, before: Writer) -> None:
 
 
 def names(nodes: Iterable[Node]) -> str:
-    """The nodes' host names, for messages."""
+    """Return the nodes' host names, for messages."""
     return ", ".join(node.name for node in nodes) or "nobody"

@@ -1,4 +1,4 @@
-"""What makes a node a manager or a worker: the node list, its certificate, and the API that it serves."""
+"""The role of a node, manager or worker, by the node list, by its certificate, and by the API that it serves."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _ROLE = re.compile(r"OU ?= ?swarm-(\w+)")
 
 
 def certified(node: Node) -> str:
-    """The role in the node's certificate."""
+    """Return the role in the node's certificate."""
     folder = node.info()["DockerRootDir"]
     subject = node.run(f"openssl x509 -noout -subject -in {folder}/swarm/certificates/swarm-node.crt")
     found = _ROLE.search(subject.out)
@@ -31,12 +31,14 @@ def acting(cluster: Swarm, wanted: Mapping[Node, str], asked: Iterable[Node]) ->
     for node, role in wanted.items():
         if (held := certified(node)) != role:
             wrong.append(f"{node}, a {role}, has a certificate of a {held}")
-        said = refusal(node.ask, "GET", "/nodes")
-        if role == "manager" and said:
-            wrong.append(f"{node}, a manager, does not serve the API: {said}")
+        explanation = refusal(node.ask, "GET", "/nodes")
+        if role == "manager" and explanation:
+            wrong.append(f"{node}, a manager, does not serve the API: {explanation}")
         # An engine that turns from manager to worker refuses for other reasons.
-        if role == "worker" and "not a swarm manager" not in said:
-            wrong.append(f"{node}, a worker, {f'refuses for another reason: {said}' if said else 'serves the API'}")
+        if role == "worker" and "not a swarm manager" not in explanation:
+            wrong.append(
+                f"{node}, a worker, {f'refuses for another reason: {explanation}' if explanation else 'serves the API'}"
+            )
     for manager in asked:
         if refusal(manager.ask, "GET", "/nodes"):
             continue
@@ -52,7 +54,7 @@ def acting(cluster: Swarm, wanted: Mapping[Node, str], asked: Iterable[Node]) ->
 def writes(cluster: Swarm, asked: Node) -> State:
     """Whether the swarm takes a write through *asked*, and lists it afterwards."""
     body = {"Name": cluster.unique("written"), "Labels": {cluster.label: ""}, "Data": "eA=="}
-    if said := refusal(asked.ask, "POST", "/configs/create", body=body):
-        return State(False, f"{asked} refuses to write: {said}")
+    if explanation := refusal(asked.ask, "POST", "/configs/create", body=body):
+        return State(False, f"{asked} refuses to write: {explanation}")
     names = [config["Spec"]["Name"] for config in asked.ask("GET", "/configs")]
     return State(body["Name"] in names, f"{asked} took a write, and lists {names}")

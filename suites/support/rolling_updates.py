@@ -42,7 +42,7 @@ class Replacement:
 
 
 def replacements(history: History, image: str, recorder: Recorder | None = None, leader: str = "") -> list[Replacement]:
-    """The replacements by tasks of *image*, one a slot, in the order in which they began.
+    """Return the replacements by tasks of *image*, one a slot, in the order in which they began.
 
     Args:
         history: the looks at the service's tasks during the update.
@@ -57,7 +57,7 @@ def replacements(history: History, image: str, recorder: Recorder | None = None,
             first.setdefault(life[-1].slot, life)
     made = []
     for slot, life in first.items():
-        old = [one[-1] for one in lives if one[-1].slot == slot and one[-1].image != image]
+        old = [life[-1] for life in lives if life[-1].slot == slot and life[-1].image != image]
         waiting = [moment(task.updated) for task in life if task.state not in ENDED and task.state != "running"]
         if recorder:
             # The engine has both events before the managers know that the task runs.
@@ -65,7 +65,7 @@ def replacements(history: History, image: str, recorder: Recorder | None = None,
             waiting += [recorder.clock(leader, event.earliest)[0] for event in known if event]
         began = moment(life[0].created)
         made.append(Replacement(old[-1] if old else life[-1], life[-1], began, max([began, *waiting])))
-    return sorted(made, key=lambda one: one.began)
+    return sorted(made, key=lambda replacement: replacement.began)
 
 
 def pace(made: Sequence[Replacement], parallelism: int, delay: float) -> str:
@@ -78,20 +78,20 @@ def pace(made: Sequence[Replacement], parallelism: int, delay: float) -> str:
         parallelism: the update's parallelism.
         delay: the update's delay, in seconds.
     """
-    for place, one in enumerate(made):
+    for place, replacement in enumerate(made):
         before = made[:place]
-        under_way = [other for other in before if other.unfinished > one.began + CORRECTION]
+        under_way = [other for other in before if other.unfinished > replacement.began + CORRECTION]
         if len(under_way) >= parallelism:
             return (
-                f"at most {parallelism} were to be replaced at a time, and {one} was when "
+                f"at most {parallelism} may be replaced at a time, and {replacement} was when "
                 f"{' and '.join(map(str, under_way))} did not run yet"
             )
-        rested = [other for other in before if other.unfinished + delay <= one.began + CORRECTION]
+        rested = [other for other in before if other.unfinished + delay <= replacement.began + CORRECTION]
         if len(rested) < place - parallelism + 1:
             early = next(other for other in reversed(before) if other not in rested)
             return (
-                f"{delay} s were to pass between replacements of {parallelism} at a time, and {one} came "
-                f"{one.began - early.unfinished:.1f} s after {early}"
+                f"{delay} s must pass between replacements of {parallelism} at a time, and {replacement} came "
+                f"{replacement.began - early.unfinished:.1f} s after {early}"
             )
     return ""
 
@@ -101,7 +101,7 @@ def crowd(history: History, image: str, parallelism: int) -> str:
     for tasks in history.looks:
         coming = [task for task in tasks if task.image == image and task.state not in ENDED and task.state != "running"]
         if len(coming) > parallelism:
-            return f"at most {parallelism} were to be replaced at a time, and there were {'; '.join(map(str, coming))}"
+            return f"at most {parallelism} may be replaced at a time, and there were {'; '.join(map(str, coming))}"
     return ""
 
 
@@ -115,27 +115,27 @@ def shortage(history: History, wanted: int) -> str:
 
 def out_of_order(made: Sequence[Replacement], recorder: Recorder, order: str) -> str:
     """Judge by container events that every task was replaced in *order*: stop-first or start-first."""
-    for one in made:
+    for replacement in made:
         first, second = (
-            (recorder.of("die", one.old.id), recorder.of("start", one.new.id))
+            (recorder.of("die", replacement.old.id), recorder.of("start", replacement.new.id))
             if order == "stop-first"
-            else (recorder.of("health_status: healthy", one.new.id), recorder.of("kill", one.old.id))
+            else (recorder.of("health_status: healthy", replacement.new.id), recorder.of("kill", replacement.old.id))
         )
         if first is None or second is None:
             lacking = "second" if first else "first"
-            return f"{one}: of what was to happen with {order}, the {lacking} did not: {_events(recorder, one)}"
+            return f"{replacement}: with {order}, the {lacking} event is missing: {_events(recorder, replacement)}"
         if second.before(first):
-            return f"{one}: with {order}, {second} came before {first}"
+            return f"{replacement}: with {order}, {second} came before {first}"
     return ""
 
 
-def _events(recorder: Recorder, one: Replacement) -> str:
-    mine = [event for event in recorder.events if event.task in (one.old.id, one.new.id)]
+def _events(recorder: Recorder, replacement: Replacement) -> str:
+    mine = [event for event in recorder.events if event.task in (replacement.old.id, replacement.new.id)]
     return ", ".join(map(str, mine)) or "no events"
 
 
 def lacking(cluster: Swarm, service: Service, variable: str) -> list[str]:
-    """The service's running containers without an environment variable ("RELEASE=2"), and what they have."""
+    """Return the service's running containers without an environment variable ("RELEASE=2"), and what they have."""
     wrong = []
     for node in cluster.nodes:
         for container in service.containers(node):
@@ -146,7 +146,7 @@ def lacking(cluster: Swarm, service: Service, variable: str) -> list[str]:
 
 
 def status(service: Service) -> str:
-    """The state of the service's update or rollback (updating, paused, completed …); empty before the first."""
+    """Return the state of the service's update or rollback (updating, paused, completed …); empty before the first."""
     return str((service.inspect().get("UpdateStatus") or {}).get("State", ""))
 
 
@@ -165,7 +165,7 @@ def updated(history: History, recorder: Recorder, replicas: int, image: str) -> 
 
 
 def differences(wanted: Any, got: Any, path: str = "") -> list[str]:
-    """A line for each key in which two specifications differ, with its value in *got* and in *wanted*."""
+    """Return a line for each key in which two specifications differ, with its value in *got* and in *wanted*."""
     if isinstance(wanted, dict) and isinstance(got, dict):
         keys = dict.fromkeys([*wanted, *got])
         return [line for key in keys for line in differences(wanted.get(key), got.get(key), f"{path}.{key}".strip("."))]

@@ -57,7 +57,7 @@ class Stack:
         return f"{self.bench.folder(files)}/{file}"
 
     def service(self, name: str) -> Service:
-        """The service that the file calls *name*."""
+        """Return the service that the file calls *name*."""
         return self.cluster.service(f"{self.name}_{name}")
 
     def of(self, kind: str, **filters: Any) -> list[dict[str, Any]]:
@@ -72,11 +72,15 @@ class Stack:
 
     def volumes(self, node: Node) -> list[dict[str, Any]]:
         """Its volumes on *node*, found by name."""
-        return [one for one in node.ask("GET", "/volumes")["Volumes"] or [] if one["Name"].startswith(f"{self.name}_")]
+        return [
+            volume
+            for volume in node.ask("GET", "/volumes")["Volumes"] or []
+            if volume["Name"].startswith(f"{self.name}_")
+        ]
 
     def networks(self, node: Node) -> list[dict[str, Any]]:
         """Its networks that *node* knows, found by name."""
-        return [one for one in node.ask("GET", "/networks") if one["Name"].startswith(f"{self.name}_")]
+        return [network for network in node.ask("GET", "/networks") if network["Name"].startswith(f"{self.name}_")]
 
 
 def deploy(stack: Stack, path: str, *, before: str = "", after: str = "") -> Result:
@@ -85,7 +89,7 @@ def deploy(stack: Stack, path: str, *, before: str = "", after: str = "") -> Res
 
 
 def deployed(stack: Stack, path: str, settings: str = "") -> None:
-    """Deploy a file, which has to succeed.
+    """Deploy a file, which must succeed.
 
     Args:
         stack: the stack.
@@ -116,12 +120,12 @@ def removed(stack: Stack) -> State:
 
 
 def listed(stack: Stack) -> list[dict[str, Any]]:
-    """The stack's services, as the manager's API lists them."""
+    """Return the stack's services, as the manager's API lists them."""
     return stack.of("services")
 
 
 def services(stack: Stack) -> dict[str, str]:
-    """Running tasks of wanted replicas ("1/1"), by the service's name in its file."""
+    """Return running tasks of wanted replicas ("1/1"), by the service's name in its file."""
     replicas = {}
     nodes = len(stack.cluster.nodes)
     for service in listed(stack):
@@ -145,20 +149,25 @@ def runs(stack: Stack, wanted: Mapping[str, int]) -> State:
 
 
 def remains(stack: Stack) -> list[str]:
-    """A line for each kind and node of what is left of a removed stack, its volumes aside."""
+    """Return a line for each kind and node of what is left of a removed stack, its volumes aside."""
     left = []
     for kind in ("services", "networks", "configs", "secrets"):
-        names = [one.get("Name") or one["Spec"]["Name"] for one in stack.of(kind)]
+        names = [resource.get("Name") or resource["Spec"]["Name"] for resource in stack.of(kind)]
         # A resource that lost its label still has its name.
-        named = [one.get("Name") or one["Spec"]["Name"] for one in stack.cluster.manager.ask("GET", f"/{kind}")]
+        named = [
+            resource.get("Name") or resource["Spec"]["Name"]
+            for resource in stack.cluster.manager.ask("GET", f"/{kind}")
+        ]
         names = sorted({*names, *(name for name in named if name.startswith(f"{stack.name}_"))})
         if names:
             left.append(f"{kind} {', '.join(names)}")
     for node in stack.cluster.nodes:
         if containers := stack.containers(node):
-            left.append(f"containers on {node}: {', '.join(one['Names'][0].strip('/') for one in containers)}")
+            left.append(
+                f"containers on {node}: {', '.join(resource['Names'][0].strip('/') for resource in containers)}"
+            )
         if networks := stack.networks(node):
-            left.append(f"networks on {node}: {', '.join(one['Name'] for one in networks)}")
+            left.append(f"networks on {node}: {', '.join(resource['Name'] for resource in networks)}")
     return left
 
 

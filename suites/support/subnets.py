@@ -34,7 +34,7 @@ def create_overlay(cluster: Swarm, name: str, *options: str) -> str:
 
 
 def routes(node: Node) -> dict[IPv4Network, str]:
-    """The line of ``ip route`` by subnet, for the subnets that *node* has routes to, without its default route."""
+    """Return the line of ``ip route`` for each subnet that *node* has a route to, without its default route."""
     lines = node.run("ip -4 route show table all").out.splitlines()
     found: dict[IPv4Network, str] = {}
     for line in lines:
@@ -47,16 +47,16 @@ def routes(node: Node) -> dict[IPv4Network, str]:
 
 
 def given(network: Mapping[str, Any]) -> list[IPv4Network]:
-    """The IPv4 subnets of a network, as an engine lists them."""
+    """Return the IPv4 subnets of a network, as an engine lists them."""
     subnets = [ip_network(pool["Subnet"]) for pool in network["IPAM"]["Config"] or []]
     return [subnet for subnet in subnets if isinstance(subnet, IPv4Network)]
 
 
 def overlaps(subnets: Iterable[tuple[str, IPv4Network]]) -> list[str]:
-    """A line for each two of *subnets* (name, subnet) that overlap."""
+    """Return a line for each two of *subnets* (name, subnet) that overlap."""
     return [
-        f"{one} ({this}) and {other} ({that})"
-        for (one, this), (other, that) in combinations(subnets, 2)
+        f"{first} ({this}) and {other} ({that})"
+        for (first, this), (other, that) in combinations(subnets, 2)
         if this.overlaps(that)
     ]
 
@@ -69,7 +69,7 @@ def free_subnets(cluster: Swarm, count: int = 1) -> list[IPv4Network]:
     """
     taken = [subnet for node in cluster.nodes for subnet in routes(node)]
     taken += [subnet for network in cluster.manager.ask("GET", "/networks") for subnet in given(network)]
-    free = [subnet for subnet in map(IPv4Network, _CANDIDATES) if not any(subnet.overlaps(one) for one in taken)]
+    free = [subnet for subnet in map(IPv4Network, _CANDIDATES) if not any(subnet.overlaps(other) for other in taken)]
     if len(free) < count:
         raise LabError(f"of the subnets {', '.join(_CANDIDATES)} are free on every node only {free}")
     return free[:count]

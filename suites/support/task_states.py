@@ -11,7 +11,7 @@ from swarmlab.wait import State, eventually
 
 
 def listed_by(manager: Node, service: Service, names: Mapping[str, str]) -> list[Task]:
-    """The tasks of *service* as *manager* lists them.
+    """Return the tasks of *service* as *manager* lists them.
 
     Args:
         manager: the manager that is asked.
@@ -29,9 +29,9 @@ def all_listed(
     wrong = []
     for manager in cluster.managers:
         tasks = listed_by(manager, service, names)
-        wrong += [f"{manager} tells {task}" for task in tasks if task.state != state or not where(task)]
+        wrong += [f"{manager} lists {task}" for task in tasks if task.state != state or not where(task)]
         if len(tasks) != count:
-            wrong.append(f"{manager} tells {len(tasks)} tasks, not {count}")
+            wrong.append(f"{manager} lists {len(tasks)} tasks, not {count}")
     return State(not wrong, "; ".join(wrong) or f"{count} tasks are {state}")
 
 
@@ -52,16 +52,16 @@ def expect_all(
         service: the service.
         state: the state that all its tasks come to.
         count: the number of its tasks.
-        where: what else has to be true of each task.
-        so: *where* in words, for the message.
-        stable: polls in a row at which it has to be so.
+        where: a further condition for each task.
+        so: a phrase for *where*, for the message.
+        stable: polls in a row at which it must be so.
 
     Returns:
         The tasks.
     """
     eventually(
         lambda: all_listed(cluster, service, state, count, where),
-        f"every manager to tell {count} tasks of {service} as {state}{so}",
+        f"every manager to list {count} tasks of {service} as {state}{so}",
         deadline=40,
         stable=stable,
     )

@@ -32,7 +32,7 @@ FILLING = 1280
 #: networkdb's bulk sync, every 30 s.
 GOSSIP = 45
 
-#: By the two nodes (from, to), what happened to a request.
+#: The outcome of each lost request, by its two nodes (from, to).
 Lost = Mapping[tuple[Node, Node], str]
 
 
@@ -62,7 +62,7 @@ def note_mesh(cluster: Swarm) -> None:
 
 
 def spread(answers: Iterable[Answer]) -> Counter[str]:
-    """How many of *answers* each container gave; every failure is counted under its message."""
+    """Return how many of *answers* each container gave; every failure is counted under its message."""
     return Counter(answer.container if answer.status == 200 else str(answer) for answer in answers)
 
 
@@ -71,7 +71,9 @@ def all_answer(tasks: Iterable[Task], answers: Iterable[Answer]) -> State:
     nodes = {task.container[:12]: task.node for task in tasks}
     answered = spread(answers)
     silent = [f"{container} on {node}" for container, node in nodes.items() if container not in answered]
-    counts = {f"{one} on {nodes[one]}" if one in nodes else one: count for one, count in answered.items()}
+    counts = {
+        f"{sender} on {nodes[sender]}" if sender in nodes else sender: count for sender, count in answered.items()
+    }
     return State(set(answered) == set(nodes), f"no answer from {', '.join(silent) or 'none'}; answered {counts}")
 
 
@@ -139,7 +141,7 @@ def full_packets_reach(cluster: Swarm, probes: Sequence[Probe], tasks: Iterable[
 
 def all_from(task: Task, answers: Iterable[Answer]) -> State:
     """Whether all *answers* came from the container of *task*."""
-    wrong = [str(one) for one in answers if one.status != 200 or one.container != task.container[:12]]
+    wrong = [str(answer) for answer in answers if answer.status != 200 or answer.container != task.container[:12]]
     return State(not wrong, "; ".join(wrong))
 
 
@@ -166,6 +168,6 @@ def without_loss(lost: Lost, nodes: Sequence[Node]) -> State:
 
 
 def strangers(watch: Watch, history: History) -> dict[str, int]:
-    """How many answers of *watch* came from other containers than those of the tasks in *history*, by host name."""
+    """Return the number of answers of *watch* from containers that are no task's of *history*, by host name."""
     known = {task.container[:12] for tasks in history.looks for task in tasks}
     return {name or "a server without name": count for name, count in watch.shares.items() if name not in known}

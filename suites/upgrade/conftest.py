@@ -89,4 +89,4 @@ def cluster(course):
     before = swarm.made("services", "networks")
     yield swarm
     with contextlib.suppress(SwarmlabError):  # tests judge what is wrong with the cluster
-        swarm.remove(one for one in swarm.made("services", "networks") if one not in before)
+        swarm.remove(made for made in swarm.made("services", "networks") if made not in before)

@@ -33,7 +33,7 @@ def test_every_manager_tells_by_its_own_command_line(course, cluster):
     replaced = {task.id for task in estate.history()}
     assert replaced, f"no manager remembers a task of {estate.front} that was replaced"
 
-    def tell(manager):
+    def show_all(manager):
         for command, wanted in (
             ("node ls", [node.name for node in cluster.nodes]),
             ("service ls", [estate.web.name, "3/3"]),
@@ -53,7 +53,7 @@ def test_every_manager_tells_by_its_own_command_line(course, cluster):
             lacking = [word for word in wanted if word not in printed]
             assert not lacking, f"docker {command} on {manager} does not show {', '.join(lacking)}: {printed[-500:]}"
 
-    parallel(tell, cluster.managers)
+    parallel(show_all, cluster.managers)
 
 
 @claim("upgrade/scheduling", "known/ghost-tasks")

@@ -17,7 +17,7 @@ def test_nodes_are_who_they_were(course):
 def test_the_cluster_has_what_it_had(course):
     for manager in course.cluster.managers:
         changed = course.estate.changed_objects(manager)
-        assert not changed, f"{manager} tells that {'; '.join(changed[:4])}"
+        assert not changed, f"as {manager} lists them: {'; '.join(changed[:4])}"
     eventually(course.whole, "every service to have its tasks", deadline=60)
 
 

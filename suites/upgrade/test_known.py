@@ -87,10 +87,10 @@ def test_networks_have_addresses_left(cluster):
     tasks = [task for task in cluster.manager.ask("GET", "/tasks") if task["Status"]["State"] not in ENDED]
     for network in cluster.manager.ask("GET", "/networks", filters={"driver": ["overlay"], "scope": ["swarm"]}):
         used = [
-            one
+            attachment
             for task in tasks
-            for one in task.get("NetworksAttachments") or []
-            if one["Network"]["ID"] == network["Id"]
+            for attachment in task.get("NetworksAttachments") or []
+            if attachment["Network"]["ID"] == network["Id"]
         ]
         size = sum(ip_network(pool["Subnet"]).num_addresses - 3 for pool in network["IPAM"]["Config"] or [])
         # Every service may have a virtual address there, and every node has an address.

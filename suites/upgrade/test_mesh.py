@@ -129,13 +129,13 @@ def test_datagrams_from_one_socket_are_answered_after_an_update(cluster):
 @claim("known/ingress-1712")
 @at("after")
 def test_the_mesh_is_there_after_its_last_service_and_its_network_went(cluster):
-    others = [one["Spec"]["Name"] for one in cluster.manager.ask("GET", "/services") if in_mesh(one)]
+    others = [item["Spec"]["Name"] for item in cluster.manager.ask("GET", "/services") if in_mesh(item)]
     if others:
         raise Blocked(f"services of the rehearsed swarm publish ports through the mesh, such as {others[0]}")
     publish_and_remove(cluster)
     publish_and_remove(cluster)
     [ingress] = [
-        one for one in cluster.manager.ask("GET", "/networks", filters={"driver": ["overlay"]}) if one["Ingress"]
+        item for item in cluster.manager.ask("GET", "/networks", filters={"driver": ["overlay"]}) if item["Ingress"]
     ]
     cluster.remove_network(ingress["Name"], ingress["Id"])
     wait(lambda: gone(cluster, ingress["Name"]), "the mesh's network to be gone from all nodes", deadline=60)
@@ -175,7 +175,7 @@ def gone(cluster, network):
     having = [
         str(node)
         for node in cluster.nodes
-        if network in {one["Name"] for one in node.ask("GET", "/networks")} or node.run(f"test -e {_MESH_END}").ok
+        if network in {listed["Name"] for listed in node.ask("GET", "/networks")} or node.run(f"test -e {_MESH_END}").ok
     ]
     return State(not having, f"{' and '.join(having)} have it")
 
@@ -186,7 +186,7 @@ def in_mesh(service):
 
 
 def connected(node, port):
-    """A new connection to *port* of *node*."""
+    """Return a new connection to *port* of *node*."""
     return socket.create_connection((node.address, port), timeout=scaled(10))
 
 
@@ -194,22 +194,26 @@ def sends(node, port):
     """Whether *node* sends a line on a new connection to *port*."""
     try:
         with connected(node, port) as peer:
-            said = peer.recv(100)
+            received = peer.recv(100)
     except OSError as failed:
         return State(False, f"{node} says {failed}")
-    return State(bool(said), f"{node} closes the connection")
+    return State(bool(received), f"{node} closes the connection")
 
 
 def last_line(lines):
-    """The line "done" if a connection ended with it; else how the connection ended."""
-    said = ["nothing"]
+    """Return the line "done" if a connection ended with it; else how the connection ended."""
+    received = ["nothing"]
     end = "closed"
     try:
         for line in lines:
-            said.append(line.decode().strip())
+            received.append(line.decode().strip())
     except OSError as failed:
         end = str(failed)
-    return said[-1] if said[-1] == "done" else f"{end} after {len(said) - 1} lines, the last of them {said[-1]!r}"
+    return (
+        received[-1]
+        if received[-1] == "done"
+        else f"{end} after {len(received) - 1} lines, the last of them {received[-1]!r}"
+    )
 
 
 def all_answered(datagrams, nodes):

@@ -20,7 +20,7 @@ def test_a_node_comes_back_as_the_same_member(course, step):
 def test_losses_of_requests(course):
     course.rest()
     lost = course.lost()
-    lines = [f"{course.why(one)} through {name} at {course.when(one.at)}" for name in lost for one in lost[name]]
+    lines = [f"{course.why(entry)} through {name} at {course.when(entry.at)}" for name in lost for entry in lost[name]]
     more = f", and {len(lines) - 3} more" if len(lines) > 3 else ""
     assert not lines, f"of {course.asked()} requests {len(lines)} were lost: {'; '.join(lines[:3])}{more}"
 
@@ -50,7 +50,7 @@ def test_losses_of_writes(course):
 @at("after")
 @in_stage("first")
 def test_losses_of_downloads(course):
-    cut = [f"{one}, while {step.node} got {step.engine}" for step in course.steps for one in step.cut]
+    cut = [f"{entry}, while {step.node} got {step.engine}" for step in course.steps for entry in step.cut]
     assert not cut, f"{len(cut)} downloads did not go on: {'; '.join(cut)}"
 
 

@@ -74,7 +74,7 @@ def sealed(cluster):
 
 
 def bodies_pass(cluster, network, site):
-    """A function that looks whether bodies of 1 MB pass between all tasks of *site*."""
+    """Return a function that looks whether bodies of 1 MB pass between all tasks of *site*."""
     tasks = site.running()
     probes = [cluster.probe(task) for task in tasks]
     return lambda: all_reached(cluster, probes, tasks, network, (1048576,), timeout=10)

@@ -1,4 +1,4 @@
-"""What the verbs share: progress messages and the option that names a lab."""
+"""Shared by the verbs: progress messages, and the option that names a lab."""
 
 from __future__ import annotations
 

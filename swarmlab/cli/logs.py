@@ -8,6 +8,7 @@ from pathlib import Path
 from swarmlab import evidence
 from swarmlab.cli.common import add_name, say
 from swarmlab.cluster.swarm import Swarm
+from swarmlab.errors import UsageError
 from swarmlab.labs import outer
 from swarmlab.labs import registry as kinds
 
@@ -24,7 +25,10 @@ def run(args: argparse.Namespace) -> int:
     try:
         lab = kinds.attach(engine, args.name)
         folder = Path(args.folder)
-        folder.mkdir(parents=True, exist_ok=True)
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+        except OSError as failed:
+            raise UsageError(f"{folder} cannot be written: {failed.strerror}; name a folder") from None
         for name, text in Swarm(lab.nodes()).diagnosis().items():
             file = folder / (name.replace(": ", "-").replace(" ", "-").replace("/", "-") + ".txt")
             file.write_text(evidence.redact(text) + "\n", encoding="utf-8")

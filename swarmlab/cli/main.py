@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import argparse
+import os
 import sys
 from collections.abc import Sequence
-from importlib import metadata
 
 from swarmlab import paths
 from swarmlab.cli import (
@@ -25,6 +25,7 @@ from swarmlab.cli import (
 )
 from swarmlab.cli.common import say
 from swarmlab.errors import SwarmlabError
+from swarmlab.verdicts.results import suite_version
 
 #: The verbs, in the order of the help.
 VERBS = {
@@ -47,7 +48,7 @@ VERBS = {
 def parser() -> argparse.ArgumentParser:
     """Return the whole parser of the command line, with one subparser for each verb."""
     made = argparse.ArgumentParser(prog="swarmlab", description="Labs, rehearsals of upgrades, and reports of runs.")
-    made.add_argument("--version", action="version", version=f"swarmlab {version()}")
+    made.add_argument("--version", action="version", version=f"swarmlab {suite_version()}")
     commands = made.add_subparsers(required=True, metavar="COMMAND")
     for name, verb in VERBS.items():
         summary = (verb.run.__doc__ or "").splitlines()[0]
@@ -57,22 +58,15 @@ def parser() -> argparse.ArgumentParser:
     return made
 
 
-def version() -> str:
-    """Return the version of the installed project, or ``unknown`` where it runs uninstalled from its checkout."""
-    try:
-        return metadata.version("swarm-conformance")
-    except metadata.PackageNotFoundError:
-        return "unknown"
-
-
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command.
 
     Args:
-        arguments: Words of the command line after the program's name; by default those of this process.
+        arguments: The command line after the program's name; by default that of this process.
 
     Returns:
-        The exit status: the command's own, 2 for an error that the user has to mend, 130 for an interrupt.
+        The exit status: the command's own, 2 for an error that ended it, 130 for an interrupt, 141 if the
+        reader of its output has closed it.
     """
     if not paths.CLAIMS.is_dir():
         say(f"no claims at {paths.CLAIMS}; install swarmlab from its checkout: pip install -e .")
@@ -86,7 +80,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
         top.error(f"only shell takes a command: {args.command}")
     try:
         status: int = args.run(args)
+        sys.stdout.flush()
         return status
+    except BrokenPipeError:  # the reader of the output has closed it, as head does
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # else the flush at exit fails too
+        return 141
     except SwarmlabError as failed:
         say(str(failed))
         return 2

@@ -8,17 +8,14 @@ import textwrap
 from dataclasses import replace
 
 from swarmlab.cli.common import add_name
-from swarmlab.cluster.swarm import Swarm
 from swarmlab.errors import SwarmlabError
 from swarmlab.labs import outer
 from swarmlab.labs import registry as kinds
 from swarmlab.labs import standing as labels
-from swarmlab.labs.base import Lab, Request
+from swarmlab.labs.base import Request
 from swarmlab.labs.existing.kind import EXISTING
-from swarmlab.parallel import parallel
 from swarmlab.preflight import host
 from swarmlab.preflight.checks import CHECKS, reasons
-from swarmlab.preflight.checks import preflight as look_at
 from swarmlab.preflight.finding import Finding, Level
 
 
@@ -33,12 +30,12 @@ def add_options(parser: argparse.ArgumentParser) -> None:
         "--strict", action="store_true", help="end with 1 also for warnings and for checks that could not look"
     )
     parser.add_argument("--json", action="store_true", help="print the findings as JSON")
-    parser.add_argument("--list", action="store_true", help="list the checks and what each looks at")
+    parser.add_argument("--list", action="store_true", help="list the checks with a summary of each")
     parser.epilog = "Exit status: 0 if no finding is an error, 1 if one is, 2 for wrong options."
 
 
 def run(args: argparse.Namespace) -> int:
-    """Check this machine and the lab on it, or an existing swarm, for what stands in the way of a cluster."""
+    """Check this machine and the lab on it, or an existing swarm, for known causes of trouble."""
     if args.list:
         for name, check in CHECKS.items():
             print(f"{name:20} {check.summary}")
@@ -85,7 +82,7 @@ def _found(args: argparse.Namespace, skip: dict[str, str]) -> list[Finding]:
         if args.name not in [standing.name for standing in labels.labs(engine)]:
             mend = "to check a lab too, bring it up: swarmlab up"
             return [*found, Finding(Level.INFO, f"no lab {args.name} is up", mend, check="lab-offers")]
-        return found + _of_lab(kinds.attach(engine, args.name), skip)
+        return found + host.lab_and_swarm(kinds.attach(engine, args.name), skip)
     finally:
         engine.release()
 
@@ -93,11 +90,6 @@ def _found(args: argparse.Namespace, skip: dict[str, str]) -> list[Finding]:
 def _of_existing(source: str, skip: dict[str, str]) -> list[Finding]:
     lab = EXISTING.reach(Request(options={"--inventory": source}), lambda _: None, to_judge=False)
     try:
-        return _of_lab(lab, skip)
+        return host.lab_and_swarm(lab, skip)
     finally:
         lab.down()
-
-
-def _of_lab(lab: Lab, skip: dict[str, str]) -> list[Finding]:
-    looks = [lambda: host.offers(lab), lambda: look_at(Swarm(lab.nodes()), skip)]
-    return [finding for findings in parallel(lambda look: look(), looks) for finding in findings]

@@ -65,13 +65,13 @@ def run(args: argparse.Namespace) -> int:
 def _likeness(args: argparse.Namespace) -> Likeness:
     """Return the likeness of the swarm that --like names.
 
-    Options that contradict it are refused before the swarm is read, where the inventory suffices to know.
+    Options that cannot be right for any swarm are refused before the swarm is read.
     """
     play.check(MADE[args.lab], args.claims)
     if args.managers is not None:
         raise UsageError("--managers: with --like they are the swarm's; leave it out (--workers N takes fewer workers)")
     if args.workers is not None and args.workers < 0:
-        raise UsageError(f"--workers {args.workers}: there are 0 or more")
+        raise UsageError(f"--workers {args.workers}: write 0 or more")
     for name in [args.start, *(args.to or []), *(args.path or "").split(",")]:
         engine_choice(name or "")
     file = Path(args.like)

@@ -14,7 +14,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     """Add the options of the command."""
     add_name(parser)
     parser.add_argument("node", help="host name of the node")
-    parser.epilog = "Words after -- are a command to run on the node in place of a shell."
+    parser.epilog = "Arguments after -- are a command to run on the node in place of a shell."
 
 
 def run(args: argparse.Namespace) -> int:

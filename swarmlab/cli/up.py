@@ -40,7 +40,7 @@ def run(args: argparse.Namespace) -> int:
     )
     kind.check(request)
     if not 1 <= args.managers <= args.nodes:
-        raise UsageError(f"of {args.nodes} nodes, 1 to {args.nodes} are managers, not {args.managers}")
+        raise UsageError(f"--managers {args.managers}: write 1 to {args.nodes}, the number of nodes")
     engine = outer.connect(say)
     try:
         registry.remove_stale(engine, say)

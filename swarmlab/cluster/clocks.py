@@ -36,8 +36,8 @@ class Clock:
 def astray(clocks: Mapping[str, Clock]) -> dict[str, float]:
     """Return the clocks that are certainly more than `AGREED` away from the median of all: seconds by name.
 
-    With three or more nodes these are the wrong ones, also if the clock of the suite's machine is wrong. With two nodes
-    that differ it is both.
+    With three or more nodes these are the wrong clocks, also if the clock of the suite's machine is wrong. With two
+    nodes that differ, both are returned.
     """
     if not clocks:
         return {}

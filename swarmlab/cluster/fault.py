@@ -60,7 +60,7 @@ class Fault:
 
 
 def kill(*nodes: Node) -> Fault:
-    """Return the fault that switches the power of *nodes* off, of all at once."""
+    """Return the fault that switches the power of *nodes* off, all at the same time."""
     return _whole(Kind.KILL, nodes)
 
 
@@ -178,7 +178,7 @@ def heal(fault: Fault, swarm: Swarm) -> None:
 
 def _hurt(fault: Fault, node: Node, swarm: Swarm) -> None:
     if far := fault.drops.get(node.name):
-        # One way: the fault says by itself what the other side drops.
+        # One way: the fault lists separately what the other side drops.
         node.cut([swarm.node(name).address for name in sorted(far)], one_way=True)
     for protocol, port in fault.ports.get(node.name, ()):
         node.cut_port(protocol, port, outgoing=True)

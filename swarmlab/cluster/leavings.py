@@ -21,7 +21,7 @@ from swarmlab.errors import EngineRefused, LabError, SwarmlabError
 from swarmlab.parallel import parallel
 from swarmlab.wait import State, wait
 
-#: The loopback address of every node on which the suite's registry listens. No image of others is named after it.
+#: The loopback address on which the suite's registry listens on every node. Only the suite's images are named after it.
 LOOPBACK = "127.83.87.67"
 #: The name of that registry's image on nodes.
 REGISTRY_IMAGE = f"{PREFIX}registry"
@@ -29,7 +29,7 @@ REGISTRY_IMAGE = f"{PREFIX}registry"
 
 @dataclass(frozen=True)
 class Leaving:
-    """One thing that a run left.
+    """A resource that a run left.
 
     Attributes:
         kind: service, config, secret, network, container, volume, image, build cache, folder, user, or label of a node.
@@ -64,50 +64,52 @@ def find(nodes: Sequence[Node], manager: Node, registry: str = "") -> list[Leavi
     known = _known_cache(manager)
     of_nodes = parallel(lambda node: [*_of_node(node, registry), *_cache(node, known.get(node.name))], nodes)
     order = ("service", "container", "config", "secret", "network", "volume", "image", "build cache", "folder", "user")
-    found = [*of_swarm, *(one for listed in of_nodes for one in listed)]
-    return sorted(found, key=lambda one: order.index(one.kind) if one.kind in order else len(order))
+    found = [*of_swarm, *(leaving for listed in of_nodes for leaving in listed)]
+    return sorted(found, key=lambda leaving: order.index(leaving.kind) if leaving.kind in order else len(order))
 
 
 def _of_swarm(manager: Node) -> Iterator[Leaving]:
     for kind in ("service", "config", "secret"):
-        for one in manager.ask("GET", f"/{kind}s"):
-            if ours(one["Spec"]["Name"], one["Spec"].get("Labels")) and one["Spec"]["Name"] != LOCK:
-                yield _resource(kind, one["Spec"]["Name"], manager, f"/{kind}s/{one['ID']}", of_swarm=True)
-    for one in manager.ask("GET", "/networks", filters={"scope": ["swarm"]}):
-        if ours(one["Name"], one["Labels"]):
-            yield _resource("network", one["Name"], manager, f"/networks/{one['Id']}", of_swarm=True)
-    for one in manager.ask("GET", "/nodes"):
-        for label in one["Spec"].get("Labels") or {}:
+        for resource in manager.ask("GET", f"/{kind}s"):
+            if ours(resource["Spec"]["Name"], resource["Spec"].get("Labels")) and resource["Spec"]["Name"] != LOCK:
+                yield _resource(kind, resource["Spec"]["Name"], manager, f"/{kind}s/{resource['ID']}", of_swarm=True)
+    for resource in manager.ask("GET", "/networks", filters={"scope": ["swarm"]}):
+        if ours(resource["Name"], resource["Labels"]):
+            yield _resource("network", resource["Name"], manager, f"/networks/{resource['Id']}", of_swarm=True)
+    for resource in manager.ask("GET", "/nodes"):
+        for label in resource["Spec"].get("Labels") or {}:
             if is_unique(label):
-                yield _node_label(manager, one["ID"], one["Description"].get("Hostname", one["ID"]), label)
+                yield _node_label(
+                    manager, resource["ID"], resource["Description"].get("Hostname", resource["ID"]), label
+                )
 
 
 def _of_node(node: Node, registry: str) -> Iterator[Leaving]:
-    for one in node.containers(all=True):
-        name = one["Names"][0].strip("/") if one["Names"] else one["Id"][:12]
-        if "com.docker.swarm.task" in one["Labels"]:
+    for resource in node.containers(all=True):
+        name = resource["Names"][0].strip("/") if resource["Names"] else resource["Id"][:12]
+        if "com.docker.swarm.task" in resource["Labels"]:
             continue  # the swarm removes it after its service
-        if ours(name, one["Labels"]) or is_unique(one["Labels"].get("com.docker.compose.project", "")):
-            yield _resource("container", name, node, f"/containers/{one['Id']}", force=True, v=True)
-    for one in node.ask("GET", "/networks", filters={"scope": ["local"]}):
-        if ours(one["Name"], one["Labels"]):
-            yield _resource("network", one["Name"], node, f"/networks/{one['Id']}")
-    for one in node.ask("GET", "/volumes")["Volumes"] or []:
-        if ours(one["Name"], one.get("Labels")):
-            yield _resource("volume", one["Name"], node, f"/volumes/{one['Name']}")
-    for one in node.ask("GET", "/images/json"):
-        yield from _image(node, one, registry)
+        if ours(name, resource["Labels"]) or is_unique(resource["Labels"].get("com.docker.compose.project", "")):
+            yield _resource("container", name, node, f"/containers/{resource['Id']}", force=True, v=True)
+    for resource in node.ask("GET", "/networks", filters={"scope": ["local"]}):
+        if ours(resource["Name"], resource["Labels"]):
+            yield _resource("network", resource["Name"], node, f"/networks/{resource['Id']}")
+    for resource in node.ask("GET", "/volumes")["Volumes"] or []:
+        if ours(resource["Name"], resource.get("Labels")):
+            yield _resource("volume", resource["Name"], node, f"/volumes/{resource['Name']}")
+    for resource in node.ask("GET", "/images/json"):
+        yield from _image(node, resource, registry)
     yield from _on_machine(node)
 
 
 def _image(node: Node, image: Mapping[str, Any], registry: str) -> Iterator[Leaving]:
     tags = [tag for tag in image.get("RepoTags") or [] if not tag.startswith("<none>")]
-    digests = [one for one in image.get("RepoDigests") or [] if not one.startswith("<none>")]
+    digests = [digest for digest in image.get("RepoDigests") or [] if not digest.startswith("<none>")]
     names = [name for name in [*tags, *digests] if _is_ours(name, registry)]
     if ours("", image.get("Labels")) and not set(tags) - set(names):
         yield _resource("image", (tags or [image["Id"]])[0], node, f"/images/{image['Id']}", force=True)
         return
-    # Others have named the image too: only the suite's names are removed.
+    # The image also has a name that is not the suite's, or no label of it: only the suite's names are removed.
     for name in sorted(names, key=lambda name: "@" in name):
         yield _resource("image", name, node, f"/images/{name}")
 
@@ -149,12 +151,12 @@ def _cache(node: Node, before: Sequence[str] | None) -> Iterator[Leaving]:
 
 
 def cache_of(node: Node) -> list[str]:
-    """Return the ids of the records in BuildKit's cache; none if the engine does not list them."""
+    """Return the ids of the records in BuildKit's cache; an empty list if the engine does not list them."""
     try:
         usage = node.ask("GET", "/system/df", type="build-cache", timeout=120)
     except (EngineRefused, LabError):
         return []
-    return [one["ID"] for one in usage.get("BuildCache") or []]
+    return [record["ID"] for record in usage.get("BuildCache") or []]
 
 
 def _resource(kind: str, name: str, node: Node, path: str, *, of_swarm: bool = False, **query: Any) -> Leaving:
@@ -183,11 +185,11 @@ def _shell(node: Node, command: str) -> Callable[[], None]:
 def remove(leavings: Sequence[Leaving], nodes: Sequence[Node]) -> list[str]:
     """Remove *leavings* from a cluster of *nodes*; return a line for each that could not be removed."""
     left = []
-    for one in leavings:
+    for leaving in leavings:
         try:
-            one.remove()
+            leaving.remove()
         except Exception as failed:  # the others are removed all the same
-            left.append(f"{one}: {failed}")
+            left.append(f"{leaving}: {failed}")
     try:
         let_go(nodes)
     except SwarmlabError as failed:
@@ -199,7 +201,7 @@ def let_go(nodes: Sequence[Node]) -> None:
     """Wait until *nodes* have removed the containers and overlay networks of the suite's removed services.
 
     Raises:
-        LabError: a node does not in time.
+        LabError: a node does not remove them in time.
     """
     reason = "nodes to remove the containers and networks of services that are gone"
     wait(lambda: _followed(nodes), reason, deadline=60, error=LabError)
@@ -207,9 +209,12 @@ def let_go(nodes: Sequence[Node]) -> None:
 
 def _followed(nodes: Sequence[Node]) -> State:
     def held_by(node: Node) -> list[str]:
-        tasks = [one["Labels"] for one in node.containers(all=True, label=TASK_LABEL)]
+        tasks = [resource["Labels"] for resource in node.containers(all=True, label=TASK_LABEL)]
         held = [(labels.get(SERVICE_NAME_LABEL, ""), labels) for labels in tasks]
-        held += [(one["Name"], one["Labels"]) for one in node.ask("GET", "/networks", filters={"driver": ["overlay"]})]
+        held += [
+            (resource["Name"], resource["Labels"])
+            for resource in node.ask("GET", "/networks", filters={"driver": ["overlay"]})
+        ]
         return sorted({f"{node} has {name}" for name, labels in held if ours(name, labels)})
 
     left = [line for listed in parallel(held_by, nodes) for line in listed]
@@ -220,15 +225,15 @@ def _followed(nodes: Sequence[Node]) -> State:
 
 #: The name of the swarm's config that says which process runs the suites on it.
 LOCK = f"{PREFIX}run"
-#: The config's only label. It does not carry the suite's label, as everything with that goes after each test.
+#: The config's only label. The suite's label would have the config removed after the first test.
 _OWNER = f"{SUITE_LABEL}.owner"
 
 
 def holder(manager: Node) -> str:
     """Return the process that runs the suites on this swarm (see `ownership.this_process`); empty if none does."""
-    for one in manager.ask("GET", "/configs", filters={"name": [LOCK]}):
-        if one["Spec"]["Name"] == LOCK:
-            return str(one["Spec"]["Labels"].get(_OWNER, "unknown"))
+    for config in manager.ask("GET", "/configs", filters={"name": [LOCK]}):
+        if config["Spec"]["Name"] == LOCK:
+            return str(config["Spec"]["Labels"].get(_OWNER, "unknown"))
     return ""
 
 
@@ -245,9 +250,9 @@ def take(manager: Node, owner: str, nodes: Sequence[Node]) -> None:
 
 
 def _known_cache(manager: Node) -> dict[str, list[str]]:
-    for one in manager.ask("GET", "/configs", filters={"name": [LOCK]}):
-        if one["Spec"]["Name"] == LOCK:
-            known: dict[str, list[str]] = json.loads(base64.b64decode(one["Spec"]["Data"]))["build cache"]
+    for config in manager.ask("GET", "/configs", filters={"name": [LOCK]}):
+        if config["Spec"]["Name"] == LOCK:
+            known: dict[str, list[str]] = json.loads(base64.b64decode(config["Spec"]["Data"]))["build cache"]
             return known
     return {}
 

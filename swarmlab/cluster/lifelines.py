@@ -38,7 +38,7 @@ _AGAIN = 2.0
 
 
 @dataclass(frozen=True)
-class Seen:
+class Observation:
     """One task in one manager's answer.
 
     Attributes:
@@ -76,8 +76,8 @@ class Lifelines:
     def __init__(self) -> None:
         self._start = time.monotonic()
         self._lock = threading.Lock()
-        self._lives: dict[str, list[Seen]] = {}
-        self._last: dict[tuple[str, str], Seen] = {}
+        self._lives: dict[str, list[Observation]] = {}
+        self._last: dict[tuple[str, str], Observation] = {}
         self._names: dict[str, str] = {}
         self._reported: set[str] = set()
 
@@ -89,13 +89,13 @@ class Lifelines:
                 with contextlib.suppress(KeyError, TypeError):
                     self._add(_read(raw, manager, at))
 
-    def _add(self, seen: Seen) -> None:
-        last = self._last.get((seen.task, seen.manager))
-        if last is None or (last.version, last.state) != (seen.version, seen.state):
-            self._last[seen.task, seen.manager] = seen
-            self._lives.setdefault(seen.task, []).append(seen)
+    def _add(self, observation: Observation) -> None:
+        last = self._last.get((observation.task, observation.manager))
+        if last is None or (last.version, last.state) != (observation.version, observation.state):
+            self._last[observation.task, observation.manager] = observation
+            self._lives.setdefault(observation.task, []).append(observation)
 
-    def lives(self, service: str = "") -> dict[str, list[Seen]]:
+    def lives(self, service: str = "") -> dict[str, list[Observation]]:
         """Return the states of each task, by time, by the task's id; of one *service* only, if its id is given."""
         with self._lock:
             return {task: list(life) for task, life in self._lives.items() if not service or life[0].service == service}
@@ -124,8 +124,8 @@ class Lifelines:
                 else (f"of {self._named(after.service)}")
             )
             found.append(
-                f"task {task} {whose} on {node} went back from {before.state} (as {before.manager} told it, "
-                f"version {before.version}) to {after.state} (as {after.manager} told it, version {after.version})"
+                f"task {task} {whose} on {node} went back from {before.state} (reported by {before.manager}, "
+                f"version {before.version}) to {after.state} (reported by {after.manager}, version {after.version})"
             )
         return found
 
@@ -176,8 +176,8 @@ class Lifelines:
     def _learn_names(self, ask: Callable[[str], Any], tasks: Any) -> None:
         ids = {task.get(key) for task in tasks for key in ("ServiceID", "NodeID")} - {None, ""}
         if not ids <= self._names.keys():
-            named = {one["ID"]: one["Spec"]["Name"] for one in ask("/services")}
-            named |= {one["ID"]: one["Description"]["Hostname"] for one in ask("/nodes")}
+            named = {listed["ID"]: listed["Spec"]["Name"] for listed in ask("/services")}
+            named |= {listed["ID"]: listed["Description"]["Hostname"] for listed in ask("/nodes")}
             # What was removed meanwhile keeps its id as its name, so that it is not looked up again.
             self._names = {id: id for id in ids} | self._names | named
 
@@ -193,9 +193,9 @@ def _reader(node: Node) -> Callable[[str], Any]:
     return ask
 
 
-def _read(raw: dict[str, Any], manager: str, at: float) -> Seen:
+def _read(raw: dict[str, Any], manager: str, at: float) -> Observation:
     status = raw["Status"]
-    return Seen(
+    return Observation(
         task=raw["ID"],
         service=raw.get("ServiceID", ""),
         slot=raw.get("Slot", 0),
@@ -208,10 +208,10 @@ def _read(raw: dict[str, Any], manager: str, at: float) -> Seen:
     )
 
 
-def _backward(life: Sequence[Seen]) -> tuple[Seen, Seen] | None:
+def _backward(life: Sequence[Observation]) -> tuple[Observation, Observation] | None:
     """Return the first two states of a task that are in the wrong order, if there are any."""
-    known = [seen for seen in life if seen.state in _RANK]
-    ordered = sorted(known, key=lambda seen: seen.version)  # stable: within one version by time
+    known = [observation for observation in life if observation.state in _RANK]
+    ordered = sorted(known, key=lambda observation: observation.version)  # stable: within one version by time
     for index, after in enumerate(ordered):
         for before in ordered[:index]:
             comparable = before.version < after.version or before.manager == after.manager

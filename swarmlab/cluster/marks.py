@@ -21,7 +21,7 @@ SUITE_LABEL = "swarm-conformance"
 KEPT_LABEL = f"{SUITE_LABEL}.kept"
 #: The label on every resource that `docker stack deploy` makes; its value is the stack's name.
 STACK_LABEL = "com.docker.stack.namespace"
-#: How the names of the suite's resources begin. Others' names may begin so too: only `is_unique` tells.
+#: How the names of the suite's resources begin. Other names may begin so too, so match names with `is_unique` only.
 PREFIX = "swc-"
 #: The folder on a node in which the suite makes its folders.
 FOLDERS = "/var/tmp"
@@ -57,9 +57,9 @@ def _stack_is_ours(labels: Mapping[str, Any]) -> bool:
 
 
 def removed(node: Node, path: str, **query: Any) -> State:
-    """Delete the resource at *path* of the API, such as ``/networks/ID``; whether it is gone now.
+    """Delete the resource at *path* of the API, such as ``/networks/ID``; return whether it is gone now.
 
-    It is not while something uses it, such as the container of a task that ends after its service. Poll with `wait`.
+    It stays while something uses it, such as the container of a task that ends after its service. Poll with `wait`.
     """
     try:
         node.ask("DELETE", path, **query)

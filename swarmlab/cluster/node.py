@@ -204,8 +204,8 @@ class Node(ABC):
     def greet(self) -> None:
         """Ping the engine.
 
-        A frozen machine accepts every request and never answers. A working engine answers a ping at once, whatever it
-        and its swarm are busy with, so a short timeout is enough to find out.
+        A frozen machine accepts every request and never answers. A working engine answers a ping within `GREETING`
+        seconds, whatever it and its swarm are busy with.
 
         Raises:
             NoAnswer: the engine does not answer.
@@ -275,7 +275,7 @@ class Node(ABC):
         """Check that the suite's machine can reach this TCP port of the node.
 
         Raises:
-            Blocked: it cannot, so a request to the port would tell nothing about the cluster.
+            Blocked: it cannot, so a request to the port would show nothing about the cluster.
         """
 
     def get(self, port: int, path: str = "/", *, timeout: float = 5.0) -> Answer:
@@ -339,7 +339,7 @@ class Node(ABC):
             method: HTTP method.
             path: path without version, such as ``/services/create``.
             body: the request's body, sent as JSON.
-            timeout: seconds after which there is no answer, not scaled.
+            timeout: seconds to wait for the answer, not scaled.
             query: parameters of the query; dictionaries, such as filters, are sent as JSON.
 
         Returns:
@@ -640,7 +640,7 @@ def _reached(host: Host) -> bool:
 
 
 def facts_of(node: Node) -> dict[str, str]:
-    """Return `Node.facts`; of a node whose engine does not answer, its name, its address and why."""
+    """Return `Node.facts`; if the engine does not answer, return the node's name, address and the error."""
     try:
         return node.facts()
     except (SwarmlabError, docker.errors.DockerException) as failed:
@@ -648,9 +648,10 @@ def facts_of(node: Node) -> dict[str, str]:
 
 
 def look_for(node: Node) -> dict[str, Callable[[], str]]:
-    """Return how each feature of a lab of machines like *node* is tried there, for `Offers.look`.
+    """Return a function for each feature that must be tried on a node, by the feature's name, for `Offers.look`.
 
-    Each function returns why the feature is missing, empty if it is there. It tries once and keeps the result.
+    Each function tries the feature on *node* once, keeps the result, and returns why the feature is missing; empty if
+    it is there.
     """
     # A feature is tried in a network namespace that is thrown away: what works there works for the engine.
     esp = "src 127.0.0.1 dst 127.0.0.2 proto esp spi 1 mode transport"
@@ -669,7 +670,7 @@ def look_for(node: Node) -> dict[str, Callable[[], str]]:
 
 
 def cause(failed: Exception) -> str:
-    """Return the innermost message of a chain of library errors, such as "timed out" or "Connection refused"."""
+    """Return the cause in a library's long message, such as "timed out"; the whole message if it has no known cause."""
     text = str(failed)
     for known in ("timed out", "Connection refused", "Connection reset", "No route to host", "closed connection"):
         if known in text:

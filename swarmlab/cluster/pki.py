@@ -144,7 +144,7 @@ def _days_from_now(days: float) -> datetime.datetime:
 
 
 def parse(pem: str) -> list[x509.Certificate]:
-    """Return the certificates in a PEM text, in order; none if it has none."""
+    """Return the certificates in a PEM text, in order; an empty list if there are none."""
     return x509.load_pem_x509_certificates(pem.encode()) if "BEGIN CERTIFICATE" in pem else []
 
 
@@ -204,7 +204,7 @@ def root_of(node: Node) -> list[x509.Certificate]:
     """Return the root certificates that a node trusts.
 
     Raises:
-        LabError: see `_read`.
+        LabError: the node has no such file, or it has no certificate.
     """
     return parse(_read(node, "swarm-root-ca.crt"))
 
@@ -213,7 +213,7 @@ def identity_of(node: Node) -> Identity:
     """Return a node's certificate, chain and key from its disk. The key does not reach the evidence.
 
     Raises:
-        LabError: see `_read`.
+        LabError: a file is missing, or the key cannot be used (see `as_identity`).
     """
     return as_identity(_read(node, "swarm-node.crt"), _read(node, "swarm-node.key"), whose=node.name)
 
@@ -222,7 +222,7 @@ def certificate_of(node: Node) -> x509.Certificate:
     """Return a node's certificate from its disk.
 
     Raises:
-        LabError: see `_read`.
+        LabError: the node has no such file, or it has no certificate.
     """
     return parse(_read(node, "swarm-node.crt"))[0]
 
@@ -475,9 +475,9 @@ def call(
     done = run("\n".join([*files, ask]))
     replies = {}
     for line in done.out.splitlines():
-        method, _, said = line.partition(" ")
-        code = re.search(r"grpc-status: (\d+)", said)
-        replies[method] = Reply(int(code[1]) if code else None, said)
+        method, _, status = line.partition(" ")
+        code = re.search(r"grpc-status: (\d+)", status)
+        replies[method] = Reply(int(code[1]) if code else None, status)
     return {method: replies.get(method, Reply(None, done.output[-300:])) for method in methods}
 
 

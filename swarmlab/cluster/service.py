@@ -14,12 +14,14 @@ from swarmlab.wait import State, wait
 TASK_LABEL = "com.docker.swarm.task.id"
 SERVICE_LABEL = "com.docker.swarm.service.id"
 SERVICE_NAME_LABEL = "com.docker.swarm.service.name"
-#: The states of a task that has ended. A task leaves none of them.
+#: The states of a task that has ended, and does not run again.
 ENDED = {"complete", "failed", "shutdown", "rejected", "orphaned", "remove"}
 
 
 def over(state: str, desired: str) -> bool:
-    """Whether a task has ended, or was to shut down before it had a node, in which case it stays in its state.
+    """Whether a task is over: it has ended, or its desired state became shutdown before it had a node.
+
+    In the second case its state stays new or pending.
 
     Args:
         state: the task's state.
@@ -53,7 +55,7 @@ def specification(
     update: Mapping[str, Any] | None = None,
     rollback: Mapping[str, Any] | None = None,
 ) -> dict[str, Any]:
-    """Return a service's specification for the API, with what is given only: the engine's defaults hold for the rest.
+    """Return a service's specification for the API. It holds the given settings only, so the engine sets the defaults.
 
     Args:
         name: the service's name.
@@ -201,7 +203,7 @@ class Task:
 
 
 class Managers(Protocol):
-    """What a service needs of its swarm; `swarmlab.cluster.swarm.Swarm` is one."""
+    """The part of a swarm that a service uses. `swarmlab.cluster.swarm.Swarm` implements it."""
 
     @property
     def manager(self) -> Node:

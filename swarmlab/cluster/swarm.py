@@ -71,7 +71,9 @@ class Swarm:
         # Several swarms may have the same nodes: they share the states of their tasks.
         members = [*self.nodes, *self.spare]
         known = (node.lifelines for node in members)
-        self.lifelines = next((one for one in known if isinstance(one, Lifelines)), None) or Lifelines()
+        self.lifelines = (
+            next((lifelines for lifelines in known if isinstance(lifelines, Lifelines)), None) or Lifelines()
+        )
         for node in members:
             node.lifelines = self.lifelines
         self._given: list[int] = []
@@ -248,14 +250,14 @@ class Swarm:
         return Workbench(node, self.image, self.port, kept=kept)
 
     def keep(self, key: object, make: Callable[[], T]) -> T:
-        """Return what *make* returned at the first call with this *key*, for what several tests of a cluster share."""
+        """Return the result of the first *make* with this *key*, for resources that tests of a cluster share."""
         if key not in self._kept:
             self._kept[key] = make()
         shared: T = self._kept[key]
         return shared
 
     def port(self) -> int:
-        """Return a port of the suite's range that no service publishes: the one that was returned longest ago.
+        """Return a port of the suite's range that no service publishes: a new one, or the one returned longest ago.
 
         Raises:
             LabError: services publish all of them.
@@ -263,7 +265,7 @@ class Swarm:
         used = {port for service in self.manager.ask("GET", "/services") for port in _published(service)}
         for port in [port for port in self.ports if port not in self._given] + self._given:
             if port not in used:
-                self._given = [*(one for one in self._given if one != port), port]
+                self._given = [*(given for given in self._given if given != port), port]
                 return port
         raise LabError(f"no free port in {self.ports[0]} to {self.ports[-1]}")
 
@@ -320,29 +322,31 @@ class Swarm:
         wait(lambda: removed(manager, path), f"network {name} to be free", error=LabError)
 
     def made(self, *kinds: str) -> list[Made]:
-        """Return what tests made of these kinds: services, configs, secrets, networks."""
+        """Return the resources of these *kinds* that tests made: services, configs, secrets, networks."""
         found = []
         for kind in kinds:
             only = {"scope": ["swarm"]} if kind == "networks" else {}
             labelled = self.manager.ask("GET", f"/{kind}", filters={"label": [SUITE_LABEL], **only})
             stacked = self.manager.ask("GET", f"/{kind}", filters={"label": [STACK_LABEL], **only})
-            for one in (*labelled, *filter(of_a_stack, stacked)):
-                found.append(Made(kind, one.get("ID") or one["Id"], one.get("Name") or one["Spec"]["Name"]))
+            for resource in (*labelled, *filter(of_a_stack, stacked)):
+                found.append(
+                    Made(kind, resource.get("ID") or resource["Id"], resource.get("Name") or resource["Spec"]["Name"])
+                )
         return list(dict.fromkeys(found))
 
     def remove(self, made: Iterable[Made]) -> None:
         """Remove resources that tests made. It does not wait for their tasks to end."""
-        for one in made:
-            if one.kind == "networks":
-                self.remove_network(one.name, one.id)
+        for resource in made:
+            if resource.kind == "networks":
+                self.remove_network(resource.name, resource.id)
             else:
-                self.manager.ask("DELETE", f"/{one.kind}/{one.id}")
+                self.manager.ask("DELETE", f"/{resource.kind}/{resource.id}")
 
     def clean(self, *, kept: bool = False) -> None:
         """Remove all resources that tests made, and if *kept* also those that several tests share."""
         made = self.made("services", "configs", "secrets", "networks")
-        networks = [one for one in made if one.kind == "networks"]
-        self.remove([one for one in made if one not in networks])
+        networks = [resource for resource in made if resource.kind == "networks"]
+        self.remove([resource for resource in made if resource not in networks])
         parallel(lambda node: sweep(node, kept=kept), self.nodes)
         self.remove(networks)
         if kept:
@@ -436,7 +440,7 @@ def leaders(members: Iterable[Mapping[str, Any]]) -> list[str]:
 def suspects(pairs: Iterable[tuple[Node | str, Node | str]], nodes: Iterable[Node | str]) -> list[str]:
     """Return host names of nodes that explain which *pairs* (from, to) failed.
 
-    Nodes in most of the pairs come first. Further ones follow until each pair has a node that is named.
+    Nodes in most of the pairs come first. Further nodes follow until every pair has one of the returned nodes.
 
     Args:
         pairs: the pairs that failed.

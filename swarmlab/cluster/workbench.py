@@ -1,6 +1,6 @@
-"""A workbench: what a test makes on one engine, without the swarm, and the removal of it.
+"""A workbench: what a test makes on one engine, without the swarm, and its removal.
 
-Everything carries the suite's marks (`swarmlab.cluster.marks`), so that it is found also when its maker was killed.
+Everything carries the suite's marks (`swarmlab.cluster.marks`), so the leavings of a killed run can be found.
 """
 
 from __future__ import annotations

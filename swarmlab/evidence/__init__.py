@@ -1,4 +1,4 @@
-"""Evidence: what verdicts are judged from. It is written here only, and secrets are taken out of it here."""
+"""Evidence: the requests and answers that verdicts are judged from. It is written here only, with secrets redacted."""
 
 from swarmlab.evidence.journal import (
     ANSWER_LIMIT,

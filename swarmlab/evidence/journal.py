@@ -121,7 +121,7 @@ _apart: ContextVar[Journal | None] = ContextVar("_apart", default=None)
 
 @contextlib.contextmanager
 def recording() -> Iterator[Journal]:
-    """Open a journal that takes all entries until the context ends; then the one before is current again."""
+    """Open a journal that takes all entries until the context ends; then the previous journal is current again."""
     global _current
     # It is the process's, not the thread's: threads of a test (load generators) record into the test's journal.
     before, _current = _current, Journal()
@@ -140,7 +140,7 @@ def record(source: str, request: str, answer: str) -> None:
 
 @contextlib.contextmanager
 def part(name: str) -> Iterator[None]:
-    """Prefix this thread's entries with *name*, so that nodes of the same name in several clusters are told apart."""
+    """Prefix this thread's entries with *name*, because nodes of several clusters have the same names."""
     token = _part.set(name)
     try:
         yield
@@ -170,7 +170,7 @@ def provisional() -> Iterator[Callable[[], None]]:
 
 @contextlib.contextmanager
 def aside() -> Iterator[Journal]:
-    """Record this thread's entries in a journal of its own; give it to `take_over` to keep them."""
+    """Record this thread's entries in a separate journal; pass it to `take_over` to keep them."""
     apart = Journal()
     token = _apart.set(apart)
     try:
@@ -180,7 +180,7 @@ def aside() -> Iterator[Journal]:
 
 
 def take_over(journal: Journal) -> None:
-    """Append the entries of a journal that was kept `aside` to the current one."""
+    """Append the entries of a journal from `aside` to the current journal."""
     if _current is not None:
         _current.adopt(journal)
 

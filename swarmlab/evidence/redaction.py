@@ -84,10 +84,10 @@ _PIPED = re.compile(
     r"""\s*\|\s*(?:sudo\s+)?docker\s+(?P<into>secret\s+create|login)\b"""
 )
 
-#: Values that stay: that there is no secret is evidence, and what follows a bracket has keys of its own.
+#: Values that stay: an absent secret is evidence, and a bracket opens a value whose keys are redacted by themselves.
 _NO_SECRETS = ("", "null", "None", "true", "false", "True", "False", "{", "[")
 
-#: Kind by secret, of all that were redacted so far. A failed comparison, say, shows them without the name before them.
+#: Kind of each secret redacted so far. A failed comparison, for example, shows a secret without the name before it.
 _known: dict[str, str] = {}
 #: Characters of the shortest content that is remembered; shorter ones also occur in text that is not secret.
 _LEAST = 8

@@ -1,1 +1,1 @@
-"""Images of nodes, workloads and machines: engines to choose from, recipes, and what makes them."""
+"""Images of nodes, workloads and machines: engines to choose from, recipes, and the workshop that makes images."""

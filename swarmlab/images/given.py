@@ -79,10 +79,10 @@ def _image(name: str, source: str) -> GivenImage:
 
 
 def _check(name: str, file: Path) -> None:
-    """Check that *file* is one saved image.
+    """Check that *file* holds exactly one saved image.
 
     Raises:
-        UsageError: it is not.
+        UsageError: it does not.
     """
     try:
         with tarfile.open(file) as archive:
@@ -91,10 +91,10 @@ def _check(name: str, file: Path) -> None:
         held = len([image["Config"] for image in manifest])
     except (tarfile.TarError, OSError, EOFError, KeyError, TypeError, ValueError) as failed:
         raise UsageError(
-            f"{name}={file}: is no saved image; make one with: docker save -o {file.name} IMAGE"
+            f"{name}={file}: is not a saved image; make one with: docker save -o {file.name} IMAGE"
         ) from failed
     if held != 1:
-        raise UsageError(f"{name}={file}: holds {held} images; save the one that is meant alone")
+        raise UsageError(f"{name}={file}: holds {held} images; save one image alone: docker save -o {file.name} IMAGE")
 
 
 def serve(images: Sequence[GivenImage], nodes: Sequence[Node], registry: str) -> dict[str, str]:
@@ -118,13 +118,13 @@ def serve(images: Sequence[GivenImage], nodes: Sequence[Node], registry: str) ->
 
 
 def _from_reference(image: GivenImage, nodes: Sequence[Node]) -> str:
-    said = ""
+    reason = ""
     for node in nodes:
         done = node.docker(f"pull -q {image.source}")
         if done.ok:
             return image.source
-        said = done.output.strip().splitlines()[-1] if done.output.strip() else f"exit {done.code}"
-    raise UsageError(f"--image {image}: no node can pull it: {said}")
+        reason = done.output.strip().splitlines()[-1] if done.output.strip() else f"exit {done.code}"
+    raise UsageError(f"--image {image}: no node can pull it: {reason}")
 
 
 def _from_file(image: GivenImage, file: Path, nodes: Sequence[Node], registry: str) -> str:
@@ -148,7 +148,7 @@ def _from_file(image: GivenImage, file: Path, nodes: Sequence[Node], registry: s
 
 def _tags(node: Node) -> list[str]:
     listed = node.ask("GET", "/images/json")
-    return [tag for one in listed for tag in one.get("RepoTags") or [] if not tag.startswith("<none>")]
+    return [tag for image in listed for tag in image.get("RepoTags") or [] if not tag.startswith("<none>")]
 
 
 def _first_that_answers(nodes: Sequence[Node]) -> Node:

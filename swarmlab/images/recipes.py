@@ -135,7 +135,7 @@ class RootFs:
 
     @contextlib.contextmanager
     def staged(self, outside: Sequence[str] = ()) -> Iterator[Path]:
-        """Give a copy of its folder, with the Python packages that it lists, until the context ends.
+        """Yield a copy of its folder, with the Python packages that it lists. The copy goes when the context ends.
 
         Args:
             outside: prefix of commands that download (see `swarmlab.netns.outside`).
@@ -151,8 +151,8 @@ class RootFs:
                 options = ["--target", str(copy / _PYTHON_PACKAGES), "--requirement", str(copy / "requirements")]
                 done = subprocess.run([*outside, *pip, *options], check=False, capture_output=True, text=True)
                 if done.returncode != 0:
-                    said = [line for line in done.stderr.splitlines() if line.startswith("ERROR:")] or ["pip failed"]
-                    raise LabError(f"the Python packages of image {self} cannot be downloaded: {said[-1]}")
+                    errors = [line for line in done.stderr.splitlines() if line.startswith("ERROR:")] or ["pip failed"]
+                    raise LabError(f"the Python packages of image {self} cannot be downloaded: {errors[-1]}")
             yield copy
 
     def mmdebstrap(self, target: Path, folder: Path) -> list[str]:
@@ -196,7 +196,7 @@ def making_images(progress: Progress = lambda _: None) -> Iterator[None]:
     """Let one process at a time make images, and remove what a killed process left of its work.
 
     Args:
-        progress: called with a line where another process has to be waited for.
+        progress: called with a line before it waits for another process.
     """
     with alone("images", progress, folder=cache_folder()):
         for left in cache_folder().glob("image-*"):

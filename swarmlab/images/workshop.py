@@ -55,7 +55,7 @@ class Workshop:
         roots = parts()
         registry = registry_reference()
         try:
-            # Look at images under the lock only: another run may have removed older ones before.
+            # Look for images under the lock only: before, another run may still remove older images.
             with making_images(self._progress):
                 wanted = [*nodes, *([] if self._have(registry) else roots)]
                 missing = [root for root in dict.fromkeys(wanted) if not self._have(root.reference)]

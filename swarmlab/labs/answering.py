@@ -1,4 +1,4 @@
-"""Whether an engine answers at an address: the one way in which labs ask."""
+"""Connects to engines by their address. All labs find out here whether an engine answers."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def engine_at(url: str, *, timeout: int) -> docker.DockerClient:
         NoAnswer: no engine answers there.
     """
     try:
-        # A client that is to find out the API's version by itself asks the engine for it at once.
+        # With version="auto" the client at once asks the engine for the version of its API.
         return docker.DockerClient(base_url=url, version="auto", timeout=timeout)
     except _FAILURES as failed:
         raise NoAnswer(f"no engine answers at {url}: {failed}") from failed
@@ -39,7 +39,7 @@ def answers(url: str, *, timeout: int = 5) -> bool:
 
 
 def info_at(url: str, *, timeout: int = 5) -> dict[str, Any]:
-    """Return what the engine at *url* reports about itself.
+    """Return the answer of the engine at *url* to ``GET /info``.
 
     Args:
         url: the engine's address, as DOCKER_HOST takes it.

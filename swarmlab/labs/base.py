@@ -1,4 +1,4 @@
-"""What a lab is, and what a kind of lab is: the two interfaces that every kind implements."""
+"""The two interfaces that every kind of lab implements: `Lab` and `LabKind`."""
 
 from __future__ import annotations
 
@@ -28,13 +28,13 @@ on_new_node: list[Callable[[Node], None]] = []
 
 @dataclass(frozen=True)
 class Declared:
-    """What a lab declares that one of its nodes is.
+    """The properties that a lab declares for one of its nodes.
 
     Attributes:
         system: settings of its /etc/os-release; empty if nothing is declared.
-        engine: the version of its engine, without what a distribution adds to it ("+dfsg1"); empty likewise.
-        network: the first three octets of the cluster network; empty likewise. They differ from the document's where
-            the document's network is in use on the outer engine.
+        engine: the version of its engine, without a distribution's suffix ("+dfsg1"); empty if it is not declared.
+        network: the first three octets of the cluster network; empty if they are not declared. They differ from the
+            document's if the document's network is in use on the outer engine.
     """
 
     system: Mapping[str, str]
@@ -43,12 +43,12 @@ class Declared:
 
     @classmethod
     def debian(cls, choice: EngineChoice, package: str, network: str) -> Declared:
-        """Return what is declared of a node of a Debian release, with the engine of that release's package.
+        """Return the declaration for a node of a Debian release, with the engine of that release's package.
 
         Args:
             choice: the engine that was asked for.
-            package: the version of the package that the node was made with, which may be newer than when the choice was
-                written down; empty if it is not known.
+            package: the version of the package that the node was made with, which may be newer than the version in
+                engines.yaml; empty if it is not known.
             network: see `Declared`.
         """
         upstream = re.split("[+-]", package.rpartition(":")[2])[0]
@@ -59,9 +59,9 @@ class Lab(ABC):
     """A place that has nodes: containers, virtual machines, or the machines of a swarm that exists.
 
     Attributes:
-        kind: the word by which ``--lab`` chooses its kind.
-        name: tells it from other labs of its kind.
-        standing: it is there before the run, is judged as it stands, and stays after the run.
+        kind: the value of ``--lab`` that chooses its kind.
+        name: its name, by which it differs from other labs of its kind.
+        standing: it exists before the run, is judged as it stands, and stays after the run.
         speed: the factor by which deadlines are scaled on it; measured once it is up.
         steps: seconds that each step of bringing it up took.
         given: references of images that the user gave, by name.
@@ -88,8 +88,8 @@ class Lab(ABC):
 
         Args:
             name: the step.
-            what: what it is about, for the progress.
-            add: it recurs: add its seconds up, and report no progress.
+            what: the object of the step, for the progress.
+            add: for a step that recurs: add its seconds up, and report no progress.
         """
         if not add:
             self._progress(f"{name} {what}".strip())
@@ -123,14 +123,14 @@ class Lab(ABC):
 
     @abstractmethod
     def declared(self, node: str) -> Declared:
-        """Return what a node is to be: by its host name, and by what was asked for, not by what runs there."""
+        """Return the declared properties of the node of this host name: as it was asked for, not as it runs."""
 
     def facts(self) -> list[dict[str, str]]:
-        """Return what a report shows of each node of the default cluster."""
+        """Return the facts of each node of the default cluster, for reports."""
         return [facts_of(node) for node in self.nodes()]
 
     def account(self) -> dict[str, Any]:
-        """Return what a report shows of the lab as a whole: speed, seconds of its steps, and what its kind adds."""
+        """Return the facts of the lab as a whole, for reports: speed, seconds of its steps, and what its kind adds."""
         return {"speed": round(self.speed, 1), **({"seconds": dict(self.steps)} if self.steps else {})}
 
     # Up and down
@@ -156,7 +156,7 @@ class Lab(ABC):
 
     @abstractmethod
     def more(self, count: int) -> list[Node]:
-        """Make *count* nodes for a further cluster, beside those that there are.
+        """Make *count* nodes for a further cluster, beside the existing nodes.
 
         Raises:
             LabError: the lab has no room for them.
@@ -164,7 +164,7 @@ class Lab(ABC):
 
     @abstractmethod
     def remove(self, nodes: Sequence[Node]) -> None:
-        """Remove nodes that `nodes` or `more` gave."""
+        """Remove nodes that `nodes` or `more` returned."""
 
     @abstractmethod
     def shell(self, node: str, command: str) -> list[str]:
@@ -187,7 +187,7 @@ class Lab(ABC):
         upgrade takes place; drain the node first to have its tasks elsewhere.
 
         Args:
-            node: one that `nodes` or `more` gave.
+            node: a node that `nodes` or `more` returned.
             engine: see `swarmlab.images.engines.engine_choice`.
             reboot: restart the node's operating system afterwards, where it has one of its own.
 
@@ -203,7 +203,7 @@ class Lab(ABC):
         """Offer images that the user gave; they replace images of the lab that have the same name.
 
         Raises:
-            UsageError: no node can have one of them.
+            UsageError: the nodes cannot get an image.
         """
 
     def image(self, name: str) -> str:
@@ -213,12 +213,12 @@ class Lab(ABC):
 
 @dataclass(frozen=True)
 class Option:
-    """An option that one kind of lab takes beside those that all kinds take.
+    """An option that one kind of lab takes beside the options that all kinds take.
 
     Attributes:
-        name: as it is written, with its dashes.
-        metavar: what stands for its value in the help.
-        summary: what it is, for the help.
+        name: its name, with the dashes.
+        metavar: the placeholder for its value in the help.
+        summary: its description in the help.
     """
 
     name: str
@@ -231,7 +231,7 @@ class Request:
     """A lab as a user asks for it.
 
     Attributes:
-        name: tells it from other labs of its kind; empty for the kind's default.
+        name: the lab's name; empty for the kind's default.
         engines: the engines of its nodes in turn (see `swarmlab.images.engines.engine_choice`).
         nodes: how many nodes its default cluster has; None for the kind's default.
         owner: `swarmlab.ownership.USER`, or `swarmlab.ownership.this_process` for a lab that is stale when the process
@@ -246,17 +246,17 @@ class Request:
     options: Mapping[str, str] = field(default_factory=dict)
 
     def option(self, name: str) -> str:
-        """Return the value of an option of the kind's own; empty where it was not given."""
+        """Return the value of one of the kind's own options; empty if it was not given."""
         return self.options.get(name) or ""
 
 
 class LabKind(ABC):
-    """A kind of lab: what can be said and done of its labs before there is one.
+    """A kind of lab: its options, and how a lab of it is checked and requested.
 
     Attributes:
         word: the value of ``--lab`` that chooses it.
-        summary: what the nodes of such a lab are, for reports.
-        options: the options that it takes and other kinds do not.
+        summary: a description of the nodes of such a lab, for reports.
+        options: the options that only this kind takes.
         refuses: options of all kinds that make no sense for it, each with the reason; "-n" stands for xdist's.
     """
 
@@ -267,15 +267,15 @@ class LabKind(ABC):
 
     @abstractmethod
     def check(self, request: Request) -> None:
-        """Check that such a lab can be, before anything is started for it.
+        """Check that such a lab is possible, before anything is started for it.
 
         Raises:
-            UsageError: it cannot; the message names the option and the mend.
+            UsageError: it is not; the message names the option and the mend.
         """
 
     @abstractmethod
     def disruptable(self, request: Request) -> bool:
-        """Whether tests may hurt such a lab."""
+        """Whether tests may disrupt such a lab."""
 
     def request(self, value_of: Callable[[str], str | None], **fields: Any) -> Request:
         """Return a request for such a lab.
@@ -296,7 +296,7 @@ class MadeKind(LabKind):
         shape: managers and workers of the cluster of a rehearsal.
         reboots: its nodes have an operating system of their own, which can be restarted.
         has_room: a second cluster can be made beside the cluster of a rehearsal.
-        limits: what a rehearsal on such a lab does not show, for its page.
+        limits: for the page of a rehearsal: what a rehearsal on such a lab does not show.
     """
 
     default_name: str
@@ -306,15 +306,15 @@ class MadeKind(LabKind):
     limits: str
 
     def disruptable(self, request: Request) -> bool:  # noqa: ARG002
-        """Whether tests may hurt such a lab: they may, as it was made to be judged."""
+        """Whether tests may disrupt such a lab: always, as it was made to be judged."""
         return True
 
     @abstractmethod
     def own_name(self, purpose: str) -> str:
-        """Return the name of a lab that the calling process makes for itself and for one *purpose*, such as "run"."""
+        """Return a name for a lab that the calling process makes for one *purpose*, such as "run"."""
 
     def own(self, request: Request, purpose: str) -> Request:
-        """Return the request for a lab that belongs to the calling process, and is stale when that is gone."""
+        """Return the request for a lab that belongs to the calling process, and is stale once the process has ended."""
         return replace(request, name=self.own_name(purpose), owner=this_process())
 
     @abstractmethod
@@ -338,7 +338,7 @@ class MadeKind(LabKind):
         """Return a line for each node of a lab: name, address, state, engine and role, as far as they are known."""
 
     def remove(self, outer: OuterEngine, name: str, progress: Progress) -> None:
-        """Remove what a lab has beside the containers, networks and volumes that carry its label. May be nothing."""
+        """Remove the parts of a lab that carry no label on the outer engine, such as virtual machines."""
 
 
 class FoundKind(LabKind):
@@ -370,7 +370,7 @@ def node_line(name: str, address: str, state: str, info: Mapping[str, Any] | Non
         state: the state of its machine, such as "running".
         info: what its engine answers to GET /info; empty where the machine does not run, None where the engine does
             not answer.
-        note: what else is to be said.
+        note: further text for the end of the line.
     """
     engine, role = "", ""
     if info is None:

@@ -42,7 +42,7 @@ class OuterEngine:
     """
 
     def __init__(self, client: docker.DockerClient, url: str, users: IO[str] | None = None) -> None:
-        """Take an engine into use.
+        """Use an engine that has answered.
 
         Args:
             client: a client that the engine has answered.
@@ -116,13 +116,13 @@ class OuterEngine:
 
 
 def connect(progress: Progress) -> OuterEngine:
-    """Return the outer engine of this machine; start it, or install it, where that is needed.
+    """Return the outer engine of this machine; start or install it if necessary.
 
     Args:
         progress: called with a line for every step that takes time.
 
     Raises:
-        UsageError: there is no engine, and this user has not the rights to get one.
+        UsageError: there is no engine, and this user lacks the rights to install or start one.
         LabError: the engine was started and does not answer.
     """
     if found := running():
@@ -173,7 +173,7 @@ def _client(url: str) -> docker.DockerClient | None:
 
 
 def _listener_pid(url: str) -> int | None:
-    """Return the process that listens on a unix socket; None where the kernel does not tell.
+    """Return the id of the process that listens on a unix socket; None if it is not known.
 
     Source: unix(7), SO_PEERCRED.
     """

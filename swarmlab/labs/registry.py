@@ -18,7 +18,7 @@ from swarmlab.labs.machines.kind import MACHINES
 from swarmlab.labs.outer import OuterEngine
 from swarmlab.labs.standing import Standing
 
-#: The kind where none is named.
+#: The kind that is used if none is named.
 DEFAULT: MadeKind = CONTAINERS
 #: Every kind by its word, the value of ``--lab``.
 KINDS: Mapping[str, LabKind] = {kind.word: kind for kind in (CONTAINERS, MACHINES, EXISTING)}
@@ -32,7 +32,7 @@ def kind_named(word: str) -> LabKind:
     """Return the kind of this word.
 
     Raises:
-        UsageError: there is none.
+        UsageError: there is no such kind.
     """
     if word not in KINDS:
         raise UsageError(f"--lab {word}: no such lab; choose one of {', '.join(KINDS)}")
@@ -43,7 +43,7 @@ def attach(outer: OuterEngine, name: str, progress: Progress = lambda _: None) -
     """Return the lab of this name as it stands.
 
     Raises:
-        UsageError: there is none.
+        UsageError: there is no such lab.
     """
     return _kind(_known(outer, name)).attach(outer, name, progress)
 
@@ -57,7 +57,7 @@ def remove(outer: OuterEngine, name: str, progress: Progress) -> None:
     """Remove the lab of this name, also if only parts of it are left.
 
     Raises:
-        UsageError: there is none.
+        UsageError: there is no such lab.
     """
     _kind(_known(outer, name)).remove(outer, name, progress)
     standing.remove(outer, name)

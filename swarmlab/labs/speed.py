@@ -10,9 +10,9 @@ from swarmlab.cluster.node import Node
 from swarmlab.parallel import parallel
 from swarmlab.wait import set_scale
 
-#: Seconds that the measured work takes on container nodes of a machine with two cores (0.7 to 0.8 measured, and room).
+#: Seconds that the measured work takes on container nodes of a machine with two cores: 0.7 to 0.8 measured, rounded up.
 REFERENCE = 1.0
-#: The largest factor on deadlines. Planted faults set it lower: a wait that has to fail takes its whole deadline.
+#: The largest factor on deadlines. Planted faults set it lower: a wait that must fail takes its whole deadline.
 MOST = 40.0
 # An engine's daily work: its command starts, the kernel makes links, addresses and firewall rules, state is written.
 _WORK = (

@@ -32,16 +32,16 @@ def write_config(file: Path, hosts: Mapping[str, Settings], common: Settings) ->
 
 
 class Ssh:
-    """The way to one machine over SSH.
+    """An SSH connection to one machine.
 
-    `open` starts a control connection; all that follows goes through it (ControlMaster and ControlPath are to be set in
-    the configuration file).
+    `open` starts a control connection, and everything later goes through it. The configuration file must set
+    ControlMaster and ControlPath.
 
     Source: ssh(1), options -M, -N, -O; ssh_config(5), ControlMaster.
     """
 
     def __init__(self, config: Path, host: str, *, timeout: float | None = None) -> None:
-        """Describe the way; nothing is opened yet.
+        """Describe the connection; nothing is opened yet.
 
         Args:
             config: the configuration file, as `write_config` writes it.
@@ -77,11 +77,11 @@ class Ssh:
         """Open the connection, if it is not open.
 
         Returns:
-            An empty text, or what ssh says where the connection cannot be opened.
+            An empty text, or ssh's message if the connection cannot be opened.
         """
         if self.control("check"):
             return ""
-        # To a file: what leads through a jump host keeps its standard error open for as long as it lives.
+        # To a file and not a pipe: the process that connects through a jump host keeps its standard error open.
         log = self.config.with_name(f"{self.host}.log")
         with log.open("w") as out:
             done = subprocess.run(
@@ -95,7 +95,7 @@ class Ssh:
             )
         if done.returncode == 0:
             return ""
-        return log.read_text(errors="replace").strip() or f"ssh ended with {done.returncode} and said nothing"
+        return log.read_text(errors="replace").strip() or f"ssh ended with {done.returncode} and printed nothing"
 
     def close(self) -> None:
         """Close the connection, if it is open."""

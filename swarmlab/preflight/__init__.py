@@ -1,4 +1,4 @@
-"""Preflight: reads a cluster and finds what stands in its way, before any claim is judged on it."""
+"""Preflight: checks a cluster for known causes of trouble, before any claim is judged on it."""
 
 from swarmlab.preflight.checks import CHECKS, Check, explaining, preflight, reasons
 from swarmlab.preflight.finding import Finding, Level

@@ -9,7 +9,7 @@ from cryptography import x509
 
 from swarmlab.cluster import pki
 from swarmlab.preflight.finding import Finding, Level, Unknown
-from swarmlab.preflight.model import Seen, Sight, by_node
+from swarmlab.preflight.model import NodeView, Sight, by_node
 
 #: Engines renew a certificate after 50 to 80 % of its lifetime. With less than this share left, renewal is overdue.
 _OVERDUE = 0.2
@@ -20,9 +20,9 @@ _INCIDENTS = "moby#24132, moby#42660, swarmkit#2933"
 
 
 @by_node
-def of_nodes(_: Sight, seen: Seen) -> Iterator[Finding]:
+def of_nodes(_: Sight, view: NodeView) -> Iterator[Finding]:
     """How long the node's certificate is valid."""
-    found = pki.parse(seen.read("certificate"))
+    found = pki.parse(view.read("certificate"))
     if not found:
         raise Unknown("its certificate file has no certificate")
     certificate = found[0]

@@ -1,4 +1,4 @@
-"""The table of all checks of a cluster, and what runs them."""
+"""The table of all checks of a cluster, and the functions that run them."""
 
 from __future__ import annotations
 
@@ -30,11 +30,11 @@ class Check:
 
     @property
     def summary(self) -> str:
-        """What it checks, in one line."""
+        """A description of the check in one line."""
         return (self.look.__doc__ or "").splitlines()[0].rstrip(".")
 
 
-#: Errors that an answer of an unexpected form leads to. The check then counts as *unknown*, never as *ok*.
+#: Errors that an answer of an unexpected form causes. The check then counts as *unknown*, never as *ok*.
 _STRANGE = (KeyError, IndexError, TypeError, ValueError, AttributeError)
 _TRAFFIC = r"^7\.|^8\.\d|HTTP|timed out|reach|resolve|arriv|overlay|mesh|address"
 _ANY = r""
@@ -128,7 +128,7 @@ def look(name: str, sight: Sight, skipped: str = "") -> list[Finding]:
     Args:
         name: its name.
         sight: what was read of the cluster.
-        skipped: the reason to skip it, if it is to be skipped.
+        skipped: the reason to skip it; empty to run it.
     """
     if skipped:
         return [Finding(Level.SKIPPED, skipped, check=name)]

@@ -1,4 +1,4 @@
-"""The engines: versions and what is known of them, the API, sockets that are open to anybody, and clocks."""
+"""Checks of engines: versions and their known defects, the API, sockets that are open to everybody, and clocks."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from swarmlab.cluster.clocks import BACKDATED, Clock, astray
 from swarmlab.cluster.node import DATA_PORT
 from swarmlab.preflight.finding import Finding, Level
-from swarmlab.preflight.model import Seen, Sight, by_node
+from swarmlab.preflight.model import NodeView, Sight, by_node
 from swarmlab.versions import Version, parsed
 
 
@@ -20,7 +20,7 @@ class Defect:
     Attributes:
         incident: its issue or advisory.
         effect: what does not work.
-        spans: releases that have it: pairs of the first release and the release that mends it, () if none does.
+        spans: the releases that have it, as pairs: the first release, and the release that mends it (() if none does).
         encrypted: whether only clusters with encrypted overlay networks are affected.
         other_port: whether only clusters whose data path port is not 4789 are affected.
     """
@@ -83,23 +83,23 @@ DEFECTS = (
 
 def answers(sight: Sight) -> Iterator[Finding]:
     """Whether every engine answers."""
-    for seen in sight.nodes:
-        if seen.silent:
+    for view in sight.nodes:
+        if view.silent:
             mend = "nothing else is known about the node; start its engine, or mend the network to it"
-            yield Finding(Level.ERROR, seen.silent, mend, nodes=(seen.name,))
+            yield Finding(Level.ERROR, view.silent, mend, nodes=(view.name,))
 
 
 def versions(sight: Sight) -> Iterator[Finding]:
     """Whether all engines have the same version."""
     by_version: dict[str, list[str]] = {}
-    for seen in sight.nodes:
-        if seen.version:
-            by_version.setdefault(seen.version["Version"], []).append(seen.name)
+    for view in sight.nodes:
+        if view.version:
+            by_version.setdefault(view.version["Version"], []).append(view.name)
     summary = "; ".join(f"{version} on {', '.join(names)}" for version, names in by_version.items())
     if len(by_version) < 2:
         yield Finding(Level.OK, summary or "no engine answered")
         return
-    managers = {seen.name for seen in sight.nodes if seen.info.get("Swarm", {}).get("ControlAvailable")}
+    managers = {view.name for view in sight.nodes if view.info.get("Swarm", {}).get("ControlAvailable")}
     of_managers = {parsed(version) for version, names in by_version.items() if managers.intersection(names)}
     newest = max(map(parsed, by_version))
     risk = "several versions are meant for the hours of an upgrade: each pair of versions has defects of its own"
@@ -111,9 +111,9 @@ def versions(sight: Sight) -> Iterator[Finding]:
 def api_versions(sight: Sight) -> Iterator[Finding]:
     """Which versions of the API the engines support."""
     spoken = {
-        seen.name: (parsed(seen.version["ApiVersion"]), parsed(seen.version.get("MinAPIVersion", "1.12")))
-        for seen in sight.nodes
-        if seen.version
+        view.name: (parsed(view.version["ApiVersion"]), parsed(view.version.get("MinAPIVersion", "1.12")))
+        for view in sight.nodes
+        if view.version
     }
     if not spoken:
         yield Finding(Level.UNKNOWN, "no engine answered")
@@ -132,10 +132,10 @@ def api_versions(sight: Sight) -> Iterator[Finding]:
 
 
 @by_node
-def defects(sight: Sight, seen: Seen) -> Iterator[Finding]:
+def defects(sight: Sight, view: NodeView) -> Iterator[Finding]:
     """Whether the engine's version has known defects."""
-    seen.swarm  # noqa: B018 - raises if the engine does not answer
-    version = parsed(seen.version["Version"])
+    view.swarm  # noqa: B018 - raises if the engine does not answer
+    version = parsed(view.version["Version"])
     for defect in DEFECTS:
         if (defect.encrypted and not sight.encrypted) or (defect.other_port and sight.data_port == DATA_PORT):
             continue
@@ -143,14 +143,14 @@ def defects(sight: Sight, seen: Seen) -> Iterator[Finding]:
             level = Level.WARNING if defect.encrypted else Level.INFO
             mended = [after for first, after in defect.spans if after and version < after]
             newer = f"mended in {'.'.join(map(str, mended[0]))}" if mended else "no known release mends it"
-            yield Finding(level, f"engine {seen.version['Version']}: {defect.effect}", newer, defect.incident)
+            yield Finding(level, f"engine {view.version['Version']}: {defect.effect}", newer, defect.incident)
 
 
 @by_node
-def sockets(_: Sight, seen: Seen) -> Iterator[Finding]:
+def sockets(_: Sight, view: NodeView) -> Iterator[Finding]:
     """Whether the engine's API is open to everybody, according to the engine's own warnings."""
-    seen.swarm  # noqa: B018
-    for warning in seen.info.get("Warnings") or []:
+    view.swarm  # noqa: B018
+    for warning in view.info.get("Warnings") or []:
         if found := re.search(r"API is accessible on (\S+) without ([\w ]+)", warning):
             risk = (
                 "everybody who reaches that address is root on the node; "
@@ -161,7 +161,7 @@ def sockets(_: Sight, seen: Seen) -> Iterator[Finding]:
 
 def clocks(sight: Sight) -> Iterator[Finding]:
     """Whether the clocks of the nodes agree."""
-    read = {seen.name: seen.clock for seen in sight.nodes if seen.clock}
+    read = {view.name: view.clock for view in sight.nodes if view.clock}
     yield agreement(read)
 
 

@@ -29,7 +29,7 @@ class Level(str, Enum):
 
 @dataclass(frozen=True)
 class Finding:
-    """What a check found on some nodes, or on the cluster.
+    """The result of a check for some nodes, or for the cluster.
 
     Attributes:
         level: how much it matters.
@@ -68,7 +68,9 @@ def merged(findings: Iterable[Finding]) -> list[Finding]:
         alike = replace(finding, nodes=())
         nodes[alike] = tuple(dict.fromkeys((*nodes.get(alike, ()), *finding.nodes)))
     order = list(Level)
-    return sorted((replace(one, nodes=on) for one, on in nodes.items()), key=lambda one: order.index(one.level))
+    return sorted(
+        (replace(finding, nodes=on) for finding, on in nodes.items()), key=lambda finding: order.index(finding.level)
+    )
 
 
 #: A check: takes what was read of a cluster (`swarmlab.preflight.model.Sight`) and yields findings.

@@ -7,18 +7,18 @@ import re
 from collections.abc import Iterator
 
 from swarmlab.preflight.finding import Finding, Level, Unknown
-from swarmlab.preflight.model import Seen, Sight, by_node
+from swarmlab.preflight.model import NodeView, Sight, by_node
 from swarmlab.versions import parsed
 
 
 def backends(sight: Sight) -> Iterator[Finding]:
     """Whether iptables has the same backend on all nodes."""
     found: dict[str, list[str]] = {}
-    for seen in sight.nodes:
+    for view in sight.nodes:
         try:
-            found.setdefault(_backend(seen), []).append(seen.name)
+            found.setdefault(_backend(view), []).append(view.name)
         except Unknown as why:
-            yield Finding(Level.UNKNOWN, str(why), nodes=(seen.name,))
+            yield Finding(Level.UNKNOWN, str(why), nodes=(view.name,))
     summary = "; ".join(f"{backend} on {', '.join(names)}" for backend, names in found.items())
     if len(found) > 1:
         few = min(found.values(), key=len)
@@ -31,20 +31,20 @@ def backends(sight: Sight) -> Iterator[Finding]:
         yield Finding(Level.OK, summary)
 
 
-def _backend(seen: Seen) -> str:
-    version = seen.read("iptables")
+def _backend(view: NodeView) -> str:
+    version = view.read("iptables")
     if not re.search(r"iptables v[\d.]+", version):
         raise Unknown(f"iptables: {version[-100:]}")
     return "nf_tables" if "nf_tables" in version else "legacy"
 
 
 @by_node
-def leftovers(_: Sight, seen: Seen) -> Iterator[Finding]:
+def leftovers(_: Sight, view: NodeView) -> Iterator[Finding]:
     """Whether a node with the backend nf_tables also has rules of the legacy backend, which are in force too."""
-    if _backend(seen) == "legacy":
+    if _backend(view) == "legacy":
         return
     try:
-        rules = seen.numbers("legacy rules")[0]
+        rules = view.numbers("legacy rules")[0]
     except Unknown:
         raise Unknown("the rules of iptables-legacy cannot be listed: it is missing, or needs root") from None
     if rules:
@@ -53,10 +53,10 @@ def leftovers(_: Sight, seen: Seen) -> Iterator[Finding]:
 
 
 @by_node
-def engine_backend(_: Sight, seen: Seen) -> Iterator[Finding]:
+def engine_backend(_: Sight, view: NodeView) -> Iterator[Finding]:
     """Whether the engine's firewall backend is nftables, which swarms do not support."""
-    now = (seen.info.get("FirewallBackend") or {}).get("Driver", "")
-    text = seen.read("daemon.json")
+    now = (view.info.get("FirewallBackend") or {}).get("Driver", "")
+    text = view.read("daemon.json")
     try:
         settings = json.loads(text or "{}")
     except ValueError:
@@ -70,11 +70,11 @@ def engine_backend(_: Sight, seen: Seen) -> Iterator[Finding]:
 
 
 @by_node
-def firewalld(_: Sight, seen: Seen) -> Iterator[Finding]:
+def firewalld(_: Sight, view: NodeView) -> Iterator[Finding]:
     """Whether firewalld runs."""
-    if not seen.read("firewalld"):
+    if not view.read("firewalld"):
         return
-    version = parsed(seen.version.get("Version", "0"))
+    version = parsed(view.version.get("Version", "0"))
     if version >= (29,) or (25, 0, 13) <= version < (26,):
         yield Finding(Level.INFO, "firewalld runs", "its zones must allow the swarm's ports")
     else:

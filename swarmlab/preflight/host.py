@@ -1,16 +1,18 @@
-"""Checks of this machine: what stands in the way of bringing a lab up on it."""
+"""Checks of this machine, whether a lab can be brought up on it, and of the features that a lab offers."""
 
 from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
+from swarmlab.cluster.swarm import Swarm
 from swarmlab.errors import SwarmlabError
 from swarmlab.labs.base import Lab
 from swarmlab.labs.outer import OuterEngine
 from swarmlab.parallel import parallel
+from swarmlab.preflight.checks import preflight
 from swarmlab.preflight.finding import Finding, Level
 
 #: The names of the checks of this machine and of the lab's offers.
@@ -37,15 +39,17 @@ def machine() -> Iterator[Finding]:
     version = 2 if Path("/sys/fs/cgroup/cgroup.controllers").exists() else 1
     yield Finding(Level.OK, f"version {version}", check="host-cgroups")
     lacking = "overlay" not in Path("/proc/filesystems").read_text()
-    seen = "not loaded" if lacking else "known to the kernel"
-    yield _finding("host-overlayfs", lacking, seen, "nodes are slow without it; modprobe overlay")
+    summary = "not loaded" if lacking else "known to the kernel"
+    yield _finding("host-overlayfs", lacking, summary, "nodes are slow without it; modprobe overlay")
     builder = shutil.which("mmdebstrap")
-    seen = builder or "mmdebstrap is missing, so Debian's base image is pulled"
-    yield Finding(Level.OK if builder else Level.INFO, seen, "apt-get install mmdebstrap", check="host-image-builder")
+    summary = builder or "mmdebstrap is missing, so Debian's base image is pulled"
+    yield Finding(
+        Level.OK if builder else Level.INFO, summary, "apt-get install mmdebstrap", check="host-image-builder"
+    )
 
 
-def _finding(check: str, trouble: bool, seen: str, risk: str) -> Finding:
-    return Finding(Level.WARNING if trouble else Level.OK, seen, risk if trouble else "", check=check)
+def _finding(check: str, trouble: bool, summary: str, risk: str) -> Finding:
+    return Finding(Level.WARNING if trouble else Level.OK, summary, risk if trouble else "", check=check)
 
 
 def engine(running: OuterEngine | None, failed: SwarmlabError | None) -> Finding:
@@ -73,7 +77,7 @@ def engine(running: OuterEngine | None, failed: SwarmlabError | None) -> Finding
 
 
 def offers(lab: Lab) -> list[Finding]:
-    """Check which features a lab lacks, so that claims which need them are blocked."""
+    """Check which features a lab lacks. Claims that need them are blocked."""
     features = ("ipvs", "encryption", "internet")
     lacking = parallel(lambda feature: "".join(lab.offers.missing([feature])), features)
     mend = "claims that need it are blocked"
@@ -83,3 +87,14 @@ def offers(lab: Lab) -> list[Finding]:
         if missing
     ]
     return found or [Finding(Level.OK, ", ".join(features), check="lab-offers")]
+
+
+def lab_and_swarm(lab: Lab, skip: Mapping[str, str]) -> list[Finding]:
+    """Return the findings about a lab's offers, and about its swarm.
+
+    Args:
+        lab: a lab that is up.
+        skip: reasons by name of the checks to leave out.
+    """
+    looks = [lambda: offers(lab), lambda: preflight(Swarm(lab.nodes()), skip)]
+    return [finding for findings in parallel(lambda look: look(), looks) for finding in findings]

@@ -6,20 +6,21 @@ import re
 from collections.abc import Iterator
 
 from swarmlab.preflight.finding import Finding, Level, Unknown
-from swarmlab.preflight.model import MODULES, Seen, Sight, by_node
+from swarmlab.preflight.model import MODULES, NodeView, Sight, by_node
 
-#: MiB of free space: less is trouble; and less stops an engine, as measured. By folder.
+#: MiB of free space, by folder: less than the first is a warning; less than the second is an error, as measurements
+#: showed that it stops an engine.
 _ROOM = {"root": (2048, 256), "run": (16, 2)}
 #: Share of a limit that may be used.
 _FULL = 0.8
-#: The kernel's own defaults of inotify: somebody has set less.
+#: The kernel's defaults for inotify. Smaller values were set by somebody.
 _INSTANCES, _WATCHES = 128, 8192
 
 
 @by_node
-def modules(sight: Sight, seen: Seen) -> Iterator[Finding]:
+def modules(sight: Sight, view: NodeView) -> Iterator[Finding]:
     """Whether the kernel has the modules of a swarm: loaded, built in, or loadable."""
-    text = seen.read("modules")
+    text = view.read("modules")
     states = {name: _state(text, name) for name in MODULES}
     if not sight.encrypted:
         del states["esp4"]
@@ -54,13 +55,13 @@ def _state(text: str, module: str) -> str:
 
 
 @by_node
-def forwarding(_: Sight, seen: Seen) -> Iterator[Finding]:
+def forwarding(_: Sight, view: NodeView) -> Iterator[Finding]:
     """Whether the kernel forwards packets, and passes packets of bridges through the firewall."""
-    if seen.numbers("forwarding")[0] != 1:
+    if view.numbers("forwarding")[0] != 1:
         risk = "published ports and outgoing connections fail; sysctl -w net.ipv4.ip_forward=1, and in /etc/sysctl.d"
         yield Finding(Level.ERROR, "net.ipv4.ip_forward is 0", risk)
     try:
-        if seen.numbers("bridge calls")[0] != 1:
+        if view.numbers("bridge calls")[0] != 1:
             risk = (
                 "the engine's rules are not in force between containers; sysctl -w net.bridge.bridge-nf-call-iptables=1"
             )
@@ -70,10 +71,10 @@ def forwarding(_: Sight, seen: Seen) -> Iterator[Finding]:
 
 
 @by_node
-def disk(_: Sight, seen: Seen) -> Iterator[Finding]:
+def disk(_: Sight, view: NodeView) -> Iterator[Finding]:
     """Whether there is free space for the engine's data, Raft log and sockets."""
-    inodes = seen.read("inodes")
-    for line in seen.read("disk").splitlines()[1:]:
+    inodes = view.read("inodes")
+    for line in view.read("disk").splitlines()[1:]:
         free, share, folder = line.split()[-3:]
         least, stop = _ROOM["run" if folder == "/run" else "root"]
         mib = int(free) // 1024
@@ -95,20 +96,20 @@ def disk(_: Sight, seen: Seen) -> Iterator[Finding]:
 
 
 @by_node
-def limits(_: Sight, seen: Seen) -> Iterator[Finding]:
+def limits(_: Sight, view: NodeView) -> Iterator[Finding]:
     """Whether inotify, open files and tracked connections are well below their limits."""
-    instances, watches = seen.numbers("inotify")
-    used = seen.numbers("inotify used")[0]
+    instances, watches = view.numbers("inotify")
+    used = view.numbers("inotify used")[0]
     if instances < _INSTANCES or watches < _WATCHES or used > _FULL * instances:
         summary = f"inotify: {used} of {instances} instances used, {watches} watches"
         risk = "containers fail with 'too many open files'; raise fs.inotify.max_user_instances and max_user_watches"
         yield Finding(Level.WARNING, summary, risk)
-    opened, *_free, most = seen.numbers("files")
+    opened, *_free, most = view.numbers("files")
     if opened > _FULL * most:
         yield Finding(
             Level.WARNING, f"{opened} of {most} files are open", "no file can be opened at the limit; raise fs.file-max"
         )
-    tracked, room = seen.numbers("connections")
+    tracked, room = view.numbers("connections")
     if tracked > _FULL * room:
         risk = "new connections, also of the mesh, are dropped at the limit; raise net.netfilter.nf_conntrack_max"
         yield Finding(Level.WARNING, f"{tracked} of {room} connections are tracked", risk)

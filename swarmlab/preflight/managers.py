@@ -39,13 +39,13 @@ def quorum(sight: Sight) -> Iterator[Finding]:
         yield Finding(Level.UNKNOWN, sight.unasked)
         return
     managers = [member for member in sight.members if member["Spec"]["Role"] == "manager"]
-    there = [one for one in managers if (one.get("ManagerStatus") or {}).get("Reachability") == "reachable"]
+    there = [member for member in managers if (member.get("ManagerStatus") or {}).get("Reachability") == "reachable"]
     spare = len(there) - (len(managers) // 2 + 1)
     left = f"{spare} of them may be lost" if spare >= 0 else "quorum is lost"
     summary = f"{len(there)} of {len(managers)} managers can be reached, {left}"
     mend = "start them, or docker node demote those that are lost for good"
     if len(there) < len(managers):
-        names = [sight.names[one["ID"]] for one in managers if one not in there]
+        names = [sight.names[member["ID"]] for member in managers if member not in there]
         risk = f"without quorum nothing can be changed; {mend}"
         level = Level.ERROR if spare <= 0 else Level.WARNING
         yield Finding(level, summary, risk, nodes=tuple(names))

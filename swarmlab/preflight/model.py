@@ -12,7 +12,7 @@ from swarmlab.cluster.node import DATA_PORT, MANAGEMENT_PORT
 from swarmlab.preflight.finding import Finding, Level, Look, Unknown
 from swarmlab.wait import State
 
-#: The bridge through which containers of overlay networks reach the world outside their node.
+#: The bridge through which containers of overlay networks reach addresses outside the cluster.
 GATEWAY_BRIDGE = "docker_gwbridge"
 #: The kernel modules that a swarm uses: the kernel option that builds each, and what fails without it.
 MODULES = {
@@ -56,8 +56,8 @@ class Arrivals:
 
 
 @dataclass
-class Seen:
-    """What was read of one node.
+class NodeView:
+    """The facts that were read from one node.
 
     Attributes:
         name: its host name.
@@ -140,7 +140,7 @@ class Seen:
 
 @dataclass
 class Sight:
-    """What was read of a cluster.
+    """The facts that were read from a cluster.
 
     Attributes:
         nodes: its nodes.
@@ -154,7 +154,7 @@ class Sight:
         conditions: the conditions of a ready swarm (see `Swarm.conditions`).
     """
 
-    nodes: list[Seen]
+    nodes: list[NodeView]
     asked: str = ""
     swarm: dict[str, Any] = field(default_factory=dict)
     members: list[dict[str, Any]] = field(default_factory=list)
@@ -168,13 +168,13 @@ class Sight:
     def names(self) -> dict[str, str]:
         """Host names of all members by node id; a node that was read has the name that the lab gives it."""
         names = {member["ID"]: member["Description"].get("Hostname", member["ID"]) for member in self.members}
-        return names | {seen.swarm["NodeID"]: seen.name for seen in self.nodes if seen.active}
+        return names | {view.swarm["NodeID"]: view.name for view in self.nodes if view.active}
 
     @property
     def strangers(self) -> list[str]:
-        """Host names of members that could not be read, as nobody said how to reach them."""
-        known = {seen.swarm["NodeID"] for seen in self.nodes if seen.active}
-        silent = {seen.name for seen in self.nodes if not seen.active}
+        """Host names of members that were not read, because the lab has no node for them."""
+        known = {view.swarm["NodeID"] for view in self.nodes if view.active}
+        silent = {view.name for view in self.nodes if not view.active}
         return [name for id, name in self.names.items() if id not in known and name not in silent]
 
     @property
@@ -199,8 +199,8 @@ class Sight:
         option = "com.docker.network.driver.mtu"
         return max((int((network.get("Options") or {}).get(option) or 1500) for network in self.overlays), default=1500)
 
-    def management_port(self, node: Seen) -> int:
-        """Return the management port of a manager; nodes may use another one than 2377."""
+    def management_port(self, node: NodeView) -> int:
+        """Return the management port of a manager, which need not be 2377."""
         for other in self.nodes:
             for manager in other.info.get("Swarm", {}).get("RemoteManagers") or []:
                 if manager["NodeID"] == node.swarm["NodeID"]:
@@ -208,7 +208,7 @@ class Sight:
         return MANAGEMENT_PORT
 
 
-def by_node(look: Callable[[Sight, Seen], Iterator[Finding]]) -> Look:
+def by_node(look: Callable[[Sight, NodeView], Iterator[Finding]]) -> Look:
     """Make a check of a cluster from a check of one node.
 
     Each node's findings name that node. `Unknown` becomes a finding of level *unknown* for the node.
@@ -216,16 +216,16 @@ def by_node(look: Callable[[Sight, Seen], Iterator[Finding]]) -> Look:
 
     @functools.wraps(look)
     def check(sight: Sight) -> Iterator[Finding]:
-        for seen in sight.nodes:
+        for view in sight.nodes:
             try:
-                for finding in look(sight, seen):
-                    yield replace(finding, nodes=(seen.name,))
+                for finding in look(sight, view):
+                    yield replace(finding, nodes=(view.name,))
             except Unknown as why:
-                yield Finding(Level.UNKNOWN, str(why), nodes=(seen.name,))
+                yield Finding(Level.UNKNOWN, str(why), nodes=(view.name,))
 
     return check
 
 
-def addresses_of_others(sight: Sight, seen: Seen) -> dict[str, str]:
+def addresses_of_others(sight: Sight, view: NodeView) -> dict[str, str]:
     """Return the host names of the other nodes that are in the swarm, by address."""
-    return {other.address: other.name for other in sight.nodes if other is not seen and other.active}
+    return {other.address: other.name for other in sight.nodes if other is not view and other.active}

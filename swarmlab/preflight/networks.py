@@ -11,7 +11,7 @@ from typing import Any
 
 from swarmlab.cluster.service import ENDED
 from swarmlab.preflight.finding import Finding, Level, Unknown
-from swarmlab.preflight.model import GATEWAY_BRIDGE, Seen, Sight, by_node
+from swarmlab.preflight.model import GATEWAY_BRIDGE, NodeView, Sight, by_node
 
 #: The default pools of subnets for overlay networks, which newer engines do not list.
 _POOLS = ["10.0.0.0/8"]
@@ -38,10 +38,10 @@ def routes(text: str) -> list[tuple[str, IPv4Network]]:
 
 
 @by_node
-def host_routes(sight: Sight, seen: Seen) -> Iterator[Finding]:
+def host_routes(sight: Sight, view: NodeView) -> Iterator[Finding]:
     """Whether the subnet of an overlay network overlaps a route or a bridge of the node, or has its name server."""
-    ways = routes(seen.read("routes"))
-    servers = _servers(seen.read("resolvers"))
+    ways = routes(view.read("routes"))
+    servers = _servers(view.read("resolvers"))
     mend = "tasks do not start, or reach the wrong machine; create the network again with --subnet"
     if not sight.asked:
         raise Unknown(sight.unasked)
@@ -75,20 +75,22 @@ def _servers(text: str) -> list[IPv4Address]:
 
 
 def each_other(sight: Sight) -> Iterator[Finding]:
-    """Whether the subnets of two networks overlap, or a network was given none because of that."""
+    """Whether the subnets of two networks overlap, or a network was given no subnet."""
     if not sight.asked:
         yield Finding(Level.UNKNOWN, sight.unasked)
         return
     for network in sight.networks:
         if network["Scope"] == "swarm" and not network["Driver"]:
-            seen = f"network {network['Name']} was given no subnet"
+            summary = f"network {network['Name']} was given no subnet"
             risk = "its tasks stay new; often another network has a part of its subnet: read the leader's log"
-            yield Finding(Level.ERROR, seen, risk)
+            yield Finding(Level.ERROR, summary, risk)
     held = [(network["Name"], subnet) for network in sight.overlays for subnet in subnets_of(network)]
-    for (one, subnet), (other, second) in itertools.combinations(held, 2):
+    for (first, subnet), (other, second) in itertools.combinations(held, 2):
         if subnet.overlaps(second):
             risk = "containers on both reach only one of them; create one again with --subnet"
-            yield Finding(Level.ERROR, f"networks {one} ({subnet}) and {other} ({second}) overlap", risk, "moby#48069")
+            yield Finding(
+                Level.ERROR, f"networks {first} ({subnet}) and {other} ({second}) overlap", risk, "moby#48069"
+            )
 
 
 def free_addresses(sight: Sight) -> Iterator[Finding]:
@@ -106,9 +108,9 @@ def free_addresses(sight: Sight) -> Iterator[Finding]:
         free_by_network.append(f"{network['Name']} {free} of {room}")
         if free <= max(_FEW, _PART * room):
             level = Level.WARNING if free else Level.ERROR
-            seen = f"network {network['Name']} has {free} of {room} addresses left"
+            summary = f"network {network['Name']} has {free} of {room} addresses left"
             risk = "tasks stay new without a message; create a network with a larger --subnet and move services to it"
-            yield Finding(level, seen, risk, "moby#37338, moby#43052, moby#35849")
+            yield Finding(level, summary, risk, "moby#37338, moby#43052, moby#35849")
     if free_by_network:
         yield Finding(Level.OK, f"free: {', '.join(free_by_network)}")
 
@@ -138,12 +140,12 @@ def addresses_used(sight: Sight, network: dict[str, Any]) -> int:
 
 
 @by_node
-def gateway_bridge(_: Sight, seen: Seen) -> Iterator[Finding]:
+def gateway_bridge(_: Sight, view: NodeView) -> Iterator[Finding]:
     """Whether the node has the bridge through which containers of overlay networks reach the outside."""
-    if seen.swarm.get("LocalNodeState") != "active":
-        raise Unknown(f"its engine is not in a swarm: {seen.swarm.get('LocalNodeState')}")
-    links = [line.split()[0] for line in seen.read("links").splitlines()]
-    known = any(network["Name"] == GATEWAY_BRIDGE for network in seen.networks)
+    if view.swarm.get("LocalNodeState") != "active":
+        raise Unknown(f"its engine is not in a swarm: {view.swarm.get('LocalNodeState')}")
+    links = [line.split()[0] for line in view.read("links").splitlines()]
+    known = any(network["Name"] == GATEWAY_BRIDGE for network in view.networks)
     if known and GATEWAY_BRIDGE in links:
         yield Finding(Level.OK, "there")
         return

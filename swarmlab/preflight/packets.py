@@ -1,10 +1,10 @@
 """Sends packets from every node to every other, and counts them where they arrive, behind every firewall.
 
-The engines listen on the ports of gossip and overlay data and do not answer strangers. So the receiving node's packet
-filter notes what arrives, in a separate table that accepts everything and comes last: what it notes has passed every
-other rule. For gossip, it notes the packets that engines send to each other every few seconds. To the port of overlay
-data, each node sends VXLAN packets with an unused network id, which the receiving kernel drops: small ones, and ones of
-the largest size that overlay networks send.
+Engines do not answer foreign packets on the ports of gossip and overlay data. So the packet filter of the receiving
+node notes each packet's source, in a separate table that accepts everything and comes last: a noted packet has passed
+every other rule. For gossip, it notes the packets that engines send to each other every few seconds. To the port of
+overlay data, each node sends VXLAN packets with an unused network id, which the receiving kernel drops: small packets,
+and packets of the largest size that overlay networks send.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from collections.abc import Mapping, Sequence
 from swarmlab.cluster.node import GOSSIP_PORT, Node
 from swarmlab.errors import SwarmlabError
 from swarmlab.parallel import parallel
-from swarmlab.preflight.model import OPEN, REFUSED, SILENT, Arrivals, Seen, Sight, addresses_of_others
+from swarmlab.preflight.model import OPEN, REFUSED, SILENT, Arrivals, NodeView, Sight, addresses_of_others
 from swarmlab.wait import scaled
 
 _TABLE = "swarmlab_preflight"
@@ -29,11 +29,11 @@ _TRIES = 3
 _MOST_PATIENCE = 30.0
 
 
-def send(sight: Sight, nodes: Sequence[tuple[Node, Seen]]) -> None:
-    """Send packets from each of *nodes* to every other, and set `Seen.arrived` of each."""
-    for _, seen in nodes:
-        seen.arrived = Arrivals()
-    pairs = [(node, seen, seen.arrived) for node, seen in nodes if seen.arrived is not None]
+def send(sight: Sight, nodes: Sequence[tuple[Node, NodeView]]) -> None:
+    """Send packets from each of *nodes* to every other, and set `NodeView.arrived` of each."""
+    for _, view in nodes:
+        view.arrived = Arrivals()
+    pairs = [(node, view, view.arrived) for node, view in nodes if view.arrived is not None]
     count = functools.partial(_count, sight)
     connect = functools.partial(_send, sight)
     try:
@@ -42,7 +42,7 @@ def send(sight: Sight, nodes: Sequence[tuple[Node, Seen]]) -> None:
             parallel(lambda pair: connect(*pair), pairs)
             wait = min(scaled(len(nodes) + 4), _MOST_PATIENCE)
             parallel(lambda pair: _read(sight, *pair, wait=wait), pairs)  # noqa: B023
-            if last or all(_all_there(sight, seen, arrived) for _, seen, arrived in pairs):
+            if last or all(_all_there(sight, view, arrived) for _, view, arrived in pairs):
                 break
     finally:
         parallel(lambda pair: _forget(pair[0]), pairs)
@@ -50,8 +50,8 @@ def send(sight: Sight, nodes: Sequence[tuple[Node, Seen]]) -> None:
         arrived.patient = len(nodes) + 4 <= _MOST_PATIENCE
 
 
-def _all_there(sight: Sight, seen: Seen, arrived: Arrivals) -> bool:
-    others = set(addresses_of_others(sight, seen))
+def _all_there(sight: Sight, view: NodeView, arrived: Arrivals) -> bool:
+    others = set(addresses_of_others(sight, view))
     connected = all(end in (OPEN, REFUSED) for end in arrived.tcp.values())
     counted = arrived.unseen or all(others <= came for came in (arrived.gossip, arrived.small, arrived.large))
     return connected and bool(counted)
@@ -65,7 +65,7 @@ def _run(node: Node, script: str) -> tuple[int, str]:
     return done.code, done.out if done.ok else done.output
 
 
-def _count(sight: Sight, node: Node, _: Seen, arrived: Arrivals) -> None:
+def _count(sight: Sight, node: Node, _: NodeView, arrived: Arrivals) -> None:
     data = f"udp dport {sight.data_port} udp length"
     rules = {
         "gossip": f"udp dport {GOSSIP_PORT}",
@@ -78,13 +78,13 @@ def _count(sight: Sight, node: Node, _: Seen, arrived: Arrivals) -> None:
     for name, rule in rules.items():
         lines.append(f"add set {table} {name} {{ type ipv4_addr; flags dynamic; size 65535; }}")
         lines.append(f"add rule {table} arrivals {rule} add @{name} {{ ip saddr }}")
-    code, said = _run(node, f"nft '{'; '.join(lines)}'")
+    code, output = _run(node, f"nft '{'; '.join(lines)}'")
     if code:
-        arrived.unseen = f"nft cannot count there: {said.splitlines()[-1] if said else f'exit code {code}'}"
+        arrived.unseen = f"nft cannot count there: {output.splitlines()[-1] if output else f'exit code {code}'}"
 
 
-def _send(sight: Sight, node: Node, seen: Seen, arrived: Arrivals) -> None:
-    targets = addresses_of_others(sight, seen)
+def _send(sight: Sight, node: Node, view: NodeView, arrived: Arrivals) -> None:
+    targets = addresses_of_others(sight, view)
     fill = sight.packet_size - _IP - _UDP - _VXLAN
     limit = f"{max(5.0, scaled(5)):.0f}"
     others = [other for other in sight.nodes if other.active and other.address in targets]
@@ -100,12 +100,14 @@ def _send(sight: Sight, node: Node, seen: Seen, arrived: Arrivals) -> None:
         *(f"shoot {address} {sight.data_port}" for _ in range(_TRIES) for address in targets),
         "wait",
     ]
-    code, said = _run(node, "\n".join(script))
+    code, output = _run(node, "\n".join(script))
     if code:
-        arrived.untried = said.splitlines()[-1] if said else f"exit code {code}"
+        arrived.untried = output.splitlines()[-1] if output else f"exit code {code}"
         return
-    arrived.routes |= {address: int(mtu) for address, mtu in re.findall(r"^route (\S+) mtu (\d+)", said, re.MULTILINE)}
-    for address, port, ended, message in re.findall(r"^tcp (\S+) (\d+) (\d+) ?(.*)$", said, re.MULTILINE):
+    arrived.routes |= {
+        address: int(mtu) for address, mtu in re.findall(r"^route (\S+) mtu (\d+)", output, re.MULTILINE)
+    }
+    for address, port, ended, message in re.findall(r"^tcp (\S+) (\d+) (\d+) ?(.*)$", output, re.MULTILINE):
         arrived.tcp[address, int(port)] = _outcome(int(ended), message)
 
 
@@ -117,10 +119,10 @@ def _outcome(code: int, message: str) -> str:
     return REFUSED if "refused" in message else message.rpartition(": ")[2] or f"exit code {code}"
 
 
-def _read(sight: Sight, node: Node, seen: Seen, arrived: Arrivals, *, wait: float) -> None:
+def _read(sight: Sight, node: Node, view: NodeView, arrived: Arrivals, *, wait: float) -> None:
     if arrived.unseen:
         return
-    wanted = " ".join(addresses_of_others(sight, seen))
+    wanted = " ".join(addresses_of_others(sight, view))
     script = (
         f"END=$(($(date +%s) + {wait:.0f})); while :; do"
         f" SEEN=$(nft list set ip {_TABLE} gossip | tr -s ' ,{{}}' '\\n');"
@@ -128,11 +130,11 @@ def _read(sight: Sight, node: Node, seen: Seen, arrived: Arrivals, *, wait: floa
         ' [ "$MISSING" ] && [ $(date +%s) -lt $END ] || break; sleep 0.3; done;'
         f" nft list table ip {_TABLE}"
     )
-    code, said = _run(node, script)
+    code, output = _run(node, script)
     if code:
-        arrived.unseen = f"nft does not list what it counted: {said[-100:]}"
+        arrived.unseen = f"nft does not list what it counted: {output[-100:]}"
         return
-    found = elements(said)
+    found = elements(output)
     for name in ("gossip", "small", "large"):
         getattr(arrived, name).update(found.get(name, ()))
 

@@ -7,20 +7,20 @@ from collections.abc import Callable, Iterable, Iterator
 from swarmlab.cluster.node import GOSSIP_PORT
 from swarmlab.cluster.swarm import suspects
 from swarmlab.preflight.finding import Finding, Level, Unknown
-from swarmlab.preflight.model import OPEN, REFUSED, Arrivals, Seen, Sight, addresses_of_others, by_node
+from swarmlab.preflight.model import OPEN, REFUSED, Arrivals, NodeView, Sight, addresses_of_others, by_node
 
 _MEND = "check the firewalls between and on the nodes: each node must accept it from all others"
 
 
 def management(sight: Sight) -> Iterator[Finding]:
     """Whether every node reaches the management port of every manager, and of workers in case they are promoted."""
-    managers = [seen for seen in sight.nodes if seen.info.get("Swarm", {}).get("ControlAvailable")]
-    workers = [seen for seen in sight.nodes if seen.active and seen not in managers]
+    managers = [view for view in sight.nodes if view.info.get("Swarm", {}).get("ControlAvailable")]
+    workers = [view for view in sight.nodes if view.active and view not in managers]
     risk = f"a node that reaches no manager loses its tasks, and managers lose quorum; {_MEND}"
-    yield from _connections(sight, managers, lambda one: sight.management_port(one), (OPEN,), Level.ERROR, risk)
+    yield from _connections(sight, managers, lambda node: sight.management_port(node), (OPEN,), Level.ERROR, risk)
     later = f"needed once the node is promoted; {_MEND}"
     ends = (OPEN, REFUSED)
-    yield from _connections(sight, workers, lambda one: sight.management_port(one), ends, Level.INFO, later)
+    yield from _connections(sight, workers, lambda node: sight.management_port(node), ends, Level.INFO, later)
 
 
 def gossip_tcp(sight: Sight) -> Iterator[Finding]:
@@ -31,8 +31,8 @@ def gossip_tcp(sight: Sight) -> Iterator[Finding]:
 
 def _connections(
     sight: Sight,
-    targets: Iterable[Seen],
-    port: Callable[[Seen], int],
+    targets: Iterable[NodeView],
+    port: Callable[[NodeView], int],
     good: tuple[str, ...],
     level: Level,
     risk: str,
@@ -58,7 +58,7 @@ def _connections(
                     closed.append((source.name, target.name, end))
     if closed:
         summary = ", ".join(f"{source} -> {target} ({end})" for source, target, end in closed)
-        yield Finding(level, summary, risk, nodes=_suspects(sight, [(one, other) for one, other, _ in closed]))
+        yield Finding(level, summary, risk, nodes=_suspects(sight, [(source, other) for source, other, _ in closed]))
     elif tried:
         yield Finding(Level.OK, f"open ({tried} connections)")
 
@@ -84,35 +84,35 @@ def path_mtu(sight: Sight) -> Iterator[Finding]:
     )
     incident = "moby#43673, moby#36689, libnetwork#2661"
     fits: dict[str, bool] = {}
-    for seen in sight.nodes:
+    for view in sight.nodes:
         try:
-            name, mtu, _ = seen.interface()
+            name, mtu, _ = view.interface()
         except Unknown as why:
-            yield Finding(Level.UNKNOWN, str(why), nodes=(seen.name,))
+            yield Finding(Level.UNKNOWN, str(why), nodes=(view.name,))
             continue
-        fits[seen.name] = mtu >= size
+        fits[view.name] = mtu >= size
         if mtu < size:
             summary = f"{name} has an MTU of {mtu}, overlay networks send packets of {size}"
-            yield Finding(Level.WARNING, summary, risk, incident, (seen.name,))
-        for address, known in (seen.arrived.routes if seen.arrived else {}).items():
+            yield Finding(Level.WARNING, summary, risk, incident, (view.name,))
+        for address, known in (view.arrived.routes if view.arrived else {}).items():
             if known < size:
-                summary = f"the path to {addresses_of_others(sight, seen).get(address, address)} has an MTU of {known}"
-                yield Finding(Level.WARNING, f"{summary}, overlay networks send {size}", risk, incident, (seen.name,))
+                summary = f"the path to {addresses_of_others(sight, view).get(address, address)} has an MTU of {known}"
+                yield Finding(Level.WARNING, f"{summary}, overlay networks send {size}", risk, incident, (view.name,))
     judged, lost, without = 0, [], []
-    for seen in sight.nodes:
+    for view in sight.nodes:
         try:
-            arrived = _arrived(seen)
+            arrived = _arrived(view)
             if arrived.unseen:
                 raise Unknown(f"arriving packets were not counted: {arrived.unseen}")
         except Unknown as why:
-            yield Finding(Level.UNKNOWN, str(why), nodes=(seen.name,))
+            yield Finding(Level.UNKNOWN, str(why), nodes=(view.name,))
             continue
-        for address, name in addresses_of_others(sight, seen).items():
+        for address, name in addresses_of_others(sight, view).items():
             judged += address in arrived.small
             if address not in arrived.small:
-                without.append((name, seen.name))
+                without.append((name, view.name))
             elif address not in arrived.large:
-                lost.append((name, seen.name))
+                lost.append((name, view.name))
     if without:
         summary = f"packets of {size} bytes were not checked, as small ones do not arrive: {_pairs(without)}"
         yield Finding(Level.UNKNOWN, summary, nodes=_suspects(sight, without))
@@ -128,36 +128,36 @@ def _arrivals(
 ) -> Iterator[Finding]:
     lost = []
     counted = 0
-    known = {seen.address for seen in sight.nodes if seen.active}
+    known = {view.address for view in sight.nodes if view.active}
     known |= {member["Status"].get("Addr", "") for member in sight.members}
-    for seen in sight.nodes:
+    for view in sight.nodes:
         try:
-            arrived = _arrived(seen)
+            arrived = _arrived(view)
             if arrived.unseen:
                 raise Unknown(f"{what} was not counted: {arrived.unseen}")
-            if ":" in seen.address:
-                raise Unknown(f"{what} was not counted, as its address is not IPv4: {seen.address}")
+            if ":" in view.address:
+                raise Unknown(f"{what} was not counted, as its address is not IPv4: {view.address}")
             came = which(arrived)
-            missing = [name for address, name in addresses_of_others(sight, seen).items() if address not in came]
+            missing = [name for address, name in addresses_of_others(sight, view).items() if address not in came]
             if missing and came - known:
                 raise Unknown(f"{what} came from {', '.join(sorted(came - known))}, which is not a node's address")
             if missing and patient and not arrived.patient:
                 raise Unknown(f"the wait for {what} was too short: it did not come from {len(missing)} nodes")
         except Unknown as why:
-            yield Finding(Level.UNKNOWN, str(why), nodes=(seen.name,))
+            yield Finding(Level.UNKNOWN, str(why), nodes=(view.name,))
             continue
         counted += 1
-        lost += [(name, seen.name) for name in missing]
+        lost += [(name, view.name) for name in missing]
     if lost:
         yield Finding(Level.ERROR, f"{what} does not arrive: {_pairs(lost)}", risk, nodes=_suspects(sight, lost))
     elif counted:
         yield Finding(Level.OK, f"{what} arrives at {counted} nodes from all others")
 
 
-def _arrived(seen: Seen) -> Arrivals:
-    if seen.arrived is None:
-        raise Unknown(seen.silent or "no packets were sent to it")
-    return seen.arrived
+def _arrived(view: NodeView) -> Arrivals:
+    if view.arrived is None:
+        raise Unknown(view.silent or "no packets were sent to it")
+    return view.arrived
 
 
 def _pairs(pairs: list[tuple[str, str]]) -> str:
@@ -165,19 +165,19 @@ def _pairs(pairs: list[tuple[str, str]]) -> str:
 
 
 def _suspects(sight: Sight, pairs: Iterable[tuple[str, str]]) -> tuple[str, ...]:
-    return tuple(suspects(pairs, [seen.name for seen in sight.nodes]))
+    return tuple(suspects(pairs, [view.name for view in sight.nodes]))
 
 
 @by_node
-def offload(sight: Sight, seen: Seen) -> Iterator[Finding]:
+def offload(sight: Sight, view: NodeView) -> Iterator[Finding]:
     """Whether VMware's virtual network card computes checksums of VXLAN packets, which it gets wrong."""
-    own, _, driver = seen.interface()
-    links = [line.split() for line in seen.read("links").splitlines()]
+    own, _, driver = view.interface()
+    links = [line.split() for line in view.read("links").splitlines()]
     cards = [fields[0] for fields in links if fields[2:] == ["vmxnet3"]]
     if driver:
         cards = [name for name in cards if name == own]
     # An interface without a driver is made of others (a bond, a bridge, a VLAN): any of them may be below it.
-    states = seen.read("offload").splitlines() if cards else []
+    states = view.read("offload").splitlines() if cards else []
     for name in cards:
         state = next((line for line in states if line.startswith(f"{name} ")), "")
         if ": on" in state and sight.data_port in (4789, 8472):

@@ -18,7 +18,7 @@ from swarmlab.cluster.swarm import Swarm
 from swarmlab.errors import LabError, SwarmlabError
 from swarmlab.parallel import parallel
 from swarmlab.preflight import packets
-from swarmlab.preflight.model import GATEWAY_BRIDGE, MODULES, Seen, Sight
+from swarmlab.preflight.model import GATEWAY_BRIDGE, MODULES, NodeView, Sight
 from swarmlab.wait import State, wait
 
 _MARK = "=== swarmlab"
@@ -74,39 +74,39 @@ def gather(swarm: Swarm, *, probe: bool = True) -> Sight:
     """
     nodes = {node.name: node for node in swarm.nodes}
     sight = Sight(parallel(_ask, swarm.nodes))
-    answering = [seen for seen in sight.nodes if seen.info]
-    active = [seen for seen in answering if seen.active]
-    reading = [functools.partial(_read, nodes[seen.name], seen) for seen in sight.nodes]
+    answering = [view for view in sight.nodes if view.info]
+    active = [view for view in answering if view.active]
+    reading = [functools.partial(_read, nodes[view.name], view) for view in sight.nodes]
     managing = functools.partial(_ask_manager, sight, nodes)
-    judging = functools.partial(_judge, sight, [nodes[seen.name] for seen in answering])
+    judging = functools.partial(_judge, sight, [nodes[view.name] for view in answering])
     parallel(lambda action: action(), [managing, judging, *reading])
     if probe and len(active) > 1:
-        packets.send(sight, [(nodes[seen.name], seen) for seen in active])
+        packets.send(sight, [(nodes[view.name], view) for view in active])
     return sight
 
 
-def _ask(node: Node) -> Seen:
-    seen = Seen(node.name)
+def _ask(node: Node) -> NodeView:
+    view = NodeView(node.name)
     try:
-        seen.clock = node.clock()
-        seen.info = node.info()
-        seen.version = node.ask("GET", "/version")
+        view.clock = node.clock()
+        view.info = node.info()
+        view.version = node.ask("GET", "/version")
     except (SwarmlabError, docker.errors.DockerException) as failed:
-        seen.silent = str(failed)
-    return seen
+        view.silent = str(failed)
+    return view
 
 
 def _ask_manager(sight: Sight, nodes: Mapping[str, Node]) -> None:
-    managers = [seen for seen in sight.nodes if seen.info.get("Swarm", {}).get("ControlAvailable")]
-    for seen in managers:
-        ask = functools.partial(nodes[seen.name].ask, "GET")
+    managers = [view for view in sight.nodes if view.info.get("Swarm", {}).get("ControlAvailable")]
+    for view in managers:
+        ask = functools.partial(nodes[view.name].ask, "GET")
         try:
             answers = parallel(ask, ["/swarm", "/nodes", "/services", "/tasks", "/networks"])
         except SwarmlabError as failed:
             sight.unasked = str(failed)
             continue
         sight.swarm, sight.members, sight.services, sight.tasks, sight.networks = answers
-        sight.asked = seen.name
+        sight.asked = view.name
         return
 
 
@@ -118,12 +118,12 @@ def _judge(sight: Sight, nodes: list[Node]) -> None:
             sight.conditions = {"managers answer": State(False, str(failed))}
 
 
-def _read(node: Node, seen: Seen) -> None:
-    if seen.info.get("Swarm", {}).get("LocalNodeState") == "active":
+def _read(node: Node, view: NodeView) -> None:
+    if view.info.get("Swarm", {}).get("LocalNodeState") == "active":
         # An engine makes the bridge a moment after it joins.
         with contextlib.suppress(SwarmlabError):
             wait(lambda: _has_bridge(node), f"{node} to have {GATEWAY_BRIDGE}", deadline=10, error=LabError)
-    root = seen.info.get("DockerRootDir", "/var/lib/docker")
+    root = view.info.get("DockerRootDir", "/var/lib/docker")
     values = {
         "{root}": root,
         "{modules}": " ".join(MODULES),
@@ -137,12 +137,12 @@ def _read(node: Node, seen: Seen) -> None:
     try:
         done = node.run("export LC_ALL=C PATH=$PATH:/usr/sbin:/sbin\n" + "\n".join(parts))
     except SwarmlabError as failed:
-        seen.answers = dict.fromkeys(QUESTIONS, (1, str(failed)))
+        view.answers = dict.fromkeys(QUESTIONS, (1, str(failed)))
         return
-    seen.answers = parse_answers(done.out)
-    if seen.info:
+    view.answers = parse_answers(done.out)
+    if view.info:
         with contextlib.suppress(SwarmlabError):
-            seen.networks = node.ask("GET", "/networks")
+            view.networks = node.ask("GET", "/networks")
 
 
 def _has_bridge(node: Node) -> bool:
@@ -152,4 +152,6 @@ def _has_bridge(node: Node) -> bool:
 def parse_answers(text: str) -> Mapping[str, tuple[int, str]]:
     """Return exit code and text by question from the output of a node's script."""
     pattern = rf"^{_MARK} ([^\n]+)\n(.*?)\n?^{_MARK}\. (\d+)$"
-    return {name: (int(code), said.strip()) for name, said, code in re.findall(pattern, text, re.MULTILINE | re.DOTALL)}
+    return {
+        name: (int(code), answer.strip()) for name, answer, code in re.findall(pattern, text, re.MULTILINE | re.DOTALL)
+    }

@@ -17,7 +17,7 @@ def stuck(sight: Sight) -> Iterator[Finding]:
     if not sight.asked:
         yield Finding(Level.UNKNOWN, sight.unasked)
         return
-    now = seconds_of(next(seen for seen in sight.nodes if seen.name == sight.asked).info["SystemTime"])
+    now = seconds_of(next(view for view in sight.nodes if view.name == sight.asked).info["SystemTime"])
     services = {service["ID"]: service["Spec"]["Name"] for service in sight.services}
     found: dict[tuple[str, str, str], int] = {}
     for task in sight.tasks:

@@ -45,7 +45,7 @@ state = State()
 
 
 def by_name() -> tuple[int, str, str]:
-    """Ask once, and return status, container and, if there is no answer, why."""
+    """Ask once, and return the status, the container and, without an answer, the error."""
     try:
         address = socket.getaddrinfo(ASK, 80, socket.AF_INET, socket.SOCK_STREAM)[0][4][0]
     except OSError as failed:
@@ -149,8 +149,8 @@ def follow() -> None:
     active: set[str] = set()
     while True:
         try:
-            found = {str(one[4][0]) for one in socket.getaddrinfo(PEERS, 9001, socket.AF_INET, socket.SOCK_STREAM)}
-            mine = {str(one[4][0]) for one in socket.getaddrinfo(socket.gethostname(), 0, socket.AF_INET)}
+            found = {str(info[4][0]) for info in socket.getaddrinfo(PEERS, 9001, socket.AF_INET, socket.SOCK_STREAM)}
+            mine = {str(info[4][0]) for info in socket.getaddrinfo(socket.gethostname(), 0, socket.AF_INET)}
         except OSError:
             found, mine = set(), set()
         for address in found - mine - active:

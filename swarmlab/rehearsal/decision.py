@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from typing import Any
 
 from swarmlab.rehearsal.likeness.model import Likeness
@@ -36,7 +36,7 @@ class Decision:
 
     Attributes:
         reasons: Reasons against the upgrade. Any reason makes the decision no-go.
-        conditions: What has to be done or known for the upgrade to be safe.
+        conditions: What the operator must do or know for the upgrade to be safe.
         comparison: The claims on the old engine compared with those on the new one; None if either was not run.
         likeness: Which swarm was copied, what was copied, what was left out, and the limits; None if none was.
     """
@@ -60,7 +60,7 @@ class Decision:
         """Return the decision as decision.json has it."""
 
         def each(listed: list[Reason]) -> list[dict[str, Any]]:
-            return [asdict(reason) | {"evidence": list(reason.evidence)} for reason in listed]
+            return [{"words": one.summary, "claim": one.claim, "evidence": list(one.evidence)} for one in listed]
 
         made = {"decision": self.word, "reasons": each(self.reasons), "conditions": each(self.conditions)}
         return made | ({"likeness": self.likeness} if self.likeness else {})
@@ -76,8 +76,9 @@ def decide(
 ) -> Decision:
     """Return the decision that the three runs of a rehearsal lead to.
 
-    What was not judged never counts as passed. If a claim about what an upgrade must keep was not judged, that is a
-    reason against the upgrade if the rehearsal broke, and a condition if the lab lacks what the claim needs.
+    A claim that was not judged never counts as passed. A claim of claims/upgrade.yaml that was not judged is a reason
+    against the upgrade. It is only a condition if the lab lacks what the claim needs, or if the claim is minor and its
+    test broke.
 
     Args:
         before: Claims on the old engine.
@@ -175,7 +176,7 @@ def _of_likeness(likeness: Likeness, course: Mapping[str, Any]) -> dict[str, Any
 
 
 def _unlike(likeness: Likeness, left_out: list[str]) -> Iterator[Reason]:
-    """Yield conditions for what of the swarm was not rehearsed as it is."""
+    """Yield conditions for the parts of the swarm that were not rehearsed, or not as they are."""
     if others := likeness.other_engines():
         yield Reason(f"Not rehearsed with the engines of all nodes: {'; '.join(others)}.")
     for kind in ("Service", "Network"):

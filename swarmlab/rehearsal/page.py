@@ -41,7 +41,7 @@ _COPIED = (
     "Services are copies in shape alone: they run the lab's web server in networks like yours, with placeholder "
     "configs and secrets, and with empty volumes. How your programs and data take the upgrade was not rehearsed."
 )
-#: The way back that the documentation allows.
+#: The way back to the old engine that Docker documents.
 BACK = (
     "Docker documents no downgrade of an engine in place. Whether it worked here is stated below, but nobody "
     "guarantees it. The documented way back: stop a manager's engine; restore the backup of /var/lib/docker/swarm that "
@@ -98,7 +98,7 @@ def write(
                 for id, claim in catalogue.rehearsal().items()
                 if id.startswith("upgrade/")
             ],
-            known=[(one, _row(upgrade, one.id, one.must)) for one in known.values()],
+            known=[(incident, _row(upgrade, incident.id, incident.must)) for incident in known.values()],
             claims=list(_claims(runs)),
             changes=list(_changes(course)),
             news=list(_news(course)),
@@ -145,12 +145,12 @@ def _claims(runs: Mapping[str, Run]) -> Iterator[dict[str, str]]:
     before, after = runs["before"], runs.get("after")
     ids = [*before.claims, *(id for id in (after.claims if after else ()) if id not in before.claims)]
     for id in ids:
-        one = before.claims.get(id) or (after.claims[id] if after else None)
-        assert one is not None
+        judged = before.claims.get(id) or (after.claims[id] if after else None)
+        assert judged is not None
         now = after.claims.get(id) if after else None
         yield {
             "id": id,
-            "must": one.must,
+            "must": judged.must,
             "before": str(before.claims[id].verdict) if id in before.claims else "not run",
             "after": str(now.verdict) if now else "not run",
             "reason": now.reason if now else "",
@@ -158,7 +158,7 @@ def _claims(runs: Mapping[str, Run]) -> Iterator[dict[str, str]]:
 
 
 def _changes(course: Mapping[str, Any]) -> Iterator[dict[str, str]]:
-    """Yield what the engines report differently after the upgrade, each once: what, before, after."""
+    """Yield each fact that engines report differently after the upgrade: its name, the value before and after."""
     ends = _ends(course)
     if ends is None:
         return
@@ -192,12 +192,12 @@ def _news(course: Mapping[str, Any]) -> Iterator[str]:
     if ends is None:
         return
 
-    def heard(nodes: Mapping[str, Any]) -> dict[str, None]:
+    def messages(nodes: Mapping[str, Any]) -> dict[str, None]:
         return dict.fromkeys(line for node in nodes.values() for line in [*node["warnings"], *node["log"]])
 
     before, after = ends
-    old = {line.partition(" (")[0] for line in heard(before)}
-    yield from [line for line in heard(after) if line.partition(" (")[0] not in old][:40]
+    old = {line.partition(" (")[0] for line in messages(before)}
+    yield from [line for line in messages(after) if line.partition(" (")[0] not in old][:40]
 
 
 def _ends(course: Mapping[str, Any]) -> tuple[Mapping[str, Any], Mapping[str, Any]] | None:
@@ -213,7 +213,7 @@ def _evidence(runs: Mapping[str, Run]) -> Iterator[dict[str, Any]]:
     for name, run in runs.items():
         for judged in _bad(run.claims.values()):
             texts = []
-            for file in [one for one in judged.evidence if one.endswith(".txt")][:6]:
+            for file in [name for name in judged.evidence if name.endswith(".txt")][:6]:
                 content = run.read(file)
                 short = condense(content.decode(errors="replace"), _EVIDENCE // 4) if content else "(the file is gone)"
                 texts.append({"name": file, "link": f"{name}/{file}", "text": Markup(html.escape(short, quote=False))})

@@ -58,7 +58,7 @@ class Plan:
             reboot: See `Plan`.
 
         Raises:
-            UsageError: No rehearsal can be like this.
+            UsageError: The options do not make a possible rehearsal.
 
         Example:
             >>> Plan.read("20.10.24,28.5.2", "managers,leader,workers").steps
@@ -66,10 +66,10 @@ class Plan:
         """
         engines = tuple(engine_choice(name) for name in path.split(",") if name)
         if len(engines) < 2:
-            raise UsageError(f"an upgrade leads from one engine to another, and {path!r} names {len(engines)}")
+            raise UsageError(f"an upgrade needs at least two engines, and {path!r} names {len(engines)}")
         for before, after in itertools.pairwise(engines):
             if before == after:
-                raise UsageError(f"an upgrade leads from one engine to another, and not from {before} to itself")
+                raise UsageError(f"an upgrade from {before} to itself is no upgrade; name another engine")
             if before.numbers > after.numbers:
                 raise UsageError(f"{before} to {after} is no upgrade; every rehearsal also judges the way back")
         if likeness:
@@ -77,8 +77,8 @@ class Plan:
         names = tuple(name for name in order.split(",") if name)
         if len(set(names)) < len(names):
             raise UsageError(f"--order {order} names a node or group twice")
-        # With two nodes, draining one moves all replicas to the other, and Swarm never spreads them again: draining
-        # that one then loses requests.
+        # With two nodes, draining a node moves all replicas to the other node, and Swarm never spreads them again. When
+        # the other node is drained later, requests are lost.
         if managers < 1 or workers < 0 or not 3 <= managers + workers <= 10:
             shape = f"{managers} managers and {workers} workers"
             raise UsageError(f"a rehearsal has 3 to 10 nodes, at least one a manager, not {shape}")

@@ -44,16 +44,20 @@ def rehearse(plan: Plan, kind: MadeKind, folder: Path, profile: str, progress: P
         progress: Called with a line for every step that takes time.
 
     Raises:
+        UsageError: The folder cannot be written.
         LabError: The lab did not come up, or a run left no verdicts.
     """
     signal.signal(signal.SIGTERM, _interrupt)
     for name in ("before", "upgrade", "after"):
         shutil.rmtree(folder / name, ignore_errors=True)
-    for name in (PAGE, DECISION, LIKENESS):
-        (folder / name).unlink(missing_ok=True)
-    folder.mkdir(parents=True, exist_ok=True)
-    if plan.likeness:
-        plan.likeness.write(folder / LIKENESS)
+    try:
+        for name in (PAGE, DECISION, LIKENESS):
+            (folder / name).unlink(missing_ok=True)
+        folder.mkdir(parents=True, exist_ok=True)
+        if plan.likeness:
+            plan.likeness.write(folder / LIKENESS)
+    except OSError as failed:
+        raise UsageError(f"--out: {folder} cannot be written: {failed.strerror}; name a folder") from None
     begun = time.monotonic()
     seconds: dict[str, float] = {}
     engine = outer.connect(progress)
@@ -154,7 +158,7 @@ def plan(
     """Return the plan that options describe. With a likeness, *order* may use the names of the swarm's nodes.
 
     Raises:
-        UsageError: No rehearsal can be like this.
+        UsageError: The options do not make a possible rehearsal.
     """
     known = like.hosts() if like else {}
     order = ",".join(known.get(name, name) for name in order.split(","))

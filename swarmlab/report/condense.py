@@ -40,7 +40,7 @@ def condense(text: str, limit: int, *, answer: int = 400) -> str:
 
     Args:
         text: The file.
-        limit: Most characters, give or take the notes.
+        limit: Most characters, not counting the notes.
         answer: Characters that are kept of one answer. Of an attachment the last four times as many are kept.
     """
     first, *entries = _ENTRY.split(text)
@@ -63,9 +63,9 @@ def asked(text: str) -> Counter[str]:
 
 def _piece(entry: str) -> Piece:
     if found := _HEAD.match(entry):
-        question, _, said = found["rest"].partition("\n    ")
+        question, _, answer = found["rest"].partition("\n    ")
         asked = unquote_plus(question) if question.startswith(("GET ", "POST ", "DELETE ")) else question
-        return Piece(f"+{found['offset']}  {found['source']}  {asked.strip()}", "    " + said.rstrip())
+        return Piece(f"+{found['offset']}  {found['source']}  {asked.strip()}", "    " + answer.rstrip())
     title, _, body = entry.partition("\n")
     return Piece(title, body.rstrip())
 

@@ -22,7 +22,7 @@ from swarmlab.preflight import Level, explaining
 from swarmlab.report.condense import asked, condense
 from swarmlab.verdicts import catalogue
 from swarmlab.verdicts.catalogue import Catalogue
-from swarmlab.verdicts.results import Judged, Run
+from swarmlab.verdicts.results import Judged, Run, account
 from swarmlab.verdicts.verdict import Verdict
 
 #: Most characters of evidence in the report itself: in all, and for one claim of one run that passed or did not.
@@ -31,15 +31,15 @@ _OF_PASS, _OF_OTHERS = 8_000, 40_000
 _MOST_PICTURE = 400_000
 
 _LEVELS = ("critical", "major", "minor")
-#: The verdicts in the order of the report, each with a sign that tells it apart without colour.
+#: The verdicts in the order of the report, each with a sign by which readers distinguish it without colour.
 SIGNS = {"pass": "✓", "fail": "✗", "blocked": "○", "broken": "!", "timeout": "…", "waived": "~", "not run": "–"}
 #: What each verdict means.
 MEANINGS = {
     "pass": "the cluster does what the claim says",
     "fail": "the cluster does not do it; the reason names the node where there is one",
-    "broken": "the lab itself failed, so nothing is known of the cluster",
-    "timeout": "what the judgement needs did not come about in time, so the claim was not judged",
-    "blocked": "the lab lacks what the claim needs, by name; the claim was not judged",
+    "broken": "the lab itself failed, so nothing is known about the cluster",
+    "timeout": "a state that the judgement needs was not reached in time, so the claim was not judged",
+    "blocked": "the lab lacks what the claim needs, so the claim was not judged; the reason names the need",
     "waived": "the claim did not pass, and an owner has accepted that until a date",
     "not run": "no test of the claim was run to its end",
 }
@@ -94,7 +94,7 @@ class Cell:
         seconds: Duration of its tests.
         tests: Node ids of its tests, the parameters of one test together.
         waiver: The waiver that was applied.
-        must: What the catalogue of this run said, where that differs from other runs.
+        must: The claim's text in this run's catalogue, if it differs from the row's.
         files: Its evidence.
     """
 
@@ -117,7 +117,7 @@ class Row:
         must: What a conforming cluster does.
         level: critical, major or minor.
         erratum: Where the document is wrong; empty where it is not.
-        cells: What each run says of it.
+        cells: The claim in each run.
     """
 
     id: str
@@ -175,8 +175,8 @@ def overall_of(runs: Sequence[Run]) -> Overall:
     if len(each) == 1:
         return each[0]
     order = ["Does", "Not", "Nothing", "No", "Conforms"]
-    worst = min(each, key=lambda one: (order.index(re.split(r"\W", one.word)[0]), one.tone != "open"))
-    same = sum(one.word == worst.word for one in each)
+    worst = min(each, key=lambda verdict: (order.index(re.split(r"\W", verdict.word)[0]), verdict.tone != "open"))
+    same = sum(verdict.word == worst.word for verdict in each)
     return Overall(worst.word, worst.tone, f"{same} of {len(each)} runs: {worst.word[0].lower()}{worst.word[1:]}.")
 
 
@@ -248,7 +248,7 @@ def write(runs: Sequence[Run], out: Path) -> None:
 
 
 def duration(seconds: float) -> str:
-    """Return seconds as a person says them: 1.5 s, 75 s, 12 min, 1 h 30 min."""
+    """Return seconds as a readable duration: 1.5 s, 75 s, 12 min, 1 h 30 min."""
     if seconds < 10:
         return f"{seconds:.1f} s"
     if seconds < 90:
@@ -317,33 +317,18 @@ def _explained(runs: Sequence[Run], numbers: Iterable[int], claim: str, reason: 
     return [finding for place, finding in enumerate(found) if finding not in found[:place]]
 
 
-def account(facts: Mapping[str, Any]) -> str:
-    """Return the facts of one lab in a line: provider, speed factor, memory, and the seconds that steps took.
-
-    Args:
-        facts: What verdicts.json has of the lab under `lab.each`.
-    """
-    parts = [str(facts[key]) for key in ("provider", "driver") if facts.get(key)]
-    if "speed" in facts:
-        parts.append(f"speed factor {facts['speed']} (deadlines are scaled by it)")
-    if facts.get("memory_mib"):
-        parts.append(f"{sum(facts['memory_mib'].values())} MiB of memory")
-    parts += [f"{step}: {seconds} s" for step, seconds in facts.get("seconds", {}).items()]
-    return ", ".join(parts)
-
-
 def _label(run: Run, runs: Sequence[Run]) -> str:
-    """Return what tells a run from the others: its engines; where runs share those, also lab, date and folder."""
+    """Return a label that only this run has: its engines and, as far as necessary, its lab, date and folder."""
     parts: list[Callable[[Run], str]] = [
-        lambda one: " · ".join(one.each("engine")) or "no node",
-        lambda one: one.lab,
-        lambda one: f"{one.started:%Y-%m-%d %H:%M}",
-        lambda one: str(one.folder),
+        lambda run: " · ".join(run.each("engine")) or "no node",
+        lambda run: run.lab,
+        lambda run: f"{run.started:%Y-%m-%d %H:%M}",
+        lambda run: str(run.folder),
     ]
     label: list[str] = []
     for part in parts:
         label.append(part(run))
-        labels = [tuple(one(other) for one in parts[: len(label)]) for other in runs]
+        labels = [tuple(each(other) for each in parts[: len(label)]) for other in runs]
         if labels.count(tuple(label)) == 1:
             break
     return ", ".join(label)
@@ -363,7 +348,8 @@ def _rows(runs: Sequence[Run], claims: Catalogue, beside: Path) -> list[Row]:
             id,
             known.must if known else "(of an older catalogue)",
             known.level if known else "",
-            next((one.erratum for one in found if one.erratum), "") or (claims[id].erratum if id in claims else ""),
+            next((judged.erratum for judged in found if judged.erratum), "")
+            or (claims[id].erratum if id in claims else ""),
         )
         for number, run in enumerate(runs):
             judged = run.claims.get(id)
@@ -443,7 +429,7 @@ def _picture(file: File, content: bytes) -> None:
 
 
 def stylesheet() -> Markup:
-    """Return the style sheet of the report, for every page that looks like it."""
+    """Return the style sheet that all HTML pages share."""
     return Markup((Path(__file__).parent / "style.css").read_text(encoding="utf-8"))
 
 

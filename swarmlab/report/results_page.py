@@ -1,4 +1,4 @@
-"""A Markdown page of runs: what was run where, with which verdicts, what was blocked and why, and what took long."""
+"""A Markdown page of runs: labs and engines, verdicts, reasons, and the slowest claims."""
 
 from __future__ import annotations
 
@@ -78,7 +78,7 @@ def _chapters(runs: Sequence[Run]) -> str:
 
 
 def _others(runs: Sequence[Run]) -> str:
-    """Return the matrix by run of the claims that have another verdict than pass in any run."""
+    """Return a table of the claims that did not pass in every run, with the verdict in each run."""
     ids = [id for id in catalogue.load() if any(_verdict(run, id) != str(Verdict.PASS) for run in runs)]
     ids += sorted({id for run in runs for id in [*run.claims, *run.not_run]} - {*catalogue.load()})
     return table(
@@ -98,7 +98,7 @@ def _about(number: int, run: Run) -> Iterator[str]:
         yield "### Not passed"
         yield table(
             ["claim", "verdict", "reason"],
-            ([code(one.id), str(one.verdict), plain(one.reason)] for one in _sorted(bad)),
+            ([code(claim.id), str(claim.verdict), plain(claim.reason)] for claim in _sorted(bad)),
         )
     blocked = [(claim.reason, id) for id, claim in run.claims.items() if claim.verdict is Verdict.BLOCKED]
     if blocked:
@@ -109,8 +109,8 @@ def _about(number: int, run: Run) -> Iterator[str]:
         yield _by_reason((reason, id) for id, reason in run.not_run.items())
     if run.claims:
         yield "### Slowest claims"
-        slowest = sorted(run.claims.values(), key=lambda one: (-one.seconds, one.id))[:_SLOWEST]
-        yield table(["claim", "took"], ([code(one.id), duration(one.seconds)] for one in slowest))
+        slowest = sorted(run.claims.values(), key=lambda claim: (-claim.seconds, claim.id))[:_SLOWEST]
+        yield table(["claim", "took"], ([code(claim.id), duration(claim.seconds)] for claim in slowest))
 
 
 def _facts(run: Run) -> Iterator[tuple[str, str]]:
@@ -138,7 +138,7 @@ def _by_reason(pairs: Iterable[tuple[str, str]]) -> str:
     ids: dict[str, list[str]] = {}
     for reason, id in pairs:
         ids.setdefault(reason, []).append(id)
-    found = sorted(ids.items(), key=lambda one: (-len(one[1]), one[0]))
+    found = sorted(ids.items(), key=lambda entry: (-len(entry[1]), entry[0]))
     return table(
         ["reason", "claims", "number"],
         ([plain(reason), ", ".join(map(code, held)), str(len(held))] for reason, held in found),
@@ -147,14 +147,14 @@ def _by_reason(pairs: Iterable[tuple[str, str]]) -> str:
 
 def _counts(judged: Iterable[Judged], not_run: int) -> dict[str, int]:
     """Return the number of claims by verdict, and of those not run."""
-    words = [str(claim.verdict) for claim in judged] + ["not run"] * not_run
-    return {word: words.count(word) for word in SIGNS}
+    verdicts = [str(claim.verdict) for claim in judged] + ["not run"] * not_run
+    return {word: verdicts.count(word) for word in SIGNS}
 
 
 def _sorted(claims: Iterable[Judged]) -> list[Judged]:
     """Return claims with the worst verdict first, then by id."""
     order = list(Verdict)
-    return sorted(claims, key=lambda one: (order.index(one.verdict), one.id))
+    return sorted(claims, key=lambda claim: (order.index(claim.verdict), claim.id))
 
 
 def _verdict(run: Run, id: str) -> str:

@@ -1,1 +1,1 @@
-"""Claims, their verdicts, and what is read back of a run: catalogue, waivers, results, comparison, profiles."""
+"""Claims and their verdicts: catalogue, profiles, waivers, and the results of runs and their comparison."""

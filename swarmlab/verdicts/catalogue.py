@@ -28,8 +28,8 @@ class Claim:
         id: SECTION/slug. It never changes.
         must: What a conforming cluster does.
         level: critical (data, quorum or access is lost), major (a promised function is missing) or minor.
-        needs: What the lab has to offer for the claim to be judged.
-        disrupts: Judging it hurts a cluster that others use.
+        needs: What the lab must offer for the claim to be judged.
+        disrupts: Judging it disturbs a cluster that others use.
         erratum: Where the document is wrong; empty if it is right.
     """
 
@@ -154,11 +154,11 @@ class Incident:
         id: known/slug. It never changes.
         incidents: Where it was reported.
         affected: The engines that are known to have it.
-        risk: What it does to a cluster that meets it.
-        must: What a cluster without it does; empty if it is not judged.
+        risk: What it does to a cluster that has it.
+        must: What a cluster does that does not have it; empty if it is not judged.
         level: See `Claim`.
         needs: See `Claim`.
-        condition: What makes an upgrade safe although the cluster meets it; empty if nothing does.
+        condition: What makes an upgrade safe although the cluster has it; empty if nothing does.
         why_not: Why it is not judged; empty if it is.
     """
 

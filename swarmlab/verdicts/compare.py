@@ -10,7 +10,7 @@ from swarmlab.verdicts.results import Judged, Run
 from swarmlab.verdicts.verdict import Verdict
 
 #: A claim is slower if it takes more than this many times as long, and more than this many seconds longer. A busy
-#: machine causes smaller differences. What all claims share is the machine's doing, and is deducted first.
+#: machine causes smaller differences. A slowdown that all claims share comes from the machine, and is deducted first.
 TIMES, SECONDS = 2.0, 10.0
 #: The least number of claims that passed in both runs, and the least seconds of each, to estimate what they share.
 _ENOUGH, _LONG = 5, 1.0
@@ -40,7 +40,7 @@ class Change:
 
 @dataclass
 class Comparison:
-    """What changed from one run to another.
+    """The changes from one run to another.
 
     Attributes:
         worse: Now fail, broken or timeout, and better before; or now waived, and passed before.
@@ -111,7 +111,7 @@ def _judged(found: Comparison, was: Judged | None, now: Judged) -> None:
     step = _WORSE_FROM.index(now.verdict) - _WORSE_FROM.index(was.verdict)
     if step == 0:
         found.same += 1
-    elif now.verdict is Verdict.BLOCKED:  # also if it was bad: whether it still is, is not known
+    elif now.verdict is Verdict.BLOCKED:  # also if it was bad before: nobody knows whether it still is
         found.blocked.append(change)
     elif step > 0:
         found.worse.append(change)

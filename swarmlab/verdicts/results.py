@@ -7,6 +7,7 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
+from importlib import metadata
 from pathlib import Path
 from typing import Any
 
@@ -123,6 +124,29 @@ def layout() -> dict[str, Any]:
     """Return the JSON schema of verdicts.json."""
     schema: dict[str, Any] = json.loads(_LAYOUT.read_text(encoding="utf-8"))
     return schema
+
+
+def account(facts: Mapping[str, Any]) -> str:
+    """Return the facts of one lab in a line: provider, speed factor, memory, and the seconds that steps took.
+
+    Args:
+        facts: The lab's entry under `lab.each` in verdicts.json.
+    """
+    parts = [str(facts[key]) for key in ("provider", "driver") if facts.get(key)]
+    if "speed" in facts:
+        parts.append(f"speed factor {facts['speed']} (deadlines are scaled by it)")
+    if facts.get("memory_mib"):
+        parts.append(f"{sum(facts['memory_mib'].values())} MiB of memory")
+    parts += [f"{step}: {seconds} s" for step, seconds in facts.get("seconds", {}).items()]
+    return ", ".join(parts)
+
+
+def suite_version() -> str:
+    """Return the version of this suite, or ``unknown`` where it runs uninstalled from its checkout."""
+    try:
+        return metadata.version("swarm-conformance")
+    except metadata.PackageNotFoundError:
+        return "unknown"
 
 
 def load(path: Path) -> Run:

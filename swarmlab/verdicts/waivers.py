@@ -70,10 +70,10 @@ class Waiver:
         if self.lab and self.lab != lab.get("kind"):
             return False
         engines = [str(node.get("engine", "")) for node in lab.get("nodes", [])]
-        return not self.engine or (bool(engines) and all(fnmatch.fnmatch(one, self.engine) for one in engines))
+        return not self.engine or (bool(engines) and all(fnmatch.fnmatch(engine, self.engine) for engine in engines))
 
     def to_json(self, outcome: str) -> dict[str, str]:
-        """Return the waiver as verdicts.json has it, with what it did in the run."""
+        """Return the waiver as verdicts.json has it, with its *outcome* in the run."""
         made = {"claim": self.claim, "justification": self.justification, "owner": self.owner}
         return made | {"expires": self.expires.isoformat(), "scope": self.scope, "outcome": outcome}
 
@@ -83,7 +83,7 @@ def load(path: Path, *, today: date, labs: Collection[str]) -> list[Waiver]:
 
     Args:
         path: The YAML file.
-        today: The day of the run, in whose past no waiver may expire.
+        today: The day of the run. A waiver that expired before is refused.
         labs: The kinds of lab to which a waiver can be limited.
 
     Raises:
@@ -108,7 +108,7 @@ def load(path: Path, *, today: date, labs: Collection[str]) -> list[Waiver]:
     waivers: list[Waiver] = []
     for entry in entries:
         waiver = _waiver(path, entry, today)
-        if any((waiver.claim, waiver.engine, waiver.lab) == (one.claim, one.engine, one.lab) for one in waivers):
+        if (waiver.claim, waiver.engine, waiver.lab) in [(other.claim, other.engine, other.lab) for other in waivers]:
             raise UsageError(f"{path}, {waiver.claim}: waived twice for the same engine and lab")
         if waiver.lab and waiver.lab not in labs:
             raise UsageError(f"{path}, {waiver.claim}: lab: {waiver.lab!r} is not one of {', '.join(labs)}")

@@ -1,7 +1,7 @@
-"""The process that sends requests to servers in turn, without pause: ``python -m swarmlab.watching.asker``.
+"""The process that sends requests to servers in turn, without pause: run as a script of its own.
 
 `Watch` starts it. As a separate process that imports nothing of the project, nothing that the suite does can hold it
-up. The first line of its standard input says what to ask. It prints each outcome as a line of JSON (see `Heard`). It
+up. The first line of its standard input holds its settings. It prints each outcome as a line of JSON (see `Heard`). It
 ends in order at the next line of input, and at once at the end of input, which means that its parent is gone.
 
 All times are those of the machine's monotonic clock, which all processes share.
@@ -104,7 +104,7 @@ def ask(name: str, address: str, port: int, timeout: float) -> Heard:
 
 
 def main() -> None:
-    """Send requests as standard input says, until it says to end."""
+    """Send requests with the settings on standard input, until its next line."""
     task = json.loads(sys.stdin.readline())
     addresses: Mapping[str, str] = task["addresses"]
     over = threading.Event()
@@ -115,18 +115,18 @@ def main() -> None:
             os._exit(1)
         over.set()
 
-    def tell() -> None:
+    def report() -> None:
         # In a thread of its own, so that a slow reader does not hold the requests up.
         try:
-            while (one := heard.get()) is not None:
-                sys.stdout.write(json.dumps(asdict(one)) + "\n")
+            while (outcome := heard.get()) is not None:
+                sys.stdout.write(json.dumps(asdict(outcome)) + "\n")
                 sys.stdout.flush()
         except OSError:  # the reader is gone
             os._exit(1)
 
     threading.Thread(target=listen, daemon=True).start()
-    telling = threading.Thread(target=tell)
-    telling.start()
+    reporter = threading.Thread(target=report)
+    reporter.start()
     while not over.is_set():
         next_round = time.monotonic() + task["every"]
         for name, address in addresses.items():
@@ -135,7 +135,7 @@ def main() -> None:
                 break
         over.wait(max(0.0, next_round - time.monotonic()))
     heard.put(None)
-    telling.join()
+    reporter.join()
     # A normal exit would wait for the thread that reads standard input.
     sys.stdout.flush()
     os._exit(0)

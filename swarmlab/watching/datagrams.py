@@ -49,7 +49,7 @@ class Datagrams:
         self._port = port
         self._sent: list[Datagram] = []
         self._end = threading.Event()
-        self._threads = [threading.Thread(target=one, daemon=True) for one in (self._send, self._hear)]
+        self._threads = [threading.Thread(target=action, daemon=True) for action in (self._send, self._hear)]
 
     def __enter__(self) -> Datagrams:
         self._socket = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
@@ -96,7 +96,7 @@ class Datagrams:
 
     def sent(self, node: str) -> list[Datagram]:
         """Return the datagrams to *node*, in order."""
-        return [one for one in list(self._sent) if one.node == node]
+        return [datagram for datagram in list(self._sent) if datagram.node == node]
 
     def silence(self, node: str, begin: float, end: float) -> float:
         """Return the longest time without an answer of *node*, in seconds.
@@ -104,9 +104,9 @@ class Datagrams:
         Args:
             node: host name of the node.
             begin: from when on, in seconds of the monotonic clock.
-            end: until when, likewise.
+            end: until when, in seconds of the monotonic clock.
         """
-        good = [one.at for one in self.sent(node) if one.answered and begin <= one.at <= end]
+        good = [datagram.at for datagram in self.sent(node) if datagram.answered and begin <= datagram.at <= end]
         return max(after - before for before, after in zip([begin, *good], [*good, end], strict=True))
 
     @property
@@ -114,5 +114,5 @@ class Datagrams:
         """How many datagrams each node was sent, and how many were answered, as one line."""
         by_node = [(name, self.sent(name)) for name in self._addresses.values()]
         return ", ".join(
-            f"{name}: {sum(one.answered for one in sent)} of {len(sent)} answered" for name, sent in by_node
+            f"{name}: {sum(datagram.answered for datagram in sent)} of {len(sent)} answered" for name, sent in by_node
         )

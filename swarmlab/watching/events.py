@@ -28,8 +28,8 @@ def moment(text: str) -> float:
 class Event:
     """An event of a container.
 
-    The clocks of nodes differ, and the difference is known within bounds only. So is the time of an event by this
-    machine's clock.
+    The clocks of nodes differ, and the difference is known within bounds only. The time of an event by this machine's
+    clock is therefore known within bounds, too.
 
     Attributes:
         node: host name of the node.
@@ -119,8 +119,8 @@ class _NodeEvents:
         return found
 
 
-def _same(one: dict[str, Any], other: dict[str, Any]) -> bool:
-    return all(one.get(key) == other.get(key) for key in ("timeNano", "Type", "Action", "Actor"))
+def _same(event: dict[str, Any], other: dict[str, Any]) -> bool:
+    return all(event.get(key) == other.get(key) for key in ("timeNano", "Type", "Action", "Actor"))
 
 
 class Recorder:
@@ -155,7 +155,7 @@ class Recorder:
         self._by_node = [_NodeEvents(node) for node in self._nodes]
         if self._every:
             self._threads = [
-                threading.Thread(target=self._keep_polling, args=(one,), daemon=True) for one in self._by_node
+                threading.Thread(target=self._keep_polling, args=(engine,), daemon=True) for engine in self._by_node
             ]
         for thread in self._threads:
             thread.start()
@@ -171,34 +171,36 @@ class Recorder:
             thread.join()
         if self._failed:
             raise self._failed
-        for one in self._by_node:
-            one.measure()  # the clock may have drifted or been set
-            one.poll(last=True)
+        for engine in self._by_node:
+            engine.measure()  # the clock may have drifted or been set
+            engine.poll(last=True)
         lines = [f"{event.earliest:.3f} {event} (task {event.task})" for event in self.events if event.task]
         record("suite", "events of tasks' containers, by this machine's clock", "\n".join(lines) or "(none)")
 
-    def _keep_polling(self, one: _NodeEvents) -> None:
+    def _keep_polling(self, engine: _NodeEvents) -> None:
         with aside():  # the events are recorded as a whole when the context ends
             while not self._end.wait(self._every):
                 try:
-                    one.poll()
+                    engine.poll()
                 except SwarmlabError as failed:
                     self._failed = failed
                     return
 
     def poll(self) -> None:
         """Take the events since the last poll from every engine."""
-        for one in self._by_node:
-            one.poll()
+        for engine in self._by_node:
+            engine.poll()
 
     @property
     def events(self) -> list[Event]:
         """All events so far, by time."""
-        return sorted((event for one in self._by_node for event in one.events()), key=lambda event: event.earliest)
+        return sorted(
+            (event for engine in self._by_node for event in engine.events()), key=lambda event: event.earliest
+        )
 
     def clock(self, node: str, at: float) -> tuple[float, float]:
         """Return the time that a node's clock showed, at least and at most, at the time *at* of this machine's."""
-        least, most = next(one.bounds() for one in self._by_node if one.node.name == node)
+        least, most = next(engine.bounds() for engine in self._by_node if engine.node.name == node)
         return at + least, at + most
 
     def of(self, action: str, task: str) -> Event | None:
@@ -209,7 +211,7 @@ class Recorder:
         """Return a sentence for each start of a container whose task had a container started before.
 
         Raises:
-            LabError: a node had no event of a task's container, so nothing is known of it.
+            LabError: a node had no event of a task's container, so nothing is known about the node.
         """
         events = [event for event in self.events if event.task]
         silent = {node.name for node in self._nodes} - {event.node for event in events}

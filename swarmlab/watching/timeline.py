@@ -14,7 +14,7 @@ from xml.sax.saxutils import escape
 
 from swarmlab.evidence import redact
 
-#: Colours that people with any kind of colour vision tell apart (Okabe and Ito). Black is left for losses.
+#: Colours that people with any kind of colour vision can distinguish (Okabe and Ito). Black is reserved for losses.
 COLOURS = ("#0072B2", "#E69F00", "#009E73", "#CC79A7", "#56B4E9", "#D55E00", "#F0E442")
 #: Number of lines in a band; further replicas share the last.
 _LINES = 24
@@ -83,10 +83,16 @@ def draw(
         notes: a further note beside a band, by the node's host name.
         lost: the word for lost requests beside a band.
     """
-    span = max([0.001, *(one.end for one in requests), *(mark.at for mark in marks)])
+    span = max([0.001, *(request.end for request in requests), *(mark.at for mark in marks)])
     scale = _PLOT / span
-    answered = Counter(one.replica for one in sorted(requests, key=lambda one: one.at) if not one.lost)
-    order = list(dict.fromkeys(one.replica for one in sorted(requests, key=lambda one: one.at) if not one.lost))
+    answered = Counter(
+        request.replica for request in sorted(requests, key=lambda request: request.at) if not request.lost
+    )
+    order = list(
+        dict.fromkeys(
+            request.replica for request in sorted(requests, key=lambda request: request.at) if not request.lost
+        )
+    )
     line = {replica: min(place, _LINES - 1) for place, replica in enumerate(order)}
     lines = max(1, min(len(order), _LINES))
     thick = 8 if lines <= 6 else 4
@@ -107,8 +113,8 @@ def draw(
     ]
     for row, node in enumerate(nodes):
         top = _HEAD + row * (band + 8)
-        mine = [one for one in requests if one.node == node]
-        losses = [one for one in mine if one.lost]
+        mine = [request for request in requests if request.node == node]
+        losses = [request for request in mine if request.lost]
         parts.append(f'<rect x="{_LEFT}" y="{top}" width="{_PLOT}" height="{band}" fill="none" stroke="#bbb"/>')
         parts.append(_text(_LEFT - 6, top + band / 2 + 4, node, "text-anchor='end'"))
         parts.append(_text(_LEFT + _PLOT + 6, top + 12, f"{len(mine)} asked, {len(losses)} {lost}"))
@@ -116,7 +122,9 @@ def draw(
             parts.append(_text(_LEFT + _PLOT + 6, top + 26, notes[node]))
         for place in range(lines):
             # Replicas that share the last line share its colour.
-            cells = [_cells(one, scale, cell) for one in mine if not one.lost and line[one.replica] == place]
+            cells = [
+                _cells(request, scale, cell) for request in mine if not request.lost and line[request.replica] == place
+            ]
             y = top + _CROSS * 2 + 4 + place * (thick + 1)
             path = "".join(
                 f"M{_LEFT + left} {y}h{right - left}v{thick}H{_LEFT + left}z" for left, right in _runs(cells)
@@ -135,10 +143,10 @@ def draw(
     parts.append(_text(_LEFT + 18, y, "a request that got no answer or no success"))
     for place, replica in enumerate(order[:_LINES]):
         y += _TEXT
-        rest = [one for one in order if line[one] == place]
+        rest = [other for other in order if line[other] == place]
         name = f"{replica or 'a server without name'}: {answered[replica]} answers"
         if len(rest) > 1:
-            name = f"{len(rest)} further replicas: {sum(answered[one] for one in rest)} answers"
+            name = f"{len(rest)} further replicas: {sum(answered[other] for other in rest)} answers"
         parts.append(f'<rect x="{_LEFT}" y="{y - 8}" width="11" height="8" fill="{COLOURS[place % len(COLOURS)]}"/>')
         parts.append(_text(_LEFT + 18, y, f"line {place + 1}, {name}"))
     return "\n".join([*parts, "</svg>"]) + "\n"
@@ -175,8 +183,8 @@ def _crosses(lost: Sequence[Request], top: float, band: float, scale: float) -> 
     """Return a cross and a thin line through the band for each cell with losses; the tooltip sums them up."""
     if not lost:
         return []
-    why = ", ".join(f"{count} {why}" for why, count in Counter(one.lost for one in lost).most_common(5))
-    places = sorted({_cells(one, scale, _CROSS)[0] + _CROSS // 2 for one in lost})
+    why = ", ".join(f"{count} {why}" for why, count in Counter(request.lost for request in lost).most_common(5))
+    places = sorted({_cells(request, scale, _CROSS)[0] + _CROSS // 2 for request in lost})
     crosses = "".join(_cross(_LEFT + x, top + _CROSS + 1) for x in places)
     lines = "".join(f"M{_LEFT + x} {top + _CROSS * 2 + 2}V{top + band}" for x in places)
     return [

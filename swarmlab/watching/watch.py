@@ -16,8 +16,8 @@ from typing import Protocol
 from swarmlab.cluster.node import Answer
 from swarmlab.errors import LabError
 from swarmlab.evidence import picture, record
-from swarmlab.paths import ROOT
 from swarmlab.wait import State, scaled, wait
+from swarmlab.watching import asker
 from swarmlab.watching.asker import ROUND, Heard
 from swarmlab.watching.timeline import Mark, Request, draw
 
@@ -35,7 +35,7 @@ _PATIENCE = 30.0
 
 
 class Asked(Protocol):
-    """What requests are sent to: a node.
+    """A node that requests are sent to.
 
     Attributes:
         name: its host name.
@@ -86,8 +86,7 @@ class Watch:
         task = {"addresses": self._addresses, "port": self._port, "timeout": self._timeout, "every": self._every}
         self._start = time.monotonic()
         self._process = subprocess.Popen(
-            [sys.executable, "-m", "swarmlab.watching.asker"],
-            cwd=ROOT,
+            [sys.executable, asker.__file__],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
@@ -111,12 +110,12 @@ class Watch:
             self._process.kill()
             self._process.wait()
         self._listener.join()
-        said = self._process.stderr.read().strip() if self._process.stderr else ""
+        message = self._process.stderr.read().strip() if self._process.stderr else ""
         for stream in (self._process.stdin, self._process.stdout, self._process.stderr):
             if stream:
                 with contextlib.suppress(OSError):  # the process is gone, and so is what was not written yet
                     stream.close()
-        self._flaw = self._found_flaw(code, said)
+        self._flaw = self._found_flaw(code, message)
         for heard in self.losses[:100]:
             record("suite", f"request to {heard.node} at {heard.at - self._start:.2f} s", _outcome(heard))
         names = ", ".join(self._addresses)
@@ -160,8 +159,8 @@ class Watch:
 
         def asked() -> State:
             heard = list(self._heard)
-            all = Counter(one.node for one in heard)
-            late = Counter(one.node for one in heard if one.at >= since)
+            all = Counter(request.node for request in heard)
+            late = Counter(request.node for request in heard if request.at >= since)
             return State(self._fewest(all) >= count and self._fewest(late) >= _AFTER, f"asked {self._by_node(all)}")
 
         self._await(asked, f"{count} rounds of requests in all", count)
@@ -190,14 +189,15 @@ class Watch:
 
     # Afterwards
 
-    def _found_flaw(self, code: int | None, said: str) -> str:
-        """Return why the watch says nothing about the cluster; empty if it has no flaw."""
+    def _found_flaw(self, code: int | None, message: str) -> str:
+        """Return the flaw that keeps the watch from saying anything about the cluster; empty if there is none."""
         if code != 0:
-            last = said.splitlines()[-1] if said else "it said nothing"
+            last = message.splitlines()[-1] if message else "it printed nothing"
             return f"it {'hung' if code is None else f'died with {code}'}: {last}"
-        for one in self._heard:
-            if one.end - one.at > self._timeout + SILENCE:
-                return f"it was stopped for {one.end - one.at:.0f} s at {one.at - self._start:.0f} s, asking {one.node}"
+        for request in self._heard:
+            if request.end - request.at > self._timeout + SILENCE:
+                begun = request.at - self._start
+                return f"it was stopped for {request.end - request.at:.0f} s at {begun:.0f} s, asking {request.node}"
         if self.losses:  # the process worked, so these requests are lost, however few there were in all
             return ""
         since = self._last_mark()
@@ -260,7 +260,7 @@ class Watch:
         """The requests in one line: how many, how many lost at which node and why, gaps, and answers by container."""
         heard = list(self._heard)
         losses = self.losses
-        lost = Counter((one.node, _outcome(one)) for one in losses)
+        lost = Counter((request.node, _outcome(request)) for request in losses)
         how = ", ".join(f"{count} at {node} ({why})" for (node, why), count in lost.items())
         span = heard[-1].end - self._start if heard else 0
         answered = ", ".join(f"{container or 'nobody known'} {count}" for container, count in self.shares.items())
@@ -274,8 +274,10 @@ class Watch:
 
     def _draw(self) -> None:
         requests = [
-            Request(one.at - self._start, one.end - self._start, one.node, one.container, _lost(one))
-            for one in list(self._heard)
+            Request(
+                request.at - self._start, request.end - self._start, request.node, request.container, _lost(request)
+            )
+            for request in list(self._heard)
         ]
         notes = {name: f"longest gap {self.gap(name):.2f} s" for name in self._addresses}
         marks = [Mark(at - self._start, event) for at, event in self._marks]

@@ -46,7 +46,7 @@ class Write:
         manager: host name of the manager that it was sent to.
         outcome: its outcome.
         began: when it was sent, in seconds since the writer began.
-        ended: when its outcome was known, likewise.
+        ended: when its outcome was known, in seconds since the writer began.
         answer: the config's id, or the message of the refusal or failure.
         payload: the config's data, in base64.
     """
@@ -108,8 +108,8 @@ def _labels(manager: str) -> dict[str, str]:
 class Writer:
     """Creates configs through each of several managers, and records the outcome of each write.
 
-    Each manager has a thread, so that a manager that hangs holds no other up. A call to a manager that is cut off,
-    frozen or killed ends after 25 seconds at the latest. A picture of all writes goes into the evidence.
+    Each manager has a thread, so a manager that hangs delays no other. A write to a manager that is cut off, frozen or
+    killed ends after 25 seconds and `scaled(2)` at the latest. A picture of all writes goes into the evidence.
 
     Args:
         managers: the managers.

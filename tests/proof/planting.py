@@ -1,4 +1,4 @@
-"""What every planted fault has, and the scripts that faults are made of.
+"""The base class of all planted faults, and the scripts that faults are made of.
 
 A fault is a shell script that runs as root on nodes. A proof that needs more adds it in a class of its own.
 """

@@ -1,4 +1,4 @@
-"""What holds of the faults themselves: nothing is planted, so `make test` checks it.
+"""Rules for the faults themselves. Nothing is planted, so `make test` checks them.
 
 Every claim with a test has a fault, and every check of preflight and every claim of an upgrade has one or a stated
 reason why not.

@@ -1,4 +1,4 @@
-"""What several unit tests share: the text of a suite made for a test, and the data of a run."""
+"""Shared by several unit tests: the text of a suite made for a test, and the data of a run."""
 
 from swarmlab.verdicts import catalogue
 

@@ -13,7 +13,7 @@ from swarmlab.labs.answering import answers, info_at
 
 @pytest.fixture
 def frozen(tmp_path):
-    """Address of an engine that tells its version, and then answers nothing more."""
+    """Address of an engine that answers with its version, and then with nothing more."""
 
     class Handler(http.server.BaseHTTPRequestHandler):
         def do_GET(self):

@@ -36,18 +36,18 @@ def test_tests_that_fit_are_collected(suite):
     [
         ("def test_a(): pass", "*test_it.py::test_a names no claim*"),
         (named("7.2.2/inspekt"), "*test_a names the unknown claim '7.2.2/inspekt'; did you mean '7.2.2/inspect'?"),
-        ("X = '7.2.2/inspect'\n@claim(X)\ndef test_a(): pass", "*test_a has to name its claims by *"),
-        ("@claim\ndef test_a(): pass", "*test_a has to name its claims by *"),
+        ("X = '7.2.2/inspect'\n@claim(X)\ndef test_a(): pass", "*test_a must name its claims: *"),
+        ("@claim\ndef test_a(): pass", "*test_a must name its claims: *"),
         (named("7.2.2/inspect", name="check_a"), "*check_a names a claim, but pytest collects functions test*"),
         (named("7.2.2/inspect") + "\n" + named("7.2.2/ls-columns"), "*test_a is defined twice*"),
         ("def test_a(:", "*test_it.py:2: not valid Python*"),
         (
             "import pytest\npytestmark = claim('7.2.2/ls-columns')\n" + named("7.2.2/inspect"),
-            "*test_a has to name its claims by *",
+            "*test_a must name its claims: *",
         ),
         (
             "@claim('7.2.2/inspect')\ndef test_a(): pass\ntest_b = lambda: None",
-            "*test_b has to name its claims by *",
+            "*test_b must name its claims: *",
         ),
     ],
 )

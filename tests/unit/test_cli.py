@@ -1,12 +1,16 @@
 """Bad input to the command line: one line, and nothing is started."""
 
 import json
+import os
+import subprocess
+import sys
 
 import pytest
 
 from swarmlab import host
 from swarmlab.cli.main import main
 from swarmlab.labs import outer
+from swarmlab.paths import ROOT
 from swarmlab.preflight import CHECKS
 
 
@@ -17,11 +21,11 @@ def _no_engine(monkeypatch):
 
 
 @pytest.mark.parametrize(
-    ("words", "line"),
+    ("command", "line"),
     [
         ("up --engine 17", "swarmlab: no engine '17'; choose from 20.10.5 (bullseye), "),
         ("up --nodes 0", "swarmlab: a cluster of the container lab has 1 to 10 nodes, not 0"),
-        ("up --managers 4", "swarmlab: of 3 nodes, 1 to 3 are managers, not 4"),
+        ("up --managers 4", "swarmlab: --managers 4: write 1 to 3, the number of nodes"),
         ("up --name My_Lab", "swarmlab: 'My_Lab' is not the name of a lab: write at most 31 of a-z, 0-9 and -"),
         ("up --lab vagrant --nodes 5", "swarmlab: the lab of machines has 3 nodes, not 5"),
         (
@@ -39,7 +43,8 @@ def _no_engine(monkeypatch):
         ("rehearse --to 17", "swarmlab: no engine '17'; choose from "),
         ("rehearse --path 28.5.2,20.10.24", "swarmlab: 28.5.2 (forky) to 20.10.24 (bookworm) is no upgrade; "),
         ("rehearse --order workers", "swarmlab: --order workers leaves master, slave01, slave02 out"),
-        ("rehearse --lab vagrant --workers 1", "swarmlab: the lab of machines has 3 nodes, not 4"),
+        ("rehearse --lab vagrant --workers 1", "swarmlab: the lab of machines has 3 nodes, not 4; ask for as many"),
+        ("rehearse --out /etc/passwd", "swarmlab: --out: /etc/passwd cannot be written: Not a directory; name a"),
         (
             "rehearse --reboot",
             "swarmlab: --reboot: nodes of --lab dind have no system of their own to restart; use --lab vagrant",
@@ -49,18 +54,18 @@ def _no_engine(monkeypatch):
         ("shell master", "swarmlab: no engine answers at DOCKER_HOST="),
     ],
 )
-def test_one_line_names_the_thing_and_the_mend(words, line, capsys):
-    assert main(words.split()) == 2
-    told = capsys.readouterr().err
-    assert told.startswith(line)
-    assert told.count("\n") == 1
+def test_one_line_names_the_thing_and_the_mend(command, line, capsys):
+    assert main(command.split()) == 2
+    printed = capsys.readouterr().err
+    assert printed.startswith(line)
+    assert printed.count("\n") == 1
 
 
 def test_a_provider_that_is_not_installed_is_named(monkeypatch, capsys):
     monkeypatch.setattr("shutil.which", lambda _: None)
     assert main(["up", "--lab", "vagrant", "--provider", "virtualbox"]) == 2
-    told = capsys.readouterr().err
-    assert told == "swarmlab: the provider virtualbox needs VBoxManage; install VirtualBox and Vagrant\n"
+    printed = capsys.readouterr().err
+    assert printed == "swarmlab: the provider virtualbox needs VBoxManage; install VirtualBox and Vagrant\n"
 
 
 def test_status_without_an_engine(capsys):
@@ -85,3 +90,14 @@ def test_nothing_can_be_installed_without_apt(monkeypatch):
     monkeypatch.setattr("shutil.which", lambda _: None)
     with pytest.raises(outer.UsageError, match=r"needs docker\.io and has no apt-get"):
         host.install(["docker.io"], print)
+
+
+def test_a_reader_that_closes_the_output_is_no_error_to_trace(tmp_path):
+    reading, writing = os.pipe()
+    os.close(reading)
+    with (tmp_path / "err").open("w+") as err:
+        command = [sys.executable, "-m", "swarmlab", "preflight", "--list"]
+        ran = subprocess.run(command, check=False, cwd=ROOT, stdout=writing, stderr=err)
+        err.seek(0)
+        assert (ran.returncode, err.read()) == (141, "")
+    os.close(writing)

@@ -32,11 +32,11 @@ def test_an_answer_that_took_long_accuses_nobody():
 
 
 @pytest.mark.parametrize(
-    "told",
+    "time",
     ["2026-11-24T23:10:56.25Z", "2026-11-24T23:10:56.250000000Z", "2026-11-25T01:10:56.250000001+02:00"],
 )
-def test_the_engines_times_are_read(told):
-    assert seconds_of(told) == pytest.approx(1795561856.25)
+def test_the_engines_times_are_read(time):
+    assert seconds_of(time) == pytest.approx(1795561856.25)
 
 
 def test_a_time_without_fraction_is_read_and_nonsense_is_not():

@@ -1,4 +1,4 @@
-"""What is told of two runs, and which exit status that gives."""
+"""The comparison of two runs, and its exit status."""
 
 import json
 from pathlib import Path
@@ -14,7 +14,7 @@ A, B, C, D = IDS[:4]
 
 @pytest.fixture
 def run(tmp_path):
-    """Makes a run's folder of (verdict, seconds, reason) by claim, and gives its path."""
+    """Return a function that writes a run of (verdict, seconds, reason) by claim, and returns its folder."""
 
     def _run(name, claims, *, engine="1.2.3", kind="dind", known=IDS, profile="full"):
         folder = tmp_path / name
@@ -23,19 +23,19 @@ def run(tmp_path):
         for id, (verdict, seconds, reason) in claims.items():
             entry = {"id": id, "must": "It must.", "level": "major", "verdict": verdict, "reason": reason}
             entries.append(entry | {"evidence": [], "tests": ["t"], "seconds": seconds})
-        words = [verdict for verdict, *_ in claims.values()]
-        told = {
+        verdicts = [verdict for verdict, *_ in claims.values()]
+        raw = {
             "schema": 1,
             "started": "2026-11-24T10:00:00+00:00",
             "seconds": 60,
             "profile": profile,
             "lab": {"kind": kind, "name": "x"},
             "nodes": [{"name": "master", "engine": engine}],
-            "summary": {word: words.count(word) for word in words},
+            "summary": {word: verdicts.count(word) for word in verdicts},
             "claims": entries,
             "not_run": {id: "not selected" for id in known if id not in claims},
         }
-        (folder / "verdicts.json").write_text(json.dumps(told))
+        (folder / "verdicts.json").write_text(json.dumps(raw))
         return str(folder)
 
     return _run
@@ -52,21 +52,21 @@ def test_a_slow_machine_is_no_slow_claim(run, capsys):
     assert "the newer run as a whole took 3.5 times as long" in capsys.readouterr().out
     assert main(["compare", run("before", before), run("new", now | passed(A, seconds=90))]) == 1
     assert f"{A} (major) 10.0 s -> 90.0 s" in capsys.readouterr().out
-    # Of few claims the lab's own measure tells.
+    # With few claims, the lab's own speed factor counts.
     old, new = run("few", passed(A)), run("few more", passed(A, seconds=30))
     assert main(["compare", old, new]) == 1
-    told = json.loads((Path(new) / "verdicts.json").read_text())
-    told["lab"]["each"] = {"x": {"speed": 3.5}, "y": {}}
-    (Path(new) / "verdicts.json").write_text(json.dumps(told))
+    raw = json.loads((Path(new) / "verdicts.json").read_text())
+    raw["lab"]["each"] = {"x": {"speed": 3.5}, "y": {}}
+    (Path(new) / "verdicts.json").write_text(json.dumps(raw))
     assert main(["compare", old, new]) == 0
 
 
 def test_nothing_worse(run, capsys):
     assert main(["compare", run("old", passed(A, B)), run("new", passed(A, B))]) == 0
-    told = capsys.readouterr().out
-    assert told.startswith("Nothing is worse.")
-    assert "2 claims have the same verdict" in told
-    assert "more than 2 times and more than 10 s longer" in told
+    printed = capsys.readouterr().out
+    assert printed.startswith("Nothing is worse.")
+    assert "2 claims have the same verdict" in printed
+    assert "more than 2 times and more than 10 s longer" in printed
 
 
 @pytest.mark.parametrize(
@@ -91,10 +91,10 @@ def test_what_is_worse_is_named_and_gives_one(run, capsys, old, new, title):
     before = passed(A) | ({B: (old, 1, "it was so")} if old else {})
     now = passed(A) | ({B: (new, 1, "slave01 does not")} if new else {})
     assert main(["compare", run("old", before), run("new", now)]) == 1
-    told = capsys.readouterr().out
-    assert told.startswith("Something is worse.")
-    assert f"{title}: 1\n  {B} (major) {old or 'not run'} -> {new or 'not run'}: " in told
-    assert ("slave01 does not" if new else "not selected") in told
+    printed = capsys.readouterr().out
+    assert printed.startswith("Something is worse.")
+    assert f"{title}: 1\n  {B} (major) {old or 'not run'} -> {new or 'not run'}: " in printed
+    assert ("slave01 does not" if new else "not selected") in printed
 
 
 @pytest.mark.parametrize(
@@ -118,8 +118,8 @@ def test_what_is_better_or_new_gives_none(run, capsys, old, new, title):
 @pytest.mark.parametrize(("old", "new", "code"), [(5, 15.1, 1), (5, 14.9, 0), (20, 39, 0), (20, 41, 1), (0, 9, 0)])
 def test_slower_is_beyond_both_bounds(run, capsys, old, new, code):
     assert main(["compare", run("old", passed(A, seconds=old)), run("new", passed(A, seconds=new))]) == code
-    told = capsys.readouterr().out
-    assert (f"{A} (major) {old:.1f} s -> {new:.1f} s" in told) == bool(code)
+    printed = capsys.readouterr().out
+    assert (f"{A} (major) {old:.1f} s -> {new:.1f} s" in printed) == bool(code)
 
 
 def test_what_takes_long_to_fail_is_not_slower(run, capsys):
@@ -136,10 +136,10 @@ def test_a_claim_that_left_the_catalogue_is_no_longer_run(run, capsys):
 
 def test_runs_of_different_engines_and_labs_say_so(run, capsys):
     main(["compare", run("old", passed(A)), run("new", passed(A), engine="28.5.2", kind="vagrant", profile="safe")])
-    told = capsys.readouterr().out
-    assert "the runs differ in engines: 1.2.3 before, 28.5.2 now" in told
-    assert "the runs differ in lab: dind before, vagrant now" in told
-    assert "the runs differ in profile: full before, safe now" in told
+    printed = capsys.readouterr().out
+    assert "the runs differ in engines: 1.2.3 before, 28.5.2 now" in printed
+    assert "the runs differ in lab: dind before, vagrant now" in printed
+    assert "the runs differ in profile: full before, safe now" in printed
 
 
 def test_markdown_tells_the_same_and_cannot_be_broken_out_of(run, capsys):
@@ -148,11 +148,11 @@ def test_markdown_tells_the_same_and_cannot_be_broken_out_of(run, capsys):
     assert main(["compare", *paths]) == 1
     plain = capsys.readouterr().out
     assert main(["compare", *paths, "--markdown"]) == 1
-    told = capsys.readouterr().out
-    assert told.startswith("**Something is worse.**")
-    assert f"### Worse: 1\n\n- `{A}` (major) pass -> fail: \\<b\\> \\`x\\` @\u200bteam \\| \\# not" in told
-    assert f"- `{B}` (major) 5.0 s -> 30.0 s" in told
-    assert len(plain.split()) <= len(told.split())
+    printed = capsys.readouterr().out
+    assert printed.startswith("**Something is worse.**")
+    assert f"### Worse: 1\n\n- `{A}` (major) pass -> fail: \\<b\\> \\`x\\` @\u200bteam \\| \\# not" in printed
+    assert f"- `{B}` (major) 5.0 s -> 30.0 s" in printed
+    assert len(plain.split()) <= len(printed.split())
 
 
 @pytest.mark.parametrize("which", [0, 1])
@@ -160,10 +160,10 @@ def test_a_file_that_is_no_run_is_one_line_and_gives_two(run, tmp_path, capsys, 
     paths = [run("old", passed(A)), run("new", passed(A))]
     paths[which] = str(tmp_path / "missing")
     assert main(["compare", *paths]) == 2
-    told = capsys.readouterr()
-    assert told.out == ""
-    assert told.err.count("\n") == 1
-    assert "missing: no such file" in told.err
+    printed = capsys.readouterr()
+    assert printed.out == ""
+    assert printed.err.count("\n") == 1
+    assert "missing: no such file" in printed.err
 
 
 def test_too_few_words_are_a_usage_error(run):

@@ -1,4 +1,4 @@
-"""What labs say that their nodes are, from what was asked for; no node is made."""
+"""The properties that labs declare for their nodes, from what was asked for; no node is made."""
 
 import pytest
 
@@ -14,15 +14,15 @@ BOOKWORM = {"ID": "debian", "VERSION_CODENAME": "bookworm"}
 class Containers:
     """An outer engine that answers what is asked of an image."""
 
-    def __init__(self, told):
+    def __init__(self, printed):
         self.client = self
         self.containers = self
         self.asked = []
-        self._told = told
+        self._printed = printed
 
     def run(self, image, *_, **__):
         self.asked.append(image)
-        return self._told[image].encode()
+        return self._printed[image].encode()
 
 
 @pytest.fixture
@@ -43,10 +43,10 @@ def test_the_engine_is_the_packages_or_where_that_is_unknown_the_choices(package
 
 
 def test_nodes_are_of_the_choices_in_turn(lab):
-    told = {name: lab.declared(name) for name in ("master", "slave01", "slave02")}
-    assert [one.engine for one in told.values()] == ["20.10.5", "20.10.25", "20.10.5"]
-    assert told["slave01"] == Declared(BOOKWORM, "20.10.25", "192.168.57")
-    assert told["master"].system["VERSION_CODENAME"] == "bullseye"
+    declared = {name: lab.declared(name) for name in ("master", "slave01", "slave02")}
+    assert [one.engine for one in declared.values()] == ["20.10.5", "20.10.25", "20.10.5"]
+    assert declared["slave01"] == Declared(BOOKWORM, "20.10.25", "192.168.57")
+    assert declared["master"].system["VERSION_CODENAME"] == "bullseye"
     assert lab.outer.asked == ["a", "b"]
 
 

@@ -32,6 +32,10 @@ SPAN = re.compile(r"(`+)(.+?)\1", re.DOTALL)
 PATH = re.compile(r"[\w.@*-]+(/[\w.@*-]+)+/?(::\w+)?")
 #: A word in capitals that stands for a name of the reader's choice: NAME, chN.
 PLACEHOLDER = re.compile(r"(?<![A-Za-z])(?!README|CHANGELOG)[A-Z]{2,}(?![a-z])|chN")
+#: A name of code: a class, a member of it, a constant, a function with its brackets, a module or what is in one.
+NAME = re.compile(
+    r"([A-Z][a-z]\w*(\.\w+)?|[A-Z][A-Z_]{2,}|\w+(?=\()|(swarmlab|fixtures|suites|tests)(\.\w+)+)(\(.*\))?"
+)
 
 
 # Links
@@ -48,7 +52,7 @@ def links(text):
 
 @functools.cache
 def anchors(file):
-    """The named places of a document: its headings as GitHub names them, and ids."""
+    """Return the named places of a document: its headings as GitHub names them, and ids."""
     text = prose(file.read_text())
     found = set(re.findall(r'<a (?:id|name)="([^"]+)"', text))
     for heading in re.findall(r"^#+ +(.+?) *#*$", text, re.MULTILINE):
@@ -83,26 +87,26 @@ def commands(text):
     for line in [*lines, *(span for _, span in SPAN.findall(prose(text)))]:
         for part in re.split(r"&&|\|\||;", re.sub(r"(^|\s)#.*", "", line.replace("\n", " "))):
             try:
-                words = shlex.split(part)
+                arguments = shlex.split(part)
             except ValueError:
-                words = part.split()
-            while words and re.fullmatch(r"\$|sudo|time|[A-Z_]+=.*", words[0]):
-                words.pop(0)
-            if words:
-                words[0] = words[0].removeprefix(".venv/bin/")
-                yield words[2:] if words[:3] == ["python", "-m", "swarmlab"] else words
+                arguments = part.split()
+            while arguments and re.fullmatch(r"\$|sudo|time|[A-Z_]+=.*", arguments[0]):
+                arguments.pop(0)
+            if arguments:
+                arguments[0] = arguments[0].removeprefix(".venv/bin/")
+                yield arguments[2:] if arguments[:3] == ["python", "-m", "swarmlab"] else arguments
 
 
-def options(words):
-    """The names of the options among *words*, also of those in brackets, up to a lone --."""
-    shown = words[: words.index("--")] if "--" in words else words
+def options(arguments):
+    """Return the names of the options among *words*, also of those in brackets, up to a lone --."""
+    shown = arguments[: arguments.index("--")] if "--" in arguments else arguments
     stripped = (word.strip("[]").partition("=")[0] for word in shown)
     return [word for word in stripped if re.fullmatch(r"--[a-z][a-z-]*|-[a-zA-Z]", word)]
 
 
 @functools.cache
 def swarmlab_options():
-    """The names of the options of each command of swarmlab; by "" those of swarmlab itself."""
+    """Return the names of the options of each command of swarmlab; by "" those of swarmlab itself."""
     top = parser()
     return {"": set(top._option_string_actions)} | {
         name: set(verb._option_string_actions) for name, (verb, _) in verbs(top).items()
@@ -111,28 +115,50 @@ def swarmlab_options():
 
 def wrong_commands(text, of_pytest):
     known = swarmlab_options()
-    for program, *words in commands(text):
+    for program, *arguments in commands(text):
         if program == "make":
-            targets = [word for word in words if re.fullmatch(r"[a-z][a-z0-9-]*", word)]
+            targets = [word for word in arguments if re.fullmatch(r"[a-z][a-z0-9-]*", word)]
             yield from (f"make {target}: no such target" for target in targets if target not in TARGETS)
-        elif program == "swarmlab" and words:
-            verb = "" if words[0].startswith("-") else words[0]
+        elif program == "swarmlab" and arguments:
+            verb = "" if arguments[0].startswith("-") else arguments[0]
             if verb in known:
-                wrong = [name for name in options(words) if name not in known[verb]]
+                wrong = [name for name in options(arguments) if name not in known[verb]]
                 yield from (f"{' '.join(['swarmlab', verb]).strip()} {name}: no such option" for name in wrong)
             elif not re.match(r"[A-Z…]", verb):
                 yield f"swarmlab {verb}: no such command"
         elif program == "pytest":
-            yield from (f"pytest {name}: no such option" for name in options(words) if name not in of_pytest)
+            yield from (f"pytest {name}: no such option" for name in options(arguments) if name not in of_pytest)
 
 
 def wrong_paths(text):
     named = [span.strip() for _, span in SPAN.findall(prose(text))]
-    for word in dict.fromkeys([*named, *(word for words in commands(text) for word in words)]):
+    for word in dict.fromkeys([*named, *(word for arguments in commands(text) for word in arguments)]):
         if not PATH.fullmatch(word) or word.partition("/")[0] not in TOP or PLACEHOLDER.search(word):
             continue
         if not any(ROOT.glob(word.partition("::")[0].rstrip("/"))):
             yield f"{word}: no such path"
+
+
+@functools.cache
+def names_of_code():
+    """Return all names and whole strings of the Python code, its modules, and the environment variables."""
+    known = set(re.findall(r"`([A-Z_]+)`", (FOLDER / "environment.md").read_text()))
+    for file in (file for top in ("swarmlab", "fixtures", "suites", "tests") for file in (ROOT / top).rglob("*.py")):
+        known.add(".".join(file.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__"))
+        for node in ast.walk(ast.parse(file.read_text())):
+            found = [getattr(node, field, None) for field in ("id", "attr", "name", "arg", "value")]
+            known.update(name for name in found if isinstance(name, str))
+    return known
+
+
+def wrong_names(text):
+    """The names of code in spans that the code does not have; what a block of the document has may be a placeholder."""
+    shown = set(re.findall(r"\w+", " ".join(block for _, _, block in FENCE.findall(text))))
+    for _, span in SPAN.findall(prose(text)):
+        name = span.partition("(")[0]
+        parts = {name} if name in names_of_code() else {part for part in name.rpartition(".")[::2] if part}
+        if NAME.fullmatch(span) and name not in TOP | shown and not parts <= names_of_code():
+            yield f"{span}: no such name in the code"
 
 
 @pytest.fixture(scope="module")
@@ -148,11 +174,12 @@ def test_links_commands_and_paths_lead_somewhere(file, of_pytest):
     found = [*broken_links(file, text), *wrong_commands(text, of_pytest)]
     if file not in HISTORY:
         found += wrong_paths(text)
+        found += [] if file.parent == FOLDER else wrong_names(text)
     assert not found, "\n".join(found)
 
 
 @pytest.mark.parametrize(
-    ("text", "said"),
+    ("text", "message"),
     [
         ("[x](docs/none.md)", "docs/none.md: no such file"),
         ("[`x`](claims/README.md#none)", "claims/README.md#none: no such heading or id"),
@@ -170,23 +197,31 @@ def test_links_commands_and_paths_lead_somewhere(file, of_pytest):
         ("`swarmlab/none.py`", "swarmlab/none.py: no such path"),
         ("`claims/none*.yaml`", "claims/none*.yaml: no such path"),
         ("```\npytest suites/ch9_none\n```", "suites/ch9_none: no such path"),
+        ("`Nonesuch`", "Nonesuch: no such name in the code"),
+        ("`Node.nonesuch`", "Node.nonesuch: no such name in the code"),
+        ("`nonesuch()`", "nonesuch(): no such name in the code"),
+        ("`NONE_SUCH`", "NONE_SUCH: no such name in the code"),
+        ("`swarmlab.none.such`", "swarmlab.none.such: no such name in the code"),
     ],
 )
-def test_what_leads_nowhere_is_found(text, said, of_pytest):
+def test_what_leads_nowhere_is_found(text, message, of_pytest):
     file = ROOT / "README.md"
-    assert [*broken_links(file, text), *wrong_commands(text, of_pytest), *wrong_paths(text)] == [said]
+    found = [*broken_links(file, text), *wrong_commands(text, of_pytest), *wrong_paths(text), *wrong_names(text)]
+    assert found == [message]
 
 
 def test_what_is_right_is_not_found(of_pytest):
     text = """
 [x](claims/README.md#the-claims-of-the-document) and [y](https://example.org/none) in `suites/ch1_hosts`, `reports/x`
 `tests/proof/claims/faults/ch*.py`, `suites/ch7_usage/test_TOPIC.py`, `swarmlab VERB`, `swarmlab shell a -- ls --all`
+`Node.ask`, `Lab.upgrade(node, engine)`, `to_json()`, `CHECKS`, `DOCKER_HOST`, `swarmlab.errors.Blocked`, `Makefile`
 ```
 .venv/bin/pytest suites/ -n 3 --lab vagrant -k "x or y"     # make nothing of it
 make conformance ENGINE=trixie PYTEST_ARGS="--nothing"
 ```
 """
-    assert not [*broken_links(ROOT / "README.md", text), *wrong_commands(text, of_pytest), *wrong_paths(text)]
+    found = [*broken_links(ROOT / "README.md", text), *wrong_commands(text, of_pytest), *wrong_paths(text)]
+    assert not [*found, *wrong_names(text)]
 
 
 def test_the_readme_is_short():
@@ -283,10 +318,10 @@ def test_every_environment_variable_is_documented():
     ]
     read = {name for file in files for name in variables_of_python(file.read_text())} | set(variables_of_tools())
     rows = re.findall(r"^\| (`[^|]*`) \|", (FOLDER / "environment.md").read_text(), re.MULTILINE)
-    told = [name for row in rows for name in re.findall(r"`([A-Z_]+)`", row)]
+    documented = [name for row in rows for name in re.findall(r"`([A-Z_]+)`", row)]
     assert None not in read
-    assert len(told) == len(set(told))
-    assert set(told) == read
+    assert len(documented) == len(set(documented))
+    assert set(documented) == read
 
 
 def test_reading_of_the_environment_is_found():

@@ -21,9 +21,9 @@ class Engine:
 
     def info(self):
         self.now[0] += 0.2  # it takes its time
-        told = self.now[0] + self.ahead
+        answer = self.now[0] + self.ahead
         self.now[0] += 0.2
-        return {"SystemTime": f"1970-01-01T00:00:{told:012.9f}Z"}
+        return {"SystemTime": f"1970-01-01T00:00:{answer:012.9f}Z"}
 
     def happens(self, action, task="", kind="container", container=""):
         self.now[0] += 0.01
@@ -58,8 +58,8 @@ def test_events_of_all_nodes_are_put_on_one_clock_within_bounds(now):
         now[0] += 1
         late.happens("start", "b")
         late.happens("exec_start", "b", kind="image")
-    told = [(event.node, event.action, event.task) for event in recorder.events]
-    assert told == [("master", "start", "a"), ("slave01", "start", "b")]
+    recorded = [(event.node, event.action, event.task) for event in recorder.events]
+    assert recorded == [("master", "start", "a"), ("slave01", "start", "b")]
     first, second = recorder.events
     assert first.latest - first.earliest == pytest.approx(0.4)
     assert first.before(second)

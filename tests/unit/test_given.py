@@ -1,4 +1,4 @@
-"""Images that a run is given: what the option may say, and how a file gets to the nodes."""
+"""Images that a run is given: the values of the option, and how a file reaches the nodes."""
 
 import io
 import json
@@ -13,7 +13,7 @@ from swarmlab.images.given import GivenImage
 
 
 def saved(path, *images, mode="w"):
-    """A file as docker save writes it, of that many images."""
+    """Return a file as docker save writes it, of that many images."""
     manifest = json.dumps([{"Config": f"{name}.json", "RepoTags": [f"{name}:1"], "Layers": []} for name in images])
     with tarfile.open(path, mode) as archive:
         member = tarfile.TarInfo("manifest.json")
@@ -22,7 +22,7 @@ def saved(path, *images, mode="w"):
     return path
 
 
-def test_a_reference_and_a_file_are_told_apart(tmp_path):
+def test_a_reference_and_a_file_are_distinguished(tmp_path):
     file = saved(tmp_path / "portainer.tar.gz", "portainer", mode="w:gz")
     reference = "registry.example:5000/portainer/portainer-ce:2.19.5"
     assert given.read([f"portainer={reference}"]) == [GivenImage("portainer", reference)]
@@ -40,7 +40,7 @@ def test_any_form_of_a_reference_is_taken(reference):
 
 
 @pytest.mark.parametrize(
-    ("words", "said"),
+    ("values", "message"),
     [
         (["portainer"], "'portainer' is not NAME=REFERENCE or NAME=FILE"),
         (["portainer="], "'portainer=' is not NAME"),
@@ -51,10 +51,10 @@ def test_any_form_of_a_reference_is_taken(reference):
         (["portainer=No Reference"], "neither a file nor the reference of an image"),
     ],
 )
-def test_what_means_nothing_is_named(words, said):
+def test_what_means_nothing_is_named(values, message):
     with pytest.raises(UsageError) as wrong:
-        given.read(words)
-    assert said in str(wrong.value)
+        given.read(values)
+    assert message in str(wrong.value)
     assert "\n" not in str(wrong.value)
 
 
@@ -65,7 +65,7 @@ def test_a_file_that_is_no_image_is_named(tmp_path):
         archive.add(text, "text")
     cut.write_bytes(saved(tmp_path / "whole.tar.gz", "one", mode="w:gz").read_bytes()[:40])
     for file in (text, other, cut):
-        with pytest.raises(UsageError, match=f"{file.name}: is no saved image; make one with: docker save"):
+        with pytest.raises(UsageError, match=f"{file.name}: is not a saved image; make one with: docker save"):
             given.read([f"portainer={file}"])
     with pytest.raises(UsageError, match="is a folder"):
         given.read([f"portainer={tmp_path}"])
@@ -74,23 +74,25 @@ def test_a_file_that_is_no_image_is_named(tmp_path):
 
 
 class FakeNode:
-    """A node as far as images go: what it answers, and what it was told."""
+    """A node as far as images go: its answers, and the commands that it got."""
 
     def __init__(self, name, *, pulls="", alive=True, image=True, push=True):
         self.name = name
         self.pulls, self.alive, self.image, self.push = pulls, alive, image, push
-        self.told = []
+        self.commands = []
         self.tags = ["web:1"]
 
     def __str__(self):
         return self.name
 
-    def docker(self, words):
-        self.told.append(words)
-        failed = (words.startswith("pull") and self.pulls) or (words.startswith("push") and not self.push and "denied")
-        if words.startswith("tag"):
-            self.tags.append(words.split()[-1])
-        return Result(words, 1 if failed else 0, "", failed or "")
+    def docker(self, command):
+        self.commands.append(command)
+        failed = (command.startswith("pull") and self.pulls) or (
+            command.startswith("push") and not self.push and "denied"
+        )
+        if command.startswith("tag"):
+            self.tags.append(command.split()[-1])
+        return Result(command, 1 if failed else 0, "", failed or "")
 
     def load(self, _file):
         if not self.image:
@@ -123,9 +125,9 @@ def test_a_file_goes_into_the_registry_under_its_content_and_leaves_the_node_as_
     image = GivenImage("portainer", "p.tar", tmp_path / "p.tar")
     reference = "registry:5000/portainer:given-abababababab"
     assert given.serve([image], [dead, node], "registry:5000") == {"portainer": reference}
-    assert dead.told == []
-    assert node.told[:2] == [f"tag sha256:{'ab' * 32} {reference}", f"push -q {reference}"]
-    assert set(node.told[2].split()) == {"rmi", reference, "portainer:1"}
+    assert dead.commands == []
+    assert node.commands[:2] == [f"tag sha256:{'ab' * 32} {reference}", f"push -q {reference}"]
+    assert set(node.commands[2].split()) == {"rmi", reference, "portainer:1"}
 
 
 def test_a_file_that_the_engine_refuses_or_the_registry_does_not_take_is_named(tmp_path):

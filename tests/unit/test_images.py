@@ -1,4 +1,4 @@
-"""What images are made of and how an engine is chosen; no engine is asked and nothing is made."""
+"""Recipes of images, and the choice of an engine; no engine is asked and nothing is made."""
 
 import re
 import shutil
@@ -57,12 +57,12 @@ def test_the_content_changes_with_every_file_that_goes_in(node, file):
 
 
 def test_the_content_changes_with_a_new_file_a_mode_and_the_release(node):
-    seen = {node.content, RootFs("node", "trixie").content}
+    contents = {node.content, RootFs("node", "trixie").content}
     (node.folder / "root/etc/motd").write_text("hello\n")
-    seen.add(node.content)
+    contents.add(node.content)
     (node.folder / "root/etc/motd").chmod(0o755)
-    seen.add(node.content)
-    assert len(seen) == 4
+    contents.add(node.content)
+    assert len(contents) == 4
 
 
 def test_a_package_may_be_for_some_releases_only(node):
@@ -101,14 +101,14 @@ def test_the_two_releases_of_web_differ_in_the_release_alone():
 
 @pytest.mark.usefixtures("node")
 def test_the_registry_changes_with_the_workloads_that_it_holds():
-    seen = {recipes.registry_reference()}
+    references = {recipes.registry_reference()}
     with (recipes.IMAGES / "workloads.yaml").open("a") as changed:
         changed.write("# more\n")
-    seen.add(recipes.registry_reference())
+    references.add(recipes.registry_reference())
     with (recipes.IMAGES / "net/packages").open("a") as changed:
         changed.write("less\n")
-    seen.add(recipes.registry_reference())
-    assert len(seen) == 3
+    references.add(recipes.registry_reference())
+    assert len(references) == 3
 
 
 def test_nodes_and_machines_get_the_same_pinned_python_packages():

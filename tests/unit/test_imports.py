@@ -37,6 +37,7 @@ def tree(tmp_path):
         ),
         ("swarmlab/verdicts/verdict.py", "import swarmlab.verdicts.results", "circle among its modules BROKEN"),
         ("swarmlab/wait.py", "import pytest", "does not import pytest BROKEN"),
+        ("suites/support/commands.py", "import subprocess", "through swarmlab alone BROKEN"),
     ],
 )
 def test_an_import_against_the_contract_is_found(tree, file, line, contract):

@@ -1,4 +1,4 @@
-"""The file that says where a swarm is: what it may say, and what one line tells where it says something else."""
+"""Inventories: what they may contain, and the one-line error for everything else."""
 
 import json
 import os
@@ -103,10 +103,10 @@ def test_a_context_names_the_manager(contexts):
 
 
 @pytest.mark.parametrize(
-    ("text", "said"),
+    ("text", "message"),
     [
-        ("user: root", "names no machines; write one of nodes, manager and context"),
-        ("nodes: [{address: 10.0.0.1}]\nmanager: ssh://a", "names no machines; write one of"),
+        ("user: root", "must have exactly one of the keys nodes, manager and context"),
+        ("nodes: [{address: 10.0.0.1}]\nmanager: ssh://a", "must have exactly one of the keys"),
         ("nodes: []", "nodes: "),
         ("nodes: [{name: master}]", "node master, 'address' is a required property"),
         (
@@ -146,12 +146,12 @@ def test_a_context_names_the_manager(contexts):
         ),
     ],
 )
-def test_a_wrong_file_is_one_line_that_names_the_place(contexts, text, said):
+def test_a_wrong_file_is_one_line_that_names_the_place(contexts, text, message):
     file = written(contexts, text)
     with pytest.raises(UsageError) as wrong:
         read(file)
     assert str(wrong.value).startswith(f"inventory {file}: ")
-    assert said in str(wrong.value)
+    assert message in str(wrong.value)
     assert "\n" not in str(wrong.value)
 
 
@@ -169,7 +169,7 @@ YAML = "all:\n  children:\n    swarm:\n      hosts:\n        master: {ansible_ho
 @pytest.mark.parametrize("text", [INI, YAML, "[web]\na\n[web:vars]\nx=1\n"])
 def test_ansibles_takes_ansibles_command(folder, monkeypatch, text):
     monkeypatch.setenv("PATH", str(folder))
-    with pytest.raises(UsageError, match="is read with the command ansible-inventory, which is not installed here"):
+    with pytest.raises(UsageError, match="needs the command ansible-inventory; install it"):
         read(written(folder, text, "hosts.ini"))
 
 
@@ -177,11 +177,11 @@ def test_ansibles_takes_ansibles_command(folder, monkeypatch, text):
 def ansible(folder, monkeypatch):
     """Stands for Ansible's command: what it prints is chosen by the test."""
 
-    def says(told, code=0):
+    def says(printed, code=0):
         program = folder / "ansible-inventory"
-        program.write_text(f"#!/bin/sh\ncat {folder}/told\nexit {code}\n")
+        program.write_text(f"#!/bin/sh\ncat {folder}/printed\nexit {code}\n")
         program.chmod(program.stat().st_mode | stat.S_IXUSR)
-        (folder / "told").write_text(told)
+        (folder / "printed").write_text(printed)
         monkeypatch.setenv("PATH", f"{folder}:{os.environ['PATH']}")
 
     return says
@@ -210,14 +210,14 @@ def test_ansibles_variables_say_how_a_host_is_reached(folder, ansible):
     assert known.ports == range(31000, 31031)
 
 
-@pytest.mark.parametrize(("told", "code"), [("{}", 0), ("no JSON", 4)])
-def test_what_ansible_makes_nothing_of(folder, ansible, told, code):
-    ansible(told, code)
+@pytest.mark.parametrize(("printed", "code"), [("{}", 0), ("no JSON", 4)])
+def test_what_ansible_makes_nothing_of(folder, ansible, printed, code):
+    ansible(printed, code)
     with pytest.raises(UsageError, match="Ansible finds no hosts in it"):
         read(written(folder, INI, "hosts.ini"))
 
 
-# What ssh is told
+# The settings that ssh gets
 
 
 def test_host_keys_are_checked_and_nobody_is_asked(folder):

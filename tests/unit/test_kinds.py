@@ -45,7 +45,7 @@ def test_only_an_owners_word_lets_a_swarm_that_exists_be_hurt():
     values = {"--inventory": "swarm.yaml", "--may-disrupt": "abc"}
     assert kind.disruptable(kind.request(values.get))
     assert not kind.disruptable(kind.request({"--inventory": "swarm.yaml"}.get))
-    with pytest.raises(UsageError, match="--lab inventory: where is it"):
+    with pytest.raises(UsageError, match="--lab inventory: needs --inventory FILE"):
         kind.check(Request())
 
 

@@ -1,4 +1,4 @@
-"""What is the suites' own on a cluster, and what only looks like it."""
+"""Which resources of a cluster are the suites', and which only look so."""
 
 import pytest
 
@@ -35,8 +35,8 @@ class Engine:
     name = "master"
     root = True
 
-    def __init__(self, **told):
-        self._told = told
+    def __init__(self, **answers):
+        self._answers = answers
         self.deleted = []
 
     def __str__(self):
@@ -46,13 +46,13 @@ class Engine:
         if method == "DELETE":
             self.deleted.append(path)
             return None
-        return self._told.get(path.strip("/").partition("?")[0].replace("/", "_"), [])
+        return self._answers.get(path.strip("/").partition("?")[0].replace("/", "_"), [])
 
     def containers(self, **_):
-        return self._told.get("containers", [])
+        return self._answers.get("containers", [])
 
     def look(self, command):
-        return Result(command, 0, self._told.get("machine", ""), "")
+        return Result(command, 0, self._answers.get("machine", ""), "")
 
 
 def image(*tags, labels=None, digests=()):
@@ -81,7 +81,7 @@ def test_of_images_the_suites_names_alone_are_removed(given, removed):
     assert engine.deleted == removed
 
 
-def test_what_is_found_is_told_with_its_node_and_in_the_order_of_removal():
+def test_what_is_found_is_listed_with_its_node_and_in_the_order_of_removal():
     web = unique("web")
     labels = {unique("label"): "yes", "zone": "a"}
     engine = Engine(

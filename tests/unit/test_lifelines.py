@@ -1,4 +1,4 @@
-"""What was seen of tasks: when it counts as going back, and that asking beside a test hurts nobody."""
+"""Lifelines of tasks: when a task counts as going back, and that sampling does not disturb a test."""
 
 import threading
 import time
@@ -20,16 +20,16 @@ def task(state, version, *, id="t1", node="n1", slot=2):
     }
 
 
-def went_back(*told):
-    """What is said of one task of which (manager, state, version) were told in this order."""
+def went_back(*answers):
+    """Return what is said of one task of which (manager, state, version) were told in this order."""
     lifelines = Lifelines()
-    for manager, state, version in told:
+    for manager, state, version in answers:
         lifelines.note(manager, [task(state, version)])
     return lifelines.went_back()
 
 
 @pytest.mark.parametrize(
-    "told",
+    "answers",
     [
         [("m1", "new", 1), ("m1", "pending", 2), ("m1", "assigned", 3), ("m1", "running", 9), ("m1", "shutdown", 12)],
         [("m1", "assigned", 3), ("m1", "rejected", 4)],
@@ -39,12 +39,12 @@ def went_back(*told):
         [("m1", "running", 9), ("m1", "a state of later engines", 10)],
     ],
 )
-def test_what_goes_forward_is_let_pass(told):
-    assert went_back(*told) == []
+def test_what_goes_forward_is_let_pass(answers):
+    assert went_back(*answers) == []
 
 
 @pytest.mark.parametrize(
-    "told",
+    "answers",
     [
         [("m1", "complete", 9), ("m1", "running", 10)],
         [("m1", "running", 9), ("m1", "starting", 9)],
@@ -52,15 +52,15 @@ def test_what_goes_forward_is_let_pass(told):
         [("m2", "running", 11), ("m1", "failed", 9)],  # seen later, and older by its version
     ],
 )
-def test_what_goes_back_is_told_once_with_task_node_and_managers(told):
+def test_what_goes_back_is_told_once_with_task_node_and_managers(answers):
     lifelines = Lifelines()
-    for manager, state, version in told:
+    for manager, state, version in answers:
         lifelines.note(manager, [task(state, version)])
-    (words,) = lifelines.went_back()
-    before, after = sorted(told, key=lambda one: one[2])
-    assert words == (
-        f"task t1 of slot 2 of s1 on n1 went back from {before[1]} (as {before[0]} told it, version {before[2]}) "
-        f"to {after[1]} (as {after[0]} told it, version {after[2]})"
+    (sentence,) = lifelines.went_back()
+    before, after = sorted(answers, key=lambda one: one[2])
+    assert sentence == (
+        f"task t1 of slot 2 of s1 on n1 went back from {before[1]} (reported by {before[0]}, version {before[2]}) "
+        f"to {after[1]} (reported by {after[0]}, version {after[2]})"
     )
     assert lifelines.went_back() == []
 

@@ -1,4 +1,4 @@
-"""What is read of a swarm that exists, without its secrets, and what a lab is given to be like it."""
+"""The likeness of an existing swarm: how it is read, without secrets, and how it is copied into a lab."""
 
 import base64
 import copy
@@ -129,13 +129,13 @@ def test_no_secret_of_the_swarm_is_written(tmp_path):
     made = read()
     made.write(tmp_path / "likeness.json")
     text = (tmp_path / "likeness.json").read_text()
-    for told in (SECRET, base64.b64encode(SECRET.encode()).decode(), "SWMTKN"):
-        assert told not in text
+    for secret in (SECRET, base64.b64encode(SECRET.encode()).decode(), "SWMTKN"):
+        assert secret not in text
     assert Likeness.load(tmp_path / "likeness.json") == made
 
 
 @pytest.mark.parametrize(
-    ("name", "value", "told"),
+    ("name", "value", "shown"),
     [
         ("zone", "east", "east"),
         ("author", "ann", "ann"),
@@ -145,8 +145,8 @@ def test_no_secret_of_the_swarm_is_written(tmp_path):
         ("backup", f"s3://user:{SECRET}@host", "s3://user:[redacted password]@host"),
     ],
 )
-def test_labels_are_told_without_secrets(name, value, told):
-    assert evidence.redact_labels({name: value}) == {name: told}
+def test_labels_are_told_without_secrets(name, value, shown):
+    assert evidence.redact_labels({name: value}) == {name: shown}
 
 
 def test_a_likeness_has_the_shape_of_the_swarm():
@@ -167,7 +167,7 @@ def test_a_likeness_has_the_shape_of_the_swarm():
 
 
 @pytest.mark.parametrize(
-    "said",
+    "limit",
     [
         "c runs 24.0.7, rehearsed as 20.10.24.",
         "b is drained: in the lab it is active, and copied services are kept off it.",
@@ -176,12 +176,12 @@ def test_a_likeness_has_the_shape_of_the_swarm():
         "The task history limit is 0, rehearsed with 2.",
     ],
 )
-def test_what_the_lab_has_otherwise_is_a_limit(said):
-    assert said in read().data["limits"]
+def test_what_the_lab_has_otherwise_is_a_limit(limit):
+    assert limit in read().data["limits"]
 
 
 @pytest.mark.parametrize(
-    "said",
+    "line",
     [
         "Autolock: after each restart of its engine",
         "The data path port of overlay networks, 4790",
@@ -195,12 +195,12 @@ def test_what_the_lab_has_otherwise_is_a_limit(said):
         "log driver",
     ],
 )
-def test_what_is_left_out_is_told(said):
-    assert said in "\n".join(read().data["left_out"])
+def test_what_is_left_out_is_told(line):
+    assert line in "\n".join(read().data["left_out"])
 
 
 @pytest.mark.parametrize(
-    ("change", "said"),
+    ("change", "line"),
     [
         ({"Mode": {"ReplicatedJob": {}}}, "Service shop_web: it is a job"),
         ({"TaskTemplate": {"PluginSpec": {}}}, "Service shop_web: it runs no containers"),
@@ -210,10 +210,10 @@ def test_what_is_left_out_is_told(said):
         ),
     ],
 )
-def test_a_service_that_cannot_be_copied_is_left_out_by_name(change, said):
+def test_a_service_that_cannot_be_copied_is_left_out_by_name(change, line):
     made = services(change)
     assert made.data["services"] == []
-    assert said in "\n".join(made.data["left_out"])
+    assert line in "\n".join(made.data["left_out"])
 
 
 def test_more_tasks_than_one_machine_takes_are_left_out():
@@ -237,15 +237,15 @@ def test_a_swarm_that_is_too_large_keeps_its_managers_and_workers_that_differ():
 
 
 @pytest.mark.parametrize(
-    ("nodes", "workers", "said"),
+    ("nodes", "workers", "message"),
     [
         (NODES[:2], None, "this swarm gives 2"),
         (NODES, 0, "this swarm gives 2"),
         (NODES, 2, "--workers 2: the swarm has 1"),
     ],
 )
-def test_a_shape_that_cannot_be_is_refused_in_one_line(nodes, workers, said):
-    with pytest.raises(UsageError, match=said) as refused:
+def test_a_shape_that_cannot_be_is_refused_in_one_line(nodes, workers, message):
+    with pytest.raises(UsageError, match=message) as refused:
         read(workers, nodes=nodes)
     assert "\n" not in str(refused.value)
 
@@ -426,21 +426,21 @@ def test_what_was_not_rehearsed_is_a_condition_and_told_to_programs():
     course = {
         "likeness": {"services": {"shop_web": 2}, "left_out": ["Service shop_db: it did not run in the lab: why."]}
     }
-    told = _of_likeness(made, course)
-    words = [reason.summary for reason in _unlike(made, told["left_out"])]
-    assert words == [
+    raw = _of_likeness(made, course)
+    summaries = [reason.summary for reason in _unlike(made, raw["left_out"])]
+    assert summaries == [
         "Not rehearsed with the engines of all nodes: c runs 24.0.7, rehearsed as 20.10.24.",
         "Services of the swarm that were not rehearsed: nightly: it is a job, which runs to its end; "
         "shop_db: it did not run in the lab: why.",
         "Networks of the swarm that were not rehearsed: lan, of driver macvlan.",
     ]
-    assert (told["cluster"], told["copied"]["services"]) == ("swarm-1", {"shop_web": 2})
-    assert Decision(likeness=told).to_json()["likeness"] == told
-    assert "Likeness of swarm swarm-1, with 3 nodes, 1 services" in play.lines(Decision(likeness=told))[1]
+    assert (raw["cluster"], raw["copied"]["services"]) == ("swarm-1", {"shop_web": 2})
+    assert Decision(likeness=raw).to_json()["likeness"] == raw
+    assert "Likeness of swarm swarm-1, with 3 nodes, 1 services" in play.lines(Decision(likeness=raw))[1]
 
 
 @pytest.mark.parametrize(
-    ("words", "said"),
+    ("options", "message"),
     [
         ("--managers 3", "--managers: with --like they are the swarm's"),
         ("--reboot", "--reboot: nodes of --lab dind have no system of their own to restart"),
@@ -448,19 +448,19 @@ def test_what_was_not_rehearsed_is_a_condition_and_told_to_programs():
         ("--from 26.1.5", "--from 26.1.5: the swarm of swarm.yaml begins with 20.10.24 (bookworm); begin there"),
         ("--path 20.10.5,28.5.2", "--path 20.10.5,28.5.2: the swarm of swarm.yaml begins with 20.10.24 (bookworm)"),
         ("--path 20.10.24,28.5.2 --to 28.5.2", "--path names all engines, in place of --from and --to"),
-        ("--to 20.10.24", "an upgrade leads from one engine to another, and not from 20.10.24 (bookworm) to itself"),
+        ("--to 20.10.24", "an upgrade from 20.10.24 (bookworm) to itself is no upgrade; name another engine"),
         ("--to 20.10.5", "20.10.24 (bookworm) to 20.10.5 (bullseye) is no upgrade"),
         ("--order managers", "--order managers leaves slave02 out"),
         ("--workers 4", "--workers 4: the swarm has 1"),
     ],
 )
-def test_options_that_contradict_the_swarm_are_one_line(words, said, monkeypatch, capsys):
+def test_options_that_contradict_the_swarm_are_one_line(options, message, monkeypatch, capsys):
     monkeypatch.setattr(rehearse.inventory, "read", lambda source: SimpleNamespace(source=source))
     monkeypatch.setattr(rehearse, "read", lambda _known, workers, *_: quiet(read(workers)))
-    assert main(["rehearse", "--like", "swarm.yaml", *words.split()]) == 2
-    told = capsys.readouterr().err
-    assert told.startswith(f"swarmlab: {said}")
-    assert told.count("\n") == 1
+    assert main(["rehearse", "--like", "swarm.yaml", *options.split()]) == 2
+    printed = capsys.readouterr().err
+    assert printed.startswith(f"swarmlab: {message}")
+    assert printed.count("\n") == 1
 
 
 def quiet(made):
@@ -484,6 +484,7 @@ def test_an_inventory_that_there_is_not_is_one_line(capsys):
 
 
 def test_a_file_that_is_no_likeness_is_refused(tmp_path):
-    (tmp_path / "likeness.json").write_text("{")
-    with pytest.raises(UsageError, match="cannot be read"):
-        Likeness.load(tmp_path / "likeness.json")
+    for text, said in (("{", "cannot be read"), ("[]", "is no object"), ("{}", "lacks cluster; name the")):
+        (tmp_path / "likeness.json").write_text(text)
+        with pytest.raises(UsageError, match=said):
+            Likeness.load(tmp_path / "likeness.json")

@@ -1,4 +1,4 @@
-"""How a lab of machines gives its machines out, and what it does with a snapshot; no machine is made."""
+"""How a lab of machines hands its machines out, and how it uses a snapshot; no machine is made."""
 
 import subprocess
 
@@ -39,13 +39,13 @@ class Registry:
 
 
 @pytest.fixture
-def told():
+def lines():
     return []
 
 
 @pytest.fixture
-def lab(told, tmp_path):
-    lab = VagrantLab(None, places=Places(tmp_path, tmp_path), progress=told.append)
+def lab(lines, tmp_path):
+    lab = VagrantLab(None, places=Places(tmp_path, tmp_path), progress=lines.append)
     lab.provider = Provider()
     lab.machines = ["master", "slave01", "slave02"]
     lab.refresh = lambda: None
@@ -89,11 +89,11 @@ def test_a_lab_that_stands_gives_nothing_beside_its_cluster(lab):
     assert lab.free == 0
 
 
-def test_a_snapshot_of_no_use_is_thrown_away(lab, told):
+def test_a_snapshot_of_no_use_is_thrown_away(lab, lines):
     provider = Provider(fails=True)
     assert lab.restored(Registry(), provider) is False
     assert provider.done == ["restore", "remove", "discard"]
-    assert "virsh restore: no such file" in told[-1]
+    assert "virsh restore: no such file" in lines[-1]
 
 
 def test_vagrant_of_a_killed_run_is_ended_and_no_other_process(tmp_path):

@@ -37,11 +37,11 @@ def choices():
 def test_both_run_every_engine_all_together_and_machines():
     github, gitlab = choices()
     assert github == gitlab
-    told = dict(github)
-    assert set(known_engines()) | {"mixed", "machines"} == set(told)
+    jobs = dict(github)
+    assert set(known_engines()) | {"mixed", "machines"} == set(jobs)
     for suite in known_engines():
-        assert f"--engine {suite} " in told[suite]
-    assert "--lab vagrant" in told["machines"]
+        assert f"--engine {suite} " in jobs[suite]
+    assert "--lab vagrant" in jobs["machines"]
 
 
 @pytest.mark.parametrize(
@@ -102,14 +102,14 @@ def test_what_they_call_is_there_and_is_shell():
 
 @pytest.fixture
 def project(tmp_path):
-    """A project whose pytest gives the verdict that it is told; gives what runs one night of it."""
+    """A project whose pytest gives a chosen verdict; returns a function that runs one night of it."""
     shutil.copytree(ROOT / "tools", tmp_path / "tools", ignore=shutil.ignore_patterns("node_modules"))
     (tmp_path / "Makefile").write_text(".venv/ready:\n\ttrue\n")
     (tmp_path / ".venv/bin").mkdir(parents=True)
     command = f'#!/bin/sh\nPYTHONPATH={ROOT} exec {sys.executable} -m swarmlab "$@"\n'
     for name, text in (
         ("swarmlab", command),
-        ("pytest", '#!/bin/sh\n[ -z "$TOLD" ] || cp told.json "$3/verdicts.json"\nexit $CODE\n'),
+        ("pytest", '#!/bin/sh\n[ -z "$WRITES" ] || cp given.json "$3/verdicts.json"\nexit $CODE\n'),
     ):
         (tmp_path / ".venv/bin" / name).write_text(text)
         (tmp_path / ".venv/bin" / name).chmod(0o755)
@@ -117,10 +117,10 @@ def project(tmp_path):
     def night(verdict, code, **environment):
         claim = {"id": ID, "must": "It must.", "level": "major", "verdict": verdict, "reason": "why"}
         claim |= {"evidence": [], "tests": [], "seconds": 1}
-        told = {"schema": 1, "started": "2026-11-24T10:00:00+00:00", "seconds": 1, "lab": {}, "nodes": []}
-        told |= {"summary": {verdict: 1}, "claims": [claim], "not_run": {}}
-        (tmp_path / "told.json").write_text(json.dumps(told))
-        environment = {**os.environ, "CODE": str(code), "TOLD": "1", **environment}
+        verdicts = {"schema": 1, "started": "2026-11-24T10:00:00+00:00", "seconds": 1, "lab": {}, "nodes": []}
+        verdicts |= {"summary": {verdict: 1}, "claims": [claim], "not_run": {}}
+        (tmp_path / "given.json").write_text(json.dumps(verdicts))
+        environment = {**os.environ, "CODE": str(code), "WRITES": "1", **environment}
         return subprocess.run(
             ["tools/nightly", "trixie"], cwd=tmp_path, env=environment, capture_output=True, text=True
         )
@@ -145,7 +145,7 @@ def test_a_night_is_held_against_the_last_that_was_no_worse(project):
 def test_a_night_that_fails_itself_fails(project):
     assert project("fail", 1).returncode == 1
     assert project("fail", 1).returncode == 1
-    ended = project("pass", 4, TOLD="")
+    ended = project("pass", 4, WRITES="")
     assert ended.returncode == 1
 
 

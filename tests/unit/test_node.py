@@ -94,21 +94,21 @@ def test_a_command_that_ends_as_ssh_does_is_no_lost_connection():
 class Written(Machine):
     """A node whose managers write the object between each of so many readings and the writings after them."""
 
-    def __init__(self, others, said=f"rpc error: code = Unknown desc = {OUT_OF_SEQUENCE}"):
-        self.name, self._others, self._said, self.wrote = "master", others, said, None
+    def __init__(self, others, message=f"rpc error: code = Unknown desc = {OUT_OF_SEQUENCE}"):
+        self.name, self._others, self._message, self.wrote = "master", others, message, None
 
     def ask(self, method, path, *, body=None, version=None):
         if method == "GET":
             return {"Version": {"Index": self._others}, "Spec": {"Replicas": 1}}
         self._others -= 1
         if self._others >= 0:
-            raise EngineRefused("master", 500, self._said)
+            raise EngineRefused("master", 500, self._message)
         self.wrote = (path, body, version)
         return None
 
-    def docker(self, words):
+    def docker(self, command):
         self._others -= 1
-        return Result(words, 1, "", self._said) if self._others >= 0 else Result(words, 0, "done", "")
+        return Result(command, 1, "", self._message) if self._others >= 0 else Result(command, 0, "done", "")
 
 
 def test_what_managers_wrote_meanwhile_is_read_and_changed_anew():
@@ -119,10 +119,10 @@ def test_what_managers_wrote_meanwhile_is_read_and_changed_anew():
 
 
 def test_what_is_refused_for_another_reason_or_always_is_refused():
-    for node in (Written(1, said="no such thing"), Written(REVISIONS)):
+    for node in (Written(1, message="no such thing"), Written(REVISIONS)):
         with pytest.raises(EngineRefused):
             node.revise("/services/1", lambda _: None)
-    for node in (Written(1, said="no such thing"), Written(REVISIONS)):
+    for node in (Written(1, message="no such thing"), Written(REVISIONS)):
         assert not in_sequence(lambda node=node: node.docker("service update")).ok
 
 
@@ -131,13 +131,13 @@ def test_a_command_that_must_succeed_gives_its_output():
 
 
 @pytest.mark.parametrize(
-    ("what", "error", "said"),
+    ("what", "error", "message"),
     [
         ("", LabError, "^docker ps on slave01 ended with 1: no such host$"),
         ("docker ps", AssertionError, "^docker ps ended with 1: no such host$"),
         ("docker ps", EngineRefused, r"the engine of slave01 refused \(1\): docker ps: no such host"),
     ],
 )
-def test_a_command_that_fails_and_must_not_is_an_error_of_the_kind_that_was_chosen(what, error, said):
-    with pytest.raises(error, match=said):
+def test_a_command_that_fails_and_must_not_is_an_error_of_the_kind_that_was_chosen(what, error, message):
+    with pytest.raises(error, match=message):
         Result("docker ps", 1, "", "no such host\n", "slave01").expect(what, error=error)

@@ -1,4 +1,4 @@
-"""Options that cannot be get one line that names the mend."""
+"""Invalid options end in one line that names the mend."""
 
 import subprocess
 import sys
@@ -12,7 +12,7 @@ EXISTING = ["--lab", "inventory", "--inventory"]
 
 
 @pytest.mark.parametrize(
-    ("words", "said"),
+    ("options", "message"),
     [
         (["--lab", "cloud"], "--lab cloud: no such lab; choose one of dind, vagrant"),
         (
@@ -30,27 +30,36 @@ EXISTING = ["--lab", "inventory", "--inventory"]
             "--image: nginx=nginx:1: no claim needs an image 'nginx'; choose from mysql",
         ),
         (["--image", "portainer=./none.tar"], "--image: portainer=./none.tar: there is no such file"),
-        (["--lab", "inventory"], "--lab inventory: where is it? give --inventory FILE, or ssh://USER@MANAGER"),
+        (["--lab", "inventory"], "--lab inventory: needs --inventory FILE, or --inventory ssh://USER@MANAGER"),
         (["--inventory", "swarm.yaml"], "--inventory: is an option of --lab inventory; give that too"),
         (["--may-disrupt", "x"], "--may-disrupt: is an option of --lab inventory; give that too"),
         ([*EXISTING, "nowhere.yaml"], "--inventory: inventory nowhere.yaml: cannot be read"),
         ([*EXISTING, "tox.ini"], "--inventory: inventory tox.ini: is not in the suite's format"),
         ([*EXISTING, "ssh://a", "--ports", "1-2"], "--inventory: inventory ssh://a: ports: 1-2 is not a port range"),
         ([*EXISTING, "ssh://a", "--engine", "trixie"], "--engine: a swarm that exists is taken as it is; leave it out"),
-        ([*EXISTING, "ssh://a", "-n", "2"], "-n: a swarm that exists is one, so --lab inventory runs in one process"),
-        (["--image", "portainer=README.md"], "--image: portainer=README.md: is no saved image; make one with: docker"),
-        (["--rehearse", "20.10.24"], "--rehearse: an upgrade leads from one engine to another, and '20.10.24' names 1"),
+        ([*EXISTING, "ssh://a", "-n", "2"], "-n: all tests share the one swarm, so --lab inventory runs in one"),
+        (["--image", "portainer=README.md"], "--image: portainer=README.md: is not a saved image; make one with:"),
+        (["--rehearse", "20.10.24"], "--rehearse: an upgrade needs at least two engines, and '20.10.24' names 1"),
         (["--rehearse", "20.10.24,28.5.2", "-n", "2"], "-n: a rehearsal has one cluster"),
     ],
 )
-def test_a_wrong_option_is_one_line(words, said, tmp_path):
-    command = [sys.executable, "-m", "pytest", "suites/", "--reports", str(tmp_path / "reports"), *words]
+def test_a_wrong_option_is_one_line(options, message, tmp_path):
+    command = [sys.executable, "-m", "pytest", "suites/", "--reports", str(tmp_path / "reports"), *options]
     ran = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
     lines = [line for line in (ran.stdout + ran.stderr).splitlines() if line.strip()]
     assert ran.returncode == 4
     assert len(lines) == 1, lines
-    assert said in lines[0]
+    assert message in lines[0]
     assert not (tmp_path / "reports").exists()
+
+
+def test_reports_that_cannot_be_written_are_one_line(tmp_path):
+    (tmp_path / "file").write_text("")
+    command = [sys.executable, "-m", "pytest", "suites/", "--reports", str(tmp_path / "file")]
+    ran = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
+    lines = [line for line in (ran.stdout + ran.stderr).splitlines() if line.strip()]
+    wanted = f"ERROR: --reports: {tmp_path / 'file'} cannot be written: Not a directory; name a folder"
+    assert (ran.returncode, lines) == (4, [wanted])
 
 
 def test_the_suite_of_rehearsals_is_run_by_a_rehearsal_only():
@@ -61,8 +70,8 @@ def test_the_suite_of_rehearsals_is_run_by_a_rehearsal_only():
     alone = subprocess.run([*command, "suites/upgrade"], cwd=ROOT, capture_output=True, text=True)
     assert alone.returncode == 4
     assert "suites/upgrade runs in a rehearsal only; use swarmlab rehearse" in alone.stdout + alone.stderr
-    words = ["suites/", "--rehearse", "20.10.24,26.1.5,28.5.2", "--rehearse-workers", "0"]
-    ran = subprocess.run([*command, *words], cwd=ROOT, capture_output=True, text=True)
+    options = ["suites/", "--rehearse", "20.10.24,26.1.5,28.5.2", "--rehearse-workers", "0"]
+    ran = subprocess.run([*command, *options], cwd=ROOT, capture_output=True, text=True)
     listed = [line for line in ran.stdout.splitlines() if "::" in line]
     assert listed
     assert all(line.startswith("suites/upgrade/") for line in listed)

@@ -1,4 +1,4 @@
-"""What a machine is given of another release: this host's apt finds and downloads it; a double stands for it here."""
+"""The packages of another release for a machine: this host's apt (here a double) finds and downloads them."""
 
 import pytest
 
@@ -8,7 +8,7 @@ from swarmlab.labs.machines import packages
 
 APT = """\
 #!/bin/sh
-echo "$@" >> {told}
+echo "$@" >> {calls}
 for word; do
     case $word in --option=Dir::Cache::Archives=*) archives=${{word##*=}};; esac
 done
@@ -20,16 +20,16 @@ esac
 
 @pytest.fixture
 def apt(tmp_path, monkeypatch):
-    """Puts a double of apt-get first on the path, which does this to install; gives the file of what it was asked."""
-    told = tmp_path / "asked"
+    """Return a function that puts a double of apt-get first on the path, and returns the file of its calls."""
+    calls = tmp_path / "asked"
 
     def make(install):
         program = tmp_path / "bin" / "apt-get"
         program.parent.mkdir()
-        program.write_text(APT.format(told=told, install=install))
+        program.write_text(APT.format(calls=calls, install=install))
         program.chmod(0o755)
         monkeypatch.setenv("PATH", f"{program.parent}:/usr/bin:/bin")
-        return told
+        return calls
 
     return make
 
@@ -42,14 +42,14 @@ def test_an_engine_is_the_packages_that_its_release_has_of_it(release, own):
 
 
 def test_what_a_machine_lacks_is_downloaded_once(apt, tmp_path):
-    told = apt("touch $archives/docker.io_28_amd64.deb $archives/lock")
+    calls = apt("touch $archives/docker.io_28_amd64.deb $archives/lock")
     folder = packages.fetch(engine_choice("forky"), "Package: libc6\n", tmp_path / "kept")
     assert [file.name for file in folder.iterdir()] == ["docker.io_28_amd64.deb"]
-    asked = told.read_text().splitlines()
+    asked = calls.read_text().splitlines()
     assert len(asked) == 2
     assert asked[1].endswith(" ".join(packages.of_engine(engine_choice("forky"))))
     assert packages.fetch(engine_choice("forky"), "Package: libc6\n", tmp_path / "kept") == folder
-    assert len(told.read_text().splitlines()) == 2
+    assert len(calls.read_text().splitlines()) == 2
     other = packages.fetch(engine_choice("forky"), "Package: libc6\nVersion: 2\n", tmp_path / "kept")
     assert other != folder, "another machine may lack other packages"
 

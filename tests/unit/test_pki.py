@@ -77,7 +77,7 @@ def test_new_versions_of_tls_can_be_spoken():
 
 
 def test_calls_tell_what_was_denied():
-    said = (
+    printed = (
         "Control/ListNodes HTTP/2 200 grpc-status: 7 grpc-message: Permission denied\n"
         "CA/GetRootCACertificate HTTP/2 200 grpc-status: 0 grpc-message:\n"
         "Health/Check curl: (7) Failed to connect\n"
@@ -86,7 +86,7 @@ def test_calls_tell_what_was_denied():
 
     def run(command):
         commands.append(command)
-        return Result(command, 0, said, "")
+        return Result(command, 0, printed, "")
 
     methods = ["Control/ListNodes", "CA/GetRootCACertificate", "Health/Check", "Raft/ResolveAddress"]
     replies = pki.call(run, MANAGER, pki.parse(ROOT), methods)

@@ -5,14 +5,14 @@ from swarmlab.cluster.probe import Probe
 
 
 def probe(printed):
-    """A probe in whose container every command prints *printed*."""
+    """Return a probe in whose container every command prints *printed*."""
     return Probe(SimpleNamespace(execute=lambda _, command: Result(command, 0, printed, "")), "client")
 
 
 def answer(name, *addresses):
-    """What drill prints of a *name* that has *addresses*."""
-    told = "".join(f"{name}.\t600\tIN\tA\t{address}\n" for address in addresses)
-    return f";; QUESTION SECTION:\n;; {name}.\tIN\tA\n\n;; ANSWER SECTION:\n{told}\n;; SERVER: 127.0.0.11\n.\n"
+    """Return what drill prints of a *name* that has *addresses*."""
+    lines = "".join(f"{name}.\t600\tIN\tA\t{address}\n" for address in addresses)
+    return f";; QUESTION SECTION:\n;; {name}.\tIN\tA\n\n;; ANSWER SECTION:\n{lines}\n;; SERVER: 127.0.0.11\n.\n"
 
 
 def test_each_name_has_the_addresses_that_were_told_of_it():

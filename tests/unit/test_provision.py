@@ -1,4 +1,4 @@
-"""What nodes are given, on a stand-in that runs commands on this machine, in a folder."""
+"""The provisioning of nodes, on a stand-in that runs the commands on this machine, in a folder."""
 
 import re
 import subprocess

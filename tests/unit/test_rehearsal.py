@@ -1,4 +1,4 @@
-"""The plan of a rehearsal, and what it comes to, without a lab."""
+"""The plan of a rehearsal and its decision, without a lab."""
 
 import json
 import re
@@ -38,7 +38,7 @@ def test_an_order_names_every_node_once(order, queue):
 
 
 @pytest.mark.parametrize(
-    ("words", "said"),
+    ("options", "message"),
     [
         (("20.10.24",), "names 1"),
         (("20.10.24,20.10.24",), "to itself"),
@@ -48,9 +48,9 @@ def test_an_order_names_every_node_once(order, queue):
         (("20.10.24,28.5.2", "leader,workers", 1, 1), "3 to 10 nodes"),
     ],
 )
-def test_a_plan_that_cannot_be_is_refused_in_one_line(words, said):
-    with pytest.raises(UsageError, match=said) as refused:
-        Plan.read(*words)
+def test_a_plan_that_cannot_be_is_refused_in_one_line(options, message):
+    with pytest.raises(UsageError, match=message) as refused:
+        Plan.read(*options)
     assert "\n" not in str(refused.value)
 
 
@@ -76,7 +76,7 @@ def test_limits_are_those_of_the_kind_of_lab():
     plan = Plan.read("20.10.24,28.5.2")
     assert "containers" in page._of_nodes(DEFAULT, plan)[0]
     assert "second cluster" in page._of_nodes(DEFAULT, plan)[1]
-    assert not any("second cluster" in words for words in page._of_nodes(MADE["vagrant"], plan))
+    assert not any("second cluster" in limit for limit in page._of_nodes(MADE["vagrant"], plan))
     assert "virtual machines" in page._of_nodes(MADE["vagrant"], plan)[0]
     assert "was restarted" in page._of_nodes(MADE["vagrant"], plan)[1]
     assert len(page._of_nodes(MADE["vagrant"], replace(plan, reboot=True))) == 1
@@ -103,7 +103,7 @@ def run(tmp_path):
     def _run(name, verdicts, claims=CLAIMS):
         folder = tmp_path / name
         folder.mkdir()
-        told = [
+        judged = [
             {
                 "id": id,
                 "must": claims[id].must,
@@ -119,7 +119,7 @@ def run(tmp_path):
         summary = {verdict: list(verdicts.values()).count(verdict) for verdict in set(verdicts.values())}
         rest = {id: "not selected" for id in claims if id not in verdicts}
         made = {"schema": 1, "started": "2026-01-01T00:00:00+00:00", "seconds": 1.0, "lab": {}, "nodes": []}
-        made |= {"summary": summary, "claims": told, "not_run": rest}
+        made |= {"summary": summary, "claims": judged, "not_run": rest}
         (folder / "verdicts.json").write_text(json.dumps(made))
         return load(folder)
 
@@ -128,16 +128,16 @@ def run(tmp_path):
 
 @pytest.fixture
 def decided(run):
-    """What comes of an upgrade in which all passed but what is given."""
+    """Return a function that decides about an upgrade in which every claim passed, except the given verdicts."""
 
     def _decided(upgrade=(), before=(), after=(), course=WHOLE, *, reached=True):
         document = catalogue.load()
         smoke = dict.fromkeys(["7.2/service-name-resolves", "7.2.1/create-with-port"], "pass")
-        told = dict.fromkeys(CLAIMS, "pass") | dict(upgrade)
-        told = {id: verdict for id, verdict in told.items() if verdict}
+        verdicts = dict.fromkeys(CLAIMS, "pass") | dict(upgrade)
+        verdicts = {id: verdict for id, verdict in verdicts.items() if verdict}
         first = run("before", smoke | dict(before), document)
         last = run("after", smoke | dict(after), document) if reached else None
-        return decide(first, run("upgrade", told), last, course, KNOWN)
+        return decide(first, run("upgrade", verdicts), last, course, KNOWN)
 
     return _decided
 
@@ -148,7 +148,7 @@ def test_all_well_is_go(decided):
 
 
 @pytest.mark.parametrize(
-    ("given", "said"),
+    ("given", "summary"),
     [
         ({"upgrade": {"upgrade/identity-kept": "fail"}}, "why upgrade/identity-kept"),
         ({"upgrade": {"upgrade/identity-kept": "broken"}}, "Not judged: why upgrade/identity-kept"),
@@ -161,14 +161,14 @@ def test_all_well_is_go(decided):
         ({"reached": False}, "not judged on the new engine"),
     ],
 )
-def test_what_is_not_well_or_not_known_is_no_go(decided, given, said):
+def test_what_is_not_well_or_not_known_is_no_go(decided, given, summary):
     made = decided(**given)
     assert (made.word, made.status) == (NO_GO, 1)
-    assert re.search(said, made.reasons[0].summary), made.reasons
+    assert re.search(summary, made.reasons[0].summary), made.reasons
 
 
 @pytest.mark.parametrize(
-    ("given", "said"),
+    ("given", "summary"),
     [
         ({"upgrade": {"known/alpn-after-renewal": "fail"}}, "Restart the engine of every manager"),
         ({"upgrade": {"known/ghost-tasks": "broken"}}, "Look for incident moby#37320"),
@@ -183,13 +183,19 @@ def test_what_is_not_well_or_not_known_is_no_go(decided, given, said):
         ({"course": WHOLE | {"steps": [{"node": "slave01", "again": True}]}}, "slave01 stayed down"),
     ],
 )
-def test_what_can_be_met_or_was_so_before_is_a_condition(decided, given, said):
+def test_what_can_be_met_or_was_so_before_is_a_condition(decided, given, summary):
     made = decided(**given)
     assert (made.word, made.status) == (CONDITIONS, 0), made.reasons
-    assert said in made.conditions[0].summary
+    assert summary in made.conditions[0].summary
 
 
 def test_evidence_is_found_from_the_folder_of_the_rehearsal(decided):
     made = decided(upgrade={"upgrade/step": "fail"}, course={"done": 1, "wanted": 4}, reached=False)
     assert made.reasons[0].evidence == ("upgrade/evidence/upgrade-step.txt",)
     assert len(made.reasons) == 1, "what follows from a cause is no reason of its own"
+
+
+def test_programs_read_the_decision_by_stable_keys(decided):
+    made = decided(upgrade={"upgrade/identity-kept": "fail"}).to_json()
+    assert list(made) == ["decision", "reasons", "conditions"]
+    assert [set(reason) for reason in made["reasons"]] == [{"words", "claim", "evidence"}]

@@ -47,7 +47,7 @@ def page(*folders):
     return text, read
 
 
-def words(text):
+def text_of(text):
     return " ".join(unescape(re.sub(r"<[^>]+>", " ", text)).split())
 
 
@@ -56,14 +56,14 @@ def test_every_claim_stands_there_with_all_that_is_known_of_it(run):
     text, read = page(run(verdicts))
     for number, (id, verdict) in enumerate(verdicts.items()):
         (article,) = re.findall(rf'<article[^>]*id="{id}".*?</article>', text, re.DOTALL)
-        shown = words(article)
+        shown = text_of(article)
         claim = catalogue.load()[id]
         for word in (verdict, id, claim.level, "1.5 s", f"suites/t.py::t{number}", f"{number}.txt", "docker node ls"):
             assert word in shown, (id, word)
         assert ("Reason. why" in shown) == (verdict != "pass")
     assert "<b>& so</b>" not in text
     for word in ("Does not conform", "run-1", "1.2.3", "6.1", "nf_tables", "2026-11-24 10:00 UTC", "75 s"):
-        assert word in words(text)
+        assert word in text_of(text)
     inner = [link[1:] for link in read.links if link.startswith("#")]
     assert set(inner) <= set(read.ids)
     assert len(read.ids) == len(set(read.ids))
@@ -83,13 +83,13 @@ def assert_true_to_verdicts(folder):
         return [str(count or "") for count in counts] + [str(sum(counts))]
 
     def figures(row):
-        return [words(cell) for cell in re.findall(r'<td class="number[^>]*>(.*?)</td>', row)]
+        return [text_of(cell) for cell in re.findall(r'<td class="number[^>]*>(.*?)</td>', row)]
 
     tally = [word for word in WORDS if word in verdicts.values()]
     sentence = ", ".join(f"{list(verdicts.values()).count(word)} {word}" for word in tally)
-    assert f"Of the catalogue's {len(verdicts)} claims: {sentence}." in words(text)
+    assert f"Of the catalogue's {len(verdicts)} claims: {sentence}." in text_of(text)
     (listed,) = re.findall(r'<ul class="tally">(.*?)</ul>', text, re.DOTALL)
-    shown = [words(one).split(maxsplit=2) for one in re.findall("<li>(.*?)</li>", listed)]
+    shown = [text_of(one).split(maxsplit=2) for one in re.findall("<li>(.*?)</li>", listed)]
     assert [(number, word) for number, _, word in shown] == [
         (str(list(verdicts.values()).count(word)), word) for word in tally
     ]
@@ -99,7 +99,7 @@ def assert_true_to_verdicts(folder):
     chapters, by_level = re.findall(r'<table class="summary">.*?</table>', text, re.DOTALL)
     *rows, all_of_them = re.findall("<tr><th scope=.row.>.*?</tr>", chapters)
     for (chapter, title), row in zip(catalogue.load().titles.items(), rows, strict=True):
-        assert words(row).startswith(title)
+        assert text_of(row).startswith(title)
         assert figures(row) == counted([id for id in verdicts if id.partition(".")[0] == chapter])
     assert figures(all_of_them) == counted(verdicts)
     for level in ("critical", "major", "minor"):
@@ -107,29 +107,29 @@ def assert_true_to_verdicts(folder):
         assert figures(row) == counted([id for id in verdicts if levels[id] == level])
 
     cell = r'<tr><th scope="row"><a href="#[^"]*">([^<]+)</a></th><td>(\w+)</td><td>(.*?)</td></tr>'
-    matrix = {id: (level, words(chip)[2:]) for id, level, chip in re.findall(cell, text)}
+    matrix = {id: (level, text_of(chip)[2:]) for id, level, chip in re.findall(cell, text)}
     assert matrix == {id: (levels[id], verdict) for id, verdict in verdicts.items()}
 
     for claim in raw["claims"]:
         (article,) = re.findall(rf'<article[^>]*id="{claim["id"]}".*?</article>', text, re.DOTALL)
-        said = words(article)
-        assert f" {claim['verdict']} {claim['id']} {claim['level']} " in said
-        assert f"{html.duration(claim['seconds'])}; " in said
-        assert not claim["reason"] or f"Reason. {' '.join(claim['reason'].split())}" in said
+        shown = text_of(article)
+        assert f" {claim['verdict']} {claim['id']} {claim['level']} " in shown
+        assert f"{html.duration(claim['seconds'])}; " in shown
+        assert not claim["reason"] or f"Reason. {' '.join(claim['reason'].split())}" in shown
         for file in claim["evidence"]:
             digest = hashlib.sha256((folder / file).read_bytes()).hexdigest()[:16]
-            assert f"{file.removeprefix('evidence/')} sha256 {digest}…" in said
+            assert f"{file.removeprefix('evidence/')} sha256 {digest}…" in shown
         for test in claim["tests"]:
             function, _, parameters = test.partition("[")
-            assert function in said
-            assert parameters in said
+            assert function in shown
+            assert parameters in shown
     assert len(re.findall("<article", text)) == len(raw["claims"])
     for word, reasons in (
         ("blocked", [claim["reason"] for claim in raw["claims"] if claim["verdict"] == "blocked"]),
         ("not run", list(raw["not_run"].values())),
     ):
         for reason in set(reasons):
-            assert f"{' '.join(reason.split())} {reasons.count(reason)} " in words(text), word
+            assert f"{' '.join(reason.split())} {reasons.count(reason)} " in text_of(text), word
     (attention,) = re.findall(r'<h2 id="attention">.*?</section>', text, re.DOTALL)
     bad = [id for id, verdict in verdicts.items() if verdict in ("fail", "broken", "timeout")]
     assert sorted(re.findall(r"<code>([^<]+)</code></a>", attention)) == sorted(bad)
@@ -184,8 +184,8 @@ def test_what_preflight_found_stands_on_the_cover_beside_what_it_may_explain(run
     look = {"lab": "run-1", "seconds": 2.0, "evidence": "evidence/preflight-run-1.txt", "findings": [closed, fine]}
     failed = next(id for id in IDS if id.startswith("7.2.1/"))
     text, _ = page(run({failed: "fail", IDS[0]: "pass"}, preflight=[look]))
-    shown = words(text)
-    cover = words(text[: text.index("</header>")])
+    shown = text_of(text)
+    cover = text_of(text[: text.index("</header>")])
     assert "Preflight 1 error, 1 ok" in cover
     assert "Preflight findings may explain 1 of 1 claims that need attention: error port-gossip-udp slave02:" in cover
     assert "Possible cause: port-gossip-udp : slave02: gossip does not arrive" in shown
@@ -194,10 +194,10 @@ def test_what_preflight_found_stands_on_the_cover_beside_what_it_may_explain(run
     assert "slave02 <b>" not in text
     # Without a failure there is nothing to explain. Without preflight the page does not say that all is well.
     text, _ = page(run({IDS[0]: "pass"}, name="well", preflight=[look]))
-    assert "may explain" not in words(text[: text.index("</header>")])
+    assert "may explain" not in text_of(text[: text.index("</header>")])
     text, _ = page(run({failed: "fail"}, name="old"))
-    assert "Preflight did not run" in words(text)
-    assert "may explain" not in words(text[: text.index("</header>")])
+    assert "Preflight did not run" in text_of(text)
+    assert "may explain" not in text_of(text[: text.index("</header>")])
 
 
 def test_several_runs_stand_side_by_side(run):
@@ -205,12 +205,12 @@ def test_several_runs_stand_side_by_side(run):
     new = run({IDS[0]: "fail", IDS[2]: "blocked"}, name="new", engine="28.5.2")
     text, _ = page(old, new)
     (row,) = re.findall(rf'<tr><th scope="row"><a href="#{IDS[0]}">.*?</tr>', text, re.DOTALL)
-    assert words(row).endswith("✓ pass ✗ fail")
+    assert text_of(row).endswith("✓ pass ✗ fail")
     (row,) = re.findall(rf'<tr><th scope="row"><a href="#{IDS[1]}">.*?</tr>', text, re.DOTALL)
-    assert words(row).endswith("✓ pass – not run")
+    assert text_of(row).endswith("✓ pass – not run")
     assert "../new/evidence/0.txt" in text
     assert "1 of 2 runs: does not conform." in text
-    assert "why blocked" in words(text)
+    assert "why blocked" in text_of(text)
 
 
 def test_runs_of_one_engine_are_told_apart(run):
@@ -230,7 +230,7 @@ def test_pictures_are_shown_and_cannot_run(run):
     assert picture["src"].startswith("data:image/svg+xml;base64,")
     assert picture["alt"] == "Requests. 1 & 2"
     assert "<script>x()" not in text
-    assert "gone.txt the file is gone" in words(text)
+    assert "gone.txt the file is gone" in text_of(text)
 
 
 def test_nothing_is_loaded_from_elsewhere_and_evidence_cannot_be_markup(run):
@@ -250,7 +250,7 @@ def test_labs_clocks_and_what_went_astray_are_told(run):
         lost_workers={"gw1": "Not properly terminated"},
         followed={"tasks": 832, "services": 205, "tests": 110},
     )
-    shown = words(page(folder)[0])
+    shown = text_of(page(folder)[0])
     assert "4 nodes in 2 labs, each a container with an engine of its own" in shown
     assert "832 of 205 services, in 110 tests" in shown
     assert "Worker gw1 died (Not properly terminated)" in shown
@@ -261,7 +261,7 @@ def test_labs_clocks_and_what_went_astray_are_told(run):
 def test_waivers_and_errata_are_told(run):
     waiver = {"claim": IDS[0], "owner": "ops", "expires": "2030-01-01", "justification": "known", "outcome": "waived"}
     folder = run({IDS[0]: "waived"}, waivers=[waiver])
-    shown = words(page(folder)[0])
+    shown = text_of(page(folder)[0])
     assert f"{IDS[0]} ops 2030-01-01 every run known waived" in shown
     erratum = next(claim.erratum for claim in catalogue.load().values() if claim.erratum)
     assert " ".join(erratum.split())[:40] in shown
@@ -307,19 +307,19 @@ WRONG = {
 
 @pytest.mark.parametrize("kind", WRONG)
 def test_what_is_no_run_is_one_line(kind, tmp_path, capsys):
-    content, said = WRONG[kind]
+    content, message = WRONG[kind]
     file = tmp_path / "verdicts.json"
     if content is not None:
         file.write_bytes(content if isinstance(content, bytes) else content.encode())
     assert main(["report", str(file)]) == 2
     printed = capsys.readouterr().err
     assert printed.startswith(f"swarmlab: {file}")
-    assert said in printed
+    assert message in printed
     assert printed.count("\n") == 1
 
 
 @pytest.mark.parametrize(
-    ("change", "said"),
+    ("change", "message"),
     [
         ({"summary": {"pass": 2}}, "contradicts itself: its summary"),
         ({"not_run": {IDS[0]: "no test"}}, "is both judged and not run"),
@@ -327,8 +327,8 @@ def test_what_is_no_run_is_one_line(kind, tmp_path, capsys):
         ({"claims": [{"id": "x"}]}, "claims/0: "),
     ],
 )
-def test_verdicts_that_contradict_themselves_are_refused(run, change, said):
-    with pytest.raises(UsageError, match=re.escape(said)):
+def test_verdicts_that_contradict_themselves_are_refused(run, change, message):
+    with pytest.raises(UsageError, match=re.escape(message)):
         load(run({IDS[0]: "pass"}, **change))
 
 

@@ -18,7 +18,7 @@ def page(*folders):
 
 
 def part(text, heading):
-    """The cells of each row of the table below a heading, without the row of headings."""
+    """Return the cells of each row of the table below a heading, without the row of headings."""
     (found,) = re.findall(rf"^#+ {re.escape(heading)}\n\n(.*?)(?:\n\n|\Z)", text, re.DOTALL | re.MULTILINE)
     rows = [[cell.strip() for cell in re.split(r"(?<!\\)\|", line)[1:-1]] for line in found.splitlines()]
     return rows[2:]

@@ -74,7 +74,7 @@ WORDS = [(text, form) for text, forms in PLANTED.items() for form in forms]
 
 
 def found(text):
-    """The secrets that stand in *text*, also in base64."""
+    """Return the secrets that stand in *text*, also in base64."""
     return [secret for secret in PLANTED if secret in text or b64(secret).rstrip("=") in text]
 
 
@@ -148,8 +148,8 @@ def test_nothing_that_a_run_leaves_holds_a_secret(pytester, monkeypatch, workers
     html.write([load(folder)], folder / "report.html")
     names = {file.name.rpartition(".")[2] for file in folder.rglob("*") if file.is_file()}
     assert names >= {"json", "txt", "xml", "html", "properties"}
-    told = load(folder)
-    assert {str(claim.verdict) for claim in told.claims.values()} == {"pass", "fail", "broken", "blocked"}
+    run = load(folder)
+    assert {str(claim.verdict) for claim in run.claims.values()} == {"pass", "fail", "broken", "blocked"}
     leaks = {
         str(file.relative_to(folder)): held
         for file in folder.rglob("*")

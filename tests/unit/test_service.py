@@ -1,4 +1,4 @@
-"""When a service has the tasks that it is to have."""
+"""When a service has converged."""
 
 from types import SimpleNamespace
 

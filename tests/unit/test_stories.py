@@ -58,13 +58,13 @@ def test_stories_are_played_side_by_side_where_there_are_machines():
 
 def test_with_few_machines_each_cluster_is_given_back_before_the_next():
     given, play = stories(free=3)
-    seen = []
-    play(*[Story(name, lambda swarm: seen.append((swarm.name, list(given.back)))) for name in ("one", "other")])
-    assert seen == [("cluster 1", []), ("cluster 2", ["cluster 1"])]
+    played = []
+    play(*[Story(name, lambda swarm: played.append((swarm.name, list(given.back)))) for name in ("one", "other")])
+    assert played == [("cluster 1", []), ("cluster 2", ["cluster 1"])]
 
 
 @pytest.mark.parametrize(
-    ("errors", "told", "words"),
+    ("errors", "error", "message"),
     [
         ([None, AssertionError("no leader")], AssertionError, "second: no leader"),
         ([LabError("no node"), AssertionError("no leader")], AssertionError, "second: no leader"),
@@ -74,10 +74,10 @@ def test_with_few_machines_each_cluster_is_given_back_before_the_next():
         ([KeyError("x"), None], KeyError, "x"),
     ],
 )
-def test_what_went_worst_is_raised_with_its_story(errors, told, words):
+def test_what_went_worst_is_raised_with_its_story(errors, error, message):
     _, play = stories()
     courses = [raising(error) if error else lambda _: None for error in errors]
-    with pytest.raises(told, match=words):
+    with pytest.raises(error, match=message):
         play(*[Story(name, course) for name, course in zip(["first", "second"], courses, strict=True)])
     assert len(on_failure) == sum(error is not None for error in errors)
     play.end()

@@ -1,4 +1,4 @@
-"""What is made of the times of an update's tasks (suites/support/rolling_updates.py)."""
+"""The judgements of the pace and order of an update's tasks (suites/support/rolling_updates.py)."""
 
 from types import SimpleNamespace
 
@@ -27,7 +27,7 @@ def history(*looks):
 
 
 def update(*began, takes=2.0):
-    """The history of an update whose replacements began at these times, each known not to run yet for *takes*."""
+    """Return the history of an update whose replacements began at these times and do not run for *takes* seconds."""
     old = [task(f"old{slot}", slot, "running", OLD) for slot in range(1, len(began) + 1)]
     looks = [old]
     for place, state in enumerate(["preparing", "running"]):
@@ -48,18 +48,18 @@ def update(*began, takes=2.0):
         ((0, 0.1, 9, 9.2), 2, ""),
         ((0, 5, 9, 14), 2, ""),  # two workers, each at its own pace
         ((0, 9, 18), 3, ""),
-        ((0, 1, 2), 1, "at most 1 were to be replaced at a time"),
-        ((0, 0.1, 0.2, 9), 2, "at most 2 were to be replaced at a time"),
-        ((0, 3, 6), 1, "6 s were to pass"),
-        ((0, 0.1, 3, 3.1), 2, "6 s were to pass"),
-        ((0, 9, 12), 1, "6 s were to pass"),
+        ((0, 1, 2), 1, "at most 1 may be replaced at a time"),
+        ((0, 0.1, 0.2, 9), 2, "at most 2 may be replaced at a time"),
+        ((0, 3, 6), 1, "6 s must pass"),
+        ((0, 0.1, 3, 3.1), 2, "6 s must pass"),
+        ((0, 9, 12), 1, "6 s must pass"),
     ],
 )
 def test_replacements_come_so_many_at_a_time_so_far_apart(began, parallelism, wrong):
     made = updates.replacements(update(*began), NEW)
     assert len(made) == len(began)
-    told = updates.pace(made, parallelism, 6)
-    assert told.startswith(wrong) if wrong else not told
+    flaw = updates.pace(made, parallelism, 6)
+    assert flaw.startswith(wrong) if wrong else not flaw
 
 
 def test_a_clock_that_is_corrected_by_little_is_no_fault():
@@ -72,13 +72,13 @@ def test_a_start_that_no_look_saw_is_told_by_the_container():
     recorder = Recorder(new1=[(4, "start"), (5, "health_status: healthy")])
     first, second = updates.replacements(looks, NEW, recorder, "master")
     assert (first.unfinished, second.unfinished) == (104, 110)
-    assert updates.pace([first, second], 1, 6).startswith("6 s were to pass")
+    assert updates.pace([first, second], 1, 6).startswith("6 s must pass")
 
 
 def test_only_the_first_new_task_of_a_slot_is_its_replacement():
-    seen = update(0)
-    seen.looks.append([task("again", 1, "running", created=30, updated=31)])
-    (one,) = updates.replacements(seen, NEW)
+    history = update(0)
+    history.looks.append([task("again", 1, "running", created=30, updated=31)])
+    (one,) = updates.replacements(history, NEW)
     assert (one.old.id, one.new.id, one.began, one.unfinished) == ("old1", "new1", 0, 2)
 
 
@@ -97,8 +97,8 @@ def test_the_moment_at_which_fewest_ran_counts():
 
 class Recorder:
     def __init__(self, **events):
-        told = [(at, action, task) for task, happened in events.items() for at, action in happened]
-        self.events = [Event("slave01", action, f"c-{task}", task, "", at, at) for at, action, task in told]
+        happenings = [(at, action, task) for task, happened in events.items() for at, action in happened]
+        self.events = [Event("slave01", action, f"c-{task}", task, "", at, at) for at, action, task in happenings]
 
     def of(self, action, task):
         return next((one for one in self.events if (one.action, one.task) == (action, task)), None)
@@ -113,13 +113,15 @@ class Recorder:
 )
 def test_containers_tell_the_order(order, wrong):
     recorder = Recorder(new1=[(1, "start"), (2, "health_status: healthy")], old1=[(3, "kill"), (4, "die")])
-    told = updates.out_of_order(updates.replacements(update(0), NEW), recorder, order)
-    assert wrong in told if wrong else not told
+    flaw = updates.out_of_order(updates.replacements(update(0), NEW), recorder, order)
+    assert wrong in flaw if wrong else not flaw
 
 
 def test_what_did_not_happen_is_told():
     recorder = Recorder(new1=[(1, "start")])
-    assert "the first did not" in updates.out_of_order(updates.replacements(update(0), NEW), recorder, "stop-first")
+    assert "the first event is missing" in updates.out_of_order(
+        updates.replacements(update(0), NEW), recorder, "stop-first"
+    )
 
 
 def test_specifications_are_compared_key_by_key():

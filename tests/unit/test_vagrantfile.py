@@ -13,7 +13,7 @@ from swarmlab.paths import ROOT
 @pytest.mark.skipif(not shutil.which("vagrant"), reason="Vagrant is not installed")
 @pytest.mark.parametrize("provider", PROVIDERS)
 def test_vagrant_accepts_it(provider, tmp_path):
-    # Vagrant looks at a provider's settings only where the provider is installed, which it tells by its version.
+    # Vagrant reads a provider's settings only if the provider is installed, which it finds out by its version.
     stand_in = tmp_path / "bin" / "VBoxManage"
     stand_in.parent.mkdir()
     stand_in.write_text("#!/bin/sh\necho 6.1.50r161033\n")

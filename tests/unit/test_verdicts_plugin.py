@@ -43,7 +43,7 @@ class Ran:
 
 @pytest.fixture
 def run(pytester, monkeypatch):
-    """Runs a module of a suite, and gives what came of it."""
+    """Return a function that runs a module of a suite, and returns the ended run."""
     monkeypatch.setenv("PYTHONPATH", str(ROOT))
     pytester.makeini("[pytest]\naddopts = --strict-markers --tb=short\ncomplete_sections = 7.2.2\n")
     pytester.makeconftest(textwrap.dedent(CONFTEST))
@@ -62,7 +62,7 @@ def run(pytester, monkeypatch):
 
 
 def one(steps, fixtures="", marks=""):
-    """A test of one claim, made of these steps."""
+    """Return a test of one claim, made of these steps."""
     return f"{marks}\n@claim('7.2.2/inspect')\ndef test_a({fixtures}):\n    {steps}\n"
 
 
@@ -78,13 +78,13 @@ def one(steps, fixtures="", marks=""):
         ("raise LabError('node gone')", "broken", "node gone"),
         ("{}['ID']", "broken", "KeyError: 'ID'"),
         ("raise Blocked('no image of x')", "blocked", "no image of x"),
-        ("pytest.skip('lazy')", "broken", "skipped without a need that names the block: lazy"),
+        ("pytest.skip('lazy')", "broken", "skips itself, but only a claim's need may block a test: lazy"),
         (
             "pytest.skip('blocked: says who')",
             "broken",
-            "skipped without a need that names the block: blocked: says who",
+            "skips itself, but only a claim's need may block a test: blocked: says who",
         ),
-        ("pytest.xfail('known')", "broken", "skipped without a need that names the block: known"),
+        ("pytest.xfail('known')", "broken", "skips itself, but only a claim's need may block a test: known"),
     ],
 )
 def test_what_ends_a_test_decides_the_verdict(run, steps, verdict, reason):
@@ -111,8 +111,8 @@ def test_what_ends_a_test_decides_the_verdict(run, steps, verdict, reason):
 def test_preparing_and_clearing_away_judge_nothing(run, error, verdict, when):
     steps = f"{error}\n    yield" if when == "before" else f"yield\n    {error}"
     ran = run(f"@pytest.fixture\ndef prepared():\n    {steps}\n" + one("pass", "prepared"))
-    told, reason = ran.verdict()
-    assert told == verdict
+    found, reason = ran.verdict()
+    assert found == verdict
     assert "why" in reason
     assert ran.code == (0 if verdict == "blocked" else 1)
 
@@ -390,7 +390,7 @@ def test_a_waiver_accepts_what_failed_of_a_test_and_not_what_broke(run, pytester
 
 
 @pytest.mark.parametrize(
-    ("entry", "said"),
+    ("entry", "message"),
     [
         ({"expires": "2020-01-31"}, "the waiver expired on 2020-01-31"),
         ({"expires": "soon"}, "'soon' is not a date"),
@@ -402,7 +402,7 @@ def test_a_waiver_accepts_what_failed_of_a_test_and_not_what_broke(run, pytester
         ({"extra": 1}, "'extra' was unexpected"),
     ],
 )
-def test_a_waiver_that_is_none_ends_the_run_before_any_lab(run, pytester, entry, said):
+def test_a_waiver_that_is_none_ends_the_run_before_any_lab(run, pytester, entry, message):
     before = run(one("pass"))
     (pytester.path / "suites" / "test_it.py").write_text("raise SystemExit('collected')")
     ran = pytester.runpytest_inprocess("suites", *waivers(pytester, entry))
@@ -411,7 +411,7 @@ def test_a_waiver_that_is_none_ends_the_run_before_any_lab(run, pytester, entry,
     assert len(errors) == 1
     assert errors[0].startswith("ERROR: --waivers: ")
     assert "waivers.yaml" in errors[0]
-    assert said in errors[0]
+    assert message in errors[0]
     assert (before.folder / "verdicts.json").exists()
 
 
@@ -422,7 +422,7 @@ def test_waivers_hold_on_workers_too(run, pytester):
 
 
 def certified(run, tests):
-    """What is refused by the profile certify, beside claims that were not run; and the run."""
+    """Return what is refused by the profile certify, beside claims that were not run; and the run."""
     ran = run(tests, "--profile", "certify")
     return [line for line in ran.report["certification"] if "not run: " not in line], ran
 
@@ -436,7 +436,7 @@ def test_certifying_wants_every_claim_of_the_catalogue(run):
     assert rest.startswith(f"{len(catalogue.load()) - 3} not run: ")
     refused, _ = certified(run, one("assert False") + "@claim('7.2.1/reachable-on-any-node')\ndef test_b(): pass")
     assert refused == [
-        "1 blocked for ipvs, which may not be lacking: 7.2.1/reachable-on-any-node",
+        "1 blocked for ipvs, which this profile does not allow: 7.2.1/reachable-on-any-node",
         "1 fail: 7.2.2/inspect",
     ]
     refused, ran = certified(run, one("raise Blocked('no registry')"))
@@ -490,7 +490,7 @@ def test_pictures_are_evidence_beside_the_text_and_in_allure(run):
     assert (ran.folder / svg).read_text() == "<svg>[redacted join token]</svg>"
     assert svg.partition("/")[2] in (ran.folder / text).read_text()
     results = [json.loads(file.read_text()) for file in (ran.folder / "allure-results").glob("*-result.json")]
-    (attached,) = [one for told in results for one in told["attachments"] if one["type"] == "image/svg+xml"]
+    (attached,) = [one for result in results for one in result["attachments"] if one["type"] == "image/svg+xml"]
     assert attached["name"] == "requests to port 8888"
     assert (ran.folder / "allure-results" / attached["source"]).read_text() == (ran.folder / svg).read_text()
 
@@ -561,7 +561,9 @@ def standing(lab):
     mark.rename(f"gone-{os.getpid()}")
 @claim('7.1/ingress-network')
 @pytest.mark.parametrize('n', range(2))
-def test_stands(standing, n): time.sleep(60)
+def test_stands(standing, n):
+    pathlib.Path(f"stands-{os.getpid()}").touch()
+    time.sleep(60)
 @claim('7.2.2/inspect', '7.2.2/ls-columns', '7.2.2/managers-only')
 def test_rest(): pass
 """
@@ -578,10 +580,11 @@ def test_rest(): pass
         text=True,
         preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # a shell's background jobs ignore it
     )
-    wait(lambda: len(list(pytester.path.glob("lab-of-*"))) == (2 if workers else 1), "the labs stand", deadline=60)
+    # Not for the labs' own marks: a fixture that is interrupted before its yield is not torn down.
+    wait(lambda: len(list(pytester.path.glob("stands-*"))) == (2 if workers else 1), "the tests to run", deadline=60)
     process.send_signal(number)
-    said, _ = process.communicate(timeout=60)
-    assert process.returncode == pytest.ExitCode.INTERRUPTED, said
+    printed, _ = process.communicate(timeout=60)
+    assert process.returncode == pytest.ExitCode.INTERRUPTED, printed
     assert len(list(pytester.path.glob("gone-*"))) == (2 if workers else 1)
     assert not list(pytester.path.glob("lab-of-*"))
     assert load(pytester.path / "reports").not_run["7.1/ingress-network"] == "the run ended before"
@@ -633,14 +636,14 @@ def test_what_was_met_beside_travels_from_workers(run):
 
 
 @pytest.mark.parametrize(
-    ("options", "told"),
+    ("options", "expected"),
     [
         ([], ("blocked", "takes 25 hours: run it with --profile nightly --hours 25")),
         (["--profile", "nightly"], ("blocked", "takes 25 hours: run it with --profile nightly --hours 25")),
         (["--profile", "nightly", "--hours", "25"], ("pass", "")),
     ],
 )
-def test_what_takes_long_runs_where_there_is_time(run, options, told):
+def test_what_takes_long_runs_where_there_is_time(run, options, expected):
     tests = """
         from swarmlab.needs import Offers
 
@@ -654,7 +657,7 @@ def test_what_takes_long_runs_where_there_is_time(run, options, told):
         def test_a():
             pass
         """
-    assert run(tests, "-p", "fixtures.profiles", *options).verdict("8.4/state-orphaned") == told
+    assert run(tests, "-p", "fixtures.profiles", *options).verdict("8.4/state-orphaned") == expected
 
 
 LOOK = """

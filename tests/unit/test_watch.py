@@ -46,7 +46,7 @@ class Handler(http.server.BaseHTTPRequestHandler):
 
 @pytest.fixture
 def serve():
-    """Starts a server at an address of the loopback network, all at one port; gives the "node" that it is."""
+    """Return a function that starts a server at a loopback address, all at one port, and returns its "node"."""
     servers = []
 
     def start(name, address, answer=lambda _: 200, missing=0):
@@ -130,7 +130,7 @@ def test_a_silent_server_is_a_loss_after_the_timeout(serve, monkeypatch):
 
 
 def broken_watch(nodes, during, match):
-    """What is left of a watch that had to end with an error of the lab's."""
+    """Return what is left of a watch that had to end with an error of the lab's."""
     watch = Watch(nodes, nodes[0].port)
 
     def go():
@@ -232,7 +232,7 @@ def test_work_of_the_suite_does_not_hold_up_the_asking(nodes):
             sum(range(20_000))
         watch.rounds(1)
     busy = [heard for heard in watch._heard if end - 1 < heard.at < end]
-    assert len(busy) > 5  # the servers are this process's, and have to share with the work
+    assert len(busy) > 5  # the servers are this process's, and must share with the work
     assert not watch.lost
 
 

@@ -32,7 +32,7 @@ def test_what_was_not_acknowledged_may_be_there_or_not(there):
 
 
 @pytest.mark.parametrize(
-    ("held", "words"),
+    ("held", "message"),
     [
         ([config("r")], "a through master .* acknowledged and is not there"),
         ([config("a"), config("a")], "is there 2 times"),
@@ -41,10 +41,10 @@ def test_what_was_not_acknowledged_may_be_there_or_not(there):
         ([{**config("a"), "ID": "another"}], "the id another, where id-a was given"),
     ],
 )
-def test_what_is_lost_or_half_made_is_named(held, words):
+def test_what_is_lost_or_half_made_is_named(held, message):
     state = found(WRITES, held)
     assert not state
-    assert re.search(words, state.summary)
+    assert re.search(message, state.summary)
 
 
 class Manager(SimpleNamespace):
@@ -95,12 +95,12 @@ def test_what_became_of_them_is_drawn_with_what_happened_meanwhile():
     with evidence.recording() as journal, Writer([Manager("master", lambda: None), refusing, dead]) as writer:
         wait(lambda: len({one.manager for one in writer.writes}) == 3, "a write through each", deadline=5, every=0.01)
         writer.mark("slave02 without power")
-    words = journal.pictures["writes"]
-    assert "Writes through master, slave01, slave02" in words
+    svg = journal.pictures["writes"]
+    assert "Writes through master, slave01, slave02" in svg
     for outcome in ("acknowledged", "refused"):
-        assert re.search(rf"line \d, {outcome}: [1-9]\d* answers", words)
-    assert re.search(r"([1-9]\d*) asked, \1 without answer", words)
-    assert "slave02 without power" in words
+        assert re.search(rf"line \d, {outcome}: [1-9]\d* answers", svg)
+    assert re.search(r"([1-9]\d*) asked, \1 without answer", svg)
+    assert "slave02 without power" in svg
 
 
 def test_a_manager_that_hangs_keeps_no_other_waiting():

@@ -13,7 +13,7 @@ const { results } = await report.validate({ trs: await report.store.allTestResul
 report.realtimeDispatcher.sendQualityGateResults(results);
 await report.done();
 
-// Allure's page tells its maker who reads it; and a large one that holds its data starts before it has read them.
+// Allure's page reports its readers to its maker; and a large one that holds its data starts before it has read them.
 const page = path.join(config.output, "index.html");
 let html = readFileSync(page, "utf8");
 html = html.replace(/<script async src="https:[^>]*gtag[^>]*><\/script>\s*<script>[\s\S]*?<\/script>/, "");

@@ -1,5 +1,5 @@
 // Looks at a report as its readers do: wide and on a phone, light and dark, without scripts, and on paper.
-//   node look.mjs FILE [DIR]    tells what it found as JSON; with DIR, leaves pictures of it and the PDF there
+//   node look.mjs FILE [DIR]    prints its findings as JSON; with DIR, leaves screenshots and the PDF there
 import { mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { createRequire } from "node:module";
 import path from "node:path";

@@ -1,4 +1,4 @@
-"""What every generated page has: a title, a comment that names its source, and named places."""
+"""The parts of every generated page: a title, a comment that names its source, and named places."""
 
 from __future__ import annotations
 

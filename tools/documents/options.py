@@ -29,9 +29,9 @@ def command_line() -> str:
         ),
     ]
     for name, (verb, summary) in found.items():
-        words = [word.replace(" ", "\0") for word in _synopsis(verb)]
+        parts = [word.replace(" ", "\0") for word in _synopsis(verb)]
         lines = textwrap.wrap(
-            " ".join([f"swarmlab {name}", *words]), 100, subsequent_indent="    ", break_on_hyphens=False
+            " ".join([f"swarmlab {name}", *parts]), 100, subsequent_indent="    ", break_on_hyphens=False
         )
         synopsis = "\n".join(["```", *lines, "```"]).replace("\0", " ")
         blocks += [f"## {name}", plain(summary), synopsis, _options(verb), plain(verb.epilog or "")]

@@ -98,6 +98,6 @@ def _kind(schema: Mapping[str, Any], part: Mapping[str, Any]) -> str:
 
 
 def _meaning(value: Mapping[str, Any], part: Mapping[str, Any]) -> str:
-    told = plain(str(value.get("description") or part.get("description", "")))
+    description = plain(str(value.get("description") or part.get("description", "")))
     bounds = [f"{word} {part[key]}" for key, word in (("minimum", "at least"), ("maximum", "at most")) if key in part]
-    return "; ".join(filter(None, [told, ", ".join(bounds)]))
+    return "; ".join(filter(None, [description, ", ".join(bounds)]))

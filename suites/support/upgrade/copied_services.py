@@ -16,19 +16,19 @@ from swarmlab.rehearsal.likeness import apply
 from swarmlab.rehearsal.likeness.model import Likeness
 from swarmlab.wait import State, wait
 
-#: Seconds until all copied services have to run. A service that does not run by then is left out, and reported.
+#: Seconds until all copied services must run. A service that does not run by then is left out, and reported.
 PATIENCE = 120
-#: Polls in a row, half a second or more apart, at which services have to be whole.
+#: Polls in a row, half a second or more apart, at which services must be whole.
 STEADY = 8
 
 
 class Copied:
-    """The copies, made before the first step. What the lab cannot run is left out; the rest has to be kept.
+    """The copies, made before the first step. What the lab cannot run is left out; the rest must be kept.
 
     Attributes:
         cluster: the rehearsed cluster.
         services: name of each service in the real swarm, by its copy.
-        left_out: a sentence for each thing that is not as in the real swarm: its name and the reason.
+        left_out: a sentence for each part that is not as in the real swarm: its name and the reason.
     """
 
     def __init__(self, cluster: Swarm, lab: Lab, likeness: Likeness) -> None:
@@ -51,65 +51,65 @@ class Copied:
         ids = {name: id for id, name in cluster.names().items()}
         nodes = self._likeness["nodes"]
         self._names = apply.Names(
-            likeness.hosts(), {one["id"]: ids[one["host"]] for one in nodes if one["host"] in ids}
+            likeness.hosts(), {original["id"]: ids[original["host"]] for original in nodes if original["host"] in ids}
         )
-        for one in self._likeness["networks"]:
-            self._network(one, encryption=not lab.offers.missing(["encryption"]))
+        for original in self._likeness["networks"]:
+            self._network(original, encryption=not lab.offers.missing(["encryption"]))
         digests = {}
         for kind, size in (("configs", "bytes"), ("secrets", "")):
-            for one in self._likeness[kind]:
-                name, text = cluster.unique(apply.shorter(one["name"])), apply.dummy(one.get(size, 0))
+            for original in self._likeness[kind]:
+                name, text = cluster.unique(apply.shorter(original["name"])), apply.dummy(original.get(size, 0))
                 body = apply.payload(name, cluster.label, text)
                 made = cluster.manager.ask("POST", f"/{kind}/create", body=body)["ID"]
-                getattr(self._names, kind)[one["name"]] = (made, name)
-                digests[kind, one["name"]] = hashlib.sha256(text.encode()).hexdigest()
-        for one in self._likeness["services"]:
-            self._service(one, digests)
+                getattr(self._names, kind)[original["name"]] = (made, name)
+                digests[kind, original["name"]] = hashlib.sha256(text.encode()).hexdigest()
+        for original in self._likeness["services"]:
+            self._service(original, digests)
         self._settle()
 
-    def _network(self, one: Mapping[str, Any], *, encryption: bool) -> None:
+    def _network(self, original: Mapping[str, Any], *, encryption: bool) -> None:
         cluster = self.cluster
-        name = cluster.unique(apply.shorter(one["name"]))
+        name = cluster.unique(apply.shorter(original["name"]))
         # The bridges of every engine, and the network of the machines.
         taken = ["172.17.0.0/16", "172.18.0.0/16", f"{cluster.manager.address.rpartition('.')[0]}.0/24"]
-        body = apply.network(one, name, cluster.label, encryption=encryption, taken=taken)
-        if one["encrypted"] and not encryption:
-            self.left_out.append(f"Encryption of network {one['name']}: the lab's kernel cannot.")
-        subnets = [pool["subnet"] for pool in one["subnets"]]
+        body = apply.network(original, name, cluster.label, encryption=encryption, taken=taken)
+        if original["encrypted"] and not encryption:
+            self.left_out.append(f"Encryption of network {original['name']}: the lab's kernel cannot.")
+        subnets = [pool["subnet"] for pool in original["subnets"]]
         try:
             cluster.manager.ask("POST", "/networks/create", body=body)
         except EngineRefused as refused:
             body.pop("IPAM", None)
-            self.left_out.append(f"Subnet {', '.join(subnets)} of network {one['name']}: {refused.explanation}.")
+            self.left_out.append(f"Subnet {', '.join(subnets)} of network {original['name']}: {refused.explanation}.")
             cluster.manager.ask("POST", "/networks/create", body=body)
         else:
             if subnets and "IPAM" not in body:
                 self.left_out.append(
-                    f"Subnet {', '.join(subnets)} of network {one['name']}: the lab's machines have it."
+                    f"Subnet {', '.join(subnets)} of network {original['name']}: the lab's machines have it."
                 )
-        self._names.networks[one["name"]] = name
+        self._names.networks[original["name"]] = name
 
-    def _service(self, one: Mapping[str, Any], digests: Mapping[tuple[str, str], str]) -> None:
+    def _service(self, original: Mapping[str, Any], digests: Mapping[tuple[str, str], str]) -> None:
         cluster, names = self.cluster, self._names
-        for mount in one["mounts"]:
+        for mount in original["mounts"]:
             if mount.get("source"):
                 names.volumes.setdefault(mount["source"], cluster.unique(apply.shorter(mount["source"])))
-        name = cluster.unique(apply.shorter(one["name"]))
-        body = apply.service(one, name, cluster.label, cluster.image("web:1"), names)
+        name = cluster.unique(apply.shorter(original["name"]))
+        body = apply.service(original, name, cluster.label, cluster.image("web:1"), names)
         try:
             made = cluster.manager.ask("POST", "/services/create", body=body)
         except EngineRefused as refused:
-            self.left_out.append(f"Service {one['name']}: the lab's manager refused it: {refused.explanation}.")
+            self.left_out.append(f"Service {original['name']}: the lab's manager refused it: {refused.explanation}.")
             return
         service = Service(cluster, made["ID"], name)
-        self.services[service] = one["name"]
-        self._attached[service] = {names.networks[each["network"]] for each in one["networks"]}
+        self.services[service] = original["name"]
+        self._attached[service] = {names.networks[each["network"]] for each in original["networks"]}
         self._read[service] = {
             apply.target(kind, each["file"]): digests[f"{kind.lower()}s", each["name"]]
-            for kind, listed in (("Config", one["configs"]), ("Secret", one["secrets"]))
+            for kind, listed in (("Config", original["configs"]), ("Secret", original["secrets"]))
             for each in listed
         }
-        self._counts[service] = None if one["mode"] == "global" else one["replicas"]
+        self._counts[service] = None if original["mode"] == "global" else original["replicas"]
 
     def _settle(self) -> None:
         """Wait until the services run, and remove those that do not."""
@@ -119,7 +119,8 @@ class Copied:
             for service in self.services:
                 states[service] = self._runs(service)
             return State(
-                all(states.values()), "; ".join(f"{self.services[one]}: {states[one].summary}" for one in states)
+                all(states.values()),
+                "; ".join(f"{self.services[service]}: {states[service].summary}" for service in states),
             )
 
         with contextlib.suppress(DeadlineExceeded):
@@ -144,11 +145,11 @@ class Copied:
     # Looking
 
     def wanted(self) -> list[tuple[Service, int]]:
-        """The services, each with how many of its tasks ran before the first step."""
+        """Return the services, each with how many of its tasks ran before the first step."""
         return [(service, self._counts[service] or 0) for service in self.services]
 
     def detached(self) -> list[str]:
-        """A line for each task that has no address in a network of its service."""
+        """Return a line for each task that has no address in a network of its service."""
         return [
             f"{service}, whose task {task} has no address in {network}"
             for service in self.services
@@ -157,7 +158,7 @@ class Copied:
         ]
 
     def lost_data(self) -> list[str]:
-        """A line for each file of a config or secret that a task does not read as it was given."""
+        """Return a line for each file of a config or secret that a task does not read as it was given."""
 
         def of_task(pair: tuple[Service, Task]) -> list[str]:
             service, task = pair
@@ -174,7 +175,7 @@ class Copied:
         return [line for lines in parallel(of_task, pairs) for line in lines]
 
     def to_json(self) -> dict[str, Any]:
-        """What is copied, by its names in the real swarm, and what is left out."""
+        """Return what is copied, by its names in the real swarm, and what is left out."""
         return {
             "services": {name: self._counts[service] for service, name in self.services.items()},
             "networks": list(self._names.networks),

@@ -88,7 +88,7 @@ class Course(Kept):
     """
 
     def __init__(self, lab: Lab, cluster: Swarm, plan: Plan, file: Path) -> None:
-        """Make what the cluster has to keep.
+        """Make what the cluster must keep.
 
         Args:
             lab: the lab of the cluster.
@@ -134,16 +134,16 @@ class Course(Kept):
             watch.rounds(3)
 
     def rest(self) -> None:
-        """Stop watching, and draw what was seen."""
+        """Stop watching, and draw the requests."""
         if self.writer is None:
             return
         with contextlib.suppress(LabError):  # `lost` raises it again
             self._watching.close()
         summary = "; ".join(f"{name}: {watch.summary}" for name, watch in self._watches.items())
         requests = [
-            Request(one.at - self._start, one.end - self._start, name, one.container, self.why(one))
+            Request(request.at - self._start, request.end - self._start, name, request.container, self.why(request))
             for name, watch in self._watches.items()
-            for one in watch.heard
+            for request in watch.heard
         ]
         marks = [Mark(step.began - self._start, f"{step.node} ({step.role}) is drained") for step in self.steps]
         marks += [
@@ -156,18 +156,18 @@ class Course(Kept):
         self.write(svg=draw(title, summary, list(self._watches), requests, marks))
 
     @staticmethod
-    def why(heard: Heard) -> str:
+    def why(request: Heard) -> str:
         """Why a request is lost; empty if it is not."""
-        if 200 <= heard.status < 300:
+        if 200 <= request.status < 300:
             return ""
-        return heard.error or f"HTTP {heard.status}"
+        return request.error or f"HTTP {request.status}"
 
     def away(self, name: str) -> list[tuple[float, float]]:
-        """The spans (begin, end) in which a node was drained, away or coming back, by the monotonic clock."""
+        """Return the spans (begin, end) in which a node was drained, away or coming back, by the monotonic clock."""
         return [(step.began, step.ended or time.monotonic()) for step in self.steps if step.node == name]
 
     def when(self, at: float) -> str:
-        """A moment of the monotonic clock for messages: seconds since the watching began, and the step."""
+        """Return a moment of the monotonic clock for messages: seconds since the watching began, and the step."""
         for step in self.steps:
             if step.began <= at <= (step.ended or at):
                 return f"{at - self._start:.1f} s, while {step.node} got {step.engine}"
@@ -176,12 +176,14 @@ class Course(Kept):
         return f"{at - self._start:.1f} s, {after}"
 
     def elsewhere(self, name: str, losses: Iterable[Heard]) -> list[Heard]:
-        """Those of the requests lost through a node that were not lost while it was being upgraded."""
+        """Return those of the requests lost through a node that were not lost while it was being upgraded."""
         away = self.away(name)
-        return [one for one in losses if not any(begin <= one.end and one.at <= end for begin, end in away)]
+        return [
+            request for request in losses if not any(begin <= request.end and request.at <= end for begin, end in away)
+        ]
 
     def lost(self) -> dict[str, list[Heard]]:
-        """The lost requests by the host name of the node that they went through.
+        """Return the lost requests by the host name of the node that they went through.
 
         Requests through a node that was being upgraded, and to a replica that was leaving one, do not count.
 
@@ -189,18 +191,18 @@ class Course(Kept):
             LabError: the watching was not whole.
         """
         return {
-            name: [one for one in self.elsewhere(name, watch.lost) if not was_leaving(one, self.steps)]
+            name: [request for request in self.elsewhere(name, watch.lost) if not was_leaving(request, self.steps)]
             for name, watch in self._watches.items()
         }
 
     def asked(self) -> int:
-        """The number of all requests."""
+        """Return the number of all requests."""
         return sum(len(watch.heard) for watch in self._watches.values())
 
     # Stepping
 
     def next(self, number: int) -> Node:
-        """The node of a step. The order of a round is decided when the round begins, as the leader may change."""
+        """Return the node of a step. A round's order is decided when the round begins, as the leader may change."""
         engine, place = self.plan.turn(number)
         if place == 0:
             queue = self.plan.queue(self.cluster.roles(), self.cluster.leader.name)
@@ -216,7 +218,7 @@ class Course(Kept):
         if self.writer is None:
             self.watch()
         node = self.next(number)
-        members = {one["Description"]["Hostname"]: one for one in self.cluster.members()}
+        members = {member["Description"]["Hostname"]: member for member in self.cluster.members()}
         engine = self.plan.engine(number)
         streams, web = self.estate.streams(), self.estate.web
         step = Step(
@@ -277,16 +279,16 @@ class Course(Kept):
             before: `Estate.streams` before the step.
         """
         now = self.estate.streams()
-        for (source, to), one in before.items():
+        for (source, to), stream in before.items():
             if node.name in (source, to):
                 continue
             after = now.get((source, to))
-            if after is None or (after["agent"], after["id"]) != (one["agent"], one["id"]):
-                yield f"from {source} to {to}, after {one['bytes']} bytes"
-            elif after["bytes"] <= one["bytes"]:
-                yield f"from {source} to {to}, which stood still at {one['bytes']} bytes"
+            if after is None or (after["agent"], after["id"]) != (stream["agent"], stream["id"]):
+                yield f"from {source} to {to}, after {stream['bytes']} bytes"
+            elif after["bytes"] <= stream["bytes"]:
+                yield f"from {source} to {to}, which stood still at {stream['bytes']} bytes"
 
-    # Telling
+    # Reporting
 
     def write(self, svg: str = "") -> None:
         """Write what is known so far to the file that the page is made from; with *svg* also the picture."""
@@ -308,8 +310,12 @@ class Course(Kept):
                     "lost": len(watch.losses),
                     "gap": round(watch.gap(), 1),
                     "lost elsewhere": [
-                        {"at": self.when(one.at), "why": self.why(one), "leaving": was_leaving(one, self.steps)}
-                        for one in self.elsewhere(name, watch.losses)
+                        {
+                            "at": self.when(request.at),
+                            "why": self.why(request),
+                            "leaving": was_leaving(request, self.steps),
+                        }
+                        for request in self.elsewhere(name, watch.losses)
                     ][:50],
                 }
                 for name, watch in self._watches.items()
@@ -353,16 +359,16 @@ _TIME = re.compile(r'^time="?\S+"? |\b[0-9a-z]{25}\b|\b[0-9a-f]{12,64}\b|\d{4}-\
 
 
 def about(node: Node) -> dict[str, Any]:
-    """An engine's account of itself: versions, settings, warnings, and the warnings in its log."""
+    """Return an engine's account of itself: versions, settings, warnings, and the warnings in its log."""
     version, info = node.ask("GET", "/version"), node.info()
     lines = [line for line in node.log().splitlines() if re.search(r"level=(warning|error|fatal)|DEPRECAT", line)]
-    heard = Counter(_TIME.sub("…", line)[:300] for line in lines)
+    counts = Counter(_TIME.sub("…", line)[:300] for line in lines)
     return {
         "version": version["Version"],
         "api": version["ApiVersion"],
         "min_api": version.get("MinAPIVersion", ""),
-        "parts": {one["Name"]: one["Version"] for one in version.get("Components", [])},
+        "parts": {component["Name"]: component["Version"] for component in version.get("Components", [])},
         "settings": {key: info[key] for key in _SETTINGS if info.get(key)},
         "warnings": list(info.get("Warnings") or []),
-        "log": [f"{line} ({count} times)" if count > 1 else line for line, count in heard.most_common(40)],
+        "log": [f"{line} ({count} times)" if count > 1 else line for line, count in counts.most_common(40)],
     }

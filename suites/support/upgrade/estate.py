@@ -1,4 +1,4 @@
-"""What the rehearsed cluster has to keep: services, networks, configs, secrets, volumes with data, node labels."""
+"""The estate that the rehearsed cluster must keep: services, networks, configs, secrets, volumes, node labels."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ class Estate:
         volume: name of the site's volume.
         config: id and name of the agent's config.
         secret: id and name of the agent's secret.
-        copied: copies of a real swarm's services, which have to be kept too; None if there are none.
+        copied: copies of a real swarm's services, which must be kept too; None if there are none.
     """
 
     def __init__(self, cluster: Swarm, copied: Copied | None = None) -> None:
@@ -163,17 +163,17 @@ class Estate:
     # Looking
 
     def wanted(self) -> list[tuple[Service, int]]:
-        """The services, each with how many of its tasks run while all nodes are active."""
+        """Return the services, each with how many of its tasks run while all nodes are active."""
         nodes = len(self.cluster.nodes)
         own = [(self.web, REPLICAS), (self.front, 1), (self.site, nodes), (self.agent, nodes)]
         return own + (self.copied.wanted() if self.copied else [])
 
     def history(self) -> list[Task]:
-        """The tasks of `front` that were replaced and that managers remember."""
+        """Return the tasks of `front` that were replaced and that managers remember."""
         return [task for task in self.front.tasks() if task.desired == "shutdown"]
 
     def streams(self) -> dict[tuple[str, str], dict[str, Any]]:
-        """The running downloads between nodes.
+        """Return the running downloads between nodes.
 
         Returns:
             By host names (from, to): the agent's account of the download, with the agent and the bytes that arrived.
@@ -181,13 +181,13 @@ class Estate:
         going = {}
         for node in self.cluster.nodes:
             state = self.agent_state(node)
-            for one in state.get("streams", []):
-                if one["on"]:
-                    going[one["peer"], node.name] = {**one, "agent": state["agent"]}
+            for stream in state.get("streams", []):
+                if stream["on"]:
+                    going[stream["peer"], node.name] = {**stream, "agent": state["agent"]}
         return going
 
     def agent_state(self, node: Node) -> dict[str, Any]:
-        """The state of the agent on *node*; empty if it does not answer any of three requests."""
+        """Return the state of the agent on *node*; empty if it does not answer any of three requests."""
         for _ in range(3):
             if (answer := node.get(self.port, "/streams")).ok:
                 state: dict[str, Any] = json.loads(answer.body)
@@ -212,7 +212,7 @@ class Estate:
         return resolve_to(probes, wanted)
 
     def members(self, asked: Node) -> dict[str, dict[str, Any]]:
-        """What must stay of every node, by host name, as the manager *asked* lists it."""
+        """Return what must stay of every node, by host name, as the manager *asked* lists it."""
         return {
             member["Description"]["Hostname"]: {
                 "id": member["ID"],
@@ -226,37 +226,37 @@ class Estate:
         }
 
     def changed_members(self, asked: Node) -> list[str]:
-        """A line for each change of a node, as the manager *asked* lists it."""
+        """Return a line for each change of a node, as the manager *asked* lists it."""
         return differences(self._members, self.members(asked))
 
     def member(self, name: str) -> dict[str, Any]:
-        """What the node of this host name was before the first step."""
+        """Return what the node of this host name was before the first step."""
         return self._members[name]
 
     def changed_objects(self, asked: Node) -> list[str]:
-        """A line for each change of a service, network, config or secret, as the manager *asked* lists it."""
+        """Return a line for each change of a service, network, config or secret, as the manager *asked* lists it."""
         return differences(self._before[asked.name], self._objects(asked))
 
     def _objects(self, asked: Node) -> dict[str, dict[str, Any]]:
         filters = {"label": [self.cluster.label]}
         objects = {}
         for kind in ("services", "configs", "secrets"):
-            for one in asked.ask("GET", f"/{kind}", filters=filters):
-                spec = {key: value for key, value in one["Spec"].items() if key != "Data"}
+            for listed in asked.ask("GET", f"/{kind}", filters=filters):
+                spec = {key: value for key, value in listed["Spec"].items() if key != "Data"}
                 if "written-through" not in spec.get("Labels", {}):
-                    objects[f"{kind}/{spec['Name']}"] = {"ID": one["ID"], **_without_empty(spec)}
-        for one in asked.ask("GET", "/networks", filters={"driver": ["overlay"]}):
-            pools = [(pool["Subnet"], pool["Gateway"]) for pool in one["IPAM"]["Config"] or []]
-            objects[f"networks/{one['Name']}"] = {
-                "Id": one["Id"],
+                    objects[f"{kind}/{spec['Name']}"] = {"ID": listed["ID"], **_without_empty(spec)}
+        for listed in asked.ask("GET", "/networks", filters={"driver": ["overlay"]}):
+            pools = [(pool["Subnet"], pool["Gateway"]) for pool in listed["IPAM"]["Config"] or []]
+            objects[f"networks/{listed['Name']}"] = {
+                "Id": listed["Id"],
                 "subnets": pools,
-                "vxlan": (one.get("Options") or {}).get(VXLAN_ID),
-                **{key: one.get(key) for key in ("Attachable", "Ingress", "Internal", "Scope")},
+                "vxlan": (listed.get("Options") or {}).get(VXLAN_ID),
+                **{key: listed.get(key) for key in ("Attachable", "Ingress", "Internal", "Scope")},
             }
         return objects
 
     def lost_data(self) -> list[str]:
-        """A line for each volume, config and secret that a task does not read as it was given."""
+        """Return a line for each volume, config and secret that a task does not read as it was given."""
 
         def of_site(task: Task) -> list[str]:
             read = self.cluster.probe(task).run(f"cat {_DATA}")
@@ -279,11 +279,11 @@ class Estate:
 
 
 def _without_empty(spec: Any) -> Any:
-    """A specification without empty values, as engines differ in whether they list those."""
+    """Return a specification without empty values, as engines differ in whether they list those."""
     if isinstance(spec, dict):
         return {
             key: left
             for key, value in spec.items()
             if (left := _without_empty(value)) not in (None, {}, [], "", 0, False)
         }
-    return [_without_empty(one) for one in spec] if isinstance(spec, list) else spec
+    return [_without_empty(part) for part in spec] if isinstance(spec, list) else spec

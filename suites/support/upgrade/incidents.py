@@ -1,4 +1,4 @@
-"""Known incidents that hurt a node: what is done to a cluster, and what has to be true afterwards."""
+"""Known incidents that hurt a node: the actions on a cluster, and what must be true afterwards."""
 
 from __future__ import annotations
 
@@ -96,13 +96,17 @@ INCIDENTS = (demoted_and_promoted, names_after_a_cut, manager_loses_power, node_
 
 
 def expendable(cluster: Swarm) -> list[str]:
-    """Host names of the nodes that the swarm works without: its workers, and managers that are not needed for quorum.
+    """Return host names of the nodes that the swarm can lose: workers, and managers that are not needed for quorum.
 
     Raises:
         Blocked: there is none.
     """
     managers = cluster.managers
-    spare = [one for one in managers if one not in (cluster.nodes[0], cluster.leader)] if len(managers) > 2 else []
+    spare = (
+        [manager for manager in managers if manager not in (cluster.nodes[0], cluster.leader)]
+        if len(managers) > 2
+        else []
+    )
     names = [node.name for node in cluster.nodes if node not in managers or node in spare]
     if not names:
         raise Blocked("the rehearsed swarm has no node that it can lose")
@@ -110,7 +114,7 @@ def expendable(cluster: Swarm) -> list[str]:
 
 
 def with_replica(kept: Kept, names: Collection[str]) -> str:
-    """The host name among *names* of a node with a replica; if none has one, the replicas are replaced first."""
+    """Return the host name among *names* of a node with a replica; if none has one, the replicas are replaced first."""
     web = kept.estate.web
     if not any(task.node in names for task in web.running()):
         web.renew()

@@ -1,4 +1,4 @@
-"""A cluster and what it has to keep: whether its nodes and services are what they were."""
+"""A cluster and what it must keep: whether its nodes and services are what they were."""
 
 from __future__ import annotations
 
@@ -11,15 +11,15 @@ from swarmlab.wait import State, eventually, wait
 
 
 class Kept:
-    """A cluster that has to be the same whatever is done to it.
+    """A cluster that must be the same whatever is done to it.
 
     Attributes:
         cluster: the swarm.
-        estate: what it has to keep, made before anything is done to it.
+        estate: what it must keep, made before anything is done to it.
     """
 
     def __init__(self, cluster: Swarm, estate: Estate) -> None:
-        """See the attributes."""
+        """Take the cluster, and its estate."""
         self.cluster, self.estate = cluster, estate
 
     def expect_same(self, node: Node, engine: str) -> bool:
@@ -98,6 +98,6 @@ def expect_same(cluster: Swarm, node: Node, identity: str, engine: str) -> bool:
 def kept_down(cluster: Swarm, node: Node) -> bool:
     """Whether managers list *node* as down though it has a session with one of them, and all else is well."""
     broken = [name for name, state in cluster.conditions().items() if not state]
-    others = [one for one in cluster.members() if one["Status"]["State"] != "ready"]
-    mine = [one for one in others if one["Description"]["Hostname"] == node.name]
+    others = [member for member in cluster.members() if member["Status"]["State"] != "ready"]
+    mine = [member for member in others if member["Description"]["Hostname"] == node.name]
     return broken == ["all nodes ready"] and len(others) == 1 and bool(mine) and node.swarm_state() == "active"

@@ -113,11 +113,11 @@ class _Lone:
         return self.node.take(_STATE)
 
     def identities(self) -> dict[str, Any]:
-        """The ids of cluster, services and node."""
+        """Return the ids of cluster, services and node."""
         services = self.node.ask("GET", "/services")
         return {
             "cluster": self.node.ask("GET", "/swarm")["ID"],
-            "services": {one["ID"]: one["Spec"]["Name"] for one in services},
+            "services": {service["ID"]: service["Spec"]["Name"] for service in services},
             "node": self.node.node_id(),
         }
 

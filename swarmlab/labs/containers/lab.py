@@ -47,7 +47,7 @@ _REGISTRY_OCTET = 250
 _NAME = re.compile(r"^[a-z0-9][a-z0-9-]{0,30}$")
 #: Suffix of the name of a node's old container, while an upgrade replaces it.
 _OLD = "-was"
-#: What a node keeps in an upgrade beside its volumes: the files of these folders whose names begin so (all if empty).
+#: The files that a node keeps in an upgrade, beside its volumes: the beginning of their names, by folder (empty: all).
 _KEPT = {"/etc/docker": "", "/etc/ssh": "ssh_host_", "/home": "", "/root": ""}
 
 
@@ -55,7 +55,7 @@ def check(name: str, engines: Sequence[str], nodes: int) -> list[EngineChoice]:
     """Return the engine choices of such a lab.
 
     Raises:
-        UsageError: there is no such engine, or the name or the number of nodes cannot be.
+        UsageError: there is no such engine, or the name or the number of nodes is not valid.
     """
     if not _NAME.match(name):
         raise UsageError(f"{name!r} is not the name of a lab: write at most 31 of a-z, 0-9 and -")
@@ -79,7 +79,7 @@ class DindLab(Lab):
     #: Called with a node that is upgraded and its new container, which is not started yet. Planted faults change the
     #: container here.
     on_upgrade: ClassVar[list[Callable[[Node, Container], None]]] = []
-    #: Features that the lab offers although nobody found them, so that planted faults reach the claims that need them.
+    #: Features that the lab offers without looking for them, so that planted faults reach the claims that need them.
     pretended: ClassVar[set[str]] = set()
     #: Whether the cluster user has SSH keys in further clusters, too. Only planted faults need that.
     keys_everywhere: ClassVar[bool] = False
@@ -98,7 +98,7 @@ class DindLab(Lab):
 
         Args:
             outer: the engine that holds it.
-            name: tells labs on one engine apart.
+            name: its name, by which it differs from other labs on the engine.
             engines: engine choices of the nodes in turn (see `images.engines.engine_choice`); empty is the default.
             nodes: size of the default cluster.
             owner: `USER`, or `swarmlab.ownership.this_process` for a lab that is stale when the process is gone.
@@ -214,7 +214,7 @@ class DindLab(Lab):
         for cluster, members in self._nodes.items():
             if any(member is node for member in members):
                 return cluster, members
-        raise LabError(f"{node} is no node of lab {self.name}")
+        raise LabError(f"{node} is not a node of lab {self.name}")
 
     @override
     def shell(self, node: str, command: str) -> list[str]:
@@ -287,7 +287,7 @@ class DindLab(Lab):
         features = {"power", "spare"} | self.pretended
         if len(set(self.images)) > 1:
             features.add("mixed-engines")
-        # When this is first asked, the default cluster may be gone and only another cluster's nodes be there.
+        # At the first call the default cluster may be gone, while another cluster has nodes.
         node = next((node for members in self._nodes.values() for node in members), None) or self.nodes()[0]
         return Offers(
             hosts.MOST,
@@ -307,7 +307,7 @@ class DindLab(Lab):
     def _package(self, image: str, choice: EngineChoice) -> str:
         """Return the version of the engine's package in an image; empty if the image is not of the release asked for.
 
-        It is read from the image, as a node may have been given another engine since.
+        It is read from the image and not from a node, because a node may have another engine by now.
         """
         if image not in self._packages:
             printed = self.outer.client.containers.run(
@@ -453,7 +453,7 @@ class DindLab(Lab):
 
 
 def _copy_files(old: Container, new: Container, folder: str, beginning: str) -> None:
-    """Copy the files of *folder* whose names begin so to a container that is not started yet."""
+    """Copy the files of *folder* whose names start with *beginning* to a container that is not started yet."""
     chunks, _ = old.get_archive(folder)
     kept = io.BytesIO()
     with tarfile.open(fileobj=io.BytesIO(b"".join(chunks))) as source, tarfile.open(fileobj=kept, mode="w") as target:

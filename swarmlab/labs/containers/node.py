@@ -21,11 +21,11 @@ class DindNode(Node):
     """A container as a node.
 
     Attributes:
-        container: the container, which becomes another with an upgrade.
+        container: the container; an upgrade replaces it.
     """
 
     def __init__(self, container: Container) -> None:
-        """Take a container of a lab, by its labels (see `swarmlab.labs.standing`)."""
+        """Describe the node by its container's labels (see `swarmlab.labs.standing`)."""
         labels = container.labels
         networks = container.attrs["NetworkSettings"]["Networks"]
         address = next(iter(networks.values()))["IPAMConfig"]["IPv4Address"]
@@ -54,7 +54,7 @@ class DindNode(Node):
                 self.container.pause()
             except docker.errors.APIError as refused:
                 # If a process starts meanwhile, cgroup v1 freezes only some of them. runc then thaws all, and its
-                # caller has to try again (opencontainers/runc#2774 and #4388).
+                # caller must try again (opencontainers/runc#2774 and #4388).
                 if "unable to freeze" not in str(refused):
                     raise
                 return State(False, str(refused.explanation or refused))
@@ -77,7 +77,7 @@ class DindNode(Node):
             raise LabError(f"{folder} of {self.name} could not be written")
 
     def become(self, container: Container) -> None:
-        """Be another container from now on: the same node with another engine."""
+        """Use another container from now on: the same node with another engine."""
         self.container = container
         self.forget()
 

@@ -1,4 +1,4 @@
-"""Whether a swarm that exists is fit for a run: its members, its ports, and what can be reached."""
+"""Whether a swarm that exists is fit for a run: its members, its free ports, and whether they can be reached."""
 
 from __future__ import annotations
 
@@ -34,16 +34,18 @@ def check_members(
     Raises:
         UsageError: a machine or a member is wrong; the message names it and the mend.
     """
-    for one, info in infos.items():
+    for connection, info in infos.items():
         identity = info["Swarm"]["NodeID"]
         if identity not in members:
             raise UsageError(
-                f"node {one.machine}: is of another swarm than {manager.machine}, which does not know it; "
+                f"node {connection.machine}: is of another swarm than {manager.machine}, which does not know it; "
                 "an inventory has the nodes of one swarm"
             )
         role = members[identity]["Spec"]["Role"]
-        if one.machine.role and one.machine.role != role:
-            raise UsageError(f"node {one.machine}: is a {role}, says the swarm; mend its role in the inventory")
+        if connection.machine.role and connection.machine.role != role:
+            raise UsageError(
+                f"node {connection.machine}: has the role {role} in the swarm; mend its role in the inventory"
+            )
     reached = [info["Swarm"]["NodeID"] for info in infos.values()]
     for identity, member in members.items():
         name = member["Description"].get("Hostname", identity)
@@ -51,7 +53,7 @@ def check_members(
         if identity not in reached:
             raise UsageError(f"{where}: is in the swarm and not in the inventory; add it, or: docker node rm {name}")
         if to_judge and member["Status"]["State"] != "ready":
-            raise UsageError(f"{where}: is {member['Status']['State']}, says the swarm; mend it first")
+            raise UsageError(f"{where}: its state in the swarm is {member['Status']['State']}; mend it first")
         if to_judge and (availability := member["Spec"]["Availability"]) != "active":
             raise UsageError(
                 f"{where}: is set to {availability}, and the suites need every node to take tasks; "
@@ -63,7 +65,7 @@ def check_members(
 
 
 def check_ports(ports: range, nodes: Sequence[Node]) -> None:
-    """Check that *ports* are free on every node and in the swarm; what runs of the suite left does not count.
+    """Check that *ports* are free on every node and in the swarm. Leavings of runs of the suite do not count.
 
     Raises:
         UsageError: a port is in use.
@@ -76,9 +78,9 @@ def check_ports(ports: range, nodes: Sequence[Node]) -> None:
     own = {
         port["PublicPort"]
         for node in nodes
-        for one in node.containers()
-        if ours(one["Names"][0].strip("/"), one["Labels"])
-        for port in one["Ports"]
+        for container in node.containers()
+        if ours(container["Names"][0].strip("/"), container["Labels"])
+        for port in container["Ports"]
         if "PublicPort" in port
     }
     left = bool(leavings.holder(nodes[0]))  # the leavings of a killed run are removed before ports are used

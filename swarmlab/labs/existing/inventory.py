@@ -1,4 +1,4 @@
-"""An inventory: the file that says where the machines of a swarm are, and how they are reached.
+"""An inventory: the file that lists the machines of a swarm, and how they are reached.
 
 It is a YAML file in the suite's format (see inventory.schema.json), or an inventory of Ansible, which Ansible's own
 command reads.
@@ -25,7 +25,7 @@ from swarmlab.errors import UsageError
 _SCHEMA = Path(__file__).with_name("inventory.schema.json")
 #: The published ports that the suite uses if the file names none.
 DEFAULT_PORTS = range(30000, 30100)
-#: The fewest ports that suffice for one test after the other.
+#: The least number of ports with which tests can run one after the other.
 LEAST_PORTS = 20
 _ANSIBLE = ("all", "ungrouped")
 #: The group in an inventory of Ansible whose hosts count; without it all hosts do.
@@ -153,7 +153,7 @@ def _check(source: str, raw: Any) -> None:
 
 def _mistake(error: jsonschema.ValidationError) -> str:
     if error.validator == "oneOf":
-        return "names no machines; write one of nodes, manager and context"
+        return "must have exactly one of the keys nodes, manager and context"
     if error.validator == "additionalProperties" and isinstance(error.instance, dict):
         known = sorted(error.schema["properties"])  # type: ignore[index]
         unknown = sorted(set(map(str, error.instance)) - set(known))
@@ -173,8 +173,8 @@ def _inventory(source: str, raw: Mapping[str, Any], folder: Path) -> Inventory:
             raise UsageError(f"inventory {source}: {what} {given}: there is no such file")
         return file
 
-    def machine(one: Mapping[str, Any]) -> Machine:
-        of_machine = {**{key: raw[key] for key in _OF_MACHINES if key in raw}, **one}
+    def machine(node: Mapping[str, Any]) -> Machine:
+        of_machine = {**{key: raw[key] for key in _OF_MACHINES if key in raw}, **node}
         return Machine(
             **{
                 **of_machine,
@@ -184,13 +184,17 @@ def _inventory(source: str, raw: Mapping[str, Any], folder: Path) -> Inventory:
         )
 
     if "nodes" in raw:
-        machines = tuple(machine(one) for one in raw["nodes"])
+        machines = tuple(machine(node) for node in raw["nodes"])
         for what in ("address", "name"):
             # Two machines may be forwarded ports of one address.
             places = [
-                (getattr(one, what), one.port if what == "address" else 0, one.jump if what == "address" else "")
-                for one in machines
-                if getattr(one, what)
+                (
+                    getattr(known, what),
+                    known.port if what == "address" else 0,
+                    known.jump if what == "address" else "",
+                )
+                for known in machines
+                if getattr(known, what)
             ]
             if twice := next((place for place in places if places.count(place) > 1), None):
                 raise UsageError(f"inventory {source}: two nodes have the {what} {twice[0]}")
@@ -264,8 +268,8 @@ def _from_ansible(file: Path) -> dict[str, Any]:
     program = shutil.which("ansible-inventory")
     if not program:
         raise UsageError(
-            f"inventory {file}: is not in the suite's format (YAML with nodes, manager or context); one of "
-            "Ansible is read with the command ansible-inventory, which is not installed here"
+            f"inventory {file}: is not in the suite's format (YAML with nodes, manager or context), and an inventory "
+            "of Ansible needs the command ansible-inventory; install it, or write the suite's format"
         )
     command = [program, "-i", str(file), "--list"]
     environment = {**os.environ, "ANSIBLE_VERBOSITY": "0"}

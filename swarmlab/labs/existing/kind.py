@@ -33,7 +33,7 @@ class ExistingKind(FoundKind):
         "--engine": _AS_IT_IS,
         "--lab-name": _AS_IT_IS,
         "--image": _AS_IT_IS,
-        "-n": f"a swarm that exists is one, so --lab {WORD} runs in one process",
+        "-n": f"all tests share the one swarm, so --lab {WORD} runs in one process; leave it out",
     }
 
     @override
@@ -41,7 +41,7 @@ class ExistingKind(FoundKind):
         self._read(request)
 
     def disruptable(self, request: Request) -> bool:
-        """Whether tests may hurt such a swarm: only if its owner names it."""
+        """Whether tests may disrupt such a swarm: only if its owner names it with ``--may-disrupt``."""
         return bool(request.option(_MAY_DISRUPT.name))
 
     @override
@@ -56,7 +56,7 @@ class ExistingKind(FoundKind):
     def _read(request: Request) -> Inventory:
         source = request.option(_INVENTORY.name)
         if not source:
-            raise UsageError(f"--lab {WORD}: where is it? give --inventory FILE, or ssh://USER@MANAGER")
+            raise UsageError(f"--lab {WORD}: needs --inventory FILE, or --inventory ssh://USER@MANAGER")
         try:
             return inventory.read(source, ports=request.option(_PORTS.name))
         except UsageError as wrong:

@@ -47,7 +47,7 @@ class InventoryLab(Lab):
     """The lab of a swarm that exists.
 
     Attributes:
-        known: what the inventory says.
+        known: the inventory.
         cluster: the id of the swarm, once it is reached.
     """
 
@@ -59,8 +59,8 @@ class InventoryLab(Lab):
         """Describe the lab; nothing is asked before `connect`.
 
         Args:
-            known: what the inventory says.
-            may_disrupt: the id of the swarm that tests may hurt; empty for none.
+            known: the inventory.
+            may_disrupt: the id of the swarm that tests may disrupt; empty for none.
             progress: called with a line for every step that takes time.
         """
         super().__init__(progress)
@@ -77,10 +77,10 @@ class InventoryLab(Lab):
     # Reaching it
 
     def connect(self, *, to_judge: bool = True) -> None:
-        """Reach every machine, and check that they are one whole swarm that may be used as was asked.
+        """Reach every machine, and check that together they are one swarm that the run may use.
 
         Args:
-            to_judge: check also that the swarm is fit to be judged. To remove what a run left it need not be.
+            to_judge: check also that the swarm is fit to be judged. False to only read it, or to clean it up.
 
         Raises:
             UsageError: a machine cannot be reached, is of another swarm, or is missing; the ports are not free, or
@@ -105,12 +105,17 @@ class InventoryLab(Lab):
             shutil.rmtree(self._folder, ignore_errors=True)
             self._folder.mkdir(mode=0o700, parents=True)
         config = write_config(self._folder, machines)
-        known = {one.machine: one for one in self._connections}
-        self._connections = [known.get(one) or Connection(one, place, config) for place, one in enumerate(machines)]
-        parallel(lambda one: one.open(), [one for one in self._connections if one.machine not in known])
+        known = {connection.machine: connection for connection in self._connections}
+        self._connections = [
+            known.get(machine) or Connection(machine, place, config) for place, machine in enumerate(machines)
+        ]
+        parallel(
+            lambda connection: connection.open(),
+            [connection for connection in self._connections if connection.machine not in known],
+        )
 
     def _learn(self) -> None:
-        """Reach the machines that the one manager knows, with the user, key and port that lead to the manager."""
+        """Reach all other members of the one manager's swarm, with the manager's user, key and port."""
         (manager,) = self._connections
         here = SshNode(manager, str(manager.machine), manager.machine.address)
         own = here.info()["Swarm"]
@@ -127,33 +132,35 @@ class InventoryLab(Lab):
             if member["ID"] == own["NodeID"]:
                 continue
             if member["Status"]["State"] == "down":
-                raise UsageError(
-                    f"node {name} ({address}): is down, says the swarm; start it, or: docker node rm {name}"
-                )
+                raise UsageError(f"node {name} ({address}): is down in the swarm; start it, or: docker node rm {name}")
             machines.append(inventory.learned(manager.machine, address))
         self._open(machines)
 
     def _join_up(self, *, to_judge: bool) -> None:
-        """Check that the machines are all of one swarm, and make nodes of them, the managers first."""
+        """Check that the machines are the members of one swarm, and make nodes of them, the managers first."""
         infos = dict(zip(self._connections, parallel(_info, self._connections), strict=True))
-        for one, info in infos.items():
+        for connection, info in infos.items():
             state = info["Swarm"]["LocalNodeState"]
             if state != "active":
-                raise UsageError(f"node {one.machine}: is not in a working swarm (the state of its swarm is {state})")
-            if one.machine.name and one.machine.name != info["Name"]:
-                raise UsageError(f"node {one.machine}: its host name is {info['Name']}; mend its name or its address")
-        managers = [one for one, info in infos.items() if info["Swarm"]["ControlAvailable"]]
+                raise UsageError(
+                    f"node {connection.machine}: is not in a working swarm (the state of its swarm is {state})"
+                )
+            if connection.machine.name and connection.machine.name != info["Name"]:
+                raise UsageError(
+                    f"node {connection.machine}: its host name is {info['Name']}; mend its name or its address"
+                )
+        managers = [connection for connection, info in infos.items() if info["Swarm"]["ControlAvailable"]]
         if not managers:
-            listed = ", ".join(str(one.machine) for one in infos)
+            listed = ", ".join(str(connection.machine) for connection in infos)
             raise UsageError(f"inventory {self.known.source}: none of {listed} is a manager; add the managers")
         first = managers[0]
         self.cluster = str(infos[first]["Swarm"]["Cluster"]["ID"])
         self.name = self.cluster
-        for one in managers:
-            other = infos[one]["Swarm"]["Cluster"]["ID"]
+        for connection in managers:
+            other = infos[connection]["Swarm"]["Cluster"]["ID"]
             if other != self.cluster:
                 raise UsageError(
-                    f"node {one.machine}: is of another swarm ({other}) than {first.machine} ({self.cluster}); "
+                    f"node {connection.machine}: is of another swarm ({other}) than {first.machine} ({self.cluster}); "
                     "an inventory has the nodes of one swarm"
                 )
         asked = SshNode(first, infos[first]["Name"], first.machine.address)
@@ -162,8 +169,11 @@ class InventoryLab(Lab):
         except EngineRefused as refused:
             raise UsageError(f"node {first.machine}: does not list the nodes of the swarm: {refused}") from refused
         fitness.check_members(infos, members, first, to_judge=to_judge)
-        order = [*managers, *(one for one in infos if one not in managers)]
-        self._nodes = [SshNode(one, infos[one]["Name"], infos[one]["Swarm"]["NodeAddr"]) for one in order]
+        order = [*managers, *(connection for connection in infos if connection not in managers)]
+        self._nodes = [
+            SshNode(connection, infos[connection]["Name"], infos[connection]["Swarm"]["NodeAddr"])
+            for connection in order
+        ]
         if self._may_disrupt and self._may_disrupt != self.cluster:
             raise UsageError(
                 f"--may-disrupt {self._may_disrupt}: the inventory's cluster is {self.cluster}; "
@@ -220,14 +230,14 @@ class InventoryLab(Lab):
             raise
 
     def clean(self) -> list[str]:
-        """Remove what runs left; return a line for each thing that was found."""
+        """Remove what runs left; return a line for each leaving that was found."""
         found = self.leavings()
         if found:
-            self._progress(f"removing {len(found)} things that a run left")
+            self._progress(f"removing {len(found)} leavings of a killed run")
         left = leavings.remove(found, self._nodes)
         for line in left:
             self._progress(f"could not be removed: {line}")
-        return [str(one) for one in found]
+        return [str(leaving) for leaving in found]
 
     def leavings(self) -> list[leavings.Leaving]:
         """Return what runs left on the swarm."""
@@ -308,14 +318,14 @@ class InventoryLab(Lab):
         return Declared(self.known.system, self.known.engine, self.known.network)
 
     def account(self) -> dict[str, Any]:
-        """Return what a report shows of the swarm as a whole: its id, speed, and seconds of each step."""
+        """Return the facts of the swarm as a whole, for reports: its id, speed, and seconds of each step."""
         return {"cluster": self.cluster, **super().account()}
 
     @override
     def shell(self, node: str, command: str) -> list[str]:
-        for one in self._nodes:
-            if one.name == node:
-                return one.connection.ssh.shell(command)
+        for member in self._nodes:
+            if member.name == node:
+                return member.connection.ssh.shell(command)
         raise UsageError(f"the inventory has no node {node!r}; it has {', '.join(map(str, self._nodes))}")
 
     # Making
@@ -336,7 +346,7 @@ class InventoryLab(Lab):
             finally:
                 engine.release()
 
-        def one(node: SshNode) -> None:
+        def serve(node: SshNode) -> None:
             node.load(file)
             body = {
                 "Image": name,
@@ -354,11 +364,11 @@ class InventoryLab(Lab):
 
             wait(serves, f"the suite's registry on {node} to serve", deadline=30, error=LabError)
 
-        parallel(one, self._nodes)
+        parallel(serve, self._nodes)
 
 
-def _info(one: Connection) -> dict[str, Any]:
-    return SshNode(one, str(one.machine), one.machine.address).info()
+def _info(connection: Connection) -> dict[str, Any]:
+    return SshNode(connection, str(connection.machine), connection.machine.address).info()
 
 
 # Connections on this machine
@@ -374,7 +384,7 @@ def _folder_of(owner: str) -> Path:
 
 
 def end_stale() -> None:
-    """Close the connections that a killed run left open on this machine."""
+    """Close the connections that killed runs left open on this machine."""
     for folder in _home().glob("*-*") if _home().exists() else []:
         pid, _, started = folder.name.partition("-")
         if ownership.alive(f"{socket.gethostname()}/{pid}/{started}") or pid == str(os.getpid()):

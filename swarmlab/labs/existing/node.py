@@ -1,4 +1,4 @@
-"""A machine of a swarm that exists: how it is reached over SSH, and the node that it is."""
+"""A machine of a swarm that exists: the SSH connection to it, and the machine as a node."""
 
 from __future__ import annotations
 
@@ -21,10 +21,10 @@ from swarmlab.labs.existing.inventory import Machine
 from swarmlab.labs.ssh import Ssh
 
 _SOCKET = "/var/run/docker.sock"
-#: Patterns of ssh's messages, each with what is wrong and the mend.
+#: Patterns of ssh's messages, each with the problem and the mend.
 _REASONS = {
     r"REMOTE HOST IDENTIFICATION HAS CHANGED": (
-        "its host key is another than the known one",
+        "its host key differs from the known key",
         "find out why, and mend known_hosts",
     ),
     r"host key is known|Host key verification failed|authenticity of host": (
@@ -46,7 +46,7 @@ _REASONS = {
 def write_config(folder: Path, machines: Sequence[Machine]) -> Path:
     """Write the configuration of ssh for *machines* to *folder*; `alias` gives each its name there.
 
-    Of the user's own settings only keys and known hosts count, where the inventory names none.
+    The user's own ssh_config is not read. The user's keys and known hosts are used if the inventory names none.
     """
     hosts: dict[str, dict[str, object]] = {}
     for place, machine in enumerate(machines):
@@ -91,17 +91,17 @@ def alias(place: int) -> str:
 
 
 class Connection:
-    """The way to one machine.
+    """The connection to one machine, and to its engine.
 
     Attributes:
-        machine: where it is.
-        engine_socket: a local socket at which the machine's engine answers while the way is open.
+        machine: the machine, as the inventory has it.
+        engine_socket: a local socket at which the machine's engine answers while the connection is open.
         ssh: the SSH connection.
-        root: commands run as root there; known once the way is open.
+        root: commands run as root there; known once the connection is open.
     """
 
     def __init__(self, machine: Machine, place: int, config: Path) -> None:
-        """Describe the way; nothing is opened yet.
+        """Describe the connection; nothing is opened yet.
 
         Args:
             machine: the machine.
@@ -115,14 +115,14 @@ class Connection:
         self._bridge: Bridge | None = None
 
     def open(self) -> None:
-        """Open the way, and check that user and engine are fit for use.
+        """Open the connection, and check that user and engine are fit for use.
 
         Raises:
             UsageError: the machine cannot be reached, the user lacks rights, or the engine does not answer; the message
                 names the mend.
         """
-        if said := self.ssh.open():
-            self._refuse(said)
+        if message := self.ssh.open():
+            self._refuse(message)
         user = self.machine.user
         self.root = self.ssh.run("id -u").stdout.strip() == "0"
         if not self.root and self.machine.sudo:
@@ -134,44 +134,44 @@ class Connection:
             self.root = True
         asked = self.ssh.run(f"{self.sudo}docker version --format '{{{{.Server.Version}}}}'")
         if asked.returncode != 0:
-            said = asked.stderr.strip().replace("\n", " ")
-            if "permission denied" in said.lower():
+            message = asked.stderr.strip().replace("\n", " ")
+            if "permission denied" in message.lower():
                 raise UsageError(
                     f"node {self.machine}: the user {user} may not use the engine; "
                     "add the user to the group docker, or set sudo: true"
                 )
-            if "not found" in said:
+            if "not found" in message:
                 raise UsageError(f"node {self.machine}: has no docker command; install the engine, or mend its address")
-            raise UsageError(f"node {self.machine}: its engine does not answer; start it ({said[-150:]})")
+            raise UsageError(f"node {self.machine}: its engine does not answer; start it ({message[-150:]})")
         self._lead_to_engine()
 
     @property
     def sudo(self) -> str:
-        """The prefix of commands that need root, where the user has root's rights by sudo; else empty."""
+        """The prefix for commands that need root, if the user becomes root by sudo; else empty."""
         return "sudo -n " if self.machine.sudo and self.machine.user != "root" else ""
 
     def close(self) -> None:
-        """Close the way, if it is open."""
+        """Close the connection, if it is open."""
         if self._bridge:
             self._bridge.close()
             self._bridge = None
         self.ssh.close()
         self.engine_socket.unlink(missing_ok=True)
 
-    def _refuse(self, said: str) -> NoReturn:
+    def _refuse(self, message: str) -> NoReturn:
         facts = {"user": self.machine.user, "port": self.machine.port}
         through = f" (through {self.machine.jump})" if self.machine.jump else ""
         for pattern, (wrong, mend) in _REASONS.items():
-            if re.search(pattern, said, re.IGNORECASE):
+            if re.search(pattern, message, re.IGNORECASE):
                 raise UsageError(f"node {self.machine}{through}: {wrong.format(**facts)}; {mend}")
-        last = " ".join(said.split())[-200:]
+        last = " ".join(message.split())[-200:]
         raise UsageError(f"node {self.machine}{through}: cannot be reached over SSH: {last}")
 
     def _lead_to_engine(self) -> None:
-        """Lead the local socket to the engine's socket.
+        """Connect the local socket to the engine's socket.
 
-        SSH forwards it, unless its server does not allow that or only root may use the engine. Then each connection
-        goes through a docker command there.
+        SSH forwards it. If the server does not allow that, or the user needs sudo, each connection goes through a
+        docker command there.
         """
         forward = ("-L", f"{self.engine_socket}:{_SOCKET}")
         if not self.sudo:
@@ -212,7 +212,7 @@ class Bridge:
             except OSError:  # it was closed
                 return
             with connection:
-                self._running = [one for one in self._running if one.poll() is None]
+                self._running = [process for process in self._running if process.poll() is None]
                 self._running.append(
                     subprocess.Popen(
                         self._command,
@@ -226,10 +226,10 @@ class Bridge:
     def close(self) -> None:
         """Close the socket, and end the commands."""
         self._socket.close()
-        for one in self._running:
-            one.terminate()
-        for one in self._running:
-            one.wait()
+        for process in self._running:
+            process.terminate()
+        for process in self._running:
+            process.wait()
         self._path.unlink(missing_ok=True)
 
 
@@ -246,22 +246,22 @@ class _NoHost:
 class SshNode(Node):
     """A machine of a swarm that exists, as a node.
 
-    It is never switched off or halted. What needs root is blocked where the user is not root there.
+    It is never switched off or halted. If the user is not root there, whatever needs root raises Blocked.
 
     Attributes:
         published: its published ports can be reached from this machine.
         management: its port for managers can be reached from this machine.
-        connection: the way to it.
+        connection: the connection to it.
     """
 
     published = True
     management = True
 
     def __init__(self, connection: Connection, name: str, address: str) -> None:
-        """Take a machine whose way is open.
+        """Describe a machine whose connection is open.
 
         Args:
-            connection: the way.
+            connection: the connection.
             name: its host name.
             address: its address in the swarm.
         """

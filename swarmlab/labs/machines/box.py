@@ -55,7 +55,7 @@ class Box:
 
     @property
     def name(self) -> str:
-        """Its name in Vagrant. Another content has another name."""
+        """Its name in Vagrant, which changes with its content."""
         return f"swarmlab/{self.choice.suite}-{self.recipe.content}"
 
     @property
@@ -74,7 +74,7 @@ class Box:
 
         Raises:
             LabError: it could not be made.
-            UsageError: this machine has no means to make it, or this user has not the rights.
+            UsageError: this machine lacks the programs to make it, or this user the rights.
         """
         check_rights()
         if not shutil.which("vagrant") or not shutil.which("qemu-img"):

@@ -39,9 +39,11 @@ class MachineKind(MadeKind):
     @override
     def check(self, request: Request) -> None:
         if request.name not in ("", NAME):
-            raise UsageError(f"the lab of machines has the name {NAME}, not {request.name}")
+            raise UsageError(f"the lab of machines has the name {NAME}, not {request.name}; leave the name out")
         if request.nodes not in (None, len(places.MACHINES)):
-            raise UsageError(f"the lab of machines has {len(places.MACHINES)} nodes, not {request.nodes}")
+            raise UsageError(
+                f"the lab of machines has {len(places.MACHINES)} nodes, not {request.nodes}; ask for as many"
+            )
         machines.check(request.engines, self._provider(request))
 
     @override

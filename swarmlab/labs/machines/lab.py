@@ -57,7 +57,7 @@ _SETTINGS = "swarmlab.settings"
 
 
 def check(engines: Sequence[str], provider: str) -> None:
-    """Check that such a lab can be, before anything is started for it.
+    """Check that such a lab is possible, before anything is started for it.
 
     Raises:
         UsageError: there is no such engine or provider, the provider does not have the engine, or this user lacks the
@@ -130,7 +130,7 @@ class VagrantLab(Lab):
         """Return the lab as it stands.
 
         Raises:
-            UsageError: there is none.
+            UsageError: no machines are up.
         """
         found = _registry(outer)
         if found is None:
@@ -184,7 +184,7 @@ class VagrantLab(Lab):
         self.steps["up, in all"] = round(time.monotonic() - start, 1)
 
     def restored(self, registry: Container, provider: Provider) -> bool:
-        """Restore the machines from the snapshot; return whether it worked. A snapshot that does not is removed."""
+        """Restore the machines from the snapshot; return whether it worked. If it did not, the snapshot is removed."""
         try:
             with self._step("restoring", "the machines"):
                 provider.restore()
@@ -305,7 +305,7 @@ class VagrantLab(Lab):
         """Note that the machine at this place has another engine now, until it is restored."""
         self.choices = [self._choice(at) for at in range(len(MACHINES))]
         self.choices[place] = choice
-        self.places.engines.write_text(json.dumps([one.suite for one in self.choices]), encoding="utf-8")
+        self.places.engines.write_text(json.dumps([engine.suite for engine in self.choices]), encoding="utf-8")
 
     # Images, and what the lab has
 
@@ -339,7 +339,7 @@ class VagrantLab(Lab):
         return Declared.debian(choice, package, self.prefix)
 
     def account(self) -> dict[str, Any]:
-        """Return what a report shows of the lab as a whole: provider, memory, speed, and seconds of each step."""
+        """Return the facts of the lab as a whole, for reports: provider, memory, speed, and seconds of each step."""
         return {**self.provider.facts(), **super().account()}
 
     # Making
@@ -355,12 +355,12 @@ class VagrantLab(Lab):
             LabError: Vagrant failed.
         """
         log = self.places.log
-        with log.open("a") as said:
+        with log.open("a") as output:
             command = box.vagrant(
                 root=str(ROOT),
                 env=self.provider.environment,
-                out_cm=functools.partial(contextlib.nullcontext, said),
-                err_cm=functools.partial(contextlib.nullcontext, said),
+                out_cm=functools.partial(contextlib.nullcontext, output),
+                err_cm=functools.partial(contextlib.nullcontext, output),
             )
             try:
                 getattr(command, verb)(**how)
@@ -369,12 +369,12 @@ class VagrantLab(Lab):
                 raise LabError(f"vagrant {verb} failed: {' / '.join(last)} (its whole output: {log})") from failed
 
     def cut_power(self, node: str) -> None:
-        """Take the power from a machine."""
+        """Cut the power of a machine."""
         self.provider.cut_power(node)
 
     @functools.cached_property
     def provider(self) -> Provider:
-        """What makes the machines; found, and its boxes made, when it is first asked for."""
+        """The provider of the machines. At the first access it is found and its boxes are made."""
         settings = {
             "SWARMLAB_NAME": NAME,
             "SWARMLAB_PREFIX": self.prefix,
@@ -387,8 +387,8 @@ class VagrantLab(Lab):
             return VirtualBox(settings)
         hypervisor = Libvirt.connect(private=self.outer.private, progress=self._progress)
         boxes = [box.Box(choice) for choice in self.choices]
-        for one in boxes:
-            one.prepare(self._progress)
+        for needed in boxes:
+            needed.prepare(self._progress)
         content = _registry_container(self.outer).attrs["Config"]["Image"]
         return LibvirtProvider(hypervisor, boxes, settings, content, self.places, self._progress)
 
@@ -425,7 +425,7 @@ class VagrantLab(Lab):
         )
 
     def serve_registry(self, registry: Container) -> None:
-        """Start the registry. The machines' network has to be there, as it listens on an address of that."""
+        """Start the registry. The machines' network must exist, as the registry listens on an address of it."""
         registry.start()
 
         def listens() -> State:
@@ -441,8 +441,8 @@ class VagrantLab(Lab):
     def refresh(self) -> None:
         """Reach machines that were restored, set their clocks, and have them ask for their addresses again.
 
-        Vagrant asks the hypervisor for a machine's address. A hypervisor that was started since the snapshot knows of
-        no address that it gave.
+        Vagrant asks the hypervisor for a machine's address. A hypervisor that was started after the snapshot was taken
+        knows none of the addresses that were given before.
         """
         parallel(VagrantNode.wait_up, self.machines)
         renew = "if command -v networkctl; then networkctl renew eth0; fi"
@@ -515,7 +515,7 @@ def remove(outer: OuterEngine, progress: Progress, *, known: Provider | None = N
 
 
 def end_vagrant(places: Places) -> None:
-    """End Vagrant where a run that was killed left it at work, as it would go on making machines."""
+    """End the processes of Vagrant that a killed run left, as they would go on making machines."""
     mark = f"VAGRANT_DOTFILE_PATH={places.dotfile}".encode()
     for process in Path("/proc").glob("[0-9]*"):
         with contextlib.suppress(OSError):  # it has ended meanwhile

@@ -60,7 +60,7 @@ class Libvirt:
             progress: called with a line for every step that takes time.
 
         Raises:
-            UsageError: there is none, and this user has not the rights to get one.
+            UsageError: there is none, and this user lacks the rights to install or start one.
             LabError: it was started and does not answer.
         """
         if not shutil.which("virsh") or not shutil.which("qemu-system-x86_64"):
@@ -190,7 +190,7 @@ class Libvirt:
                 self.virsh("net-start", network)
         existing, alive = self.listed("list"), self.virsh("list", "--name").split()
 
-        def one(machine: str) -> None:
+        def restore_machine(machine: str) -> None:
             if machine in alive:
                 self.virsh("destroy", machine)
             for disk in folder.glob(f"{machine}.*img"):
@@ -200,7 +200,7 @@ class Libvirt:
                 self.virsh("define", folder / f"{machine}.xml")
             self.virsh("restore", "--paused", folder / f"{machine}.memory")
 
-        parallel(one, machines)
+        parallel(restore_machine, machines)
         for machine in machines:
             self.virsh("resume", machine)
 

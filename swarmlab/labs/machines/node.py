@@ -19,13 +19,13 @@ from swarmlab.wait import State, wait
 
 
 class Switches(Protocol):
-    """What switches machines on and off: the lab."""
+    """Switches machines on and off. The lab implements it."""
 
     def vagrant(self, verb: str, **how: object) -> None:
         """Run one of python-vagrant's verbs."""
 
     def cut_power(self, node: str) -> None:
-        """Take the power from a machine."""
+        """Cut the power of a machine."""
 
 
 class VagrantNode(Node):
@@ -38,7 +38,7 @@ class VagrantNode(Node):
             name: its host name.
             address: its address on the cluster network.
             places: where ssh's configuration file is, and where the engine's socket goes.
-            switches: what switches it on and off.
+            switches: switches it on and off.
         """
         self._ssh = Ssh(places.ssh_config, name)
         super().__init__(name, address, self._ssh.testinfra(), f"unix://{places.engine_socket(name)}")
@@ -111,11 +111,11 @@ class VagrantNode(Node):
         Raises:
             LabError: the machine cannot be reached.
         """
-        if said := self._ssh.open():
-            raise LabError(f"{self.name} cannot be reached over SSH: {said}")
+        if message := self._ssh.open():
+            raise LabError(f"{self.name} cannot be reached over SSH: {message}")
 
     def disconnect(self) -> None:
-        """Close that connection. The next command opens another."""
+        """Close the connection of `connect`. The next command opens another."""
         self._ssh.close()
         self.__dict__.pop("engine", None)  # its pooled connections went through the one that is closed
 
@@ -123,7 +123,7 @@ class VagrantNode(Node):
         """Have the machine's package manager install the packages that are in *folder* on this host.
 
         Raises:
-            LabError: it does not.
+            LabError: the packages cannot be sent or installed.
         """
         there = "/var/tmp/swarmlab-packages"
         unpack = self._ssh.command(f"mkdir -p {there} && tar -C {there} -xf -")

@@ -22,7 +22,7 @@ _KEYS = "/usr/share/keyrings/debian-archive-keyring.gpg"
 
 
 def of_engine(choice: EngineChoice) -> list[str]:
-    """Return the packages of a release's engine: those that a machine of the release has, and those below them."""
+    """Return the names of the packages that an engine of this release consists of."""
     listed = RootFs("machine", choice.suite).packages
     return ["containerd", "runc", *(name for name in listed if name.startswith("docker") or name == "iptables")]
 
@@ -68,8 +68,10 @@ def fetch(choice: EngineChoice, installed: str, folder: Path, outside: Sequence[
         for verb in (["update"], ["install", "--download-only", *of_engine(choice)]):
             done = subprocess.run([*apt, *verb], check=False, capture_output=True, text=True)
             if done.returncode != 0:
-                said = [line for line in done.stderr.splitlines() if line.startswith("E:")] or ["E: apt gave no reason"]
-                raise LabError(f"the packages of engine {choice} cannot be downloaded: {said[0]}")
+                errors = [line for line in done.stderr.splitlines() if line.startswith("E:")] or [
+                    "E: apt gave no reason"
+                ]
+                raise LabError(f"the packages of engine {choice} cannot be downloaded: {errors[0]}")
         shutil.rmtree(root / "archives" / "partial")
         (root / "archives" / "lock").unlink(missing_ok=True)
         (root / "archives").rename(kept)

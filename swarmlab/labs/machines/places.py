@@ -1,4 +1,4 @@
-"""The names that a lab of machines gives, and the folders where it keeps its files."""
+"""The names of the parts of a lab of machines, and the folders where it keeps its files."""
 
 from __future__ import annotations
 
@@ -31,8 +31,8 @@ class Places:
     """The folders of a lab of machines.
 
     Attributes:
-        home: what stays between runs: disks and snapshots.
-        run: what does not survive a reboot of this host: sockets, and what is known of the machines that run.
+        home: the folder of what stays between runs: disks and snapshots.
+        run: the folder of what does not survive a reboot of this host: sockets, and the state of running machines.
     """
 
     home: Path
@@ -65,7 +65,7 @@ class Places:
 
     @property
     def engines(self) -> Path:
-        """The engine of each machine, once one has another engine than its box."""
+        """The file with the engine of each machine. It exists once a machine has another engine than its box."""
         return self.run / "engines.json"
 
     @property

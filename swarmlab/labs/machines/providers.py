@@ -1,4 +1,4 @@
-"""The providers: what makes the machines of a lab with Vagrant, and keeps them as they were once provisioned."""
+"""The providers, which make the machines of a lab with Vagrant and keep a snapshot of the provisioned machines."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ _EMULATOR = IMAGES / "emulator"
 
 
 class Provider(ABC):
-    """Makes machines, and keeps them as they were once provisioned.
+    """Makes machines, and keeps a snapshot of the provisioned machines.
 
     Attributes:
         environment: the environment of Vagrant, which has the settings of the Vagrantfile, too.
@@ -47,7 +47,7 @@ class Provider(ABC):
 
     @abstractmethod
     def is_saved(self) -> bool:
-        """Whether there is a snapshot from which these very machines can be restored."""
+        """Whether there is a snapshot of exactly these machines."""
 
     @abstractmethod
     def save(self) -> None:
@@ -62,11 +62,11 @@ class Provider(ABC):
 
     @abstractmethod
     def cut_power(self, name: str) -> None:
-        """Take the power from a machine."""
+        """Cut the power of a machine."""
 
     @abstractmethod
     def facts(self) -> dict[str, Any]:
-        """Return what a report shows of the provider."""
+        """Return the facts of the provider, for reports."""
 
     @abstractmethod
     def remove(self) -> None:
@@ -123,7 +123,7 @@ class LibvirtProvider(Provider):
         places: Places,
         progress: Progress,
     ) -> None:
-        """Find out how machines run here, and which snapshot is theirs.
+        """Find out which driver runs machines here, and which snapshot is theirs.
 
         Args:
             hypervisor: the libvirt that has the machines.
@@ -144,13 +144,13 @@ class LibvirtProvider(Provider):
             **settings,
             "VAGRANT_DEFAULT_PROVIDER": "libvirt",
             "LIBVIRT_DEFAULT_URI": hypervisor.uri,
-            "SWARMLAB_BOXES": ",".join(one.name for one in boxes),
+            "SWARMLAB_BOXES": ",".join(each.name for each in boxes),
             "SWARMLAB_DRIVER": self._driver,
         }
-        if self._driver == "qemu" and hypervisor.private:  # the host's libvirt may refuse to start a program of ours
+        if self._driver == "qemu" and hypervisor.private:  # the host's libvirt may refuse to start our emulator
             # Copied to where it stays, as the snapshot refers to it.
             self.environment["SWARMLAB_EMULATOR"] = str(shutil.copy(_EMULATOR, places.home / "emulator"))
-        parts = [content, hypervisor.virsh("version"), self._driver, *settings.values(), *(one.name for one in boxes)]
+        parts = [content, hypervisor.virsh("version"), self._driver, *settings.values(), *(each.name for each in boxes)]
         parts += [file.read_text() for file in (ROOT / "Vagrantfile", _EMULATOR, Path(provision.__file__))]
         self._saved = places.home / f"saved-{hashlib.sha256(json.dumps(parts).encode()).hexdigest()[:12]}"
 

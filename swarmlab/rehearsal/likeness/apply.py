@@ -59,7 +59,7 @@ def dress(cluster: Swarm, likeness: Likeness) -> None:
     """Give a lab's swarm the settings of the likeness, and its nodes their labels."""
     manager = cluster.manager
     manager.revise("/swarm", lambda spec: spec.update(swarm(spec, likeness.data["settings"])))
-    labels = {one["host"]: node_labels(one) for one in likeness.data["nodes"]}
+    labels = {node["host"]: node_labels(node) for node in likeness.data["nodes"]}
     for member in cluster.members():
         cluster.label_member(member, labels[member["Description"]["Hostname"]])
 
@@ -83,11 +83,13 @@ def node_labels(node: Mapping[str, Any]) -> dict[str, str]:
     return made | ({AVAILABILITY: "drain"} if node["availability"] == "drain" else {})
 
 
-def network(one: Mapping[str, Any], name: str, label: str, *, encryption: bool, taken: Sequence[str]) -> dict[str, Any]:
+def network(
+    original: Mapping[str, Any], name: str, label: str, *, encryption: bool, taken: Sequence[str]
+) -> dict[str, Any]:
     """Return the body of a network's copy.
 
     Args:
-        one: The network in the likeness.
+        original: The network in the likeness.
         name: Name of the copy.
         label: Label of the suite.
         encryption: Whether the lab's kernel can encrypt.
@@ -96,24 +98,24 @@ def network(one: Mapping[str, Any], name: str, label: str, *, encryption: bool, 
     body: dict[str, Any] = {
         "Name": name,
         "Driver": "overlay",
-        "Attachable": one["attachable"],
-        "Internal": one["internal"],
+        "Attachable": original["attachable"],
+        "Internal": original["internal"],
         "Labels": {label: ""},
-        "Options": dict(one["options"]) | ({"encrypted": ""} if one["encrypted"] and encryption else {}),
+        "Options": dict(original["options"]) | ({"encrypted": ""} if original["encrypted"] and encryption else {}),
     }
-    if one["subnets"] and not overlaps(one, taken):
+    if original["subnets"] and not overlaps(original, taken):
         body["IPAM"] = {
             "Config": [
                 {"Subnet": pool["subnet"]} | ({"Gateway": pool["gateway"]} if pool["gateway"] else {})
-                for pool in one["subnets"]
+                for pool in original["subnets"]
             ]
         }
     return body
 
 
-def overlaps(one: Mapping[str, Any], taken: Sequence[str]) -> bool:
+def overlaps(original: Mapping[str, Any], taken: Sequence[str]) -> bool:
     """Whether a network has a subnet that overlaps a taken one."""
-    pools = [ip_network(pool["subnet"], strict=False) for pool in one["subnets"]]
+    pools = [ip_network(pool["subnet"], strict=False) for pool in original["subnets"]]
     return any(pool.overlaps(ip_network(other)) for pool in pools for other in taken)
 
 
@@ -127,52 +129,58 @@ def payload(name: str, label: str, text: str) -> dict[str, Any]:
     return {"Name": name, "Labels": {label: ""}, "Data": base64.b64encode(text.encode()).decode()}
 
 
-def service(one: Mapping[str, Any], name: str, label: str, image: str, names: Names) -> dict[str, Any]:
+def service(original: Mapping[str, Any], name: str, label: str, image: str, names: Names) -> dict[str, Any]:
     """Return the body of a service's copy.
 
     Args:
-        one: The service in the likeness.
+        original: The service in the likeness.
         name: Name of the copy.
         label: Label of the suite.
         image: Image of the copy: a web server at port 80.
         names: Names of the other copies.
     """
-    container: dict[str, Any] = {"Image": image, "Mounts": [_mount(mount, label, names) for mount in one["mounts"]]}
-    container["Env"] = [f"{key}={_DUMMY}" for key in one["environment"] if not _OURS.fullmatch(key)]
-    container["Configs"] = _files(one["configs"], "Config", names.configs)
-    container["Secrets"] = _files(one["secrets"], "Secret", names.secrets)
-    if one["hostname"]:
-        container["Hostname"] = one["hostname"]
-    if one["stop_grace"]:
-        container["StopGracePeriod"] = one["stop_grace"]
-    placement: dict[str, Any] = {
-        "Constraints": [*(_constraint(constraint, names) for constraint in one["constraints"]), _awake()],
-        "Preferences": [{"Spread": {"SpreadDescriptor": _label(over)}} for over in one["preferences"]],
+    container: dict[str, Any] = {
+        "Image": image,
+        "Mounts": [_mount(mount, label, names) for mount in original["mounts"]],
     }
-    if one["most_on_a_node"]:
-        placement["MaxReplicas"] = one["most_on_a_node"]
-    limits = dict(one["limits"])
+    container["Env"] = [f"{key}={_DUMMY}" for key in original["environment"] if not _OURS.fullmatch(key)]
+    container["Configs"] = _files(original["configs"], "Config", names.configs)
+    container["Secrets"] = _files(original["secrets"], "Secret", names.secrets)
+    if original["hostname"]:
+        container["Hostname"] = original["hostname"]
+    if original["stop_grace"]:
+        container["StopGracePeriod"] = original["stop_grace"]
+    placement: dict[str, Any] = {
+        "Constraints": [*(_constraint(constraint, names) for constraint in original["constraints"]), _awake()],
+        "Preferences": [{"Spread": {"SpreadDescriptor": _label(over)}} for over in original["preferences"]],
+    }
+    if original["most_on_a_node"]:
+        placement["MaxReplicas"] = original["most_on_a_node"]
+    limits = dict(original["limits"])
     if limits.get("MemoryBytes"):
         limits["MemoryBytes"] = max(limits["MemoryBytes"], LEAST_MEMORY)
     return {
         "Name": name,
         # With the labels of a stack, docker stack would take the copy for a part of one.
-        "Labels": {key: _DUMMY for key in one["labels"] if not key.startswith("com.docker.")} | {label: ""},
+        "Labels": {key: _DUMMY for key in original["labels"] if not key.startswith("com.docker.")} | {label: ""},
         "TaskTemplate": {
             "ContainerSpec": container,
             "Placement": placement,
-            "Resources": {"Limits": limits, "Reservations": dict(one["reservations"])},
-            "RestartPolicy": dict(one["restart"]),
+            "Resources": {"Limits": limits, "Reservations": dict(original["reservations"])},
+            "RestartPolicy": dict(original["restart"]),
             "Networks": [
                 {"Target": names.networks[each["network"]], "Aliases": list(each["aliases"])}
-                for each in one["networks"]
+                for each in original["networks"]
                 if each["network"] in names.networks
             ],
         },
-        "Mode": {"Global": {}} if one["mode"] == "global" else {"Replicated": {"Replicas": one["replicas"]}},
-        "EndpointSpec": {"Mode": one["endpoint_mode"] or "vip", "Ports": [_port(port) for port in one["ports"]]},
-        **({"UpdateConfig": dict(one["update"])} if one["update"] else {}),
-        **({"RollbackConfig": dict(one["rollback"])} if one["rollback"] else {}),
+        "Mode": {"Global": {}} if original["mode"] == "global" else {"Replicated": {"Replicas": original["replicas"]}},
+        "EndpointSpec": {
+            "Mode": original["endpoint_mode"] or "vip",
+            "Ports": [_port(port) for port in original["ports"]],
+        },
+        **({"UpdateConfig": dict(original["update"])} if original["update"] else {}),
+        **({"RollbackConfig": dict(original["rollback"])} if original["rollback"] else {}),
     }
 
 
@@ -216,12 +224,12 @@ def target(kind: str, file: str) -> str:
 def _files(given: Sequence[Mapping[str, Any]], kind: str, made: Mapping[str, tuple[str, str]]) -> list[dict[str, Any]]:
     return [
         {
-            f"{kind}ID": made[one["name"]][0],
-            f"{kind}Name": made[one["name"]][1],
-            "File": {"Name": target(kind, one["file"]), "UID": "0", "GID": "0", "Mode": one["mode"]},
+            f"{kind}ID": made[file["name"]][0],
+            f"{kind}Name": made[file["name"]][1],
+            "File": {"Name": target(kind, file["file"]), "UID": "0", "GID": "0", "Mode": file["mode"]},
         }
-        for one in given
-        if one["name"] in made
+        for file in given
+        if file["name"] in made
     ]
 
 

@@ -1,4 +1,4 @@
-"""A likeness as plain data: what is copied of an existing swarm into a lab, and the file that keeps it."""
+"""A likeness as plain data: the parts of an existing swarm that are copied into a lab, and the file that keeps them."""
 
 from __future__ import annotations
 
@@ -13,15 +13,27 @@ from swarmlab.versions import parsed
 
 #: Name of the file in the folder of a rehearsal.
 FILE = "likeness.json"
+_KEYS = (
+    "cluster",
+    "inventory",
+    "nodes",
+    "settings",
+    "networks",
+    "configs",
+    "secrets",
+    "services",
+    "left_out",
+    "limits",
+)
 
 
 @dataclass(frozen=True)
 class Likeness:
-    """What is copied of a swarm.
+    """The parts of a swarm that are copied.
 
     Attributes:
-        data: The content of `FILE`: cluster, inventory, nodes, settings, networks, configs, secrets, services; and in
-            sentences, what is left out and which limits this sets to a rehearsal. A node has its own name and, as
+        data: The content of `FILE`: cluster, inventory, nodes, settings, networks, configs, secrets, services; and as
+            sentences, `left_out` and the `limits` that this sets to a rehearsal. A node has its own name and, as
             `host`, the name of its copy.
     """
 
@@ -32,12 +44,16 @@ class Likeness:
         """Read a likeness from a file.
 
         Raises:
-            UsageError: The file cannot be read.
+            UsageError: The file cannot be read, or is not a likeness.
         """
         try:
-            return cls(json.loads(file.read_text(encoding="utf-8")))
+            data = json.loads(file.read_text(encoding="utf-8"))
         except (OSError, ValueError) as failed:
             raise UsageError(f"likeness {file}: cannot be read: {failed}") from failed
+        if not isinstance(data, dict) or (lacking := [key for key in _KEYS if key not in data]):
+            what = f"lacks {lacking[0]}" if isinstance(data, dict) else "is no object"
+            raise UsageError(f"likeness {file}: {what}; name the {FILE} that a rehearsal wrote")
+        return cls(data)
 
     def write(self, file: Path) -> None:
         """Write the likeness to a file."""

@@ -1,7 +1,7 @@
 """Reads the likeness of an existing swarm from one of its managers.
 
-Reading changes nothing and takes no secret: of environments and labels of services only the names, of configs and
-secrets only names and sizes. The likeness lists what it leaves out.
+Reading changes nothing, and the likeness holds no secret: it has only the names of services' labels and environment
+variables, the names and sizes of configs, and the names of secrets. It lists what it leaves out.
 """
 
 from __future__ import annotations
@@ -65,7 +65,7 @@ def read(known: Inventory, workers: int | None, hosts: Sequence[str], progress: 
         progress: Called with a line for every step that takes time.
 
     Raises:
-        UsageError: The swarm cannot be reached, or no lab can be like it.
+        UsageError: The swarm cannot be reached, or cannot be copied.
     """
     lab = InventoryLab(known, progress=progress)
     try:
@@ -89,12 +89,12 @@ def of_answers(answers: Mapping[str, Any], source: str, workers: int | None, hos
         hosts: See `read`.
 
     Raises:
-        UsageError: No lab can be like the swarm.
+        UsageError: The swarm cannot be copied.
     """
     left: list[str] = []
     limits: list[str] = []
     nodes = _nodes(answers["nodes"], workers, hosts, left, limits)
-    networks = {one["Id"]: one for one in answers["networks"]}
+    networks = {raw["Id"]: raw for raw in answers["networks"]}
     data = {
         "cluster": answers["swarm"]["ID"],
         "inventory": source,
@@ -103,12 +103,12 @@ def of_answers(answers: Mapping[str, Any], source: str, workers: int | None, hos
         "settings": _settings(answers["swarm"], left, limits),
         "networks": list(copies.networks(networks.values(), left)),
         # The answer holds the content of configs; the likeness keeps its size only.
-        "configs": [{"name": one["Spec"]["Name"], "bytes": copies.size(one["Spec"])} for one in answers["configs"]],
-        "secrets": [{"name": one["Spec"]["Name"]} for one in answers["secrets"]],
+        "configs": [{"name": raw["Spec"]["Name"], "bytes": copies.size(raw["Spec"])} for raw in answers["configs"]],
+        "secrets": [{"name": raw["Spec"]["Name"]} for raw in answers["secrets"]],
     }
-    overlays = {one["name"] for one in data["networks"]}
-    services = [copies.service(one["Spec"], networks, overlays, left) for one in answers["services"]]
-    data["services"] = copies.bounded([one for one in services if one], len(nodes), left, limits)
+    overlays = {raw["name"] for raw in data["networks"]}
+    services = [copies.service(raw["Spec"], networks, overlays, left) for raw in answers["services"]]
+    data["services"] = copies.bounded([raw for raw in services if raw], len(nodes), left, limits)
     left.append("Images, values of environments and labels of services, and what configs, secrets and volumes hold.")
     data["left_out"], data["limits"] = left, limits
     made = Likeness(evidence.scrub(data))
@@ -129,13 +129,15 @@ def nearest(version: str) -> EngineChoice:
 def _nodes(
     members: Sequence[Mapping[str, Any]], wanted: int | None, hosts: Sequence[str], left: list[str], limits: list[str]
 ) -> list[dict[str, Any]]:
-    up = [one for one in members if one["Status"]["State"] == "ready"]
+    up = [member for member in members if member["Status"]["State"] == "ready"]
     left += [
-        f"Node {_name(one)}, which is {one['Status']['State']}." for one in members if one["Status"]["State"] != "ready"
+        f"Node {_name(member)}, which is {member['Status']['State']}."
+        for member in members
+        if member["Status"]["State"] != "ready"
     ]
-    managers = [one for one in up if one["Spec"]["Role"] == "manager"]
-    managers.sort(key=lambda one: not (one.get("ManagerStatus") or {}).get("Leader"))
-    workers = _various([one for one in up if one["Spec"]["Role"] != "manager"])
+    managers = [member for member in up if member["Spec"]["Role"] == "manager"]
+    managers.sort(key=lambda member: not (member.get("ManagerStatus") or {}).get("Leader"))
+    workers = _various([member for member in up if member["Spec"]["Role"] != "manager"])
     if wanted is not None and wanted > len(workers):
         raise UsageError(f"--workers {wanted}: the swarm has {len(workers)}; leave it out, or take fewer")
     most = MOST_NODES - min(len(managers), MOST_MANAGERS)
@@ -147,24 +149,26 @@ def _nodes(
             f"a rehearsal needs 3 nodes, because draining one of two loses requests; this swarm gives {len(chosen)}"
         )
     if len(chosen) < len(up):
-        kept = [id(one) for one in chosen]
-        gone = ", ".join(_name(one) for one in up if id(one) not in kept)
+        kept = [id(member) for member in chosen]
+        gone = ", ".join(_name(member) for member in up if id(member) not in kept)
         of = f"{len(managers)} managers and {len(workers)} workers"
         limits.append(
             f"Of {of} {min(len(managers), MOST_MANAGERS)} and {len(chosen) - min(len(managers), MOST_MANAGERS)} were "
             f"rehearsed (at most {MOST_NODES} nodes; --workers N takes fewer), without {gone}."
         )
-    return [_node(one, host, limits) for one, host in zip(chosen, hosts, strict=False)]
+    return [_node(member, host, limits) for member, host in zip(chosen, hosts, strict=False)]
 
 
 def _various(workers: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
-    """Return workers so that the first differ most: one for each engine and set of labels, then the rest."""
+    """Return *workers* in another order: first one for each pair of engine and labels, then the rest."""
     known: set[str] = set()
     first: list[Mapping[str, Any]] = []
     rest: list[Mapping[str, Any]] = []
-    for one in workers:
-        kind = json.dumps([one["Description"]["Engine"]["EngineVersion"], one["Spec"].get("Labels")], sort_keys=True)
-        (rest if kind in known else first).append(one)
+    for worker in workers:
+        kind = json.dumps(
+            [worker["Description"]["Engine"]["EngineVersion"], worker["Spec"].get("Labels")], sort_keys=True
+        )
+        (rest if kind in known else first).append(worker)
         known.add(kind)
     return [*first, *rest]
 
@@ -203,7 +207,7 @@ def _node(member: Mapping[str, Any], host: str, limits: list[str]) -> dict[str, 
 def _settings(swarm: Mapping[str, Any], left: list[str], limits: list[str]) -> dict[str, int]:
     spec = swarm["Spec"]
     if (spec.get("EncryptionConfig") or {}).get("AutoLockManagers"):
-        left.append("Autolock: after each restart of its engine, a manager of yours has to be unlocked.")
+        left.append("Autolock: after each restart of its engine, a manager of yours must be unlocked.")
     if (spec.get("CAConfig") or {}).get("ExternalCAs"):
         left.append("The external CA.")
     for key, default, name in (

@@ -1,4 +1,4 @@
-"""Reads networks, configs and services of a swarm as they can be copied into a lab, and lists what is left out."""
+"""Turns networks, configs and services of a swarm into plain data for copies, and lists what is left out."""
 
 from __future__ import annotations
 
@@ -42,24 +42,24 @@ _OF_CONTAINER = {
 
 
 def networks(listed: Iterable[Mapping[str, Any]], left: list[str]) -> Iterator[dict[str, Any]]:
-    """Yield the overlay networks of a swarm but ingress, as they can be copied; append to *left* what cannot."""
-    for one in listed:
-        if one.get("Ingress"):
+    """Yield the overlay networks of a swarm except ingress, as far as they can be copied; append the rest to *left*."""
+    for network in listed:
+        if network.get("Ingress"):
             continue
-        if one["Driver"] != "overlay":
-            left.append(f"Network {one['Name']}, of driver {one['Driver']}.")
+        if network["Driver"] != "overlay":
+            left.append(f"Network {network['Name']}, of driver {network['Driver']}.")
             continue
-        options = dict(one.get("Options") or {})
+        options = dict(network.get("Options") or {})
         encrypted = "encrypted" in options
         for key in sorted(set(options) - {"encrypted", VXLAN_ID, *_OPTIONS}):
-            left.append(f"Option {key} of network {one['Name']}.")
-        pools = (one.get("IPAM") or {}).get("Config") or []
-        if any(":" in pool.get("Subnet", "") for pool in pools) or one.get("EnableIPv6"):
-            left.append(f"IPv6 of network {one['Name']}.")
+            left.append(f"Option {key} of network {network['Name']}.")
+        pools = (network.get("IPAM") or {}).get("Config") or []
+        if any(":" in pool.get("Subnet", "") for pool in pools) or network.get("EnableIPv6"):
+            left.append(f"IPv6 of network {network['Name']}.")
         yield {
-            "name": one["Name"],
-            "attachable": bool(one.get("Attachable")),
-            "internal": bool(one.get("Internal")),
+            "name": network["Name"],
+            "attachable": bool(network.get("Attachable")),
+            "internal": bool(network.get("Internal")),
             "encrypted": encrypted,
             "subnets": [
                 {"subnet": pool["Subnet"], "gateway": pool.get("Gateway", "")}
@@ -82,13 +82,13 @@ def size(spec: Mapping[str, Any]) -> int:
 def service(
     spec: Mapping[str, Any], networks: Mapping[str, Mapping[str, Any]], overlays: set[str], left: list[str]
 ) -> dict[str, Any] | None:
-    """Return a service as it can be copied; None if it cannot.
+    """Return a service, as far as it can be copied; None if it cannot.
 
     Args:
         spec: Its specification.
         networks: The networks of the swarm, by id.
         overlays: Names of the networks that are copied.
-        left: Receives a sentence for all that is left out.
+        left: Receives a sentence for each part that is left out.
     """
     name, template, mode = spec["Name"], spec["TaskTemplate"], spec.get("Mode") or {}
     container = template.get("ContainerSpec")
@@ -156,18 +156,18 @@ def _of(settings: Mapping[str, Any] | None, keys: Sequence[str]) -> dict[str, An
 def _attached(
     spec: Mapping[str, Any], networks: Mapping[str, Mapping[str, Any]], overlays: set[str], gone: list[str]
 ) -> Iterator[dict[str, Any]]:
-    for one in spec["TaskTemplate"].get("Networks") or spec.get("Networks") or []:
-        name = (networks.get(one["Target"]) or {}).get("Name", one["Target"])
+    for attachment in spec["TaskTemplate"].get("Networks") or spec.get("Networks") or []:
+        name = (networks.get(attachment["Target"]) or {}).get("Name", attachment["Target"])
         if name not in overlays:
             gone.append(f"network {name}")
             continue
-        if one.get("DriverOpts"):
+        if attachment.get("DriverOpts"):
             gone.append(f"driver options on network {name}")
-        yield {"network": name, "aliases": list(one.get("Aliases") or [])}
+        yield {"network": name, "aliases": list(attachment.get("Aliases") or [])}
 
 
 _CONSTRAINT = re.compile(r"^\s*(?P<key>\S+?)\s*(?P<sign>==|!=)\s*(?P<value>.+?)\s*$")
-#: Constraints on these can be copied, because the lab's nodes differ in them as the real ones do.
+#: The keys of constraints that can be copied: the lab's nodes differ in these as the real nodes do.
 _PLACES = ("node.id", "node.hostname", "node.role", "node.labels.", "engine.labels.")
 
 
@@ -183,8 +183,8 @@ def _constraints(given: Sequence[str], gone: list[str]) -> Iterator[dict[str, st
 
 
 def _preferences(given: Sequence[Mapping[str, Any]], gone: list[str]) -> Iterator[str]:
-    for one in given:
-        over = (one.get("Spread") or {}).get("SpreadDescriptor", "")
+    for preference in given:
+        over = (preference.get("Spread") or {}).get("SpreadDescriptor", "")
         if over.startswith(("node.labels.", "engine.labels.")):
             yield over
         else:
@@ -192,37 +192,43 @@ def _preferences(given: Sequence[Mapping[str, Any]], gone: list[str]) -> Iterato
 
 
 def _mounts(given: Sequence[Mapping[str, Any]], gone: list[str]) -> Iterator[dict[str, Any]]:
-    for one in given:
-        kind, target = one.get("Type", "bind"), one["Target"]
-        source = one.get("Source", "")
+    for mount in given:
+        kind, target = mount.get("Type", "bind"), mount["Target"]
+        source = mount.get("Source", "")
         if kind == "tmpfs":
-            yield {"type": kind, "target": target, "options": _of(one.get("TmpfsOptions"), ("SizeBytes", "Mode"))}
+            yield {"type": kind, "target": target, "options": _of(mount.get("TmpfsOptions"), ("SizeBytes", "Mode"))}
         elif kind == "volume" and "{{" not in source:
-            driver = (one.get("VolumeOptions") or {}).get("DriverConfig") or {}
+            driver = (mount.get("VolumeOptions") or {}).get("DriverConfig") or {}
             if driver.get("Options") or driver.get("Name", "local") not in ("", "local"):
                 gone.append(f"driver of volume {source or 'without a name'}")
-            yield {"type": kind, "target": target, "source": source, "read_only": bool(one.get("ReadOnly"))}
+            yield {"type": kind, "target": target, "source": source, "read_only": bool(mount.get("ReadOnly"))}
         else:
             gone.append(f"{kind} mount at {target}")
 
 
 def _files(given: Sequence[Mapping[str, Any]], name: str) -> Iterator[dict[str, Any]]:
-    for one in given:
-        if one.get("File"):
-            yield {"name": one[name], "file": one["File"]["Name"], "mode": one["File"].get("Mode", 0o444)}
+    for reference in given:
+        if reference.get("File"):
+            yield {
+                "name": reference[name],
+                "file": reference["File"]["Name"],
+                "mode": reference["File"].get("Mode", 0o444),
+            }
 
 
 def bounded(services: Sequence[dict[str, Any]], nodes: int, left: list[str], limits: list[str]) -> list[dict[str, Any]]:
     """Return as many of the services, with as many replicas, as one machine can hold."""
     kept, room = [], MOST_TASKS
-    for one in services:
-        if one["mode"] == "replicated" and one["replicas"] > MOST_REPLICAS:
-            limits.append(f"Service {one['name']} has {one['replicas']} replicas, rehearsed with {MOST_REPLICAS}.")
-            one["replicas"] = MOST_REPLICAS
-        tasks = nodes if one["mode"] == "global" else one["replicas"]
+    for service in services:
+        if service["mode"] == "replicated" and service["replicas"] > MOST_REPLICAS:
+            limits.append(
+                f"Service {service['name']} has {service['replicas']} replicas, rehearsed with {MOST_REPLICAS}."
+            )
+            service["replicas"] = MOST_REPLICAS
+        tasks = nodes if service["mode"] == "global" else service["replicas"]
         if tasks > room:
-            left.append(f"Service {one['name']}: with it there would be more than {MOST_TASKS} tasks.")
+            left.append(f"Service {service['name']}: with it there would be more than {MOST_TASKS} tasks.")
             continue
         room -= tasks
-        kept.append(one)
+        kept.append(service)
     return kept

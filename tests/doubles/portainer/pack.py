@@ -48,7 +48,7 @@ def pack(file: Path, *, faults: Sequence[str] = (), version: str = "2") -> Path:
         engine.client.images.remove(tag)
     finally:
         engine.release()
-        # What this process starts later has to find the engine by itself.
+        # What this process starts later must find the engine by itself.
         os.environ.pop("DOCKER_HOST", None)
         if chosen is not None:
             os.environ["DOCKER_HOST"] = chosen

@@ -1,1 +1,1 @@
-"""Faults are planted in real clusters: every test of the suites has to fail for its reason."""
+"""Faults are planted in real clusters: every test of the suites must fail for its reason."""

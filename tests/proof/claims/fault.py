@@ -1,4 +1,4 @@
-"""A fault that makes claims fail, and what their reasons have to say."""
+"""A fault that makes claims fail, and what their reasons must say."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 from tests.proof.planting import Fault
 
-#: In a text that a pattern fits: what to put in its place.
+#: The replacement for a match of a pattern: a text, or a function of the match.
 Replacement = str | Callable[..., str]
 
 
@@ -18,7 +18,7 @@ class ClaimFault(Fault):
     Without `formed` the script runs as soon as a node is up, before there is a swarm.
 
     Attributes:
-        fails: By claim, a regular expression that the reason of its verdict has to match.
+        fails: By claim, a regular expression that the reason of its verdict must match.
         formed: The script runs when the swarm has been made, and not before.
         offers: Features that the lab claims to have, so that the test runs and finds them missing.
         lab: The kind of lab that the fault is planted in.

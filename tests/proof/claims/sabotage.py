@@ -16,7 +16,7 @@ from swarmlab.labs import base, speed
 from swarmlab.labs.containers.lab import DindLab
 from tests.proof.claims.faults import FAULTS
 
-#: A wait that has to fail takes its whole deadline; on a machine that is busy with other runs that would be hours.
+#: A wait that must fail takes its whole deadline; on a machine that is busy with other runs that would be hours.
 _SLOWEST_CONTAINERS = 4.0
 
 

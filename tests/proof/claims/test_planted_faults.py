@@ -1,4 +1,4 @@
-"""Each fault is planted in a cluster, and the claims that it breaks have to fail with the right reason.
+"""Each fault is planted in a cluster, and the claims that it breaks must fail with the right reason.
 
 `make proof-claims` (hours) plants those of container labs, `make proof-machines` (an hour) those of machines.
 """

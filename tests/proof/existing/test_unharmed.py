@@ -62,19 +62,19 @@ def cleanup(world, *options):
 def safe_run(world):
     """The dumps before and after a run of all that disrupts nothing, and the load during it."""
     before = world.dump()
-    with load(world) as seen:
+    with load(world) as requests:
         ran = run(suites(world, *ARGUMENTS))
     (world.folder / "run.log").write_text(ran.stdout + ran.stderr)
     assert ran.returncode in (0, 1), f"the run did not come to its end: {(ran.stdout + ran.stderr)[-500:]}"
-    return before, world.dump(), seen
+    return before, world.dump(), requests
 
 
 def test_a_safe_run_changes_nothing(safe_run):
-    before, after, seen = safe_run
+    before, after, requests = safe_run
     changed = differences(before, after)
     assert not changed, "\n".join(changed)
-    assert seen.count > 100
-    assert not seen.lost, f"of {seen.count} requests {len(seen.lost)} were lost: {seen.lost[:5]}"
+    assert requests.count > 100
+    assert not requests.lost, f"of {requests.count} requests {len(requests.lost)} were lost: {requests.lost[:5]}"
 
 
 @pytest.mark.usefixtures("safe_run")
@@ -133,7 +133,7 @@ def made(world):
 
 # Finding what is broken
 
-#: By the test that has to fail: what to break on a node, and a part of the reason.
+#: By the test that must fail: what to break on a node, and a part of the reason.
 BROKEN = {
     "suites/ch7_usage/test_networks.py::test_bodies_of_every_size_pass_between_every_pair_of_nodes": (
         lambda node: node.cut_port("udp", 4789),
@@ -229,7 +229,7 @@ def _nodes(world):
     [
         (wrong_key, r"node \S+ \(.*\): it accepts none of the keys for the user root"),
         (unknown_host_key, r"node slave02 \(.*\): its host key is not known"),
-        (changed_host_key, r"node \S+ \(.*\): its host key is another than the known one"),
+        (changed_host_key, r"node \S+ \(.*\): its host key differs from the known key"),
         (without_last, r"node slave02 \(.*\): is in the swarm and not in the inventory"),
         (unreachable, r"node slave02 \(.*\): it does not answer"),
         (no_right, r"node slave02 \(.*\): the user guest may not use the engine"),

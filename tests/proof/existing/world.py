@@ -50,7 +50,7 @@ class World:
         folder: Holds the key, the known hosts and the inventory.
         lab: The lab that its machines are of.
         nodes: Its machines, the manager first.
-        inventory: The file that tells the suites where it is.
+        inventory: The file of the inventory for the suites.
     """
 
     def __init__(self, folder: Path) -> None:

@@ -50,8 +50,8 @@ class MeshFault(Fault):
     """A fault of the mesh.
 
     Attributes:
-        control: The test that has to fail.
-        reason: A regular expression that its message has to match.
+        control: The test that must fail.
+        reason: A regular expression that its message must match.
     """
 
     control: Callable[[Swarm], None]
@@ -60,7 +60,7 @@ class MeshFault(Fault):
 
 FAULTS = (
     MeshFault(
-        "a task is killed as soon as it is told to stop",
+        "a task is killed as soon as it must stop",
         _CONNECTION,
         r"a task on slave02 that was being stopped these were cut: through master .* after \d+ lines",
         nodes=("slave02",),

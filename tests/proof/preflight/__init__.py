@@ -1,1 +1,1 @@
-"""Every check of preflight has to find its fault on a cluster that has it, and nothing on a cluster that has not."""
+"""Every check of preflight must find its fault on a cluster that has it, and nothing on a cluster that has not."""

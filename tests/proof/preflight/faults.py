@@ -1,4 +1,4 @@
-"""What is planted for preflight, and the finding that each fault has to lead to."""
+"""Faults for preflight, each with the finding that it must lead to."""
 
 from __future__ import annotations
 
@@ -9,14 +9,14 @@ from tests.proof.planting import Fault, clock, drop
 
 @dataclass(frozen=True)
 class PreflightFault(Fault):
-    """A fault that preflight has to find.
+    """A fault that preflight must find.
 
-    The finding has to name the nodes where the fault is planted; without `nodes` it is about the cluster.
+    The finding must name the nodes where the fault is planted; without `nodes` it is about the cluster.
 
     Attributes:
         check: The check that finds it.
         level: The level of the finding.
-        finding: A regular expression that the finding's text has to match.
+        finding: A regular expression that the finding's text must match.
     """
 
     check: str

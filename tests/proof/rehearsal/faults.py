@@ -1,4 +1,4 @@
-"""What is wrong with a new engine, and the reason of the no-go that a rehearsal has to end in."""
+"""Faults of a new engine, each with the reason of the no-go that the rehearsal must end in."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ class UpgradeFault(Fault):
 
     Attributes:
         claim: Id of the claim that the decision's first reason comes from.
-        reason: A regular expression that this reason has to match.
+        reason: A regular expression that this reason must match.
         settings: Content of the node's /etc/docker/daemon.json when the new engine starts; unchanged if empty.
         empty: The node's engine finds no state of its swarm.
         beside: The fault is planted in the cluster beside the rehearsed one, where nodes are hurt.

@@ -1,6 +1,6 @@
-"""Each fault is planted in a rehearsal, which has to end in no-go for the right reason.
+"""Each fault is planted in a rehearsal, which must end in no-go for the right reason.
 
-A rehearsal without a fault has to end otherwise, three times in a row alike. `make proof-rehearsal` (half an hour).
+A rehearsal without a fault must end otherwise, three times in a row alike. `make proof-rehearsal` (half an hour).
 """
 
 import json
@@ -33,8 +33,8 @@ def test_a_fault_is_no_go_for_its_reason(fault, tmp_path):
     code, decision = rehearsal(tmp_path, *fault.shape.split(), PYTEST_ADDOPTS=addopts, UPGRADE_FAULT=fault.name)
     assert (code, decision["decision"]) == (1, "No-go"), decision
     first = decision["reasons"][0]
-    assert re.search(fault.reason, first["summary"]), f"the first reason has to match {fault.reason!r}: {first}"
-    assert first["claim"] == fault.claim, f"the first reason has to come from {fault.claim}: {first}"
+    assert re.search(fault.reason, first["words"]), f"the first reason must match {fault.reason!r}: {first}"
+    assert first["claim"] == fault.claim, f"the first reason must come from {fault.claim}: {first}"
     page = (tmp_path / "rehearsal.html").read_text()
     assert "<h1>No-go</h1>" in page
 

@@ -33,7 +33,7 @@ FAULTS = [
     ),
     ClaimFault(
         "a disk is too small",
-        {"1.1/disks": "master is to have a disk of 100 GB"},
+        {"1.1/disks": "master must have a disk of 100 GB"},
         script=wrap_any("lsblk", '*) lsblk.real "$@" | sed s/107374182400/53687091200/; exit'),
         nodes=("master",),
         lab="vagrant",
@@ -91,7 +91,7 @@ FAULTS = [
     ClaimFault(
         "names, addresses, keys and system are not the documented",
         {
-            "1.1/static-addresses": r"192\.168\.\d+\.103 of slave02 is on lease",
+            "1.1/static-addresses": r"192\.168\.\d+\.103 of slave02 is leased",
             "1.1/mutual-reachability": r"with slave02: (master|slave01) to slave02 at .*: 0 of 3 pings",
             "1.1/hosts-mapping": "/etc/hosts of slave02 maps slave01 to 10.9.8.7 and ",
             "1.1/operating-system": "slave02 runs .*'bullseye'",
@@ -100,7 +100,7 @@ FAULTS = [
             "1.2/ssh-localhost": "hadoop of slave02 is not let in on localhost",
             "1.2/authorized-keys-mode": "~hadoop/.ssh/authorized_keys of slave02 has mode 0644, not 0600",
             "1.2/key-pair": "~hadoop/.ssh/id_rsa of slave02 is not the private key",
-            "1.3.1/from-package": "/usr/local/sbin/dockerd, is of no package",
+            "1.3.1/from-package": "/usr/local/sbin/dockerd, belongs to no package",
             "1.3.1/engine-version": "slave02 runs engine 77",
             "1.3.1/same-engine-everywhere": "'slave02': '77",
             "1.3.2/docker-group": "hadoop of slave02 is in hadoop, and not in docker",
@@ -162,7 +162,7 @@ FAULTS = [
     ),
     ClaimFault(
         "the socket is root's alone",
-        {"1.3.2/member-reaches-daemon": r"of slave02 \(in group .*docker\) is not let use the daemon: .*denied"},
+        {"1.3.2/member-reaches-daemon": r"of slave02 \(in group .*docker\) may not use the daemon: .*denied"},
         script="chgrp root /run/docker.sock",
         nodes=("slave02",),
         run="ch1 b",
@@ -202,7 +202,7 @@ FAULTS = [
         "the socket is everybody's",
         {
             "1.3.2/non-member-denied": r"swc-user-.* of slave01 \(in group swc-user-.*\) uses the daemon",
-            "1.3.2/membership-needs-new-session": "before swc-user-.* of slave01 is a member he is told",
+            "1.3.2/membership-needs-new-session": "before swc-user-.* of slave01 is a member, docker prints",
         },
         script="chmod 666 /run/docker.sock",
         nodes=("slave01",),
@@ -231,7 +231,7 @@ FAULTS = [
     ),
     ClaimFault(
         "a running session is given the new membership",
-        {"1.3.2/membership-needs-new-session": "a running session on slave02 is given the membership"},
+        {"1.3.2/membership-needs-new-session": "a running session on slave02 gets the new membership"},
         script="printf '#!/bin/sh\\nchmod 666 /run/docker.sock\\nexec /usr/sbin/usermod \"$@\"\\n'"
         " > /usr/local/sbin/usermod; chmod 755 /usr/local/sbin/usermod",
         nodes=("slave02",),

@@ -58,7 +58,7 @@ FAULTS = [
     ClaimFault(
         "stop, names, connect and ls do other than they say",
         {
-            "2.1/veth-goes": "to be rid of the interface",
+            "2.1/veth-goes": "to remove the interface",
             "2.2/mode-bridge": "has the node's network stack",
             "2.2/no-names-on-default-bridge": "a container is reached by its name",
             "2.2/four-modes-listed": "does not show host host local",
@@ -84,7 +84,7 @@ FAULTS = [
         "links, disconnect and ls do other than they say",
         {
             "2.2/link-resolves": "its name resolves to nothing",
-            "2.3/disconnect": "disconnect was to leave",
+            "2.3/disconnect": "disconnect must leave",
             "2.3/ls": "has the columns .*'PLACE'",
         },
         script=wrap(

@@ -17,8 +17,8 @@ FAULTS = [
             "3.2/mountpoint": "no such volume",
             "3.2/named-volume-persists": "the named volume went with its container",
             "3.3/ro-refuses-writes": "can create a file in the :ro mount",
-            "3.4/image-volumes": "one mount was to be at /volume01, there are 0",
-            "3.4/image-volumes-sync": "one mount was to be at /volume01, there are 0",
+            "3.4/image-volumes": "exactly one mount must be at /volume01; there are 0",
+            "3.4/image-volumes-sync": "exactly one mount must be at /volume01; there are 0",
             "3.4/commands-are-steps": "was built in the steps",
         },
         script=wrap(
@@ -41,7 +41,7 @@ FAULTS = [
         {
             "3.1/port-mapping": "the container on .* to answer on",
             "3.1/database-example": "refused SELECT n FROM",
-            "3.2/anonymous-volume": "one mount was to be at /etc/swc, there are 0",
+            "3.2/anonymous-volume": "exactly one mount must be at /etc/swc; there are 0",
             "3.2/volume-ls": "shows .* as not there",
             "3.2/volume-inspect": "shows a volume made just now as of 2001",
             "3.3/ro-follows-host": "cat /home/file ended with 1",

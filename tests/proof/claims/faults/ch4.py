@@ -13,8 +13,8 @@ FAULTS = [
             "4.2/outside-context-refused": "which is outside the context",
             "4.2/context-argument": "was given no context, and did not refuse",
             "4.3/run-shell-form": "ran a RUN with a variable",
-            "4.3/run-exec-form": "was to leave",
-            "4.3/workdir": "RUN, COPY and the container were to be in",
+            "4.3/run-exec-form": "must leave",
+            "4.3/workdir": "RUN, COPY and the container must be in",
             "4.3/env": "ENV sets two values",
             "4.3/expose": "EXPOSE 80 is recorded as",
             "4.3/cmd": "to say .* without words",
@@ -34,7 +34,7 @@ FAULTS = [
     ClaimFault(
         "names, bases, copies and ways to other engines are lost",
         {
-            "4.2/build-tag": "named are .*:latest",
+            "4.2/build-tag": "it named .*:latest",
             "4.2/remote-engine": r"(master|slave\d\d) has no image of it|the image holds|ended with",
             "4.3/from": "on other layers",
             "4.3/copy": "COPY of three files put there|ended with",

@@ -53,7 +53,7 @@ FAULTS = [
         "up starts one service only",
         {
             "5.1/one-file-many-services": r"it runs \['web'\]",
-            "5.3/up": "was to have one container of redis, it has 0",
+            "5.3/up": "must have one container of redis; it has 0",
         },
         script=wrap_compose('*" up -d"*) exec docker-compose.real "$@" web'),
     ),

@@ -43,8 +43,8 @@ FAULTS = [
         {
             "7.3/service-volume": "mounted at /data of the task on master is nothing",
             "7.3/network-volume-replicas": "mounted at /home of the task on .* is nothing",
-            "7.3/network-port-volume": r":80 was to be published; published is \[\(\d+, 81\)\]",
-            "7.3/overlay-subnet": r"the gateway 172\S+, master tells .*10\.",
+            "7.3/network-port-volume": r":80 must be published; \[\(\d+, 81\)\] is published",
+            "7.3/overlay-subnet": r"the gateway 172\S+; master lists .*10\.",
             "7.3/not-attachable-refused": "master let docker run into swc-closed",
         },
         script=wrap(

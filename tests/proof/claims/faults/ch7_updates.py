@@ -6,12 +6,12 @@ from tests.proof.planting import background, reword, wrap
 
 def when(state: str, act: str) -> str:
     """Run commands on master for each service whose update reaches *state*; $service is its id."""
-    told = "docker.real service inspect --format '{{if .UpdateStatus}}{{.UpdateStatus.State}}{{end}}' $service"
+    state_now = "docker.real service inspect --format '{{if .UpdateStatus}}{{.UpdateStatus.State}}{{end}}' $service"
     return background(
         # Another fault may have replaced the docker command.
         "[ -e /usr/bin/docker.real ] || ln -s /usr/bin/docker /usr/bin/docker.real\n"
         "while :; do for service in $(docker.real service ls -q); do\n"
-        f"    case $({told}) in {state}) {act};; esac\n"
+        f"    case $({state_now}) in {state}) {act};; esac\n"
         "done; sleep 0.2; done"
     )
 
@@ -28,7 +28,7 @@ def lose(share: int) -> str:
 FAULTS = [
     ClaimFault(
         "an update replaces all tasks at once",
-        {"7.2.5/rolling-update": r"at most [12] were to be replaced at a time, and"},
+        {"7.2.5/rolling-update": r"at most [12] may be replaced at a time, and"},
         script=wrap(reword('"service update"*', ("1|2", "0"))),
         run="updates 1",
     ),
@@ -44,7 +44,7 @@ FAULTS = [
     ),
     ClaimFault(
         "an update does not wait between tasks",
-        {"7.2.5/rolling-update": r"6 s were to pass between replacements"},
+        {"7.2.5/rolling-update": r"6 s must pass between replacements"},
         script=wrap(reword('"service update"*', ("6s", "0s"))),
         run="updates 2",
     ),

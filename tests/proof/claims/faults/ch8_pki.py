@@ -145,7 +145,7 @@ FAULTS = [
         nodes=("master",),
     ),
     ClaimFault(
-        "the external authority is told, and not asked",
+        "the swarm notes the external authority, and does not ask it",
         {"8.3/external-ca-option": "slave01 has .*, of which the authority knows nothing"},
         script=_PUT_GIVEN
         + wrap('"swarm update --external-ca"*) exec docker.real swarm update --external-ca "$4,cacert=/run/given.pem"'),

@@ -20,14 +20,14 @@ def written(value: str, *files: str) -> str:
 FAULTS = [
     ClaimFault(
         "create takes another limit",
-        {"8.2/specification": "made by command line, limits: docker service inspect tells"},
+        {"8.2/specification": "made by command line, limits: docker service inspect shows"},
         script=wrap(reword('"service create --detach --name"*', ("128M", "256M"))),
         nodes=("master",),
         run="services a",
     ),
     ClaimFault(
-        "the update policy is told otherwise",
-        {"8.2/specification": "update policy: the API tells"},
+        "the API shows another update policy",
+        {"8.2/specification": "update policy: the API shows"},
         answers={"": ('"FailureAction":"rollback"', '"FailureAction":"pause"')},
     ),
     ClaimFault(
@@ -133,8 +133,8 @@ FAULTS = [
     ClaimFault(
         "no reason is given",
         {
-            "8.2.3/pending-memory": "waits for memory that no node has, and its task says: pending",
-            "8.2.3/pending-constraint": "waits for a label, and its task says: pending",
+            "8.2.3/pending-memory": "waits for memory that no node has, and its task shows: pending",
+            "8.2.3/pending-constraint": "waits for a label, and its task shows: pending",
         },
         answers={"/tasks": ('"Err":"no suitable[^"]*"', '"Err":""')},
         run="services a",

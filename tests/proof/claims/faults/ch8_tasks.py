@@ -10,7 +10,7 @@ from tests.proof.claims.fault import ClaimFault
 from tests.proof.planting import background, wrap
 
 
-def tells(state, instead):
+def instead_of(state, instead):
     """Return answers in which tasks in *state* are in another state."""
     return {"/tasks": (f'"State":"{state}"', f'"State":"{instead}"')}
 
@@ -32,26 +32,26 @@ def an_hour_ago(found):
 
 
 TOGETHER = "tasks in other states"
-APART = "tasks told otherwise"
+APART = "tasks with other facts"
 
-#: By fault: a state, the state that managers report in its place, and the reason that the claim has to fail with.
-UNTOLD = [
-    ("no task is new", "new", "pending", "without an address master tells: .* pending"),
-    ("no task is assigned", "assigned", "pending", r"\w+ tells slot \d+ of \S+ on \w+ as pending"),
-    ("no task is accepted", "accepted", "ready", r"\w+ tells slot \d+ of \S+ on \w+ as \w+ \(\"accepted\"\)"),
-    ("no task is preparing", "preparing", "ready", r"master tells @slave02 (ready|starting)"),
-    ("what ended well failed", "complete", "failed", "master tells @slave02 failed"),
-    ("what was stopped ended by itself", "shutdown", "complete", "master tells @slave02 (complete|failed)"),
+#: By fault: a state, the state that managers report in its place, and the reason that the claim must fail with.
+OTHER_STATES = [
+    ("no task is new", "new", "pending", "without an address master lists: .* pending"),
+    ("no task is assigned", "assigned", "pending", r"\w+ lists slot \d+ of \S+ on \w+ as pending"),
+    ("no task is accepted", "accepted", "ready", r"\w+ lists slot \d+ of \S+ on \w+ as \w+ \(\"accepted\"\)"),
+    ("no task is preparing", "preparing", "ready", r"master lists @slave02 (ready|starting)"),
+    ("what ended well failed", "complete", "failed", "master lists @slave02 failed"),
+    ("what was stopped ended by itself", "shutdown", "complete", "master lists @slave02 (complete|failed)"),
 ]
 
 FAULTS = [
     *(
-        ClaimFault(name, {f"8.4/state-{state}": seen}, answers=tells(state, instead), run=TOGETHER)
-        for name, state, instead, seen in UNTOLD
+        ClaimFault(name, {f"8.4/state-{state}": reason}, answers=instead_of(state, instead), run=TOGETHER)
+        for name, state, instead, reason in OTHER_STATES
     ),
     ClaimFault(
         "tasks go back",
-        {"8.2.2/one-way": r"task \w+ of slot \d+ of \S+ on \w+ went back from running .* to starting \(as \w+ told it"},
+        {"8.2.2/one-way": r"task \w+ of slot \d+ of \S+ on \w+ went back from running .* to starting \(reported by "},
         answers={"/tasks": ('"State":"running"', now_and_then())},
     ),
     ClaimFault(
@@ -69,39 +69,39 @@ FAULTS = [
     ClaimFault(
         "tasks run before they are healthy",
         {
-            "8.4/state-starting": "master tells @slave02 running",
+            "8.4/state-starting": "master lists @slave02 running",
             "8.4/state-running": "is not healthy yet, and|does not run the container of its task",
         },
-        answers=tells("starting", "running"),
+        answers=instead_of("starting", "running"),
         run=TOGETHER,
     ),
     ClaimFault(
-        "exit codes are not told",
-        {"8.4/state-failed": "with exit code 37: .* master tells @slave02 failed"},
+        "exit codes are not shown",
+        {"8.4/state-failed": "with exit code 37: .* master lists @slave02 failed"},
         answers={"/tasks": ('"ExitCode":37', '"ExitCode":0')},
         run=TOGETHER,
     ),
     ClaimFault(
         "nobody says why a task is rejected",
-        {"8.4/state-rejected": "naming /var/tmp/.*master tells @slave02 rejected"},
+        {"8.4/state-rejected": "naming /var/tmp/.*master lists @slave02 rejected"},
         answers={"/tasks": (r"swc-missing-\w+", "somewhere")},
         run=TOGETHER,
     ),
     ClaimFault(
         "no task is pending",
-        {"8.4/state-pending": r"master tells \d@no node assigned"},
-        answers=tells("pending", "assigned"),
+        {"8.4/state-pending": r"master lists \d@no node assigned"},
+        answers=instead_of("pending", "assigned"),
         run=APART,
     ),
     ClaimFault(
-        "errors do not tell the exit code",
+        "errors lack the exit code",
         {"8.4/state-failed": r"master does not show the exit code 37 of the task on slave0\d"},
         answers={"/tasks": (r"exit \(37\)", "exit")},
         run=APART,
     ),
     ClaimFault(
         "two tasks share a slot",
-        {"8.4/path": r"\w+ tells slots \[1, 1, 3"},
+        {"8.4/path": r"\w+ lists slots \[1, 1, 3"},
         answers={"/tasks": ('"Slot":2', '"Slot":1')},
         run=APART,
     ),
