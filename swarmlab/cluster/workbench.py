@@ -58,9 +58,16 @@ class Workbench:
         self._folders: list[str] = []
 
     def port(self) -> int:
-        """Return a port of the suite's range on which nothing listens on this node."""
+        """Return a port of the suite's range on which nothing listens on this node.
+
+        Raises:
+            LabError: something listens on each of them.
+        """
+        tried: set[int] = set()
         while self.node.listening(port := self._port()):
-            pass
+            if port in tried:  # ports are handed out in turn, so all of them were tried
+                raise LabError(f"no free port on {self.node}: something listens on {min(tried)} to {max(tried)}")
+            tried.add(port)
         return port
 
     def start(self, image: str, options: str = "", command: str = "", *, name: str = "box") -> str:

@@ -1,9 +1,11 @@
+import itertools
 from types import SimpleNamespace
 
 import pytest
 
 from swarmlab.cluster.service import Task, specification
 from swarmlab.cluster.swarm import PORTS, Swarm, _agreement, _roles, join_command, leaders, suspects
+from swarmlab.cluster.workbench import Workbench
 from swarmlab.errors import LabError
 
 MASTER, SLAVE01, SLAVE02 = "master", "slave01", "slave02"
@@ -134,3 +136,13 @@ def test_no_port_is_given_out_where_all_are_used(monkeypatch):
     monkeypatch.setattr(Swarm, "manager", SimpleNamespace(ask=lambda *_: services))
     with pytest.raises(LabError, match="no free port in 8888 to 8987"):
         Swarm([]).port()
+
+
+def test_a_node_that_listens_on_every_port_is_named():
+    class Busy(SimpleNamespace):
+        def __str__(self):
+            return SLAVE01
+
+    bench = Workbench(Busy(listening=lambda _: True), str, itertools.cycle([8888, 8889]).__next__)
+    with pytest.raises(LabError, match="no free port on slave01: something listens on 8888 to 8889"):
+        bench.port()
