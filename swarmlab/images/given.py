@@ -138,9 +138,7 @@ def _from_file(image: GivenImage, file: Path, nodes: Sequence[Node], registry: s
     # The tag holds the image's id, so that a node does not use another image that it pulled under this name.
     reference = f"{registry}/{image.name}:given-{identity.partition(':')[2][:12]}"
     for command in (f"tag {identity} {reference}", f"push -q {reference}"):
-        done = node.docker(command)
-        if not done.ok:
-            raise LabError(f"--image {image}: docker {command} on {node} ended with {done.code}: {done.output[-200:]}")
+        node.docker(command).expect(f"--image {image}: docker {command} on {node}")
     # Remove it from the node: that nodes pull the images that they lack is part of the claims.
     node.docker(f"rmi {' '.join({reference, *_tags(node)} - before) or identity}")
     return reference

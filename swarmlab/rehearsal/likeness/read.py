@@ -15,6 +15,7 @@ import requests
 
 from swarmlab import evidence
 from swarmlab.cluster.node import Node
+from swarmlab.cluster.swarm import leads
 from swarmlab.errors import LabError, UsageError
 from swarmlab.host import Progress
 from swarmlab.images.engines import EngineChoice, known_engines
@@ -136,7 +137,7 @@ def _nodes(
         if member["Status"]["State"] != "ready"
     ]
     managers = [member for member in up if member["Spec"]["Role"] == "manager"]
-    managers.sort(key=lambda member: not (member.get("ManagerStatus") or {}).get("Leader"))
+    managers.sort(key=lambda member: not leads(member))
     workers = _various([member for member in up if member["Spec"]["Role"] != "manager"])
     if wanted is not None and wanted > len(workers):
         raise UsageError(f"--workers {wanted}: the swarm has {len(workers)}; leave it out, or take fewer")
