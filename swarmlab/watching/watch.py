@@ -80,7 +80,6 @@ class Watch:
         self._marks: list[tuple[float, str]] = []
         self._flaw = "it has not ended"
         self._start = self._stop = time.monotonic()
-        self._ending = False
 
     def __enter__(self) -> Watch:
         task = {"addresses": self._addresses, "port": self._port, "timeout": self._timeout, "every": self._every}
@@ -101,7 +100,6 @@ class Watch:
         self, kind: type[BaseException] | None, failed: BaseException | None, trace: TracebackType | None
     ) -> None:
         self._stop = time.monotonic()
-        self._ending = True
         self._tell("end")
         try:
             code = self._process.wait(self._timeout + SILENCE)
