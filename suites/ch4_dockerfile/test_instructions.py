@@ -114,8 +114,8 @@ def test_each_change_of_the_file_system_is_one_layer(bench, all_builders):
             text = from_base(bench) + instructions + "\n"
             image = builder.build({"Dockerfile": text, "one": "1\n", "two": "2\n"})
             added = [layer for layer in layers(builder, image)[base:] if layer != _EMPTY]
-            joined = instructions.replace("\n", " / ")
-            assert len(added) == wanted, f"{builder}: {joined} adds {wanted} layers, added are {len(added)}"
+            line = instructions.replace("\n", " / ")
+            assert len(added) == wanted, f"{builder}: {line} adds {wanted} layers, added are {len(added)}"
 
 
 def layers(builder, image):
