@@ -28,11 +28,12 @@ FAULTS = [
         "a node is cleaned of all that is not in use",
         {
             "7.3/volume-outlives-task": "on slave02, the one before was killed; it left|its volume on slave02 holds",
-            "7.3/volume-is-per-node": "slave02 had the task before it moved, and no longer has",
+            "7.3/volume-is-per-node": "slave02 had the task before it moved, and no longer has|moved back to slave02, which",
         },
         script=background(
             "while sleep 0.1; do\n"
-            "    docker container prune --force\n"
+            # Not prune, which also removes a container that is made and not started yet.
+            "    docker rm $(docker ps --quiet --all --filter status=exited)\n"
             "    docker volume rm $(docker volume ls --quiet --filter dangling=true)\n"
             "done"
         ),
