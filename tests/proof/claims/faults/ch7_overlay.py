@@ -28,7 +28,7 @@ FAULTS = [
         "a node is cleaned of all that is not in use",
         {
             "7.3/volume-outlives-task": "on slave02, the one before was killed; it left|its volume on slave02 holds",
-            "7.3/volume-is-per-node": "slave02 had the task before it moved, and no longer has|moved back to slave02, which",
+            "7.3/volume-is-per-node": "slave02 had the task .*, and no longer has|moved back to slave02, which",
         },
         script=background(
             "while sleep 0.1; do\n"
