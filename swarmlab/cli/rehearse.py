@@ -47,8 +47,8 @@ def run(args: argparse.Namespace) -> int:
     if args.path and (args.start or args.to):
         raise UsageError("--path names all engines, in place of --from and --to; leave those out")
     like = _likeness(args) if args.like else None
-    start = (like.oldest if like else engine_choice(args.start or "")).suite
-    path = args.path or ",".join([start, *(args.to or [newest().suite])])
+    start = (like.oldest if like else engine_choice(args.start or "")).name
+    path = args.path or ",".join([start, *(args.to or [newest().name])])
     kind = MADE[args.lab]
     managers, workers = kind.shape
     shape = (

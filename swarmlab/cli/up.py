@@ -8,7 +8,7 @@ import time
 from swarmlab.cli.common import say
 from swarmlab.cluster.swarm import Swarm
 from swarmlab.errors import UsageError
-from swarmlab.images.engines import known_engines
+from swarmlab.images.engines import engine_choice, known_engines, obtain
 from swarmlab.labs import outer, registry
 from swarmlab.labs.registry import DEFAULT, MADE
 
@@ -19,7 +19,11 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     names = ", ".join(f"{kind.default_name} for --lab {kind.word}" for kind in MADE.values())
     parser.add_argument("--name", default="", help=f"name of the lab (default: {names})")
     parser.add_argument(
-        "--engine", default="", help=f"engine of the nodes; several, separated by commas, alternate; known: {known}"
+        "--engine",
+        default="",
+        metavar="ENGINE[,ENGINE…]",
+        help="engine of the nodes: a Debian release, a version, the file or URL of a static archive, or a folder of "
+        f"packages; several, separated by commas, alternate (of Debian: {known}; all: swarmlab engines)",
     )
     parser.add_argument("--lab", default=DEFAULT.word, choices=MADE, help=f"kind of lab (default: {DEFAULT.word})")
     for kind in MADE.values():
@@ -41,6 +45,7 @@ def run(args: argparse.Namespace) -> int:
     kind.check(request)
     if not 1 <= args.managers <= args.nodes:
         raise UsageError(f"--managers {args.managers}: write 1 to {args.nodes}, the number of nodes")
+    obtain(map(engine_choice, request.engines), say)
     engine = outer.connect(say)
     try:
         registry.remove_stale(engine, say)

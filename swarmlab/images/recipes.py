@@ -15,8 +15,10 @@ from pathlib import Path
 
 import yaml
 
-from swarmlab.errors import LabError
+from swarmlab.errors import LabError, UsageError
 from swarmlab.host import Progress, alone, cache_folder
+from swarmlab.images import archives
+from swarmlab.images.archives import Content
 from swarmlab.images.engines import DEFAULT, UNRELEASED
 from swarmlab.paths import IMAGES
 
@@ -24,6 +26,9 @@ from swarmlab.paths import IMAGES
 REGISTRY = "registry:5000"
 
 _EXCLUDED = ("/usr/share/doc/*", "/usr/share/man/*", "/usr/share/locale/*", "/usr/share/info/*")
+
+#: The C library of the releases that engines from elsewhere are put on, the oldest first.
+_LIBC = {"bookworm": (2, 36), "trixie": (2, 41), "forky": (2, 42)}
 
 #: Label on every image that the project makes; its value is the image's name without tag.
 LABEL_IMAGE = "swarmlab.image"
@@ -61,14 +66,16 @@ class RootFs:
     Attributes:
         name: the folder of the recipe below images/.
         suite: the Debian release.
+        bare: without Debian's engine, as the base of engines from elsewhere.
     """
 
     name: str
     suite: str
+    bare: bool = False
 
     def __str__(self) -> str:
         """Return name and release, such as "node from bookworm"."""
-        return f"{self.name} from {self.suite}"
+        return f"{self.name}{' without engine' if self.bare else ''} from {self.suite}"
 
     @property
     def folder(self) -> Path:
@@ -82,9 +89,18 @@ class RootFs:
 
     @property
     def packages(self) -> list[str]:
-        """The packages in it. A line of the list may be for some releases only, such as "docker-cli @trixie"."""
+        """The packages in it. A line of a list may be for some releases only, such as "docker-cli @trixie"."""
+        return [*self._listed("packages"), *([] if self.bare else self.engine)]
+
+    @property
+    def engine(self) -> list[str]:
+        """The packages of Debian's engine; none where the recipe is of a workload."""
+        return self._listed("engine")
+
+    def _listed(self, name: str) -> list[str]:
+        file = self.folder / name
         chosen = []
-        for line in (self.folder / "packages").read_text(encoding="utf-8").splitlines():
+        for line in file.read_text(encoding="utf-8").splitlines() if file.exists() else []:
             package, *suites = line.partition("#")[0].split() or [""]
             if package and (not suites or f"@{self.suite}" in suites):
                 chosen.append(package)
@@ -110,7 +126,7 @@ class RootFs:
     @property
     def reference(self) -> str:
         """The image's name on the outer engine."""
-        return f"swarmlab/{self.name}-{self.suite}:{self.content}"
+        return f"swarmlab/{self.name}{'-bare' if self.bare else ''}-{self.suite}:{self.content}"
 
     @property
     def base(self) -> str:
@@ -176,6 +192,56 @@ class RootFs:
             '--customize-hook=rm -rf "$1"/tmp/setup "$1"/var/cache/apt/*.bin',
         ]
         return [*command, self.suite, str(target)]
+
+
+@dataclass(frozen=True)
+class EngineLayer:
+    """An engine from an archive or from Docker's packages, as a layer on a node's root file system.
+
+    Attributes:
+        content: the archive or the packages.
+    """
+
+    content: Content
+
+    @property
+    def base(self) -> RootFs:
+        """The root file system below it: of the oldest release that has the C library that the engine asks for."""
+        suite = next((suite for suite, libc in _LIBC.items() if libc >= self.content.libc), None)
+        if suite is None:
+            raise UsageError(f"engine {self.content.place}: needs C library {'.'.join(map(str, self.content.libc))}")
+        return RootFs("node", suite, bare=True)
+
+    @property
+    def reference(self) -> str:
+        """The image's name on the outer engine."""
+        digest = hashlib.sha256(f"{self.base.content}\n{self.dockerfile()}".encode()).hexdigest()
+        return f"swarmlab/engine-{self.content.version}-{self.content.sha256[:12]}:{digest[:12]}"
+
+    def dockerfile(self) -> str:
+        """Return the Dockerfile that puts it on its base."""
+        lines = [f"FROM {self.base.reference}"]
+        if self.content.place.is_dir():
+            # Without an init system no service may be started, as packages' scripts would.
+            no_services = "printf '#!/bin/sh\\nexit 101\\n' > /usr/sbin/policy-rc.d && chmod 755 /usr/sbin/policy-rc.d"
+            lines += [
+                "COPY . /tmp/engine/",
+                f"RUN {no_services} && dpkg --install /tmp/engine/*.deb && rm -r /tmp/engine /usr/sbin/policy-rc.d",
+            ]
+        else:
+            lines += ["COPY . /usr/bin/"]
+        return "\n".join(lines) + "\n"
+
+    @contextlib.contextmanager
+    def staged(self) -> Iterator[Path]:
+        """Yield a folder of the files that the Dockerfile copies. The folder goes when the context ends."""
+        with tempfile.TemporaryDirectory(prefix="image-", dir=cache_folder()) as folder:
+            if self.content.place.is_dir():
+                for package in self.content.files:
+                    shutil.copy(package, folder)
+            else:
+                archives.unpack(self.content.place, Path(folder))
+            yield Path(folder)
 
 
 def parts() -> list[RootFs]:

@@ -20,8 +20,16 @@ from docker.models.containers import Container
 
 from swarmlab.errors import LabError, UsageError
 from swarmlab.host import Progress, as_root, cache_folder, install
-from swarmlab.images.engines import DEFAULT, EngineChoice
-from swarmlab.images.recipes import LABEL_IMAGE, RootFs, making_images, parts, registry_reference, workloads
+from swarmlab.images.engines import DEFAULT, EngineChoice, held, obtain
+from swarmlab.images.recipes import (
+    LABEL_IMAGE,
+    EngineLayer,
+    RootFs,
+    making_images,
+    parts,
+    registry_reference,
+    workloads,
+)
 from swarmlab.ownership import LABEL, OWNER, USER, this_process
 from swarmlab.wait import State, wait
 
@@ -51,21 +59,26 @@ class Workshop:
             LabError: an image could not be made.
             UsageError: this machine has no means to make it.
         """
-        nodes = [RootFs("node", choice.suite) for choice in choices]
-        roots = parts()
+        obtain(choices, self._progress)
+        nodes = [_node_image(choice) for choice in choices]
+        layers = [image for image in nodes if isinstance(image, EngineLayer)]
+        roots = [image.base if isinstance(image, EngineLayer) else image for image in nodes]
         registry = registry_reference()
         try:
             # Look for images under the lock only: before, another run may still remove older images.
             with making_images(self._progress):
-                wanted = [*nodes, *([] if self._have(registry) else roots)]
+                wanted = [*roots, *([] if self._have(registry) else parts())]
                 missing = [root for root in dict.fromkeys(wanted) if not self._have(root.reference)]
                 with ThreadPoolExecutor(max_workers=2) as pool:
                     list(pool.map(self._make, missing))
+                for layer in dict.fromkeys(layers):
+                    if not self._have(layer.reference):
+                        self._lay(layer)
                 if not self._have(registry):
                     self._fill_registry(registry)
         except docker.errors.APIError as refused:
             raise LabError(f"an image could not be made: {refused.explanation}") from refused
-        return [root.reference for root in nodes], registry
+        return [image.reference for image in nodes], registry
 
     def make(self, root: RootFs) -> str:
         """Make one root file system, if the engine lacks it; return the image's name.
@@ -105,6 +118,14 @@ class Workshop:
             )
         self._progress(f"made image {recipe}'s packages in {time.monotonic() - start:.0f} s")
         self._forget_older(recipe.reference)
+
+    def _lay(self, layer: EngineLayer) -> None:
+        self._progress(f"making the image of engine {layer.content.version}")
+        start = time.monotonic()
+        with layer.staged() as context:
+            self._build(layer.reference, layer.dockerfile(), context=context)
+        self._progress(f"made the image of engine {layer.content.version} in {time.monotonic() - start:.0f} s")
+        self._forget_older(layer.reference)
 
     def _by_mmdebstrap(self, recipe: RootFs, as_root: Sequence[str]) -> None:
         work = tempfile.TemporaryDirectory(prefix="image-", dir=cache_folder())
@@ -226,6 +247,11 @@ class Workshop:
                 for tag in image.tags:
                     with contextlib.suppress(docker.errors.APIError):
                         self._client.images.remove(tag)
+
+
+def _node_image(choice: EngineChoice) -> RootFs | EngineLayer:
+    """Return the image of nodes that have this engine."""
+    return RootFs("node", choice.place) if choice.source == "debian" else EngineLayer(held(choice))
 
 
 def archive(client: docker.DockerClient, name: str, progress: Progress) -> Path:

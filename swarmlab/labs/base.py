@@ -35,24 +35,28 @@ class Declared:
         engine: the version of its engine, without a distribution's suffix ("+dfsg1"); empty if it is not declared.
         network: the first three octets of the cluster network; empty if they are not declared. They differ from the
             document's if the document's network is in use on the outer engine.
+        packaged: whether its engine is from a repository of packages, and not from files that the user named.
     """
 
     system: Mapping[str, str]
     engine: str
     network: str
+    packaged: bool = True
 
     @classmethod
-    def debian(cls, choice: EngineChoice, package: str, network: str) -> Declared:
-        """Return the declaration for a node of a Debian release, with the engine of that release's package.
+    def debian(cls, choice: EngineChoice, release: str, package: str, network: str) -> Declared:
+        """Return the declaration for a node of a Debian release.
 
         Args:
             choice: the engine that was asked for.
-            package: the version of the package that the node was made with, which may be newer than the version in
-                engines.yaml; empty if it is not known.
+            release: the node's release.
+            package: the version of the package of Debian that the node was made with, which may be newer than the
+                version in engines.yaml; empty if it is not known, or the engine is from elsewhere.
             network: see `Declared`.
         """
-        upstream = re.split("[+-]", package.rpartition(":")[2])[0]
-        return cls({"ID": "debian", "VERSION_CODENAME": choice.suite}, upstream or choice.version, network)
+        packaged = choice.source == "debian"
+        upstream = re.split("[+-]", package.rpartition(":")[2])[0] if packaged else ""
+        return cls({"ID": "debian", "VERSION_CODENAME": release}, upstream or choice.version, network, packaged)
 
 
 class Lab(ABC):

@@ -28,6 +28,8 @@ from swarmlab.wait import State, wait
 
 #: Labels of a node beside the lab's own: host name, cluster, place in the cluster, and the path of the engine's socket.
 NODE, CLUSTER, PLACE, SOCKET = (f"swarmlab.{part}" for part in ("node", "cluster", "place", "socket"))
+#: Label of a node: its engine, as `swarmlab.images.engines.EngineChoice` in JSON.
+ENGINE = "swarmlab.engine"
 #: Label of at least one part of a lab: the word of its kind.
 KIND = "swarmlab.kind"
 #: Label of a lab whose network is not the outer engine's: the first address of that network (of /24).

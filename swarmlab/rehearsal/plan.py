@@ -68,8 +68,8 @@ class Plan:
         if len(engines) < 2:
             raise UsageError(f"an upgrade needs at least two engines, and {path!r} names {len(engines)}")
         for before, after in itertools.pairwise(engines):
-            if before == after:
-                raise UsageError(f"an upgrade from {before} to itself is no upgrade; name another engine")
+            if before.numbers == after.numbers:
+                raise UsageError(f"{before} to {after} is no upgrade; name an engine of another version")
             if before.numbers > after.numbers:
                 raise UsageError(f"{before} to {after} is no upgrade; every rehearsal also judges the way back")
         if likeness:

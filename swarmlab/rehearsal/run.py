@@ -16,6 +16,7 @@ from swarmlab import netns
 from swarmlab.cluster.swarm import Swarm
 from swarmlab.errors import LabError, UsageError
 from swarmlab.host import Progress
+from swarmlab.images.engines import obtain
 from swarmlab.labs import outer, registry
 from swarmlab.labs.base import Lab, MadeKind, Request
 from swarmlab.labs.hosts import host_names
@@ -58,6 +59,7 @@ def rehearse(plan: Plan, kind: MadeKind, folder: Path, profile: str, progress: P
             plan.likeness.write(folder / LIKENESS)
     except OSError as failed:
         raise UsageError(f"--out: {folder} cannot be written: {failed.strerror}; name a folder") from None
+    obtain([*plan.path, *(plan.start(host) for host in host_names(plan.nodes))], progress)
     begun = time.monotonic()
     seconds: dict[str, float] = {}
     engine = outer.connect(progress)
@@ -83,7 +85,7 @@ def rehearse(plan: Plan, kind: MadeKind, folder: Path, profile: str, progress: P
 
 def _request(kind: MadeKind, plan: Plan) -> Request:
     """Return the lab that a rehearsal takes."""
-    engines = [plan.start(host).suite for host in host_names(plan.nodes)]
+    engines = [plan.start(host).name for host in host_names(plan.nodes)]
     return kind.own(Request(engines=engines, nodes=plan.nodes), "rehearsal")
 
 
@@ -106,7 +108,7 @@ def _judge(
     last = plan.path[-1]
     run("before", f"claims on {plan.beginning}", "suites/", "--profile", profile)
     ready.result()
-    path, order = ",".join(engine.suite for engine in plan.path), ",".join(plan.order)
+    path, order = ",".join(engine.name for engine in plan.path), ",".join(plan.order)
     shape = ["--rehearse-managers", str(plan.managers), "--rehearse-workers", str(plan.workers)]
     shape += ["--rehearse-reboot"] if plan.reboot else []
     shape += ["--rehearse-like", str((folder / LIKENESS).absolute())] if plan.likeness else []

@@ -1,8 +1,11 @@
 """The properties that labs declare for their nodes, from what was asked for; no node is made."""
 
+import json
+from dataclasses import asdict
+
 import pytest
 
-from swarmlab.images.engines import EngineChoice, engine_choice
+from swarmlab.images.engines import engine_choice
 from swarmlab.labs.base import Declared
 from swarmlab.labs.containers.lab import DindLab
 from swarmlab.labs.machines import box
@@ -39,7 +42,7 @@ def lab():
     [("20.10.24+dfsg1-1+deb12u1+b6", "20.10.24"), ("1:28.5.2-1", "28.5.2"), ("5:20.10.9", "20.10.9"), ("", "20.10.5")],
 )
 def test_the_engine_is_the_packages_or_where_that_is_unknown_the_choices(package, engine):
-    assert Declared.debian(EngineChoice("bullseye", "20.10.5"), package, "192.168.56").engine == engine
+    assert Declared.debian(engine_choice("bullseye"), "bullseye", package, "192.168.56").engine == engine
 
 
 def test_nodes_are_of_the_choices_in_turn(lab):
@@ -56,8 +59,9 @@ def test_an_image_of_another_release_than_asked_for_does_not_count(lab):
 
 
 class Member:
-    def __init__(self, name, place, image):
+    def __init__(self, name, place, engine):
         self.labels = {
+            "swarmlab.engine": json.dumps(asdict(engine_choice(engine))),
             "swarmlab.node": name,
             "swarmlab.place": place,
             "swarmlab.cluster": "0",
@@ -65,15 +69,14 @@ class Member:
             "swarmlab.socket": "/socket",
         }
         self.attrs = {
-            "Config": {"Image": image},
+            "Config": {"Image": f"swarmlab/node-{engine}:0123456789ab"},
             "NetworkSettings": {"Networks": {"lab": {"IPAMConfig": {"IPv4Address": "192.168.56.101"}}}},
         }
         self.name = name
 
 
-def test_a_lab_that_stands_has_the_choices_of_its_images(monkeypatch):
-    references = [f"swarmlab/node-{suite}:0123456789ab" for suite in ("forky", "trixie")]
-    members = [Member("slave01", "1", references[1]), Member("master", "0", references[0])]
+def test_a_lab_that_stands_has_the_choices_of_its_labels(monkeypatch):
+    members = [Member("slave01", "1", "trixie"), Member("master", "0", "forky")]
     monkeypatch.setattr(DindLab, "containers", lambda _: members)
     monkeypatch.setattr(DindLab, "reach", lambda _: None)
     lab = DindLab.attach(None, "lab")

@@ -237,7 +237,7 @@ class Course(Kept):
         step.drain = time.monotonic() - step.began
         begin = time.monotonic()
         try:
-            self.lab.upgrade(node, engine.suite, reboot=self.plan.reboot)
+            self.lab.upgrade(node, engine.name, reboot=self.plan.reboot)
         except LabError as failed:
             raise AssertionError(f"{node} did not come back with engine {engine.version}: {failed}") from failed
         step.again = self.expect_same(node, engine.version)

@@ -90,7 +90,7 @@ class SecondCluster:
         for choice in self._plan.path[1:]:
             for node in self._nodes:
                 identity = node.node_id()
-                self._lab.upgrade(node, choice.suite)
+                self._lab.upgrade(node, choice.name)
                 expect_same(cluster, node, identity, choice.version)
         return Kept(cluster, Estate(cluster))
 

@@ -51,9 +51,9 @@ class WayBack(threading.Thread):
                 [self._node] = self._lab.more(1)
                 lone = _Lone(self._lab, self._node)
                 if not self._node.ask("GET", "/version")["Version"].startswith(self._old.version):
-                    self._lab.upgrade(self._node, self._old.suite)  # the swarm's nodes begin with several engines
+                    self._lab.upgrade(self._node, self._old.name)  # the swarm's nodes begin with several engines
                 backup = lone.make_swarm()
-                self._lab.upgrade(self._node, self._new.suite)
+                self._lab.upgrade(self._node, self._new.name)
                 wait(lone.runs, f"the swarm of one manager to run with engine {self._new}", deadline=120)
                 before = lone.identities()
                 self.in_place = _outcome(lambda: self._go_back(lone, before))
@@ -71,7 +71,7 @@ class WayBack(threading.Thread):
 
     def _go_back(self, lone: _Lone, before: dict[str, Any]) -> None:
         try:
-            self._lab.upgrade(lone.node, self._old.suite)
+            self._lab.upgrade(lone.node, self._old.name)
         except LabError as failed:
             raise AssertionError(f"engine {self._old} does not start on what {self._new} left: {failed}") from failed
         eventually(lone.runs, f"the swarm to run with engine {self._old} again, on what {self._new} left", deadline=120)

@@ -7,11 +7,13 @@ from __future__ import annotations
 
 import functools
 import io
+import json
 import re
 import sys
 import tarfile
 import threading
 from collections.abc import Callable, Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -26,15 +28,16 @@ from swarmlab.cluster.workbench import PORTS
 from swarmlab.errors import LabError, UsageError
 from swarmlab.host import Progress, run_folder
 from swarmlab.images import given, recipes, workshop
-from swarmlab.images.engines import EngineChoice, engine_choice, known_engines
+from swarmlab.images.engines import EngineChoice, engine_choice
 from swarmlab.images.given import GivenImage
 from swarmlab.images.recipes import REGISTRY
+from swarmlab.images.releases import check_host
 from swarmlab.labs import base, hosts, provision
 from swarmlab.labs.base import Declared, Lab
 from swarmlab.labs.containers.node import DindNode
 from swarmlab.labs.hosts import host_names
 from swarmlab.labs.outer import OuterEngine
-from swarmlab.labs.standing import CLUSTER, KIND, NODE, PLACE, SOCKET, free_networks, remove, remove_node
+from swarmlab.labs.standing import CLUSTER, ENGINE, KIND, NODE, PLACE, SOCKET, free_networks, remove, remove_node
 from swarmlab.needs import Offers
 from swarmlab.ownership import LABEL, OWNER, USER, this_process
 from swarmlab.parallel import parallel
@@ -61,7 +64,10 @@ def check(name: str, engines: Sequence[str], nodes: int) -> list[EngineChoice]:
         raise UsageError(f"{name!r} is not the name of a lab: write at most 31 of a-z, 0-9 and -")
     if not 1 <= nodes <= hosts.MOST:
         raise UsageError(f"a cluster of the container lab has 1 to {hosts.MOST} nodes, not {nodes}")
-    return [engine_choice(engine) for engine in engines]
+    choices = [engine_choice(engine) for engine in engines]
+    for choice in choices:
+        check_host(choice.version)
+    return choices
 
 
 class DindLab(Lab):
@@ -116,7 +122,7 @@ class DindLab(Lab):
         self._count = nodes
         self._nodes: dict[int, list[Node]] = {}
         self._giving = threading.Lock()
-        self._packages: dict[str, str] = {}
+        self._systems: dict[str, tuple[str, str]] = {}
 
     @classmethod
     def attach(cls, outer: OuterEngine, name: str, progress: Progress = lambda _: None) -> DindLab:
@@ -134,11 +140,13 @@ class DindLab(Lab):
         lab.owner = members[0].labels[OWNER]
         lab.standing = True
         lab.reach()
+        choices: list[EngineChoice] = []
         for member in sorted(members, key=lambda member: int(member.labels[PLACE])):
             lab._nodes.setdefault(int(member.labels[CLUSTER]), []).append(DindNode(member))
             if member.labels[CLUSTER] == "0":  # further clusters get the same engines
                 lab.images.append(member.attrs["Config"]["Image"])
-        lab.choices = [_choice(image) for image in lab.images] or lab.choices
+                choices.append(EngineChoice(**json.loads(member.labels[ENGINE])))
+        lab.choices = choices or lab.choices
         lab._count = len(lab._nodes.get(0, []))
         return lab
 
@@ -249,7 +257,7 @@ class DindLab(Lab):
                 name,
                 image,
                 node.address,
-                old.labels,
+                {**old.labels, ENGINE: _label(choice)},
                 hostname=node.name,
                 host_config={key: host_config[key] for key in node_options([], {})},
             )
@@ -301,35 +309,37 @@ class DindLab(Lab):
     def declared(self, node: str) -> Declared:
         place = host_names(hosts.MOST).index(node)
         choice = self.choices[place % len(self.choices)]
-        image = self.images[place % len(self.images)]
-        return Declared.debian(choice, self._package(image, choice), self.prefix)
+        release, package = self._system(self.images[place % len(self.images)])
+        if choice.source == "debian" and release != choice.place:
+            release, package = choice.place, ""
+        return Declared.debian(choice, release, package, self.prefix)
 
-    def _package(self, image: str, choice: EngineChoice) -> str:
-        """Return the version of the engine's package in an image; empty if the image is not of the release asked for.
+    def _system(self, image: str) -> tuple[str, str]:
+        """Return the release of an image of nodes, and the version of Debian's package of the engine in it.
 
-        It is read from the image and not from a node, because a node may have another engine by now.
+        They are read from the image and not from a node, because a node may have another engine by now.
         """
-        if image not in self._packages:
+        if image not in self._systems:
             printed = self.outer.client.containers.run(
                 image,
-                ["-c", ". /etc/os-release; echo $VERSION_CODENAME; dpkg-query -W -f '${Version}' docker.io"],
+                ["-c", ". /etc/os-release; echo $VERSION_CODENAME; dpkg-query -W -f '${Version}' docker.io || :"],
                 entrypoint="sh",
                 network_mode="none",
                 labels=self._labels(),
                 remove=True,
             )
-            self._packages[image] = printed.decode()
-        suite, _, version = self._packages[image].partition("\n")
-        return version.strip() if suite == choice.suite else ""
+            release, _, version = printed.decode().partition("\n")
+            self._systems[image] = release, version.strip()
+        return self._systems[image]
 
     # Making
 
     def _report_versions(self) -> None:
-        """Report nodes whose engine is not of the version that was asked for, as a Debian release may move on."""
+        """Report nodes whose engine is not of the version asked for: a release moves on, an archive's name may lie."""
         for node, choice in zip(self.nodes(), self.choices, strict=False):
             version = node.ask("GET", "/version")["Version"]
             if version.partition("+")[0] != choice.version:
-                self._progress(f"{choice.suite} has engine {version} now, not {choice.version}")
+                self._progress(f"{choice.name} has engine {version} now, not {choice.version}")
 
     def _prepare_images(self) -> None:
         self.images, self._registry_image = self._workshop().prepare(self.choices)
@@ -403,7 +413,13 @@ class DindLab(Lab):
         sockets = run_folder() / "labs" / self.name / f"{cluster}-{host}"
         sockets.mkdir(mode=0o700, parents=True, exist_ok=True)
         labels = self._labels(
-            **{NODE: host, CLUSTER: str(cluster), PLACE: str(place), SOCKET: str(sockets / "docker.sock")}
+            **{
+                NODE: host,
+                CLUSTER: str(cluster),
+                PLACE: str(place),
+                SOCKET: str(sockets / "docker.sock"),
+                ENGINE: _label(self.choices[place % len(self.choices)]),
+            }
         )
         binds = [f"{sockets}:/swarmlab"]
         for part in ("docker", "containerd"):
@@ -463,10 +479,9 @@ def _copy_files(old: Container, new: Container, folder: str, beginning: str) -> 
     new.put_archive(str(Path(folder).parent), kept.getvalue())
 
 
-def _choice(image: str) -> EngineChoice:
-    """Return the engine choice that an image of nodes was made for, by its name."""
-    suite = image.partition(":")[0].rpartition("-")[2]
-    return known_engines().get(suite, EngineChoice(suite, "unknown"))
+def _label(choice: EngineChoice) -> str:
+    """Return the value of a node's label `ENGINE`."""
+    return json.dumps(asdict(choice))
 
 
 def node_options(binds: list[str], extra_hosts: dict[str, str]) -> dict[str, Any]:

@@ -51,12 +51,12 @@ class Box:
     @property
     def recipe(self) -> RootFs:
         """The recipe of its root file system."""
-        return RootFs("machine", self.choice.suite)
+        return RootFs("machine", self.choice.place)
 
     @property
     def name(self) -> str:
         """Its name in Vagrant, which changes with its content."""
-        return f"swarmlab/{self.choice.suite}-{self.recipe.content}"
+        return f"swarmlab/{self.choice.name}-{self.recipe.content}"
 
     @property
     def folder(self) -> Path:
@@ -101,7 +101,7 @@ class Box:
             packed = folder / "swarmlab.box"
             _run(["tar", "-C", str(parts), "-cf", str(packed), "."])
             vagrant(env=environment()).box_add(self.name, str(packed), provider="libvirt", force=True)
-        for older in home().glob(f"boxes/swarmlab-VAGRANTSLASH-{self.choice.suite}-*"):
+        for older in home().glob(f"boxes/swarmlab-VAGRANTSLASH-{self.choice.name}-*"):
             if older not in self.folder.parents:
                 shutil.rmtree(older, ignore_errors=True)
         progress(f"made box {self.name} in {time.monotonic() - start:.0f} s")

@@ -147,7 +147,7 @@ class VagrantLab(Lab):
         outer.enter()
         _ = lab.provider
         if lab.places.engines.exists():
-            lab.choices = [engine_choice(suite) for suite in json.loads(lab.places.engines.read_text("utf-8"))]
+            lab.choices = [engine_choice(name) for name in json.loads(lab.places.engines.read_text("utf-8"))]
         parallel(VagrantNode.connect, lab.machines)
         return lab
 
@@ -305,7 +305,7 @@ class VagrantLab(Lab):
         """Note that the machine at this place has another engine now, until it is restored."""
         self.choices = [self._choice(at) for at in range(len(MACHINES))]
         self.choices[place] = choice
-        self.places.engines.write_text(json.dumps([engine.suite for engine in self.choices]), encoding="utf-8")
+        self.places.engines.write_text(json.dumps([engine.name for engine in self.choices]), encoding="utf-8")
 
     # Images, and what the lab has
 
@@ -336,7 +336,7 @@ class VagrantLab(Lab):
             return Declared({"ID": "centos", "VERSION_ID": "7"}, "18.03.1-ce", self.prefix)
         choice = self._choice(list(MACHINES).index(node))
         package = "" if self.places.engines.exists() else box.Box(choice).package
-        return Declared.debian(choice, package, self.prefix)
+        return Declared.debian(choice, choice.place, package, self.prefix)
 
     def account(self) -> dict[str, Any]:
         """Return the facts of the lab as a whole, for reports: provider, memory, speed, and seconds of each step."""

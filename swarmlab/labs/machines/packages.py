@@ -23,7 +23,7 @@ _KEYS = "/usr/share/keyrings/debian-archive-keyring.gpg"
 
 def of_engine(choice: EngineChoice) -> list[str]:
     """Return the names of the packages that an engine of this release consists of."""
-    listed = RootFs("machine", choice.suite).packages
+    listed = RootFs("machine", choice.place).packages
     return ["containerd", "runc", *(name for name in listed if name.startswith("docker") or name == "iptables")]
 
 
@@ -43,7 +43,7 @@ def fetch(choice: EngineChoice, installed: str, folder: Path, outside: Sequence[
         LabError: the packages cannot be downloaded, or the machine cannot install them.
     """
     known = hashlib.sha256(installed.encode()).hexdigest()[:12]
-    kept = folder / f"{choice.suite}-{known}"
+    kept = folder / f"{choice.place}-{known}"
     if kept.exists():
         return kept
     folder.mkdir(parents=True, exist_ok=True)
@@ -52,7 +52,7 @@ def fetch(choice: EngineChoice, installed: str, folder: Path, outside: Sequence[
         for part in ("etc/apt", "lists/partial", "archives/partial"):
             (root / part).mkdir(parents=True)
         (root / "status").write_text(installed, encoding="utf-8")
-        (root / "etc/apt/sources.list").write_text(_sources(choice.suite), encoding="utf-8")
+        (root / "etc/apt/sources.list").write_text(_sources(choice.place), encoding="utf-8")
         settings = {
             "Dir::Etc": root / "etc/apt",
             "Dir::State::Lists": root / "lists",
@@ -62,7 +62,7 @@ def fetch(choice: EngineChoice, installed: str, folder: Path, outside: Sequence[
             "Dir::Etc::Parts": "/dev/null",  # this host's settings of apt are not the machine's
             "APT::Install-Recommends": "false",
             "APT::Sandbox::User": "root",
-            **({"Acquire::Check-Valid-Until": "false"} if choice.suite in UNRELEASED else {}),
+            **({"Acquire::Check-Valid-Until": "false"} if choice.place in UNRELEASED else {}),
         }
         apt = [*outside, "apt-get", "-qq", "-y", *(f"--option={name}={value}" for name, value in settings.items())]
         for verb in (["update"], ["install", "--download-only", *of_engine(choice)]):

@@ -62,7 +62,7 @@ class Likeness:
     @property
     def start(self) -> dict[str, EngineChoice]:
         """Engine that each node of the lab starts with, by host name; managers first."""
-        return {node["host"]: engine_choice(node["suite"]) for node in self.data["nodes"]}
+        return {node["host"]: engine_choice(node["choice"]) for node in self.data["nodes"]}
 
     @property
     def oldest(self) -> EngineChoice:

@@ -196,7 +196,7 @@ def _node(member: Mapping[str, Any], host: str, limits: list[str]) -> dict[str, 
         "availability": availability,
         "engine": engine["EngineVersion"],
         "rehearsed": choice.version,
-        "suite": choice.suite,
+        "choice": choice.name,
         "labels": evidence.redact_labels(member["Spec"].get("Labels") or {}),
         "engine_labels": evidence.redact_labels(engine.get("Labels") or {}),
     }
