@@ -72,17 +72,16 @@ def _likeness(args: argparse.Namespace) -> Likeness:
         raise UsageError("--managers: with --like they are the swarm's; leave it out (--workers N takes fewer workers)")
     if args.workers is not None and args.workers < 0:
         raise UsageError(f"--workers {args.workers}: write 0 or more")
-    for name in [args.start, *(args.to or []), *(args.path or "").split(",")]:
-        engine_choice(name or "")
+    given = [engine_choice(name) for name in [args.start, *(args.to or []), *(args.path or "").split(",")] if name]
     file = Path(args.like)
     if file.name == FILE:
         if args.workers is not None:
             raise UsageError("--workers: a likeness that was read has its shape; leave it out, or name the inventory")
         made = Likeness.load(file)
     else:
-        made = read(inventory.read(args.like), args.workers, host_names(MOST_NODES), say)
+        made = read(inventory.read(args.like), args.workers, host_names(MOST_NODES), say, given)
     begun = args.start or (args.path or "").split(",")[0]
-    if begun and engine_choice(begun) != made.oldest:
+    if begun and engine_choice(begun).numbers != made.oldest.numbers:
         option = f"--from {args.start}" if args.start else f"--path {args.path}"
         raise UsageError(f"{option}: the swarm of {args.like} begins with {made.oldest}; begin there, or leave it out")
     for line in made.data["limits"]:

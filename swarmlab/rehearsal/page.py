@@ -12,6 +12,7 @@ from markupsafe import Markup
 from swarmlab.labs.base import MadeKind
 from swarmlab.rehearsal.decision import CONDITIONS, GO, NO_GO, Decision
 from swarmlab.rehearsal.plan import Plan
+from swarmlab.rehearsal.upstream import statements
 from swarmlab.report.condense import condense
 from swarmlab.report.html import MEANINGS, SIGNS, pages, stylesheet, svg_uri
 from swarmlab.verdicts import catalogue
@@ -22,8 +23,8 @@ _EVIDENCE = 20_000
 _TONES = {GO: "good", CONDITIONS: "open", NO_GO: "bad"}
 #: Limits of every rehearsal.
 LIMITS = (
-    "Each engine is that of a Debian release, with that release's containerd, runc and iptables; the engines that "
-    "Docker itself packages may differ.",
+    "Each engine has the containerd and runc of its own archive or packages, and the iptables of a Debian release. An "
+    "engine of Debian's packages may differ from the one that Docker packages.",
     "Traffic is a few requests a second, fewer on slow machines, for minutes. Failures that appear only after days, or "
     "under load, do not appear here.",
     "A lost request to a replica that was leaving the node being upgraded is listed but does not count: engines may "
@@ -105,6 +106,7 @@ def write(
             evidence=list(_evidence(runs)),
             limits=[*_of_nodes(kind, plan), LIMITS[0], *_of_whom(decision), *LIMITS[1:]],
             nodes=plan.likeness.data["nodes"] if plan.likeness else [],
+            upstream=list(statements(plan.path)),
             back=BACK,
         )
     )

@@ -84,7 +84,7 @@ class Plan:
             raise UsageError(f"a rehearsal has 3 to 10 nodes, at least one a manager, not {shape}")
         plan = cls(engines, names, managers, workers, likeness, reboot)
         if likeness:
-            if engines[0] != likeness.oldest:
+            if engines[0].numbers != likeness.oldest.numbers:
                 raise UsageError(f"the path begins with {engines[0]}, and the swarm with {likeness.oldest}")
             for name, host in likeness.hosts().items():
                 if plan.start(host).numbers > engines[-1].numbers:

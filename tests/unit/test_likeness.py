@@ -15,13 +15,14 @@ from swarmlab.cli import rehearse
 from swarmlab.cli.main import main
 from swarmlab.cluster.node import Node
 from swarmlab.errors import LabError, UsageError
+from swarmlab.images.engines import EngineChoice
 from swarmlab.labs.hosts import host_names
 from swarmlab.labs.registry import DEFAULT
 from swarmlab.rehearsal import run as play
 from swarmlab.rehearsal.decision import Decision, _of_likeness, _unlike
 from swarmlab.rehearsal.likeness import apply as bodies
 from swarmlab.rehearsal.likeness.model import Likeness
-from swarmlab.rehearsal.likeness.read import Reader, nearest, of_answers
+from swarmlab.rehearsal.likeness.read import Reader, nearest, of_answers, same
 from swarmlab.rehearsal.likeness.services import MOST_REPLICAS, MOST_TASKS
 from swarmlab.rehearsal.plan import Plan
 
@@ -113,7 +114,7 @@ ANSWERS = {
 
 
 def read(workers=None, **changes):
-    return of_answers({**copy.deepcopy(ANSWERS), **changes}, "swarm.yaml", workers, HOSTS)
+    return of_answers({**copy.deepcopy(ANSWERS), **changes}, "swarm.yaml", workers, HOSTS, nearest)
 
 
 def services(*changes):
@@ -263,6 +264,24 @@ def test_a_shape_that_cannot_be_is_refused_in_one_line(nodes, workers, message):
 )
 def test_the_nearest_engine_is_not_newer_where_there_is_one(version, given):
     assert nearest(version).version == given
+
+
+@pytest.mark.parametrize(
+    ("version", "given", "chosen"),
+    [
+        ("20.10.24+dfsg1", "", "20.10.24 (bookworm)"),
+        ("24.0.9", "docker-24.0.9.tgz", "24.0.9 (docker-24.0.9.tgz)"),
+        ("24.0.9", "", "20.10.24 (bookworm)"),
+    ],
+)
+def test_a_copy_has_the_engine_of_the_swarm_if_it_can_be_had(version, given, chosen, monkeypatch, tmp_path):
+    monkeypatch.setenv("SWARMLAB_CACHE", str(tmp_path))
+    monkeypatch.setenv("SWARMLAB_ENGINES_LOCK", str(tmp_path / "engines.lock"))
+    monkeypatch.setenv("SWARMLAB_ENGINE_MIRROR", "http://127.0.0.1:9")
+    named = [EngineChoice(f"/{given}", "24.0.9", "archive", f"/{given}")] if given else []
+    lines = []
+    assert str(same(version, named, lines.append)) == chosen
+    assert bool([line for line in lines if "is rehearsed as" in line]) == (version == "24.0.9" and not given)
 
 
 class _OnSocket(socketserver.ThreadingMixIn, socketserver.UnixStreamServer):
@@ -444,11 +463,11 @@ def test_what_was_not_rehearsed_is_a_condition_and_told_to_programs():
     [
         ("--managers 3", "--managers: with --like they are the swarm's"),
         ("--reboot", "--reboot: nodes of --lab dind have no system of their own to restart"),
-        ("--to 17", "no engine '17'"),
+        ("--to v17", "no engine 'v17'"),
         ("--from 26.1.5", "--from 26.1.5: the swarm of swarm.yaml begins with 20.10.24 (bookworm); begin there"),
         ("--path 20.10.5,28.5.2", "--path 20.10.5,28.5.2: the swarm of swarm.yaml begins with 20.10.24 (bookworm)"),
         ("--path 20.10.24,28.5.2 --to 28.5.2", "--path names all engines, in place of --from and --to"),
-        ("--to 20.10.24", "an upgrade from 20.10.24 (bookworm) to itself is no upgrade; name another engine"),
+        ("--to 20.10.24", "20.10.24 (bookworm) to 20.10.24 (bookworm) is no upgrade; name an engine of another"),
         ("--to 20.10.5", "20.10.24 (bookworm) to 20.10.5 (bullseye) is no upgrade"),
         ("--order managers", "--order managers leaves slave02 out"),
         ("--workers 4", "--workers 4: the swarm has 1"),

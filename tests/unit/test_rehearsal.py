@@ -41,9 +41,9 @@ def test_an_order_names_every_node_once(order, queue):
     ("options", "message"),
     [
         (("20.10.24",), "names 1"),
-        (("20.10.24,20.10.24",), "to itself"),
+        (("20.10.24,20.10.24",), "is no upgrade"),
         (("28.5.2,20.10.24",), "is no upgrade"),
-        (("20.10.24,99",), "no engine '99'"),
+        (("20.10.24,v99",), "no engine 'v99'"),
         (("20.10.24,28.5.2", "leader,leader"), "twice"),
         (("20.10.24,28.5.2", "leader,workers", 1, 1), "3 to 10 nodes"),
     ],

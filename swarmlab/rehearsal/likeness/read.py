@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import datetime
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import requests
@@ -18,7 +18,7 @@ from swarmlab.cluster.node import Node
 from swarmlab.cluster.swarm import leads
 from swarmlab.errors import LabError, UsageError
 from swarmlab.host import Progress
-from swarmlab.images.engines import EngineChoice, known_engines
+from swarmlab.images.engines import EngineChoice, engine_choice, known_engines, obtain
 from swarmlab.labs.existing.inventory import Inventory
 from swarmlab.labs.existing.lab import InventoryLab
 from swarmlab.rehearsal.likeness import services as copies
@@ -56,7 +56,13 @@ class Reader:
         return self._manager.ask("GET", path, **query)
 
 
-def read(known: Inventory, workers: int | None, hosts: Sequence[str], progress: Progress) -> Likeness:
+def read(
+    known: Inventory,
+    workers: int | None,
+    hosts: Sequence[str],
+    progress: Progress,
+    given: Sequence[EngineChoice] = (),
+) -> Likeness:
     """Return the likeness of the swarm that an inventory names.
 
     Args:
@@ -64,6 +70,7 @@ def read(known: Inventory, workers: int | None, hosts: Sequence[str], progress: 
         workers: Number of its workers to copy; None for as many as possible.
         hosts: Host names of the lab's nodes.
         progress: Called with a line for every step that takes time.
+        given: Engines that nodes of their versions get.
 
     Raises:
         UsageError: The swarm cannot be reached, or cannot be copied.
@@ -77,10 +84,16 @@ def read(known: Inventory, workers: int | None, hosts: Sequence[str], progress: 
         answers["networks"] = asked.get("/networks", filters={"scope": ["swarm"]})
     finally:
         lab.disconnect()
-    return of_answers(answers, known.source, workers, hosts)
+    return of_answers(answers, known.source, workers, hosts, lambda version: same(version, given, progress))
 
 
-def of_answers(answers: Mapping[str, Any], source: str, workers: int | None, hosts: Sequence[str]) -> Likeness:
+def of_answers(
+    answers: Mapping[str, Any],
+    source: str,
+    workers: int | None,
+    hosts: Sequence[str],
+    choose: Callable[[str], EngineChoice],
+) -> Likeness:
     """Return the likeness from a manager's answers; see `read`.
 
     Args:
@@ -88,13 +101,14 @@ def of_answers(answers: Mapping[str, Any], source: str, workers: int | None, hos
         source: File or address of the inventory.
         workers: See `read`.
         hosts: See `read`.
+        choose: Returns the engine for a node, by the version of that node's engine.
 
     Raises:
         UsageError: The swarm cannot be copied.
     """
     left: list[str] = []
     limits: list[str] = []
-    nodes = _nodes(answers["nodes"], workers, hosts, left, limits)
+    nodes = _nodes(answers["nodes"], workers, hosts, choose, left, limits)
     networks = {raw["Id"]: raw for raw in answers["networks"]}
     data = {
         "cluster": answers["swarm"]["ID"],
@@ -117,8 +131,28 @@ def of_answers(answers: Mapping[str, Any], source: str, workers: int | None, hos
     return made
 
 
+def same(version: str, given: Sequence[EngineChoice], progress: Progress) -> EngineChoice:
+    """Return the engine of this version: one of *given*, Debian's, or else Docker's; if none can be had, the nearest.
+
+    Args:
+        version: The version that an engine tells of itself, such as "20.10.24+dfsg1".
+        given: Engines that the user named.
+        progress: Called with a line for a download, and where the nearest is taken.
+    """
+    for choice in (*given, *known_engines().values()):
+        if choice.numbers == parsed(version):
+            return choice
+    try:
+        choice = engine_choice(".".join(version.split("+")[0].split("-")[0].split(".")[:3]))
+        obtain([choice], progress)
+    except UsageError as missing:
+        choice = nearest(version)
+        progress(f"engine {version} is rehearsed as {choice}: {missing}")
+    return choice
+
+
 def nearest(version: str) -> EngineChoice:
-    """Return the known engine nearest to a version: the same, else the newest older one, else the oldest."""
+    """Return the engine of Debian's nearest to a version: the same, else the newest older one, else the oldest."""
     known = sorted(known_engines().values(), key=lambda choice: choice.numbers)
     not_newer = [choice for choice in known if choice.numbers <= parsed(version)]
     return (not_newer[-1:] or known[:1])[0]
@@ -128,7 +162,12 @@ def nearest(version: str) -> EngineChoice:
 
 
 def _nodes(
-    members: Sequence[Mapping[str, Any]], wanted: int | None, hosts: Sequence[str], left: list[str], limits: list[str]
+    members: Sequence[Mapping[str, Any]],
+    wanted: int | None,
+    hosts: Sequence[str],
+    choose: Callable[[str], EngineChoice],
+    left: list[str],
+    limits: list[str],
 ) -> list[dict[str, Any]]:
     up = [member for member in members if member["Status"]["State"] == "ready"]
     left += [
@@ -157,7 +196,7 @@ def _nodes(
             f"Of {of} {min(len(managers), MOST_MANAGERS)} and {len(chosen) - min(len(managers), MOST_MANAGERS)} were "
             f"rehearsed (at most {MOST_NODES} nodes; --workers N takes fewer), without {gone}."
         )
-    return [_node(member, host, limits) for member, host in zip(chosen, hosts, strict=False)]
+    return [_node(member, host, choose, limits) for member, host in zip(chosen, hosts, strict=False)]
 
 
 def _various(workers: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
@@ -178,9 +217,11 @@ def _name(member: Mapping[str, Any]) -> str:
     return str(member["Description"].get("Hostname") or member["ID"])
 
 
-def _node(member: Mapping[str, Any], host: str, limits: list[str]) -> dict[str, Any]:
+def _node(
+    member: Mapping[str, Any], host: str, choose: Callable[[str], EngineChoice], limits: list[str]
+) -> dict[str, Any]:
     engine = member["Description"]["Engine"]
-    choice = nearest(engine["EngineVersion"])
+    choice = choose(engine["EngineVersion"])
     name, availability = _name(member), member["Spec"]["Availability"]
     if availability == "drain":
         limits.append(f"{name} is drained: in the lab it is active, and copied services are kept off it.")
