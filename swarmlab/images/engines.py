@@ -17,7 +17,7 @@ from swarmlab.images import archives, stock
 from swarmlab.paths import IMAGES
 from swarmlab.versions import Version, parsed
 
-#: The release of the default engine and of all workloads.
+#: The release of the default engine.
 DEFAULT = "bookworm"
 
 #: Suites that are not released: they have no updates of their own, and a mirror's copy of them may be out of date.

@@ -25,6 +25,10 @@ from swarmlab.paths import IMAGES
 #: The lab's registry, as nodes know it.
 REGISTRY = "registry:5000"
 
+#: The release of the workloads. Later releases call clone3 and faccessat2, which engines before 20.10.10 refuse their
+#: containers in a way that programs do not expect (moby#42680): they start no thread, and find no file readable.
+WORKLOADS = "bullseye"
+
 _EXCLUDED = ("/usr/share/doc/*", "/usr/share/man/*", "/usr/share/locale/*", "/usr/share/info/*")
 
 #: The C library of the releases that engines from elsewhere are put on, the oldest first.
@@ -179,8 +183,9 @@ class RootFs:
         if self.has_apt:
             command += ["--skip=cleanup/apt/lists", '--aptopt=Acquire::GzipIndexes "true"']
         command += [f"--dpkgopt=path-exclude={path}" for path in _EXCLUDED]
-        if variant == "essential":
+        if variant == "essential" and self.suite != WORKLOADS:
             # A release whose /usr is merged from the start does without the package that merges it, which needs perl.
+            # An older release needs no merged /usr.
             command += ["--hook-dir=/usr/share/mmdebstrap/hooks/merged-usr", "--include=usr-is-merged"]
         if self.suite in UNRELEASED:
             command += ['--aptopt=Acquire::Check-Valid-Until "false"']
@@ -246,7 +251,12 @@ class EngineLayer:
 
 def parts() -> list[RootFs]:
     """Return the root file systems of the registry that holds all workloads."""
-    return [RootFs(name, DEFAULT) for name in sorted({work.of for work in workloads().values()} | {"registry"})]
+    return [*of_workloads(), RootFs("registry", DEFAULT)]
+
+
+def of_workloads() -> list[RootFs]:
+    """Return the root file systems of the workloads."""
+    return [RootFs(name, WORKLOADS) for name in sorted({work.of for work in workloads().values()})]
 
 
 def registry_reference() -> str:

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import errno
 import functools
 import os
+import socket
+import struct
 import subprocess
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,6 +20,8 @@ from swarmlab.versions import Version, parsed
 #: Where the kernel shows its control groups; with this file there, all of them are of version 2.
 _CGROUP2 = Path("/sys/fs/cgroup/cgroup.controllers")
 _FILESYSTEMS = Path("/proc/filesystems")
+#: Numbers of netlink(7): its protocol for netfilter, a request for all tables of nf_tables, and an answer of an error.
+_NETLINK_NETFILTER, _NFTABLES, _GET_TABLE, _REQUEST, _DUMP, _ERROR = 12, 10, 1, 0x1, 0x300, 2
 
 
 @dataclass(frozen=True)
@@ -67,13 +72,36 @@ def check_host(version: str) -> None:
     kernel: Version = parsed(os.uname().release)
     if kernel < parsed(release.kernel):
         raise UsageError(
-            f"engine {version} needs a kernel from {release.kernel} on, and this host has {os.uname().release}"
+            f"engine {version} needs a kernel from {release.kernel} on; this host has {os.uname().release}"
         )
     if not _has_overlay():
         raise UsageError(
             f"engine {version} has no storage driver on this host: its kernel has no overlay file system "
             "(CONFIG_OVERLAY_FS); load the module overlay, or take another kernel"
         )
+    if not _has_nf_tables():
+        raise UsageError(
+            f"engine {version} cannot set up networks on this host: its kernel has no nf_tables "
+            "(CONFIG_NF_TABLES), which iptables of its nodes uses; load that module, or take another kernel"
+        )
+
+
+def _has_nf_tables() -> bool:
+    """Whether the kernel answers for nf_tables; True as well where this process may not ask.
+
+    Source: nfnetlink in the kernel, which answers EINVAL for a subsystem that it lacks and cannot load.
+    """
+    length, kind, flags, sequence = 20, _NFTABLES << 8 | _GET_TABLE, _REQUEST | _DUMP, 1
+    question = struct.pack("=IHHII", length, kind, flags, sequence, 0) + struct.pack("=BBH", socket.AF_UNSPEC, 0, 0)
+    try:
+        with socket.socket(socket.AF_NETLINK, socket.SOCK_RAW, _NETLINK_NETFILTER) as asked:
+            asked.send(question)
+            answer = asked.recv(4096)
+    except OSError as failed:
+        return failed.errno not in (errno.EPROTONOSUPPORT, errno.ECONNREFUSED)
+    if struct.unpack_from("=H", answer, 4)[0] != _ERROR:
+        return True
+    return -int(struct.unpack_from("=i", answer, 16)[0]) != errno.EINVAL
 
 
 def _has_overlay() -> bool:

@@ -23,9 +23,11 @@ from swarmlab.host import Progress, as_root, cache_folder, install
 from swarmlab.images.engines import DEFAULT, EngineChoice, held, obtain
 from swarmlab.images.recipes import (
     LABEL_IMAGE,
+    WORKLOADS,
     EngineLayer,
     RootFs,
     making_images,
+    of_workloads,
     parts,
     registry_reference,
     workloads,
@@ -184,7 +186,7 @@ class Workshop:
             for work in workloads().values():
                 here = f"127.0.0.1:{port}/{work.reference}"
                 settings = "\n".join(work.settings)
-                self._build(here, f"FROM {RootFs(work.of, DEFAULT).reference}\n{settings}\n")
+                self._build(here, f"FROM {RootFs(work.of, WORKLOADS).reference}\n{settings}\n")
                 for line in self._client.images.push(here, stream=True, decode=True):
                     if "error" in line:
                         raise LabError(f"{work.reference} could not be pushed to the lab's registry: {line['error']}")
@@ -207,7 +209,7 @@ class Workshop:
         Raises:
             LabError: an image could not be pushed.
         """
-        roots = [RootFs(name, DEFAULT) for name in sorted({work.of for work in workloads().values()})]
+        roots = of_workloads()
         pushed = []
         with making_images(self._progress):
             for root in roots:
@@ -216,7 +218,7 @@ class Workshop:
             for work in workloads().values():
                 there = f"{registry}/{work.reference}"
                 settings = "\n".join(work.settings)
-                self._build(there, f"FROM {RootFs(work.of, DEFAULT).reference}\n{settings}\n")
+                self._build(there, f"FROM {RootFs(work.of, WORKLOADS).reference}\n{settings}\n")
                 try:
                     for line in self._client.images.push(there, stream=True, decode=True):
                         if "error" in line:

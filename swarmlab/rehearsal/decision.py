@@ -134,10 +134,10 @@ def _weigh(made: Decision, judged: Judged, incident: Incident | None) -> None:
         what = f"incident {', '.join(incident.incidents)}" if incident else judged.must.rstrip(".")
         made.conditions.append(Reason(f"Not judged, {judged.reason}: {what}.", judged.id))
         return
-    summary = f"{judged.must} {judged.reason}" if judged.verdict is Verdict.FAIL else f"Not judged: {judged.reason}"
+    summary = f"{judged.must} {judged.explained}" if judged.verdict is Verdict.FAIL else f"Not judged: {judged.reason}"
     if incident is not None and (incident.condition or judged.verdict is not Verdict.FAIL):
         what = incident.condition or f"Look for incident {', '.join(incident.incidents)} yourself."
-        made.conditions.append(Reason(f"{what} ({judged.reason})", judged.id, files))
+        made.conditions.append(Reason(f"{what} ({judged.explained})", judged.id, files))
     elif incident is None and judged.level == "minor":
         made.conditions.append(Reason(f"This does not hold: {summary}", judged.id, files))
     else:
@@ -148,7 +148,7 @@ def _weigh(made: Decision, judged: Judged, incident: Incident | None) -> None:
 def _bad_before(before: Run) -> Iterator[Reason]:
     for claim in before.claims.values():
         if claim.verdict.bad:
-            summary = f"{claim.id} was {claim.verdict} already before the upgrade: {claim.reason}"
+            summary = f"{claim.id} was {claim.verdict} already before the upgrade: {claim.explained}"
             yield Reason(summary, claim.id, _files("before", claim))
 
 

@@ -10,6 +10,7 @@ from swarmlab.labs.base import Declared
 from swarmlab.labs.containers.lab import DindLab
 from swarmlab.labs.machines import box
 from swarmlab.labs.machines.lab import VagrantLab
+from tests.unit.test_engines import OLD, packed
 
 BOOKWORM = {"ID": "debian", "VERSION_CODENAME": "bookworm"}
 
@@ -94,13 +95,22 @@ def machines(monkeypatch, tmp_path):
 def test_machines_are_of_their_boxes(machines):
     assert machines.declared("slave02") == Declared(BOOKWORM, "20.10.24", "192.168.56")
     assert machines.declared("slave01").system["VERSION_CODENAME"] == "trixie"
-    bookworm = box.Box(engine_choice("bookworm"))
+    bookworm = box.Box.of(engine_choice("bookworm"))
     bookworm.folder.mkdir(parents=True)
     (bookworm.folder / "package").write_text("20.10.25+dfsg1-1\n")
     assert machines.declared("master").engine == "20.10.25"
     assert machines.declared("slave01").engine == "26.1.5"
 
 
-def test_the_reference_has_the_documents_system_and_engine(machines):
-    machines.provider_name = "virtualbox"
+def test_an_engine_from_an_archive_is_not_of_a_package(monkeypatch, tmp_path):
+    monkeypatch.setenv("SWARMLAB_CACHE", str(tmp_path / "cache"))
+    lab = VagrantLab(None, engines=[str(packed(tmp_path / "docker-18.03.1-ce.tgz", OLD)), "trixie"])
+    lab.prefix = "192.168.56"
+    assert lab.declared("master") == Declared(BOOKWORM, "18.03.1-ce", "192.168.56", packaged=False)
+    assert lab.declared("slave01").packaged
+
+
+def test_the_reference_has_the_documents_system_and_engine():
+    machines = VagrantLab(None, provider="virtualbox")
+    machines.prefix = "192.168.56"
     assert machines.declared("master") == Declared({"ID": "centos", "VERSION_ID": "7"}, "18.03.1-ce", "192.168.56")

@@ -290,6 +290,14 @@ def test_an_engine_of_before_cgroup_v2_needs_a_host_with_v1(tmp_path, monkeypatc
     assert "no storage driver" in refusal(check_host, "28.5.2")
 
 
+def test_a_kernel_without_nf_tables_is_refused(monkeypatch):
+    from swarmlab.images import releases
+
+    check_host("20.10.24")
+    monkeypatch.setattr(releases, "_NFTABLES", 15)  # a subsystem that no kernel has
+    assert "has no nf_tables" in refusal(check_host, "20.10.24")
+
+
 @pytest.mark.parametrize(
     ("version", "api"),
     [("17.06.2-ce", "1.30"), ("18.03.1-ce", "1.37"), ("18.09.9", "1.39"), ("20.10.24", "1.41"), ("27.5.1", "1.47")],

@@ -8,8 +8,8 @@ import pytest
 
 from swarmlab.errors import LabError, UsageError
 from swarmlab.images import recipes
-from swarmlab.images.engines import DEFAULT, engine_choice, known_engines
-from swarmlab.images.recipes import RootFs, workloads
+from swarmlab.images.engines import engine_choice, known_engines
+from swarmlab.images.recipes import WORKLOADS, RootFs, workloads
 
 
 @pytest.fixture
@@ -88,7 +88,7 @@ def test_only_testing_releases_may_be_past_their_date():
 
 def test_every_workload_has_a_root_file_system_with_packages_and_a_setup():
     for work in workloads().values():
-        root = RootFs(work.of, DEFAULT)
+        root = RootFs(work.of, WORKLOADS)
         assert root.packages, work
         assert (root.folder / "setup").is_file(), work
 

@@ -1,4 +1,4 @@
-"""The Vagrant box of the libvirt provider: a Debian release with its engine, made from packages alone.
+"""The Vagrant box of the libvirt provider: a Debian release with its engine or none, made from packages alone.
 
 The disk has no partitions and no boot loader: the box holds the kernel and the initial RAM disk beside it.
 """
@@ -19,8 +19,8 @@ from typing import Any
 from swarmlab import netns
 from swarmlab.errors import LabError, UsageError
 from swarmlab.host import Progress, cache_folder, install, machines_folder
-from swarmlab.images.engines import EngineChoice
-from swarmlab.images.recipes import RootFs, making_images
+from swarmlab.images.engines import EngineChoice, held
+from swarmlab.images.recipes import EngineLayer, RootFs, making_images
 
 PACKAGES = ["vagrant", "vagrant-libvirt"]
 #: Size of the box's disk in GiB. Machines have larger disks; the file system grows at their first boot.
@@ -40,23 +40,34 @@ end
 
 @dataclass(frozen=True)
 class Box:
-    """A box of one Debian release and its engine.
+    """A box of a Debian release.
 
     Attributes:
-        choice: the engine.
+        recipe: the recipe of its root file system: with Debian's engine, or bare for engines from elsewhere.
     """
 
-    choice: EngineChoice
+    recipe: RootFs
+
+    @classmethod
+    def of(cls, choice: EngineChoice) -> Box:
+        """Return the box of machines that begin with this engine. Engines from elsewhere share one.
+
+        Raises:
+            UsageError: the engine's archive is not on this machine (see `swarmlab.images.engines.obtain`), or needs a
+                newer C library than the boxes have.
+        """
+        if choice.source == "debian":
+            return cls(RootFs("machine", choice.place))
+        return cls(RootFs("machine", EngineLayer(held(choice)).base.suite, bare=True))
 
     @property
-    def recipe(self) -> RootFs:
-        """The recipe of its root file system."""
-        return RootFs("machine", self.choice.place)
+    def _kind(self) -> str:
+        return f"bare-{self.recipe.suite}" if self.recipe.bare else self.recipe.suite
 
     @property
     def name(self) -> str:
         """Its name in Vagrant, which changes with its content."""
-        return f"swarmlab/{self.choice.name}-{self.recipe.content}"
+        return f"swarmlab/{self._kind}-{self.recipe.content}"
 
     @property
     def folder(self) -> Path:
@@ -65,7 +76,7 @@ class Box:
 
     @property
     def package(self) -> str:
-        """The version of the engine's package in it; empty if it is not known."""
+        """The version of the package of Debian's engine in it; empty if it has none, or that is not known."""
         file = self.folder / "package"
         return file.read_text(encoding="ascii").strip() if file.exists() else ""
 
@@ -101,7 +112,7 @@ class Box:
             packed = folder / "swarmlab.box"
             _run(["tar", "-C", str(parts), "-cf", str(packed), "."])
             vagrant(env=environment()).box_add(self.name, str(packed), provider="libvirt", force=True)
-        for older in home().glob(f"boxes/swarmlab-VAGRANTSLASH-{self.choice.name}-*"):
+        for older in home().glob(f"boxes/swarmlab-VAGRANTSLASH-{self._kind}-*"):
             if older not in self.folder.parents:
                 shutil.rmtree(older, ignore_errors=True)
         progress(f"made box {self.name} in {time.monotonic() - start:.0f} s")

@@ -31,9 +31,9 @@ class MachineKind(MadeKind):
     reboots = True
     has_room = False
     limits = (
-        "Nodes were virtual machines of Debian on one host. The package manager gave them the engine of another "
-        "release and what that needs; the kernel and the rest of the distribution stayed. Your machines' storage "
-        "drivers, firewalls and hardware were not rehearsed."
+        "Nodes were virtual machines of Debian on one host. Packages, with what they need, or a static archive gave "
+        "them another engine; the kernel, its control groups and the rest of the distribution stayed. Your machines' "
+        "storage drivers, firewalls and hardware were not rehearsed."
     )
 
     @override

@@ -29,12 +29,13 @@ from swarmlab.cluster.workbench import PORTS
 from swarmlab.errors import LabError, UsageError
 from swarmlab.host import Progress
 from swarmlab.images import given, recipes, workshop
-from swarmlab.images.engines import EngineChoice, engine_choice
+from swarmlab.images.engines import EngineChoice, engine_choice, held, obtain
 from swarmlab.images.given import GivenImage
 from swarmlab.images.recipes import REGISTRY
 from swarmlab.labs import base, provision
 from swarmlab.labs.base import Declared, Lab
-from swarmlab.labs.machines import box, libvirt, packages
+from swarmlab.labs.machines import box, engines, libvirt
+from swarmlab.labs.machines.engines import choose
 from swarmlab.labs.machines.libvirt import Libvirt
 from swarmlab.labs.machines.node import VagrantNode
 from swarmlab.labs.machines.places import MACHINES, NAME, NAT, WORD, Places, domains, networks
@@ -65,10 +66,7 @@ def check(engines: Sequence[str], provider: str) -> None:
     """
     if provider not in PROVIDERS:
         raise UsageError(f"--provider {provider}: no such provider; choose one of {', '.join(PROVIDERS)}")
-    if provider == "virtualbox" and any(engines):
-        raise UsageError("the provider virtualbox has Docker 18.03.1 and no other engine; leave --engine out")
-    for engine in engines:
-        engine_choice(engine)
+    choose(engines, provider)
     if provider == "libvirt":
         box.check_rights()
         return
@@ -106,7 +104,7 @@ class VagrantLab(Lab):
 
         Args:
             outer: see above.
-            engines: engine choices of the machines in turn (libvirt only); empty is the default.
+            engines: engine choices of the machines in turn; empty is the provider's default.
             provider: one of `PROVIDERS`.
             owner: see above.
             places: its folders, if not those of this host.
@@ -118,10 +116,10 @@ class VagrantLab(Lab):
         super().__init__(progress)
         self.outer = outer
         self.owner = owner
-        self.choices = [engine_choice(engine) for engine in engines]
+        self.choices = choose(engines, provider)
         self.provider_name = provider
         self.places = places or Places.of_host()
-        self._engines = list(engines)
+        self._first = list(self.choices)
         self._leased = False
         self._dirty = False
 
@@ -147,7 +145,7 @@ class VagrantLab(Lab):
         outer.enter()
         _ = lab.provider
         if lab.places.engines.exists():
-            lab.choices = [engine_choice(name) for name in json.loads(lab.places.engines.read_text("utf-8"))]
+            lab.choices = choose(json.loads(lab.places.engines.read_text("utf-8")), lab.provider_name)
         parallel(VagrantNode.connect, lab.machines)
         return lab
 
@@ -159,7 +157,7 @@ class VagrantLab(Lab):
         Where there is a snapshot of such machines already, they are restored from it.
 
         Raises:
-            UsageError: the machines are up already.
+            UsageError: the machines are up already, or an engine cannot be had.
             LabError: a part of the lab did not come up; what was made is removed.
         """
         if _registry(self.outer):
@@ -167,6 +165,9 @@ class VagrantLab(Lab):
         start = time.monotonic()
         try:
             with self._step("images"):
+                if self.provider_name == "libvirt":
+                    obtain(self.choices, self._progress)
+                    _ = self._boxes  # an engine that no box can hold is refused before anything is made
                 maker = workshop.Workshop(self.outer.client, self._progress, outside=netns.outside())
                 _, self._registry_image = maker.prepare([])
             self.outer.enter()
@@ -206,7 +207,7 @@ class VagrantLab(Lab):
         self.serve_registry(registry)
         with self._step("provisioning", "engine, names, keys, images"):
             parallel(VagrantNode.connect, self.machines)
-            provision.install_engine(self.machines)
+            self._install_engines()
             known = {node.name: node.address for node in self.machines}
             provision.map_names(self.machines, {**known, "registry": f"{self.prefix}.1"})
             parallel(VagrantNode.wait_up, self.machines)
@@ -251,7 +252,7 @@ class VagrantLab(Lab):
                 self._disconnect()
                 self.provider.restore()
                 self.refresh()
-            self.choices = [engine_choice(engine) for engine in self._engines]
+            self.choices = list(self._first)
             self.places.engines.unlink(missing_ok=True)
         self._leased, self._dirty = True, True
         nodes = list[Node](self.machines[:count])
@@ -277,7 +278,7 @@ class VagrantLab(Lab):
     # Engines
 
     def upgrade(self, node: Node, engine: str, *, reboot: bool = False) -> None:
-        """Install another engine's packages on a machine. See `Lab.upgrade`."""
+        """Install another engine's packages or archive on a machine. See `Lab.upgrade`."""
         if self.provider_name != "libvirt":
             raise UsageError(f"machines of the provider {self.provider_name} are given no other engine")
         choice, place = engine_choice(engine), list(MACHINES).index(node.name)
@@ -285,17 +286,30 @@ class VagrantLab(Lab):
             raise UsageError(f"{node} has engine {self._choice(place)}; only a restored machine has an older one")
         assert isinstance(node, VagrantNode)
         with self._step("upgrading", add=True):
-            installed = node.run("cat /var/lib/dpkg/status").expect(f"the list of packages on {node}")
-            found = packages.fetch(choice, installed, self.places.downloads, netns.outside())
+            obtain([choice], self._progress)
+            parcel = engines.parcel(choice, node, self.places.downloads, netns.outside())
             node.run("systemctl stop docker.socket docker.service")
-            if any(found.glob("*.deb")):
-                node.install(found)
+            node.install(parcel)
             node.forget()
             if reboot or node.run("test -e /run/reboot-required").ok:
                 node.reboot()
             node.run("systemctl start docker.service")
             node.wait_up()
         self.note_engine(place, choice)
+
+    def _install_engines(self) -> None:
+        """Install the engines of machines whose box has none."""
+        if self.provider_name == "virtualbox":
+            provision.install_engine(self.machines, [choice.version for choice in self.choices])
+            return
+
+        def install(place: int) -> None:
+            choice, node = self._choice(place), self.machines[place]
+            if choice.source != "debian":
+                node.install(engines.parcel(choice, node, self.places.downloads, netns.outside()))
+                node.run("systemctl start docker.service").expect(f"the start of engine {choice} on {node}")
+
+        parallel(install, range(len(self.machines)))
 
     def _choice(self, place: int) -> EngineChoice:
         """Return the engine of the machine at this place."""
@@ -332,11 +346,13 @@ class VagrantLab(Lab):
 
     @override
     def declared(self, node: str) -> Declared:
+        place = list(MACHINES).index(node)
+        choice = self._choice(place)
         if self.provider_name == "virtualbox":
-            return Declared({"ID": "centos", "VERSION_ID": "7"}, "18.03.1-ce", self.prefix)
-        choice = self._choice(list(MACHINES).index(node))
-        package = "" if self.places.engines.exists() else box.Box(choice).package
-        return Declared.debian(choice, choice.place, package, self.prefix)
+            return Declared({"ID": "centos", "VERSION_ID": "7"}, choice.version, self.prefix)
+        made = self._boxes[place % len(self._boxes)]  # whose system stays, whatever engine the machine has now
+        package = "" if self.places.engines.exists() else made.package
+        return Declared.debian(choice, made.recipe.suite, package, self.prefix)
 
     def account(self) -> dict[str, Any]:
         """Return the facts of the lab as a whole, for reports: provider, memory, speed, and seconds of each step."""
@@ -386,11 +402,17 @@ class VagrantLab(Lab):
         if self.provider_name == "virtualbox":
             return VirtualBox(settings)
         hypervisor = Libvirt.connect(private=self.outer.private, progress=self._progress)
-        boxes = [box.Box(choice) for choice in self.choices]
-        for needed in boxes:
+        for needed in dict.fromkeys(self._boxes):
             needed.prepare(self._progress)
-        content = _registry_container(self.outer).attrs["Config"]["Image"]
-        return LibvirtProvider(hypervisor, boxes, settings, content, self.places, self._progress)
+        settings["SWARMLAB_CGROUPS"] = ",".join(map(engines.control_groups, self._first))
+        content = [_registry_container(self.outer).attrs["Config"]["Image"]]
+        content += [held(choice).sha256 for choice in self._first if choice.source != "debian"]
+        return LibvirtProvider(hypervisor, self._boxes, settings, content, self.places, self._progress)
+
+    @functools.cached_property
+    def _boxes(self) -> list[box.Box]:
+        """The boxes of the machines in turn (libvirt only)."""
+        return [box.Box.of(choice) for choice in self._first]
 
     @functools.cached_property
     def prefix(self) -> str:
@@ -420,7 +442,7 @@ class VagrantLab(Lab):
                 OWNER: self.owner,
                 KIND: self.kind,
                 SUBNET: subnet,
-                _SETTINGS: json.dumps({"engines": self._engines, "provider": self.provider_name}),
+                _SETTINGS: json.dumps({"engines": [each.name for each in self._first], "provider": self.provider_name}),
             },
         )
 

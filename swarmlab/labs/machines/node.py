@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import subprocess
-from pathlib import Path
 from typing import Protocol
 
 from typing_extensions import override
@@ -12,7 +11,7 @@ from typing_extensions import override
 from swarmlab.cluster.node import Node
 from swarmlab.errors import LabError
 from swarmlab.labs.answering import engine_at
-from swarmlab.labs.machines import packages
+from swarmlab.labs.machines.engines import Parcel
 from swarmlab.labs.machines.places import Places
 from swarmlab.labs.ssh import Ssh
 from swarmlab.wait import State, wait
@@ -119,21 +118,24 @@ class VagrantNode(Node):
         self._ssh.close()
         self.__dict__.pop("engine", None)  # its pooled connections went through the one that is closed
 
-    def install(self, folder: Path) -> None:
-        """Have the machine's package manager install the packages that are in *folder* on this host.
+    def install(self, parcel: Parcel) -> None:
+        """Send an engine to the machine, and install it there. The service is not started.
 
         Raises:
-            LabError: the packages cannot be sent or installed.
+            LabError: the engine cannot be sent or installed.
         """
-        there = "/var/tmp/swarmlab-packages"
-        unpack = self._ssh.command(f"mkdir -p {there} && tar -C {there} -xf -")
-        with subprocess.Popen(["tar", "-C", str(folder), "-cf", "-", "."], stdout=subprocess.PIPE) as packing:
+        if not parcel.files:
+            return
+        there = "/var/tmp/swarmlab-engine"
+        unpack = self._ssh.command(f"rm -rf {there} && mkdir {there} && tar -C {there} -xf -")
+        pack = ["tar", "--dereference", "--absolute-names", "--transform=s|.*/||", "-cf", "-", *map(str, parcel.files)]
+        with subprocess.Popen(pack, stdout=subprocess.PIPE) as packing:
             sent = subprocess.run(unpack, check=False, stdin=packing.stdout, capture_output=True, text=True)
         if sent.returncode != 0:
-            raise LabError(f"packages could not be sent to {self.name}: {sent.stderr.strip()}")
-        done = self.run(packages.install_command(there))
+            raise LabError(f"an engine could not be sent to {self.name}: {sent.stderr.strip()}")
+        done = self.run(f"cd {there} && {parcel.command}")
         self.run(f"rm -rf {there}")
-        done.expect(f"the installation of packages on {self.name}")
+        done.expect(f"the installation of an engine on {self.name}")
 
     def _log_command(self) -> str:
         return "journalctl --no-pager --unit docker --lines 2000"

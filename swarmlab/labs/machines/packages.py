@@ -83,11 +83,3 @@ def _sources(suite: str) -> str:
     if suite not in UNRELEASED:
         places += [f"{_MIRROR} {suite}-updates", f"{_MIRROR}-security {suite}-security"]
     return "".join(f"deb [signed-by={_KEYS}] {place} main\n" for place in places)
-
-
-def install_command(folder: str) -> str:
-    """Return the command with which a machine installs the packages in one of its folders."""
-    return (
-        "DEBIAN_FRONTEND=noninteractive apt-get -qq -y --no-install-recommends"
-        f" -o Dpkg::Options::=--force-confold -o Dpkg::Options::=--force-unsafe-io install {folder}/*.deb"
-    )

@@ -18,7 +18,7 @@ from swarmlab.labs import provision
 from swarmlab.labs.machines import box, libvirt
 from swarmlab.labs.machines.libvirt import Libvirt
 from swarmlab.labs.machines.places import MACHINES, NAME, NAT, Places, domains, networks
-from swarmlab.paths import IMAGES, ROOT
+from swarmlab.paths import IMAGES, PROVISION, ROOT
 
 #: The providers by name; the first is the default.
 PROVIDERS = ("libvirt", "virtualbox")
@@ -119,7 +119,7 @@ class LibvirtProvider(Provider):
         hypervisor: Libvirt,
         boxes: Sequence[box.Box],
         settings: dict[str, str],
-        content: str,
+        content: Sequence[str],
         places: Places,
         progress: Progress,
     ) -> None:
@@ -129,7 +129,7 @@ class LibvirtProvider(Provider):
             hypervisor: the libvirt that has the machines.
             boxes: the boxes of the machines in turn.
             settings: the settings of the Vagrantfile.
-            content: the name of the image of the lab's registry, which changes with the images in it.
+            content: what the machines have beside their boxes, as names or hashes that change with it.
             places: the folders of the lab.
             progress: called with a line for every step that takes time.
         """
@@ -150,8 +150,10 @@ class LibvirtProvider(Provider):
         if self._driver == "qemu" and hypervisor.private:  # the host's libvirt may refuse to start our emulator
             # Copied to where it stays, as the snapshot refers to it.
             self.environment["SWARMLAB_EMULATOR"] = str(shutil.copy(_EMULATOR, places.home / "emulator"))
-        parts = [content, hypervisor.virsh("version"), self._driver, *settings.values(), *(each.name for each in boxes)]
-        parts += [file.read_text() for file in (ROOT / "Vagrantfile", _EMULATOR, Path(provision.__file__))]
+        parts = [*content, *(each.name for each in boxes), hypervisor.virsh("version"), self._driver]
+        parts += settings.values()
+        recipes = (ROOT / "Vagrantfile", _EMULATOR, Path(provision.__file__), *sorted(PROVISION.iterdir()))
+        parts += [file.read_text(encoding="utf-8") for file in recipes]
         self._saved = places.home / f"saved-{hashlib.sha256(json.dumps(parts).encode()).hexdigest()[:12]}"
 
     @override

@@ -12,8 +12,7 @@ from pathlib import Path
 import docker
 
 from swarmlab import netns
-from swarmlab.images.engines import DEFAULT
-from swarmlab.images.recipes import RootFs
+from swarmlab.images.recipes import WORKLOADS, RootFs
 from swarmlab.images.workshop import Workshop
 from swarmlab.labs import outer
 
@@ -57,7 +56,7 @@ def pack(file: Path, *, faults: Sequence[str] = (), version: str = "2") -> Path:
 
 def _base(client: docker.DockerClient) -> str:
     """Return the Python image that labs are made from; make it if it is missing."""
-    return Workshop(client, print, outside=netns.outside()).make(RootFs("python", DEFAULT))
+    return Workshop(client, print, outside=netns.outside()).make(RootFs("python", WORKLOADS))
 
 
 if __name__ == "__main__":
