@@ -85,11 +85,15 @@ browser: $(ready) ## Check the report with a browser and axe; installs chromium 
 ##: Proofs: plant faults, and check that each is noticed
 
 .PHONY: proof
-proof: proof-claims proof-machines proof-mesh proof-rehearsal proof-preflight proof-existing ## Run all proofs (a day).
+proof: proof-claims proof-engines proof-machines proof-mesh proof-rehearsal proof-preflight proof-existing ## Run all proofs (a day).
 
 .PHONY: proof-claims
 proof-claims: $(ready) ## Break clusters on purpose: every test of the suites must fail (hours).
 	$(pytest) tests/proof/claims -m "lab and not machines" -n 2 -v $(PYTEST_ARGS) $(call ended,pytest)
+
+.PHONY: proof-engines
+proof-engines: $(ready) ## Judge engines from archives of both layouts, packed from Debian's packages (half an hour).
+	$(prove) tests/proof/engines $(PYTEST_ARGS) $(call ended,pytest)
 
 .PHONY: proof-machines
 proof-machines: $(ready) ## The same for claims that only machines can judge (an hour).

@@ -1,0 +1,1 @@
+"""Proofs that engines from archives, packages and mirrors work as nodes' engines."""
