@@ -19,8 +19,8 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("engine", nargs="*", metavar="ENGINE", help="a version such as 18.03.1, or an archive's URL")
     parser.add_argument("--all", action="store_true", help="list every release that Docker's site has, too")
     parser.epilog = (
-        f"Archives are from {stock.SITE}, or from the site that {stock.MIRROR} names; HTTPS_PROXY is heeded. "
-        f"They are held against {stock.lock_file().name} in the checkout, or the file that {stock.LOCK} names."
+        f"Archives are from {stock.SITE}, or from the site that SWARMLAB_ENGINE_MIRROR names; HTTPS_PROXY is heeded. "
+        f"They are held against {stock.lock_file().name} in the checkout, or the file that SWARMLAB_ENGINES_LOCK names."
     )
 
 

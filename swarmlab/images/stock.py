@@ -27,9 +27,8 @@ from swarmlab.versions import parsed
 
 #: Where Docker's static archives are.
 SITE = "https://download.docker.com"
-#: Environment variables: another site with the same paths, and another lock file.
-MIRROR, LOCK = "SWARMLAB_ENGINE_MIRROR", "SWARMLAB_ENGINES_LOCK"
 
+_WAYS = "set SWARMLAB_ENGINE_MIRROR or HTTPS_PROXY"
 #: The first release whose version has no "-ce".
 _PLAIN = (18, 9)
 _HEADER = (
@@ -46,7 +45,7 @@ def folder() -> Path:
 
 def lock_file() -> Path:
     """Return the file of the archives' hashes."""
-    return Path(os.environ.get(LOCK) or ROOT / "engines.lock")
+    return Path(os.environ.get("SWARMLAB_ENGINES_LOCK") or ROOT / "engines.lock")
 
 
 # Names
@@ -93,7 +92,8 @@ def _official_folder() -> str:
 
 
 def _url(place: str) -> str:
-    return place if "://" in place else f"{(os.environ.get(MIRROR) or SITE).rstrip('/')}/{place}"
+    site = os.environ.get("SWARMLAB_ENGINE_MIRROR") or SITE
+    return place if "://" in place else f"{site.rstrip('/')}/{place}"
 
 
 def on_site() -> list[str]:
@@ -106,7 +106,9 @@ def on_site() -> list[str]:
     with tempfile.TemporaryDirectory(prefix="engine-") as made:
         file = Path(made) / "index"
         if why := _download(url, file):
-            raise UsageError(f"{url} cannot be read ({why}); set {MIRROR} or HTTPS_PROXY, or name a whole version")
+            raise UsageError(
+                f"{url} cannot be read ({why}); set SWARMLAB_ENGINE_MIRROR or HTTPS_PROXY, or name a whole version"
+            )
         listed = re.findall(r'href="(docker-\d+(?:\.\d+)+(?:-ce)?\.tgz)"', file.read_text(encoding="utf-8"))
     return [f"{_official_folder()}{name}" for name in listed]
 
@@ -147,7 +149,9 @@ def _note(place: str, digest: str) -> None:
         Path(made.name).chmod(0o644)
         Path(made.name).rename(file)
     except OSError as failed:
-        raise UsageError(f"{file}: cannot be written ({failed.strerror}); set {LOCK} to another file") from None
+        raise UsageError(
+            f"{file}: cannot be written ({failed.strerror}); set SWARMLAB_ENGINES_LOCK to another file"
+        ) from None
 
 
 # The archives
@@ -226,7 +230,7 @@ def _fetched(place: str, progress: Progress) -> Content:
     progress(f"downloading {url}")
     try:
         if why := _download(url, partial, progress):
-            known = "see swarmlab engines --all" if why.startswith("HTTP 404") else f"set {MIRROR} or HTTPS_PROXY"
+            known = "see swarmlab engines --all" if why.startswith("HTTP 404") else _WAYS
             raise UsageError(f"{url} cannot be downloaded ({why}); {known}, or bring that file to {brought}")
         return _keep(partial, place, url)
     finally:

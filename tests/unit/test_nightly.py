@@ -38,7 +38,8 @@ def test_both_run_every_engine_all_together_and_machines():
     github, gitlab = choices()
     assert github == gitlab
     jobs = dict(github)
-    assert set(known_engines()) | {"mixed", "machines"} == set(jobs)
+    assert {"18.03.1", *known_engines(), "mixed", "machines"} == set(jobs)
+    assert jobs["18.03.1"] == "--lab vagrant --engine 18.03.1 --profile nightly"
     for suite in known_engines():
         assert f"--engine {suite} " in jobs[suite]
     assert "--lab vagrant" in jobs["machines"]
