@@ -120,7 +120,7 @@ def serve(images: Sequence[GivenImage], nodes: Sequence[Node], registry: str) ->
 def _from_reference(image: GivenImage, nodes: Sequence[Node]) -> str:
     reason = ""
     for node in nodes:
-        done = node.docker(f"pull -q {image.source}")
+        done = node.docker(f"pull {image.source}")
         if done.ok:
             return image.source
         reason = done.output.strip().splitlines()[-1] if done.output.strip() else f"exit {done.code}"
@@ -137,7 +137,7 @@ def _from_file(image: GivenImage, file: Path, nodes: Sequence[Node], registry: s
         raise UsageError(f"--image {image}: {refused}") from refused
     # The tag holds the image's id, so that a node does not use another image that it pulled under this name.
     reference = f"{registry}/{image.name}:given-{identity.partition(':')[2][:12]}"
-    for command in (f"tag {identity} {reference}", f"push -q {reference}"):
+    for command in (f"tag {identity} {reference}", f"push {reference}"):
         node.docker(command).expect(f"--image {image}: docker {command} on {node}")
     # Remove it from the node: that nodes pull the images that they lack is part of the claims.
     node.docker(f"rmi {' '.join({reference, *_tags(node)} - before) or identity}")

@@ -31,15 +31,20 @@ SITE = "https://download.docker.com"
 _WAYS = "set SWARMLAB_ENGINE_MIRROR or HTTPS_PROXY"
 #: The first release whose version has no "-ce".
 _PLAIN = (18, 9)
-_HEADER = (
-    "# SHA-256 of the engines' archives, as `swarmlab engines fetch` found them. Commit this file to hold to them.\n"
-)
+_HEADER = "# SHA-256 of engines' archives, each as it was first had. Commit this file to hold to them.\n"
 
 
 def folder() -> Path:
-    """Return the folder of the archives on this machine. An archive that a user puts there is taken from there."""
+    """Return the folder of the archives on this machine. An archive that a user puts there is taken from there.
+
+    Raises:
+        UsageError: it cannot be made.
+    """
     made = cache_folder() / "engines"
-    made.mkdir(parents=True, exist_ok=True)
+    try:
+        made.mkdir(parents=True, exist_ok=True)
+    except OSError as failed:
+        raise UsageError(f"{made} cannot be made ({failed.strerror}); set SWARMLAB_CACHE to another folder") from None
     return made
 
 
@@ -106,9 +111,7 @@ def on_site() -> list[str]:
     with tempfile.TemporaryDirectory(prefix="engine-") as made:
         file = Path(made) / "index"
         if why := _download(url, file):
-            raise UsageError(
-                f"{url} cannot be read ({why}); set SWARMLAB_ENGINE_MIRROR or HTTPS_PROXY, or name a whole version"
-            )
+            raise UsageError(f"{url} cannot be read ({why}); {_WAYS}, or name a whole version")
         listed = re.findall(r'href="(docker-\d+(?:\.\d+)+(?:-ce)?\.tgz)"', file.read_text(encoding="utf-8"))
     return [f"{_official_folder()}{name}" for name in listed]
 
