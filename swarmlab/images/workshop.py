@@ -7,6 +7,7 @@ use the lists of packages, the files and the setup script below images/.
 from __future__ import annotations
 
 import contextlib
+import re
 import shutil
 import subprocess
 import tempfile
@@ -166,7 +167,7 @@ class Workshop:
                     forcerm=True,
                 )
             except docker.errors.BuildError as failed:
-                raise LabError(f"the engine could not build {reference}: {failed}") from failed
+                raise LabError(f"the engine could not build {reference}: {_reason(failed)}") from failed
 
     def _fill_registry(self, reference: str) -> None:
         """Push every workload to a registry, and keep that registry, with what it holds, as an image."""
@@ -249,6 +250,13 @@ class Workshop:
                 for tag in image.tags:
                     with contextlib.suppress(docker.errors.APIError):
                         self._client.images.remove(tag)
+
+
+def _reason(failed: docker.errors.BuildError) -> str:
+    """Return what the failed step of a build said, or else how it ended."""
+    said = "".join(str(entry.get("stream", "")) for entry in failed.build_log).splitlines()
+    wrong = [line.strip() for line in said if re.search(r"depends on|error|cannot|failed", line, re.IGNORECASE)]
+    return wrong[0] if wrong else str(failed)
 
 
 def _node_image(choice: EngineChoice) -> RootFs | EngineLayer:

@@ -7,6 +7,7 @@ import http.server
 import json
 import os
 import re
+import shutil
 import subprocess
 import sys
 import threading
@@ -58,7 +59,7 @@ def run(*command, timeout=1200):
 
 
 def judge(folder, *options):
-    """Judge the smoke profile on a lab of these options; return the verdicts and the nodes' engines."""
+    """Judge the smoke profile on a lab of these options; return the nodes' engines."""
     command = [
         sys.executable,
         "-m",
@@ -90,6 +91,20 @@ def test_an_archive_of_either_layout_is_judged(release, layout, archive, lock, t
 def test_archives_and_packages_are_mixed(archive, tmp_path):
     engines = judge(tmp_path / "reports", "--engine", f"{archive('bullseye', 'old')},trixie,{archive('bookworm')}")
     assert {engine.partition("+")[0] for engine in engines} == {"20.10.5", "26.1.5", "20.10.24"}
+
+
+@pytest.mark.skipif(not shutil.which("apt-get"), reason="packages are had with this host's apt")
+def test_a_folder_of_packages_is_judged(tmp_path):
+    folder = tmp_path / "packages"
+    folder.mkdir()
+    names = ["docker.io", "containerd", "runc", "tini"]
+    # From this process's own namespace: packages of this host's release.
+    subprocess.run(["apt-get", "-qq", "download", *names], cwd=folder, check=True, capture_output=True)
+    assert len(judge(tmp_path / "reports", "--engine", str(folder))) == 1
+    next(folder.glob("runc_*.deb")).unlink()
+    lacking = run(sys.executable, "-m", "swarmlab", "up", "--name", f"lacking-{os.getpid()}", "--engine", str(folder))
+    assert lacking.returncode == 2
+    assert re.search(r"depends on runc", lacking.stderr.splitlines()[-1])
 
 
 def test_a_version_is_had_from_a_mirror_held_to_its_lock_and_had_once(archive, lock, tmp_path, monkeypatch):
