@@ -15,8 +15,8 @@ import requests
 
 #: Exit statuses: the file cannot be had now; there is no such file.
 FAILED, MISSING = 1, 3
-#: Seconds without a byte from the server after which it is given up.
-_SILENCE = 30
+#: Seconds to connect, and seconds without a byte from the server, after which it is given up.
+_CONNECT, _SILENCE = 10, 30
 #: Seconds between two lines of progress.
 _PERIOD = 3.0
 _MB = 10**6
@@ -29,7 +29,7 @@ def fetch(url: str, file: Path) -> None:
         requests.exceptions.RequestException: it cannot be had, or the connection ended early.
         OSError: the file cannot be written.
     """
-    with requests.get(url, stream=True, timeout=_SILENCE) as answer:
+    with requests.get(url, stream=True, timeout=(_CONNECT, _SILENCE)) as answer:
         answer.raise_for_status()
         size = int(answer.headers.get("Content-Length") or 0)
         whole = f" of {size / _MB:.0f}" if size else ""

@@ -75,7 +75,11 @@ def official_version(name: str) -> str:
     if plain.count(".") >= 2:
         return plain + ("-ce" if parsed(plain) < _PLAIN else "")
     here = [*locked(), *(about["place"] for about in _abouts())]
-    meant = _beginning(here, plain) or _beginning(on_site(), plain)
+    if not (meant := _beginning(here, plain)):
+        try:
+            meant = _beginning(on_site(), plain)
+        except UsageError as unreached:
+            raise UsageError(f"no engine {name!r} on this machine, and {unreached}") from None
     if not meant:
         raise UsageError(f"no engine {name!r}: {_url(_official_folder())} has no release that begins with it")
     return max(meant, key=parsed)
@@ -111,7 +115,7 @@ def on_site() -> list[str]:
     with tempfile.TemporaryDirectory(prefix="engine-") as made:
         file = Path(made) / "index"
         if why := _download(url, file):
-            raise UsageError(f"{url} cannot be read ({why}); {_WAYS}, or name a whole version")
+            raise UsageError(f"{url} cannot be read ({why}); {_WAYS}, or write a whole version")
         listed = re.findall(r'href="(docker-\d+(?:\.\d+)+(?:-ce)?\.tgz)"', file.read_text(encoding="utf-8"))
     return [f"{_official_folder()}{name}" for name in listed]
 

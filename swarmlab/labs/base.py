@@ -11,7 +11,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any, ClassVar
 
 from swarmlab.cluster.node import Node, facts_of
-from swarmlab.errors import SwarmlabError
+from swarmlab.errors import LabError, SwarmlabError
 from swarmlab.host import Progress
 from swarmlab.images.engines import EngineChoice
 from swarmlab.images.given import GivenImage
@@ -199,6 +199,17 @@ class Lab(ABC):
             UsageError: the lab cannot, or there is no such engine.
             LabError: the new engine does not answer.
         """
+
+    def wipe(self, node: Node) -> None:
+        """Stop a node, and remove all that its engine keeps, as on a machine that is set up anew.
+
+        Args:
+            node: a node that `more` returned; its engine need not run.
+
+        Raises:
+            LabError: the lab cannot.
+        """
+        raise LabError(f"lab {self.name} does not set {node} up anew")
 
     # Images
 

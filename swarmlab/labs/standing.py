@@ -114,6 +114,24 @@ def remove(outer: OuterEngine, name: str) -> None:
     shutil.rmtree(run_folder() / "labs" / name, ignore_errors=True)
 
 
+def remove_cluster(outer: OuterEngine, name: str, cluster: int) -> None:
+    """Remove the nodes of one cluster of the lab *name*, also what an upgrade that failed left beside them.
+
+    Raises:
+        LabError: a part of it stays in use.
+    """
+    mine = (f"{LABEL}={name}", f"{CLUSTER}={cluster}")
+
+    def gone() -> State:
+        try:
+            parallel(remove_node, outer.containers(*mine))
+        except docker.errors.APIError as refused:  # two containers of one node share its volumes
+            return State(False, str(refused.explanation))
+        return State(not outer.containers(*mine), "containers are left")
+
+    wait(gone, f"cluster {cluster} of lab {name} to be removed", error=LabError)
+
+
 def _gone(outer: OuterEngine, name: str) -> State:
     filters: dict[str, Any] = {"label": f"{LABEL}={name}"}
     try:

@@ -63,8 +63,8 @@ def statements(path: Sequence[EngineChoice]) -> Iterator[str]:
         step = f"{before.version} to {after.version}"
         if skipped := _skipped(before.numbers, after.numbers):
             yield (
-                f"{step}: not supported by any statement of Docker's, which documents no upgrade of a swarm over several "
-                f"release lines; this step skips {', '.join(skipped)} (docker/docs#11403)."
+                f"{step}: not supported by any statement of Docker's, which documents no upgrade of a swarm over "
+                f"several release lines; this step skips {', '.join(skipped)} (docker/docs#11403)."
             )
         for border in _BORDERS:
             if before.numbers < border.since <= after.numbers:

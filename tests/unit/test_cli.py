@@ -23,7 +23,7 @@ def _no_engine(monkeypatch):
 @pytest.mark.parametrize(
     ("command", "line"),
     [
-        ("up --engine 17", "swarmlab: no engine '17'; choose from 20.10.5 (bullseye), "),
+        ("up --engine v17", "swarmlab: no engine 'v17'; choose from 20.10.5 (bullseye), "),
         ("up --nodes 0", "swarmlab: a cluster of the container lab has 1 to 10 nodes, not 0"),
         ("up --managers 4", "swarmlab: --managers 4: write 1 to 3, the number of nodes"),
         ("up --name My_Lab", "swarmlab: 'My_Lab' is not the name of a lab: write at most 31 of a-z, 0-9 and -"),
@@ -34,13 +34,13 @@ def _no_engine(monkeypatch):
         ),
         (
             "up --lab vagrant --provider virtualbox --engine trixie",
-            "swarmlab: the provider virtualbox has Docker 18.03.1 and no other engine; leave --engine out",
+            "swarmlab: --engine trixie: the provider virtualbox takes whole versions of docker-ce, such as 18.06.3; ",
         ),
-        ("box --engine 17", "swarmlab: no engine '17'; choose from "),
+        ("box --engine v17", "swarmlab: no engine 'v17'; choose from "),
         ("up", "swarmlab: no engine answers at DOCKER_HOST=unix:///nowhere/docker.sock; mend or unset it"),
         ("preflight --skip disc=full", "swarmlab: no check 'disc'; checks: host-memory, "),
         ("preflight --skip disk", "swarmlab: to skip disk, give a reason: disk=REASON"),
-        ("rehearse --to 17", "swarmlab: no engine '17'; choose from "),
+        ("rehearse --to v17", "swarmlab: no engine 'v17'; choose from "),
         ("rehearse --path 28.5.2,20.10.24", "swarmlab: 28.5.2 (forky) to 20.10.24 (bookworm) is no upgrade; "),
         ("rehearse --order workers", "swarmlab: --order workers leaves master, slave01, slave02 out"),
         ("rehearse --lab vagrant --workers 1", "swarmlab: the lab of machines has 3 nodes, not 4; ask for as many"),

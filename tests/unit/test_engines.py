@@ -181,7 +181,7 @@ def test_a_cut_download_a_missing_release_and_no_network_are_one_line_each(site,
     alone = refusal(fetch, "27.5.1")
     assert "Connection refused" in alone
     assert f"bring that file to {cache}/docker-27.5.1.tgz" in alone
-    assert "name a whole version" in refusal(engine_choice, "27.5")
+    assert "write a whole version" in refusal(engine_choice, "27.5")
     assert list(cache.glob("*.part")) == []
 
 

@@ -81,8 +81,7 @@ class WayBack(threading.Thread):
     def _restore(self, lone: _Lone, before: dict[str, Any], backup: bytes) -> None:
         # As on a machine that is set up anew with the old engine: nothing else of the swarm is left.
         node = lone.node
-        node.docker("swarm leave --force").expect(error=AssertionError)
-        node.stop()
+        self._lab.wipe(node)
         node.put("/var/lib/docker", backup)
         node.start()
         eventually(lambda: begun_anew(node), f"engine {self._old} to begin anew from the backup", deadline=30)

@@ -37,7 +37,7 @@ from swarmlab.labs.base import Declared, Lab
 from swarmlab.labs.containers.node import DindNode
 from swarmlab.labs.hosts import host_names
 from swarmlab.labs.outer import OuterEngine
-from swarmlab.labs.standing import CLUSTER, ENGINE, KIND, NODE, PLACE, SOCKET, free_networks, remove, remove_node
+from swarmlab.labs.standing import CLUSTER, ENGINE, KIND, NODE, PLACE, SOCKET, free_networks, remove, remove_cluster
 from swarmlab.needs import Offers
 from swarmlab.ownership import LABEL, OWNER, USER, this_process
 from swarmlab.parallel import parallel
@@ -210,7 +210,7 @@ class DindLab(Lab):
         for index, members in list(self._nodes.items()):
             if any(node is member for node in nodes for member in members):
                 # The whole cluster, also a node that a test has taken out of it.
-                parallel(remove_node, [member.container for member in members if isinstance(member, DindNode)])
+                remove_cluster(self.outer, self.name, index)
                 del self._nodes[index]
 
     def cluster_of(self, node: Node) -> tuple[int, list[Node]]:
@@ -274,6 +274,20 @@ class DindLab(Lab):
             self._note_engine(members.index(node), image, choice)
         node.wait_up()
         old.remove()
+
+    @override
+    def wipe(self, node: Node) -> None:
+        assert isinstance(node, DindNode)
+        node.stop()
+        self.outer.client.containers.run(
+            node.container.attrs["Config"]["Image"],
+            ["-c", "find /var/lib/docker /var/lib/containerd -mindepth 1 -delete"],
+            entrypoint="sh",
+            network_mode="none",
+            volumes_from=[str(node.container.id)],
+            labels=self._labels(),
+            remove=True,
+        )
 
     def _note_engine(self, place: int, image: str, choice: EngineChoice) -> None:
         """Note the new engine of the node at this place. From now on each node has an entry of its own."""
