@@ -2,7 +2,7 @@
 
 import pytest
 
-from suites.support.stacks import Stack, nothing_of, removed
+from suites.support.stacks import Stack, removed, swept
 from swarmlab.cluster.marks import unique
 from swarmlab.wait import wait
 
@@ -20,7 +20,7 @@ def new_stack(cluster):
     for stack in made:
         wait(lambda stack=stack: removed(stack), f"{stack.name} to be removed", deadline=60)
     for stack in made:
-        wait(lambda stack=stack: nothing_of(stack), f"what runs of {stack.name} to be gone", deadline=60)
+        wait(lambda stack=stack: swept(stack), f"what runs of {stack.name} to be gone", deadline=60)
         for node in cluster.nodes:
             for volume in stack.volumes(node):
                 node.ask("DELETE", f"/volumes/{volume['Name']}")

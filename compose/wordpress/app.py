@@ -42,12 +42,12 @@ def ask(statement, *values):
         connection.close()
 
 
-@app.get("/")
+@app.route("/")
 def show():
     return "".join(f"{words}\n" for (words,) in ask("SELECT words FROM posts ORDER BY id"))
 
 
-@app.post("/")
+@app.route("/", methods=["POST"])
 def add():
     # Told to be a form by curl's default, and meant as plain words.
     ask("INSERT INTO posts (words) VALUES (%s)", request.get_data(cache=False, parse_form_data=False, as_text=True))

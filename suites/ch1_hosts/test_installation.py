@@ -29,6 +29,8 @@ def test_all_nodes_run_the_same_engine(cluster, lab):
 
 @claim("1.3.1/from-package")
 def test_engine_is_from_a_package_of_a_repository(node, bench, lab):
+    if not lab.declared(node.name).packaged:
+        raise Blocked(f"the lab took the engine of {node} from files, not from a repository of packages")
     found = node.run("readlink /proc/$(pgrep -o -x dockerd)/exe")
     program = found.out.strip()
     assert program, f"no engine runs on {node}: {found.output}"

@@ -5,6 +5,7 @@ import re
 import pytest
 
 from fixtures.claims import claim
+from suites.support.builders import CLASSIC, builders
 from suites.support.commands import accepted, succeeded
 from suites.support.mounts import inside, mounted
 from swarmlab.cluster.marks import unique
@@ -34,17 +35,17 @@ def dockerfile(bench):
     return DOCKERFILE.format(base=bench.image("client"), label=bench.label)
 
 
-def build_documented(bench, folder, settings=""):
-    """Build *folder* with the document's command.
+def build_documented(bench, folder, setting=""):
+    """Build *folder* with the document's command, after the assignment that chooses a builder, if it is given.
 
     Returns:
         The image's name, and the command's output.
     """
     name = unique("uchin_centos")
     # Pull the base first: engines differ in whether the pull of a build keeps the image.
-    accepted(bench.node, f"pull --quiet {bench.image('client')}")
+    accepted(bench.node, f"pull {bench.image('client')}")
     command = f"docker build -f dockerfile1 -t {name} ."
-    done = bench.node.run(f"cd {folder} && {settings} {command}")
+    done = bench.node.run(f"cd {folder} && {setting} {command}")
     succeeded(done, f"on {bench.node}, {command}")
     return name, done.output
 
@@ -89,16 +90,16 @@ def test_build_takes_the_file_and_the_name_that_it_is_given(node, bench):
 
 
 @claim("3.4/commands-are-steps")
-def test_each_instruction_is_a_step_and_an_entry_of_the_history(node, bench):
+def test_each_instruction_is_a_step_and_an_entry_of_the_history(cluster, node, bench):
     base = bench.image("client")
     text = dockerfile(bench)
     count = len(text.splitlines())
     folder = bench.folder({"dockerfile1": text})
     # Steps are judged with the classic builder: BuildKit shows none for metadata alone (see the claim's erratum).
-    for builder in ("0", "1"):
-        name, output = build_documented(bench, folder, f"DOCKER_BUILDKIT={builder}")
+    for builder in builders(cluster, bench):
+        name, output = build_documented(bench, folder, builder.setting)
         steps = re.findall(r"^Step (\d+)/(\d+) : (\S+)", output, re.MULTILINE)
-        if builder == "0":
+        if builder.name == CLASSIC:
             wanted = [(str(place), str(count), line.split()[0]) for place, line in enumerate(text.splitlines(), 1)]
             assert steps == wanted, f"on {node}, a Dockerfile of {count} instructions was built in the steps {steps}"
         entries = [entry["CreatedBy"] for entry in node.ask("GET", f"/images/{name}/history")]

@@ -94,6 +94,7 @@ def test_volume_inspect_shows_when_driver_scope_and_mount_point(node, named):
     wanted = {"Name": named, "Driver": "local", "Scope": "local"}
     found = {key: shown.get(key) for key in wanted}
     assert found == wanted, f"docker volume inspect on {node} shows {found}, not {wanted}"
+    assert shown.get("CreatedAt"), f"docker volume inspect on {node} does not show when a volume was made: {shown}"
     created = datetime.fromisoformat(re.sub(r"\.\d+", "", shown["CreatedAt"]).replace("Z", "+00:00"))
     off = abs(created - clock)
     assert off < timedelta(minutes=2), f"{node} has {clock}, and shows a volume made just now as of {created}"

@@ -6,7 +6,7 @@ import pytest
 
 from fixtures.claims import claim
 from fixtures.cluster import on_one_node
-from suites.support.builders import from_base
+from suites.support.builders import BUILDKIT, from_base
 from suites.support.commands import accepted, succeeded
 from swarmlab.cluster.marks import unique
 from swarmlab.labs.provision import USER
@@ -24,9 +24,8 @@ def test_commit_makes_an_image_that_holds_the_change(node, bench):
     accepted(node, f"commit {box} {image}")
     found = bench.execute(bench.start(image), "cat /opt/installed/file")
     assert found.out == "changed\n", f"on {node}, a container was changed, and the image of it holds {found.output!r}"
-    base = bench.execute(bench.start("client"), "ls /opt")
-    succeeded(base, f"on {node}, ls in a container of the base")
-    assert "installed" not in base.out, f"on {node}, docker commit changed the image that the container was made of"
+    base = bench.execute(bench.start("client"), "[ ! -e /opt/installed ]")
+    assert base.ok, f"on {node}, docker commit changed the image that the container was made of"
 
 
 @claim("4.2/build-tag")
@@ -63,13 +62,13 @@ def test_a_useless_file_makes_the_transfer_larger(bench, all_builders):
                 folder = bench.folder({"Dockerfile": text, "small": f"{unique('text')}\n"})
                 if useless:
                     bench.shell(f"head -c {_USELESS} /dev/urandom > {folder}/useless")
-                plain = "--progress=plain" if builder.name == "BuildKit" else ""
+                plain = "--progress=plain" if builder.name == BUILDKIT else ""
                 done = builder.run(folder, f"--no-cache {plain} --label {bench.label} -t {unique('image')} .")
                 succeeded(done, f"{builder}")
                 sent[used, useless] = transferred(done.output)
         grown = {used: sent[used, True] - sent[used, False] for used in ("nothing", "the context")}
         # The classic builder sends everything; BuildKit only what an instruction uses (see the claim's erratum).
-        wanted = {"nothing": builder.name != "BuildKit", "the context": True}
+        wanted = {"nothing": builder.name != BUILDKIT, "the context": True}
         for used, large in wanted.items():
             sizes = f"it was {sent[used, False]:.0f} bytes without, {sent[used, True]:.0f} with it"
             case = f"{builder} sends a context of which {used} is used; a useless file has {_USELESS} bytes"
@@ -102,16 +101,10 @@ def test_a_client_on_another_machine_builds_from_its_own_files(cluster, node, be
     for builder in all_builders:
         text = from_base(bench) + "COPY local /local\n"
         content = unique("content")
-        # An ssh that writes nothing into the user's known_hosts.
-        ssh = '#!/bin/sh\nexec /usr/bin/ssh -o UpdateHostKeys=no "$@"\n'
-        there = cluster.bench(client)
-        folder = there.folder({"Dockerfile": text, "local": content, "ssh": ssh})
-        there.shell(f"chmod 755 {folder}/ssh")
+        folder = cluster.bench(client).folder({"Dockerfile": text, "local": content})
         name = unique("image")
-        choice = "0" if builder.name != "BuildKit" else "1"
-        command = f"docker build --no-cache --label {bench.label} -t {name} ."
-        settings = f"PATH={folder}:$PATH DOCKER_BUILDKIT={choice} DOCKER_HOST=ssh://{USER}@{node}"
-        done = client.run(f"cd {folder} && {settings} {command}", user=USER)
+        command = f"{builder.setting} docker build --no-cache --label {bench.label} -t {name} ."
+        done = client.run(f"cd {folder} && {through(node, command)}", user=USER)
         succeeded(done, f"from {client}, {builder}")
         tags = [tag for listed in node.ask("GET", "/images/json") for tag in listed["RepoTags"] or []]
         assert f"{name}:latest" in tags, (
@@ -141,6 +134,21 @@ def test_build_without_a_context_is_refused(node, bench, all_builders):
             if f"{name}:latest" in (image["RepoTags"] or [])
         ]
         assert not made, f"{builder} refused to build without a context, and made the image {made}"
+
+
+def through(node, command):
+    """Return *command* for a shell of another machine, so that it asks the engine of *node* as the cluster user.
+
+    The engine's socket is forwarded by ssh, which every command line can use; ssh:// came later. The user's
+    known_hosts stays as it is.
+    """
+    there = f"-o UpdateHostKeys=no -S $way/control {USER}@{node}"
+    forward = f"ssh -f -N -M -o ExitOnForwardFailure=yes -L $way/engine:/var/run/docker.sock {there}"
+    return (
+        f"way=$(mktemp -d); {{ {forward} </dev/null >$way/said 2>&1 || {{ cat $way/said; false; }}; }}"
+        f" && DOCKER_HOST=unix://$way/engine {command};"
+        f" code=$?; ssh -O exit {there} 2>/dev/null; rm -r $way; exit $code"
+    )
 
 
 def tags(node, name):

@@ -2,6 +2,7 @@
 
 from fixtures.claims import claim
 from suites.support.stacks import deploy, services
+from swarmlab.errors import Blocked
 from swarmlab.labs.provision import USER
 from swarmlab.wait import State, eventually
 
@@ -12,7 +13,7 @@ _PLUGINS = "/usr/libexec /usr/lib /usr/local/libexec /usr/local/lib $HOME/.docke
 
 
 @claim("5.2/separate-install")
-def test_compose_is_no_part_of_the_engines_package(node):
+def test_compose_is_no_part_of_the_engines_package(node, lab):
     engine = node.run("readlink -f $(command -v dockerd)").out.strip()
     assert engine, f"{node} has no dockerd"
     rpm = node.run("command -v rpm >/dev/null && rpm -qf " + engine)
@@ -21,6 +22,8 @@ def test_compose_is_no_part_of_the_engines_package(node):
         files, needed = node.run(f"rpm -ql {package}"), node.run(f"rpm -qR {package}")
     else:
         package = node.run(f"dpkg -S {engine}").out.partition(":")[0]
+        if not package and not lab.declared(node.name).packaged:
+            raise Blocked(f"the lab took the engine of {node} from an archive, not from a package")
         assert package, f"the engine of {node} belongs to no package"
         files = node.run(f"dpkg -L {package}")
         needed = node.run(f"dpkg-query -W -f '${{Depends}} ${{Pre-Depends}}' {package}")

@@ -8,8 +8,9 @@ from suites.support.compose_projects import project, tools
 from suites.support.stacks import deploy, listed, services
 from swarmlab.wait import State, eventually
 
-#: All of the document's sections (5.4), with volumes, networks and configs that a service uses.
-WHOLE = """version: "3.9"
+#: All of the document's sections (5.4), with volumes, networks and configs that a service uses. The version is the
+#: first that has all of them.
+WHOLE = """version: "3.3"
 services:
   web:
     image: {image}
@@ -30,7 +31,7 @@ configs:
     file: ./greeting
     labels: ["{label}"]
 """
-SHORT = """version: "3.9"
+SHORT = """version: "3.3"
 services:
   web:
     image: {image}

@@ -126,7 +126,7 @@ def test_portainer_shows_the_nodes_and_makes_and_removes_a_container(cluster, po
     )
 
     client = cluster.image("client")
-    accepted(manager, f"pull -q {client}")
+    accepted(manager, f"pull {client}")
     name = unique("made")
     spec = {"Image": client, "Labels": {cluster.label: ""}}
     made = portainer.call("POST", f"{engine}/containers/create?name={name}", token=token, body=spec)["Id"]

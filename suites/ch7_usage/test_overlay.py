@@ -3,9 +3,9 @@
 from ipaddress import ip_address, ip_interface
 
 from fixtures.claims import claim
-from suites.support.commands import accepted, refusal
+from suites.support.commands import refusal
 from suites.support.names import names_follow, tasks_resolve
-from suites.support.subnets import create_overlay, disjoint, free_subnets, given, overlaps
+from suites.support.subnets import create_overlay, disjoint, free_subnets, overlaps, subnets, told
 from suites.support.traffic import GOSSIP, all_reached, every_size_reached
 from swarmlab.cluster.probe import Probe
 from swarmlab.cluster.service import TASK_LABEL
@@ -65,15 +65,15 @@ def test_docker_run_joins_an_attachable_overlay_from_every_node(cluster):
     direct = cluster.create_service("direct", "web:1", everywhere=True, networks=[network], endpoint_mode="dnsrr")
     tasks = web.wait_running(len(cluster.nodes))
     behind = direct.wait_running(len(cluster.nodes))
-    subnets = given(cluster.manager.ask("GET", f"/networks/{network}"))
+    chosen = subnets(cluster.manager)[network]
     probes = []
     for node in cluster.nodes:
         bench = cluster.bench(node)
         box = bench.start("client", f"--network {network}")
         address = bench.address(box, network)
         assert address, f"a container of docker run on {node} has no address in {network}"
-        inside = any(ip_address(address) in subnet for subnet in subnets)
-        assert inside, f"a container of docker run on {node} has {address}, and {network} has {subnets}"
+        inside = any(ip_address(address) in subnet for subnet in chosen)
+        assert inside, f"a container of docker run on {node} has {address}, and {network} has {chosen}"
         probes.append(Probe(node, box))
     eventually(
         lambda: names_follow(cluster, probes, web, network),
@@ -142,13 +142,13 @@ def test_subnets_that_the_swarm_chooses_overlap_nothing(cluster):
     expect_disjoint(cluster, networks)
     # Subnets of removed networks may be used again, but not twice.
     for network in networks[::2]:
-        accepted(cluster.manager, f"network rm {network}")
+        cluster.remove_network(network)
     networks = networks[1::2] + [create_overlay(cluster, f"again{number}") for number in range(4)]
     expect_disjoint(cluster, networks)
     everywhere = cluster.create_service("everywhere", "client", everywhere=True, networks=networks)
     tasks = everywhere.expect_running(len(cluster.nodes))
-    expect_disjoint(cluster, networks)
-    # With all networks in use, the interfaces of one container show whether their subnets differ.
+    expect_disjoint(cluster, networks)  # with all networks in use
+    # The interfaces of one container show, too, whether the subnets differ.
     for task in tasks:
         found = held(cluster.probe(task))
         lacking = [
@@ -163,5 +163,8 @@ def test_subnets_that_the_swarm_chooses_overlap_nothing(cluster):
 
 def expect_disjoint(cluster, networks):
     """Expect that the subnets of *networks* come to overlap nothing."""
-    # An engine lists a removed network until its last container is gone, and the subnet is free before that.
-    eventually(lambda: disjoint(cluster, networks), "networks made without a subnet to overlap nothing", deadline=20)
+    with told(cluster, networks):
+        # An engine lists a removed network until its last container is gone, and the subnet is free before that.
+        eventually(
+            lambda: disjoint(cluster, networks), "networks made without a subnet to overlap nothing", deadline=20
+        )

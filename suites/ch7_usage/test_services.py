@@ -6,7 +6,7 @@ import re
 import pytest
 
 from fixtures.claims import claim
-from suites.support.commands import accepted, refusal
+from suites.support.commands import accepted, detached, refusal
 from suites.support.placement import containers
 from suites.support.traffic import GOSSIP, all_from, hands_over, note_mesh, reached_from_all, strangers
 from swarmlab.errors import Blocked
@@ -192,7 +192,7 @@ def test_update_replicas_one_leaves_one_task(cluster, documented):
 def test_scale_does_what_update_does(cluster, documented):
     documented.wait_running(1)
     for wanted in (3, 2):
-        accepted(cluster.manager, f"service scale --detach {documented.name}={wanted}")
+        accepted(cluster.manager, f"{detached(cluster.manager, 'service scale')} {documented.name}={wanted}")
         documented.expect_running(wanted)
         noted = documented.inspect()["Spec"]["Mode"]["Replicated"]["Replicas"]
         assert noted == wanted, f"{documented} was scaled to {wanted}, and its specification wants {noted}"

@@ -4,14 +4,14 @@ import pytest
 
 from fixtures.claims import claim
 from suites.support.commands import accepted, table
-from suites.support.stacks import COMPOSE, deployed, nothing_of, removed, runs, services
+from suites.support.stacks import COMPOSE, deployed, filled, nothing_of, removed, runs, services, why_left
 from suites.support.traffic import GOSSIP, without_loss
 from swarmlab.cluster.marks import STACK_LABEL
 from swarmlab.cluster.service import SERVICE_NAME_LABEL, TASK_LABEL
 from swarmlab.wait import State, eventually
 
 #: One of each kind that a file may have; tasks must find the content of `FILES`.
-WHOLE = """version: "3.9"
+WHOLE = """version: "3.3"
 services:
   web:
     image: {web}
@@ -155,10 +155,18 @@ def test_the_tasks_of_a_stack_run_on_several_nodes(cluster, stack):
     files = {name: (folder / name).read_text(encoding="utf-8") for name in ("stack.yml", "app.py")}
     port = cluster.port()
     count = len(cluster.nodes)
-    images = f"PYTHON_IMAGE={cluster.image('python:3')} REDIS_IMAGE={cluster.image('redis')}"
     # No routing mesh is involved: every node has a task and is asked at its own port, and redis has no virtual address.
-    how = f"PORT={port} PORT_MODE=host ENDPOINT_MODE=dnsrr REPLICAS={count} LABEL={cluster.label}"
-    deployed(stack, stack.place(files, "stack.yml"), f"{images} {how}")
+    files["stack.yml"] = filled(
+        files["stack.yml"],
+        PYTHON_IMAGE=cluster.image("python:3"),
+        REDIS_IMAGE=cluster.image("redis"),
+        PORT=port,
+        PORT_MODE="host",
+        ENDPOINT_MODE="dnsrr",
+        REPLICAS=count,
+        LABEL=cluster.label,
+    )
+    deployed(stack, stack.place(files, "stack.yml"))
 
     def on_every_node():
         state = runs(stack, {"web": count, "redis": 1})
@@ -343,11 +351,15 @@ def test_rm_removes_all_but_the_volumes(cluster, new_stack, stack, whole):
         written[task.node] = f"kept on {task.node}"
 
     eventually(lambda: removed(stack), f"docker stack rm to remove {stack}", deadline=60)
-    eventually(
-        lambda: nothing_of(stack),
-        f"services, networks, secrets and configs of {stack} to be gone after stack rm",
-        deadline=120,
-    )
+    try:
+        eventually(
+            lambda: nothing_of(stack),
+            f"services, networks, secrets and configs of {stack} to be gone after stack rm",
+            deadline=120,
+        )
+    except AssertionError as left:
+        why = why_left(stack)
+        raise AssertionError(f"{left}; {why}" if why else str(left)) from None
     shown = [row.get("NAME") for row in table(accepted(cluster.manager, "stack ls"))]
     assert stack.name not in shown, f"{stack} was removed, and docker stack ls shows it"
     for node in cluster.nodes:

@@ -3,7 +3,7 @@
 import secrets
 
 from fixtures.claims import claim
-from suites.support.stacks import COMPOSE, deployed, runs
+from suites.support.stacks import COMPOSE, deployed, filled, runs
 from swarmlab.wait import State, eventually, wait
 
 
@@ -12,12 +12,20 @@ def test_the_page_of_a_web_tier_is_kept_in_the_database_tier(cluster, stack):
     folder = COMPOSE / "wordpress"
     files = {name: (folder / name).read_text(encoding="utf-8") for name in ("docker-compose.yml", "app.py")}
     port, home = cluster.port(), cluster.nodes[-1]
-    images = f"PYTHON_IMAGE={cluster.image('python:3')} MYSQL_IMAGE={cluster.image('mysql')}"
     # No routing mesh is involved: every node has a task and is asked at its own port, and the database has no virtual
     # address.
-    how = f"PORT={port} PORT_MODE=host ENDPOINT_MODE=dnsrr LABEL={cluster.label} PASSWORD={secrets.token_hex(12)}"
-    where = f"DB_PLACE='node.hostname == {home}'"
-    deployed(stack, stack.place(files, "docker-compose.yml"), f"{images} {how} {where}")
+    files["docker-compose.yml"] = filled(
+        files["docker-compose.yml"],
+        PYTHON_IMAGE=cluster.image("python:3"),
+        MYSQL_IMAGE=cluster.image("mysql"),
+        PORT=port,
+        PORT_MODE="host",
+        ENDPOINT_MODE="dnsrr",
+        LABEL=cluster.label,
+        PASSWORD=secrets.token_hex(12),
+        DB_PLACE=f"node.hostname == {home}",
+    )
+    deployed(stack, stack.place(files, "docker-compose.yml"))
     tiers = {"wordpress": len(cluster.nodes), "db": 1}
     eventually(lambda: runs(stack, tiers), f"{stack} to run a web tier on every node and a database", deadline=180)
 

@@ -3,7 +3,7 @@
 import pytest
 
 from fixtures.claims import claim
-from suites.support.commands import accepted
+from suites.support.commands import accepted, detached
 from suites.support.placement import (
     containers,
     pending,
@@ -141,9 +141,10 @@ def test_a_service_of_no_replicas_exists_and_starts_when_scaled_up(cluster):
     stays(no_task, f"{idle}, which is scaled to 0, to have no task")
     row = next((row.split() for row in accepted(cluster.manager, "service ls").splitlines() if idle.name in row), [])
     assert "0/0" in row, f"docker service ls shows {idle} as: {row or 'nothing'}"
-    accepted(cluster.manager, f"service scale --detach {idle}=2")
+    scale = detached(cluster.manager, "service scale")
+    accepted(cluster.manager, f"{scale} {idle}=2")
     idle.expect_running(2)
-    accepted(cluster.manager, f"service scale --detach {idle}=0")
+    accepted(cluster.manager, f"{scale} {idle}=0")
     eventually(no_task, f"the tasks of {idle}, scaled down to 0, to be gone", deadline=60)
     assert idle.inspect()["Spec"]["Mode"]["Replicated"]["Replicas"] == 0, f"{idle} is not at scale 0"
     idle.scale(1)

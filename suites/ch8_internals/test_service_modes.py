@@ -3,7 +3,7 @@
 import pytest
 
 from fixtures.claims import claim
-from suites.support.commands import accepted, refusal
+from suites.support.commands import accepted, detached, refusal
 from suites.support.placement import (
     lives,
     matched,
@@ -97,7 +97,8 @@ def test_a_global_service_takes_no_count(cluster):
 
     everywhere = cluster.create_service("everywhere", "idle", everywhere=True)
     eventually(lambda: one_on_each(everywhere, cluster.nodes), "one task on every node", deadline=60)
-    for command in (f"service scale --detach {everywhere}=5", f"service update --detach --replicas 5 {everywhere}"):
+    scale = detached(manager, "service scale")
+    for command in (f"{scale} {everywhere}=5", f"service update --detach --replicas 5 {everywhere}"):
         done = manager.docker(command)
         assert not done.ok, f"a global service took docker {command}"
     for mode in ({"Replicated": {"Replicas": 5}}, {"Global": {}, "Replicated": {"Replicas": 5}}):

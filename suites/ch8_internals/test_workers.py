@@ -6,7 +6,7 @@ import functools
 import pytest
 
 from fixtures.claims import claim
-from suites.support.commands import accepted, last, refusal, succeeded
+from suites.support.commands import accepted, detached, last, refusal, succeeded
 from suites.support.placement import (
     containers,
     none_on,
@@ -96,7 +96,7 @@ class Subjects:
             f"docker service ps {self.service}",
             f"docker service create --detach {label} --name {self.fresh()} {image}",
             f"docker service update --detach --replicas 2 {self.service}",
-            f"docker service scale --detach {self.service}=2",
+            f"docker {detached(self._cluster.manager, 'service scale')} {self.service}=2",
             f"docker service rm {self.service}",
             f"docker network create --driver overlay {label} {self.fresh()}",
             f"docker network inspect {self.network}",

@@ -8,12 +8,13 @@ from typing import Any
 
 from suites.support.commands import last, succeeded
 from swarmlab.cluster.marks import unique
-from swarmlab.cluster.node import Result
+from swarmlab.cluster.node import Result, look_for
 from swarmlab.cluster.swarm import Swarm
 from swarmlab.cluster.workbench import Workbench
 
+CLASSIC, BUILDKIT = "the classic builder", "BuildKit"
 #: The environment variable that chooses a builder, by the builder's name.
-_CHOICES = {"the classic builder": "DOCKER_BUILDKIT=0", "BuildKit": "DOCKER_BUILDKIT=1"}
+_CHOICES = {CLASSIC: "DOCKER_BUILDKIT=0", BUILDKIT: "DOCKER_BUILDKIT=1"}
 
 
 def from_base(bench: Workbench) -> str:
@@ -26,12 +27,17 @@ class Builder:
     """One builder on one node.
 
     Attributes:
-        name: "the classic builder" or "BuildKit".
+        name: `CLASSIC` or `BUILDKIT`.
         bench: the workbench of the node.
     """
 
     name: str
     bench: Workbench
+
+    @property
+    def setting(self) -> str:
+        """The assignment before a command that has this builder build."""
+        return _CHOICES[self.name]
 
     def __str__(self) -> str:
         """Name and node, for messages."""
@@ -39,7 +45,7 @@ class Builder:
 
     def run(self, folder: str, arguments: str) -> Result:
         """Run ``docker build ARGUMENTS`` in a folder of the node."""
-        return self.bench.node.run(f"cd {folder} && {_CHOICES[self.name]} docker build {arguments}")
+        return self.bench.node.run(f"cd {folder} && {self.setting} docker build {arguments}")
 
     def build(self, files: Mapping[str, str], options: str = "") -> str:
         """Build an image of *files* (text by path) without the cache.
@@ -77,13 +83,17 @@ class Builder:
 def builders(cluster: Swarm, bench: Workbench) -> list[Builder]:
     """Return the builders that work on the node of *bench*, found by trying each once.
 
+    A node without BuildKit ignores the choice of it and takes the classic builder, so BuildKit is looked for first.
+
     Raises:
         AssertionError: none works.
     """
 
     def look() -> tuple[dict[str, Result], dict[str, Result]]:
         text = f"{from_base(bench)}LABEL {bench.label}=\n"
-        tried = {name: Builder(name, bench).run(bench.folder({"Dockerfile": text}), "--quiet .") for name in _CHOICES}
+        lacking = look_for(bench.node)["buildkit"]()
+        names = [CLASSIC] if lacking else [CLASSIC, BUILDKIT]
+        tried = {name: Builder(name, bench).run(bench.folder({"Dockerfile": text}), "--quiet .") for name in names}
         return {name: done for name, done in tried.items() if done.ok}, tried
 
     working, tried = cluster.keep(("builders", bench.node.name), look)

@@ -22,6 +22,17 @@ def accepted(node: Node, command: str) -> str:
     return in_sequence(lambda: node.docker(command)).expect(f"docker {command} on {node}", error=AssertionError)
 
 
+def detached(node: Node, command: str) -> str:
+    """Return a docker command with ``--detach``, if the command line of *node* has that option for it.
+
+    A command without the option never waits until a service is steady.
+
+    Example:
+        accepted(manager, f"{detached(manager, 'service scale')} web=3")
+    """
+    return f"{command} --detach" if "--detach" in node.docker(f"{command} --help").out else command
+
+
 def in_sequence(run: Callable[[], Result]) -> Result:
     """Return the result of a command that reads an object of the swarm and writes it back.
 

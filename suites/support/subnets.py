@@ -1,8 +1,13 @@
-"""Subnets: those that nodes and networks use, those that are free, and those that overlap."""
+"""Subnets: those that nodes and networks use, those that are free, and those that overlap.
+
+Managers of older engines list the subnet that the swarm chose for a network only once a task uses the network: the
+engine that runs the task lists it then, and the managers do with their tasks.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from ipaddress import IPv4Network, ip_network
 from itertools import combinations
 from typing import Any
@@ -10,8 +15,8 @@ from typing import Any
 from suites.support.commands import accepted
 from swarmlab.cluster.node import Node
 from swarmlab.cluster.swarm import Swarm
-from swarmlab.errors import LabError
-from swarmlab.wait import State
+from swarmlab.errors import DeadlineExceeded, LabError
+from swarmlab.wait import State, wait
 
 #: The document's own subnet first, then subnets that are rarely in use.
 _CANDIDATES = ["172.30.0.0/16", "172.31.0.0/16", *(f"10.{second}.0.0/16" for second in range(230, 250))]
@@ -46,10 +51,57 @@ def routes(node: Node) -> dict[IPv4Network, str]:
     return found
 
 
-def given(network: Mapping[str, Any]) -> list[IPv4Network]:
-    """Return the IPv4 subnets of a network, as an engine lists them."""
-    subnets = [ip_network(pool["Subnet"]) for pool in network["IPAM"]["Config"] or []]
-    return [subnet for subnet in subnets if isinstance(subnet, IPv4Network)]
+def pools(asked: Node) -> dict[str, list[tuple[str, str]]]:
+    """Return subnet and gateway of every pool of the networks that *asked* lists, by the network's name.
+
+    There are none where the engine does not tell them, neither with the network nor with a task in it.
+    """
+    networks = asked.ask("GET", "/networks")
+    told = {network["Name"]: _pairs(network["IPAM"]["Config"]) for network in networks}
+    silent = {network["Id"]: network["Name"] for network in networks if _chosen_by_swarm(network)}
+    if silent and asked.serves_cluster():
+        for task in asked.ask("GET", "/tasks"):
+            for attached in task.get("NetworksAttachments") or []:
+                if name := silent.get(attached["Network"]["ID"]):
+                    told[name] = _pairs((attached["Network"].get("IPAMOptions") or {}).get("Configs"))
+    return told
+
+
+def _chosen_by_swarm(network: Mapping[str, Any]) -> bool:
+    return network["Scope"] == "swarm" and network["Driver"] == "overlay" and not network["IPAM"]["Config"]
+
+
+def _pairs(listed: Iterable[Mapping[str, str]] | None) -> list[tuple[str, str]]:
+    return [(pool["Subnet"], pool.get("Gateway", "")) for pool in listed or []]
+
+
+def subnets(asked: Node) -> dict[str, list[IPv4Network]]:
+    """Return the IPv4 subnets of the networks that *asked* lists, by the network's name (see `pools`)."""
+    parsed = {name: [ip_network(subnet) for subnet, _ in listed] for name, listed in pools(asked).items()}
+    return {name: [subnet for subnet in each if isinstance(subnet, IPv4Network)] for name, each in parsed.items()}
+
+
+@contextmanager
+def told(cluster: Swarm, networks: Sequence[str]) -> Iterator[None]:
+    """Have the managers tell the subnets of *networks* in this context: if they do not by themselves, a service does.
+
+    Args:
+        cluster: the swarm.
+        networks: names of networks for which the swarm chose the subnets.
+    """
+
+    def by_themselves() -> bool:
+        return all(subnets(manager).get(name) for manager in cluster.managers for name in networks)
+
+    service = None
+    with suppress(DeadlineExceeded):
+        wait(by_themselves, "the managers to list the subnets that the swarm chose", deadline=5)
+    if not by_themselves():
+        service = cluster.create_service("user", "idle", everywhere=True, networks=networks)
+        service.expect_running(len(cluster.nodes))
+    yield
+    if service:
+        service.remove()
 
 
 def overlaps(subnets: Iterable[tuple[str, IPv4Network]]) -> list[str]:
@@ -68,7 +120,7 @@ def free_subnets(cluster: Swarm, count: int = 1) -> list[IPv4Network]:
         LabError: fewer than *count* are free.
     """
     taken = [subnet for node in cluster.nodes for subnet in routes(node)]
-    taken += [subnet for network in cluster.manager.ask("GET", "/networks") for subnet in given(network)]
+    taken += [subnet for node in cluster.nodes for listed in subnets(node).values() for subnet in listed]
     free = [subnet for subnet in map(IPv4Network, _CANDIDATES) if not any(subnet.overlaps(other) for other in taken)]
     if len(free) < count:
         raise LabError(f"of the subnets {', '.join(_CANDIDATES)} are free on every node only {free}")
@@ -80,7 +132,7 @@ def disjoint(cluster: Swarm, networks: Sequence[str]) -> State:
     wrong: list[str] = []
     chosen: dict[str, list[IPv4Network]] = {}
     for asked in cluster.managers:
-        listed = _by_network(asked)
+        listed = subnets(asked)
         if lacking := [name for name in networks if not listed.get(name)]:
             return State(False, f"{asked} lists no subnet of {lacking}")
         mine = {name: listed[name] for name in networks}
@@ -88,8 +140,8 @@ def disjoint(cluster: Swarm, networks: Sequence[str]) -> State:
         if mine != chosen:
             return State(False, f"{asked} lists the subnets {mine}, and another manager lists {chosen}")
     for node in cluster.nodes:
-        listed = _by_network(node)
-        if other := {name: listed[name] for name in networks if name in listed and listed[name] != chosen[name]}:
+        listed = subnets(node)
+        if other := {name: listed[name] for name in networks if listed.get(name) and listed[name] != chosen[name]}:
             wrong.append(f"{node} lists other subnets than the managers: {other}")
         every = {**listed, **chosen}
         pairs = overlaps([(name, subnet) for name, subnets in every.items() for subnet in subnets])
@@ -102,7 +154,3 @@ def disjoint(cluster: Swarm, networks: Sequence[str]) -> State:
             if subnet.overlaps(route)
         ]
     return State(not wrong, f"these overlap: {'; '.join(wrong)}" if wrong else "disjoint")
-
-
-def _by_network(node: Node) -> dict[str, list[IPv4Network]]:
-    return {network["Name"]: given(network) for network in node.ask("GET", "/networks")}

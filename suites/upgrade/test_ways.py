@@ -31,7 +31,7 @@ def test_every_node_pulls_from_the_registry(cluster):
 
     def pulled(node):
         node.docker(f"image rm -f {image}")
-        done = node.docker(f"pull -q {image}")
+        done = node.docker(f"pull {image}")
         return "" if done.ok else f"{node} cannot pull {image}: {done.output[-300:]}"
 
     wrong = [error for error in parallel(pulled, cluster.nodes) if error]

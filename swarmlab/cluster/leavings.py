@@ -209,8 +209,13 @@ def let_go(nodes: Sequence[Node]) -> None:
 
 def _followed(nodes: Sequence[Node]) -> State:
     def held_by(node: Node) -> list[str]:
-        tasks = [resource["Labels"] for resource in node.containers(all=True, label=TASK_LABEL)]
-        held = [(labels.get(SERVICE_NAME_LABEL, ""), labels) for labels in tasks]
+        held = []
+        for resource in node.containers(all=True, label=TASK_LABEL):
+            labels = resource["Labels"]
+            # Some engines leave a container that has ended for good (moby/swarmkit#2273).
+            if ours(labels.get(SERVICE_NAME_LABEL, ""), labels) and resource["State"] != "running":
+                removed(node, f"/containers/{resource['Id']}", force=True, v=True)
+            held.append((labels.get(SERVICE_NAME_LABEL, ""), labels))
         held += [
             (resource["Name"], resource["Labels"])
             for resource in node.ask("GET", "/networks", filters={"driver": ["overlay"]})

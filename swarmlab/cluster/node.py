@@ -22,6 +22,7 @@ from swarmlab.cluster.clocks import Clock, seconds_of
 from swarmlab.errors import Blocked, EngineRefused, LabError, NoAnswer, SwarmlabError
 from swarmlab.evidence import provisional, record
 from swarmlab.needs import FEATURES
+from swarmlab.versions import parsed
 from swarmlab.wait import scaled
 
 #: The ports of a swarm: cluster management, gossip between nodes, data of overlay networks.
@@ -263,7 +264,9 @@ class Node(ABC):
             # 255 is ssh's exit code for a lost connection, but the command may end with it too: it may be an ssh.
             if getattr(done, "rc", None) != 255 or not _reached(host):
                 raise LabError(f"{self.name} cannot be reached: {str(unreachable)[-200:]}") from unreachable
-        result = Result(command, done.rc, done.stdout, done.stderr, self.name)
+        # A command may print bytes that are no text, as openssl does with what a server sends.
+        printed = (done.stdout_bytes.decode(errors="replace"), done.stderr_bytes.decode(errors="replace"))
+        result = Result(command, done.rc, *printed, self.name)
         record(self.name, command, f"exit {result.code}\n{result.output}")
         return result
 
@@ -647,11 +650,11 @@ def facts_of(node: Node) -> dict[str, str]:
         return {"name": node.name, "address": node.address, "engine": f"does not answer: {failed}"}
 
 
-def look_for(node: Node) -> dict[str, Callable[[], str]]:
+def look_for(node: Node) -> dict[str, Callable[..., str]]:
     """Return a function for each feature that must be tried on a node, by the feature's name, for `Offers.look`.
 
     Each function tries the feature on *node* once, keeps the result, and returns why the feature is missing; empty if
-    it is there.
+    it is there. Those of api and compose take the lowest version that is needed.
     """
     # A feature is tried in a network namespace that is thrown away: what works there works for the engine.
     esp = "src 127.0.0.1 dst 127.0.0.2 proto esp spi 1 mode transport"
@@ -661,12 +664,26 @@ def look_for(node: Node) -> dict[str, Callable[[], str]]:
         "ipvs": "unshare -n ipvsadm -A -t 127.0.0.1:1 -s rr || test -e /proc/net/ip_vs",
         "encryption": f"unshare -n ip xfrm state add {esp} {keys}",
         "internet": "curl -sI --max-time 5 http://deb.debian.org/",
+        # The command line shows the options of a builder that it and its engine have, and those of no other.
+        "buildkit": "DOCKER_BUILDKIT=1 docker build --help | grep -q -e --progress",
     }
 
     def attempt(feature: str) -> str:
         return "" if node.look(attempts[feature]).ok else FEATURES[feature]
 
-    return {feature: functools.cache(functools.partial(attempt, feature)) for feature in attempts}
+    def api(lowest: str) -> str:
+        known = node.ask("GET", "/version")["ApiVersion"]
+        return "" if parsed(known) >= parsed(lowest) else f"the node's engine knows API {known}, needed is {lowest}"
+
+    def compose(lowest: str) -> str:
+        # The command line reads the file before it asks an engine, and finds none here, so that nothing is deployed.
+        deploy = "DOCKER_HOST=tcp://127.0.0.1:1 docker stack deploy -c /dev/stdin none"
+        asked = node.look(f"printf 'version: \"{lowest}\"\\nservices: {{}}\\n' | {deploy}")
+        refused = "unsupported Compose file version" in asked.output
+        return f"the node's command line takes no compose file of version {lowest}" if refused else ""
+
+    features = {feature: functools.cache(functools.partial(attempt, feature)) for feature in attempts}
+    return {**features, "api": functools.cache(api), "compose": functools.cache(compose)}
 
 
 def cause(failed: Exception) -> str:

@@ -59,21 +59,14 @@ class Probe:
             answers = probe.fetch(["http://web/"] * 5)
             assert all(answer.ok for answer in answers)
         """
-        limit = f"--max-time {scaled(timeout):.1f}"
-        form = r"%{http_code}\t%{size_download}\t%header{x-server}\t%{errormsg}\n"
-        asked = list(urls)
-        curl = f"curl -s -o /dev/null {limit} -w {shlex.quote(form)}"
+        # Releases of curl before 7.83 cannot print a header by its name, so all are printed.
+        form = r"\t%{http_code}\t%{size_download}\n"
+        curl = f"curl -sS -o /dev/null -D - --max-time {scaled(timeout):.1f} -w {shlex.quote(form)}"
         if padding:
             curl += f' -H "X-Padding: $(printf %0{padding}d 0)"'
-        commands = "; ".join(f"{curl} {shlex.quote(url)}" for url in asked)
-        lines = self.run(commands).out.splitlines()
-        answers = []
-        for index, url in enumerate(asked):
-            fields = lines[index].split("\t") if index < len(lines) else ["0", "0", "", "the probe gave no answer"]
-            status, size, container, error = fields
-            headers = {"X-Server": container} if container else {}
-            answers.append(Answer(int(status), headers=headers, error=error, url=url, size=int(size)))
-        return answers
+        asked = list(urls)
+        printed = self.run("; ".join(f"{curl} {shlex.quote(url)} 2>&1; echo ." for url in asked)).out.split("\n.\n")
+        return [_answer(url, printed[index] if index < len(printed) else "") for index, url in enumerate(asked)]
 
     def refused_whole(self, addresses: Iterable[str], *, timeout: float = 2.0) -> dict[str, int]:
         """Return the *addresses* that full-size packets do not reach.
@@ -102,3 +95,20 @@ class Probe:
         if sorted(address for address, *_ in lines) != sorted(asked):
             raise LabError(f"{self.node}: the probe did not answer for every address: {answer.output[-300:]}")
         return {address: int(size) for address, code, size in lines if code != "0"}
+
+
+def _answer(url: str, printed: str) -> Answer:
+    """Return the answer that curl *printed*: headers, its error if there is one, and a line of status and size."""
+    status, size, container, error = "0", "0", "", ""
+    for line in printed.splitlines():
+        name, _, value = line.partition(":")
+        if line.startswith("\t"):
+            _, status, size = line.split("\t")
+        elif name.lower() == "x-server":
+            container = value.strip()
+        elif name == "curl":
+            error = value.partition(") ")[2]
+    error = error or ("" if int(status) else "the probe gave no answer")
+    return Answer(
+        int(status), headers={"X-Server": container} if container else {}, error=error, url=url, size=int(size)
+    )

@@ -126,7 +126,7 @@ def test_a_file_goes_into_the_registry_under_its_content_and_leaves_the_node_as_
     reference = "registry:5000/portainer:given-abababababab"
     assert given.serve([image], [dead, node], "registry:5000") == {"portainer": reference}
     assert dead.commands == []
-    assert node.commands[:2] == [f"tag sha256:{'ab' * 32} {reference}", f"push -q {reference}"]
+    assert node.commands[:2] == [f"tag sha256:{'ab' * 32} {reference}", f"push {reference}"]
     assert set(node.commands[2].split()) == {"rmi", reference, "portainer:1"}
 
 

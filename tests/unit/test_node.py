@@ -6,8 +6,9 @@ import pytest
 
 from suites.support.commands import accepted, in_sequence
 from swarmlab.cluster import node as nodes
-from swarmlab.cluster.node import OUT_OF_SEQUENCE, REVISIONS, Node, Result
+from swarmlab.cluster.node import OUT_OF_SEQUENCE, REVISIONS, Node, Result, look_for
 from swarmlab.errors import EngineRefused, LabError, NoAnswer
+from swarmlab.needs import FEATURES, Offers
 
 ANSWER = b'{"ApiVersion": "1.41", "Version": "20.10.24"}'
 
@@ -81,7 +82,7 @@ class Shell:
 class Ended:
     def __init__(self, rc, command):
         self.rc, self.command = rc, command
-        self.stdout, self.stderr = "", "Permission denied (publickey)."
+        self.stdout_bytes, self.stderr_bytes = b"", b"Permission denied (publickey)."
 
 
 def test_a_command_that_ends_as_ssh_does_is_no_lost_connection():
@@ -89,6 +90,45 @@ def test_a_command_that_ends_as_ssh_does_is_no_lost_connection():
     assert (done.code, done.err) == (255, "Permission denied (publickey).")
     with pytest.raises(LabError, match="slave01 cannot be reached"):
         Machine("slave01", "192.0.2.1", Shell(lost=True), "").run("ssh elsewhere")
+
+
+class Prints:
+    """Stands for testinfra's view of a machine whose every command prints the same bytes."""
+
+    def __init__(self, printed):
+        self._printed = printed
+
+    def run(self, command):
+        done = Ended(0, command)
+        done.stdout_bytes = self._printed
+        return done
+
+
+def test_output_that_is_no_text_is_read_all_the_same():
+    certificate = b"-----BEGIN CERTIFICATE-----\n"
+    done = Machine("slave01", "192.0.2.1", Prints(b"\0\0\x12\4\xff\xff" + certificate), "").run("openssl s_client")
+    assert done.out.endswith(certificate.decode())
+
+
+def looked(monkeypatch, printed="", code=0, api="1.37"):
+    """Return what is looked for on a node whose commands print *printed* and end with *code*."""
+    monkeypatch.setattr(Machine, "look", lambda self, command: Result(command, code, "", printed, self.name))
+    monkeypatch.setattr(Machine, "ask", lambda *_: {"ApiVersion": api})
+    return Offers(3, look=look_for(Machine("master", "192.0.2.1", None, "")))
+
+
+def test_what_an_old_command_line_and_engine_lack_has_its_reason(monkeypatch):
+    old = looked(monkeypatch, "unsupported Compose file version: 3.9", code=1)
+    assert old.missing(["api>=1.37", "api>=1.40", "compose>=3.9", "buildkit"]) == [
+        "the node's engine knows API 1.37, needed is 1.40",
+        "the node's command line takes no compose file of version 3.9",
+        FEATURES["buildkit"],
+    ]
+
+
+def test_what_a_command_line_and_engine_have_is_offered(monkeypatch):
+    new = looked(monkeypatch, "Cannot connect to the Docker daemon at tcp://127.0.0.1:1.", api="1.100")
+    assert new.missing(["api>=1.37", "compose>=3.9", "buildkit"]) == []
 
 
 class Written(Machine):

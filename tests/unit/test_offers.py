@@ -22,7 +22,15 @@ def test_a_feature_that_was_looked_for_and_found_is_offered():
     assert Offers(3, look={"ipvs": lambda: ""}).missing(["ipvs"]) == []
 
 
+def test_a_version_is_looked_for_by_its_number():
+    offers = Offers(3, look={"compose": lambda lowest: "" if lowest == "3.3" else f"takes no {lowest}"})
+    assert offers.missing(["compose>=3.3", "compose>=3.9"]) == ["takes no 3.9"]
+    assert Offers(3).missing(["api>=1.40"]) == ["needs api>=1.40, the lab names no version"]
+
+
 def test_a_need_outside_the_vocabulary_is_an_error():
-    assert not known_need("ipsv")
+    assert all(map(known_need, ("compose>=3.3", "api>=1.40", "buildkit", "nodes>=2")))
+    for wrong in ("ipsv", "engine>=18.09", "api>=1", "compose"):
+        assert not known_need(wrong)
     with pytest.raises(ValueError, match="ipsv"):
         Offers(3).missing(["ipsv"])

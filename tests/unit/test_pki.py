@@ -130,3 +130,15 @@ def test_the_external_authority_signs_what_a_swarm_asks(tmp_path, monkeypatch):
     assert (subject, int(serial, 16)) == ("/O=cluster1/OU=swarm-worker/CN=node1", issued.serial_number)
     with pytest.raises(ValueError, match="node1/CN=admin"):
         signer.sign({**asked, "subject": {"CN": "node1/CN=admin"}})
+
+
+def test_a_call_is_answered_by_its_status_or_by_a_message():
+    printed = (
+        "Control/ListNodes HTTP/2 200 size: 3496\n"
+        "Control/ListSecrets HTTP/2 200 grpc-status: 7 grpc-message: denied size: 0\n"
+        "Control/ListServices HTTP/2 200 size: 0\n"
+        "CA/GetUnlockKey curl: (28) Operation timed out size: 0\n"
+    )
+    methods = [line.split()[0] for line in printed.splitlines()]
+    replies = pki.call(lambda command: Result(command, 0, printed, ""), MANAGER, [], methods)
+    assert [replies[method].code for method in methods] == [pki.OK, pki.DENIED, None, None]

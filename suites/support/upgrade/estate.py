@@ -11,6 +11,7 @@ from typing import Any
 
 from suites.support.names import resolve_to
 from suites.support.rolling_updates import differences
+from suites.support.subnets import pools
 from suites.support.traffic import hands_over
 from suites.support.upgrade.copied_services import Copied
 from swarmlab.cluster.node import Node
@@ -235,7 +236,12 @@ class Estate:
 
     def changed_objects(self, asked: Node) -> list[str]:
         """Return a line for each change of a service, network, config or secret, as the manager *asked* lists it."""
-        return differences(self._before[asked.name], self._objects(asked))
+        before, now = dict(self._before[asked.name]), self._objects(asked)
+        # Some engines tell a subnet only while a task uses the network: what one of them does not tell is no change.
+        silent = {name for listed in (before, now) for name, item in listed.items() if item.get("subnets") == []}
+        for listed in (before, now):
+            listed.update({name: {**listed[name], "subnets": None} for name in silent & listed.keys()})
+        return differences(before, now)
 
     def _objects(self, asked: Node) -> dict[str, dict[str, Any]]:
         filters = {"label": [self.cluster.label]}
@@ -245,11 +251,11 @@ class Estate:
                 spec = {key: value for key, value in listed["Spec"].items() if key != "Data"}
                 if "written-through" not in spec.get("Labels", {}):
                     objects[f"{kind}/{spec['Name']}"] = {"ID": listed["ID"], **_without_empty(spec)}
+        chosen = pools(asked)
         for listed in asked.ask("GET", "/networks", filters={"driver": ["overlay"]}):
-            pools = [(pool["Subnet"], pool["Gateway"]) for pool in listed["IPAM"]["Config"] or []]
             objects[f"networks/{listed['Name']}"] = {
                 "Id": listed["Id"],
-                "subnets": pools,
+                "subnets": chosen[listed["Name"]],
                 "vxlan": (listed.get("Options") or {}).get(VXLAN_ID),
                 **{key: listed.get(key) for key in ("Attachable", "Ingress", "Internal", "Scope")},
             }
@@ -270,7 +276,8 @@ class Estate:
             for file, name in ((SETTINGS, "settings"), (KEY, "key")):
                 if (read := probe.run(f"cat {file}")).out.strip() != self._values[name]:
                     wrong.append(f"a task on {task.node} does not read {name} as it was given: {read.output[-100:]!r}")
-            if (mode := probe.run(f"stat -L -c %a {KEY}").out.strip()) != f"{MODE:o}":
+            # Not stat, which calls statx: engines before 18.04 refuse that to their containers.
+            if (mode := probe.run(f"find -L {KEY} -printf %m").out.strip()) != f"{MODE:o}":
                 wrong.append(f"a task on {task.node} has its secret with mode {mode}, it was given {MODE:o}")
             return wrong
 

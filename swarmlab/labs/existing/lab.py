@@ -358,7 +358,7 @@ class InventoryLab(Lab):
             node.ask("POST", f"/containers/{made}/start")
 
             def serves() -> State:
-                done = node.docker(f"pull -q {self.image('hello')}")
+                done = node.docker(f"pull {self.image('hello')}")
                 running = node.ask("GET", f"/containers/{made}/json")["State"]["Running"]
                 return State(done.ok, done.output.replace("\n", " "), hopeless=not running)
 

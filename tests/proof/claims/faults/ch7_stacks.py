@@ -45,7 +45,7 @@ FAULTS = [
         script=wrap(
             f'"stack deploy"*) ! {_AGAIN} || exit 0;'
             " sed -i -e 's|db-data:/var/lib/mysql|db-data:/data|' $4;"
-            " sed -i -e 's|^  inner:|  inner:\\n    name: swc-other|' $4;"
+            " sed -i -e 's|^  inner:|  inner:\\n    name: swc-other|' -e 's|^version: .*|version: \"3.5\"|' $4;"
             " case $(cat $4) in *'replicas: 1'*) sed -i '/^  steady:/,/^networks:/{/^networks:/!d}' $4;; esac",
             '"stack ps"*) docker.real "$@" | grep -v slave01; exit',
         ),
