@@ -8,7 +8,18 @@ from dataclasses import dataclass, replace
 
 from swarmlab.cluster.swarm import Swarm
 from swarmlab.errors import SwarmlabError, UsageError
-from swarmlab.preflight import certificates, engines, firewall, kernel, managers, networks, ports, tasks
+from swarmlab.preflight import (
+    certificates,
+    defects,
+    engines,
+    firewall,
+    kernel,
+    managers,
+    networks,
+    ports,
+    seccomp,
+    tasks,
+)
 from swarmlab.preflight.finding import Finding, Level, Look, Unknown, merged
 from swarmlab.preflight.model import Sight
 from swarmlab.preflight.sight import gather
@@ -38,13 +49,16 @@ class Check:
 _STRANGE = (KeyError, IndexError, TypeError, ValueError, AttributeError)
 _TRAFFIC = r"^7\.|^8\.\d|HTTP|timed out|reach|resolve|arriv|overlay|mesh|address"
 _ANY = r""
+#: How the programs of an image fail where the profile refuses what they call.
+_TOOLS = r"not permitted|\bthread|cannot access|no (such )?file|exit(ed)?( with)?( code)? [1-9]|ended with [1-9]"
 #: The checks, by name.
 CHECKS: dict[str, Check] = {
     "engines-answer": Check(engines.answers, _ANY),
     "membership": Check(managers.membership, _ANY),
     "engine-versions": Check(engines.versions, _ANY),
     "api-versions": Check(engines.api_versions, r"API|version"),
-    "known-defects": Check(engines.defects, _TRAFFIC),
+    "known-defects": Check(defects.known, _TRAFFIC),
+    "seccomp-profile": Check(seccomp.refused, _TOOLS),
     "daemon-sockets": Check(engines.sockets, r"socket|tcp://"),
     "clocks": Check(engines.clocks, r"8\.3|8\.4/service-ps|time|clock|certificate|valid|ago|since|join"),
     "kernel-modules": Check(kernel.modules, r"mesh|virtual|publish|encrypt|ipvs"),

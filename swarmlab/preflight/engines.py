@@ -1,84 +1,20 @@
-"""Checks of engines: versions and their known defects, the API, sockets that are open to everybody, and clocks."""
+"""Checks of engines: their versions, the API, sockets that are open to everybody, and clocks."""
 
 from __future__ import annotations
 
+import argparse
+import json
 import re
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
 
 from swarmlab.cluster.clocks import BACKDATED, Clock, astray
-from swarmlab.cluster.node import DATA_PORT
-from swarmlab.preflight.finding import Finding, Level
+from swarmlab.preflight.finding import Finding, Level, Unknown
 from swarmlab.preflight.model import NodeView, Sight, by_node
-from swarmlab.versions import Version, parsed
+from swarmlab.versions import parsed
 
-
-@dataclass(frozen=True)
-class Defect:
-    """A known defect of engines.
-
-    Attributes:
-        incident: its issue or advisory.
-        effect: what does not work.
-        spans: the releases that have it, as pairs: the first release, and the release that mends it (() if none does).
-        encrypted: whether only clusters with encrypted overlay networks are affected.
-        other_port: whether only clusters whose data path port is not 4789 are affected.
-    """
-
-    incident: str
-    effect: str
-    spans: tuple[tuple[Version, Version], ...]
-    encrypted: bool = False
-    other_port: bool = False
-
-    def met_by(self, version: Version) -> bool:
-        """Whether engines of this version have the defect."""
-        return any(first <= version and (not mended or version < mended) for first, mended in self.spans)
-
-
-DEFECTS = (
-    Defect(
-        "CVE-2023-28840, CVE-2023-28841, CVE-2023-28842",
-        "encrypted overlay networks may pass data in the clear",
-        (((1, 12), (20, 10, 24)), ((23, 0, 0), (23, 0, 3))),
-        encrypted=True,
-    ),
-    Defect(
-        "moby#45635",
-        "encrypted overlay networks pass nothing where the data path port is not 4789",
-        (((19, 3), (23, 0, 7)), ((24, 0, 0), (24, 0, 3))),
-        encrypted=True,
-        other_port=True,
-    ),
-    Defect(
-        "moby#51798",
-        "encrypted overlay networks pass nothing between these engines and older or newer ones",
-        (((25, 0, 13), (25, 0, 15)), ((29, 0, 0), (29, 2, 1))),
-        encrypted=True,
-    ),
-    Defect(
-        "moby#53141", "names of services vanish on other nodes after a short loss of the network", (((28, 3, 3), ()),)
-    ),
-    Defect("moby#52661", "stale addresses of endpoints after many updates: some requests fail", (((28, 2), ()),)),
-    Defect("moby#50129", "services are not found by name after an update", (((28, 2, 0), (28, 3, 0)),)),
-    Defect(
-        "moby#51651",
-        "connections through the mesh are cut when a task stops, whatever its grace period",
-        (((25, 0, 13), (25, 0, 15)), ((29, 0, 0), (29, 1, 5))),
-    ),
-    Defect("moby#49538", "published ports are dead after an engine's restart", (((28, 0, 0), (28, 0, 1)),)),
-    Defect("moby#48069", "two overlay networks get the same subnet", (((27, 0, 0), (27, 0, 3)),)),
-    Defect(
-        "moby#34384",
-        "a manager that is promoted right after a demotion may stay without a leader",
-        (((17, 6), (23, 0, 13)), ((24, 0, 0), (25, 0, 6)), ((26, 0, 0), (26, 1, 4))),
-    ),
-    Defect(
-        "moby commit 898a7d799e",
-        "a task is refused for a registry's 401 though the image is there",
-        (((29, 6, 0), (29, 7, 0)),),
-    ),
-)
+#: The lowest newest API version of an engine that all clients of today speak to (docker/cli 29.3 on; 29.0: 1.44).
+_SPOKEN_TODAY = (1, 40)
+_ROOT = "everybody who reaches that address is root on the node"
 
 
 def answers(sight: Sight) -> Iterator[Finding]:
@@ -99,7 +35,7 @@ def versions(sight: Sight) -> Iterator[Finding]:
     if len(by_version) < 2:
         yield Finding(Level.OK, summary or "no engine answered")
         return
-    managers = {view.name for view in sight.nodes if view.info.get("Swarm", {}).get("ControlAvailable")}
+    managers = {view.name for view in sight.nodes if view.manages}
     of_managers = {parsed(version) for version, names in by_version.items() if managers.intersection(names)}
     newest = max(map(parsed, by_version))
     risk = "several versions are meant for the hours of an upgrade: each pair of versions has defects of its own"
@@ -127,36 +63,54 @@ def api_versions(sight: Sight) -> Iterator[Finding]:
     elif oldest >= (1, 40):
         risk = "they refuse older clients (proxies, dashboards, CI); check the clients of these engines"
         yield Finding(Level.INFO, summary, risk, "traefik#12253, portainer#12934")
+    elif newest < _SPOKEN_TODAY:
+        risk = (
+            "command lines from 29.0 on, and other clients of today, refuse these engines; "
+            "keep clients of the engines' time until they are upgraded"
+        )
+        yield Finding(Level.INFO, summary, risk)
     else:
         yield Finding(Level.OK, summary)
 
 
 @by_node
-def defects(sight: Sight, view: NodeView) -> Iterator[Finding]:
-    """Whether the engine's version has known defects."""
-    view.swarm  # noqa: B018 - raises if the engine does not answer
-    version = parsed(view.version["Version"])
-    for defect in DEFECTS:
-        if (defect.encrypted and not sight.encrypted) or (defect.other_port and sight.data_port == DATA_PORT):
-            continue
-        if defect.met_by(version):
-            level = Level.WARNING if defect.encrypted else Level.INFO
-            mended = [after for first, after in defect.spans if after and version < after]
-            newer = f"mended in {'.'.join(map(str, mended[0]))}" if mended else "no known release mends it"
-            yield Finding(level, f"engine {view.version['Version']}: {defect.effect}", newer, defect.incident)
-
-
-@by_node
 def sockets(_: Sight, view: NodeView) -> Iterator[Finding]:
-    """Whether the engine's API is open to everybody, according to the engine's own warnings."""
+    """Whether the engine's API is open to everybody, according to its own warnings or, before 18.09, its options."""
     view.swarm  # noqa: B018
-    for warning in view.info.get("Warnings") or []:
-        if found := re.search(r"API is accessible on (\S+) without ([\w ]+)", warning):
-            risk = (
-                "everybody who reaches that address is root on the node; "
-                "remove it, or require client certificates (tlsverify)"
-            )
-            yield Finding(Level.ERROR, f"its API is open on {found[1].rstrip('.')} without {found[2].strip()}", risk)
+    if "Warnings" in view.info:
+        found = [
+            (match[1].rstrip("."), match[2].strip())
+            for warning in view.info["Warnings"] or []
+            if (match := re.search(r"API is accessible on (\S+) without ([\w ]+)", warning))
+        ]
+    else:
+        found = _open(view.read("command line").splitlines(), view.read("daemon.json"))
+    for address, lacking in found:
+        mend = "remove it, or require client certificates (tlsverify)"
+        yield Finding(Level.ERROR, f"its API is open on {address} without {lacking}", f"{_ROOT}; {mend}")
+
+
+def _open(command: Sequence[str], settings: str) -> list[tuple[str, str]]:
+    """Return the addresses at which an engine listens to everybody, each with what it lacks.
+
+    Args:
+        command: the engine's command line, an argument each.
+        settings: the text of its daemon.json.
+    """
+    try:
+        known = json.loads(settings or "{}")
+    except ValueError:
+        raise Unknown("/etc/docker/daemon.json is not JSON, so its addresses are not known") from None
+    options = argparse.ArgumentParser(add_help=False, allow_abbrev=False, exit_on_error=False)
+    options.add_argument("-H", "--host", action="append", default=[])
+    for name in ("--tls", "--tlsverify"):
+        options.add_argument(name, nargs="?", const="true", default=str(known.get(name[2:], "")))
+    given, _ = options.parse_known_args([argument for argument in command[1:] if argument])
+    yes = ("true", "1", "t")
+    if given.tlsverify.lower() in yes:
+        return []
+    lacking = "client certificates" if given.tls.lower() in yes else "encryption"
+    return [(host, lacking) for host in [*given.host, *known.get("hosts", [])] if host.startswith("tcp://")]
 
 
 def clocks(sight: Sight) -> Iterator[Finding]:

@@ -10,6 +10,7 @@ from typing import Any
 from swarmlab.cluster.clocks import Clock
 from swarmlab.cluster.node import DATA_PORT, MANAGEMENT_PORT
 from swarmlab.preflight.finding import Finding, Level, Look, Unknown
+from swarmlab.versions import Version, parsed
 from swarmlab.wait import State
 
 #: The bridge through which containers of overlay networks reach addresses outside the cluster.
@@ -26,6 +27,9 @@ MODULES = {
     "ip_vs_rr": ("IP_VS_RR", "the routing mesh and virtual addresses of services do not work"),
     "esp4": ("INET_ESP", "encrypted overlay networks do not work"),
 }
+#: System calls of today's images that older seccomp profiles do not know, by their number: the first release whose
+#: profile knows each.
+CALLS: dict[str, Version] = {"statx": (18, 4), "clone3": (20, 10, 10), "faccessat2": (20, 10)}
 #: Outcomes of a TCP connection.
 OPEN, REFUSED, SILENT = "open", "refused", "silent"
 
@@ -95,6 +99,25 @@ class NodeView:
     def active(self) -> bool:
         """Whether its engine is in a swarm."""
         return bool(self.info) and self.info["Swarm"]["LocalNodeState"] == "active"
+
+    @property
+    def manages(self) -> bool:
+        """Whether its engine is a manager that works."""
+        return bool(self.info.get("Swarm", {}).get("ControlAvailable"))
+
+    @property
+    def release(self) -> Version:
+        """The engine's version as numbers; empty if it did not answer."""
+        return parsed(str(self.version.get("Version", "")))
+
+    @property
+    def runc(self) -> str:
+        """The version of its runc, as its engine (from 19.03 on) or the program tells it; empty if neither does."""
+        parts = self.version.get("Components") or []
+        told = next((str(part.get("Version", "")) for part in parts if part.get("Name") == "runc"), "")
+        if not told[:1].isdigit():
+            told = self.answers.get("runc", (1, ""))[1].partition("runc version ")[2].partition("\n")[0].strip()
+        return told if told[:1].isdigit() else ""
 
     @property
     def address(self) -> str:

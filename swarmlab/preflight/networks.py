@@ -6,7 +6,7 @@ import itertools
 import socket
 import struct
 from collections.abc import Iterator
-from ipaddress import IPv4Address, IPv4Network, ip_address, ip_network
+from ipaddress import IPv4Address, IPv4Network, ip_address, ip_interface, ip_network
 from typing import Any
 
 from swarmlab.cluster.service import ENDED
@@ -19,11 +19,52 @@ _POOLS = ["10.0.0.0/8"]
 _FEW, _PART = 2, 0.1
 
 
+def pools_of(network: dict[str, Any]) -> list[dict[str, Any]]:
+    """Return the entries of a network's address management that tell a subnet."""
+    return [pool for pool in (network.get("IPAM") or {}).get("Config") or [] if pool.get("Subnet")]
+
+
 def subnets_of(network: dict[str, Any]) -> list[IPv4Network]:
     """Return the IPv4 subnets of a network."""
-    pools = (network.get("IPAM") or {}).get("Config") or []
-    found = [ip_network(pool["Subnet"], strict=False) for pool in pools if pool.get("Subnet")]
+    found = [ip_network(pool["Subnet"], strict=False) for pool in pools_of(network)]
     return [subnet for subnet in found if isinstance(subnet, IPv4Network)]
+
+
+def complete(sight: Sight) -> None:
+    """Give the overlay networks whose subnet the manager does not tell the subnet that is told elsewhere.
+
+    Managers before 18.06 list a network's subnet only if its creator chose it. Nodes with a task on the network tell
+    it, and so do the managers' accounts of tasks and of services' virtual addresses.
+    """
+    for network in sight.overlays:
+        if not pools_of(network):
+            network["IPAM"] = {**(network.get("IPAM") or {}), "Config": _told(sight, network["Id"])}
+
+
+def _told(sight: Sight, id: str) -> list[dict[str, Any]]:
+    """Return the entries of address management that nodes, tasks or services have of a network."""
+    for known in (network for view in sight.nodes for network in view.networks):
+        if known.get("Id") == id and pools_of(known):
+            return pools_of(known)
+    for attachment in (one for task in sight.tasks for one in task.get("NetworksAttachments") or []):
+        if attachment["Network"]["ID"] == id:
+            options = attachment["Network"].get("IPAMOptions") or {}
+            if told := [pool for pool in options.get("Configs") or [] if pool.get("Subnet")]:
+                return told
+    addresses = {
+        str(ip_interface(virtual["Addr"]).network)
+        for service in sight.services
+        for virtual in service.get("Endpoint", {}).get("VirtualIPs") or []
+        if virtual.get("NetworkID") == id and virtual.get("Addr")
+    }
+    return [{"Subnet": subnet} for subnet in sorted(addresses)]
+
+
+def _untold(sight: Sight) -> Iterator[Finding]:
+    """Yield a finding that names the overlay networks of which nobody tells the subnet."""
+    names = [network["Name"] for network in sight.overlays if not pools_of(network)]
+    if names:
+        yield Finding(Level.UNKNOWN, f"no manager and no node tells the subnet of network {', '.join(names)}")
 
 
 def routes(text: str) -> list[tuple[str, IPv4Network]]:
@@ -55,13 +96,14 @@ def host_routes(sight: Sight, view: NodeView) -> Iterator[Finding]:
                 if server in subnet:
                     summary = f"network {network['Name']} has {subnet}, which the name server {server} is in"
                     yield Finding(Level.WARNING, summary, mend, "moby#50011")
-    pools = [ip_network(pool) for pool in sight.swarm.get("DefaultAddrPool") or _POOLS]
+    pools = [ip_network(pool, strict=False) for pool in sight.swarm.get("DefaultAddrPool") or _POOLS]
     for (name, way), pool in itertools.product(ways, pools):
         if isinstance(pool, IPv4Network) and way.overlaps(pool):
             risk = "a new network may get it; create networks with --subnet, or the swarm with --default-addr-pool"
             yield Finding(
                 Level.INFO, f"the swarm's pool {pool} has the host's {way} by {name} in it", risk, "moby#50011"
             )
+    yield from _untold(sight)
 
 
 def _servers(text: str) -> list[IPv4Address]:
@@ -91,6 +133,7 @@ def each_other(sight: Sight) -> Iterator[Finding]:
             yield Finding(
                 Level.ERROR, f"networks {first} ({subnet}) and {other} ({second}) overlap", risk, "moby#48069"
             )
+    yield from _untold(sight)
 
 
 def free_addresses(sight: Sight) -> Iterator[Finding]:
@@ -113,16 +156,16 @@ def free_addresses(sight: Sight) -> Iterator[Finding]:
             yield Finding(level, summary, risk, "moby#37338, moby#43052, moby#35849")
     if free_by_network:
         yield Finding(Level.OK, f"free: {', '.join(free_by_network)}")
+    yield from _untold(sight)
 
 
 def addresses_used(sight: Sight, network: dict[str, Any]) -> int:
     """Return the number of allocated addresses of an overlay network, as far as the API shows.
 
-    They are those of the gateway, of services, of tasks that have not ended, and of load balancers: one on each node
-    with such a task, and on every node for the network of the routing mesh.
+    They are those of the gateway, of services, of tasks that have not ended, and of load balancers.
     """
     services: int = sum(
-        virtual["NetworkID"] == network["Id"] and bool(virtual.get("Addr"))
+        virtual.get("NetworkID") == network["Id"] and bool(virtual.get("Addr"))
         for service in sight.services
         for virtual in service.get("Endpoint", {}).get("VirtualIPs") or []
     )
@@ -134,9 +177,20 @@ def addresses_used(sight: Sight, network: dict[str, Any]) -> int:
         if attachment["Network"]["ID"] == network["Id"]
     ]
     nodes = {node for node, _ in attached if node}
-    balancers = len(sight.members) if network.get("Ingress") else len(nodes)
-    gateways: int = sum(1 for pool in network["IPAM"].get("Config") or [] if pool.get("Gateway"))
-    return gateways + services + sum(number for _, number in attached) + balancers
+    balancers = _balancers(sight, network, len(nodes))
+    return len(subnets_of(network)) + services + sum(number for _, number in attached) + balancers
+
+
+def _balancers(sight: Sight, network: dict[str, Any], nodes: int) -> int:
+    """Return how many nodes have an address in a network for their load balancer, given how many have a task there.
+
+    Every node has one in the network of the routing mesh. In others a node has one while it has a task; from 17.10 to
+    18.06 every node has one, and before there were none (swarmkit#2363, swarmkit#2725).
+    """
+    release = next(view.release for view in sight.nodes if view.name == sight.asked)
+    if network.get("Ingress") or (17, 10) <= release < (18, 9):
+        return len(sight.members)
+    return nodes if release >= (18, 9) else 0
 
 
 @by_node

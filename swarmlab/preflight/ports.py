@@ -14,7 +14,7 @@ _MEND = "check the firewalls between and on the nodes: each node must accept it 
 
 def management(sight: Sight) -> Iterator[Finding]:
     """Whether every node reaches the management port of every manager, and of workers in case they are promoted."""
-    managers = [view for view in sight.nodes if view.info.get("Swarm", {}).get("ControlAvailable")]
+    managers = [view for view in sight.nodes if view.manages]
     workers = [view for view in sight.nodes if view.active and view not in managers]
     risk = f"a node that reaches no manager loses its tasks, and managers lose quorum; {_MEND}"
     yield from _connections(sight, managers, lambda node: sight.management_port(node), (OPEN,), Level.ERROR, risk)

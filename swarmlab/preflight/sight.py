@@ -10,6 +10,7 @@ import contextlib
 import functools
 import re
 from collections.abc import Mapping
+from typing import Any
 
 import docker
 
@@ -18,7 +19,8 @@ from swarmlab.cluster.swarm import Swarm
 from swarmlab.errors import LabError, SwarmlabError
 from swarmlab.parallel import parallel
 from swarmlab.preflight import packets
-from swarmlab.preflight.model import GATEWAY_BRIDGE, MODULES, NodeView, Sight
+from swarmlab.preflight.model import CALLS, GATEWAY_BRIDGE, MODULES, NodeView, Sight
+from swarmlab.preflight.networks import complete, pools_of
 from swarmlab.wait import State, wait
 
 _MARK = "=== swarmlab"
@@ -42,6 +44,20 @@ QUESTIONS = {
         'N=$((N + $(echo "$R" | grep -c -e ^-A))); done; echo $N'
     ),
     "firewalld": "grep -lxs firewalld /proc/[0-9]*/comm; true",
+    "command line": "tr '\\0' '\\n' < /proc/$(cat /run/docker.pid)/cmdline",
+    "runc": "for R in docker-runc runc; do command -v $R >/dev/null && exec $R --version; done; true",
+    # Where engines up to 17.12, up to 18.06 and since keep what their containers were started with. Profiles that
+    # refuse nothing but what they name, or that answer "not implemented" (38), do no harm.
+    "seccomp": (
+        "ls /run/docker >/dev/null || exit; L=; "
+        "for F in /run/docker/libcontainerd/*/config.json "
+        "/run/docker/containerd/daemon/io.containerd.runtime.v*/moby/*/config.json "
+        "/run/containerd/io.containerd.runtime.v*/moby/*/config.json; do "
+        'grep -qsE \'"defaultAction": ?"SCMP_ACT_(ERRNO|KILL|TRAP)\' $F && '
+        '! grep -qsE \'"defaultErrnoRet": ?38\' $F && L="$L $F"; done; '
+        'echo "containers $(echo $L | wc -w)"; '
+        'for C in {calls}; do echo "$C $(grep -ls "\\"$C\\"" $L /dev/null | wc -l)"; done'
+    ),
     "daemon.json": "[ ! -e /etc/docker/daemon.json ] || cat /etc/docker/daemon.json",
     "routes": "cat /proc/net/route",
     "addresses": "ip -o -4 address show",
@@ -54,8 +70,9 @@ QUESTIONS = {
     ),
     "resolvers": "cat /etc/resolv.conf",
     "certificate": "cat {root}/swarm/certificates/swarm-node.crt",
-    "disk": "df -Pk {root} /run",
-    "inodes": "df -Pi {root}",
+    # With containerd's image store the images are in containerd's own folder.
+    "disk": "C=/var/lib/containerd; [ -d $C ] || C=; df -Pk {root} $C /run",
+    "inodes": "C=/var/lib/containerd; [ -d $C ] || C=; df -Pi {root} $C",
     "inotify": "cd /proc/sys/fs/inotify && cat max_user_instances max_user_watches",
     "inotify used": (
         "ls /proc/1/fd >/dev/null || exit; ls -l /proc/[0-9]*/fd 2>/dev/null | grep -c 'anon_inode:.*inotify'; true"
@@ -80,6 +97,7 @@ def gather(swarm: Swarm, *, probe: bool = True) -> Sight:
     managing = functools.partial(_ask_manager, sight, nodes)
     judging = functools.partial(_judge, sight, [nodes[view.name] for view in answering])
     parallel(lambda action: action(), [managing, judging, *reading])
+    complete(sight)
     if probe and len(active) > 1:
         packets.send(sight, [(nodes[view.name], view) for view in active])
     return sight
@@ -97,7 +115,7 @@ def _ask(node: Node) -> NodeView:
 
 
 def _ask_manager(sight: Sight, nodes: Mapping[str, Node]) -> None:
-    managers = [view for view in sight.nodes if view.info.get("Swarm", {}).get("ControlAvailable")]
+    managers = [view for view in sight.nodes if view.manages]
     for view in managers:
         ask = functools.partial(nodes[view.name].ask, "GET")
         try:
@@ -128,6 +146,7 @@ def _read(node: Node, view: NodeView) -> None:
         "{root}": root,
         "{modules}": " ".join(MODULES),
         "{options}": "|".join(option for option, _ in MODULES.values()),
+        "{calls}": " ".join(CALLS),
     }
     parts = []
     for name, question in QUESTIONS.items():
@@ -142,7 +161,16 @@ def _read(node: Node, view: NodeView) -> None:
     view.answers = parse_answers(done.out)
     if view.info:
         with contextlib.suppress(SwarmlabError):
-            view.networks = node.ask("GET", "/networks")
+            view.networks = [_whole(node, network) for network in node.ask("GET", "/networks")]
+
+
+def _whole(node: Node, network: dict[str, Any]) -> dict[str, Any]:
+    """Return a network as its node has it, where the node's list lacks its subnet."""
+    if network.get("Driver") == "overlay" and not pools_of(network):
+        with contextlib.suppress(SwarmlabError):
+            whole: dict[str, Any] = node.ask("GET", f"/networks/{network['Id']}")
+            return whole
+    return network
 
 
 def _has_bridge(node: Node) -> bool:

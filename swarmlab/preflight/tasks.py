@@ -13,19 +13,22 @@ _STUCK = 30.0
 
 
 def stuck(sight: Sight) -> Iterator[Finding]:
-    """Whether tasks stay without an address (new) or without a node (pending)."""
+    """Whether tasks stay without an address (new) or without a node (pending), or stay though nobody wants them."""
     if not sight.asked:
         yield Finding(Level.UNKNOWN, sight.unasked)
         return
     now = seconds_of(next(view for view in sight.nodes if view.name == sight.asked).info["SystemTime"])
     services = {service["ID"]: service["Spec"]["Name"] for service in sight.services}
     found: dict[tuple[str, str, str], int] = {}
+    left: dict[tuple[str, str], int] = {}
     for task in sight.tasks:
         status = task["Status"]
-        waiting = status["State"] in ("new", "pending") and task["DesiredState"] in ("running", "complete", "ready")
-        if waiting and now - seconds_of(status["Timestamp"]) > _STUCK:
+        if status["State"] in ("new", "pending") and now - seconds_of(status["Timestamp"]) > _STUCK:
             name = services.get(task.get("ServiceID", ""), "no service")
             why = status.get("Err") or status.get("Message", "")
+            if task["DesiredState"] not in ("running", "complete", "ready"):
+                left[name, status["State"]] = left.get((name, status["State"]), 0) + 1
+                continue
             found[name, status["State"], why] = found.get((name, status["State"], why), 0) + 1
     for (name, state, why), number in found.items():
         summary = f"{number} task{'s' if number > 1 else ''} of {name} {state} for over {_STUCK:.0f} s: {why}"
@@ -35,5 +38,9 @@ def stuck(sight: Sight) -> Iterator[Finding]:
         else:
             risk = "no node fits; check constraints, reservations and availability: docker service ps --no-trunc"
             yield Finding(Level.WARNING, summary, risk)
-    if not found:
+    for (name, state), number in left.items():
+        summary = f"tasks of {name} that nobody wants stay {state}: {number}"
+        risk = "they are listed for ever and run nowhere; upgrade the managers"
+        yield Finding(Level.INFO, summary, risk, "swarmkit#2555, moby#36699")
+    if not found and not left:
         yield Finding(Level.OK, f"none of {len(sight.tasks)} tasks")

@@ -22,6 +22,7 @@ from swarmlab.preflight import Level, explaining
 from swarmlab.report.condense import asked, condense
 from swarmlab.verdicts import catalogue
 from swarmlab.verdicts.catalogue import Catalogue
+from swarmlab.verdicts.defects import KnownFailure, mend
 from swarmlab.verdicts.results import Judged, Run, account
 from swarmlab.verdicts.verdict import Verdict
 
@@ -94,6 +95,7 @@ class Cell:
         seconds: Duration of its tests.
         tests: Node ids of its tests, the parameters of one test together.
         waiver: The waiver that was applied.
+        known: The known defects of its engines that explain why it fails.
         must: The claim's text in this run's catalogue, if it differs from the row's.
         files: Its evidence.
     """
@@ -104,6 +106,7 @@ class Cell:
     seconds: float = 0.0
     tests: Sequence[str] = ()
     waiver: Mapping[str, str] | None = None
+    known: Sequence[KnownFailure] = ()
     must: str = ""
     files: list[File] = field(default_factory=list)
 
@@ -193,6 +196,7 @@ def render(runs: Sequence[Run], *, beside: Path) -> str:
     rows = _rows(runs, claims, beside.absolute())
     environment = pages("swarmlab.report")
     environment.filters["duration"] = duration
+    environment.filters["mend"] = mend
     folder = Path(__file__).parent
     bad = [str(verdict) for verdict in Verdict if verdict.bad]
     return environment.get_template("template.html").render(
@@ -209,7 +213,7 @@ def render(runs: Sequence[Run], *, beside: Path) -> str:
         meanings=MEANINGS,
         bad=bad,
         attention=[
-            (verdict, reason, row, numbers, _explained(runs, numbers, row.id, reason))
+            (verdict, reason, row, numbers, _explained(runs, numbers, row.id, reason), _known(row, numbers))
             for verdict in bad
             for reason, found in _by_reason(rows, verdict)
             for row, numbers in found
@@ -317,6 +321,11 @@ def _explained(runs: Sequence[Run], numbers: Iterable[int], claim: str, reason: 
     return [finding for place, finding in enumerate(found) if finding not in found[:place]]
 
 
+def _known(row: Row, numbers: Iterable[int]) -> list[KnownFailure]:
+    """Return the known defects that explain a claim's failures in these runs, each once."""
+    return list(dict.fromkeys(known for number in numbers for known in row.cells[number].known))
+
+
 def _label(run: Run, runs: Sequence[Run]) -> str:
     """Return a label that only this run has: its engines and, as far as necessary, its lab, date and folder."""
     parts: list[Callable[[Run], str]] = [
@@ -370,6 +379,7 @@ def _cell(number: int, run: Run, judged: Judged, row: Row, allowance: _Allowance
         seconds=judged.seconds,
         tests=_by_function(judged.tests),
         waiver=judged.waiver,
+        known=judged.known,
         must=judged.must if judged.must != row.must else "",
         files=_files(run, judged, allowance.of(judged), beside),
     )

@@ -98,7 +98,7 @@ def _about(number: int, run: Run) -> Iterator[str]:
         yield "### Not passed"
         yield table(
             ["claim", "verdict", "reason"],
-            ([code(claim.id), str(claim.verdict), plain(claim.reason)] for claim in _sorted(bad)),
+            ([code(claim.id), str(claim.verdict), plain(claim.explained)] for claim in _sorted(bad)),
         )
     blocked = [(claim.reason, id) for id, claim in run.claims.items() if claim.verdict is Verdict.BLOCKED]
     if blocked:

@@ -28,7 +28,8 @@ class Change:
         level: Its level.
         old: Its verdict in the older run, or "not run".
         new: Its verdict in the newer run, or "not run".
-        reason: The reason of the newer verdict; that of the older one if the claim passes now.
+        reason: The reason of the newer verdict, and known defects that explain it; that of the older one if the claim
+            passes now.
     """
 
     id: str
@@ -105,9 +106,9 @@ def _pace(old: Run, new: Run) -> float:
 def _judged(found: Comparison, was: Judged | None, now: Judged) -> None:
     if was is None:
         into = found.worse if now.verdict.bad else found.added
-        into.append(Change(now.id, now.level, NOT_RUN, str(now.verdict), now.reason))
+        into.append(Change(now.id, now.level, NOT_RUN, str(now.verdict), now.explained))
         return
-    change = Change(now.id, now.level, str(was.verdict), str(now.verdict), now.reason or was.reason)
+    change = Change(now.id, now.level, str(was.verdict), str(now.verdict), now.explained or was.explained)
     step = _WORSE_FROM.index(now.verdict) - _WORSE_FROM.index(was.verdict)
     if step == 0:
         found.same += 1

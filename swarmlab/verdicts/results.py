@@ -14,6 +14,7 @@ from typing import Any
 import jsonschema
 
 from swarmlab.errors import UsageError
+from swarmlab.verdicts.defects import KnownFailure
 from swarmlab.verdicts.verdict import Verdict
 
 #: Name of the file of a run's verdicts, in the folder of its reports.
@@ -39,6 +40,7 @@ class Judged:
         tests: Node ids of the tests that judged it.
         seconds: Duration of these tests together, in seconds.
         waiver: The waiver that was applied (claim, justification, owner, expires, outcome); None if none was.
+        known: The known defects of the cluster's engines that explain why it fails.
     """
 
     id: str
@@ -51,6 +53,12 @@ class Judged:
     tests: tuple[str, ...] = ()
     seconds: float = 0.0
     waiver: Mapping[str, str] | None = None
+    known: tuple[KnownFailure, ...] = ()
+
+    @property
+    def explained(self) -> str:
+        """The reason, and the known defects that explain it."""
+        return "; ".join(filter(None, [self.reason, *map(str, self.known)]))
 
 
 @dataclass(frozen=True)
@@ -202,6 +210,7 @@ def _judged(entry: Mapping[str, Any]) -> Judged:
         tests=tuple(entry["tests"]),
         seconds=entry["seconds"],
         waiver=entry.get("waiver"),
+        known=tuple(map(KnownFailure.from_json, entry.get("known", []))),
     )
 
 

@@ -170,3 +170,12 @@ def test_too_few_words_are_a_usage_error(run):
     with pytest.raises(SystemExit) as ended:
         main(["compare", run("old", passed(A))])
     assert ended.value.code == 2
+
+
+def test_a_known_failure_is_worse_all_the_same_and_told_as_known(run, capsys):
+    new = run("new", {A: ("fail", 5.0, "not so")})
+    raw = json.loads((Path(new) / "verdicts.json").read_text())
+    raw["claims"][0]["known"] = [{"incident": "x#1", "cause": "it forgets", "engines": ["1.2.3"], "mended": "1.3"}]
+    (Path(new) / "verdicts.json").write_text(json.dumps(raw))
+    assert main(["compare", run("old", passed(A)), new]) == 1
+    assert "pass -> fail: not so; known: x#1: it forgets (1.2.3; mended in 1.3)" in capsys.readouterr().out

@@ -10,6 +10,7 @@ from swarmlab.labs.base import Declared
 from swarmlab.labs.containers.lab import DindLab
 from swarmlab.labs.machines import box
 from swarmlab.labs.machines.lab import VagrantLab
+from swarmlab.labs.machines.places import Places
 from tests.unit.test_engines import OLD, packed
 
 BOOKWORM = {"ID": "debian", "VERSION_CODENAME": "bookworm"}
@@ -87,7 +88,7 @@ def test_a_lab_that_stands_has_the_choices_of_its_labels(monkeypatch):
 @pytest.fixture
 def machines(monkeypatch, tmp_path):
     monkeypatch.setattr(box, "home", lambda: tmp_path)
-    lab = VagrantLab(None, engines=["bookworm", "trixie"])
+    lab = VagrantLab(None, engines=["bookworm", "trixie"], places=Places(tmp_path, tmp_path))
     lab.prefix = "192.168.56"
     return lab
 
@@ -104,7 +105,8 @@ def test_machines_are_of_their_boxes(machines):
 
 def test_an_engine_from_an_archive_is_not_of_a_package(monkeypatch, tmp_path):
     monkeypatch.setenv("SWARMLAB_CACHE", str(tmp_path / "cache"))
-    lab = VagrantLab(None, engines=[str(packed(tmp_path / "docker-18.03.1-ce.tgz", OLD)), "trixie"])
+    archive = packed(tmp_path / "docker-18.03.1-ce.tgz", OLD)
+    lab = VagrantLab(None, engines=[str(archive), "trixie"], places=Places(tmp_path, tmp_path))
     lab.prefix = "192.168.56"
     assert lab.declared("master") == Declared(BOOKWORM, "18.03.1-ce", "192.168.56", packaged=False)
     assert lab.declared("slave01").packaged

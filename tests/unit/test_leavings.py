@@ -2,9 +2,11 @@
 
 import pytest
 
-from swarmlab.cluster.leavings import LOOPBACK, _image, find
+from swarmlab.cluster.leavings import LOOPBACK, _image, find, let_go
 from swarmlab.cluster.marks import KEPT_LABEL, STACK_LABEL, SUITE_LABEL, is_unique, ours, unique
 from swarmlab.cluster.node import Result
+from swarmlab.cluster.service import SERVICE_NAME_LABEL
+from swarmlab.errors import LabError
 
 
 def test_the_names_that_suites_give_are_known():
@@ -103,3 +105,30 @@ def test_what_is_found_is_listed_with_its_node_and_in_the_order_of_removal():
     assert [one.kind for one in found] == ["service", "volume", "folder", "user", "label"]
     assert str(found[0]) == f"service {web}"
     assert str(found[1]).endswith(" on master")
+
+
+class Forgetful(Engine):
+    """An engine whose containers of removed services stay until somebody else removes them."""
+
+    def containers(self, **_):
+        return [made for made in super().containers() if f"/containers/{made['Id']}" not in self.deleted]
+
+
+def container(id, service, state):
+    return {"Id": id, "State": state, "Labels": {SERVICE_NAME_LABEL: service}}
+
+
+def test_what_an_engine_leaves_of_a_removed_service_is_removed_and_nothing_else(monkeypatch):
+    monkeypatch.setattr("swarmlab.cluster.leavings.wait", lambda state, _, **how: state() or state() or fail(how))
+    ended = [container("1", unique("web"), "exited"), container("2", "shop_web", "exited")]
+    engine = Forgetful(containers=ended)
+    let_go([engine])
+    assert engine.deleted == ["/containers/1"]
+    running = Forgetful(containers=[container("1", unique("web"), "running")])
+    with pytest.raises(LabError):
+        let_go([running])
+    assert running.deleted == []
+
+
+def fail(how):
+    raise how["error"]

@@ -71,15 +71,20 @@ def test_machines_that_were_given_back_are_restored_before_they_are_given_again(
 
 def test_machines_keep_an_engine_that_they_were_given_until_they_are_restored(lab):
     lab.nodes()
-    lab.note_engine(1, engine_choice("forky"))
-    assert [choice.suite for choice in lab.choices] == ["bookworm", "forky", "bookworm"]
+    lab.note_engine(1, engine_choice("trixie"))
+    lab.note_engine(2, engine_choice("forky"), "forky")
+    assert [choice.place for choice in lab.choices] == ["bookworm", "trixie", "forky"]
     lab.prefix = "192.168.56"
-    assert lab.declared("slave01").engine == "28.5.2"
+    declared = {name: lab.declared(name) for name in ("slave01", "slave02")}
+    assert {name: one.engine for name, one in declared.items()} == {"slave01": "26.1.5", "slave02": "28.5.2"}
+    releases = {name: one.system["VERSION_CODENAME"] for name, one in declared.items()}
+    assert releases == {"slave01": "bookworm", "slave02": "forky"}, "a machine is of the release that its packages say"
     with pytest.raises(UsageError, match="only a restored machine has an older one"):
         lab.upgrade(Machine("slave01"), "bookworm")
     lab.remove(lab.machines)
     lab.nodes()
-    assert [choice.suite for choice in lab.choices] == ["bookworm"]
+    assert [choice.place for choice in lab.choices] == ["bookworm"]
+    assert lab.declared("slave02").system["VERSION_CODENAME"] == "bookworm"
     assert not lab.places.engines.exists()
 
 

@@ -29,3 +29,21 @@ def test_a_name_without_answer_has_no_address_and_does_not_take_the_next_ones():
 def test_a_probe_that_is_gone_tells_nothing_of_any_name():
     assert probe("").resolve_each(["web", "tasks.web"]) == [set(), set()]
     assert probe("").resolve("web") == set()
+
+
+def test_each_request_has_its_own_answer():
+    printed = (
+        "HTTP/1.1 200 OK\r\nServer: nginx\r\nX-Server: 0123456789ab\r\n\r\n\t200\t65536\n.\n"
+        "curl: (28) Connection timed out after 2001 milliseconds\n\t000\t0\n.\n"
+        "HTTP/1.1 200 OK\r\nx-server: ba9876543210\r\n\r\n"
+        "curl: (18) transfer closed with 10 bytes remaining to read\n\t200\t1014\n.\n"
+    )
+    whole, late, cut, none = probe(printed).fetch(["http://a/", "http://b/", "http://c/", "http://d/"])
+    assert (whole.status, whole.size, whole.container, whole.error) == (200, 65536, "0123456789ab", "")
+    assert (late.status, late.container, late.error) == (0, "", "Connection timed out after 2001 milliseconds")
+    assert (cut.size, cut.container, cut.error) == (
+        1014,
+        "ba9876543210",
+        "transfer closed with 10 bytes remaining to read",
+    )
+    assert (none.status, none.url, none.error) == (0, "http://d/", "the probe gave no answer")

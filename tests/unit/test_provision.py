@@ -53,7 +53,7 @@ def test_names_are_mapped_once_and_other_lines_stay(node, tmp_path):
 def test_a_system_without_a_script_is_named(node, tmp_path):
     (tmp_path / "os-release").write_text('ID=plan9\nVERSION_ID="4"\n')
     with pytest.raises(LabError, match=r"master has no engine, and there is no plan94\.sh"):
-        provision.install_engine([node])
+        provision.install_engine([node], ["18.03.1-ce"])
 
 
 def test_a_script_that_fails_says_what_it_said(node, tmp_path, monkeypatch):
@@ -61,7 +61,32 @@ def test_a_script_that_fails_says_what_it_said(node, tmp_path, monkeypatch):
     monkeypatch.setattr(provision, "FOLDER", tmp_path)
     (tmp_path / "centos7.sh").write_text("echo no mirror >&2; false; echo not reached\n")
     with pytest.raises(LabError, match="setting up the engine on master ended with 1: no mirror"):
-        provision.install_engine([node])
+        provision.install_engine([node], ["18.03.1-ce"])
+
+
+def test_a_script_is_told_the_version_of_its_node(node, tmp_path, monkeypatch):
+    (tmp_path / "os-release").write_text('ID=centos\nVERSION_ID="7"\n')
+    monkeypatch.setattr(provision, "FOLDER", tmp_path)
+    (tmp_path / "centos7.sh").write_text(f"echo $1 >> {tmp_path}/told\n")
+    provision.install_engine([node, node, node], ["18.03.1-ce", "18.09.9"])
+    assert sorted((tmp_path / "told").read_text().split()) == ["18.03.1-ce", "18.03.1-ce", "18.09.9"]
+
+
+@pytest.mark.parametrize(
+    ("version", "installed"),
+    [
+        ("18.03.1-ce", "docker-ce-18.03.1.ce"),
+        ("18.06.3-ce", "docker-ce-18.06.3.ce"),
+        ("18.09.9", "docker-ce-18.09.9 docker-ce-cli-18.09.9 containerd.io"),
+        ("26.1.4", "docker-ce-26.1.4 docker-ce-cli-26.1.4 containerd.io"),
+    ],
+)
+def test_centos_installs_the_packages_of_a_version(version, installed):
+    (step,) = re.findall(r"^case .*?^esac$", CENTOS, re.M | re.S)
+    done = subprocess.run(
+        ["sh", "-euc", f'version=$1; yum() {{ echo "$@"; }}; {step}', "sh", version], capture_output=True, text=True
+    )
+    assert done.stdout == f"-y -q install {installed}\n", done.stderr
 
 
 def test_the_scripts_are_shell():
@@ -75,7 +100,7 @@ def test_the_scripts_are_shell():
         "yum -y -q update",
         "yum-config-manager --add-repo https://download.docker.com/linux/centos/docker-ce.repo",
         "yum list docker-ce --showduplicates | sort -r",
-        "yum -y -q install docker-ce-18.03.1.ce",
+        'yum -y -q install "docker-ce-${version%-ce}.ce"',
         "groupadd docker",
         "usermod -aG docker hadoop",
         "systemctl enable --now docker",
@@ -87,6 +112,14 @@ def test_centos_is_provisioned_in_the_documents_steps(step):
 
 
 def test_the_documents_steps_are_in_its_order():
-    steps = ["yum -y -q update", "--add-repo", "--showduplicates", "install docker-ce", "groupadd", "usermod", "enable"]
+    steps = [
+        "yum -y -q update",
+        "--add-repo",
+        "--showduplicates",
+        'install "docker-ce',
+        "groupadd",
+        "usermod",
+        "enable",
+    ]
     places = [re.search(rf"^[^#\n]*{re.escape(step)}", CENTOS, re.M).start() for step in steps]
     assert places == sorted(places)

@@ -14,6 +14,7 @@ from swarmlab.rehearsal import run as play
 from swarmlab.rehearsal.decision import CONDITIONS, GO, NO_GO, decide
 from swarmlab.rehearsal.plan import Plan, newest
 from swarmlab.verdicts import catalogue
+from swarmlab.verdicts.defects import KnownFailure
 from swarmlab.verdicts.profiles import PROFILES
 from swarmlab.verdicts.results import load
 
@@ -187,6 +188,21 @@ def test_what_can_be_met_or_was_so_before_is_a_condition(decided, given, summary
     made = decided(**given)
     assert (made.word, made.status) == (CONDITIONS, 0), made.reasons
     assert summary in made.conditions[0].summary
+
+
+def test_a_decision_names_known_defects_and_is_the_same_with_them(run):
+    known = KnownFailure("x#1", "the engine forgets it", ("18.03.1-ce",), "18.09.7")
+    document, smoke = catalogue.load(), "7.2/service-name-resolves"
+    before, after = run("before", {smoke: "fail"}, document), run("after", {smoke: "pass"}, document)
+    upgrade = run("upgrade", dict.fromkeys(CLAIMS, "pass") | {"upgrade/identity-kept": "fail"})
+    for each in (before, upgrade):
+        for id, judged in each.claims.items():
+            if judged.verdict.bad:
+                each.claims[id] = replace(judged, known=(known,))
+    made = decide(before, upgrade, after, WHOLE, KNOWN)
+    assert made.word == NO_GO
+    for reason in (*made.reasons, *made.conditions):
+        assert str(known) in reason.summary
 
 
 def test_evidence_is_found_from_the_folder_of_the_rehearsal(decided):

@@ -351,3 +351,18 @@ def test_the_command_writes_beside_the_run_or_where_it_is_told(run, tmp_path, ca
     (tmp_path / "file").write_text("")
     assert main(["report", str(folder), "--out", str(tmp_path / "file" / "r.html")]) == 2
     assert "cannot be written" in capsys.readouterr().err
+
+
+def test_a_known_failure_stands_beside_its_reason_and_is_a_failure(run):
+    folder = run({IDS[0]: "fail", IDS[1]: "fail"})
+    raw = json.loads((folder / "verdicts.json").read_text())
+    known = {"incident": "x#1", "cause": "the engine forgets it", "engines": ["1.2.3"], "mended": "1.3"}
+    raw["claims"][0]["known"] = [known, known | {"incident": "x#2", "mended": ""}]
+    (folder / "verdicts.json").write_text(json.dumps(raw))
+    text, _ = page(folder)
+    shown = "Known. x#1: the engine forgets it. Engine 1.2.3; mended in 1.3. The claim fails all the same."
+    assert text_of(text).count(shown) == 2  # what needs attention, and the claim
+    assert text_of(text).count("Known. x#2") == 2
+    assert "no known release mends it" in text_of(text)
+    assert "Does not conform" in text_of(text)
+    assert_true_to_verdicts(folder)

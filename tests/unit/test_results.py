@@ -59,6 +59,16 @@ def test_what_did_not_pass_and_why_is_told(run):
     assert ids.count("`") == 2 * (len(IDS) - 7)
 
 
+def test_a_known_failure_is_told_with_its_reason(run):
+    folder = run({IDS[0]: "fail"})
+    raw = json.loads((folder / "verdicts.json").read_text())
+    raw["claims"][0]["known"] = [{"incident": "x#1", "cause": "it forgets", "engines": ["1.2.3"], "mended": "1.3"}]
+    (folder / "verdicts.json").write_text(json.dumps(raw))
+    ((_, verdict, reason),) = part(page(folder), "Not passed")
+    assert verdict == "fail"
+    assert reason.replace("\\", "").endswith("; known: x#1: it forgets (1.2.3; mended in 1.3)")
+
+
 def test_the_slowest_claims_are_told(run):
     folder = run(dict.fromkeys(IDS[:20], "pass"))
     raw = json.loads((folder / "verdicts.json").read_text())

@@ -1,8 +1,9 @@
-"""Tables and long outputs of docker commands, and the names of the suite's stacks."""
+"""Tables and long outputs of docker commands, and the names and files of the suite's stacks."""
 
 import pytest
 
-from suites.support.commands import succeeded, table
+from suites.support.commands import detached, succeeded, table
+from suites.support.stacks import filled
 from swarmlab.cluster.marks import of_a_stack
 from swarmlab.cluster.node import Result
 
@@ -41,3 +42,26 @@ def test_a_failed_command_is_told_by_the_last_line_of_its_output():
     failed = Result("compose up", 17, "pulling\n", "no such image", "master")
     with pytest.raises(AssertionError, match=r"^up on master ended with 17: no such image$"):
         succeeded(failed, "up on master")
+
+
+def test_variables_of_a_compose_file_are_filled_in_as_they_are_given_or_by_default():
+    text = """published: ${PORT:-8000}, mode: "${MODE:-ingress}", place: "${PLACE:-node.role == manager}\""""
+    assert filled(text, PORT=8888) == 'published: 8888, mode: "ingress", place: "node.role == manager"'
+
+
+class CommandLine:
+    """A node whose command line prints this help."""
+
+    def __init__(self, help):
+        self._help = help
+
+    def docker(self, command):
+        return Result(command, 0, self._help, "")
+
+
+def test_a_command_is_detached_where_it_has_the_option():
+    assert (
+        detached(CommandLine("Options:\n  -d, --detach   Exit immediately\n"), "service scale")
+        == "service scale --detach"
+    )
+    assert detached(CommandLine("Options:\n      --help   Print usage\n"), "service scale") == "service scale"

@@ -30,3 +30,28 @@ def test_vagrant_accepts_it(provider, tmp_path):
     assert done.returncode == 0, done.stdout + done.stderr
     assert "validated successfully" in done.stdout
     assert "deprecated" not in done.stdout + done.stderr
+
+
+#: Prints the kernel's command line of each machine of libvirt.
+PRINTER = """
+class Settings
+  def method_missing(name, *given, **, &block)
+    puts given[0] if name == :cmd_line=
+    block&.call(self, self)
+    self
+  end
+end
+module Vagrant
+  def self.configure(_) = yield(Settings.new)
+end
+load "./Vagrantfile"
+"""
+
+
+@pytest.mark.skipif(not shutil.which("ruby"), reason="Ruby is not installed")
+def test_a_machine_boots_with_the_control_groups_that_its_engine_can_use():
+    environment = {**os.environ, "SWARMLAB_CGROUPS": "v1,v2"}
+    done = subprocess.run(["ruby", "-e", PRINTER], cwd=ROOT, env=environment, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    legacy = [" systemd.unified_cgroup_hierarchy=0 " in line for line in done.stdout.splitlines()]
+    assert legacy == [True, False, True]

@@ -11,6 +11,7 @@ import pytest
 
 from swarmlab.paths import ROOT
 from swarmlab.verdicts import catalogue
+from swarmlab.verdicts.defects import defects
 from swarmlab.verdicts.results import load
 from swarmlab.wait import wait
 from tests.unit.helpers import CONFTEST, HEADER
@@ -682,3 +683,58 @@ def test_what_preflight_found_is_written_and_told_and_changes_no_verdict(run):
     assert "preflight: error: port-gossip-udp: slave02: gossip does not arrive" in ran.out
     assert "gateway-bridge" not in ran.out
     assert [finding["level"] for finding in load(ran.folder).preflight] == ["error", "ok"]
+
+
+# Known failures
+
+
+@pytest.fixture
+def defect(monkeypatch, tmp_path):
+    """A defect of the engine of these runs, which explains why a claim fails."""
+    file = tmp_path / "defects.yaml"
+    file.write_text(
+        '- {id: a, incidents: ["x#1"], effect: "the engine forgets it", releases: [{first: "1.2", mended: "1.3"}], '
+        'failures: {7.2.2/inspect: "slave01 does not", 7.2.2/ls-columns: "slave01 does not"}}'
+    )
+    made = defects(file)
+    monkeypatch.setattr("swarmlab.verdicts.defects.defects", lambda: made)
+    return "known: x#1: the engine forgets it (1.2.3; mended in 1.3)"
+
+
+def test_a_known_failure_is_shown_as_such_and_still_fails(run, defect):
+    ran = run(FAILS, "-k", "test_a")
+    assert ran.verdict() == ("fail", "slave01 does not")
+    assert ran.code == 1
+    (known,) = ran.claims["7.2.2/inspect"]["known"]
+    assert known == {"incident": "x#1", "cause": "the engine forgets it", "engines": ["1.2.3"], "mended": "1.3"}
+    assert defect in ran.out
+    assert str(load(ran.folder).claims["7.2.2/inspect"].known[0]) == defect
+    (result,) = [json.loads(file.read_text()) for file in (ran.folder / "allure-results").glob("*-result.json")]
+    assert result["status"] == "failed"
+    assert result["statusDetails"]["message"].endswith(f"slave01 does not\n{defect}")
+
+
+@pytest.mark.parametrize(
+    ("steps", "verdict"),
+    [
+        ("assert False, 'slave02 lost its volume'", "fail"),
+        ("raise DeadlineExceeded('slave01 does not')", "timeout"),
+        ("raise LabError('slave01 does not')", "broken"),
+        ("raise Blocked('slave01 does not')", "blocked"),
+        ("pass", "pass"),
+    ],
+)
+@pytest.mark.usefixtures("defect")
+def test_nothing_else_is_shown_as_known(run, steps, verdict):
+    ran = run(one(steps))
+    assert ran.verdict()[0] == verdict
+    assert not [claim["id"] for claim in ran.claims.values() if "known" in claim]
+    assert "known: " not in ran.out
+
+
+@pytest.mark.usefixtures("defect")
+def test_a_claim_that_fails_for_another_reason_too_is_not_known(run):
+    other = "@claim('7.2.2/inspect')\ndef test_b(): assert False, 'slave02 lost its volume'\n"
+    ran = run(FAILS + other, "-k", "test_a or test_b")
+    assert ran.verdict()[0] == "fail"
+    assert "known" not in ran.claims["7.2.2/inspect"]

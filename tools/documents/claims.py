@@ -86,9 +86,17 @@ def needs() -> str:
     counted = {
         "nodes": "the cluster has at least this many nodes",
         "managers": "the cluster has room for at least this many managers",
+        "api": "the engine of the first node knows at least this version of the API",
+        "compose": "the command line of the first node takes compose files of this version",
         "image": "the lab serves an image that the project does not make; `--image NAME=REFERENCE` or a file gives one",
     }
-    forms = {"nodes": "nodes>=N", "managers": "managers>=N", "image": "image:NAME"}
+    forms = {
+        "nodes": "nodes>=N",
+        "managers": "managers>=N",
+        "api": "api>=1.N",
+        "compose": "compose>=3.N",
+        "image": "image:NAME",
+    }
     rows = [
         [anchor(name) + code(forms[name]), meaning, str(sum(_place(need) == name for need in wanted))]
         for name, meaning in counted.items()

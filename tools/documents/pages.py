@@ -6,6 +6,7 @@ from collections.abc import Callable
 
 from swarmlab.paths import ROOT
 from tools.documents.claims import claims, needs
+from tools.documents.defects import known_defects
 from tools.documents.options import command_line, pytest_options
 from tools.documents.schemas import inventory, verdicts_json
 
@@ -15,6 +16,7 @@ PAGES: dict[str, Callable[[], str]] = {
     "claims.md": claims,
     "command-line.md": command_line,
     "inventory.md": inventory,
+    "known-defects.md": known_defects,
     "needs.md": needs,
     "pytest-options.md": pytest_options,
     "verdicts-json.md": verdicts_json,

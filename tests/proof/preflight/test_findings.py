@@ -20,11 +20,17 @@ from swarmlab.labs.containers.lab import DindLab
 from swarmlab.labs.outer import connect
 from swarmlab.ownership import this_process
 from swarmlab.preflight import CHECKS, Level, preflight
+from swarmlab.versions import parsed
 from swarmlab.wait import State, wait
 from tests.proof.preflight.faults import APART, CARD, LOST, MANAGEMENT, NEWEST_API_ONLY, OPEN_SOCKET, STATE, WAYS
 
 pytestmark = pytest.mark.lab
 
+#: A program that says whether the profile of its container refuses clone3 or faccessat2.
+REFUSED = (
+    "import ctypes, errno; c = ctypes.CDLL(None, use_errno=True); "
+    "print(['refused' for n in (435, 439) if c.syscall(n, 0, 0, 0, 0) and ctypes.get_errno() == errno.EPERM])"
+)
 #: The checks that look at the ways between nodes which faults close.
 ALL_WAYS = ("port-management-tcp", "port-gossip-tcp", "port-gossip-udp", "port-data-udp")
 
@@ -56,10 +62,12 @@ def _is(finding, fault):
 def always(lab):
     """Checks that rightly find something on every cluster of this lab."""
     kernel = {"kernel-modules"} if lab.offers.missing(["ipvs"]) else set()
-    engines = (
-        {"engine-versions"} if len({node.ask("GET", "/version")["Version"] for node in lab.nodes()}) > 1 else set()
-    )
-    return kernel | engines | {"known-defects"}
+    told = [node.ask("GET", "/version") for node in lab.nodes()]
+    engines = {"engine-versions"} if len({each["Version"] for each in told}) > 1 else set()
+    clients = {"api-versions"} if any(parsed(each["ApiVersion"]) < (1, 40) for each in told) else set()
+    tried = [node.docker(f'run --rm {lab.image("python:3")} python3 -c "{REFUSED}"').expect() for node in lab.nodes()]
+    profile = {"seccomp-profile"} if any("refused" in one for one in tried) else set()
+    return kernel | engines | clients | profile | {"known-defects"}
 
 
 def plant(nodes, faults):
@@ -81,7 +89,8 @@ def broken(lab):
     assert last.run(OPEN_SOCKET).ok
     last.stop()
     last.start()
-    done(master, f"swarm init --advertise-addr {master.address} --data-path-port 7789")
+    knows_port = "--data-path-port" in master.docker("swarm init --help").out
+    done(master, f"swarm init --advertise-addr {master.address} {'--data-path-port 7789' if knows_port else ''}")
     done(master, "swarm update --cert-expiry 1h0m0s")
     swarm = Swarm(nodes, image=lab.image)
     tokens = swarm.tokens()
@@ -127,6 +136,7 @@ def test_what_needs_rights_is_unknown_to_a_user_without(healthy, monkeypatch):
     print("\n".join(f"{finding.level} {finding.check}: {finding}" for finding in found))
     by_level = {level: {finding.check for finding in found if finding.level is level} for level in Level}
     needing = {"legacy-rules", "port-gossip-udp", "port-data-udp", "path-mtu", "node-certificates", "limits"}
+    needing |= {"seccomp-profile"}
     assert by_level[Level.UNKNOWN] == needing
     assert not by_level[Level.OK] & needing
 

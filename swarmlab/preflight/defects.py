@@ -1,0 +1,73 @@
+"""The check of known defects: those that claims/defects.yaml lists for the releases of a cluster's engines."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator, Mapping
+
+from swarmlab.cluster.node import DATA_PORT
+from swarmlab.preflight.finding import Finding, Level, Unknown
+from swarmlab.preflight.model import NodeView, Sight, by_node
+from swarmlab.verdicts.defects import Span, defects, mend
+from swarmlab.versions import parsed
+
+
+def _older_manager(sight: Sight, view: NodeView, span: Span) -> bool:
+    managers = [other for other in sight.nodes if other.manages]
+    return view.manages and any(other.release < parsed(span.first) for other in managers if other.release)
+
+
+def _preferences(sight: Sight, *_: object) -> bool:
+    return any(
+        (service["Spec"].get("TaskTemplate", {}).get("Placement") or {}).get("Preferences")
+        for service in sight.services
+    )
+
+
+def _single_manager(sight: Sight, view: NodeView, _: Span) -> bool:
+    return view.manages and sum(member["Spec"]["Role"] == "manager" for member in sight.members) == 1
+
+
+#: What a cluster must have besides to be affected by a defect, by the word in claims/defects.yaml: whether a node has
+#: it, given the span of releases in which its engine has the defect.
+CONDITIONS: Mapping[str, Callable[[Sight, NodeView, Span], bool]] = {
+    "authorization-plugin": lambda _, view, __: bool((view.info.get("Plugins") or {}).get("Authorization")),
+    "debug": lambda _, view, __: bool(view.info.get("Debug")),
+    "encrypted-network": lambda sight, _, __: bool(sight.encrypted),
+    "older-manager": _older_manager,
+    "other-data-port": lambda sight, _, __: sight.data_port != DATA_PORT,
+    "placement-preference": _preferences,
+    "single-manager": _single_manager,
+}
+#: The conditions of which a manager tells.
+_TOLD_BY_MANAGERS = {"encrypted-network", "other-data-port", "placement-preference", "single-manager"}
+
+
+@by_node
+def known(sight: Sight, view: NodeView) -> Iterator[Finding]:
+    """Whether the engine's version has known defects."""
+    view.swarm  # noqa: B018 - raises if the engine does not answer
+    engine, runc, unjudged = str(view.version.get("Version", "")), view.runc, []
+    for defect in defects():
+        span = defect.span(engine, runc)
+        if span is None:
+            continue
+        if not sight.asked and _TOLD_BY_MANAGERS.intersection(defect.where):
+            unjudged.append(defect.incident)
+            continue
+        if not all(CONDITIONS[name](sight, view, span) for name in defect.where):
+            continue
+        program, version = ("runc", runc) if span in defect.runc else ("engine", engine)
+        newer, level = defect.mend or mend(span.mended), Level(defect.level)
+        if span.mended and of_distribution(version):
+            newer += "; a distribution may have mended it in its package under the older number"
+            if not defect.where:  # the number alone says little then
+                level = Level.INFO
+        yield Finding(level, f"{program} {version}: {defect.effect}", newer, defect.incident)
+    if unjudged:
+        raise Unknown(f"{sight.unasked}: it is not known whether these concern the swarm: {', '.join(unjudged)}")
+
+
+def of_distribution(version: str) -> bool:
+    """Whether a version is of a distribution's package, such as "20.10.24+dfsg1", and not of a release itself."""
+    return re.search(r"\d(\+|~|-\d)", version) is not None
