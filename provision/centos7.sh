@@ -1,4 +1,6 @@
-# Docker CE 18.03.1 on CentOS 7, in the document's own steps (1.3.1, 1.3.2). Run as root by swarmlab/labs/provision.py.
+# Docker CE on CentOS 7, in the document's own steps (1.3.1, 1.3.2). Run as root by swarmlab/labs/provision.py, with the
+# version as its argument; the document's is 18.03.1-ce.
+version=$1
 
 # CentOS 7 is past its end of life: its packages are in the vault, and no longer where the system looks for them.
 sed -i -e 's/^mirrorlist=/#mirrorlist=/' -e 's|^#\?baseurl=http://mirror.centos.org/centos/$releasever|baseurl=https://vault.centos.org/7.9.2009|' \
@@ -9,9 +11,12 @@ yum -y -q update
 yum -y -q install yum-utils
 yum-config-manager --add-repo https://download.docker.com/linux/centos/docker-ce.repo
 
-# Look at the available versions, then install the document's.
+# Look at the available versions, then install one. From 18.09 on the command line and containerd are packages of their own.
 yum list docker-ce --showduplicates | sort -r
-yum -y -q install docker-ce-18.03.1.ce
+case $version in
+    *-ce) yum -y -q install "docker-ce-${version%-ce}.ce" ;;
+    *) yum -y -q install "docker-ce-$version" "docker-ce-cli-$version" containerd.io ;;
+esac
 
 # The group docker and the cluster user in it.
 getent group docker >/dev/null || groupadd docker

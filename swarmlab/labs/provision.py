@@ -19,23 +19,29 @@ FOLDER = PROVISION
 USER = "hadoop"
 
 
-def install_engine(nodes: Sequence[Node]) -> None:
+def install_engine(nodes: Sequence[Node], versions: Sequence[str]) -> None:
     """Install Docker as the document does (1.3.1, 1.3.2) on nodes that have none.
+
+    Args:
+        nodes: the nodes.
+        versions: the versions of their engines, in turn.
 
     Raises:
         LabError: there is no script for the node's system, or the script failed.
     """
 
-    def one(node: Node) -> None:
+    def one(place: int) -> None:
+        node = nodes[place]
         if node.run("command -v dockerd").ok:
             return
         system = node.run('. /etc/os-release && echo "$ID$VERSION_ID"').out.strip()
         script = FOLDER / f"{system}.sh"
         if not script.exists():
             raise LabError(f"{node} has no engine, and there is no {script.name} to install one with")
-        _do(node, f"sh -euc {shlex.quote(script.read_text(encoding='utf-8'))}", "the engine")
+        text = shlex.quote(script.read_text(encoding="utf-8"))
+        _do(node, f"sh -euc {text} {script.name} {versions[place % len(versions)]}", "the engine")
 
-    parallel(one, nodes)
+    parallel(one, range(len(nodes)))
 
 
 def map_names(nodes: Sequence[Node], addresses: Mapping[str, str]) -> None:
@@ -67,7 +73,7 @@ def share_keys(nodes: Sequence[Node]) -> None:
 
 def pull(nodes: Sequence[Node], images: Sequence[str]) -> None:
     """Have every node pull *images*, so that later measurements do not include the pull."""
-    parallel(lambda node: _do(node, " && ".join(f"docker pull -q {image}" for image in images), "images"), nodes)
+    parallel(lambda node: _do(node, " && ".join(f"docker pull {image}" for image in images), "images"), nodes)
 
 
 def _do(node: Node, command: str, what: str, *, user: str | None = None) -> None:

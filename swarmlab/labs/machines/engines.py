@@ -76,6 +76,11 @@ class Parcel:
     files: tuple[Path, ...]
     command: str
 
+    @property
+    def has_release(self) -> bool:
+        """Whether the machine is of another release afterwards, as its /etc/os-release has it."""
+        return any(file.name.startswith("base-files_") for file in self.files)
+
 
 def parcel(choice: EngineChoice, node: Node, folder: Path, outside: Sequence[str] = ()) -> Parcel:
     """Return what gives a machine an engine.

@@ -120,6 +120,7 @@ class VagrantLab(Lab):
         self.provider_name = provider
         self.places = places or Places.of_host()
         self._first = list(self.choices)
+        self._releases: dict[str, str] = {}
         self._leased = False
         self._dirty = False
 
@@ -145,7 +146,8 @@ class VagrantLab(Lab):
         outer.enter()
         _ = lab.provider
         if lab.places.engines.exists():
-            lab.choices = choose(json.loads(lab.places.engines.read_text("utf-8")), lab.provider_name)
+            now = json.loads(lab.places.engines.read_text("utf-8"))
+            lab.choices, lab._releases = choose(now["engines"], lab.provider_name), now["releases"]
         parallel(VagrantNode.connect, lab.machines)
         return lab
 
@@ -252,7 +254,7 @@ class VagrantLab(Lab):
                 self._disconnect()
                 self.provider.restore()
                 self.refresh()
-            self.choices = list(self._first)
+            self.choices, self._releases = list(self._first), {}
             self.places.engines.unlink(missing_ok=True)
         self._leased, self._dirty = True, True
         nodes = list[Node](self.machines[:count])
@@ -295,7 +297,7 @@ class VagrantLab(Lab):
                 node.reboot()
             node.run("systemctl start docker.service")
             node.wait_up()
-        self.note_engine(place, choice)
+        self.note_engine(place, choice, choice.place if parcel.has_release else "")
 
     def _install_engines(self) -> None:
         """Install the engines of machines whose box has none."""
@@ -315,11 +317,20 @@ class VagrantLab(Lab):
         """Return the engine of the machine at this place."""
         return self.choices[place % len(self.choices)]
 
-    def note_engine(self, place: int, choice: EngineChoice) -> None:
-        """Note that the machine at this place has another engine now, until it is restored."""
+    def note_engine(self, place: int, choice: EngineChoice, release: str = "") -> None:
+        """Note that the machine at this place has another engine now, until it is restored.
+
+        Args:
+            place: its place among the machines.
+            choice: its engine.
+            release: the Debian release that it has become with that; empty if it is of the same as before.
+        """
         self.choices = [self._choice(at) for at in range(len(MACHINES))]
         self.choices[place] = choice
-        self.places.engines.write_text(json.dumps([engine.name for engine in self.choices]), encoding="utf-8")
+        if release:
+            self._releases[list(MACHINES)[place]] = release
+        now = {"engines": [engine.name for engine in self.choices], "releases": self._releases}
+        self.places.engines.write_text(json.dumps(now), encoding="utf-8")
 
     # Images, and what the lab has
 
@@ -350,9 +361,9 @@ class VagrantLab(Lab):
         choice = self._choice(place)
         if self.provider_name == "virtualbox":
             return Declared({"ID": "centos", "VERSION_ID": "7"}, choice.version, self.prefix)
-        made = self._boxes[place % len(self._boxes)]  # whose system stays, whatever engine the machine has now
+        made = self._boxes[place % len(self._boxes)]
         package = "" if self.places.engines.exists() else made.package
-        return Declared.debian(choice, made.recipe.suite, package, self.prefix)
+        return Declared.debian(choice, self._releases.get(node, made.recipe.suite), package, self.prefix)
 
     def account(self) -> dict[str, Any]:
         """Return the facts of the lab as a whole, for reports: provider, memory, speed, and seconds of each step."""

@@ -65,7 +65,7 @@ class Places:
 
     @property
     def engines(self) -> Path:
-        """The file with the engine of each machine. It exists once a machine has another engine than its box."""
+        """The engines and releases of the machines. The file exists once a machine has another engine than at first."""
         return self.run / "engines.json"
 
     @property
