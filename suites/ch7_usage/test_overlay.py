@@ -157,7 +157,9 @@ def test_subnets_that_the_swarm_chooses_overlap_nothing(cluster):
             if address not in [str(it.ip) for it in found]
         ]
         assert not lacking, f"the task on {task.node} lacks interfaces in {lacking}"
-        wrong = overlaps([(str(address.ip), address.network) for address in found])
+        # Older engines give a container its service's virtual address too, which is of no subnet of its own (/32).
+        own = [(str(address.ip), address.network) for address in found if address.network.num_addresses > 1]
+        wrong = overlaps(own)
         assert not wrong, f"interfaces of a container on {task.node} overlap: {'; '.join(wrong)}"
 
 
