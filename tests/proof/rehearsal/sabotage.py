@@ -36,7 +36,7 @@ def pytest_configure():
 
     def change_settings(node, container):
         if fault.settings and node in planted:
-            _put_settings(container, fault.settings)
+            put_settings(container, fault.settings)
 
     DindLab.upgrade = upgrade_broken
     DindLab.on_upgrade.append(change_settings)
@@ -48,7 +48,8 @@ def _make_empty(node):
     assert done.ok, done.output
 
 
-def _put_settings(container, settings):
+def put_settings(container, settings):
+    """Write the settings of the engine in a node's container."""
     packed = io.BytesIO()
     with tarfile.open(fileobj=packed, mode="w") as archive:
         member = tarfile.TarInfo("daemon.json")
