@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Iterator, Sequence
 
 from swarmlab.report.html import MEANINGS, SIGNS, duration, overall
@@ -118,7 +119,7 @@ def _facts(run: Run) -> Iterator[tuple[str, str]]:
     suite = raw.get("suite", {})
     yield "begun", f"{run.started:%Y-%m-%d %H:%M} {run.started.tzname() or ''}".strip()
     yield "took", duration(run.seconds)
-    yield "command", code(str(raw["command"])) if raw.get("command") else ""
+    yield "command", code(_without_folders(str(raw["command"]))) if raw.get("command") else ""
     yield "profile", plain(str(raw.get("profile", "")))
     yield "suite", plain(", ".join(f"{name} {value}" for name, value in suite.items() if value))
     labs = len(raw["lab"].get("each", {}))
@@ -173,3 +174,8 @@ def _head(number: int) -> str:
 
 def _link(number: int) -> str:
     return f"[{number}](#run-{number})"
+
+
+def _without_folders(command: str) -> str:
+    """Return a command with the last part of each absolute path alone: the rest is of one host only."""
+    return re.sub(r"(?<![\w:/.])/(?:[^\s/,]+/)+", "", command)

@@ -25,7 +25,8 @@ def part(text, heading):
 
 
 def test_a_run_is_told_with_its_figures(run):
-    text = page(run(MIXED, suite={"version": "1.0.0", "revision": "abc"}, command="pytest suites/", profile="full"))
+    command = "pytest suites/ --engine /a/b.tgz,/c/d.tgz"
+    text = page(run(MIXED, suite={"version": "1.0.0", "revision": "abc"}, command=command, profile="full"))
     (row,) = part(text, "Runs")
     counted = [1, 1, 2, 1, 1, 1, len(IDS) - 7]
     assert row == [
@@ -41,7 +42,7 @@ def test_a_run_is_told_with_its_figures(run):
     heads = next(line for line in text.splitlines() if line.startswith("| run |"))
     assert [cell.strip() for cell in heads.split("|")[7:-2]] == WORDS
     facts = dict(re.findall(r"^\| ([a-z ]+) \| (.*) \|$", text, re.MULTILINE))
-    assert facts["command"] == "`pytest suites/`"
+    assert facts["command"] == "`pytest suites/ --engine b.tgz,d.tgz`"
     assert facts["suite"] == "version 1.0.0, revision abc"
     assert facts["firewall"] == r"iptables (nf\_tables)"
     assert "**Does not conform.**" in text
