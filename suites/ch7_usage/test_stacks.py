@@ -4,7 +4,7 @@ import pytest
 
 from fixtures.claims import claim
 from suites.support.commands import accepted, table
-from suites.support.stacks import COMPOSE, deployed, filled, nothing_of, removed, runs, services, why_left
+from suites.support.stacks import deploy_project, deployed, nothing_of, removed, runs, services, why_left
 from suites.support.traffic import GOSSIP, without_loss
 from swarmlab.cluster.marks import STACK_LABEL
 from swarmlab.cluster.service import SERVICE_NAME_LABEL, TASK_LABEL
@@ -151,13 +151,13 @@ def names_lead_to_all(stack):
 
 @claim("7.3/stack-spreads")
 def test_the_tasks_of_a_stack_run_on_several_nodes(cluster, stack):
-    folder = COMPOSE / "composetest"
-    files = {name: (folder / name).read_text(encoding="utf-8") for name in ("stack.yml", "app.py")}
     port = cluster.port()
     count = len(cluster.nodes)
     # No routing mesh is involved: every node has a task and is asked at its own port, and redis has no virtual address.
-    files["stack.yml"] = filled(
-        files["stack.yml"],
+    deploy_project(
+        stack,
+        "composetest",
+        "stack.yml",
         PYTHON_IMAGE=cluster.image("python:3"),
         REDIS_IMAGE=cluster.image("redis"),
         PORT=port,
@@ -166,7 +166,6 @@ def test_the_tasks_of_a_stack_run_on_several_nodes(cluster, stack):
         REPLICAS=count,
         LABEL=cluster.label,
     )
-    deployed(stack, stack.place(files, "stack.yml"))
 
     def on_every_node():
         state = runs(stack, {"web": count, "redis": 1})

@@ -3,19 +3,19 @@
 import secrets
 
 from fixtures.claims import claim
-from suites.support.stacks import COMPOSE, deployed, filled, runs
+from suites.support.stacks import deploy_project, runs
 from swarmlab.wait import State, eventually, wait
 
 
 @claim("7.3/wordpress-stack")
 def test_the_page_of_a_web_tier_is_kept_in_the_database_tier(cluster, stack):
-    folder = COMPOSE / "wordpress"
-    files = {name: (folder / name).read_text(encoding="utf-8") for name in ("docker-compose.yml", "app.py")}
     port, home = cluster.port(), cluster.nodes[-1]
     # No routing mesh is involved: every node has a task and is asked at its own port, and the database has no virtual
     # address.
-    files["docker-compose.yml"] = filled(
-        files["docker-compose.yml"],
+    deploy_project(
+        stack,
+        "wordpress",
+        "docker-compose.yml",
         PYTHON_IMAGE=cluster.image("python:3"),
         MYSQL_IMAGE=cluster.image("mysql"),
         PORT=port,
@@ -25,7 +25,6 @@ def test_the_page_of_a_web_tier_is_kept_in_the_database_tier(cluster, stack):
         PASSWORD=secrets.token_hex(12),
         DB_PLACE=f"node.hostname == {home}",
     )
-    deployed(stack, stack.place(files, "docker-compose.yml"))
     tiers = {"wordpress": len(cluster.nodes), "db": 1}
     eventually(lambda: runs(stack, tiers), f"{stack} to run a web tier on every node and a database", deadline=180)
 

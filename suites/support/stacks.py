@@ -108,6 +108,22 @@ def filled(text: str, **values: object) -> str:
     return _VARIABLE.sub(lambda found: str(values.get(found[1], found[2])), text)
 
 
+def deploy_project(stack: Stack, name: str, file: str, **values: object) -> None:
+    """Deploy a file of the project compose/NAME, with its page app.py beside it; it must succeed.
+
+    Args:
+        stack: the stack.
+        name: the project.
+        file: the compose file.
+        values: values of its variables (see `filled`).
+
+    Raises:
+        AssertionError: the command failed.
+    """
+    files = {part: (COMPOSE / name / part).read_text(encoding="utf-8") for part in (file, "app.py")}
+    deployed(stack, stack.place({**files, file: filled(files[file], **values)}, file))
+
+
 def deployed(stack: Stack, path: str) -> None:
     """Deploy the file at *path* of the manager, which must succeed.
 

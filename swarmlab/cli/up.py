@@ -8,23 +8,16 @@ import time
 from swarmlab.cli.common import say
 from swarmlab.cluster.swarm import Swarm
 from swarmlab.errors import UsageError
-from swarmlab.images.engines import engine_choice, known_engines, obtain
+from swarmlab.images.engines import engine_choice, obtain, options_help
 from swarmlab.labs import outer, registry
 from swarmlab.labs.registry import DEFAULT, MADE
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:
     """Add the options of the command."""
-    known = ", ".join(map(str, known_engines().values()))
     names = ", ".join(f"{kind.default_name} for --lab {kind.word}" for kind in MADE.values())
     parser.add_argument("--name", default="", help=f"name of the lab (default: {names})")
-    parser.add_argument(
-        "--engine",
-        default="",
-        metavar="ENGINE[,ENGINE…]",
-        help="engine of the nodes: a Debian release, a version, the file or URL of a static archive, or a folder of "
-        f"packages; several, separated by commas, alternate (of Debian: {known}; all: swarmlab engines)",
-    )
+    parser.add_argument("--engine", default="", metavar="ENGINE[,ENGINE…]", help=options_help())
     parser.add_argument("--lab", default=DEFAULT.word, choices=MADE, help=f"kind of lab (default: {DEFAULT.word})")
     for kind in MADE.values():
         for option in kind.options:

@@ -6,6 +6,7 @@ docker-containerd and docker-runc, later under their own names.
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import os
 import re
@@ -219,7 +220,14 @@ def packages(folder: Path) -> Content:
     """
     if not shutil.which("dpkg-deb"):
         raise UsageError(f"engine {folder}: this machine has no dpkg-deb to read packages with; give a static archive")
-    found = {file: _fields(file) for file in sorted(folder.glob("*.deb"))}
+    states = [(file, file.stat()) for file in sorted(folder.glob("*.deb"))]
+    return _packages(folder, tuple((file, state.st_size, state.st_mtime_ns) for file, state in states))
+
+
+@functools.cache
+def _packages(folder: Path, states: tuple[tuple[Path, int, int], ...]) -> Content:
+    """Read these packages, with sizes and times: those of a folder that has changed are read again."""
+    found = {file: _fields(file) for file, _, _ in states}
     found = {file: fields for file, fields in found.items() if fields["Package"] not in _UNUSED_PACKAGES}
     engines = [(file, fields) for file, fields in found.items() if fields["Package"] in _ENGINE_PACKAGES]
     if len(engines) != 1:

@@ -60,6 +60,15 @@ def known_engines() -> dict[str, EngineChoice]:
     return {suite: EngineChoice(suite, str(version), "debian", suite) for suite, version in known.items()}
 
 
+def options_help() -> str:
+    """Return the help of an option that takes the engines of a lab's nodes."""
+    return (
+        "engine of the nodes: a Debian release, a version, the file or URL of a static archive, or a folder of "
+        "packages; several, separated by commas, alternate "
+        f"(of Debian: {', '.join(map(str, known_engines().values()))}; all: swarmlab engines)"
+    )
+
+
 def engine_choice(name: str) -> EngineChoice:
     """Return the engine of this name. Only the beginning of a version may be looked up on Docker's site.
 

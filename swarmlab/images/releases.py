@@ -40,6 +40,11 @@ class Release:
     cgroups: str
     kernel: str
 
+    @property
+    def needs_cgroup_v1(self) -> bool:
+        """Whether it cannot use control groups of version 2."""
+        return "v2" not in self.cgroups
+
 
 @functools.cache
 def releases() -> tuple[Release, ...]:
@@ -64,7 +69,7 @@ def check_host(version: str) -> None:
         check_host("18.03.1-ce")
     """
     release = release_of(version)
-    if "v2" not in release.cgroups and _CGROUP2.exists():
+    if release.needs_cgroup_v1 and _CGROUP2.exists():
         raise UsageError(
             f"engine {version} needs cgroup v1, and this host has cgroup v2 only; boot it with "
             "systemd.unified_cgroup_hierarchy=0, take machines (--lab vagrant), or an engine from 20.10 on"

@@ -110,7 +110,7 @@ def remove(outer: OuterEngine, name: str) -> None:
     Raises:
         LabError: a part of it stays in use.
     """
-    wait(lambda: _gone(outer, name), f"all of lab {name} to be removed", error=LabError)
+    wait(lambda: _gone(outer, f"{LABEL}={name}"), f"all of lab {name} to be removed", error=LabError)
     shutil.rmtree(run_folder() / "labs" / name, ignore_errors=True)
 
 
@@ -121,28 +121,21 @@ def remove_cluster(outer: OuterEngine, name: str, cluster: int) -> None:
         LabError: a part of it stays in use.
     """
     mine = (f"{LABEL}={name}", f"{CLUSTER}={cluster}")
-
-    def gone() -> State:
-        try:
-            parallel(remove_node, outer.containers(*mine))
-        except docker.errors.APIError as refused:  # two containers of one node share its volumes
-            return State(False, str(refused.explanation))
-        return State(not outer.containers(*mine), "containers are left")
-
-    wait(gone, f"cluster {cluster} of lab {name} to be removed", error=LabError)
+    wait(lambda: _gone(outer, *mine), f"cluster {cluster} of lab {name} to be removed", error=LabError)
 
 
-def _gone(outer: OuterEngine, name: str) -> State:
-    filters: dict[str, Any] = {"label": f"{LABEL}={name}"}
+def _gone(outer: OuterEngine, *labels: str) -> State:
+    """Remove what carries all of *labels*; return whether nothing of it is left."""
+    filters: dict[str, Any] = {"label": list(labels)}
     try:
-        parallel(remove_node, outer.containers(f"{LABEL}={name}"))
+        parallel(remove_node, outer.containers(*labels))
         for network in outer.client.networks.list(filters=filters):
             _ignore_missing(network.remove)
         for volume in outer.client.volumes.list(filters=filters):
             _ignore_missing(functools.partial(volume.remove, force=True))
-    except docker.errors.APIError as refused:
+    except docker.errors.APIError as refused:  # as for two containers of one node, which share its volumes
         return State(False, str(refused.explanation))
-    left = outer.containers(f"{LABEL}={name}")
+    left = outer.containers(*labels)
     return State(not left, f"{len(left)} containers are left")
 
 

@@ -61,7 +61,7 @@ def control_groups(choice: EngineChoice) -> str:
 
     Later engines of an upgrade use either.
     """
-    return "v2" if "v2" in release_of(choice.version).cgroups else "v1"
+    return "v1" if release_of(choice.version).needs_cgroup_v1 else "v2"
 
 
 @dataclass(frozen=True)
