@@ -4,6 +4,7 @@ pytest_plugins = [
     "fixtures.claims",
     "fixtures.verdicts",
     "fixtures.allure_labels",
+    "fixtures.ending",
     "fixtures.lab",
     "fixtures.preflight",
     "fixtures.cluster",
