@@ -133,7 +133,8 @@ lock: $(ready) ## Pin the newest releases of what pyproject.toml names in requir
 
 .PHONY: clean
 clean: ## Remove the environments and what runs left in reports/.
-	rm -rf .venv .tox build *.egg-info tools/*/node_modules reports/*/ reports/*.json reports/*.xml reports/*.html
+	rm -rf .venv .tox build *.egg-info tools/*/node_modules
+	find reports -mindepth 1 -maxdepth 1 ! -name README.md -exec rm -rf {} +
 
 .venv/ready: requirements.lock setup.sh
 	./setup.sh

@@ -2,9 +2,9 @@
 
 pytest_plugins = [
     "fixtures.claims",
+    "fixtures.ending",
     "fixtures.verdicts",
     "fixtures.allure_labels",
-    "fixtures.ending",
     "fixtures.lab",
     "fixtures.preflight",
     "fixtures.cluster",

@@ -5,7 +5,7 @@ import contextlib
 import pytest
 
 from fixtures.rehearsal import plan_of
-from fixtures.verdicts import reports_folder
+from fixtures.verdicts import run_folder
 from suites.support.upgrade.course import Course
 from suites.support.upgrade.second_cluster import SecondCluster
 from suites.support.upgrade.way_back import WayBack
@@ -54,7 +54,7 @@ def _course(request, lab, _back, _second_cluster):
     roles = list(cluster.roles().values())
     if (roles.count("manager"), roles.count("worker")) != (plan.managers, plan.workers):
         raise LabError(f"the cluster has {roles}, the plan {plan.managers} managers and {plan.workers} workers")
-    course = Course(lab, cluster, plan, reports_folder(request.config) / "rehearsal.json")
+    course = Course(lab, cluster, plan, run_folder(request.config) / "rehearsal.json")
     yield course
     course.rest()
     if lab.standing:

@@ -10,7 +10,11 @@ from swarmlab.verdicts import compare, results
 
 def add_options(parser: argparse.ArgumentParser) -> None:
     """Add the options of the command."""
-    parser.add_argument("old", metavar="OLD", help="folder of reports, or verdicts.json, of the earlier run")
+    parser.add_argument(
+        "old",
+        metavar="OLD",
+        help="folder of the earlier run, its verdicts, or a folder of reports, of which the latest run is taken",
+    )
     parser.add_argument("new", metavar="NEW", help="the same of the later run")
     parser.add_argument("--markdown", action="store_true", help="print Markdown, for a pull request or a chat")
     parser.epilog = "Exit status: 0 if nothing got worse, 1 if something did, 2 for wrong options."

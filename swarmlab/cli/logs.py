@@ -5,10 +5,9 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from swarmlab import evidence
+from swarmlab import evidence, files
 from swarmlab.cli.common import add_name, say
 from swarmlab.cluster.swarm import Swarm
-from swarmlab.errors import UsageError
 from swarmlab.labs import outer
 from swarmlab.labs import registry as kinds
 
@@ -25,13 +24,10 @@ def run(args: argparse.Namespace) -> int:
     try:
         lab = kinds.attach(engine, args.name)
         folder = Path(args.folder)
-        try:
-            folder.mkdir(parents=True, exist_ok=True)
-        except OSError as failed:
-            raise UsageError(f"{folder} cannot be written: {failed.strerror}; name a folder") from None
+        files.check(folder)
         for name, text in Swarm(lab.nodes()).diagnosis().items():
             file = folder / (name.replace(": ", "-").replace(" ", "-").replace("/", "-") + ".txt")
-            file.write_text(evidence.redact(text) + "\n", encoding="utf-8")
+            files.write(file, evidence.redact(text) + "\n")
             print(file)
         return 0
     finally:

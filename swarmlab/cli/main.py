@@ -25,8 +25,11 @@ from swarmlab.cli import (
     up,
 )
 from swarmlab.cli.common import say
-from swarmlab.errors import SwarmlabError
+from swarmlab.errors import SwarmlabError, UsageError
 from swarmlab.verdicts.results import suite_version
+
+#: Exit statuses of every command. 1 is for what a command has judged: claims, findings, changes.
+WRONG_INPUT, COULD_NOT_BE_HELD, INTERRUPTED = 2, 3, 130
 
 #: The verbs, in the order of the help.
 VERBS = {
@@ -67,12 +70,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
         arguments: The command line after the program's name; by default that of this process.
 
     Returns:
-        The exit status: the command's own, 2 for an error that ended it, 130 for an interrupt, 141 if the
-        reader of its output has closed it.
+        The exit status: the command's own, or one of docs/reference/exit-statuses.md.
     """
     if not paths.CLAIMS.is_dir():
         say(f"no claims at {paths.CLAIMS}; install swarmlab from its checkout: pip install -e .")
-        return 2
+        return COULD_NOT_BE_HELD
     given = list(sys.argv[1:] if arguments is None else arguments)
     end = given.index("--") if "--" in given else len(given)
     top = parser()
@@ -87,9 +89,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except BrokenPipeError:  # the reader of the output has closed it, as head does
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # else the flush at exit fails too
         return 141
+    except UsageError as wrong:
+        say(str(wrong))
+        return WRONG_INPUT
     except SwarmlabError as failed:
         say(str(failed))
-        return 2
+        return COULD_NOT_BE_HELD
+    except OSError as failed:
+        say(f"{failed.filename or 'a file'}: {failed.strerror or failed}")
+        return COULD_NOT_BE_HELD
     except KeyboardInterrupt:
         say("interrupted")
-        return 130
+        return INTERRUPTED

@@ -16,6 +16,7 @@ from swarmlab.rehearsal import run as play
 from swarmlab.rehearsal.likeness.model import FILE, Likeness
 from swarmlab.rehearsal.likeness.read import MOST_NODES, read
 from swarmlab.rehearsal.plan import GROUPS, ORDER, newest
+from swarmlab.verdicts.folders import KEPT, count
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:
@@ -38,8 +39,15 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--out", default=REPORTS / "rehearsal", metavar="DIR", help="default: reports/rehearsal in the checkout"
     )
+    parser.add_argument(
+        "--keep-runs",
+        type=count,
+        default=KEPT,
+        metavar="N",
+        help=f"how many rehearsals stay in DIR, this one among them; 0 keeps all (default: {KEPT})",
+    )
     parser.add_argument("--lab", default=DEFAULT.word, choices=MADE, help=f"kind of lab (default: {DEFAULT.word})")
-    parser.epilog = "Exit status: 0 for go, 1 for no-go, 2 for wrong options."
+    parser.epilog = "Exit status: 0 for go, 1 for no-go, 2 for wrong options, 3 if it could not be held."
 
 
 def run(args: argparse.Namespace) -> int:
@@ -57,7 +65,7 @@ def run(args: argparse.Namespace) -> int:
     )
     plan = play.plan(path, args.order, *shape, kind, args.claims, like, reboot=args.reboot)
     folder = Path(args.out)
-    decision = play.rehearse(plan, kind, folder, args.claims, say)
+    decision = play.rehearse(plan, kind, folder, args.claims, say, keep=args.keep_runs)
     print("\n".join([*play.lines(decision), f"Page: {folder / play.PAGE}"]))
     return decision.status
 

@@ -13,7 +13,10 @@ from swarmlab.verdicts import results
 def add_options(parser: argparse.ArgumentParser) -> None:
     """Add the options of the command."""
     parser.add_argument(
-        "runs", nargs="*", metavar="RUN", help="folder of reports, or verdicts.json (default: the checkout's reports/)"
+        "runs",
+        nargs="*",
+        metavar="RUN",
+        help="folder of a run, its verdicts, or a folder of reports, of which the latest run is taken (default: the checkout's reports/)",
     )
     parser.add_argument("--out", metavar="FILE", help="default: report.html beside the verdicts of the run")
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from swarmlab.errors import UsageError
+from swarmlab import files
 from swarmlab.paths import REPORTS
 from swarmlab.report import results_page
 from swarmlab.verdicts import results
@@ -14,7 +14,10 @@ from swarmlab.verdicts import results
 def add_options(parser: argparse.ArgumentParser) -> None:
     """Add the options of the command."""
     parser.add_argument(
-        "runs", nargs="*", metavar="RUN", help="folder of reports, or verdicts.json (default: the checkout's reports/)"
+        "runs",
+        nargs="*",
+        metavar="RUN",
+        help="folder of a run, its verdicts, or a folder of reports, of which the latest run is taken (default: the checkout's reports/)",
     )
     parser.add_argument("--out", metavar="FILE", help="file to write (default: standard output)")
 
@@ -25,9 +28,6 @@ def run(args: argparse.Namespace) -> int:
     if args.out is None:
         print(text, end="")
         return 0
-    try:
-        Path(args.out).write_text(text, encoding="utf-8")
-    except OSError as failed:
-        raise UsageError(f"{args.out} cannot be written: {failed.strerror}") from None
+    files.write(Path(args.out), text)
     print(args.out)
     return 0

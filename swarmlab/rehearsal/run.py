@@ -9,10 +9,11 @@ import subprocess
 import sys
 import time
 from concurrent.futures import Future, ThreadPoolExecutor
+from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any, NoReturn
 
-from swarmlab import netns
+from swarmlab import files, netns
 from swarmlab.cluster.swarm import Swarm
 from swarmlab.errors import LabError, UsageError
 from swarmlab.host import Progress
@@ -27,38 +28,31 @@ from swarmlab.rehearsal.likeness.apply import dress
 from swarmlab.rehearsal.likeness.model import FILE as LIKENESS
 from swarmlab.rehearsal.likeness.model import Likeness
 from swarmlab.rehearsal.plan import Plan
-from swarmlab.verdicts import catalogue, profiles, results
+from swarmlab.verdicts import catalogue, folders, profiles, results
 
 #: Names of a rehearsal's files in its folder: the page, the decision as JSON, and the record of the steps.
 PAGE, DECISION, COURSE = "rehearsal.html", "decision.json", "rehearsal.json"
+#: Folder of the rehearsals before it.
+EARLIER = "earlier"
 
 
-def rehearse(plan: Plan, kind: MadeKind, folder: Path, profile: str, progress: Progress) -> Decision:
+def rehearse(plan: Plan, kind: MadeKind, folder: Path, profile: str, progress: Progress, *, keep: int) -> Decision:
     """Rehearse an upgrade on a lab of its own.
 
     Args:
         plan: The plan.
         kind: Kind of the lab.
         folder: Folder for the reports of the three runs, the page and the decision. What an earlier rehearsal left
-            there is removed.
+            there is moved to `EARLIER` once the lab is up.
         profile: Profile of the claims that are judged on the first engine and on the last.
+        keep: How many rehearsals stay, this one among them; 0 for all.
         progress: Called with a line for every step that takes time.
 
     Raises:
-        UsageError: The folder cannot be written.
-        LabError: The lab did not come up, or a run left no verdicts.
+        LabError: The folder cannot be written, the lab did not come up, or a run left no verdicts.
     """
     signal.signal(signal.SIGTERM, _interrupt)
-    for name in ("before", "upgrade", "after"):
-        shutil.rmtree(folder / name, ignore_errors=True)
-    try:
-        for name in (PAGE, DECISION, LIKENESS):
-            (folder / name).unlink(missing_ok=True)
-        folder.mkdir(parents=True, exist_ok=True)
-        if plan.likeness:
-            plan.likeness.write(folder / LIKENESS)
-    except OSError as failed:
-        raise UsageError(f"--out: {folder} cannot be written: {failed.strerror}; name a folder") from None
+    files.check(folder)
     obtain([*plan.path, *(plan.start(host) for host in host_names(plan.nodes))], progress)
     begun = time.monotonic()
     seconds: dict[str, float] = {}
@@ -73,6 +67,9 @@ def rehearse(plan: Plan, kind: MadeKind, folder: Path, profile: str, progress: P
             if plan.likeness:
                 dress(cluster, plan.likeness)
             seconds["the lab"] = time.monotonic() - begun
+            _set_aside(folder, keep)
+            if plan.likeness:
+                plan.likeness.write(folder / LIKENESS)
             with ThreadPoolExecutor(max_workers=1) as beside:
                 # While the claims on the first engine are judged.
                 ready = beside.submit(lab.prepare_upgrades, plan.path)
@@ -122,7 +119,7 @@ def _judge(
     decision = decide(loaded["before"], loaded["upgrade"], loaded.get("after"), course, known, plan.likeness)
     engines = [plan.beginning, *map(str, plan.path[1:])]
     made = {**decision.to_json(), "path": engines, "seconds": seconds, "profile": profile}
-    (folder / DECISION).write_text(json.dumps(made, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+    files.write(folder / DECISION, json.dumps(made, indent=1, ensure_ascii=False) + "\n")
     page.write(plan, kind, decision, loaded, course, seconds, profile, folder / PAGE)
     return decision
 
@@ -130,12 +127,41 @@ def _judge(
 def _pytest(folder: Path, name: str, *options: str) -> None:
     # Outside the lab's network namespace, as this process started: the run downloads, and enters the namespace itself.
     pytest = [*netns.outside(), sys.executable, "-m", "pytest"]
-    command = [*pytest, *options, "--reports", str((folder / name).absolute()), "-q"]
+    reports = folder / f"{name}-run"
+    command = [*pytest, *options, "--reports", str(reports.absolute()), "-q"]
     with (folder / f"{name}.log").open("w", encoding="utf-8") as log:
         done = subprocess.run(command, cwd=ROOT, stdout=log, stderr=subprocess.STDOUT, check=False)
-    if not (folder / name / results.NAME).exists():
+    try:
+        found = folders.find(reports)
+    except UsageError:
         lines = (folder / f"{name}.log").read_text(encoding="utf-8").strip().splitlines()
-        raise LabError(f"the run {name} left no verdicts (status {done.returncode}): {' / '.join(lines[-3:])}")
+        raise LabError(
+            f"the run {name} left no verdicts (status {done.returncode}): {' / '.join(lines[-3:])}"
+        ) from None
+    # The rehearsal has one run of each name.
+    found.parent.replace(folder / name)
+    shutil.rmtree(reports)
+
+
+def _set_aside(folder: Path, keep: int) -> None:
+    """Move an earlier rehearsal out of the way of this one, and remove the oldest.
+
+    Args:
+        folder: The folder of rehearsals.
+        keep: How many rehearsals stay, the one that begins among them; 0 for all.
+    """
+    runs = ("before", "upgrade", "after")
+    names = [PAGE, DECISION, LIKENESS, *runs, *(f"{run}.log" for run in runs), *(f"{run}-run" for run in runs)]
+    found = [folder / name for name in names if (folder / name).exists()]
+    if found:
+        when = datetime.fromtimestamp(max(file.stat().st_mtime for file in found), timezone.utc)
+        place = folder / EARLIER / f"{when:%Y%m%dT%H%M%SZ}"
+        place.mkdir(parents=True, exist_ok=True)
+        for file in found:
+            file.replace(place / file.name)
+    earlier = sorted((folder / EARLIER).glob("*")) if keep else []
+    for old in earlier[: max(0, len(earlier) + 1 - keep)]:
+        shutil.rmtree(old, ignore_errors=True)
 
 
 def _course(folder: Path) -> dict[str, Any]:

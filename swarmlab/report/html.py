@@ -16,7 +16,7 @@ from urllib.parse import quote
 import jinja2
 from markupsafe import Markup
 
-from swarmlab.errors import UsageError
+from swarmlab import files
 from swarmlab.labs.registry import KINDS
 from swarmlab.preflight import Level, explaining
 from swarmlab.report.condense import asked, condense
@@ -155,10 +155,11 @@ def overall(run: Run) -> Overall:
     counts = run.counts
     passed, failed, waived = counts[Verdict.PASS], counts[Verdict.FAIL], counts[Verdict.WAIVED]
     lost = counts[Verdict.BROKEN] + counts[Verdict.TIMEOUT]
-    ended = sum(why == "the run ended before" for why in run.not_run.values())
+    ended = bool(run.unfinished) or any(why.startswith("the run ended before") for why in run.not_run.values())
     by_word = {str(verdict): number for verdict, number in counts.items()} | {"not run": len(run.not_run)}
     numbers = [f"{by_word[word]} {word}" for word in SIGNS if by_word[word]]
-    summary = f"Of the catalogue's {len(run.claims) + len(run.not_run)} claims: {', '.join(numbers)}."
+    stopped = f"The run did not end: {run.unfinished}. " if run.unfinished else ""
+    summary = f"{stopped}Of the catalogue's {len(run.claims) + len(run.not_run)} claims: {', '.join(numbers)}."
     if failed:
         return Overall("Does not conform", "bad", summary)
     if lost or ended:
@@ -241,14 +242,10 @@ def write(runs: Sequence[Run], out: Path) -> None:
     """Write the report of these runs to *out*.
 
     Raises:
-        UsageError: The file cannot be written.
+        LabError: The file cannot be written.
     """
     text = render(runs, beside=out.absolute().parent)
-    try:
-        out.parent.mkdir(parents=True, exist_ok=True)
-        out.write_text(text, encoding="utf-8")
-    except OSError as failed:
-        raise UsageError(f"{out} cannot be written: {failed.strerror}") from None
+    files.write(out, text)
 
 
 def duration(seconds: float) -> str:
@@ -287,6 +284,7 @@ def _about(number: int, run: Run, runs: Sequence[Run], beside: Path) -> dict[str
         "counts": {str(verdict): count for verdict, count in run.counts.items()} | {"not run": len(run.not_run)},
         "total": len(run.claims) + len(run.not_run),
         "overall": overall(run),
+        "unfinished": run.unfinished,
         "certification": raw.get("certification"),
         "profile": raw.get("profile", ""),
         "columns": present if several_labs else [name for name in present if name != "lab"],

@@ -119,6 +119,7 @@ def _facts(run: Run) -> Iterator[tuple[str, str]]:
     suite = raw.get("suite", {})
     yield "begun", f"{run.started:%Y-%m-%d %H:%M} {run.started.tzname() or ''}".strip()
     yield "took", duration(run.seconds)
+    yield "did not end", plain(run.unfinished)
     yield "command", code(_without_folders(str(raw["command"]))) if raw.get("command") else ""
     yield "profile", plain(str(raw.get("profile", "")))
     yield "suite", plain(", ".join(f"{name} {value}" for name, value in suite.items() if value))

@@ -145,6 +145,8 @@ def lines(old: Run, new: Run, found: Comparison, *, markdown: bool = False) -> I
         engines = ", ".join(run.each("engine")) or "no node"
         counts = ", ".join(f"{number} {verdict}" for verdict, number in reversed(run.counts.items()) if number)
         yield f"{item}{word}: {code}{run.path}{code} of {run.started:%Y-%m-%d %H:%M}, {engines}, {run.lab}: {counts}"
+        if run.unfinished:
+            yield f"{item}the {word} run did not end: {_safe(run.unfinished, markdown)}"
     if found.pace > 1.2:
         yield f"{item}the newer run as a whole took {found.pace:.1f} times as long; this does not count as slower"
     for other in found.other:

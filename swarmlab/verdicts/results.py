@@ -14,13 +14,10 @@ from typing import Any
 import jsonschema
 
 from swarmlab.errors import UsageError
+from swarmlab.verdicts import folders, gathered
 from swarmlab.verdicts.defects import KnownFailure
+from swarmlab.verdicts.gathered import SCHEMA
 from swarmlab.verdicts.verdict import Verdict
-
-#: Name of the file of a run's verdicts, in the folder of its reports.
-NAME = "verdicts.json"
-#: Version of the layout of that file. Keys may be added within a version; the meaning of a key never changes.
-SCHEMA = 1
 
 _LAYOUT = Path(__file__).with_name("verdicts.schema.json")
 
@@ -66,10 +63,10 @@ class Run:
     """One run of the suites.
 
     Attributes:
-        path: Its verdicts.json.
+        path: Its verdicts.json, or verdicts.jsonl if it did not end.
         started: When it started.
         seconds: Its duration, in seconds.
-        raw: The parsed verdicts.json.
+        raw: Its verdicts, as verdicts.json has them.
         claims: The claims that were judged, by id.
         not_run: Why each other claim of the catalogue was not judged, by id.
     """
@@ -85,6 +82,14 @@ class Run:
     def folder(self) -> Path:
         """Folder that the names of evidence files are relative to."""
         return self.path.parent
+
+    @property
+    def unfinished(self) -> str:
+        """Why the run ended before its last test; empty if it did not."""
+        why = str(self.raw.get("unfinished", ""))
+        if self.path.suffix == ".jsonl" and folders.running(self.folder):
+            return "it is still running"
+        return why
 
     @property
     def counts(self) -> dict[Verdict, int]:
@@ -158,26 +163,19 @@ def suite_version() -> str:
 
 
 def load(path: Path) -> Run:
-    """Read the verdicts of a run.
+    """Read the verdicts of a run, also of one that did not end.
 
     Args:
-        path: verdicts.json, or its folder.
+        path: The run's folder, its verdicts, or a folder of reports, of which the latest run is taken.
 
     Raises:
-        UsageError: The file does not exist, or a run of the suites did not write it.
+        UsageError: There is no run, or a run of the suites did not write the file.
 
     Example:
         >>> load(Path("reports")).counts[Verdict.FAIL]
     """
-    file = path / NAME if path.is_dir() else path
-    try:
-        raw = json.loads(file.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise UsageError(f"{file}: no such file; a run of the suites writes it to its folder of reports") from None
-    except OSError as failed:
-        raise UsageError(f"{file} cannot be read: {failed.strerror}") from None
-    except ValueError as broken:
-        raise UsageError(f"{file} is not JSON: {broken}") from None
+    file = folders.find(path)
+    raw = gathered.read(file) if file.suffix == ".jsonl" else _json(file)
     if isinstance(raw, dict) and isinstance(raw.get("schema"), int) and raw["schema"] > SCHEMA:
         raise UsageError(f"{file} has schema {raw['schema']}; this release reads {SCHEMA}; install a newer one")
     wrong = jsonschema.exceptions.best_match(jsonschema.Draft202012Validator(layout()).iter_errors(raw))
@@ -196,6 +194,15 @@ def load(path: Path) -> Run:
     if twice := claims.keys() & run.not_run.keys():
         raise UsageError(f"{file} contradicts itself: {min(twice)} is both judged and not run")
     return run
+
+
+def _json(file: Path) -> Any:
+    try:
+        return json.loads(file.read_text(encoding="utf-8"))
+    except OSError as failed:
+        raise UsageError(f"{file} cannot be read: {failed.strerror}") from None
+    except (ValueError, RecursionError) as broken:
+        raise UsageError(f"{file} is not JSON: {broken}") from None
 
 
 def _judged(entry: Mapping[str, Any]) -> Judged:

@@ -72,6 +72,16 @@ class Waiver:
         engines = [str(node.get("engine", "")) for node in lab.get("nodes", [])]
         return not self.engine or (bool(engines) and all(fnmatch.fnmatch(engine, self.engine) for engine in engines))
 
+    def raw(self) -> dict[str, str]:
+        """Return the waiver as a file of waivers has it; `from_raw` reads it back."""
+        made = {"claim": self.claim, "justification": self.justification, "owner": self.owner}
+        return made | {"expires": self.expires.isoformat(), "engine": self.engine, "lab": self.lab}
+
+    @classmethod
+    def from_raw(cls, raw: Mapping[str, str]) -> Waiver:
+        """Return the waiver that `raw` returned."""
+        return cls(**{**raw, "expires": date.fromisoformat(raw["expires"])})  # type: ignore[arg-type]
+
     def to_json(self, outcome: str) -> dict[str, str]:
         """Return the waiver as verdicts.json has it, with its *outcome* in the run."""
         made = {"claim": self.claim, "justification": self.justification, "owner": self.owner}

@@ -101,6 +101,17 @@ def test_what_they_call_is_there_and_is_shell():
         subprocess.run(["bash", "-n", "-c", re.sub(r"\$\{\{.*?\}\}", "x", script)], check=True)
 
 
+#: What a run leaves, without its tests.
+PYTEST = """#!/bin/sh
+if [ -n "$WRITES" ]; then
+    number=$(ls "$3/runs" 2>/dev/null | wc -l)
+    mkdir -p "$3/runs/2026-$number" && ln -sfn "runs/2026-$number" "$3/latest"
+    cp given.json "$3/latest/verdicts.json"
+fi
+exit $CODE
+"""
+
+
 @pytest.fixture
 def project(tmp_path):
     """A project whose pytest gives a chosen verdict; returns a function that runs one night of it."""
@@ -110,7 +121,7 @@ def project(tmp_path):
     command = f'#!/bin/sh\nPYTHONPATH={ROOT} exec {sys.executable} -m swarmlab "$@"\n'
     for name, text in (
         ("swarmlab", command),
-        ("pytest", '#!/bin/sh\n[ -z "$WRITES" ] || cp given.json "$3/verdicts.json"\nexit $CODE\n'),
+        ("pytest", PYTEST),
     ):
         (tmp_path / ".venv/bin" / name).write_text(text)
         (tmp_path / ".venv/bin" / name).chmod(0o755)
@@ -148,13 +159,22 @@ def test_a_night_that_fails_itself_fails(project):
     assert project("fail", 1).returncode == 1
     ended = project("pass", 4, WRITES="")
     assert ended.returncode == 1
+    assert "nightly trixie: there are no verdicts; pytest ended with 4" in ended.stdout
+
+
+def test_a_night_that_was_stopped_is_no_baseline(project, tmp_path):
+    assert project("pass", 2).returncode == 1
+    assert not (tmp_path / "reports/kept/trixie.json").exists()
+    assert project("pass", 0).returncode == 0
+    assert (tmp_path / "reports/kept/trixie.json").exists()
+    assert project("pass", 3, WRITES="").returncode == 1
 
 
 def test_all_runs_are_published_as_one_report(project, tmp_path):
     project("pass", 0)
     environment = {**os.environ, "PATH": str(tmp_path / "programs")}
     (tmp_path / "programs").mkdir()
-    for program in ("bash", "dirname", "mkdir", "basename", "cp", "make", "true", "mv", "sh", "tee"):
+    for program in ("bash", "dirname", "mkdir", "basename", "cp", "make", "true", "mv", "sh", "tee", "sort", "tail"):
         (tmp_path / "programs" / program).symlink_to(shutil.which(program))
     command = ["tools/publish", "reports", "public"]
     ran = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True)

@@ -11,7 +11,7 @@ iterators.toArray ??= function toArray() {
 
 const here = path.dirname(fileURLToPath(import.meta.url));
 const reports = process.env.SWARMLAB_REPORTS ?? path.resolve(here, "../../reports");
-const results = (process.env.SWARMLAB_RESULTS ?? path.join(reports, "allure-results")).split(path.delimiter);
+const results = (process.env.SWARMLAB_RESULTS ?? path.join(reports, "latest/allure-results")).split(path.delimiter);
 
 // One environment for each engine that the results name, so that runs on several engines stand beside each other.
 const engines = new Set();
@@ -39,7 +39,7 @@ const singleFile = bytes.reduce((sum, one) => sum + one, 0) < 150_000_000;
 export default {
   name: "Docker Swarm conformance",
   output: path.join(reports, "allure"),
-  // Not below allure-results, which every run removes. What a test's history is holds engine and lab, as parameters.
+  // Beside the runs, not in the folder of one. What a test's history is holds engine and lab, as parameters.
   historyPath: process.env.SWARMLAB_HISTORY ?? path.join(reports, "history.jsonl"),
   historyLimit: 60,
   resolutions: {

@@ -13,6 +13,7 @@ import pytest
 
 from fixtures import claims
 from swarmlab.paths import ROOT
+from swarmlab.verdicts import results
 from swarmlab.verdicts.catalogue import load
 from tests.doubles.portainer.pack import pack
 from tests.proof.claims.faults import FAULTS
@@ -46,7 +47,7 @@ def test_the_claims_fail_and_say_why(run, tmp_path):
     environment = {key: value for key, value in os.environ.items() if not key.startswith("PYTEST_")}
     environment["FAULTS"] = json.dumps([fault.name for fault in faults])
     ran = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=1800)
-    judged = {claim["id"]: claim for claim in json.loads((tmp_path / "verdicts.json").read_text())["claims"]}
+    judged = {claim["id"]: claim for claim in results.load(tmp_path).raw["claims"]}
     unlike = []
     for fault in faults:
         for claim, reason in fault.fails.items():

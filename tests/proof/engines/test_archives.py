@@ -4,7 +4,6 @@ Archives come as files, as URLs and as versions from a mirror on loopback. `make
 """
 
 import http.server
-import json
 import os
 import re
 import shutil
@@ -19,6 +18,7 @@ import pytest
 from swarmlab.images import stock
 from swarmlab.labs.outer import connect
 from swarmlab.paths import ROOT
+from swarmlab.verdicts import results
 from tests.proof.engines.packing import packed
 
 pytestmark = pytest.mark.lab
@@ -74,8 +74,7 @@ def judge(folder, *options):
     ]
     done = run(*command)
     assert done.returncode == 0, done.stdout[-3000:]
-    result = json.loads((folder / "verdicts.json").read_text())
-    return {node["engine"] for node in result["nodes"]}
+    return set(results.load(folder).each("engine"))
 
 
 @pytest.mark.parametrize("layout", ["new", "old"])

@@ -5,7 +5,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import re
 import shlex
@@ -20,6 +19,7 @@ import pytest
 from swarmlab.host import run_folder
 from swarmlab.ownership import alive
 from swarmlab.paths import ROOT
+from swarmlab.verdicts import results
 from swarmlab.wait import wait
 from tests.proof.existing.world import NAME, World, differences, load
 
@@ -47,7 +47,7 @@ def run(command):
 
 
 def verdicts(folder):
-    result = json.loads((folder / "verdicts.json").read_text())
+    result = results.load(folder).raw
     return {claim["id"]: claim for claim in result["claims"]}
 
 

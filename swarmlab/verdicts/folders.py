@@ -1,0 +1,159 @@
+"""The folders of runs below a folder of reports: one for each run, and which of them is the latest.
+
+::
+
+    reports/runs/20261129T091500Z-dind-20.10.24/   what one run leaves
+    reports/latest                                 a link to the run that last had a verdict
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import os
+import re
+import shutil
+from collections.abc import Sequence
+from datetime import datetime, timezone
+from pathlib import Path
+
+from swarmlab import files, ownership
+from swarmlab.errors import LabError, UsageError
+
+#: The file of a run's verdicts, and the record that grows while the run goes on.
+VERDICTS, RECORD = "verdicts.json", "verdicts.jsonl"
+#: The folder of all runs, and the link to the latest, in a folder of reports.
+RUNS, LATEST = "runs", "latest"
+#: How many runs stay in a folder of reports.
+KEPT = 20
+#: The process that writes to a run's folder. The file is gone once the run has ended.
+_OWNER = ".owner"
+
+
+def count(text: str) -> int:
+    """Return how many runs an option says to keep.
+
+    Raises:
+        argparse.ArgumentTypeError: It is no number.
+    """
+    if not text.isdecimal():
+        raise argparse.ArgumentTypeError(f"{text!r} is not a number: write how many to keep, or 0 for all")
+    return int(text)
+
+
+def new(reports: Path, names: Sequence[str], started: datetime) -> Path:
+    """Make the folder of a run.
+
+    Args:
+        reports: The folder of reports.
+        names: What to name the run after its time: its lab and its engine, as far as they are known.
+        started: When the run started.
+
+    Raises:
+        LabError: The folder cannot be made or written.
+    """
+    label = "-".join(re.sub(r"[^A-Za-z0-9.+]+", "-", name).strip("-.")[:60] for name in names if name)
+    name = f"{started.astimezone(timezone.utc):%Y%m%dT%H%M%SZ}-{label}"
+    try:
+        (reports / RUNS).mkdir(parents=True, exist_ok=True)
+        number = 1
+        while True:
+            folder = reports / RUNS / (name if number == 1 else f"{name}-{number}")
+            try:
+                folder.mkdir()
+                break
+            except FileExistsError:  # another run started in the same second
+                number += 1
+        (folder / _OWNER).write_text(ownership.this_process(), encoding="utf-8")
+        (folder / "evidence").mkdir()
+    except OSError as failed:
+        raise LabError(files.unwritable(reports, failed)) from None
+    return folder
+
+
+def publish(folder: Path) -> None:
+    """Let `latest` point to a run. Where the file system has no links, readers take the newest run instead."""
+    link = folder.parent.parent / LATEST
+    fresh = link.with_name(f".{LATEST}-{os.getpid()}")
+    with contextlib.suppress(OSError):
+        fresh.unlink(missing_ok=True)
+        fresh.symlink_to(Path(RUNS) / folder.name)
+        fresh.replace(link)
+
+
+def ended(folder: Path, *, keep: int) -> None:
+    """Note that a run has ended: remove its folder if it has no verdict, else the oldest runs.
+
+    Args:
+        folder: The run's folder.
+        keep: How many runs stay, this one among them; 0 for all.
+    """
+    with contextlib.suppress(OSError):
+        (folder / _OWNER).unlink(missing_ok=True)
+        if not judged(folder):
+            shutil.rmtree(folder, ignore_errors=True)
+            # Neither is of use if this run made it.
+            folder.parent.rmdir()
+            folder.parent.parent.rmdir()
+            return
+    prune(folder.parent.parent, keep)
+
+
+def prune(reports: Path, keep: int) -> None:
+    """Remove the oldest runs, and killed runs that had no verdict. A run whose process is alive stays.
+
+    Args:
+        reports: The folder of reports.
+        keep: How many runs stay; 0 for all.
+    """
+    found = [folder for folder in _all(reports) if not running(folder)]
+    blank = [folder for folder in found if not judged(folder)]
+    of_use = [folder for folder in found if folder not in blank]
+    for old in [*blank, *(of_use[:-keep] if keep else [])]:
+        shutil.rmtree(old, ignore_errors=True)
+
+
+def running(folder: Path) -> bool:
+    """Whether the process that writes to a run's folder is alive, or of another host."""
+    try:
+        return ownership.alive((folder / _OWNER).read_text(encoding="utf-8")) is not False
+    except OSError:
+        return False
+
+
+def judged(folder: Path) -> bool:
+    """Whether a run has any verdict."""
+    if (folder / VERDICTS).exists():
+        return True
+    try:
+        with (folder / RECORD).open(encoding="utf-8", errors="replace") as lines:
+            return any('"judgement"' in line for line in lines)
+    except OSError:
+        return False
+
+
+def find(path: Path) -> Path:
+    """Return the file of a run's verdicts: verdicts.json, or verdicts.jsonl of a run that did not end.
+
+    Args:
+        path: The file, the run's folder, or a folder of reports, of which the latest run is taken.
+
+    Raises:
+        UsageError: There is no run.
+    """
+    if path.exists() and not path.is_dir():
+        return path
+    for folder in (path, path / LATEST, *reversed(_all(path))):
+        for name in (VERDICTS, RECORD):
+            if (folder / name).exists():
+                return folder.resolve() / name if folder.name == LATEST else folder / name
+    missing = "no run in it" if path.is_dir() else "no such file or folder"
+    raise UsageError(f"{path}: {missing}; a run of the suites writes a folder below runs/ of its reports")
+
+
+def _all(reports: Path) -> list[Path]:
+    """Return the folders of all runs, the oldest first: their names begin with the time."""
+    try:
+        return sorted(folder for folder in (reports / RUNS).iterdir() if folder.is_dir())
+    except OSError:
+        return []

@@ -1,0 +1,300 @@
+"""What a run has gathered so far, and the verdicts that follow: while it goes on, at its end, or read back.
+
+A run is a series of entries, which `swarmlab.verdicts.record` keeps in a file:
+
+==========  ============================================================================
+start       what the run is: command, options, suite, waivers, catalogue, its tests
+selected    tests that were selected
+lab         the facts of a lab, as of now
+test        a test that ended: its seconds, its judgement, what else pytest said of it
+lost        a worker of pytest-xdist that died
+end         how long the run took, and why it ended before its last test, if it did
+==========  ============================================================================
+"""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Iterator, Mapping
+from datetime import datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+from swarmlab.errors import UsageError
+from swarmlab.verdicts import record
+from swarmlab.verdicts.defects import known_failures
+from swarmlab.verdicts.verdict import Verdict, worst
+from swarmlab.verdicts.waivers import WAIVABLE, Waiver, accepted, holding
+
+#: Version of the layout of verdicts.json. Keys may be added within a version; the meaning of a key never changes.
+SCHEMA = 1
+#: The facts of a lab that verdicts.json has for each lab (see `swarmlab.labs.base.Lab.account`).
+_OF_EACH = ("cluster", "provider", "driver", "speed", "memory_mib", "seconds")
+
+
+class Gathered:
+    """The entries of one run, and what follows from them."""
+
+    def __init__(self, entries: Iterable[Mapping[str, Any]] = ()) -> None:
+        """Take the entries so far, oldest first."""
+        self._start: Mapping[str, Any] = {}
+        self._end: Mapping[str, Any] | None = None
+        self._last: float = 0.0
+        self._selected: set[str] = set()
+        self._labs: dict[str, dict[str, Any]] = {}
+        self._tests: dict[str, Mapping[str, Any]] = {}
+        self._lost: dict[str, str] = {}
+        for entry in entries:
+            self.take(entry)
+
+    def take(self, entry: Mapping[str, Any]) -> None:
+        """Add one entry."""
+        kind = entry["record"]
+        if kind == "start":
+            self._start = entry
+        elif kind == "selected":
+            self._selected |= set(entry["tests"])
+        elif kind == "lab":
+            self._labs[entry["name"]] = dict(entry["facts"])
+        elif kind == "test":
+            self._tests[entry["test"]] = entry
+            self._last = entry["finished"]
+        elif kind == "lost":
+            self._lost[entry["worker"]] = entry["why"]
+        elif kind == "end":
+            self._end = entry
+
+    @property
+    def labs(self) -> Mapping[str, Mapping[str, Any]]:
+        """The facts of the run's labs, by name."""
+        return self._labs
+
+    @property
+    def lab(self) -> dict[str, Any]:
+        """Kind, name, nodes and facts of the run's lab, or of all its labs if each worker had one."""
+        labs = list(self._labs.values())
+        return {
+            "kind": ", ".join(dict.fromkeys(lab["kind"] for lab in labs)),
+            "name": ", ".join(self._labs),
+            "nodes": [{**node, "lab": lab["name"]} for lab in labs for node in lab["nodes"]],
+            "each": {lab["name"]: {key: lab[key] for key in _OF_EACH if key in lab} for lab in labs},
+        }
+
+    @property
+    def waivers(self) -> list[Waiver]:
+        """The waivers of the run."""
+        return [Waiver.from_raw(raw) for raw in self._start["waivers"]]
+
+    def result(self) -> dict[str, Any]:
+        """Return the verdicts as verdicts.json has them."""
+        by_claim = self._by_claim()
+        incomplete = {id: why for id, found in by_claim.items() if (why := self._incomplete(id, found))}
+        catalogue = self._start["claims"]
+        claims = [
+            self._claim(claim, by_claim[id])
+            for claim in catalogue
+            if (id := claim["id"]) in by_claim and id not in incomplete
+        ]
+        judged = {claim["id"]: claim for claim in claims}
+        counted = Counter(claim["verdict"] for claim in claims)
+        lab, waivers = self.lab, self.waivers
+        result = {
+            "schema": SCHEMA,
+            "started": self._start["started"],
+            "seconds": self._seconds(),
+            "unfinished": self._unfinished(),
+            **{key: self._start[key] for key in ("suite", "command", "profile", "options")},
+            "lab": {key: value for key, value in lab.items() if key != "nodes"},
+            "nodes": lab["nodes"],
+            "preflight": [
+                {"lab": name, **facts["preflight"]} for name, facts in self._labs.items() if "preflight" in facts
+            ],
+            "followed": self._followed(),
+            "lost_workers": self._lost,
+            "waivers": [waiver.to_json(self._outcome(waiver, judged)) for waiver in waivers],
+            "summary": {str(verdict): counted[str(verdict)] for verdict in Verdict},
+            "claims": claims,
+            "not_run": {
+                claim["id"]: incomplete.get(claim["id"]) or self._not_run(claim["id"])
+                for claim in catalogue
+                if claim["id"] not in judged
+            },
+        }
+        if self._start["allows"] is not None:
+            result["certification"] = list(self._refusals(judged, frozenset(self._start["allows"])))
+        return result
+
+    def _seconds(self) -> float:
+        if self._end is not None:
+            return float(self._end["seconds"])
+        begun = datetime.fromisoformat(self._start["started"]).timestamp()
+        return round(max(0.0, self._last - begun), 1)
+
+    def _unfinished(self) -> str:
+        if self._end is not None:
+            return str(self._end["why"])
+        begun = datetime.fromisoformat(self._start["started"])
+        last = begun + timedelta(seconds=self._seconds())
+        return f"it was killed, or its disk was full: nothing is known of it after {last:%Y-%m-%d %H:%M:%S %Z}"
+
+    def _by_claim(self) -> dict[str, list[dict[str, Any]]]:
+        """Return the judgements of each claim."""
+        named: dict[str, list[dict[str, Any]]] = defaultdict(list)
+        for test, entry in self._tests.items():
+            judgement = entry.get("judgement")
+            doubt = entry.get("doubt")
+            # Pytest's own outcome counts too: a judgement of pass does not override it.
+            if doubt and (judgement is None or judgement["verdict"] == Verdict.PASS):
+                # A worker that dies leaves no judgement, only pytest's report of it.
+                ids = [id for id, tests in self._start["tests"].items() if _function(test) in tests]
+                blank = {"claims": ids, "test": test, "variants": 1, "evidence": []}
+                reason = doubt.splitlines()[-1]
+                judgement = {**blank, **(judgement or {}), "verdict": str(Verdict.BROKEN), "reason": reason}
+            if judgement is None:
+                continue
+            judgement = {**judgement, "seconds": entry["seconds"]}
+            for id in judgement["claims"]:
+                named[id].append(judgement)
+            # An observation that contradicts another claim makes that claim fail; it can never make it pass.
+            for id, reasons in judgement.get("asides", {}).items():
+                reason = "; ".join(reasons)
+                found = {"verdict": str(Verdict.FAIL), "reason": reason, "findings": [(str(Verdict.FAIL), reason)]}
+                named[id].append({**judgement, **found})
+        return named
+
+    def _followed(self) -> dict[str, int]:
+        """Count the tasks that were followed from start to end, their services, and the tests that did so."""
+        judgements = [entry["judgement"] for entry in self._tests.values() if entry.get("judgement")]
+        counts = [counts for judgement in judgements if (counts := judgement.get("followed"))]
+        sums = {kind: sum(each[kind] for each in counts) for kind in ("tasks", "services")}
+        return {**sums, "tests": sum(bool(each["tasks"]) for each in counts)}
+
+    def _incomplete(self, id: str, judgements: list[dict[str, Any]]) -> str:
+        """Return why a claim has not passed yet although nothing failed: a test or a parameter did not run."""
+        if any(judgement["verdict"] != Verdict.PASS for judgement in judgements):
+            return ""
+        for test in self._start["tests"].get(id, []):
+            ran = [judgement for judgement in judgements if _function(judgement["test"]) == test]
+            if not ran or len(ran) < ran[0]["variants"]:
+                return f"passed so far, but {test} did not run" + (" with all parameters" if ran else "")
+        return ""
+
+    def _not_run(self, id: str) -> str:
+        """Return why a claim has no verdict."""
+        tests = self._start["tests"].get(id)
+        if not tests:
+            return "no test"
+        if not self._selected.intersection(tests):
+            return "not selected"
+        why = self._end["why"] if self._end else ""
+        return f"the run ended before: {why}" if why else "the run ended before"
+
+    def _refusals(self, judged: Mapping[str, Any], allows: frozenset[str]) -> Iterator[str]:
+        """Yield why the cluster cannot be certified, a line for each kind of reason."""
+        reasons: dict[str, list[str]] = defaultdict(list)
+        for id in (claim["id"] for claim in self._start["claims"]):
+            claim = judged.get(id)
+            if claim is None:
+                reasons["not run"].append(id)
+            elif claim["verdict"] == Verdict.BLOCKED:
+                needs = [need for need in claim["lacking"] if need not in allows]
+                if needs:
+                    reasons[f"blocked for {', '.join(needs)}, which this profile does not allow"].append(id)
+                elif not claim["lacking"]:
+                    reasons[f"blocked: {claim['reason']}"].append(id)
+            elif claim["verdict"] not in (Verdict.PASS, Verdict.WAIVED):
+                reasons[claim["verdict"]].append(id)
+        for reason, ids in reasons.items():
+            yield f"{len(ids)} {reason}: {', '.join(ids)}"
+
+    def _claim(self, claim: Mapping[str, Any], judgements: list[dict[str, Any]]) -> dict[str, Any]:
+        """Return a claim's entry in verdicts.json."""
+        judgements = [self._with_waiver(claim["id"], judgement) for judgement in judgements]
+        verdict = worst(Verdict(judgement["verdict"]) for judgement in judgements)
+        waiver = next((j["waiver"] for j in judgements if "waiver" in j), None) if verdict is Verdict.WAIVED else None
+        lacking = dict.fromkeys(need for judgement in judgements for need in judgement.get("lacking", []))
+        return {
+            **{key: claim[key] for key in ("id", "must", "level", "needs")},
+            "lacking": list(lacking),
+            **({"waiver": waiver} if waiver else {}),
+            "erratum": claim["erratum"],
+            "verdict": str(verdict),
+            "reason": next((j["reason"] for j in judgements if j["verdict"] == str(verdict)), ""),
+            **({"known": known} if (known := self._known(claim["id"], judgements)) else {}),
+            # Evidence of the verdict comes first.
+            "evidence": [
+                file
+                for judgement in sorted(judgements, key=lambda judgement: judgement["verdict"] != str(verdict))
+                for file in judgement["evidence"]
+            ],
+            "tests": [judgement["test"] for judgement in judgements],
+            "seconds": round(sum(judgement["seconds"] for judgement in judgements), 2),
+        }
+
+    def _lab_of(self, judgement: Mapping[str, Any]) -> Mapping[str, Any]:
+        """Return the facts of the lab that a test ran on; of all labs if that is not known."""
+        return self._labs.get(judgement.get("lab", "")) or self.lab
+
+    def _known(self, id: str, judgements: list[dict[str, Any]]) -> list[dict[str, Any]]:
+        """Return the known defects of the cluster's engines that explain why a claim fails; it still fails."""
+        failed = [judgement for judgement in judgements if judgement["verdict"] == Verdict.FAIL]
+        nodes = [node for judgement in failed for node in self._lab_of(judgement).get("nodes", [])]
+        engines = [str(node["engine"]) for node in nodes if node.get("engine")]
+        found = known_failures(id, [judgement["reason"] for judgement in failed], engines)
+        return [failure.to_json() for failure in found]
+
+    def _with_waiver(self, id: str, judgement: dict[str, Any]) -> dict[str, Any]:
+        """Return a test's judgement, changed to waived if a waiver applies and all that went wrong can be waived."""
+        verdict = Verdict(judgement["verdict"])
+        lab = self._labs.get(judgement.get("lab", ""), {})
+        waiver = holding(self.waivers, id, lab) if verdict in WAIVABLE else None
+        if waiver is None:
+            return judgement
+        left = accepted(found for found, _ in judgement["findings"])
+        if left is not Verdict.WAIVED:
+            reason = next(reason for found, reason in judgement["findings"] if found == left)
+            return {**judgement, "verdict": str(left), "reason": reason}
+        reason = f"{verdict}: {judgement['reason']} (waived by {waiver.owner} until {waiver.expires})"
+        return {
+            **judgement,
+            "verdict": str(Verdict.WAIVED),
+            "reason": reason,
+            "waiver": waiver.to_json(f"{verdict}, waived"),
+        }
+
+    def _outcome(self, waiver: Waiver, judged: Mapping[str, Any]) -> str:
+        """Return what a waiver did in the run, in a few words."""
+        claim = judged.get(waiver.claim)
+        if claim is None:
+            return "the claim was not run"
+        if claim["verdict"] == Verdict.PASS:
+            return "not needed: the claim passes, so take the waiver out"
+        if claim["verdict"] == Verdict.WAIVED:
+            here = claim["waiver"]["scope"] == waiver.scope
+            return str(claim["waiver"]["outcome"]) if here else "not used"
+        if claim["verdict"] in WAIVABLE and not waiver.holds(self.lab):
+            return f"does not hold here: {claim['verdict']}"
+        return f"does not change {claim['verdict']}"
+
+
+def read(file: Path) -> dict[str, Any]:
+    """Return the verdicts of a run that did not end, from its record.
+
+    Args:
+        file: The run's verdicts.jsonl.
+
+    Raises:
+        UsageError: The file cannot be read, or a run of the suites did not write it.
+    """
+    try:
+        return Gathered(record.read(file)).result()
+    except OSError as failed:
+        raise UsageError(f"{file} cannot be read: {failed.strerror}") from None
+    except (ValueError, KeyError, TypeError, AttributeError) as broken:
+        raise UsageError(f"{file} is not the record of a run: {type(broken).__name__}: {broken}") from None
+
+
+def _function(node_id: str) -> str:
+    """Return a test's node id without parameters and without the group that xdist may add."""
+    file, _, name = node_id.partition("::")
+    return f"{file}::{name.partition('[')[0].partition('@')[0]}"
