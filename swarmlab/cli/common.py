@@ -7,6 +7,9 @@ import sys
 
 from swarmlab.labs.registry import DEFAULT
 
+#: What names a run on the command line.
+RUN = "folder of a run, its verdicts, or a folder of reports, of which the latest run is taken"
+
 
 def say(line: str) -> None:
     """Print progress on standard error. Results go to standard output."""

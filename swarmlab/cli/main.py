@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import os
 import sys
+import traceback
 from collections.abc import Sequence
 
 from swarmlab import paths
@@ -97,6 +98,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return COULD_NOT_BE_HELD
     except OSError as failed:
         say(f"{failed.filename or 'a file'}: {failed.strerror or failed}")
+        return COULD_NOT_BE_HELD
+    except Exception:
+        traceback.print_exc()
+        say("this is an error of swarmlab itself")
         return COULD_NOT_BE_HELD
     except KeyboardInterrupt:
         say("interrupted")

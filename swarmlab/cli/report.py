@@ -6,18 +6,14 @@ import argparse
 from pathlib import Path
 
 from swarmlab import report
+from swarmlab.cli.common import RUN
 from swarmlab.paths import REPORTS
 from swarmlab.verdicts import results
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:
     """Add the options of the command."""
-    parser.add_argument(
-        "runs",
-        nargs="*",
-        metavar="RUN",
-        help="folder of a run, its verdicts, or a folder of reports, of which the latest run is taken (default: the checkout's reports/)",
-    )
+    parser.add_argument("runs", nargs="*", metavar="RUN", help=f"{RUN} (default: the checkout's reports/)")
     parser.add_argument("--out", metavar="FILE", help="default: report.html beside the verdicts of the run")
 
 

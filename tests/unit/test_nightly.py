@@ -85,7 +85,7 @@ def test_gitlab_pipeline_is_whole():
         assert job["cache"]["paths"] == ["reports/kept"]
         for needed in job.get("needs", []):
             assert needed["job"] in gitlab_jobs()
-    assert GITLAB["suites"]["artifacts"]["reports"]["junit"] == "reports/$NAME/junit.xml"
+    assert GITLAB["suites"]["artifacts"]["reports"]["junit"] == "reports/$NAME/runs/*/junit.xml"
     assert GITLAB["pages"]["artifacts"]["paths"] == ["public"]
 
 

@@ -349,7 +349,7 @@ def test_the_command_writes_beside_the_run_or_where_it_is_told(run, tmp_path, ca
     assert main(["report", str(folder), "--out", str(tmp_path / "other" / "r.html")]) == 0
     assert 'href="../run/evidence/0.txt"' in (tmp_path / "other" / "r.html").read_text()
     (tmp_path / "file").write_text("")
-    assert main(["report", str(folder), "--out", str(tmp_path / "file" / "r.html")]) == 2
+    assert main(["report", str(folder), "--out", str(tmp_path / "file" / "r.html")]) == 3
     assert "cannot be written" in capsys.readouterr().err
 
 
