@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from swarmlab import evidence, files
+from swarmlab import evidence, outputs
 from swarmlab.cli.common import add_name, say
 from swarmlab.cluster.swarm import Swarm
 from swarmlab.labs import outer
@@ -24,10 +24,10 @@ def run(args: argparse.Namespace) -> int:
     try:
         lab = kinds.attach(engine, args.name)
         folder = Path(args.folder)
-        files.check(folder)
+        outputs.check(folder)
         for name, text in Swarm(lab.nodes()).diagnosis().items():
             file = folder / (name.replace(": ", "-").replace(" ", "-").replace("/", "-") + ".txt")
-            files.write(file, evidence.redact(text) + "\n")
+            outputs.write(file, evidence.redact(text) + "\n")
             print(file)
         return 0
     finally:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from swarmlab import files
+from swarmlab import outputs
 from swarmlab.cli.common import RUN
 from swarmlab.paths import REPORTS
 from swarmlab.report import results_page
@@ -24,6 +24,6 @@ def run(args: argparse.Namespace) -> int:
     if args.out is None:
         print(text, end="")
         return 0
-    files.write(Path(args.out), text)
+    outputs.write(Path(args.out), text)
     print(args.out)
     return 0

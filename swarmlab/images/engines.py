@@ -9,9 +9,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-import yaml
-
 from swarmlab.errors import UsageError
+from swarmlab.files import exists, named, read_yaml, shown
 from swarmlab.host import Progress
 from swarmlab.images import archives, stock
 from swarmlab.paths import IMAGES
@@ -55,18 +54,48 @@ class EngineChoice:
 
 @functools.cache
 def known_engines() -> dict[str, EngineChoice]:
-    """Return the engines of Debian's packages, by release."""
-    known = yaml.safe_load((IMAGES / "engines.yaml").read_text(encoding="utf-8"))
-    return {suite: EngineChoice(suite, str(version), "debian", suite) for suite, version in known.items()}
+    """Return the engines of Debian's packages, by release.
+
+    Raises:
+        UsageError: the list of them cannot be read, or is none.
+    """
+    file = IMAGES / "engines.yaml"
+    known = read_yaml(file)
+    if not isinstance(known, dict) or DEFAULT not in known:
+        raise UsageError(f"{file}: is no list of engines: write lines RELEASE: VERSION, one of them {DEFAULT}")
+    for suite, version in known.items():
+        if not isinstance(suite, str) or not isinstance(version, str) or not _VERSION.fullmatch(version):
+            wrong = f"{shown(suite, 60)}: {shown(repr(version), 60)}"
+            raise UsageError(f"{file}: {wrong} is not RELEASE: VERSION, such as {DEFAULT}: 20.10.24")
+    return {suite: EngineChoice(suite, version, "debian", suite) for suite, version in known.items()}
 
 
 def options_help() -> str:
     """Return the help of an option that takes the engines of a lab's nodes."""
+    try:
+        known = f"of Debian: {', '.join(map(str, known_engines().values()))}; "
+    except UsageError:  # which ends the commands that need an engine; the others work without that list
+        known = ""
     return (
         "engine of the nodes: a Debian release, a version, the file or URL of a static archive, or a folder of "
-        "packages; several, separated by commas, alternate "
-        f"(of Debian: {', '.join(map(str, known_engines().values()))}; all: swarmlab engines)"
+        f"packages; several, separated by commas, alternate ({known}all: swarmlab engines)"
     )
+
+
+def split(names: str, option: str = "") -> list[str]:
+    """Return the engines' names in a list that commas separate.
+
+    Args:
+        names: the list; empty for the default engine.
+        option: the option that has the value, put before it in a message.
+
+    Raises:
+        UsageError: a part of it is empty.
+    """
+    parts = [part.strip() for part in names.split(",")]
+    if names and not all(parts):
+        raise UsageError(f"{option} {shown(names)}: has an empty part; write ENGINE,ENGINE without one".strip())
+    return parts
 
 
 def engine_choice(name: str) -> EngineChoice:
@@ -88,30 +117,29 @@ def engine_choice(name: str) -> EngineChoice:
         return known[name or DEFAULT]
     if "://" in name:
         return EngineChoice(name, archives.version_in(name), "archive", name)
-    path = Path(name).expanduser()
-    if path.exists() or "/" in name or name.startswith("~") or name.endswith(_ARCHIVE):
-        return _of_path(path)
+    if "/" in name or name.startswith("~") or name.endswith(_ARCHIVE) or exists(Path(name)):
+        return _of_path(named(name, "engine"))
     meant = [choice for choice in known.values() if f"{choice.version}.".startswith(f"{name}.")]
     if len(meant) == 1:
         return meant[0]
     choices = ", ".join(map(str, known.values()))
     if meant:
-        raise UsageError(f"more than one engine begins with {name!r}; choose from {choices}")
+        raise UsageError(f"more than one engine begins with {shown(repr(name))}; choose from {choices}")
     if not _VERSION.fullmatch(name):
         raise UsageError(
-            f"no engine {name!r}; choose from {choices}, or write a version such as 18.03.1, or the file or URL of a "
-            "static archive, or a folder of packages"
+            f"no engine {shown(repr(name), 60)}; choose from {choices}, or write a version such as 18.03.1, or the "
+            "file or URL of a static archive, or a folder of packages"
         )
     version = stock.official_version(name)
     return EngineChoice(version, version, "archive", stock.official_place(version))
 
 
 def _of_path(path: Path) -> EngineChoice:
+    if not exists(path):
+        raise UsageError(f"engine {shown(path)}: there is no such file or folder")
     if path.is_dir():
         packages = archives.packages(path)
         return EngineChoice(str(path.absolute()), packages.version, "packages", str(path.absolute()))
-    if not path.exists():
-        raise UsageError(f"engine {path}: there is no such file or folder")
     return EngineChoice(str(path.absolute()), stock.given(path).version, "archive", str(path.absolute()))
 
 

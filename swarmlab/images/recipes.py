@@ -12,10 +12,10 @@ import tempfile
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-
-import yaml
+from typing import Any
 
 from swarmlab.errors import LabError, UsageError
+from swarmlab.files import read_yaml, shown
 from swarmlab.host import Progress, alone, cache_folder
 from swarmlab.images import archives
 from swarmlab.images.archives import Content
@@ -58,8 +58,19 @@ class Workload:
 
 @functools.cache
 def workloads() -> dict[str, Workload]:
-    """Return the workload images by reference."""
-    listed = yaml.safe_load((IMAGES / "workloads.yaml").read_text(encoding="utf-8"))
+    """Return the workload images by reference.
+
+    Raises:
+        UsageError: the list of them cannot be read, or is none.
+    """
+    file = IMAGES / "workloads.yaml"
+    listed = read_yaml(file)
+    given: dict[str, Any] = listed if isinstance(listed, dict) and listed else {"the file": None}
+    for reference, what in given.items():
+        whole = isinstance(what, dict) and set(what) == {"of", "settings"}
+        lines = [what["of"], *what["settings"]] if whole and isinstance(what["settings"], list) else [None]
+        if not all(isinstance(line, str) for line in lines):
+            raise UsageError(f"{file}: {shown(reference, 60)}: has to be an image with the keys of and settings")
     return {reference: Workload(reference, what["of"], tuple(what["settings"])) for reference, what in listed.items()}
 
 

@@ -11,9 +11,8 @@ import subprocess
 from dataclasses import dataclass
 from pathlib import Path
 
-import yaml
-
 from swarmlab.errors import UsageError
+from swarmlab.files import read_yaml, shown
 from swarmlab.paths import IMAGES
 from swarmlab.versions import Version, parsed
 
@@ -48,8 +47,19 @@ class Release:
 
 @functools.cache
 def releases() -> tuple[Release, ...]:
-    """Return the release lines, the oldest first."""
-    listed = yaml.safe_load((IMAGES / "releases.yaml").read_text(encoding="utf-8"))
+    """Return the release lines, the oldest first.
+
+    Raises:
+        UsageError: the list of them cannot be read, or is none.
+    """
+    file = IMAGES / "releases.yaml"
+    listed = read_yaml(file)
+    if not isinstance(listed, dict) or not listed:
+        raise UsageError(f"{file}: is no list of release lines: write lines LINE: {{api, cgroups, kernel}}")
+    for line, facts in listed.items():
+        whole = isinstance(facts, dict) and set(facts) == {"api", "cgroups", "kernel"}
+        if not isinstance(line, str) or not whole or not all(isinstance(fact, str) for fact in facts.values()):
+            raise UsageError(f"{file}: {shown(line, 60)}: needs api, cgroups and kernel, and each as text in quotes")
     return tuple(Release(line, **facts) for line, facts in listed.items())
 
 

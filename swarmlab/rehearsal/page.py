@@ -9,7 +9,7 @@ from typing import Any
 
 from markupsafe import Markup
 
-from swarmlab import files
+from swarmlab import outputs
 from swarmlab.labs.base import MadeKind
 from swarmlab.rehearsal.decision import CONDITIONS, GO, NO_GO, Decision
 from swarmlab.rehearsal.plan import Plan
@@ -111,7 +111,7 @@ def write(
             back=BACK,
         )
     )
-    files.write(file, text)
+    outputs.write(file, text)
 
 
 def _of_nodes(kind: MadeKind, plan: Plan) -> list[str]:

@@ -13,7 +13,7 @@ from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any, NoReturn
 
-from swarmlab import files, netns
+from swarmlab import netns, outputs
 from swarmlab.cluster.swarm import Swarm
 from swarmlab.errors import LabError, UsageError
 from swarmlab.host import Progress
@@ -52,7 +52,7 @@ def rehearse(plan: Plan, kind: MadeKind, folder: Path, profile: str, progress: P
         LabError: The folder cannot be written, the lab did not come up, or a run left no verdicts.
     """
     signal.signal(signal.SIGTERM, _interrupt)
-    files.check(folder)
+    outputs.check(folder)
     obtain([*plan.path, *(plan.start(host) for host in host_names(plan.nodes))], progress)
     begun = time.monotonic()
     seconds: dict[str, float] = {}
@@ -119,7 +119,7 @@ def _judge(
     decision = decide(loaded["before"], loaded["upgrade"], loaded.get("after"), course, known, plan.likeness)
     engines = [plan.beginning, *map(str, plan.path[1:])]
     made = {**decision.to_json(), "path": engines, "seconds": seconds, "profile": profile}
-    files.write(folder / DECISION, json.dumps(made, indent=1, ensure_ascii=False) + "\n")
+    outputs.write(folder / DECISION, json.dumps(made, indent=1, ensure_ascii=False) + "\n")
     page.write(plan, kind, decision, loaded, course, seconds, profile, folder / PAGE)
     return decision
 

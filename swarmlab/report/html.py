@@ -16,7 +16,7 @@ from urllib.parse import quote
 import jinja2
 from markupsafe import Markup
 
-from swarmlab import files
+from swarmlab import outputs
 from swarmlab.labs.registry import KINDS
 from swarmlab.preflight import Level, explaining
 from swarmlab.report.condense import asked, condense
@@ -245,7 +245,7 @@ def write(runs: Sequence[Run], out: Path) -> None:
         LabError: The file cannot be written.
     """
     text = render(runs, beside=out.absolute().parent)
-    files.write(out, text)
+    outputs.write(out, text)
 
 
 def duration(seconds: float) -> str:

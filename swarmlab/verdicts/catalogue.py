@@ -11,9 +11,9 @@ from pathlib import Path
 from typing import Any
 
 import jsonschema
-import yaml
 
 from swarmlab.errors import UsageError
+from swarmlab.files import YamlFile, read_text, shown
 from swarmlab.needs import known_need
 from swarmlab.paths import CLAIMS
 
@@ -84,7 +84,7 @@ class Catalogue(Mapping[str, Claim]):
         if id not in self:
             near = difflib.get_close_matches(id, self, n=1, cutoff=0.5)
             hint = f"; did you mean {near[0]}?" if near else ""
-            raise UsageError(f"no claim {id!r} in the catalogue{hint} (pytest --claims lists them)")
+            raise UsageError(f"no claim {shown(repr(id), 60)} in the catalogue{hint} (pytest --claims lists them)")
         return self[id]
 
 
@@ -116,21 +116,23 @@ def entries(file: Path, schema: Path = FOLDER / "schema.json") -> list[dict[str,
     Raises:
         UsageError: The file is not YAML, or breaks the schema.
     """
-    validator = jsonschema.Draft202012Validator(json.loads(schema.read_text(encoding="utf-8")))
     try:
-        listed: list[dict[str, Any]] = yaml.safe_load(file.read_text(encoding="utf-8"))
-    except yaml.YAMLError as broken:
-        raise UsageError(f"{file.name} is not YAML: {' '.join(str(broken).split())}") from broken
+        validator = jsonschema.Draft202012Validator(json.loads(read_text(schema)))
+    except ValueError as broken:
+        raise UsageError(f"{schema.name} is not JSON: {broken}") from None
+    read = YamlFile(read_text(file), file.name)
+    listed: list[dict[str, Any]] = read.content
     for error in validator.iter_errors(listed):
-        place = error.absolute_path[0] if error.absolute_path else None
-        name = listed[place].get("id", f"entry {place}") if isinstance(place, int) else "the file"
-        raise UsageError(f"{file.name}, {name}: {error.message}")
+        path = list(error.absolute_path)
+        entry = listed[path[0]] if path else None
+        name = f", {entry['id']}" if isinstance(entry, dict) and "id" in entry else ""
+        raise UsageError(f"{read.place(*path)}{name}: {shown(error.message)}")
     return listed
 
 
 def title(file: Path) -> str:
     """Return the title of a file of the catalogue, which is its first line."""
-    return file.read_text(encoding="utf-8").splitlines()[0].lstrip("# ")
+    return next(iter(read_text(file).splitlines()), "").lstrip("# ")
 
 
 def _add(claims: dict[str, Claim], claim: Claim, file: Path) -> None:

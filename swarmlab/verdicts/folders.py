@@ -17,7 +17,7 @@ from collections.abc import Sequence
 from datetime import datetime, timezone
 from pathlib import Path
 
-from swarmlab import files, ownership
+from swarmlab import outputs, ownership
 from swarmlab.errors import LabError, UsageError
 
 #: The file of a run's verdicts, and the record that grows while the run goes on.
@@ -67,7 +67,7 @@ def new(reports: Path, names: Sequence[str], started: datetime) -> Path:
         (folder / _OWNER).write_text(ownership.this_process(), encoding="utf-8")
         (folder / "evidence").mkdir()
     except OSError as failed:
-        raise LabError(files.unwritable(reports, failed)) from None
+        raise LabError(outputs.unwritable(reports, failed)) from None
     return folder
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 import fnmatch
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
@@ -10,11 +11,12 @@ from pathlib import Path
 from typing import Any
 
 import jsonschema
-import yaml
 
 from swarmlab.errors import UsageError
+from swarmlab.files import YamlFile, read_text, shown
 from swarmlab.verdicts import catalogue
 from swarmlab.verdicts.verdict import Verdict, worst
+from swarmlab.versions import can_match
 
 #: The verdicts that a waiver covers. A lab that failed is never waived.
 WAIVABLE = (Verdict.FAIL, Verdict.TIMEOUT)
@@ -100,37 +102,58 @@ def load(path: Path, *, today: date, labs: Collection[str]) -> list[Waiver]:
         UsageError: The file cannot be read, or a waiver is incomplete, expired, of an unknown claim, or a duplicate.
             The message names the file and the claim.
     """
-    try:
-        entries = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except OSError as failed:
-        raise UsageError(f"{path} cannot be read: {failed.strerror}") from None
-    except (yaml.YAMLError, UnicodeDecodeError) as broken:
-        raise UsageError(f"{path} is not YAML: {' '.join(str(broken).split())}") from None
-    entries = [] if entries is None else entries
+    file = YamlFile(read_text(path), shown(path))
+    entries = [] if file.content is None else file.content
     wrong = jsonschema.exceptions.best_match(jsonschema.Draft202012Validator(_LAYOUT).iter_errors(entries))
     if wrong is not None:
-        place = next(iter(wrong.absolute_path), None)
-        entry = entries[place] if isinstance(place, int) else {}
-        name = entry.get("claim", f"entry {place}") if isinstance(entry, dict) and entry else f"entry {place}"
-        about = "" if place is None else f", {name}"
-        part = f" {wrong.absolute_path[1]}:" if len(wrong.absolute_path) > 1 else ""
-        raise UsageError(f"{path}{about}:{part} {wrong.message}")
+        raise UsageError(_mistake(file, entries, wrong))
     waivers: list[Waiver] = []
-    for entry in entries:
-        waiver = _waiver(path, entry, today)
-        if (waiver.claim, waiver.engine, waiver.lab) in [(other.claim, other.engine, other.lab) for other in waivers]:
-            raise UsageError(f"{path}, {waiver.claim}: waived twice for the same engine and lab")
+    known: set[tuple[str, str, str]] = set()
+    for number, entry in enumerate(entries):
+        waiver = _waiver(file, number, entry, today)
+        about = f"{file.place(number)}, {waiver.claim}"
+        if (waiver.claim, waiver.engine, waiver.lab) in known:
+            raise UsageError(f"{about}: waived twice for the same engine and lab")
         if waiver.lab and waiver.lab not in labs:
-            raise UsageError(f"{path}, {waiver.claim}: lab: {waiver.lab!r} is not one of {', '.join(labs)}")
+            raise UsageError(f"{about}: lab: {shown(repr(waiver.lab))} is not one of {', '.join(labs)}")
+        if waiver.engine and not can_match(waiver.engine):
+            raise UsageError(
+                f"{about}: engine: {shown(repr(waiver.engine))} matches the version of no engine; write one such as "
+                '"20.10.*"'
+            )
+        known.add((waiver.claim, waiver.engine, waiver.lab))
         waivers.append(waiver)
     return waivers
 
 
-def _waiver(path: Path, entry: Mapping[str, Any], today: date) -> Waiver:
+def _mistake(file: YamlFile, entries: Any, wrong: jsonschema.ValidationError) -> str:
+    """Return what breaks the layout, and where."""
+    path = list(wrong.absolute_path)
+    entry = entries[path[0]] if path else None
+    claim = entry.get("claim") if isinstance(entry, dict) else None
+    about = file.place(*path) + (f", {shown(claim, 60)}" if claim else "")
+    key = f" {path[1]}:" if len(path) > 1 else ""
+    if wrong.validator == "type" and not path:
+        return f"{about}: is no list; write waivers as a list, each beginning with - claim:"
+    if wrong.validator == "type" and len(path) > 1:
+        return f"{about}:{key} {shown(repr(wrong.instance))} is no text; put it in quotes"
+    if wrong.validator == "additionalProperties" and isinstance(entry, dict):
+        keys = list(_LAYOUT["items"]["properties"])
+        unknown = next(key for key in map(str, entry) if key not in keys)
+        near = difflib.get_close_matches(unknown, keys, n=1)
+        about = file.place_of_key(*path, unknown) + (f", {shown(claim, 60)}" if claim else "")
+        return f"{about}: {shown(repr(unknown), 60)} is no key of a waiver; " + (
+            f"did you mean {near[0]}?" if near else f"the keys are {', '.join(keys)}"
+        )
+    return f"{about}:{key} {shown(wrong.message)}"
+
+
+def _waiver(file: YamlFile, number: int, entry: Mapping[str, Any], today: date) -> Waiver:
+    about = f"{file.place(number)}, {shown(entry['claim'], 60)}"
     try:
         catalogue.load().claim(entry["claim"])
     except UsageError as unknown:
-        raise UsageError(f"{path}: {unknown}") from None
+        raise UsageError(f"{file.place(number, 'claim')}: {unknown}") from None
     expires = entry["expires"]
     if isinstance(expires, str):
         try:
@@ -138,11 +161,12 @@ def _waiver(path: Path, entry: Mapping[str, Any], today: date) -> Waiver:
         except ValueError:
             expires = None
     if type(expires) is not date:
-        raise UsageError(f"{path}, {entry['claim']}: expires: {entry['expires']!r} is not a date such as 2027-01-31")
+        wrong = shown(repr(entry["expires"]), 60)
+        raise UsageError(f"{about}: expires: {wrong} is not a date such as 2027-01-31")
     if expires < today:
-        raise UsageError(f"{path}, {entry['claim']}: the waiver expired on {expires}; mend the cluster or renew it")
+        raise UsageError(f"{about}: the waiver expired on {expires}; mend the cluster or renew it")
     if not entry["justification"].strip() or not entry["owner"].strip():
-        raise UsageError(f"{path}, {entry['claim']}: justification and owner must not be empty")
+        raise UsageError(f"{about}: justification and owner must not be empty")
     return Waiver(**{**entry, "expires": expires})
 
 

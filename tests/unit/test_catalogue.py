@@ -53,7 +53,7 @@ def test_an_unknown_id_is_refused_with_the_nearest(read):
         ('- {id: 7.1/b, must: "Something is so.", level: minor, neds: [ipvs]}', "7.1/b.*'neds'"),
         ('- {id: 7.1 b, must: "Something is so.", level: minor}', "'7.1 b'"),
         ("- {id: 7.1/b, must: [", "YAML"),
-        ("just words", "the file"),
+        ("just words", "line 2, column 1"),
     ],
 )
 def test_what_is_wrong_is_said_in_one_line(read, entry, complaint):

@@ -34,4 +34,6 @@ def test_a_waiver_may_be_limited_to_any_kind_of_lab_and_holds_there(tmp_path, la
 def test_an_unknown_kind_of_lab_is_one_line_that_names_the_known_ones(tmp_path):
     with pytest.raises(UsageError) as wrong:
         load(tmp_path, "cloud")
-    assert str(wrong.value).endswith("waivers.yaml, 7.2.2/inspect: lab: 'cloud' is not one of dind, vagrant, inventory")
+    assert str(wrong.value).endswith(
+        "waivers.yaml, line 1, column 3, 7.2.2/inspect: lab: 'cloud' is not one of dind, vagrant, inventory"
+    )

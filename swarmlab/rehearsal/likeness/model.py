@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from swarmlab import files
+from swarmlab import outputs
 from swarmlab.errors import UsageError
 from swarmlab.images.engines import EngineChoice, engine_choice
 from swarmlab.versions import parsed
@@ -58,7 +58,7 @@ class Likeness:
 
     def write(self, file: Path) -> None:
         """Write the likeness to a file."""
-        files.write(file, json.dumps(self.data, indent=1, ensure_ascii=False) + "\n")
+        outputs.write(file, json.dumps(self.data, indent=1, ensure_ascii=False) + "\n")
 
     @property
     def start(self) -> dict[str, EngineChoice]:

@@ -1,0 +1,54 @@
+"""Files and folders that results go to, and one message for those that cannot be written."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from swarmlab.errors import LabError
+
+#: Bytes that a folder has to take before work begins whose results go there.
+_PROBE = 1 << 20
+
+
+def check(folder: Path) -> None:
+    """Make a folder if it is missing, and write there, before work begins whose results are to go there.
+
+    Raises:
+        LabError: It cannot be made or written.
+    """
+    probe = folder / f".probe-{os.getpid()}"
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        try:
+            probe.write_bytes(bytes(_PROBE))
+        finally:
+            probe.unlink(missing_ok=True)
+    except OSError as failed:
+        raise LabError(unwritable(folder, failed)) from None
+
+
+def write(file: Path, text: str) -> None:
+    """Write a file, and make its folder if it is missing. What the file held stays until all is written.
+
+    Raises:
+        LabError: It cannot be written.
+    """
+    fresh = file.with_name(f".{file.name}-{os.getpid()}")
+    try:
+        file.parent.mkdir(parents=True, exist_ok=True)
+        if file.exists() and not file.is_file() and not file.is_dir():  # a device or a pipe
+            file.write_text(text, encoding="utf-8")
+            return
+        try:
+            fresh.write_text(text, encoding="utf-8")
+            fresh.replace(file)
+        finally:
+            fresh.unlink(missing_ok=True)
+    except OSError as failed:
+        raise LabError(unwritable(file, failed)) from None
+
+
+def unwritable(place: Path, failed: OSError) -> str:
+    """Return the message for a folder or file that cannot be written."""
+    return f"{place} cannot be written: {failed.strerror}; make room there, or name another place"
