@@ -34,9 +34,9 @@ def verdicts_json() -> str:
     return page(
         "verdicts.json",
         _VERDICTS,
-        "A run of the suites writes `verdicts.json` to its folder (see [reports](../../reports/README.md)). Keys can be "
-        "added within one `schema` number; what a key means never changes. `swarmlab report`, `swarmlab compare` and "
-        "`swarmlab results` read it.",
+        "A run of the suites writes `verdicts.json` to its folder (see [reports](../../reports/README.md)). Keys "
+        "can be added within one `schema` number; what a key means never changes. `swarmlab report`, "
+        "`swarmlab compare` and `swarmlab results` read it.",
         *_objects(_schema(_VERDICTS)),
         f"The schema: [verdicts.schema.json](../../{_VERDICTS}).",
     )
