@@ -33,7 +33,7 @@ ORDER = (
     "orphaned",
 )
 _RANK = {state: rank for rank, state in enumerate(ORDER)}
-#: Seconds until a node that did not answer, or is not a manager, is asked again.
+#: Seconds until a node that did not answer, or is not a manager, is asked again whether it is one.
 _AGAIN = 2.0
 
 
@@ -138,7 +138,8 @@ class Lifelines:
     def sampled(self, nodes: Sequence[Node], *, every: float = 0.3, share: float = 0.03) -> Iterator[None]:
         """List the tasks at every manager, again and again, until the context ends.
 
-        The requests do not go into the evidence. Nodes that do not answer, or are not managers, are asked less often.
+        The requests do not go into the evidence. A node that does not answer, or is not a manager, is asked again
+        after a while whether it is a manager now. It is not asked for tasks: a worker's engine logs that as an error.
 
         Args:
             nodes: the nodes to ask, each by a thread.
@@ -159,15 +160,21 @@ class Lifelines:
 
     def _sample(self, node: Node, end: threading.Event, every: float, share: float) -> None:
         ask: Callable[[str], Any] | None = None
+        manages = False
         pause = 0.0
         while not end.wait(pause):
             start = time.monotonic()
             try:
                 ask = ask or _reader(node)
+                manages = manages or ask("/info")["Swarm"]["ControlAvailable"]
+                if not manages:
+                    pause = scaled(_AGAIN)
+                    continue
                 tasks = ask("/tasks")
                 self.note(node.name, tasks)
                 self._learn_names(ask, tasks)
             except Exception:  # a node may be in any state, and this thread judges none
+                manages = False
                 pause = scaled(_AGAIN)
                 continue
             taken = time.monotonic() - start

@@ -164,6 +164,7 @@ class Node(ABC):
         self._engine_url = engine_url
         self._heard = -math.inf  # time of the engine's last answer, by the monotonic clock
         self._silent = False
+        self._manages = False  # whether it was a manager when it was last asked
 
     def __str__(self) -> str:
         return self.name
@@ -466,13 +467,17 @@ class Node(ABC):
 
     def serves_cluster(self) -> bool:
         """Whether the engine serves the cluster's API, as managers do."""
-        try:
-            # A small request that only managers answer: `info` takes longer than any other.
-            self.ask("GET", "/nodes", filters={"id": ["-"]})
-        except EngineRefused:  # it is a worker, or a manager without a leader
-            serves: bool = self.info()["Swarm"]["ControlAvailable"]
-            return serves
-        return True
+        if self._manages:
+            try:
+                # A small request that only managers answer: `info` takes longer than any other.
+                self.ask("GET", "/nodes", filters={"id": ["-"]})
+            except EngineRefused:  # it is a worker by now, or a manager without a leader
+                pass
+            else:
+                return True
+        # Every engine answers this one. A worker would refuse the other, and log the refusal as an error.
+        self._manages = bool(self.info()["Swarm"]["ControlAvailable"])
+        return self._manages
 
     def containers(self, *, all: bool = False, **filters: Any) -> list[dict[str, Any]]:
         """Return the running containers on this node, or *all*, as the engine lists them.

@@ -6,6 +6,7 @@ from types import SimpleNamespace
 
 import pytest
 
+from swarmlab.cluster import lifelines as lifelines_module
 from swarmlab.cluster.lifelines import Lifelines
 
 
@@ -88,8 +89,12 @@ def node(name, get):
     return SimpleNamespace(name=name, client=lambda: SimpleNamespace(api=api))
 
 
+MANAGER, WORKER = ({"Swarm": {"ControlAvailable": manages}} for manages in (True, False))
+
+
 def test_samplers_ask_each_manager_and_name_what_they_saw():
     answers = {
+        "/info": MANAGER,
         "/tasks": [task("running", 9)],
         "/services": [{"ID": "s1", "Spec": {"Name": "web"}}],
         "/nodes": [{"ID": "n1", "Description": {"Hostname": "slave01"}}],
@@ -102,6 +107,35 @@ def test_samplers_ask_each_manager_and_name_what_they_saw():
         while len(lifelines.lives()["t1"]) < 2:
             time.sleep(0.01)
     assert lifelines.went_back()[0].startswith("task t1 of slot 2 of web on slave01 went back from running")
+
+
+def test_a_node_is_asked_for_tasks_only_while_it_is_a_manager(monkeypatch):
+    monkeypatch.setattr(lifelines_module, "_AGAIN", 0.001)
+    asked, info = [], WORKER
+
+    def answer(url):
+        nonlocal info
+        path = url.removeprefix("/v1.41")
+        asked.append(path)
+        if path == "/info":
+            return info
+        if info is WORKER:
+            raise OSError("not a swarm manager")
+        return []
+
+    def wait_for(paths):
+        end = time.monotonic() + 5
+        while asked[-len(paths) :] != paths:
+            assert time.monotonic() < end, f"{asked[-5:]}, and not {paths}"
+            time.sleep(0.0005)
+
+    with Lifelines().sampled([node("n1", answer)], every=0.001, share=1.0):
+        wait_for(["/info"] * 5)
+        assert set(asked) == {"/info"}
+        info = MANAGER
+        wait_for(["/tasks"] * 3)
+        info = WORKER  # its refusal tells so
+        wait_for(["/info"] * 5)
 
 
 def test_a_node_that_does_not_answer_stops_nobody():

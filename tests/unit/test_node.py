@@ -181,3 +181,31 @@ def test_a_command_that_must_succeed_gives_its_output():
 def test_a_command_that_fails_and_must_not_is_an_error_of_the_kind_that_was_chosen(what, error, message):
     with pytest.raises(error, match=message):
         Result("docker ps", 1, "", "no such host\n", "slave01").expect(what, error=error)
+
+
+def test_only_a_node_that_was_a_manager_is_asked_for_what_managers_answer(monkeypatch):
+    machine = Machine("slave01", "192.0.2.1", None, "unix:///none")
+    asked, manages = [], False
+
+    def ask(_, path, **__):
+        asked.append(path)
+        if path == "/info":
+            return {"Swarm": {"ControlAvailable": manages}}
+        if not manages:
+            raise EngineRefused("slave01", 503, "This node is not a swarm manager")
+        return []
+
+    monkeypatch.setattr(machine, "ask", ask)
+    assert not machine.serves_cluster()
+    assert not machine.serves_cluster()
+    assert asked == ["/info"] * 2
+    manages = True
+    assert machine.serves_cluster()
+    asked.clear()
+    assert machine.serves_cluster()
+    assert asked == ["/nodes"]
+    manages = False
+    assert not machine.serves_cluster()
+    asked.clear()
+    assert not machine.serves_cluster()
+    assert asked == ["/info"]
