@@ -113,7 +113,7 @@ proof-preflight: $(ready) ## Plant faults for preflight: it must find each on it
 
 .PHONY: proof-existing
 proof-existing: $(ready) ## Run the suites on an existing swarm under load: its own work must be unharmed (an hour or two).
-	$(prove) tests/proof/existing $(PYTEST_ARGS) $(call ended,pytest)
+	$(prove) tests/proof/existing $(engine) $(PYTEST_ARGS) $(call ended,pytest)
 
 ##: Upkeep
 

@@ -1,6 +1,6 @@
 """The suites run on a swarm that exists: they change nothing there, however the run ends, and find what is broken.
 
-`make proof-existing` (an hour or two; EXISTING_ARGS: which tests, else all that disrupt nothing).
+`make proof-existing` (an hour or two; EXISTING_ARGS: which tests, else all that disrupt nothing; ENGINE: which engine).
 """
 
 from __future__ import annotations
@@ -13,15 +13,19 @@ import socket
 import subprocess
 import sys
 import time
+from dataclasses import dataclass
+from typing import Any
 
 import pytest
 
+from swarmlab.errors import EngineRefused
 from swarmlab.host import run_folder
 from swarmlab.ownership import alive
 from swarmlab.paths import ROOT
 from swarmlab.verdicts import results
 from swarmlab.wait import wait
-from tests.proof.existing.world import NAME, World, differences, load
+from tests.proof.existing.engine_logs import Asked, Line, errors, since, times, unasked
+from tests.proof.existing.world import NAME, Load, World, differences, load
 
 pytestmark = pytest.mark.lab
 
@@ -30,8 +34,8 @@ ARGUMENTS = shlex.split(os.environ.get("EXISTING_ARGS", "suites/"))
 
 
 @pytest.fixture(scope="session")
-def world(tmp_path_factory):
-    world = World(tmp_path_factory.mktemp("existing"))
+def world(tmp_path_factory, request):
+    world = World(tmp_path_factory.mktemp("existing"), request.config.getoption("--engine") or "")
     yield world
     world.close()
 
@@ -42,8 +46,8 @@ def suites(world, *arguments, inventory=None, reports="reports"):
     return [sys.executable, "-m", "pytest", *arguments, *where, "--reports", str(world.folder / reports)]
 
 
-def run(command):
-    return subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
+def run(command, **environment):
+    return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, env={**os.environ, **environment})
 
 
 def verdicts(folder):
@@ -58,21 +62,39 @@ def cleanup(world, *options):
 # Doing no harm
 
 
+@dataclass(frozen=True)
+class SafeRun:
+    """A run of all that disrupts nothing.
+
+    Attributes:
+        before: The dump before it.
+        after: The dump after it.
+        requests: The load during it.
+        logged: What the engines logged as errors during it.
+        ran: Start and end of each test.
+    """
+
+    before: dict[str, Any]
+    after: dict[str, Any]
+    requests: Load
+    logged: list[Line]
+    ran: dict[str, tuple[float, float]]
+
+
 @pytest.fixture(scope="session")
 def safe_run(world):
-    """The dumps before and after a run of all that disrupts nothing, and the load during it."""
-    before = world.dump()
+    before, logged, when = world.dump(), errors(world.nodes), world.folder / "when"
     with load(world) as requests:
-        ran = run(suites(world, *ARGUMENTS))
+        ran = run(suites(world, *ARGUMENTS, "-p", "tests.proof.existing.when"), WHEN=str(when))
     (world.folder / "run.log").write_text(ran.stdout + ran.stderr)
     assert ran.returncode in (0, 1), f"the run did not come to its end: {(ran.stdout + ran.stderr)[-500:]}"
-    return before, world.dump(), requests
+    return SafeRun(before, world.dump(), requests, since(logged, errors(world.nodes)), times(when))
 
 
 def test_a_safe_run_changes_nothing(safe_run):
-    before, after, requests = safe_run
-    changed = differences(before, after)
+    changed = differences(safe_run.before, safe_run.after)
     assert not changed, "\n".join(changed)
+    requests = safe_run.requests
     assert requests.count > 100
     assert not requests.lost, f"of {requests.count} requests {len(requests.lost)} were lost: {requests.lost[:5]}"
 
@@ -91,6 +113,42 @@ def test_the_verdicts_are_those_of_a_lab(world):
         if id in known and claim["verdict"] not in ("blocked", known[id]["verdict"])
     }
     assert not other, other
+
+
+# Leaving no error in an engine's log
+
+#: What a safe run has engines log as errors, as its claims cannot be judged otherwise.
+ASKED = [
+    Asked(
+        "test_services.py::test_service_commands_are_refused_on_a_worker",
+        "not a swarm manager",
+        "the claim is that workers refuse the commands of services",
+    ),
+]
+
+
+def test_a_safe_run_leaves_no_error_in_the_log_of_an_engine(safe_run):
+    left = unasked(safe_run.logged, safe_run.ran, ASKED)
+    assert not left, "\n".join(left)
+
+
+def test_preflight_leaves_no_error_in_the_log_of_an_engine(world):
+    before = errors(world.nodes)
+    looked = run([sys.executable, "-m", "swarmlab", "preflight", "--inventory", str(world.inventory)])
+    assert looked.returncode == 0, looked.stdout + looked.stderr
+    left = unasked(since(before, errors(world.nodes)))
+    assert not left, "\n".join(left)
+
+
+def test_a_request_that_an_engine_refuses_is_found_in_its_log(world):
+    before, worker = errors(world.nodes), world.nodes[-1]
+    for _ in range(2):
+        with pytest.raises(EngineRefused):
+            worker.ask("GET", "/tasks")
+    start, *_, end = [line.at for line in since(before, errors(world.nodes))]
+    logged = since(before, errors(world.nodes))
+    (left,) = [line for line in unasked(logged, {"the test": (start, end)}) if "Handler" in line]
+    assert re.match(f"2 on {worker} during the test, such as: .*GET /v[0-9.]+/tasks returned error", left), left
 
 
 @pytest.mark.parametrize("after", [20, 60])

@@ -53,9 +53,15 @@ class World:
         inventory: The file of the inventory for the suites.
     """
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, engine: str = "") -> None:
+        """Make the swarm.
+
+        Args:
+            folder: See above.
+            engine: The engine of its nodes, as swarmlab takes it; empty for the default.
+        """
         self.folder = folder
-        made = [sys.executable, "-m", "swarmlab", "up", "--name", NAME]
+        made = [sys.executable, "-m", "swarmlab", "up", "--name", NAME, *(["--engine", engine] if engine else [])]
         subprocess.run(made, cwd=ROOT, check=True, capture_output=True)
         self._outer = outer.connect(print)
         self.lab = DindLab.attach(self._outer, NAME)  # moves this process to where the nodes can be reached

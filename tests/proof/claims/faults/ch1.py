@@ -136,6 +136,27 @@ FAULTS = [
         run="ch1 b",
     ),
     ClaimFault(
+        "DNS is asked before /etc/hosts",
+        {"1.1/hosts-mapping": "slave02 does not look host names up in /etc/hosts before DNS: .* is dns files"},
+        script="sed -i 's/^hosts:.*/hosts: dns files/' /etc/nsswitch.conf && grep -q 'dns files' /etc/nsswitch.conf",
+        nodes=("slave02",),
+        run="ch1 b",
+    ),
+    ClaimFault(
+        "an entry of /etc/hosts is wrong",
+        # The node asks the file before DNS, which knows the right address.
+        {"1.1/hosts-mapping": r"/etc/hosts of slave01 maps slave02 to 10\.9\.8\.7, .* resolves to \['10\.9\.8\.7'\]"},
+        script=r"sed -E 's/^[0-9.]+(.*\bslave02)$/10.9.8.7\1/' /etc/hosts > /run/hosts && cat /run/hosts > /etc/hosts",
+        nodes=("slave01",),
+        run="ch1 c",
+    ),
+    ClaimFault(
+        "/etc/hosts is not used",
+        {"1.1/hosts-mapping": r"on slave02, master resolves to \[\], its address is"},
+        script="sed -i 's/^hosts:.*/hosts: dns/' /etc/nsswitch.conf; echo nameserver 192.0.2.1 > /etc/resolv.conf",
+        nodes=("slave02",),
+    ),
+    ClaimFault(
         "there is no way to the outside",
         {"1.1/outside-reachable": "slave01 to be answered by http://deb.debian.org/"},
         # The other nodes seem to have a way out.
