@@ -2,7 +2,7 @@
 
 import pytest
 
-from suites.support.stacks import Stack, removed, swept
+from suites.support.stacks import Stack, dissolve, swept
 from swarmlab.cluster.marks import unique
 from swarmlab.wait import wait
 
@@ -18,7 +18,7 @@ def new_stack(cluster):
 
     yield new
     for stack in made:
-        wait(lambda stack=stack: removed(stack), f"{stack.name} to be removed", deadline=60)
+        dissolve(stack)
     for stack in made:
         wait(lambda stack=stack: swept(stack), f"what runs of {stack.name} to be gone", deadline=60)
         for node in cluster.nodes:

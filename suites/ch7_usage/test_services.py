@@ -230,7 +230,9 @@ def test_rm_removes_everything_and_frees_the_port(cluster, documented):
     documented.wait_running(3)
     port = documented.published()
     accepted(cluster.manager, f"service rm {documented.name}")
-    assert "not found" in refusal(documented.inspect), f"{documented} was removed, and is still there"
+    # A manager that is asked for a service that is gone logs an error; one that is asked for a list does not.
+    left = cluster.manager.ask("GET", "/services", filters={"id": [documented.id]})
+    assert not left, f"{documented} was removed, and is still there"
     eventually(
         lambda: State(not (left := containers_of(cluster, documented)), listed(left)),
         f"the containers of {documented} to be removed from every node",

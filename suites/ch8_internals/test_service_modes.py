@@ -93,7 +93,7 @@ def test_a_global_service_takes_no_count(cluster):
         "Mode": {"Global": {}, "Replicated": {"Replicas": 2}},
     }
     assert refusal(manager.ask, "POST", "/services/create", body=body), "the API took a count for a global service"
-    assert refusal(cluster.service, name), f"{name} was refused, and is there"
+    assert not manager.ask("GET", "/services", filters={"name": [name]}), f"{name} was refused, and is there"
 
     everywhere = cluster.create_service("everywhere", "idle", everywhere=True)
     eventually(lambda: one_on_each(everywhere, cluster.nodes), "one task on every node", deadline=60)

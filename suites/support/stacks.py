@@ -12,7 +12,7 @@ from swarmlab.cluster.marks import STACK_LABEL
 from swarmlab.cluster.marks import removed as deleted
 from swarmlab.cluster.node import Node, Result
 from swarmlab.cluster.service import Service
-from swarmlab.cluster.swarm import Swarm
+from swarmlab.cluster.swarm import Made, Swarm
 from swarmlab.cluster.workbench import Workbench
 from swarmlab.paths import ROOT
 from swarmlab.wait import State
@@ -148,6 +148,18 @@ def removed(stack: Stack) -> State:
     refused = f"docker stack rm on {stack.cluster.manager} ended with {done.code}: {output}"
     assert done.ok or "in use by task" in done.output, refused
     return State(done.ok, refused)
+
+
+def dissolve(stack: Stack) -> None:
+    """Remove everything of the stack but its volumes, its networks last.
+
+    ``docker stack rm`` removes networks while tasks still end, and managers log errors about that.
+    """
+    for kind in ("services", "configs", "secrets", "networks"):
+        stack.cluster.remove(
+            Made(kind, resource.get("ID") or resource["Id"], resource.get("Name") or resource["Spec"]["Name"])
+            for resource in stack.of(kind)
+        )
 
 
 def listed(stack: Stack) -> list[dict[str, Any]]:

@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from swarmlab.cluster.marks import DIGITS, FOLDERS, PREFIX, SUITE_LABEL, is_unique, ours, removed
+from swarmlab.cluster.marks import DIGITS, FOLDERS, PREFIX, SUITE_LABEL, is_unique, network_removed, ours, removed
 from swarmlab.cluster.node import Node
 from swarmlab.cluster.service import SERVICE_NAME_LABEL, TASK_LABEL
 from swarmlab.errors import EngineRefused, LabError, SwarmlabError
@@ -75,7 +75,7 @@ def _of_swarm(manager: Node) -> Iterator[Leaving]:
                 yield _resource(kind, resource["Spec"]["Name"], manager, f"/{kind}s/{resource['ID']}", of_swarm=True)
     for resource in manager.ask("GET", "/networks", filters={"scope": ["swarm"]}):
         if ours(resource["Name"], resource["Labels"]):
-            yield _resource("network", resource["Name"], manager, f"/networks/{resource['Id']}", of_swarm=True)
+            yield _overlay(resource["Name"], manager, resource["Id"])
     for resource in manager.ask("GET", "/nodes"):
         for label in resource["Spec"].get("Labels") or {}:
             if is_unique(label):
@@ -166,6 +166,14 @@ def _resource(kind: str, name: str, node: Node, path: str, *, of_swarm: bool = F
         wait(lambda: removed(node, path, **query), reason, deadline=60, error=LabError)
 
     return Leaving(kind, name, node.name, of_swarm, remove)
+
+
+def _overlay(name: str, manager: Node, identity: str) -> Leaving:
+    def remove() -> None:
+        reason = f"network {name} of the swarm to be removed"
+        wait(lambda: network_removed(manager, identity), reason, deadline=60, error=LabError)
+
+    return Leaving("network", name, manager.name, True, remove)
 
 
 def _node_label(manager: Node, identity: str, name: str, label: str) -> Leaving:

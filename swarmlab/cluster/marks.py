@@ -66,3 +66,26 @@ def removed(node: Node, path: str, **query: Any) -> State:
     except EngineRefused as refused:
         return State(refused.status == 404, refused.explanation)
     return State(True)
+
+
+def network_removed(manager: Node, network: str) -> State:
+    """Delete an overlay network of the swarm once no task uses it; return whether it is gone now. Poll with `wait`.
+
+    A manager would delete it as soon as its services are gone. While the tasks of these end, it would then log an error
+    for each node at every change of the swarm. Tasks on nodes that are down do not end, so they do not count.
+
+    Args:
+        manager: a node that serves the cluster's API.
+        network: the network's id, or its name if no other network has it.
+    """
+    ready = {member["ID"] for member in manager.ask("GET", "/nodes") if member["Status"]["State"] == "ready"}
+    using = [
+        task["ID"]
+        for task in manager.ask("GET", "/tasks")
+        if task.get("NodeID") in ready
+        for attached in task.get("NetworksAttachments") or []
+        if network in (attached["Network"]["ID"], attached["Network"]["Spec"]["Name"])
+    ]
+    if using:
+        return State(False, f"in use by {len(using)} tasks, such as {using[0]}")
+    return removed(manager, f"/networks/{network}")

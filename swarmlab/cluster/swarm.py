@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any, TypeVar
 
 from swarmlab.cluster.lifelines import Lifelines
-from swarmlab.cluster.marks import STACK_LABEL, SUITE_LABEL, of_a_stack, removed, unique
+from swarmlab.cluster.marks import STACK_LABEL, SUITE_LABEL, network_removed, of_a_stack, unique
 from swarmlab.cluster.node import MANAGEMENT_PORT, Node
 from swarmlab.cluster.probe import Probe
 from swarmlab.cluster.service import Service, Task, specification
@@ -318,8 +318,8 @@ class Swarm:
         Raises:
             LabError: it stays in use.
         """
-        manager, path = self.manager, f"/networks/{identity or name}"
-        wait(lambda: removed(manager, path), f"network {name} to be free", error=LabError)
+        manager = self.manager
+        wait(lambda: network_removed(manager, identity or name), f"network {name} to be free", error=LabError)
 
     def made(self, *kinds: str) -> list[Made]:
         """Return the resources of these *kinds* that tests made: services, configs, secrets, networks."""
