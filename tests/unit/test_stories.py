@@ -92,17 +92,21 @@ class StandingLab(SimpleNamespace):
         self._nodes = [self._node(f"m{place}", role, roles) for place, role in enumerate(roles)]
 
     def _node(self, name, role, roles):
-        def ask(method, *_, **__):
+        def serves():
             if role is None:
                 raise NoAnswer(f"the engine of {name} does not answer")
-            if role == "worker" or method != "GET":
-                raise EngineRefused(name, 503, "not a manager")
+            return role == "manager"
+
+        def ask(method, path, **_):
+            assert serves(), f"{name} is a worker, and is asked for {path}, which it logs as an error"
+            if (method, path) != ("GET", "/nodes"):
+                raise EngineRefused(name, 503, "this double knows no more")
             return [
                 {"ID": f"id{place}", "Description": {"Hostname": f"m{place}"}, "Spec": {"Role": given or "manager"}}
                 for place, given in enumerate(roles)
             ]
 
-        return SimpleNamespace(name=name, ask=ask, lifelines=None, serves_cluster=lambda: ask("GET", "/nodes") is None)
+        return SimpleNamespace(name=name, ask=ask, lifelines=None, serves_cluster=serves)
 
     def nodes(self):
         return self._nodes
