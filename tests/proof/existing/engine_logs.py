@@ -21,11 +21,24 @@ _VARYING = [
     (re.compile(r"\b(?=[0-9a-z]*\d)[0-9a-z]{12,}\b"), "…"),
     (re.compile(r"\d+"), "N"),
 ]
-#: By pattern of a line: why a sound engine of a container node logs it, whoever made the network that it is about.
-OF_CONTAINER_NODES = {
+#: By pattern of a line: why sound engines log it whatever asks them, or what a container node lacks.
+UNASKED_FOR = {
+    # What container nodes lack.
     r"error reading the kernel parameter net\.ipv4\.(vs|neigh)\.": "the host's kernel has no such setting",
     r"Could not get ipvs family information": "the host's kernel has no IPVS",
-    r"enabling default vlan on bridge|reexec to set bridge default vlan failed": "a container may not write there",
+    r"set up rule failed, \[-t mangle -D|Failed to delete firewall mark rule|Failed add IP alias .* cannot assign": (
+        "without IPVS an engine does not set up what it takes down with a service"
+    ),
+    r"enabling default vlan on bridge|set bridge default vlan failed": "a container may not write there",
+    # What engines log in their daily work.
+    r"Failed to find network \w+ on node": (
+        "a manager that removes an overlay network names each node that no longer uses it "
+        "(deallocateNodeAttachments in swarmkit's manager/allocator/network.go)"
+    ),
+    r"network \S+ remove failed: .*unknown network|fatal task error.*unknown network": (
+        "an engine on which two tasks of a network end at once removes it for both (moby/swarmkit#2273)"
+    ),
+    r"Bulk sync to node \w+ timed out": "the gossip of a busy host comes late",
 }
 
 
@@ -108,7 +121,7 @@ def unasked(
     first: dict[tuple[str, str], str] = {}
     for line in lines:
         test = next((test for test, (start, end) in (ran or {}).items() if start <= line.at <= end), "no test")
-        if any(re.search(pattern, line.text) for pattern in OF_CONTAINER_NODES):
+        if any(re.search(pattern, line.text) for pattern in UNASKED_FOR):
             continue
         if any(re.search(one.test, test) and re.search(one.line, line.text) for one in asked):
             continue
