@@ -3,6 +3,7 @@
 import base64
 import copy
 import http.server
+import json
 import socketserver
 import threading
 from types import SimpleNamespace
@@ -490,7 +491,7 @@ def quiet(made):
 def test_a_likeness_that_was_read_before_takes_the_place_of_an_inventory(tmp_path, monkeypatch, capsys):
     file = tmp_path / "likeness.json"
     read().write(file)
-    monkeypatch.setattr(play, "rehearse", lambda plan, *_: Decision(likeness=_of_likeness(plan.likeness, {})))
+    monkeypatch.setattr(play, "rehearse", lambda plan, *_, **__: Decision(likeness=_of_likeness(plan.likeness, {})))
     assert main(["rehearse", "--like", str(file)]) == 0
     assert "Likeness of swarm swarm-1" in capsys.readouterr().out
     assert main(["rehearse", "--like", str(file), "--workers", "0"]) == 2
@@ -503,7 +504,20 @@ def test_an_inventory_that_there_is_not_is_one_line(capsys):
 
 
 def test_a_file_that_is_no_likeness_is_refused(tmp_path):
-    for text, said in (("{", "cannot be read"), ("[]", "is no object"), ("{}", "lacks cluster; name the")):
-        (tmp_path / "likeness.json").write_text(text)
+    file = tmp_path / "likeness.json"
+    read().write(file)
+    whole = json.loads(file.read_text())
+    wrong = [
+        ("{", "is not JSON"),
+        ("[]", r"\[\] is not of type 'object'"),
+        ("{}", "'cluster' is a required property; name the likeness.json that a rehearsal wrote"),
+        ({"nodes": {}}, "nodes: {} is not of type 'array'"),
+        ({"nodes": []}, "nodes: "),
+        ({"nodes": [{}]}, "nodes/0: '.*' is a required property"),
+        ({"services": [{**whole["services"][0], "replicas": "two"}]}, "services/0/replicas: 'two' is not of type"),
+        ({"settings": {"heartbeat": None}}, "settings/heartbeat: None is not of type 'integer'"),
+    ]
+    for given, said in wrong:
+        file.write_text(given if isinstance(given, str) else json.dumps(whole | given))
         with pytest.raises(UsageError, match=said):
-            Likeness.load(tmp_path / "likeness.json")
+            Likeness.load(file)

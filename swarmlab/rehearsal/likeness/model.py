@@ -7,25 +7,19 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import jsonschema
+
 from swarmlab import outputs
 from swarmlab.errors import UsageError
+from swarmlab.files import read_text, shown
 from swarmlab.images.engines import EngineChoice, engine_choice
 from swarmlab.versions import parsed
 
 #: Name of the file in the folder of a rehearsal.
 FILE = "likeness.json"
-_KEYS = (
-    "cluster",
-    "inventory",
-    "nodes",
-    "settings",
-    "networks",
-    "configs",
-    "secrets",
-    "services",
-    "left_out",
-    "limits",
-)
+_SCHEMA = Path(__file__).with_name("likeness.schema.json")
+#: Most bytes of a likeness. That of nine nodes and sixty services has some 200 KB.
+_MOST_BYTES = 2**22
 
 
 @dataclass(frozen=True)
@@ -48,12 +42,15 @@ class Likeness:
             UsageError: The file cannot be read, or is not a likeness.
         """
         try:
-            data = json.loads(file.read_text(encoding="utf-8"))
-        except (OSError, ValueError) as failed:
-            raise UsageError(f"likeness {file}: cannot be read: {failed}") from failed
-        if not isinstance(data, dict) or (lacking := [key for key in _KEYS if key not in data]):
-            what = f"lacks {lacking[0]}" if isinstance(data, dict) else "is no object"
-            raise UsageError(f"likeness {file}: {what}; name the {FILE} that a rehearsal wrote")
+            data = json.loads(read_text(file, "likeness", most=_MOST_BYTES))
+        except ValueError as broken:
+            raise UsageError(f"likeness {file}: is not JSON: {broken}") from None
+        schema = json.loads(_SCHEMA.read_text(encoding="utf-8"))
+        wrong = jsonschema.exceptions.best_match(jsonschema.Draft202012Validator(schema).iter_errors(data))
+        if wrong is not None:
+            place = "/".join(map(str, wrong.absolute_path))
+            about = f"{place}: " if place else ""
+            raise UsageError(f"likeness {file}: {about}{shown(wrong.message)}; name the {FILE} that a rehearsal wrote")
         return cls(data)
 
     def write(self, file: Path) -> None:
