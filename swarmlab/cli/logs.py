@@ -7,6 +7,7 @@ from pathlib import Path
 
 from swarmlab import evidence, outputs
 from swarmlab.cli.common import add_name, say
+from swarmlab.cluster.discretion import be_discreet
 from swarmlab.cluster.swarm import Swarm
 from swarmlab.labs import outer
 from swarmlab.labs import registry as kinds
@@ -19,13 +20,15 @@ def add_options(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    """Collect logs and state of every node in a folder, with secrets redacted."""
+    """Collect logs and state of every node in a folder, without secrets and without what others wrote."""
     engine = outer.connect(say)
     try:
         lab = kinds.attach(engine, args.name)
         folder = Path(args.folder)
         outputs.check(folder)
-        for name, text in Swarm(lab.nodes()).diagnosis().items():
+        nodes = lab.nodes()
+        be_discreet(nodes)
+        for name, text in Swarm(nodes).diagnosis().items():
             file = folder / (name.replace(": ", "-").replace(" ", "-").replace("/", "-") + ".txt")
             outputs.write(file, evidence.redact(text) + "\n")
             print(file)

@@ -137,6 +137,19 @@ class TaskListener(Protocol):
         """Note that the node of host name *manager* answered with *tasks*."""
 
 
+class Discretion(Protocol):
+    """Writes what records hold of a machine of others; `swarmlab.cluster.discretion.Discretion` is one."""
+
+    def call(self, method: str, path: str, sent: str, answer: str) -> tuple[str, str]:
+        """Return what a record has of a call of the API: the body that was sent, and the answer."""
+
+    def printed(self, command: str, output: str) -> str:
+        """Return what a record has of the output of a command."""
+
+    def quote(self, tasks: Iterable[dict[str, Any]]) -> None:
+        """Leave out of the messages of others' tasks what they quote."""
+
+
 class Node(ABC):
     """One machine. Each kind of lab has a subclass, which switches its machines on and off.
 
@@ -152,9 +165,11 @@ class Node(ABC):
         host: testinfra's connection to the machine, as root.
         root: whether commands run as root.
         lifelines: receives every list of tasks that the engine returns; None if nothing does.
+        discretion: writes the records of a machine on which others have work; None if all there is the suite's.
     """
 
     lifelines: TaskListener | None = None
+    discretion: Discretion | None = None
     root = True
 
     def __init__(self, name: str, address: str, host: Host, engine_url: str) -> None:
@@ -236,12 +251,23 @@ class Node(ABC):
             # The most frequent and one of the longest answers: keep what concerns the swarm.
             answer = json.dumps({key: response.json()[key] for key in ("Name", "ServerVersion", "SystemTime", "Swarm")})
         request = f"{response.request.method} {response.request.path_url}"
-        if response.request.body and not stream:
-            request += f" {response.request.body!r}"
-        record(self.name, request, f"{response.status_code} {answer}")
+        sent = "" if stream or not response.request.body else f"{response.request.body!r}"
+        if self.discretion and not stream:
+            body = response.request.body or ""
+            body = body.decode(errors="replace") if isinstance(body, bytes) else str(body)
+            sent, answer = self.discretion.call(
+                str(response.request.method), str(response.request.path_url), body, answer
+            )
+        record(self.name, f"{request} {sent}" if sent else request, f"{response.status_code} {answer}")
 
-    def run(self, command: str, *, user: str | None = None) -> Result:
+    def run(self, command: str, *, user: str | None = None, shown: Callable[[str], str] | None = None) -> Result:
         """Run a shell command on the node as root, or in a login session of *user*.
+
+        Args:
+            command: the command line.
+            user: the user whose login session runs it; None for root.
+            shown: returns what a record has of the output where others have work on the machine; None for what
+                `Discretion.printed` returns.
 
         Raises:
             LabError: the node cannot be reached.
@@ -250,13 +276,13 @@ class Node(ABC):
             assert node.run("systemctl is-active docker").ok
         """
         line = f"su - {user} -c {shlex.quote(command)}" if user else command
-        return self._run(self.host, line, command)
+        return self._run(self.host, line, command, shown)
 
     def look(self, command: str) -> Result:
         """`run` a command that only reads and does not need root."""
         return self.run(command)
 
-    def _run(self, host: Host, line: str, command: str = "") -> Result:
+    def _run(self, host: Host, line: str, command: str = "", shown: Callable[[str], str] | None = None) -> Result:
         command = command or line
         try:
             done = host.run(line)
@@ -268,7 +294,10 @@ class Node(ABC):
         # A command may print bytes that are no text, as openssl does with what a server sends.
         printed = (done.stdout_bytes.decode(errors="replace"), done.stderr_bytes.decode(errors="replace"))
         result = Result(command, done.rc, *printed, self.name)
-        record(self.name, command, f"exit {result.code}\n{result.output}")
+        output = result.output
+        if self.discretion:
+            output = shown(output) if shown else self.discretion.printed(command, output)
+        record(self.name, command, f"exit {result.code}\n{output}")
         return result
 
     def docker(self, command: str, *, user: str | None = None) -> Result:
@@ -633,7 +662,10 @@ class Node(ABC):
             "sockets": "ss -lntu",
             "engine log": self._log_command(),
         }
-        return {name: self.look(command).output for name, command in commands.items()}
+        found = {name: self.look(command).output for name, command in commands.items()}
+        if self.discretion:
+            found = {name: self.discretion.printed(commands[name], text) for name, text in found.items()}
+        return found
 
     @abstractmethod
     def _log_command(self) -> str:

@@ -1,5 +1,6 @@
 """Evidence: the requests and answers that verdicts are judged from. It is written here only, with secrets redacted."""
 
+from swarmlab.evidence.foreign import decoded, hide_foreign, show_foreign
 from swarmlab.evidence.journal import (
     ANSWER_LIMIT,
     ATTACHMENT_LIMIT,
@@ -18,7 +19,7 @@ from swarmlab.evidence.journal import (
     recording,
     take_over,
 )
-from swarmlab.evidence.redaction import redact, redact_labels, scrub
+from swarmlab.evidence.redaction import redact, scrub
 
 __all__ = [
     "ANSWER_LIMIT",
@@ -29,7 +30,9 @@ __all__ = [
     "Entry",
     "Journal",
     "aside",
+    "decoded",
     "diagnose",
+    "hide_foreign",
     "on_failure",
     "part",
     "picture",
@@ -37,7 +40,7 @@ __all__ = [
     "record",
     "recording",
     "redact",
-    "redact_labels",
     "scrub",
+    "show_foreign",
     "take_over",
 ]

@@ -6,8 +6,9 @@ import base64
 import binascii
 import functools
 import re
-from collections.abc import Mapping
 from typing import Any
+
+from swarmlab.evidence.foreign import masked
 
 # A value is in quotes, or ends at the next blank or quote. Quotes may be escaped, as in JSON within JSON.
 # A marker such as "[redacted password]" is not a value, so redacting twice changes nothing.
@@ -98,7 +99,8 @@ def redact(text: str) -> str:
 
     Secrets are join tokens, unlock keys, private keys, registry credentials, passwords, and the payloads of the
     cluster's secrets (and of its configs, which look the same). A secret that was found once is replaced everywhere
-    afterwards, also where nothing beside it says what it is. Redacting twice changes nothing.
+    afterwards, also where nothing beside it says what it is; so are the values of others that a record left out (see
+    `swarmlab.evidence.foreign`). Redacting twice changes nothing.
     """
     for created in _CREATED.finditer(text):
         _remember_content(created["base64"])
@@ -114,7 +116,7 @@ def redact(text: str) -> str:
             text = pattern.sub(functools.partial(_without_value, kind), text)
     for secret, kind in list(_known.items()):
         text = text.replace(secret, _marker(kind))
-    return text
+    return masked(text)
 
 
 def scrub(thing: Any) -> Any:
@@ -135,21 +137,6 @@ def scrub(thing: Any) -> Any:
         for name, value in vars(thing).items():
             setattr(thing, name, _scrubbed(name, value))
     return thing
-
-
-#: Names of labels whose values count as secrets.
-_SECRET_NAME = re.compile(
-    r"password|passwd|passphrase|secret|token|credential|(?:api|private|access)[-_.]?key|(?<![a-z])(?:auth|pass)(?![a-z])",
-    re.IGNORECASE,
-)
-
-
-def redact_labels(labels: Mapping[str, str]) -> dict[str, str]:
-    """Return *labels* with the values redacted that are secrets, by the label's name or by the value itself."""
-    return {
-        name: _marker("password") if _SECRET_NAME.search(name) and value not in _NO_SECRETS else redact(value)
-        for name, value in labels.items()
-    }
 
 
 def _scrubbed(name: object, value: Any) -> Any:

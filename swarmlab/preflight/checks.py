@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 
 from swarmlab.cluster.swarm import Swarm
 from swarmlab.errors import SwarmlabError, UsageError
+from swarmlab.evidence import redact
 from swarmlab.preflight import (
     certificates,
     defects,
@@ -150,7 +151,10 @@ def look(name: str, sight: Sight, skipped: str = "") -> list[Finding]:
         found = merged(CHECKS[name].look(sight))
     except (SwarmlabError, Unknown, *_STRANGE) as failed:
         found = [Finding(Level.UNKNOWN, f"could not be made: {type(failed).__name__}: {failed}")]
-    return [replace(finding, check=name) for finding in found or [Finding(Level.OK, "nothing found")]]
+    return [
+        replace(finding, check=name, summary=redact(finding.summary), risk=redact(finding.risk))
+        for finding in found or [Finding(Level.OK, "nothing found")]
+    ]
 
 
 def explaining(findings: Sequence[Mapping[str, object]], claim: str, reason: str) -> list[Mapping[str, object]]:

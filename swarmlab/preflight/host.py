@@ -7,6 +7,7 @@ import shutil
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
+from swarmlab.cluster.discretion import be_discreet
 from swarmlab.cluster.swarm import Swarm
 from swarmlab.errors import SwarmlabError
 from swarmlab.labs.base import Lab
@@ -96,5 +97,8 @@ def lab_and_swarm(lab: Lab, skip: Mapping[str, str]) -> list[Finding]:
         lab: a lab that is up.
         skip: reasons by name of the checks to leave out.
     """
-    looks = [lambda: offers(lab), lambda: preflight(Swarm(lab.nodes()), skip)]
+    nodes = lab.nodes()
+    if not all(node.discretion for node in nodes):
+        be_discreet(nodes)
+    looks = [lambda: offers(lab), lambda: preflight(Swarm(nodes), skip)]
     return [finding for findings in parallel(lambda look: look(), looks) for finding in findings]

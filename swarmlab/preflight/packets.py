@@ -59,7 +59,8 @@ def _all_there(sight: Sight, view: NodeView, arrived: Arrivals) -> bool:
 
 def _run(node: Node, script: str) -> tuple[int, str]:
     try:
-        done = node.run(f"export LC_ALL=C PATH=$PATH:/usr/sbin:/sbin\n{script}")
+        # What these scripts print are addresses and packets.
+        done = node.run(f"export LC_ALL=C PATH=$PATH:/usr/sbin:/sbin\n{script}", shown=str)
     except SwarmlabError as failed:
         return 255, str(failed)
     return done.code, done.out if done.ok else done.output

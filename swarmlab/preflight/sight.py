@@ -15,6 +15,7 @@ from typing import Any
 import docker
 
 from swarmlab.cluster.node import Node
+from swarmlab.cluster.quotes import settings
 from swarmlab.cluster.swarm import Swarm
 from swarmlab.errors import LabError, SwarmlabError
 from swarmlab.parallel import parallel
@@ -125,6 +126,8 @@ def _ask_manager(sight: Sight, nodes: Mapping[str, Node]) -> None:
             continue
         sight.swarm, sight.members, sight.services, sight.tasks, sight.networks = answers
         sight.asked = view.name
+        if discretion := nodes[view.name].discretion:
+            discretion.quote(sight.tasks)
         return
 
 
@@ -154,7 +157,7 @@ def _read(node: Node, view: NodeView) -> None:
             question = question.replace(placeholder, value)
         parts.append(f"echo '{_MARK} {name}'; ( {question} ) 2>&1; CODE=$?; echo; echo \"{_MARK}. $CODE\"")
     try:
-        done = node.run("export LC_ALL=C PATH=$PATH:/usr/sbin:/sbin\n" + "\n".join(parts))
+        done = node.run("export LC_ALL=C PATH=$PATH:/usr/sbin:/sbin\n" + "\n".join(parts), shown=shown)
     except SwarmlabError as failed:
         view.answers = dict.fromkeys(QUESTIONS, (1, str(failed)))
         return
@@ -175,6 +178,15 @@ def _whole(node: Node, network: dict[str, Any]) -> dict[str, Any]:
 
 def _has_bridge(node: Node) -> bool:
     return bool(node.ask("GET", "/networks", filters={"name": [GATEWAY_BRIDGE]}))
+
+
+def shown(text: str) -> str:
+    """Return what a record has of the output of a node's script where others have work: no value of their settings."""
+    made = []
+    for name, (code, answer) in parse_answers(text).items():
+        kept = settings(answer) if name in ("command line", "daemon.json") else answer
+        made.append(f"{_MARK} {name}\n{kept}\n{_MARK}. {code}")
+    return "\n".join(made)
 
 
 def parse_answers(text: str) -> Mapping[str, tuple[int, str]]:

@@ -647,7 +647,7 @@ def test_what_a_node_prints_is_read_as_it_was_asked():
 
 
 def test_every_question_reaches_the_node_whole():
-    def run(command):
+    def run(command, **_):
         done = subprocess.run(["sh", "-c", command], capture_output=True, text=True, check=False)
         return Result(command, done.returncode, done.stdout, done.stderr)
 

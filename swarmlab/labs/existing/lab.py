@@ -20,6 +20,7 @@ from typing_extensions import override
 
 from swarmlab import netns, ownership
 from swarmlab.cluster import leavings
+from swarmlab.cluster.discretion import be_discreet
 from swarmlab.cluster.leavings import LOOPBACK, REGISTRY_IMAGE
 from swarmlab.cluster.marks import SUITE_LABEL, unique
 from swarmlab.cluster.node import MANAGEMENT_PORT, Node, look_for
@@ -174,6 +175,7 @@ class InventoryLab(Lab):
             SshNode(connection, infos[connection]["Name"], infos[connection]["Swarm"]["NodeAddr"])
             for connection in order
         ]
+        be_discreet(self._nodes)
         if self._may_disrupt and self._may_disrupt != self.cluster:
             raise UsageError(
                 f"--may-disrupt {self._may_disrupt}: the inventory's cluster is {self.cluster}; "

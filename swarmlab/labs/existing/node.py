@@ -7,7 +7,7 @@ import re
 import socket
 import subprocess
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -276,10 +276,10 @@ class SshNode(Node):
             self.host = _NoHost(self._why)
 
     @override
-    def run(self, command: str, *, user: str | None = None) -> Result:
+    def run(self, command: str, *, user: str | None = None, shown: Callable[[str], str] | None = None) -> Result:
         if not self.root and (user or not command.startswith("docker ")):
             raise Blocked(self._why)
-        return super().run(command, user=user)
+        return super().run(command, user=user, shown=shown)
 
     @override
     def look(self, command: str) -> Result:

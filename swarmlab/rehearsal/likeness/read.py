@@ -1,12 +1,14 @@
 """Reads the likeness of an existing swarm from one of its managers.
 
 Reading changes nothing, and the likeness holds no secret: it has only the names of services' labels and environment
-variables, the names and sizes of configs, and the names of secrets. It lists what it leaves out.
+variables, stand-ins for the values of nodes' labels, the names and sizes of configs, and the names of secrets. It lists
+what it leaves out.
 """
 
 from __future__ import annotations
 
 import datetime
+import functools
 import json
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
@@ -23,6 +25,7 @@ from swarmlab.labs.existing.inventory import Inventory
 from swarmlab.labs.existing.lab import InventoryLab
 from swarmlab.rehearsal.likeness import services as copies
 from swarmlab.rehearsal.likeness.model import Likeness
+from swarmlab.rehearsal.likeness.standins import StandIns
 from swarmlab.versions import parsed
 
 #: The most nodes that are rehearsed, and the most managers among them. One machine cannot hold more.
@@ -108,7 +111,8 @@ def of_answers(
     """
     left: list[str] = []
     limits: list[str] = []
-    nodes = _nodes(answers["nodes"], workers, hosts, choose, left, limits)
+    standins = StandIns()
+    nodes = _nodes(answers["nodes"], workers, hosts, functools.partial(_node, standins, choose, limits), left, limits)
     networks = {raw["Id"]: raw for raw in answers["networks"]}
     data = {
         "cluster": answers["swarm"]["ID"],
@@ -122,9 +126,9 @@ def of_answers(
         "secrets": [{"name": raw["Spec"]["Name"]} for raw in answers["secrets"]],
     }
     overlays = {raw["name"] for raw in data["networks"]}
-    services = [copies.service(raw["Spec"], networks, overlays, left) for raw in answers["services"]]
+    services = [copies.service(raw["Spec"], networks, overlays, standins, left) for raw in answers["services"]]
     data["services"] = copies.bounded([raw for raw in services if raw], len(nodes), left, limits)
-    left.append("Images, values of environments and labels of services, and what configs, secrets and volumes hold.")
+    left.append("Images, values of environments and labels, and what configs, secrets and volumes hold.")
     data["left_out"], data["limits"] = left, limits
     made = Likeness(evidence.scrub(data))
     limits += [f"{engine}." for engine in made.other_engines()]
@@ -165,7 +169,7 @@ def _nodes(
     members: Sequence[Mapping[str, Any]],
     wanted: int | None,
     hosts: Sequence[str],
-    choose: Callable[[str], EngineChoice],
+    make: Callable[[Mapping[str, Any], str], dict[str, Any]],
     left: list[str],
     limits: list[str],
 ) -> list[dict[str, Any]]:
@@ -196,7 +200,7 @@ def _nodes(
             f"Of {of} {min(len(managers), MOST_MANAGERS)} and {len(chosen) - min(len(managers), MOST_MANAGERS)} were "
             f"rehearsed (at most {MOST_NODES} nodes; --workers N takes fewer), without {gone}."
         )
-    return [_node(member, host, choose, limits) for member, host in zip(chosen, hosts, strict=False)]
+    return [make(member, host) for member, host in zip(chosen, hosts, strict=False)]
 
 
 def _various(workers: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
@@ -218,7 +222,11 @@ def _name(member: Mapping[str, Any]) -> str:
 
 
 def _node(
-    member: Mapping[str, Any], host: str, choose: Callable[[str], EngineChoice], limits: list[str]
+    standins: StandIns,
+    choose: Callable[[str], EngineChoice],
+    limits: list[str],
+    member: Mapping[str, Any],
+    host: str,
 ) -> dict[str, Any]:
     engine = member["Description"]["Engine"]
     choice = choose(engine["EngineVersion"])
@@ -238,8 +246,8 @@ def _node(
         "engine": engine["EngineVersion"],
         "rehearsed": choice.version,
         "choice": choice.name,
-        "labels": evidence.redact_labels(member["Spec"].get("Labels") or {}),
-        "engine_labels": evidence.redact_labels(engine.get("Labels") or {}),
+        "labels": standins.of_labels("node.labels.", member["Spec"].get("Labels") or {}),
+        "engine_labels": standins.of_labels("engine.labels.", engine.get("Labels") or {}),
     }
 
 

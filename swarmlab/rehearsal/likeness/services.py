@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
-from swarmlab import evidence
+from swarmlab.rehearsal.likeness.standins import StandIns
 
 #: The most tasks of all copied services, and of one of them.
 MOST_TASKS, MOST_REPLICAS = 60, 6
@@ -66,7 +66,7 @@ def networks(listed: Iterable[Mapping[str, Any]], left: list[str]) -> Iterator[d
                 for pool in pools
                 if pool.get("Subnet") and ":" not in pool["Subnet"]
             ],
-            "options": {key: options[key] for key in _OPTIONS if key in options},
+            "options": {key: options[key] for key in _OPTIONS if options.get(key, "").isdigit()},
         }
 
 
@@ -80,7 +80,11 @@ def size(spec: Mapping[str, Any]) -> int:
 
 
 def service(
-    spec: Mapping[str, Any], networks: Mapping[str, Mapping[str, Any]], overlays: set[str], left: list[str]
+    spec: Mapping[str, Any],
+    networks: Mapping[str, Mapping[str, Any]],
+    overlays: set[str],
+    standins: StandIns,
+    left: list[str],
 ) -> dict[str, Any] | None:
     """Return a service, as far as it can be copied; None if it cannot.
 
@@ -88,6 +92,7 @@ def service(
         spec: Its specification.
         networks: The networks of the swarm, by id.
         overlays: Names of the networks that are copied.
+        standins: The stand-ins for values of labels.
         left: Receives a sentence for each part that is left out.
     """
     name, template, mode = spec["Name"], spec["TaskTemplate"], spec.get("Mode") or {}
@@ -119,7 +124,7 @@ def service(
         "mode": "global" if "Global" in mode else "replicated",
         "replicas": 0 if "Global" in mode else (mode["Replicated"] or {}).get("Replicas", 1),
         "networks": attached,
-        "constraints": list(_constraints(placement.get("Constraints") or [], gone)),
+        "constraints": list(_constraints(placement.get("Constraints") or [], standins, gone)),
         "preferences": list(_preferences(placement.get("Preferences") or [], gone)),
         "most_on_a_node": placement.get("MaxReplicas", 0),
         "endpoint_mode": endpoint.get("Mode", ""),
@@ -171,14 +176,14 @@ _CONSTRAINT = re.compile(r"^\s*(?P<key>\S+?)\s*(?P<sign>==|!=)\s*(?P<value>.+?)\
 _PLACES = ("node.id", "node.hostname", "node.role", "node.labels.", "engine.labels.")
 
 
-def _constraints(given: Sequence[str], gone: list[str]) -> Iterator[dict[str, str]]:
+def _constraints(given: Sequence[str], standins: StandIns, gone: list[str]) -> Iterator[dict[str, str]]:
     for constraint in given:
         found = _CONSTRAINT.match(constraint)
         if not found or not found["key"].startswith(_PLACES):
             gone.append(f"constraint on {found['key'] if found else 'an unknown key'}")
             continue
         key = found["key"]
-        value = evidence.redact_labels({key: found["value"]})[key]
+        value = standins.of(key, found["value"]) if ".labels." in key else found["value"]
         yield {"key": key, "sign": found["sign"], "value": value}
 
 

@@ -48,23 +48,26 @@ class World:
 
     Attributes:
         folder: Holds the key, the known hosts and the inventory.
+        name: The name of the lab.
         lab: The lab that its machines are of.
         nodes: Its machines, the manager first.
         inventory: The file of the inventory for the suites.
     """
 
-    def __init__(self, folder: Path, engine: str = "") -> None:
+    def __init__(self, folder: Path, engine: str = "", name: str = NAME) -> None:
         """Make the swarm.
 
         Args:
             folder: See above.
             engine: The engine of its nodes, as swarmlab takes it; empty for the default.
+            name: The name of the lab.
         """
         self.folder = folder
-        made = [sys.executable, "-m", "swarmlab", "up", "--name", NAME, *(["--engine", engine] if engine else [])]
+        self.name = name
+        made = [sys.executable, "-m", "swarmlab", "up", "--name", name, *(["--engine", engine] if engine else [])]
         subprocess.run(made, cwd=ROOT, check=True, capture_output=True)
         self._outer = outer.connect(print)
-        self.lab = DindLab.attach(self._outer, NAME)  # moves this process to where the nodes can be reached
+        self.lab = DindLab.attach(self._outer, name)  # moves this process to where the nodes can be reached
         self.nodes: list[Node] = self.lab.nodes()
         self._work()
         self.inventory = self.write_inventory()
@@ -72,7 +75,7 @@ class World:
     def close(self) -> None:
         """Take it down."""
         self._outer.release()
-        down = [sys.executable, "-m", "swarmlab", "down", "--name", NAME]
+        down = [sys.executable, "-m", "swarmlab", "down", "--name", self.name]
         subprocess.run(down, cwd=ROOT, check=False, capture_output=True)
 
     def docker(self, command: str, node: Node | None = None) -> str:
