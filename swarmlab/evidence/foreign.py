@@ -70,11 +70,9 @@ class Values:
         for place in [place for place in range(len(text) - LEAST + 1) if text[place : place + LEAST] in index]:
             if place < done:
                 continue
-            length = max(
-                _length(text, place, form)
-                for form, value in [*index[text[place : place + LEAST]], ("", "")]
-                if value not in self._shown
-            )
+            entries = index[text[place : place + LEAST]]
+            lengths = [_length(text, place, form) for form, value in entries if value not in self._shown]
+            length = max(lengths, default=0)
             if length:
                 parts += [text[done:place], MARKER]
                 done = place + length
@@ -83,8 +81,6 @@ class Values:
 
 def _length(text: str, place: int, form: str) -> int:
     """Return how many characters at a *place* of *text* are of this form of a value; 0 if it is not there."""
-    if not form:
-        return 0
     if text.startswith(form, place):
         end = place + len(form)
         if len(form) >= LEAST_INSIDE or not (_in_word(text, place - 1) or _in_word(text, end)):

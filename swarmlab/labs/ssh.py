@@ -9,6 +9,8 @@ from typing import Any
 
 import testinfra
 
+#: Seconds that a login may take; ssh itself ends sooner if nothing answers.
+_LOGIN = 60.0
 #: Settings of ssh_config by their names.
 Settings = Mapping[str, object]
 
@@ -84,15 +86,21 @@ class Ssh:
         # To a file and not a pipe: the process that connects through a jump host keeps its standard error open.
         log = self.config.with_name(f"{self.host}.log")
         with log.open("w") as out:
-            done = subprocess.run(
-                self.command(options=["-f", "-N", "-M"]),
-                check=False,
-                stdin=subprocess.DEVNULL,
-                stdout=out,
-                stderr=out,
-                timeout=self._timeout,
-                start_new_session=True,  # a Ctrl-C is for the run, which needs the connection to clean up
-            )
+            try:
+                done = subprocess.run(
+                    # At the level ERROR ssh does not say why two of them do not agree on an algorithm, for example.
+                    self.command(options=["-f", "-N", "-M", "-o", "LogLevel=INFO"]),
+                    check=False,
+                    stdin=subprocess.DEVNULL,
+                    stdout=out,
+                    stderr=out,
+                    timeout=min(self._timeout or _LOGIN, _LOGIN),
+                    start_new_session=True,  # a Ctrl-C is for the run, which needs the connection to clean up
+                )
+            except subprocess.TimeoutExpired:
+                return f"timed out: the login took over {_LOGIN:.0f} s"
+            except FileNotFoundError:
+                return "no program ssh"
         if done.returncode == 0:
             return ""
         return log.read_text(errors="replace").strip() or f"ssh ended with {done.returncode} and printed nothing"
@@ -102,12 +110,18 @@ class Ssh:
         self.control("exit")
 
     def _run(self, command: Sequence[str]) -> subprocess.CompletedProcess[str]:
-        return subprocess.run(
-            command,
-            check=False,
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            text=True,
-            timeout=self._timeout,
-            start_new_session=True,  # as in `open`
-        )
+        try:
+            return subprocess.run(
+                command,
+                check=False,
+                stdin=subprocess.DEVNULL,
+                capture_output=True,
+                text=True,
+                errors="replace",
+                timeout=self._timeout,
+                start_new_session=True,  # as in `open`
+            )
+        except subprocess.TimeoutExpired:
+            return subprocess.CompletedProcess(command, 255, "", f"timed out after {self._timeout} s")
+        except FileNotFoundError:
+            return subprocess.CompletedProcess(command, 255, "", "no program ssh")

@@ -111,10 +111,13 @@ def test_a_context_names_the_manager(contexts):
         ("nodes: [{name: master}]", "node master, 'address' is a required property"),
         (
             "nodes: [{address: 10.0.0.1, adress: 1}]",
-            "node 10.0.0.1, unknown key 'adress'; known keys are address, jump",
+            "node 10.0.0.1, unknown key 'adress'; did you mean address?",
         ),
-        ("nodes: [{address: 10.0.0.1}]\nuesr: root", "unknown key 'uesr'; known keys are context, declared"),
-        ("nodes: [{address: 10.0.0.1, port: ssh}]", "node 10.0.0.1, port: 'ssh' is not of type 'integer'"),
+        ("nodes: [{address: 10.0.0.1}]\nuesr: root", "line 2, column 1: unknown key 'uesr'; did you mean user?"),
+        (
+            "nodes: [{address: 10.0.0.1, port: ssh}]",
+            "line 1, column 35: node 10.0.0.1, port: 'ssh' is not of type 'integer'",
+        ),
         (
             "nodes: [{address: 10.0.0.1, port: 70000}]",
             "node 10.0.0.1, port: 70000 is greater than the maximum",
@@ -124,8 +127,11 @@ def test_a_context_names_the_manager(contexts):
             "nodes: [{address: '-oProxyCommand=touch /tmp/x'}]",
             "address: '-oProxyCommand=touch /tmp/x' is wrong: write a plain word",
         ),
-        ("nodes: [{address: 10.0.0.1, key: nowhere}]", "key nowhere: there is no such file"),
-        ("nodes: [{address: 10.0.0.1}]\nknown_hosts: nowhere", "known_hosts nowhere: there is no such file"),
+        ("nodes: [{address: 10.0.0.1, key: nowhere}]", "key: nowhere: there is no such file"),
+        (
+            "nodes: [{address: 10.0.0.1}]\nknown_hosts: nowhere",
+            "line 2, column 14: known_hosts: nowhere: there is no such file",
+        ),
         ("nodes: [{address: 10.0.0.1}, {address: 10.0.0.1}]", "two nodes have the address 10.0.0.1"),
         ("nodes: [{address: a, name: x}, {address: b, name: x}]", "two nodes have the name x"),
         ("nodes: [{address: 10.0.0.1}]\nports: 30000", "ports: 30000 is not of type 'string'"),
@@ -150,8 +156,84 @@ def test_a_wrong_file_is_one_line_that_names_the_place(contexts, text, message):
     file = written(contexts, text)
     with pytest.raises(UsageError) as wrong:
         read(file)
-    assert str(wrong.value).startswith(f"inventory {file}: ")
+    assert str(wrong.value).startswith((f"inventory {file}, line ", f"inventory {file}: "))
     assert message in str(wrong.value)
+    assert "\n" not in str(wrong.value)
+
+
+WRONG = """
+nodes:
+  - adress: 10.0.0.1
+  - {address: 10.0.0.2, port: 0}
+  - {address: 10.0.0.3, rolle: manager, sudo: 1}
+  - just text
+  - {address: 10.0.0.4, key: nowhere}
+prots: 1-2
+"""
+
+
+def test_all_that_is_wrong_is_told_at_once_with_its_place(folder):
+    file = written(folder, WRONG)
+    with pytest.raises(UsageError) as wrong:
+        read(file)
+    assert str(wrong.value).splitlines() == [
+        f"inventory {file}, line 3, column 5: node 1, unknown key 'adress'; did you mean address?",
+        f"inventory {file}, line 4, column 31: node 10.0.0.2, port: 0 is less than the minimum of 1",
+        f"inventory {file}, line 5, column 25: node 10.0.0.3, unknown key 'rolle'; did you mean role?",
+        f"inventory {file}, line 5, column 47: node 10.0.0.3, sudo: 1 is not of type 'boolean'",
+        f"inventory {file}, line 6, column 5: node 4, 'just text' is not of type 'object'",
+        f"inventory {file}, line 7, column 30: node 10.0.0.4, key: nowhere: there is no such file",
+        f"inventory {file}, line 8, column 1: unknown key 'prots'; did you mean ports?",
+    ]
+
+
+def test_files_and_names_that_are_wrong_are_told_at_once(folder):
+    nodes = "[{address: a, key: one}, {address: b, key: two, name: x}, {address: a, name: x}]"
+    file = written(folder, f"nodes: {nodes}\nports: 1-2\n")
+    with pytest.raises(UsageError) as wrong:
+        read(file)
+    text = str(wrong.value)
+    assert len(text.splitlines()) == 5
+    for part in (
+        "line 1, column 27: node a, key: one: there is no such file",
+        "line 1, column 51: node x, key: two: there is no such file",
+        "node x, address: two nodes have the address a, this and the 1st",
+        "node x, name: two nodes have the name x, this and the 2nd",
+        "line 2, column 8: ports: 1-2 is not a port range",
+    ):
+        assert part in text
+
+
+def test_many_mistakes_are_not_all_listed(folder):
+    with pytest.raises(UsageError) as wrong:
+        read(written(folder, "nodes: [" + "{address: 1}, " * 500 + "]"))
+    lines = str(wrong.value).splitlines()
+    assert len(lines) == 21
+    assert lines[-1] == "and 480 more of this kind"
+
+
+def test_an_option_is_named_where_it_is_wrong(folder):
+    with pytest.raises(UsageError, match=r"^--ports: ports: 1-2 is not a port range"):
+        read(written(folder, WHOLE), ports="1-2")
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("nodes:\n  - address: 10.0.0.1\n  name: x\n", "line 3, column 3: is not YAML: "),
+        ("nodes: [{address: 10.0.0.1}", "line 2, column 1: is not YAML: "),
+        ("nodes:\n\t- address: a\n", "line 2, column 1: is not YAML: "),
+        ("nodes: [{address: a, address: b}]", "the key 'address' stands in line 1 already"),
+        ("", "is empty; write nodes, manager or context"),
+        ("- {address: a}\n", "line 1, column 1: is a list; write the machines as a list below the key nodes"),
+        ("swarm\n", "is a text; write the machines"),
+    ],
+)
+def test_what_is_not_yaml_is_told_in_the_words_of_yaml(folder, text, message):
+    with pytest.raises(UsageError) as wrong:
+        read(written(folder, text))
+    assert message in str(wrong.value)
+    assert "ansible" not in str(wrong.value).lower()
     assert "\n" not in str(wrong.value)
 
 

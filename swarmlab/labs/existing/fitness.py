@@ -10,6 +10,7 @@ from swarmlab.cluster import leavings
 from swarmlab.cluster.marks import ours
 from swarmlab.cluster.node import Node
 from swarmlab.errors import UsageError
+from swarmlab.labs.existing.inventory import refuse
 from swarmlab.labs.existing.node import Connection
 
 #: Seconds within which a machine that can be reached accepts a connection or refuses it.
@@ -34,34 +35,38 @@ def check_members(
     Raises:
         UsageError: a machine or a member is wrong; the message names it and the mend.
     """
+    wrong = []
     for connection, info in infos.items():
         identity = info["Swarm"]["NodeID"]
         if identity not in members:
-            raise UsageError(
+            wrong.append(
                 f"node {connection.machine}: is of another swarm than {manager.machine}, which does not know it; "
                 "an inventory has the nodes of one swarm"
             )
+            continue
         role = members[identity]["Spec"]["Role"]
         if connection.machine.role and connection.machine.role != role:
-            raise UsageError(
-                f"node {connection.machine}: has the role {role} in the swarm; mend its role in the inventory"
-            )
+            wrong.append(f"node {connection.machine}: has the role {role} in the swarm; mend its role in the inventory")
     reached = [info["Swarm"]["NodeID"] for info in infos.values()]
     for identity, member in members.items():
         name = member["Description"].get("Hostname", identity)
         where = f"node {name} ({member['Status'].get('Addr', 'no address')})"
         if identity not in reached:
-            raise UsageError(f"{where}: is in the swarm and not in the inventory; add it, or: docker node rm {name}")
-        if to_judge and member["Status"]["State"] != "ready":
-            raise UsageError(f"{where}: its state in the swarm is {member['Status']['State']}; mend it first")
-        if to_judge and (availability := member["Spec"]["Availability"]) != "active":
-            raise UsageError(
+            wrong.append(f"{where}: is in the swarm and not in the inventory; add it, or: docker node rm {name}")
+        elif to_judge and member["Status"]["State"] != "ready":
+            wrong.append(f"{where}: its state in the swarm is {member['Status']['State']}; mend it first")
+        elif to_judge and (availability := member["Spec"]["Availability"]) != "active":
+            wrong.append(
                 f"{where}: is set to {availability}, and the suites need every node to take tasks; "
                 f"docker node update --availability active {name}"
             )
     names = [info["Name"] for info in infos.values()]
-    if twice := next((name for name in names if names.count(name) > 1), ""):
-        raise UsageError(f"node {twice}: two machines have this host name, or one is named twice")
+    wrong += [
+        f"node {name}: two machines have this host name, or one is named twice"
+        for name in dict.fromkeys(names)
+        if names.count(name) > 1
+    ]
+    refuse(wrong)
 
 
 def check_ports(ports: range, nodes: Sequence[Node]) -> None:

@@ -6,21 +6,22 @@ command reads.
 
 from __future__ import annotations
 
+import difflib
 import json
 import os
 import re
 import shlex
 import shutil
 import subprocess
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 import jsonschema
-import yaml
 
 from swarmlab.errors import UsageError
+from swarmlab.files import YamlFile, named, read_text, shown
 
 _SCHEMA = Path(__file__).with_name("inventory.schema.json")
 #: The published ports that the suite uses if the file names none.
@@ -98,127 +99,237 @@ def read(source: str, *, ports: str = "") -> Inventory:
     Raises:
         UsageError: it cannot be read, or its contents are wrong; the message names the place.
     """
+    mistakes = Mistakes(source)
     if source.startswith("ssh://"):
         raw: Any = {"manager": source}
         folder = Path.cwd()
     else:
-        file = Path(source).expanduser()
-        try:
-            text = file.read_text(encoding="utf-8")
-        except (OSError, UnicodeDecodeError) as failed:
-            raise UsageError(f"inventory {source}: cannot be read: {failed}") from failed
+        text = read_text(source, "inventory")
+        file = named(source, "inventory")
         folder = file.absolute().parent
-        raw = _parsed(text)
+        raw = None if _is_ini(file, text) else _parsed(text, mistakes)
         if raw is None or _is_ansible(raw):
-            raw = _from_ansible(file)
+            raw, mistakes.file = _from_ansible(file), None
     if ports:
+        mistakes.by_option = True
         raw = {**raw, "ports": ports} if isinstance(raw, dict) else raw
-    _check(source, raw)
+    _check(raw, mistakes)
+    _check_nodes(raw, folder, mistakes)
+    mistakes.end()
     return _inventory(source, raw, folder)
 
 
-def _parsed(text: str) -> Any:
-    """Return the file's contents as YAML; None if they are not, as in an INI file of Ansible."""
-    try:
-        raw = yaml.safe_load(text)
-    except yaml.YAMLError:
+class Mistakes:
+    """What is wrong in an inventory: all of it is told at once, each with its place in the file.
+
+    Attributes:
+        file: the file that gives the places; None for an inventory that is no file of the suite's format.
+        name: the name of the inventory, for messages.
+        by_option: whether an option gives the ports.
+    """
+
+    def __init__(self, source: str) -> None:
+        """Know of no mistake in the inventory of this name."""
+        self.file: YamlFile | None = None
+        self.name = f"inventory {shown(source)}"
+        self.by_option = False
+        self._found: list[tuple[list[int], str]] = []
+
+    def add(self, path: Sequence[str | int], wrong: str, *, key: str = "", raw: Any = None) -> None:
+        """Add a mistake.
+
+        Args:
+            path: keys and places of the value that is wrong, from the outermost on.
+            wrong: what is wrong, and the mend.
+            key: the key of that value, if the key itself is wrong.
+            raw: the whole inventory, from which the message takes the name of a node.
+        """
+        place = self.name
+        if path == ["ports"] and self.by_option:
+            place = "--ports"
+        elif self.file:
+            place = self.file.place_of_key(*path, key) if key else self.file.place(*path)
+        about, rest = "", list(path)
+        if rest[:1] == ["nodes"] and len(rest) > 1 and isinstance(rest[1], int):
+            node = raw["nodes"][rest[1]] if isinstance(raw, dict) else None
+            known = (node.get("name") or node.get("address")) if isinstance(node, dict) else None
+            about = f"node {shown(known, 60) if known else rest[1] + 1}, "
+            rest = rest[2:]
+        about += f"{'.'.join(map(str, rest))}: " if rest else ""
+        at = re.search(r", line (\d+), column (\d+)$", place)
+        self._found.append((list(map(int, at.groups())) if at else [], f"{place}: {about}{wrong}"))
+
+    def end(self) -> None:
+        """Refuse the inventory if anything is wrong in it.
+
+        Raises:
+            UsageError: something is; the message has a line for each mistake.
+        """
+        refuse([line for _, line in sorted(self._found)])
+
+
+#: Most lines of one message.
+_MOST_LINES = 20
+
+
+def refuse(wrong: Sequence[str]) -> None:
+    """Refuse something for all that is wrong with it, one line each.
+
+    Raises:
+        UsageError: anything is wrong.
+    """
+    lines = list(dict.fromkeys(wrong))
+    if lines:
+        more = [f"and {len(lines) - _MOST_LINES} more of this kind"] if len(lines) > _MOST_LINES else []
+        raise UsageError("\n".join([*lines[:_MOST_LINES], *more]))
+
+
+def _is_ini(file: Path, text: str) -> bool:
+    """Whether a file is an inventory of Ansible that is not YAML: of its INI format, or a script."""
+    if file.suffix in (".yaml", ".yml", ".json"):
+        return False
+    lines = [line.strip() for line in text.splitlines() if line.strip() and not line.lstrip().startswith(("#", ";"))]
+    sections = any(re.fullmatch(r"\[[\w.-]+(:\w+)?\]", line) for line in lines)
+    hosts = bool(lines) and not any(re.search(r":(\s|$)|^[-{\[]", line) for line in lines)
+    return file.suffix == ".ini" or text.startswith("#!") or sections or hosts
+
+
+def _parsed(text: str, mistakes: Mistakes) -> Any:
+    """Return the content of a file in the suite's format, or of Ansible's as YAML; None for one with Ansible's tags."""
+    if re.search(r"\s!(vault|unsafe)\s", text):
         return None
-    return raw if isinstance(raw, dict) else None
+    mistakes.file = YamlFile(text, mistakes.name)
+    raw = mistakes.file.content
+    if raw is None:
+        mistakes.add([], "is empty; write nodes, manager or context")
+    elif not isinstance(raw, dict):
+        what = "a list" if isinstance(raw, list) else "a text"
+        mistakes.add([], f"is {what}; write the machines as a list below the key nodes, or manager or context")
+    mistakes.end()
+    return raw
 
 
 def _is_ansible(raw: Mapping[str, Any]) -> bool:
     # Each top key of Ansible's is a group, which holds a mapping of hosts, children and variables.
     parts = {"hosts", "children", "vars"}
-    return any(key in raw for key in _ANSIBLE) or (
+    return any(key in raw for key in (*_ANSIBLE, "plugin")) or (
         bool(raw) and all(isinstance(group, dict) and set(group) & parts for group in raw.values())
     )
 
 
-def _check(source: str, raw: Any) -> None:
+def _check(raw: Any, mistakes: Mistakes) -> None:
+    """Hold an inventory to its schema."""
     validator = jsonschema.Draft202012Validator(json.loads(_SCHEMA.read_text(encoding="utf-8")))
-    errors = sorted(validator.iter_errors(raw), key=lambda error: (len(error.absolute_path) == 0, str(error.path)))
-    if not errors:
-        return
-    error = errors[0]
-    path = list(error.absolute_path)
-    place = ""
-    if path[:1] == ["nodes"] and len(path) > 1 and isinstance(path[1], int):
-        node = raw["nodes"][path[1]]
-        known = (node.get("name") or node.get("address")) if isinstance(node, dict) else None
-        place = f"node {known or path[1] + 1}, "
-        path = path[2:]
-    place += f"{'.'.join(map(str, path))}: " if path else ""
-    raise UsageError(f"inventory {source}: {place}{_mistake(error)}")
+    # Of a key that is mistyped, the unknown key is the mistake, and not the key that is missing for it.
+    meant: set[tuple[tuple[str | int, ...], str]] = set()
+    errors = sorted(validator.iter_errors(raw), key=lambda error: list(map(str, error.absolute_path)))
+    for error in errors:
+        if error.validator == "additionalProperties" and isinstance(error.instance, dict):
+            known = sorted(error.schema["properties"])
+            for key in map(str, error.instance):
+                if key not in known:
+                    near = _near(key, known)
+                    meant.update((tuple(error.absolute_path), name) for name in near)
+                    mend = f"did you mean {near[0]}?" if near else f"known keys are {', '.join(known)}"
+                    mistakes.add(list(error.absolute_path), f"unknown key {shown(repr(key))}; {mend}", key=key, raw=raw)
+    for error in errors:
+        path = tuple(error.absolute_path)
+        if error.validator == "additionalProperties" and "properties" in error.schema:
+            continue
+        if error.validator == "oneOf" and any(((), name) in meant for name in ("nodes", "manager", "context")):
+            continue
+        if error.validator == "required" and any((path, name) in meant for name in error.validator_value):
+            continue
+        mistakes.add(list(path), _mistake(error), raw=raw)
+
+
+def _near(key: str, known: Sequence[str]) -> list[str]:
+    return difflib.get_close_matches(key.lower().replace("-", "_"), known, n=1, cutoff=0.6)
 
 
 def _mistake(error: jsonschema.ValidationError) -> str:
     if error.validator == "oneOf":
         return "must have exactly one of the keys nodes, manager and context"
-    if error.validator == "additionalProperties" and isinstance(error.instance, dict):
-        known = sorted(error.schema["properties"])  # type: ignore[index]
-        unknown = sorted(set(map(str, error.instance)) - set(known))
-        if unknown:
-            return f"unknown key {unknown[0]!r}; known keys are {', '.join(known)}"
     if error.validator == "pattern":
-        return f"{error.instance!r} is wrong: write {error.schema.get('description', 'a plain word')}"  # type: ignore[union-attr]
-    return error.message
+        described = error.schema.get("description", "a plain word")  # type: ignore[union-attr]
+        return f"{shown(repr(error.instance))} is wrong: write {described}"
+    words: Any = error.validator_value
+    if error.validator == "enum" and (near := _near(str(error.instance), words)):
+        return f"{shown(error.message)}; did you mean {near[0]}?"
+    return shown(error.message)
+
+
+def _check_nodes(raw: Any, folder: Path, mistakes: Mistakes) -> None:
+    """Check what a schema cannot say of an inventory: files, what nodes may not share, and the range of ports."""
+    if not isinstance(raw, dict):
+        return
+    nodes = raw["nodes"] if isinstance(raw.get("nodes"), list) else []
+    first: dict[tuple[Any, ...], int] = {}
+    for place, node in [(None, raw), *enumerate(nodes)]:
+        if not isinstance(node, dict):
+            continue
+        at: list[str | int] = [] if place is None else ["nodes", place]
+        for key in ("key", "known_hosts"):
+            if isinstance(given := node.get(key), str) and given and (wrong := _no_file(folder, given)):
+                mistakes.add([*at, key], wrong, raw=raw)
+        # Two machines may be forwarded ports of one address.
+        of_address = [str(node.get(key, raw.get(key, ""))) for key in ("port", "jump")]
+        for what in ("address", "name") if place is not None else ():
+            name = (what, node.get(what), *(of_address if what == "address" else ()))
+            if isinstance(name[1], str) and first.setdefault(name, place or 0) != place:
+                wrong = f"two nodes have the {what} {shown(name[1])}, this and the {_nth(first[name] + 1)}"
+                mistakes.add([*at, what], wrong, raw=raw)
+    if re.fullmatch(r"\d{1,5}-\d{1,5}", given := str(raw.get("ports", ""))):
+        ports = _range(given)
+        if len(ports) < LEAST_PORTS or not 1 <= ports.start <= ports.stop <= 65536:
+            mistakes.add(
+                ["ports"], f"{given} is not a port range: write FIRST-LAST, at least {LEAST_PORTS} ports", raw=raw
+            )
+
+
+def _no_file(folder: Path, given: str) -> str:
+    """Return why a path of the inventory names no file; empty if it names one."""
+    try:
+        file = folder / named(given)
+    except UsageError as wrong:
+        return str(wrong)
+    if file.is_file():
+        return ""
+    return f"{shown(given)}: {'that is a folder' if file.is_dir() else 'there is no such file'}"
+
+
+def _range(ports: str) -> range:
+    first, _, last = ports.partition("-")
+    return range(int(first), int(last) + 1)
 
 
 def _inventory(source: str, raw: Mapping[str, Any], folder: Path) -> Inventory:
-    def path(given: str | None, what: str) -> Path | None:
-        if not given:
-            return None
-        file = folder / Path(given).expanduser()
-        if not file.is_file():
-            raise UsageError(f"inventory {source}: {what} {given}: there is no such file")
-        return file
-
     def machine(node: Mapping[str, Any]) -> Machine:
         of_machine = {**{key: raw[key] for key in _OF_MACHINES if key in raw}, **node}
-        return Machine(
-            **{
-                **of_machine,
-                "key": path(of_machine.get("key"), "key"),
-                "known_hosts": path(of_machine.get("known_hosts"), "known_hosts"),
-            }
-        )
+        files = {key: folder / named(of_machine[key]) for key in ("key", "known_hosts") if of_machine.get(key)}
+        return Machine(**{**of_machine, **files})
 
     if "nodes" in raw:
         machines = tuple(machine(node) for node in raw["nodes"])
-        for what in ("address", "name"):
-            # Two machines may be forwarded ports of one address.
-            places = [
-                (
-                    getattr(known, what),
-                    known.port if what == "address" else 0,
-                    known.jump if what == "address" else "",
-                )
-                for known in machines
-                if getattr(known, what)
-            ]
-            if twice := next((place for place in places if places.count(place) > 1), None):
-                raise UsageError(f"inventory {source}: two nodes have the {what} {twice[0]}")
     else:
         url = raw["manager"] if "manager" in raw else _of_context(source, raw["context"])
         machines = (machine(_of_url(url)),)
-    first, _, last = raw.get("ports", f"{DEFAULT_PORTS.start}-{DEFAULT_PORTS.stop - 1}").partition("-")
-    ports = range(int(first), int(last) + 1)
-    if len(ports) < LEAST_PORTS or not 1 <= ports.start <= ports.stop <= 65536:
-        raise UsageError(
-            f"inventory {source}: ports: {first}-{last} is not a port range: "
-            f"write FIRST-LAST, at least {LEAST_PORTS} ports"
-        )
     declared = raw.get("declared", {})
     return Inventory(
         source,
         machines,
         discover="nodes" not in raw,
-        ports=ports,
+        ports=_range(raw["ports"]) if "ports" in raw else DEFAULT_PORTS,
         registry=raw.get("registry", ""),
         engine=declared.get("engine", ""),
         network=declared.get("network", ""),
         system=declared.get("system", {}),
     )
+
+
+def _nth(number: int) -> str:
+    ending = "th" if number % 100 in (11, 12, 13) else {1: "st", 2: "nd", 3: "rd"}.get(number % 10, "th")
+    return f"{number}{ending}"
 
 
 #: The keys that the file may have once for all machines.

@@ -60,7 +60,8 @@ class ExistingKind(FoundKind):
         try:
             return inventory.read(source, ports=request.option(_PORTS.name))
         except UsageError as wrong:
-            raise UsageError(f"--inventory: {wrong}") from None
+            option = "" if str(wrong).startswith(_PORTS.name) else f"{_INVENTORY.name}: "
+            raise UsageError(f"{option}{wrong}") from None
 
 
 EXISTING = ExistingKind()

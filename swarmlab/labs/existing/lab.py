@@ -110,10 +110,8 @@ class InventoryLab(Lab):
         self._connections = [
             known.get(machine) or Connection(machine, place, config) for place, machine in enumerate(machines)
         ]
-        parallel(
-            lambda connection: connection.open(),
-            [connection for connection in self._connections if connection.machine not in known],
-        )
+        fresh = [connection for connection in self._connections if connection.machine not in known]
+        inventory.refuse([wrong for wrong in parallel(_opened, fresh) if wrong])
 
     def _learn(self) -> None:
         """Reach all other members of the one manager's swarm, with the manager's user, key and port."""
@@ -125,6 +123,7 @@ class InventoryLab(Lab):
                 f"node {manager.machine}: is not a manager (its swarm is {own['LocalNodeState']}); name a manager"
             )
         machines = [manager.machine]
+        wrong = []
         for member in here.ask("GET", "/nodes"):
             # The status of a manager may have the address 0.0.0.0; its ManagerStatus has the true one.
             as_manager = member.get("ManagerStatus", {}).get("Addr", "").rpartition(":")[0]
@@ -133,23 +132,26 @@ class InventoryLab(Lab):
             if member["ID"] == own["NodeID"]:
                 continue
             if member["Status"]["State"] == "down":
-                raise UsageError(f"node {name} ({address}): is down in the swarm; start it, or: docker node rm {name}")
+                wrong.append(f"node {name} ({address}): is down in the swarm; start it, or: docker node rm {name}")
             machines.append(inventory.learned(manager.machine, address))
+        inventory.refuse(wrong)
         self._open(machines)
 
     def _join_up(self, *, to_judge: bool) -> None:
         """Check that the machines are the members of one swarm, and make nodes of them, the managers first."""
         infos = dict(zip(self._connections, parallel(_info, self._connections), strict=True))
+        wrong = []
         for connection, info in infos.items():
             state = info["Swarm"]["LocalNodeState"]
             if state != "active":
-                raise UsageError(
+                wrong.append(
                     f"node {connection.machine}: is not in a working swarm (the state of its swarm is {state})"
                 )
             if connection.machine.name and connection.machine.name != info["Name"]:
-                raise UsageError(
+                wrong.append(
                     f"node {connection.machine}: its host name is {info['Name']}; mend its name or its address"
                 )
+        inventory.refuse(wrong)
         managers = [connection for connection, info in infos.items() if info["Swarm"]["ControlAvailable"]]
         if not managers:
             listed = ", ".join(str(connection.machine) for connection in infos)
@@ -367,6 +369,15 @@ class InventoryLab(Lab):
             wait(serves, f"the suite's registry on {node} to serve", deadline=30, error=LabError)
 
         parallel(serve, self._nodes)
+
+
+def _opened(connection: Connection) -> str:
+    """Open a connection; return why it cannot be opened, or an empty text."""
+    try:
+        connection.open()
+    except UsageError as failed:
+        return str(failed)
+    return ""
 
 
 def _info(connection: Connection) -> dict[str, Any]:

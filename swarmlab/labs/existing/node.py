@@ -18,29 +18,10 @@ from swarmlab.errors import Blocked, UsageError
 from swarmlab.labs import ssh
 from swarmlab.labs.answering import answers
 from swarmlab.labs.existing.inventory import Machine
+from swarmlab.labs.existing.reasons import why_not
 from swarmlab.labs.ssh import Ssh
 
 _SOCKET = "/var/run/docker.sock"
-#: Patterns of ssh's messages, each with the problem and the mend.
-_REASONS = {
-    r"REMOTE HOST IDENTIFICATION HAS CHANGED": (
-        "its host key differs from the known key",
-        "find out why, and mend known_hosts",
-    ),
-    r"host key is known|Host key verification failed|authenticity of host": (
-        "its host key is not known",
-        "add it to known_hosts (ssh-keyscan, and compare), or name the file with known_hosts",
-    ),
-    r"Permission denied|Too many authentication failures": (
-        "it accepts none of the keys for the user {user}",
-        "name the right key and user",
-    ),
-    r"UNPROTECTED PRIVATE KEY|bad permissions": ("ssh does not use a key that others may read", "chmod 600 the key"),
-    r"error in libcrypto|invalid format": ("the key is not a private key", "name the right file with key"),
-    r"Could not resolve hostname": ("the name does not resolve", "mend its address"),
-    r"Connection refused": ("nothing answers on port {port}", "start sshd there, or mend address and port"),
-    r"timed out|No route to host|unreachable": ("it does not answer", "switch it on, or mend address, port and jump"),
-}
 
 
 def write_config(folder: Path, machines: Sequence[Machine]) -> Path:
@@ -59,7 +40,7 @@ def write_config(folder: Path, machines: Sequence[Machine]) -> Path:
             found = re.fullmatch(r"(?:([^@]+)@)?([^:]+)(?::(\d+))?", machine.jump)
             assert found, machine.jump
             through = Machine(found[2], user=found[1] or machine.user, port=int(found[3] or 22), key=machine.key)
-            hosts[jump] = _settings(through)
+            hosts[jump] = {**_settings(through), "LogLevel": "INFO"}  # see `Ssh.open`
             if machine.known_hosts:
                 hosts[jump]["UserKnownHostsFile"] = f'"{machine.known_hosts}"'
     common = {
@@ -122,9 +103,12 @@ class Connection:
                 names the mend.
         """
         if message := self.ssh.open():
-            self._refuse(message)
+            raise UsageError(why_not(message, self.machine))
         user = self.machine.user
-        self.root = self.ssh.run("id -u").stdout.strip() == "0"
+        asked = self.ssh.run("id -u")
+        if asked.returncode != 0:
+            raise UsageError(why_not(f"{asked.stdout}\n{asked.stderr}", self.machine))
+        self.root = asked.stdout.split()[-1:] == ["0"]  # a login shell may print a greeting before
         if not self.root and self.machine.sudo:
             if self.ssh.run("sudo -n true").returncode != 0:
                 raise UsageError(
@@ -157,15 +141,6 @@ class Connection:
             self._bridge = None
         self.ssh.close()
         self.engine_socket.unlink(missing_ok=True)
-
-    def _refuse(self, message: str) -> NoReturn:
-        facts = {"user": self.machine.user, "port": self.machine.port}
-        through = f" (through {self.machine.jump})" if self.machine.jump else ""
-        for pattern, (wrong, mend) in _REASONS.items():
-            if re.search(pattern, message, re.IGNORECASE):
-                raise UsageError(f"node {self.machine}{through}: {wrong.format(**facts)}; {mend}")
-        last = " ".join(message.split())[-200:]
-        raise UsageError(f"node {self.machine}{through}: cannot be reached over SSH: {last}")
 
     def _lead_to_engine(self) -> None:
         """Connect the local socket to the engine's socket.
