@@ -73,10 +73,12 @@ _KEPT_PATHS, _SAID_PATHS = frozenset(_KEPT.split()), frozenset(_SAID.split())
 _BY_NAME = ("Containers", "Ports", "PortBindings", "Networks")
 #: Texts that engines make up: they are left out, and nobody need look for them.
 _MADE = re.compile(r"(Path|^GraphDriver\b.*|^HostConfig\.(Masked|Readonly)Paths|Digest|Driver\.Name)$")
+#: Variables whose values are left out, and are so usual that they stay in other text.
+_USUAL = ("PATH", "HOME", "HOSTNAME", "LANG", "LC_ALL", "TERM", "USER", "SHELL", "PWD")
 #: Labels whose values are names and ids, and options that engines set.
 _NAMING = re.compile(
     rf"com\.docker\.(swarm\.[\w.]+|compose\.(project|service|container-number)|network\.driver\.overlay\.vxlanid_list)"
-    rf"|{re.escape(STACK_LABEL)}|{re.escape(SUITE_LABEL)}[\w.]*"
+    rf"|{re.escape(STACK_LABEL)}|swarmlab\.[\w.]+|{re.escape(SUITE_LABEL)}[\w.]*"
 )
 #: The calls whose answers tell of the engine alone, or are redacted as everywhere.
 _OPEN_CALLS = re.compile(r"/(version|_ping|swarm/unlockkey)")
@@ -254,6 +256,6 @@ def _text(text: str, path: str) -> str:
             return text
         found = re.match(r"(.*?[!=]=)(.*)", text, re.DOTALL)
         before, value = (found[1], found[2]) if found else ("", text)
-    if not _MADE.search(path):
+    if not _MADE.search(path) and before not in _USUAL:
         hide_foreign([value, *([plain] if path.endswith("Data") and (plain := decoded(value)) else [])])
     return f"{before}{sign}{length(value)}" if value else text

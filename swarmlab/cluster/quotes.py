@@ -65,27 +65,29 @@ def settings(text: str) -> str:
         return json.dumps(kept, ensure_ascii=False)
     made: list[str] = []
     option = ""
-    for word in text.split("\n"):  # the first is the program's path
+    for word in text.split("\n"):
         name, sign, value = word.partition("=")
         if word.startswith("-"):
             option = name.lstrip("-")
             if sign and option not in _SETTINGS.split():
                 hide_foreign(strings(value))
                 word = f"{name}={length(value)}"
-        elif word and (made or not word.startswith("/")) and option not in _SETTINGS.split():
+        elif word and (made or not _PROGRAM.fullmatch(word)) and option not in _SETTINGS.split():
             hide_foreign(strings(word))
             word = length(word)
         made.append(word)
     return "\n".join(made)
 
 
+_PROGRAM = re.compile(r"(/[\w./-]*/)?docker(d|d-current|-current)?")
 #: Settings of engines whose values are no secrets: addresses, names of drivers, switches and numbers.
 _SETTINGS = (
     "H host hosts tls tlsverify containerd bridge b bip fixed-cidr mtu iptables ip6tables ip-forward ip-masq ip "
     "userland-proxy icc live-restore debug D log-level l log-driver storage-driver s data-root graph g exec-root "
     "pidfile p group G selinux-enabled default-address-pools default-address-pool dns ipv6 experimental "
-    "default-runtime cgroup-parent exec-opts exec-opt max-concurrent-downloads features "
-    "swarm-default-advertise-addr node-generic-resources min-api-version raw-logs config-file"
+    "insecure-registry insecure-registries default-runtime cgroup-parent exec-opts exec-opt "
+    "max-concurrent-downloads features swarm-default-advertise-addr node-generic-resources min-api-version "
+    "raw-logs config-file"
 )
 
 

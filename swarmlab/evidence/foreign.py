@@ -59,8 +59,10 @@ class Values:
                             entries.append((form, part))
 
     def show(self, names: Iterable[str]) -> None:
-        """Leave these in text, whatever else has them as a value: they are names, such as those of services."""
-        self._shown.update(names)
+        """Leave these in text, and their words, whatever else has them as a value: they are names, ids and images."""
+        for name in names:
+            if name not in self._shown:
+                self._shown.update((name, name[:12], name.partition("/")[0], *_WORDS.split(name)))
 
     def masked(self, text: str) -> str:
         """Return *text* with `MARKER` in the place of each value."""
