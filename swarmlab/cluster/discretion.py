@@ -130,6 +130,8 @@ class Discretion:
                 labels |= part["Labels"]
         names = [thing.get("Name"), (spec or {}).get("Name"), *(thing.get("Names") or [])]
         names += [labels.get("com.docker.swarm.service.name"), labels.get("com.docker.compose.project")]
+        if any(label.startswith(f"{SUITE_LABEL}.") for label in labels):
+            return True
         if any(isinstance(name, str) and is_unique(name.strip("/")) for name in names) or ours("", labels):
             return True
         return any(thing.get(key) in self._own for key in ("ID", "Id", "ServiceID") if isinstance(thing.get(key), str))

@@ -35,11 +35,14 @@ def strings(thing: Any) -> Iterator[str]:
 _QUOTED = re.compile(r""""[^"]*"|(?<!\w)'[^']*'|`[^`]*`|“[^”]*”|\{.*\}|\[[^\]]*[\s=][^\]]*\]""", re.DOTALL)
 _ASSIGNED = re.compile(r"([\w.-]+=)(?!\d*\b(?:[\s,;)]|$))[^\s,;)]+")
 _ADDRESS = re.compile(r"(://)([^\s/@]*@)?([^\s/?]*)([^\s]*)")
+_PLACE = re.compile(
+    r"""(?<![\w/.:‹›])/(?!(?:var/lib/docker|var/run|run|proc|sys|dev|usr|etc/docker)\b)(?=\w)[^\s:,;)"']+"""
+)
 _PLAIN = re.compile(r"[0-9a-f]{12,64}|[0-9a-z]{25}|[\d.:]+")
 
 
 def said(message: str) -> str:
-    """Return a message of an engine with the lengths of what it quotes in the place of that.
+    """Return a message of an engine with lengths in place of what it quotes, and of paths that are not the engine's.
 
     Ids and names of the suite stay.
     """
@@ -51,7 +54,8 @@ def said(message: str) -> str:
 
     message = _QUOTED.sub(quoted, message)
     message = _ADDRESS.sub(lambda found: f"{found[1]}{found[3]}{length(found[4]) if found[4] else ''}", message)
-    return _ASSIGNED.sub(lambda found: f"{found[1]}‹…›", message)
+    message = _ASSIGNED.sub(lambda found: f"{found[1]}‹…›", message)
+    return _PLACE.sub(lambda found: f"/{length(found[0][1:])}", message)
 
 
 def settings(text: str) -> str:
@@ -86,7 +90,7 @@ _SETTINGS = (
     "userland-proxy icc live-restore debug D log-level l log-driver storage-driver s data-root graph g exec-root "
     "pidfile p group G selinux-enabled default-address-pools default-address-pool dns ipv6 experimental "
     "insecure-registry insecure-registries default-runtime cgroup-parent exec-opts exec-opt "
-    "max-concurrent-downloads features swarm-default-advertise-addr node-generic-resources min-api-version "
+    "max-concurrent-downloads features swarm-default-advertise-addr min-api-version "
     "raw-logs config-file"
 )
 

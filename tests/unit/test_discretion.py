@@ -142,6 +142,8 @@ def test_labels_that_a_node_keeps_are_not_told_by_what_is_sent():
         (f"Get https://user:{THEIRS}@registry.example/v2/{THEIRS}: EOF", "registry.example"),
         (f"unknown log opt '{THEIRS}' for json-file log driver", "for json-file log driver"),
         (f"rpc error: code = 3 desc = {{{THEIRS}}}", "rpc error: code = 3"),
+        (f"bind source path does not exist: /srv/{THEIRS}", "bind source path does not exist: /‹17 characters›"),
+        ("mount /var/lib/docker/volumes/x/_data: no such device", "/var/lib/docker/volumes/x/_data: no such device"),
         ("network swc-net-0a1b2c not found", "network swc-net-0a1b2c not found"),
     ],
 )
