@@ -127,6 +127,7 @@ def test_a_context_names_the_manager(contexts):
             "nodes: [{address: '-oProxyCommand=touch /tmp/x'}]",
             "address: '-oProxyCommand=touch /tmp/x' is wrong: write a plain word",
         ),
+        ("nodes: [{address: 10.0.0.1, jump: 'a:b:c'}]", "jump: 'a:b:c' is wrong: write [USER@]HOST[:PORT]"),
         ("nodes: [{address: 10.0.0.1, key: nowhere}]", "key: nowhere: there is no such file"),
         (
             "nodes: [{address: 10.0.0.1}]\nknown_hosts: nowhere",
@@ -213,7 +214,7 @@ def test_many_mistakes_are_not_all_listed(folder):
 
 
 def test_an_option_is_named_where_it_is_wrong(folder):
-    with pytest.raises(UsageError, match=r"^--ports: ports: 1-2 is not a port range"):
+    with pytest.raises(UsageError, match=r"^--ports: 1-2 is not a port range"):
         read(written(folder, WHOLE), ports="1-2")
 
 

@@ -106,6 +106,13 @@ def test_it_is_told_whether_the_jump_host_or_the_node_fails(message, told):
     assert why_not(message, Machine("10.0.0.1", jump="gate")).startswith(told)
 
 
+def test_of_a_jump_host_its_own_user_and_port_are_told():
+    machine = Machine("10.0.0.1", jump="ops@gate:2299")
+    line = why_not("ssh: connect to host gate port 2299: Connection refused\n" + CLOSED_BY_JUMP, machine)
+    assert "nothing answers on port 2299" in line
+    assert "for the user ops" in why_not(DENIED + CLOSED_BY_JUMP, machine)
+
+
 @pytest.fixture
 def keys(tmp_path):
     for name, passphrase in (("plain", ""), ("locked", "words")):

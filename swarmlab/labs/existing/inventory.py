@@ -155,7 +155,7 @@ class Mistakes:
             known = (node.get("name") or node.get("address")) if isinstance(node, dict) else None
             about = f"node {shown(known, 60) if known else rest[1] + 1}, "
             rest = rest[2:]
-        about += f"{'.'.join(map(str, rest))}: " if rest else ""
+        about += f"{'.'.join(map(str, rest))}: " if rest and place != "--ports" else ""
         at = re.search(r", line (\d+), column (\d+)$", place)
         self._found.append((list(map(int, at.groups())) if at else [], f"{place}: {about}{wrong}"))
 
@@ -272,6 +272,8 @@ def _check_nodes(raw: Any, folder: Path, mistakes: Mistakes) -> None:
         for key in ("key", "known_hosts"):
             if isinstance(given := node.get(key), str) and given and (wrong := _no_file(folder, given)):
                 mistakes.add([*at, key], wrong, raw=raw)
+        if isinstance(jump := node.get("jump"), str) and not _JUMP.fullmatch(jump):
+            mistakes.add([*at, "jump"], f"{shown(repr(jump))} is wrong: write [USER@]HOST[:PORT]", raw=raw)
         # Two machines may be forwarded ports of one address.
         of_address = [str(node.get(key, raw.get(key, ""))) for key in ("port", "jump")]
         for what in ("address", "name") if place is not None else ():
@@ -364,6 +366,23 @@ def _of_context(source: str, name: str) -> str:
             "write a context whose host is ssh://…"
         )
     return str(known[name])
+
+
+_JUMP = re.compile(r"(?:([^@\s:]+)@)?([^@:\s]+)(?::(\d{1,5}))?")
+
+
+def jump_of(machine: Machine) -> Machine:
+    """Return the jump host of a machine that has one. It is reached with the machine's key and known hosts."""
+    found = _JUMP.fullmatch(machine.jump)
+    assert found, machine.jump
+    return replace(
+        machine,
+        address=found[2],
+        name="",
+        user=found[1] or machine.user,
+        port=int(found[3] or 22),
+        jump="",
+    )
 
 
 def learned(manager: Machine, address: str) -> Machine:

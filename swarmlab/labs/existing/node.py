@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import re
 import socket
 import subprocess
 import threading
@@ -17,7 +16,7 @@ from swarmlab.cluster.node import MANAGEMENT_PORT, Answer, Node, Result
 from swarmlab.errors import Blocked, UsageError
 from swarmlab.labs import ssh
 from swarmlab.labs.answering import answers
-from swarmlab.labs.existing.inventory import Machine
+from swarmlab.labs.existing.inventory import Machine, jump_of
 from swarmlab.labs.existing.reasons import why_not
 from swarmlab.labs.ssh import Ssh
 
@@ -37,12 +36,7 @@ def write_config(folder: Path, machines: Sequence[Machine]) -> Path:
         if machine.jump:
             jump = f"{alias(place)}-jump"
             settings["ProxyJump"] = jump
-            found = re.fullmatch(r"(?:([^@]+)@)?([^:]+)(?::(\d+))?", machine.jump)
-            assert found, machine.jump
-            through = Machine(found[2], user=found[1] or machine.user, port=int(found[3] or 22), key=machine.key)
-            hosts[jump] = {**_settings(through), "LogLevel": "INFO"}  # see `Ssh.open`
-            if machine.known_hosts:
-                hosts[jump]["UserKnownHostsFile"] = f'"{machine.known_hosts}"'
+            hosts[jump] = {**_settings(jump_of(machine)), "LogLevel": "INFO"}  # see `Ssh.open`
     common = {
         "BatchMode": "yes",
         "StrictHostKeyChecking": "yes",

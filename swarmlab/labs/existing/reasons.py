@@ -7,7 +7,7 @@ import subprocess
 from pathlib import Path
 
 from swarmlab.files import shown
-from swarmlab.labs.existing.inventory import Machine
+from swarmlab.labs.existing.inventory import Machine, jump_of
 
 #: Patterns of ssh's messages, each with the problem and the mend. The first that matches counts.
 _REASONS = {
@@ -97,6 +97,7 @@ def why_not(message: str, machine: Machine) -> str:
     elif machine.jump and "UNKNOWN port 65535" in message:
         # The end of the connection to the jump host is no more than the consequence.
         where += f": its jump host {machine.jump} cannot be reached"
+        machine = jump_of(machine)
         message = re.sub(r"kex_exchange_identification: .*|Connection closed by UNKNOWN.*", "", message)
     elif machine.jump:
         where += f" (through {machine.jump})"
