@@ -43,7 +43,8 @@ def planted(world):
     planted = Planted(world)
     assert len(planted.words) >= 40
     # What is looked for can be found: each value is there, where its owner reads it.
-    unseen = set(planted.words) - set(planted.seen_in(everything(world)))
+    # No engine tells the content of a secret.
+    unseen = set(planted.words) - set(planted.seen_in(everything(world))) - {"secret-content"}
     assert not unseen, f"not planted: {sorted(unseen)}"
     return planted
 
@@ -58,7 +59,8 @@ def everything(world):
             texts.append(str(node.ask("GET", f"/{kind}", all=True)))
         for container in node.containers(all=True):
             texts.append(str(node.ask("GET", f"/containers/{container['Id']}/json")))
-        texts.append(node.run("cat /etc/docker/daemon.json /var/log/dockerd.log; iptables-save; ps axww").out)
+        files = "/etc/docker/daemon.json /var/log/dockerd.log /root/.docker/config.json /var/tmp/swc-notes/file"
+        texts.append(node.run(f"cat {files}; iptables-save; ps axww").out)
     return "\n".join(texts)
 
 
