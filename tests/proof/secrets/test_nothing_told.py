@@ -31,7 +31,7 @@ SUITES = shlex.split(
 
 @pytest.fixture(scope="session")
 def world(tmp_path_factory):
-    world = World(tmp_path_factory.mktemp("secrets"), os.environ.get("SECRETS_LAB", "secrets"))
+    world = World(tmp_path_factory.mktemp("secrets"), name=os.environ.get("SECRETS_LAB", "secrets"))
     try:
         yield world
     finally:
