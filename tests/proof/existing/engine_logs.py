@@ -30,6 +30,9 @@ UNASKED_FOR = {
         "without IPVS an engine does not set up what it takes down with a service"
     ),
     r"enabling default vlan on bridge|set bridge default vlan failed": "a container may not write there",
+    r"\[resolver\] failed to query external DNS server.*timeout": (
+        "its names are asked in DNS if the swarm has none of them, and no DNS answers there"
+    ),
     # What engines log in their daily work.
     r"Failed to find network \w+ on node": (
         "a manager that removes an overlay network names each node that no longer uses it "
@@ -38,6 +41,11 @@ UNASKED_FOR = {
     r"network \S+ remove failed: .*unknown network|fatal task error.*unknown network": (
         "an engine on which two tasks of a network end at once removes it for both (moby/swarmkit#2273)"
     ),
+    r"cleanup: failed to delete container from containerd: no such container": (
+        "an engine gives up starting the container of a task that the swarm does not want any more"
+    ),
+    r"stream copy error: reading from a closed fifo": "a health check ends with its container",
+    r"failed sending message on channel.*containerd\.sock\.ttrpc": "containerd is told of a container that has ended",
     r"Bulk sync to node \w+ timed out": "the gossip of a busy host comes late",
 }
 
