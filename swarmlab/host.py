@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import fcntl
 import os
+import re
 import shutil
 import subprocess
+import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
-from swarmlab import netns
+from swarmlab import netns, signals
 from swarmlab.errors import UsageError
 
 #: Takes a line for every step that takes time.
@@ -57,6 +60,28 @@ def alone(work: str, progress: Progress = lambda _: None, *, folder: Path | None
             progress(f"waiting for another process ({work})")
             fcntl.flock(lock, fcntl.LOCK_EX)
         yield
+
+
+@contextmanager
+def scratch(kind: str) -> Iterator[Path]:
+    """Yield an empty folder in the cache, which goes when the context ends; those of killed processes go before.
+
+    Args:
+        kind: how its name begins.
+    """
+    place = cache_folder()
+    place.mkdir(parents=True, exist_ok=True)
+    for left in place.glob(f"{kind}-*"):
+        named = re.fullmatch(rf"{re.escape(kind)}-(\d+)-(\d+)-\w+", left.name)
+        user = process(int(named[1])) if named else None
+        if named and (user is None or user.started != named[2]):
+            shutil.rmtree(left, ignore_errors=True)
+    me = process(os.getpid())
+    assert me
+    prefix = f"{kind}-{me.pid}-{me.started}-"
+    # A command of root's that is ended may leave files that this user cannot remove.
+    with tempfile.TemporaryDirectory(prefix=prefix, dir=place, ignore_cleanup_errors=True) as folder:
+        yield Path(folder)
 
 
 @dataclass(frozen=True)
@@ -112,13 +137,15 @@ def install(packages: Sequence[str], progress: Progress) -> None:
     environment = {**os.environ, "DEBIAN_FRONTEND": "noninteractive"}
     # A new machine may be installing updates by itself; the lock timeout waits for that.
     apt = [*netns.outside(), *root, "apt-get", "-q", "-y", "-o", "DPkg::Lock::Timeout=600"]
-    with alone("install"):
-        subprocess.run([*apt, "update"], check=False, capture_output=True, env=environment)
+    # Packages that are installed by half would be the user's to mend, so apt is neither ended nor interrupted.
+    with alone("install"), signals.deferred(f"the installation of {wanted}"):
+        quietly: dict[str, Any] = {"check": False, "capture_output": True, "text": True, "start_new_session": True}
+        subprocess.run([*apt, "update"], env=environment, **quietly)
         # Since Debian 13 the docker command is in a package of its own.
         split = subprocess.run(["apt-cache", "show", "docker-cli"], check=False, capture_output=True).returncode == 0
         more = ["docker-cli"] if split and "docker.io" in packages else []
         command = [*apt, "install", "--no-install-recommends", *packages, *more]
-        done = subprocess.run(command, check=False, capture_output=True, text=True, env=environment)
+        done = subprocess.run(command, env=environment, **quietly)
     if done.returncode != 0:
         last = (done.stderr.strip().splitlines() or ["no message"])[-1]
         raise UsageError(f"apt-get could not install {wanted}: {last}")

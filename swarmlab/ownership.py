@@ -1,4 +1,4 @@
-"""Who owns a lab: the labels that say so, and whether the process that owns it still runs."""
+"""Who owns a lab: the labels that say so, whether the process that owns it still runs, and what it made of its labs."""
 
 from __future__ import annotations
 
@@ -13,6 +13,46 @@ LABEL = "swarmlab.lab"
 OWNER = "swarmlab.owner"
 #: The owner of a lab that was brought up by hand. It stays until it is taken down by hand.
 USER = "user"
+
+#: What became of each thing that this process made, such as a lab, in the order in which they were made.
+_fates: dict[str, str] = {}
+
+
+def note(thing: str, fate: str) -> None:
+    """Note what becomes of a thing that this process makes or removes, should the process end now.
+
+    Args:
+        thing: such as "lab run-12".
+        fate: such as "was taken down"; empty to forget the thing.
+    """
+    _fates.pop(thing, None)
+    if fate:
+        _fates[thing] = fate
+
+
+def note_left(name: str) -> None:
+    """Note that parts of a lab exist which no user keeps."""
+    note(f"lab {name}", f"is left; the next run or `swarmlab down --name {name}` removes it")
+
+
+def note_gone(name: str) -> None:
+    """Note that nothing of a lab is left."""
+    note(f"lab {name}", "was taken down")
+
+
+def forget(name: str) -> None:
+    """Forget a lab, which was another process's."""
+    note(f"lab {name}", "")
+
+
+def note_kept(name: str) -> None:
+    """Note that a lab is up and its user's."""
+    note(f"lab {name}", f"is up and stays; take it down with `swarmlab down --name {name}`")
+
+
+def fates() -> str:
+    """Return what became of all things that were noted, for the last line of a process that is interrupted."""
+    return "; ".join(f"{thing} {fate}" for thing, fate in _fates.items()) or "it had made no lab"
 
 
 def this_process() -> str:

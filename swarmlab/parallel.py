@@ -7,6 +7,8 @@ from concurrent.futures import ThreadPoolExecutor
 from contextvars import copy_context
 from typing import Any, TypeVar
 
+from swarmlab import signals
+
 T = TypeVar("T")
 
 
@@ -19,4 +21,9 @@ def parallel(action: Callable[[Any], T], items: Iterable[Any]) -> list[T]:
     # Each call has a copy of the caller's context, so that evidence goes where the caller's does.
     calls = [(copy_context(), item) for item in items]
     with ThreadPoolExecutor(max_workers=10) as pool:
-        return list(pool.map(lambda call: call[0].run(action, call[1]), calls))
+        try:
+            return list(pool.map(lambda call: call[0].run(action, call[1]), calls))
+        except KeyboardInterrupt:
+            with signals.giving_up():  # nobody needs the outcome of those that still run
+                pool.shutdown()
+            raise

@@ -2,31 +2,18 @@
 
 from __future__ import annotations
 
-import contextlib
-import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from swarmlab.errors import DeadlineExceeded, LabError
 from swarmlab.evidence import provisional, record
+from swarmlab.signals import given_up
 
 #: The speed factor: every deadline is scaled by it. A run sets it once, as measured (1.0: container nodes, two cores).
 _scale = 1.0
 #: The largest factor by which the time between two polls is scaled.
 _RARER = 5.0
-#: Set while the run is being stopped: every wait raises at its next poll.
-_given_up = threading.Event()
-
-
-@contextlib.contextmanager
-def giving_up() -> Iterator[None]:
-    """Make every wait raise a LabError at its next poll, until the context ends: the run is being stopped."""
-    _given_up.set()
-    try:
-        yield
-    finally:
-        _given_up.clear()
 
 
 def set_scale(factor: float) -> None:
@@ -121,7 +108,7 @@ def wait(
             raise error(f"waiting for {reason}: cannot come about any more {how}")
         if waited >= limit:
             raise error(f"waiting for {reason}: not so {how}")
-        if _given_up.is_set():
+        if given_up.is_set():
             raise LabError(f"waiting for {reason}: given up, as the run is stopped")
         # On a slow node each poll takes time away from what is waited for.
         time.sleep(every * min(_scale, _RARER))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import sys
 
 from swarmlab.labs.registry import DEFAULT
@@ -13,7 +14,8 @@ RUN = "folder of a run, its verdicts, or a folder of reports, of which the lates
 
 def say(line: str) -> None:
     """Print progress on standard error. Results go to standard output."""
-    print(f"swarmlab: {line}", file=sys.stderr, flush=True)
+    with contextlib.suppress(OSError):  # the terminal is gone; the command's work is not
+        print(f"swarmlab: {line}", file=sys.stderr, flush=True)
 
 
 def add_name(parser: argparse.ArgumentParser) -> None:

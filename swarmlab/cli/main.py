@@ -15,6 +15,7 @@ from swarmlab.cli import (
     compare,
     down,
     engines,
+    interruption,
     logs,
     preflight,
     push_images,
@@ -30,7 +31,7 @@ from swarmlab.errors import SwarmlabError, UsageError
 from swarmlab.verdicts.results import suite_version
 
 #: Exit statuses of every command. 1 is for what a command has judged: claims, findings, changes.
-WRONG_INPUT, COULD_NOT_BE_HELD, INTERRUPTED = 2, 3, 130
+WRONG_INPUT, COULD_NOT_BE_HELD = 2, 3
 
 #: The verbs, in the order of the help.
 VERBS = {
@@ -84,7 +85,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if args.command and args.run is not shell.run:
         top.error(f"only shell takes a command: {args.command}")
     try:
-        status: int = args.run(args)
+        status = interruption.guarded(lambda: args.run(args))
         sys.stdout.flush()
         return status
     except BrokenPipeError:  # the reader of the output has closed it, as head does
@@ -103,6 +104,3 @@ def main(arguments: Sequence[str] | None = None) -> int:
         traceback.print_exc()
         say("this is an error of swarmlab itself")
         return COULD_NOT_BE_HELD
-    except KeyboardInterrupt:
-        say("interrupted")
-        return INTERRUPTED

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import time
 
+from swarmlab import signals
 from swarmlab.cli.common import say
 from swarmlab.cluster.swarm import Swarm
 from swarmlab.errors import UsageError
@@ -44,13 +45,16 @@ def run(args: argparse.Namespace) -> int:
         registry.remove_stale(engine, say)
         lab = kind.make(engine, request, say)
         start = time.monotonic()
-        lab.up()
         try:
+            lab.up()
             lab.measure()
             say("forming the swarm")
             swarm = Swarm.form(lab.nodes(), managers=args.managers, image=lab.image)
+            with signals.deferred("the end of `up`"):
+                lab.keep()
         except BaseException:
-            lab.down()
+            if not lab.kept:
+                lab.down()
             raise
         for node in swarm.nodes:
             print(f"{node.name:10} {node.address:16} engine {node.facts()['engine']}")

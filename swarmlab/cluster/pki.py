@@ -10,11 +10,9 @@ import os
 import re
 import socket
 import ssl
-import tempfile
 import warnings
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 from cryptography import x509
@@ -358,14 +356,13 @@ def _allow(context: ssl.SSLContext, version: str) -> None:
 
 
 def _load(context: ssl.SSLContext, identity: Identity) -> None:
-    # OpenSSL takes files only. Nobody else can read this one.
-    handle, path = tempfile.mkstemp()
+    # OpenSSL takes files only. Nobody else can read this one, which is on no disk.
+    handle = os.memfd_create("identity")
     try:
         os.write(handle, identity.pem.encode())
-        os.close(handle)
-        context.load_cert_chain(path)
+        context.load_cert_chain(f"/proc/self/fd/{handle}")
     finally:
-        Path(path).unlink()
+        os.close(handle)
 
 
 def _shake(context: ssl.SSLContext, node: Node) -> Handshake:

@@ -14,7 +14,6 @@ import shutil
 import struct
 import subprocess
 import tarfile
-import tempfile
 import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -22,7 +21,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from swarmlab.errors import UsageError
-from swarmlab.host import cache_folder
+from swarmlab.host import scratch
 from swarmlab.versions import Version
 
 #: Names of this machine's processor: in Docker's static archives, in Debian's packages, and its number in ELF headers.
@@ -113,9 +112,9 @@ def archive(file: Path, digest: str, name: str) -> Content:
     Raises:
         UsageError: it is cut or damaged, holds no engine, or an engine for another processor.
     """
-    with tempfile.TemporaryDirectory(prefix="engine-", dir=cache_folder()) as made:
-        programs = unpack(file, Path(made), name)
-        engine = Path(made) / _ENGINE
+    with scratch("engine") as made:
+        programs = unpack(file, made, name)
+        engine = made / _ENGINE
         _check_processor(name, engine)
         libc = max((_libc(program) for program in programs), default=())
         return Content(file, (file,), digest, _version(name, engine), libc)

@@ -8,15 +8,15 @@ import hashlib
 import shutil
 import subprocess
 import sys
-import tempfile
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from swarmlab import children
 from swarmlab.errors import LabError, UsageError
 from swarmlab.files import read_yaml, shown
-from swarmlab.host import Progress, alone, cache_folder
+from swarmlab.host import Progress, alone, as_root, cache_folder, scratch
 from swarmlab.images import archives
 from swarmlab.images.archives import Content
 from swarmlab.images.engines import DEFAULT, UNRELEASED
@@ -174,13 +174,13 @@ class RootFs:
         Raises:
             LabError: the Python packages cannot be downloaded.
         """
-        with tempfile.TemporaryDirectory(prefix="image-", dir=cache_folder()) as folder:
-            copy = Path(folder) / self.name
+        with scratch("image") as folder:
+            copy = folder / self.name
             shutil.copytree(self.folder, copy)
             if (copy / "requirements").exists():
                 pip = [sys.executable, "-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--no-deps"]
                 options = ["--target", str(copy / _PYTHON_PACKAGES), "--requirement", str(copy / "requirements")]
-                done = subprocess.run([*outside, *pip, *options], check=False, capture_output=True, text=True)
+                done = children.run([*outside, *pip, *options], capture_output=True, text=True)
                 if done.returncode != 0:
                     errors = [line for line in done.stderr.splitlines() if line.startswith("ERROR:")] or ["pip failed"]
                     raise LabError(f"the Python packages of image {self} cannot be downloaded: {errors[-1]}")
@@ -251,13 +251,13 @@ class EngineLayer:
     @contextlib.contextmanager
     def staged(self) -> Iterator[Path]:
         """Yield a folder of the files that the Dockerfile copies. The folder goes when the context ends."""
-        with tempfile.TemporaryDirectory(prefix="image-", dir=cache_folder()) as folder:
+        with scratch("image") as folder:
             if self.content.place.is_dir():
                 for package in self.content.files:
                     shutil.copy(package, folder)
             else:
-                archives.unpack(self.content.place, Path(folder))
-            yield Path(folder)
+                archives.unpack(self.content.place, folder)
+            yield folder
 
 
 def parts() -> list[RootFs]:
@@ -288,4 +288,6 @@ def making_images(progress: Progress = lambda _: None) -> Iterator[None]:
     with alone("images", progress, folder=cache_folder()):
         for left in cache_folder().glob("image-*"):
             shutil.rmtree(left, ignore_errors=True)
+            if left.exists() and (root := as_root()) is not None:  # made by a command of root's
+                subprocess.run([*root, "rm", "-rf", "--one-file-system", left], check=False, capture_output=True)
         yield

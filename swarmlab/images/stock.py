@@ -17,9 +17,9 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-from swarmlab import netns
+from swarmlab import children, netns
 from swarmlab.errors import UsageError
-from swarmlab.host import Progress, alone, cache_folder
+from swarmlab.host import Progress, alone, cache_folder, scratch
 from swarmlab.images import archives, download
 from swarmlab.images.archives import Content
 from swarmlab.paths import ROOT
@@ -112,8 +112,8 @@ def on_site() -> list[str]:
         UsageError: the site cannot be reached.
     """
     url = _url(_official_folder())
-    with tempfile.TemporaryDirectory(prefix="engine-") as made:
-        file = Path(made) / "index"
+    with scratch("engine") as made:
+        file = made / "index"
         if why := _download(url, file):
             raise UsageError(f"{url} cannot be read ({why}); {_WAYS}, or write a whole version")
         listed = re.findall(r'href="(docker-\d+(?:\.\d+)+(?:-ce)?\.tgz)"', file.read_text(encoding="utf-8"))
@@ -304,7 +304,7 @@ def _sweep() -> None:
 def _download(url: str, file: Path, progress: Progress = lambda _: None) -> str:
     """Download a file from outside the lab's network namespace; return why it cannot be had, or nothing."""
     command = [*netns.outside(), sys.executable, "-m", download.__name__, url, str(file)]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, cwd=ROOT) as child:
+    with children.start(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, cwd=ROOT) as child:
         assert child.stdout
         assert child.stderr
         try:
@@ -312,6 +312,6 @@ def _download(url: str, file: Path, progress: Progress = lambda _: None) -> str:
                 progress(f"downloading {file.name.removesuffix('.part')}: {line.strip()}")
             why = child.stderr.read().strip().splitlines()
         except BaseException:
-            child.kill()
+            children.end(child, patience=5)
             raise
     return "" if child.returncode == 0 else (why or ["no reason given"])[-1]

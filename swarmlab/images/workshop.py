@@ -9,7 +9,6 @@ from __future__ import annotations
 import contextlib
 import re
 import shutil
-import subprocess
 import tempfile
 import time
 from collections.abc import Sequence
@@ -19,8 +18,9 @@ from pathlib import Path
 import docker
 from docker.models.containers import Container
 
+from swarmlab import children
 from swarmlab.errors import LabError, UsageError
-from swarmlab.host import Progress, as_root, cache_folder, install
+from swarmlab.host import Progress, as_root, cache_folder, install, scratch
 from swarmlab.images.engines import DEFAULT, EngineChoice, held, obtain
 from swarmlab.images.recipes import (
     LABEL_IMAGE,
@@ -131,12 +131,11 @@ class Workshop:
         self._forget_older(layer.reference)
 
     def _by_mmdebstrap(self, recipe: RootFs, as_root: Sequence[str]) -> None:
-        work = tempfile.TemporaryDirectory(prefix="image-", dir=cache_folder())
-        with work as folder, recipe.staged(self._outside) as staged:
-            tar = Path(folder) / "root.tar"
+        with scratch("image") as folder, recipe.staged(self._outside) as staged:
+            tar = folder / "root.tar"
             # mmdebstrap works there too, so that the leavings of a killed build go with the folder.
             command = [*self._outside, *as_root, "env", f"TMPDIR={folder}", *recipe.mmdebstrap(tar, staged)]
-            made = subprocess.run(command, check=False, capture_output=True, text=True)
+            made = children.run(command, capture_output=True, text=True)
             if made.returncode != 0:
                 reasons = [line for line in made.stderr.splitlines() if line.startswith("E:")] or [made.stderr[-300:]]
                 raise LabError(f"mmdebstrap could not make image {recipe}: {reasons[0]}")
@@ -154,8 +153,8 @@ class Workshop:
 
     def _build(self, reference: str, dockerfile: str, context: Path | None = None) -> None:
         labels = {LABEL_IMAGE: reference.partition(":")[0]}
-        with tempfile.TemporaryDirectory(prefix="image-", dir=cache_folder()) as folder:
-            file = Path(folder) / "Dockerfile"
+        with scratch("image") as folder:
+            file = folder / "Dockerfile"
             file.write_text(dockerfile, encoding="utf-8")
             try:
                 self._client.images.build(

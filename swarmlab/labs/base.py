@@ -19,7 +19,6 @@ from swarmlab.images.recipes import REGISTRY
 from swarmlab.labs.outer import OuterEngine
 from swarmlab.labs.speed import calibrate
 from swarmlab.needs import Offers
-from swarmlab.ownership import USER, this_process
 
 #: Called with each node that a lab makes, or restores from a snapshot, before the lab hands it out. Planted faults
 #: break nodes here.
@@ -69,11 +68,13 @@ class Lab(ABC):
         speed: the factor by which deadlines are scaled on it; measured once it is up.
         steps: seconds that each step of bringing it up took.
         given: references of images that the user gave, by name.
+        kept: it has been handed to its user (see `keep`).
     """
 
     kind: str
     name: str
     standing = False
+    kept = False
     speed = 1.0
 
     def __init__(self, progress: Progress) -> None:
@@ -143,9 +144,17 @@ class Lab(ABC):
     def up(self) -> None:
         """Bring the nodes of the default cluster up. They are in no swarm yet, unless the lab is one that exists."""
 
+    def keep(self) -> None:
+        """Hand a lab that `up` has brought up to its user: it stays when the process ends. Until then it is removed.
+
+        Raises:
+            LabError: the lab cannot be kept.
+        """
+        raise LabError(f"lab {self.name} was not made by this process")
+
     @abstractmethod
     def down(self) -> None:
-        """Remove everything that `up` and `more` made."""
+        """Remove everything that `up` and `more` made; do nothing if this process has made nothing."""
 
     def measure(self) -> None:
         """Measure the nodes' speed, and scale all deadlines by it; do nothing if nodes are down."""
@@ -249,15 +258,12 @@ class Request:
         name: the lab's name; empty for the kind's default.
         engines: the engines of its nodes in turn (see `swarmlab.images.engines.engine_choice`).
         nodes: how many nodes its default cluster has; None for the kind's default.
-        owner: `swarmlab.ownership.USER`, or `swarmlab.ownership.this_process` for a lab that is stale when the process
-            is gone.
         options: values of the kind's own options, by their names with dashes.
     """
 
     name: str = ""
     engines: Sequence[str] = ("",)
     nodes: int | None = None
-    owner: str = USER
     options: Mapping[str, str] = field(default_factory=dict)
 
     def option(self, name: str) -> str:
@@ -329,12 +335,12 @@ class MadeKind(LabKind):
         """Return a name for a lab that the calling process makes for one *purpose*, such as "run"."""
 
     def own(self, request: Request, purpose: str) -> Request:
-        """Return the request for a lab that belongs to the calling process, and is stale once the process has ended."""
-        return replace(request, name=self.own_name(purpose), owner=this_process())
+        """Return the request for a lab that the calling process makes for itself, under a name of its own."""
+        return replace(request, name=self.own_name(purpose))
 
     @abstractmethod
     def make(self, outer: OuterEngine, request: Request, progress: Progress) -> Lab:
-        """Describe a new lab; nothing is made before its `up`.
+        """Describe a new lab; nothing is made before its `up`. It belongs to this process until its `keep`.
 
         Raises:
             UsageError: see `check`.

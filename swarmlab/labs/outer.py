@@ -7,6 +7,7 @@ is stopped when the last lab on it is gone.
 
 from __future__ import annotations
 
+import contextlib
 import fcntl
 import os
 import shutil
@@ -20,8 +21,8 @@ from typing import IO, Any
 import docker
 from docker.models.containers import Container
 
-from swarmlab import netns
-from swarmlab.errors import DeadlineExceeded, LabError, NoAnswer, UsageError
+from swarmlab import netns, signals
+from swarmlab.errors import DeadlineExceeded, LabError, NoAnswer, SwarmlabError, UsageError
 from swarmlab.host import Progress, alone, as_root, cache_folder, install, process, run_folder
 from swarmlab.labs.answering import answers, engine_at
 from swarmlab.netns import NETNS
@@ -101,18 +102,26 @@ class OuterEngine:
         """Stop using the engine. A private engine is stopped if no other process uses it and no lab is on it."""
         if self._users is None:
             return
-        labs = self.containers(LABEL)
-        self.client.close()
-        try:
-            fcntl.flock(self._users, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:  # another run uses it
-            return
-        else:
-            if not labs:
-                _stop_private()
-        finally:
-            self._users.close()
-            self._users = None
+        with signals.deferred("the end of the private engine"):
+            try:
+                labs = self.containers(LABEL)
+                self.client.close()
+                fcntl.flock(self._users, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except OSError:  # another run uses it, or it does not answer (requests' errors are of this class)
+                return
+            else:
+                if not labs:
+                    _stop_private()
+            finally:
+                self._users.close()
+                self._users = None
+
+
+def end_unused() -> None:
+    """Stop a private engine that nobody uses and that holds no lab, as an interruption may leave one."""
+    with contextlib.suppress(SwarmlabError, docker.errors.DockerException, OSError):
+        if _socket().exists() and (found := running()):
+            found.release()
 
 
 def connect(progress: Progress) -> OuterEngine:
@@ -243,10 +252,14 @@ def _private(progress: Progress) -> OuterEngine:
 
         try:
             wait(started, "the private engine to answer", deadline=60, error=DeadlineExceeded)
+            return OuterEngine(engine_at(_private_url(), timeout=_TIMEOUT), _private_url(), users)
         except DeadlineExceeded as missed:
             _stop_private()
             raise LabError(f"the private Docker engine did not start: {missed}") from missed
-        return OuterEngine(engine_at(_private_url(), timeout=_TIMEOUT), _private_url(), users)
+        except BaseException:  # it was started, and nobody uses it
+            with signals.deferred("the end of the private engine"):
+                _stop_private()
+            raise
 
 
 def _flags(data: Path, settings: Path) -> list[str]:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from swarmlab import ownership, parallel
+from swarmlab import ownership, parallel, signals
 from swarmlab.errors import UsageError
 from swarmlab.host import Progress, alone
 from swarmlab.labs import standing
@@ -59,21 +59,30 @@ def remove(outer: OuterEngine, name: str, progress: Progress) -> None:
     Raises:
         UsageError: there is no such lab.
     """
-    _kind(_known(outer, name)).remove(outer, name, progress)
-    standing.remove(outer, name)
+    lab = _known(outer, name)
+    with signals.deferred(f"the removal of lab {name}"):
+        standing.disown(outer, name)
+        _kind(lab).remove(outer, name, progress)
+        standing.remove(outer, name)
 
 
 def remove_stale(outer: OuterEngine, progress: Progress) -> None:
     """Remove what killed runs left: their labs, and their clusters in labs that stand."""
     with alone("stale"):  # so that two processes of one run do not remove the same lab
+        makers = {}
         for lab in standing.labs(outer):
             if lab.alive is False:
                 progress(f"removing lab {lab.name} of a run that was killed")
                 remove(outer, lab.name, progress)
+                ownership.forget(lab.name)
+            else:
+                makers[lab.name] = lab.maker
+        # A lab that is its user's has the mark of the process that made it, which has ended.
         left = [
             container
             for container in outer.containers(ownership.OWNER)
             if ownership.alive(container.labels[ownership.OWNER]) is False
+            and container.labels[ownership.OWNER] != makers.get(container.labels.get(ownership.LABEL, ""))
         ]
         if left:
             progress(f"removing {len(left)} nodes of a run that was killed")

@@ -1,6 +1,7 @@
 """The labs on an outer engine as the labels of their parts describe them, and how the parts are removed.
 
-A lab's state is in these labels and nowhere else, so any process can find and remove what a killed one left.
+A lab's state is in these labels and nowhere else, so any process can find and remove what a killed one left. A lab
+belongs to the process that makes it, until it is whole and `keep` hands it to its user.
 """
 
 from __future__ import annotations
@@ -16,13 +17,14 @@ from typing import Any
 import docker
 from docker.models.containers import Container
 
+from swarmlab import signals
 from swarmlab.errors import LabError, NoAnswer
 from swarmlab.host import run_folder
 from swarmlab.labs.answering import info_at
 from swarmlab.labs.base import node_line
 from swarmlab.labs.hosts import NETWORKS
 from swarmlab.labs.outer import OuterEngine
-from swarmlab.ownership import LABEL, OWNER, alive
+from swarmlab.ownership import LABEL, OWNER, USER, alive, note_gone, note_kept, note_left, this_process
 from swarmlab.parallel import parallel
 from swarmlab.wait import State, wait
 
@@ -32,6 +34,9 @@ NODE, CLUSTER, PLACE, SOCKET = (f"swarmlab.{part}" for part in ("node", "cluster
 ENGINE = "swarmlab.engine"
 #: Label of at least one part of a lab: the word of its kind.
 KIND = "swarmlab.kind"
+#: Label of a volume that has no other use: the lab is whole, and its user's from now on, whoever made it. Labels of
+#: other parts name the process that makes the lab, and cannot be changed once they are there.
+KEPT = "swarmlab.kept"
 #: Label of a lab whose network is not the outer engine's: the first address of that network (of /24).
 SUBNET = "swarmlab.subnet"
 
@@ -42,15 +47,18 @@ class Standing:
 
     Attributes:
         name: the lab's name.
-        owner: `swarmlab.ownership.USER`, or the process that made it.
+        owner: `swarmlab.ownership.USER` once it is whole and `keep` has made it its user's; until then the process that
+            makes it.
         alive: whether the owner still exists; None if this machine cannot know.
         kind: the word of its kind; empty if no part has that label.
+        maker: the process that made it; parts of other processes in it are not the lab's own.
     """
 
     name: str
     owner: str
     alive: bool | None
     kind: str = ""
+    maker: str = ""
 
 
 def labs(outer: OuterEngine) -> list[Standing]:
@@ -67,9 +75,38 @@ def labs(outer: OuterEngine) -> list[Standing]:
         owners.setdefault(found.labels[LABEL], found.labels.get(OWNER, ""))
         if KIND in found.labels:
             kinds[found.labels[LABEL]] = found.labels[KIND]
+    kept = set()
     for volume in outer.client.volumes.list(filters=filters):
-        owners.setdefault(volume.attrs["Labels"][LABEL], volume.attrs["Labels"].get(OWNER, ""))
-    return [Standing(name, owner, alive(owner), kinds.get(name, "")) for name, owner in sorted(owners.items())]
+        labels = volume.attrs["Labels"]
+        if KEPT in labels:
+            kept.add(labels[LABEL])
+        owners.setdefault(labels[LABEL], labels.get(OWNER, ""))
+    made = {name: (USER if name in kept else maker, maker) for name, maker in sorted(owners.items())}
+    return [Standing(name, owner, alive(owner), kinds.get(name, ""), maker) for name, (owner, maker) in made.items()]
+
+
+def keep(outer: OuterEngine, name: str) -> None:
+    """Make a lab that is whole its user's: it stays when the process that made it ends.
+
+    Raises:
+        LabError: the engine refuses.
+    """
+    labels = {LABEL: name, OWNER: this_process(), KEPT: ""}
+    try:
+        outer.client.volumes.create(_kept_name(name), labels=labels)
+    except docker.errors.APIError as refused:
+        raise LabError(f"lab {name} cannot be kept: {refused.explanation}") from refused
+    note_kept(name)
+
+
+def disown(outer: OuterEngine, name: str) -> None:
+    """Take a lab from its user, before it is removed: if this process is killed meanwhile, the next run goes on."""
+    note_left(name)
+    _ignore_missing(lambda: outer.client.volumes.get(_kept_name(name)).remove(force=True))
+
+
+def _kept_name(name: str) -> str:
+    return f"swarmlab-{name}-kept"
 
 
 def free_networks(outer: OuterEngine) -> list[str]:
@@ -110,8 +147,11 @@ def remove(outer: OuterEngine, name: str) -> None:
     Raises:
         LabError: a part of it stays in use.
     """
-    wait(lambda: _gone(outer, f"{LABEL}={name}"), f"all of lab {name} to be removed", error=LabError)
-    shutil.rmtree(run_folder() / "labs" / name, ignore_errors=True)
+    with signals.deferred(f"the removal of lab {name}"):
+        disown(outer, name)
+        wait(lambda: _gone(outer, f"{LABEL}={name}"), f"all of lab {name} to be removed", error=LabError)
+        shutil.rmtree(run_folder() / "labs" / name, ignore_errors=True)
+        note_gone(name)
 
 
 def remove_cluster(outer: OuterEngine, name: str, cluster: int) -> None:

@@ -4,16 +4,15 @@ from __future__ import annotations
 
 import json
 import shutil
-import signal
 import subprocess
 import sys
 import time
 from concurrent.futures import Future, ThreadPoolExecutor
 from datetime import datetime, timezone
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any
 
-from swarmlab import netns, outputs
+from swarmlab import children, netns, outputs
 from swarmlab.cluster.swarm import Swarm
 from swarmlab.errors import LabError, UsageError
 from swarmlab.host import Progress
@@ -51,7 +50,6 @@ def rehearse(plan: Plan, kind: MadeKind, folder: Path, profile: str, progress: P
     Raises:
         LabError: The folder cannot be written, the lab did not come up, or a run left no verdicts.
     """
-    signal.signal(signal.SIGTERM, _interrupt)
     outputs.check(folder)
     obtain([*plan.path, *(plan.start(host) for host in host_names(plan.nodes))], progress)
     begun = time.monotonic()
@@ -60,8 +58,8 @@ def rehearse(plan: Plan, kind: MadeKind, folder: Path, profile: str, progress: P
     try:
         registry.remove_stale(engine, progress)
         lab = kind.make(engine, _request(kind, plan), progress)
-        lab.up()
         try:
+            lab.up()
             lab.measure()
             cluster = Swarm.form(lab.nodes(), managers=plan.managers, image=lab.image)
             if plan.likeness:
@@ -130,7 +128,7 @@ def _pytest(folder: Path, name: str, *options: str) -> None:
     reports = folder / f"{name}-run"
     command = [*pytest, *options, "--reports", str(reports.absolute()), "-q"]
     with (folder / f"{name}.log").open("w", encoding="utf-8") as log:
-        done = subprocess.run(command, cwd=ROOT, stdout=log, stderr=subprocess.STDOUT, check=False)
+        done = children.run(command, cwd=ROOT, stdout=log, stderr=subprocess.STDOUT)
     try:
         found = folders.find(reports)
     except UsageError:
@@ -234,7 +232,3 @@ def lines(decision: Decision) -> list[str]:
             f"{len(same.blocked)} newly blocked, {len(same.lost)} no longer run."
         )
     return made
-
-
-def _interrupt(*_: object) -> NoReturn:
-    raise KeyboardInterrupt("terminated")

@@ -5,7 +5,8 @@ import pytest
 from swarmlab import wait as waiting
 from swarmlab.errors import DeadlineExceeded, LabError
 from swarmlab.evidence import record, recording
-from swarmlab.wait import State, eventually, giving_up, wait
+from swarmlab.signals import giving_up
+from swarmlab.wait import State, eventually, wait
 
 
 @pytest.fixture(autouse=True)

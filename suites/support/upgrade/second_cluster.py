@@ -15,7 +15,7 @@ from swarmlab.errors import LabError
 from swarmlab.evidence import Journal, aside, part, take_over
 from swarmlab.labs.base import Lab
 from swarmlab.rehearsal.plan import Plan
-from swarmlab.wait import giving_up
+from swarmlab.signals import giving_up
 
 _NAME = "a cluster beside the rehearsed one"
 

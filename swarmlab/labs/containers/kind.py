@@ -45,7 +45,6 @@ class ContainerKind(MadeKind):
             name=request.name or DEFAULT,
             engines=request.engines,
             nodes=self._count(request),
-            owner=request.owner,
             progress=progress,
         )
 

@@ -37,9 +37,20 @@ from swarmlab.labs.base import Declared, Lab
 from swarmlab.labs.containers.node import DindNode
 from swarmlab.labs.hosts import host_names
 from swarmlab.labs.outer import OuterEngine
-from swarmlab.labs.standing import CLUSTER, ENGINE, KIND, NODE, PLACE, SOCKET, free_networks, remove, remove_cluster
+from swarmlab.labs.standing import (
+    CLUSTER,
+    ENGINE,
+    KIND,
+    NODE,
+    PLACE,
+    SOCKET,
+    free_networks,
+    keep,
+    remove,
+    remove_cluster,
+)
 from swarmlab.needs import Offers
-from swarmlab.ownership import LABEL, OWNER, USER, this_process
+from swarmlab.ownership import LABEL, OWNER, note_left, this_process
 from swarmlab.parallel import parallel
 
 #: The word of the kind, and the name of the lab that `swarmlab up` makes and pytest looks for.
@@ -97,7 +108,6 @@ class DindLab(Lab):
         name: str = DEFAULT,
         engines: Sequence[str] = ("",),
         nodes: int = 3,
-        owner: str = USER,
         progress: Progress = lambda _: None,
     ) -> None:
         """Describe a lab; nothing is made before `up`.
@@ -107,7 +117,6 @@ class DindLab(Lab):
             name: its name, by which it differs from other labs on the engine.
             engines: engine choices of the nodes in turn (see `images.engines.engine_choice`); empty is the default.
             nodes: size of the default cluster.
-            owner: `USER`, or `swarmlab.ownership.this_process` for a lab that is stale when the process is gone.
             progress: called with a line for every step that takes time.
 
         Raises:
@@ -117,7 +126,8 @@ class DindLab(Lab):
         self.outer = outer
         self.name = name
         self.choices = check(name, engines, nodes)
-        self.owner = owner
+        self._owner = this_process()
+        self._made = False
         self.images: list[str] = []
         self._count = nodes
         self._nodes: dict[int, list[Node]] = {}
@@ -137,8 +147,8 @@ class DindLab(Lab):
         members = [member for member in members if not str(member.name).endswith(_OLD)]
         if not members:
             raise UsageError(f"lab {name} has no nodes; remove what is left of it: swarmlab down --name {name}")
-        lab.owner = members[0].labels[OWNER]
-        lab.standing = True
+        lab._owner = members[0].labels[OWNER]
+        lab.standing = lab._made = True
         lab.reach()
         choices: list[EngineChoice] = []
         for member in sorted(members, key=lambda member: int(member.labels[PLACE])):
@@ -163,6 +173,8 @@ class DindLab(Lab):
             raise UsageError(f"lab {self.name!r} is up already; use it, or: swarmlab down --name {self.name}")
         self._prepare_images()
         try:
+            note_left(self.name)
+            self._made = True
             self._create_network()
             self.reach()
             self._start_registry()
@@ -176,9 +188,16 @@ class DindLab(Lab):
             raise
 
     @override
+    def keep(self) -> None:
+        keep(self.outer, self.name)
+        self.kept = True
+
+    @override
     def down(self) -> None:
-        remove(self.outer, self.name)
-        self._nodes.clear()
+        if self._made:  # else the lab of this name is another's
+            remove(self.outer, self.name)
+            self._made = False
+            self._nodes.clear()
 
     # Nodes
 
@@ -285,7 +304,7 @@ class DindLab(Lab):
             entrypoint="sh",
             network_mode="none",
             volumes_from=[str(node.container.id)],
-            labels=self._labels(),
+            labels=self._passing_labels(),
             remove=True,
         )
 
@@ -339,7 +358,7 @@ class DindLab(Lab):
                 ["-c", ". /etc/os-release; echo $VERSION_CODENAME; dpkg-query -W -f '${Version}' docker.io || :"],
                 entrypoint="sh",
                 network_mode="none",
-                labels=self._labels(),
+                labels=self._passing_labels(),
                 remove=True,
             )
             release, _, version = printed.decode().partition("\n")
@@ -363,8 +382,12 @@ class DindLab(Lab):
 
     def _labels(self, **further: str) -> dict[str, str]:
         # Further clusters belong to the run that makes them, also in a lab that was brought up by hand.
-        owner = self.owner if further.get(CLUSTER, "0") == "0" else this_process()
+        owner = self._owner if further.get(CLUSTER, "0") == "0" else this_process()
         return {LABEL: self.name, OWNER: owner, KIND: self.kind, **further}
+
+    def _passing_labels(self) -> dict[str, str]:
+        """Return the labels of a container that this process removes again at once."""
+        return self._labels(**{OWNER: this_process()})
 
     def _create_network(self) -> None:
         refused = None

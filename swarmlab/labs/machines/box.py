@@ -9,16 +9,15 @@ import json
 import os
 import shutil
 import subprocess
-import tempfile
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from swarmlab import netns
+from swarmlab import children, netns
 from swarmlab.errors import LabError, UsageError
-from swarmlab.host import Progress, cache_folder, install, machines_folder
+from swarmlab.host import Progress, install, machines_folder, scratch
 from swarmlab.images.engines import EngineChoice, held
 from swarmlab.images.recipes import EngineLayer, RootFs, making_images
 
@@ -99,8 +98,7 @@ class Box:
             install(["mmdebstrap", "debian-archive-keyring"], progress)
         progress(f"making box {self.name} from Debian packages")
         start = time.monotonic()
-        with tempfile.TemporaryDirectory(prefix="image-", dir=cache_folder()) as work:
-            folder = Path(work)
+        with scratch("image") as folder:
             parts = folder / "box"
             parts.mkdir()
             _run(["ssh-keygen", "-q", "-t", "rsa", "-b", "2048", "-m", "PEM", "-N", "", "-f", str(parts / "key")])
@@ -177,7 +175,7 @@ def vagrant(**how: Any) -> Any:
 
 
 def _run(command: Sequence[str]) -> None:
-    done = subprocess.run(command, check=False, capture_output=True, text=True)
+    done = children.run(command, capture_output=True, text=True)
     if done.returncode != 0:
         lines = done.stderr.strip().splitlines() or ["no message"]
         reasons = [line for line in lines if line.startswith("E:")] or lines[-1:]

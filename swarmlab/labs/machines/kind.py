@@ -54,7 +54,7 @@ class MachineKind(MadeKind):
     @override
     def make(self, outer: OuterEngine, request: Request, progress: Progress) -> Lab:
         provider = self._provider(request)
-        return VagrantLab(outer, engines=request.engines, provider=provider, owner=request.owner, progress=progress)
+        return VagrantLab(outer, engines=request.engines, provider=provider, progress=progress)
 
     @override
     def attach(self, outer: OuterEngine, name: str, progress: Progress) -> Lab:

@@ -23,7 +23,7 @@ import requests
 from docker.models.containers import Container
 from typing_extensions import override
 
-from swarmlab import netns
+from swarmlab import netns, signals
 from swarmlab.cluster.node import Node, facts_of, look_for
 from swarmlab.cluster.workbench import PORTS
 from swarmlab.errors import LabError, UsageError
@@ -32,7 +32,7 @@ from swarmlab.images import given, recipes, workshop
 from swarmlab.images.engines import EngineChoice, engine_choice, held, obtain
 from swarmlab.images.given import GivenImage
 from swarmlab.images.recipes import REGISTRY
-from swarmlab.labs import base, provision
+from swarmlab.labs import base, provision, standing
 from swarmlab.labs.base import Declared, Lab
 from swarmlab.labs.machines import box, engines, libvirt
 from swarmlab.labs.machines.engines import choose
@@ -43,9 +43,9 @@ from swarmlab.labs.machines.providers import PROVIDERS, LibvirtProvider, Provide
 from swarmlab.labs.outer import OuterEngine
 from swarmlab.labs.speed import calibrate
 from swarmlab.labs.ssh import Ssh, write_config
-from swarmlab.labs.standing import KIND, SUBNET, free_networks, labs
+from swarmlab.labs.standing import KIND, SUBNET, free_networks, keep, labs
 from swarmlab.needs import Offers
-from swarmlab.ownership import LABEL, OWNER, USER
+from swarmlab.ownership import LABEL, OWNER, USER, note_left, this_process
 from swarmlab.parallel import parallel
 from swarmlab.paths import ROOT
 from swarmlab.wait import State, wait
@@ -80,7 +80,6 @@ class VagrantLab(Lab):
 
     Attributes:
         outer: the engine that holds its registry, and in whose network namespace the machines are.
-        owner: see `swarmlab.labs.base.Request`.
         choices: the engines of the machines in turn.
         provider_name: one of `PROVIDERS`.
         places: its folders.
@@ -96,7 +95,6 @@ class VagrantLab(Lab):
         *,
         engines: Sequence[str] = ("",),
         provider: str = PROVIDERS[0],
-        owner: str = USER,
         places: Places | None = None,
         progress: Progress = lambda _: None,
     ) -> None:
@@ -106,7 +104,6 @@ class VagrantLab(Lab):
             outer: see above.
             engines: engine choices of the machines in turn; empty is the provider's default.
             provider: one of `PROVIDERS`.
-            owner: see above.
             places: its folders, if not those of this host.
             progress: called with a line for every step that takes time.
 
@@ -115,7 +112,8 @@ class VagrantLab(Lab):
         """
         super().__init__(progress)
         self.outer = outer
-        self.owner = owner
+        self._hurtable = True
+        self._made = False
         self.choices = choose(engines, provider)
         self.provider_name = provider
         self.places = places or Places.of_host()
@@ -139,10 +137,12 @@ class VagrantLab(Lab):
             outer,
             engines=settings["engines"],
             provider=settings["provider"],
-            owner=found.labels[OWNER],
             progress=progress,
         )
-        lab.standing = True
+        lab.standing = lab._made = True
+        # A lab that its user brought up is not hurt. One that a run made and lets others judge, as a rehearsal does,
+        # may be.
+        lab._hurtable = all(known.owner != USER for known in labs(outer) if known.name == NAME)
         outer.enter()
         _ = lab.provider
         if lab.places.engines.exists():
@@ -166,6 +166,8 @@ class VagrantLab(Lab):
             raise UsageError(f"the machines are up already; use them, or: swarmlab down --name {NAME}")
         start = time.monotonic()
         try:
+            note_left(NAME)
+            self._made = True
             with self._step("images"):
                 if self.provider_name == "libvirt":
                     obtain(self.choices, self._progress)
@@ -221,10 +223,20 @@ class VagrantLab(Lab):
             self.refresh()
 
     @override
+    def keep(self) -> None:
+        keep(self.outer, NAME)
+        self.kept = True
+
+    @override
     def down(self) -> None:
-        self._disconnect()
-        remove(self.outer, self._progress, known=self.__dict__.get("provider"))
-        self._leased = self._dirty = False
+        if not self._made:  # else the machines are another's
+            return
+        with signals.deferred(f"the removal of lab {NAME}"):
+            standing.disown(self.outer, NAME)
+            self._disconnect()
+            remove(self.outer, self._progress, known=self.__dict__.get("provider"))
+            standing.remove(self.outer, NAME)
+        self._leased = self._dirty = self._made = False
 
     @override
     def measure(self) -> None:
@@ -350,9 +362,7 @@ class VagrantLab(Lab):
             frozenset(features),
             frozenset(name.partition(":")[0] for name in recipes.workloads()) | frozenset(self.given),
             look_for(self.machines[0]),
-            # A lab that its user brought up is not hurt. One that a run made and lets others judge, as a rehearsal
-            # does, may be.
-            disruptable=not self.standing or self.owner != USER,
+            disruptable=self._hurtable,
         )
 
     @override
@@ -450,7 +460,7 @@ class VagrantLab(Lab):
             environment={"REGISTRY_HTTP_ADDR": f"{subnet.rpartition('.')[0]}.1:5000"},
             labels={
                 LABEL: NAME,
-                OWNER: self.owner,
+                OWNER: this_process(),
                 KIND: self.kind,
                 SUBNET: subnet,
                 _SETTINGS: json.dumps({"engines": [each.name for each in self._first], "provider": self.provider_name}),

@@ -8,11 +8,11 @@ from __future__ import annotations
 
 import hashlib
 import shutil
-import subprocess
 import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
+from swarmlab import children
 from swarmlab.errors import LabError
 from swarmlab.images.engines import UNRELEASED, EngineChoice
 from swarmlab.images.recipes import RootFs
@@ -66,7 +66,7 @@ def fetch(choice: EngineChoice, installed: str, folder: Path, outside: Sequence[
         }
         apt = [*outside, "apt-get", "-qq", "-y", *(f"--option={name}={value}" for name, value in settings.items())]
         for verb in (["update"], ["install", "--download-only", *of_engine(choice)]):
-            done = subprocess.run([*apt, *verb], check=False, capture_output=True, text=True)
+            done = children.run([*apt, *verb], capture_output=True, text=True)
             if done.returncode != 0:
                 errors = [line for line in done.stderr.splitlines() if line.startswith("E:")] or [
                     "E: apt gave no reason"

@@ -18,7 +18,6 @@ from swarmlab.cluster.swarm import Swarm, join
 from swarmlab.errors import EngineRefused
 from swarmlab.labs.containers.lab import DindLab
 from swarmlab.labs.outer import connect
-from swarmlab.ownership import this_process
 from swarmlab.preflight import CHECKS, Level, preflight
 from swarmlab.versions import parsed
 from swarmlab.wait import State, wait
@@ -251,7 +250,7 @@ def test_faults_of_the_ways_are_found_on_their_nodes(broken, always):
 
 def test_engines_that_no_client_can_ask_alike_are_told(always):
     engine = connect(print)
-    lab = DindLab(engine, name=f"apart-{os.getpid()}", engines=("20.10.24", "28.5.2"), nodes=2, owner=this_process())
+    lab = DindLab(engine, name=f"apart-{os.getpid()}", engines=("20.10.24", "28.5.2"), nodes=2)
     try:
         lab.up()
         newer = lab.nodes()[-1]

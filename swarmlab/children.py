@@ -1,0 +1,108 @@
+"""Commands that a run starts on this machine and that may make something: they end before the run does.
+
+Each has a session of its own, so that a terminal's Ctrl-C reaches the run alone, which ends them in order. If the run
+is killed outright, the kernel ends them.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import shutil
+import signal
+import subprocess
+import threading
+import weakref
+from collections.abc import Sequence
+from typing import Any
+
+from swarmlab import signals
+
+#: Seconds that a command has to end after SIGTERM: a run of pytest takes its labs down meanwhile.
+PATIENCE = 300.0
+
+_running: weakref.WeakSet[subprocess.Popen[Any]] = weakref.WeakSet()
+
+
+def run(
+    command: Sequence[Any],
+    *,
+    timeout: float | None = None,
+    check: bool = False,
+    capture_output: bool = False,
+    patience: float = PATIENCE,
+    **how: Any,
+) -> subprocess.CompletedProcess[Any]:
+    """Run a command as `subprocess.run` does, and end it in order (SIGTERM first) where that would kill it.
+
+    Args:
+        command: program and arguments.
+        timeout: seconds that it may take.
+        check: raise an error for any exit status but 0.
+        capture_output: return what it prints.
+        patience: seconds between SIGTERM and SIGKILL.
+        how: further arguments of `subprocess.Popen`.
+
+    Raises:
+        subprocess.TimeoutExpired: it took longer than *timeout*, and was ended.
+        subprocess.CalledProcessError: see *check*.
+    """
+    if capture_output:
+        how |= {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
+    how.setdefault("stdin", subprocess.DEVNULL)
+    with start(command, **how) as process:
+        try:
+            out, err = process.communicate(timeout=timeout)
+        except BaseException:
+            end(process, patience)
+            raise
+    done = subprocess.CompletedProcess(process.args, process.returncode, out, err)
+    if check:
+        done.check_returncode()
+    return done
+
+
+def start(command: Sequence[Any], **how: Any) -> subprocess.Popen[Any]:
+    """Start a command that ends with this process; see `subprocess.Popen` for its arguments."""
+    # What ends the command is the end of the thread that starts it, which waits for it.
+    tied = ["setpriv", "--pdeathsig", "TERM", "--"] if shutil.which("setpriv") else []
+    process = None
+    try:
+        with signals.deferred():
+            process = subprocess.Popen([*tied, *map(str, command)], start_new_session=True, **how)
+            _running.add(process)
+    except KeyboardInterrupt:
+        if process:
+            end(process)
+        raise
+    if signals.received() is not None and threading.current_thread() is not threading.main_thread():
+        _send(process, signal.SIGTERM)  # the interruption came before it was known
+    return process
+
+
+def end(process: subprocess.Popen[Any], patience: float = PATIENCE) -> None:
+    """End a command and the processes of its group; return when it has ended.
+
+    Args:
+        process: as `start` returned it.
+        patience: seconds between SIGTERM and SIGKILL.
+    """
+    _running.discard(process)
+    _send(process, signal.SIGTERM)
+    try:
+        process.communicate(timeout=patience)
+    except (subprocess.TimeoutExpired, ValueError):
+        _send(process, signal.SIGKILL)
+        process.wait()
+
+
+def end_all(_: int) -> None:
+    """Ask all running commands to end, also those that other threads wait for. For `signals.on_first`."""
+    for process in list(_running):
+        _send(process, signal.SIGTERM)
+
+
+def _send(process: subprocess.Popen[Any], number: int) -> None:
+    if process.poll() is None:
+        with contextlib.suppress(ProcessLookupError, PermissionError):
+            os.killpg(process.pid, number)
