@@ -85,7 +85,7 @@ browser: $(ready) ## Check the report with a browser and axe; installs chromium 
 ##: Proofs: plant faults, and check that each is noticed
 
 .PHONY: proof
-proof: proof-claims proof-engines proof-machines proof-mesh proof-rehearsal proof-preflight proof-existing proof-secrets ## Run all proofs (a day).
+proof: proof-claims proof-engines proof-machines proof-mesh proof-rehearsal proof-preflight proof-existing proof-secrets proof-interruptions ## Run all proofs (a day).
 
 .PHONY: proof-claims
 proof-claims: $(ready) ## Break clusters on purpose: every test of the suites must fail (hours).
@@ -118,6 +118,12 @@ proof-existing: $(ready) ## Run the suites on an existing swarm under load: its 
 .PHONY: proof-secrets
 proof-secrets: $(ready) ## Plant values in a swarm of others: no file and no output of a command has one (a quarter of an hour).
 	$(prove) tests/proof/secrets $(PYTEST_ARGS) $(call ended,pytest)
+
+KILLS ?= 50
+.PHONY: proof-interruptions
+proof-interruptions: $(ready) ## Interrupt commands at all moments, then kill KILLS runs: nothing may be left (two hours).
+	$(prove) tests/proof/interruptions $(PYTEST_ARGS) $(call ended,pytest)
+	$(BIN)/python -m tests.proof.interruptions.kills --count $(KILLS) $(call ended,kills)
 
 ##: Upkeep
 

@@ -6,12 +6,12 @@
 import json
 import os
 import re
-import subprocess
 import sys
 
 import pytest
 
 from fixtures import claims
+from swarmlab import children
 from swarmlab.paths import ROOT
 from swarmlab.verdicts import results
 from swarmlab.verdicts.catalogue import load
@@ -46,7 +46,7 @@ def test_the_claims_fail_and_say_why(run, tmp_path):
         command += ["--image", f"portainer={pack(tmp_path / 'portainer.tar', faults=wrong)}"]
     environment = {key: value for key, value in os.environ.items() if not key.startswith("PYTEST_")}
     environment["FAULTS"] = json.dumps([fault.name for fault in faults])
-    ran = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=1800)
+    ran = children.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=1800)
     judged = {claim["id"]: claim for claim in results.load(tmp_path).raw["claims"]}
     unlike = []
     for fault in faults:

@@ -15,6 +15,7 @@ from functools import partial
 
 import pytest
 
+from swarmlab import children
 from swarmlab.images import stock
 from swarmlab.labs.outer import connect
 from swarmlab.paths import ROOT
@@ -53,7 +54,7 @@ def lock(tmp_path, monkeypatch):
 
 def run(*command, timeout=1200):
     clean = {key: value for key, value in os.environ.items() if not key.startswith("PYTEST_")}
-    done = subprocess.run(command, cwd=ROOT, env=clean, capture_output=True, text=True, timeout=timeout, check=False)
+    done = children.run(command, cwd=ROOT, env=clean, capture_output=True, text=True, timeout=timeout)
     print(done.stdout[-5000:], done.stderr[-5000:])
     return done
 

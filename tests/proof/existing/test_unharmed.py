@@ -18,6 +18,7 @@ from typing import Any
 
 import pytest
 
+from swarmlab import children
 from swarmlab.errors import EngineRefused
 from swarmlab.host import run_folder
 from swarmlab.ownership import alive
@@ -47,7 +48,7 @@ def suites(world, *arguments, inventory=None, reports="reports"):
 
 
 def run(command, **environment):
-    return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, env={**os.environ, **environment})
+    return children.run(command, cwd=ROOT, capture_output=True, text=True, env={**os.environ, **environment})
 
 
 def verdicts(folder):

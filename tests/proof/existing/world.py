@@ -8,7 +8,6 @@ from __future__ import annotations
 import contextlib
 import json
 import subprocess
-import sys
 import threading
 import time
 from collections.abc import Iterator, Sequence
@@ -18,10 +17,10 @@ from typing import Any
 import requests
 
 from swarmlab.cluster.node import Node
-from swarmlab.labs import outer
+from swarmlab.cluster.swarm import Swarm
+from swarmlab.labs import outer, registry
 from swarmlab.labs.containers.lab import DindLab
 from swarmlab.parallel import parallel
-from swarmlab.paths import ROOT
 from swarmlab.wait import State, wait
 
 NAME = "existing"
@@ -64,19 +63,20 @@ class World:
         """
         self.folder = folder
         self.name = name
-        made = [sys.executable, "-m", "swarmlab", "up", "--name", name, *(["--engine", engine] if engine else [])]
-        subprocess.run(made, cwd=ROOT, check=True, capture_output=True)
         self._outer = outer.connect(print)
-        self.lab = DindLab.attach(self._outer, name)  # moves this process to where the nodes can be reached
+        registry.remove_stale(self._outer, print)
+        # It is this process's, so the next run removes it if this one is killed.
+        self.lab = DindLab(self._outer, engines=engine.split(","), name=name)
+        self.lab.up()
         self.nodes: list[Node] = self.lab.nodes()
+        Swarm.form(self.nodes, managers=1, image=self.lab.image)
         self._work()
         self.inventory = self.write_inventory()
 
     def close(self) -> None:
         """Take it down."""
+        self.lab.down()
         self._outer.release()
-        down = [sys.executable, "-m", "swarmlab", "down", "--name", self.name]
-        subprocess.run(down, cwd=ROOT, check=False, capture_output=True)
 
     def docker(self, command: str, node: Node | None = None) -> str:
         """Return what a docker command prints on *node*, the manager by default."""

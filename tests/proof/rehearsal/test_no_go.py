@@ -6,11 +6,11 @@ A rehearsal without a fault must end otherwise, three times in a row alike. `mak
 import json
 import os
 import re
-import subprocess
 import sys
 
 import pytest
 
+from swarmlab import children
 from swarmlab.paths import ROOT
 from tests.proof.rehearsal.faults import FAULTS
 
@@ -22,7 +22,7 @@ def rehearsal(folder, *options, **environment):
     clean = {key: value for key, value in os.environ.items() if not key.startswith("PYTEST_")}
     command = [sys.executable, "-m", "swarmlab", "rehearse", "--from", "20.10.24", "--to", "28.5.2", *options]
     command += ["--out", str(folder)]
-    ran = subprocess.run(command, cwd=ROOT, env={**clean, **environment}, capture_output=True, text=True, timeout=2400)
+    ran = children.run(command, cwd=ROOT, env={**clean, **environment}, capture_output=True, text=True, timeout=2400)
     print(ran.stdout, ran.stderr)
     return ran.returncode, json.loads((folder / "decision.json").read_text())
 
