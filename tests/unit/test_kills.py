@@ -22,7 +22,7 @@ GOOD = {
 PLAIN = """collected 3 items
 
 suites/t.py::test_a[docker0] PASSED      [ 33%]
-suites/t.py::test_b 
+suites/t.py::test_b
 lab: a line that says PASSED in its midst
 FAILED                                   [ 66%]
 suites/t.py::test_c """

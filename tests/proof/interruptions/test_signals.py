@@ -94,10 +94,20 @@ def stands():
     subprocess.run(down, cwd=ROOT, check=False, capture_output=True)
 
 
-def start(command, folder, **how):
-    first, *rest = command
-    more = {"pytest": ["--reports", folder / "reports"], "rehearse": ["--out", folder / "reports"]}
-    return Trial([program(first), *rest, *more.get(first, more.get(rest[0], []))], folder, **how)
+@pytest.fixture
+def start():
+    """Return a function that starts a command of this environment in a folder; what still runs is ended."""
+    trials = []
+
+    def start(command, folder, **how):
+        first, *rest = command
+        more = {"pytest": ["--reports", folder / "reports"], "rehearse": ["--out", folder / "reports"]}
+        trials.append(Trial([program(first), *rest, *more.get(first, more.get(rest[0], []))], folder, **how))
+        return trials[-1]
+
+    yield start
+    for trial in trials:
+        trial.close()
 
 
 def interrupt(trial, numbers, *, group):
@@ -107,15 +117,19 @@ def interrupt(trial, numbers, *, group):
 
 
 def expect_nothing_left(trial, engine):
-    wait(lambda: not trial.processes(), "its processes to end", deadline=20)
+    wait(
+        lambda: not [line for line in trial.left(engine) if line.startswith("process")],
+        "its processes to end",
+        deadline=20,
+    )
     assert trial.left(engine) == []
     assert "Traceback" not in trial.output, trial.output[-3000:]
 
 
 @pytest.mark.parametrize("case", CASES, ids=[case.name for case in CASES])
-def test_nothing_is_left(case, engine, tmp_path):
+def test_nothing_is_left(case, start, engine, tmp_path):
     trial = start(case.command, tmp_path)
-    trial.wait_for(case.moment, engine)
+    trial.wait_for(case.moment, engine, deadline=300)
     interrupt(trial, case.signals, group=case.group)
     status = trial.end()
     print(trial.output[-2000:])
@@ -126,7 +140,7 @@ def test_nothing_is_left(case, engine, tmp_path):
 
 
 @pytest.mark.parametrize("command", [UP, PYTEST], ids=["up", "pytest"])
-def test_a_terminal_that_is_gone_is_no_trouble(command, engine, tmp_path):
+def test_a_terminal_that_is_gone_is_no_trouble(command, start, engine, tmp_path):
     trial = start(command, tmp_path, terminal=True)
     trial.wait_for("nodes", engine)
     trial.hang_up()
@@ -136,7 +150,7 @@ def test_a_terminal_that_is_gone_is_no_trouble(command, engine, tmp_path):
 
 @pytest.mark.parametrize("verb", ["preflight", "logs", "status"])
 @pytest.mark.parametrize("number", [INT, TERM, HUP])
-def test_a_command_that_only_looks_leaves_the_lab_as_it_is(verb, number, stands, engine, tmp_path):
+def test_a_command_that_only_looks_leaves_the_lab_as_it_is(verb, number, stands, start, engine, tmp_path):
     more = {"preflight": ["--name", stands], "logs": ["--name", stands, tmp_path / "logs"], "status": []}
     trial = start(["swarmlab", verb, *more[verb]], tmp_path)
     trial.wait_for("0.7", engine)
@@ -150,7 +164,7 @@ def test_a_command_that_only_looks_leaves_the_lab_as_it_is(verb, number, stands,
 
 
 @pytest.mark.parametrize("moment", ["0.15", "0.9", "1.2"])
-def test_down_is_not_broken_off(moment, engine, tmp_path):
+def test_down_is_not_broken_off(moment, start, engine, tmp_path):
     name = f"{NAME}-down"
     subprocess.run([program("swarmlab"), "up", "--name", name], cwd=ROOT, check=True, capture_output=True)
     trial = start(["swarmlab", "down", "--name", name], tmp_path)
@@ -165,7 +179,7 @@ def test_down_is_not_broken_off(moment, engine, tmp_path):
     subprocess.run([program("swarmlab"), "down", "--name", name], cwd=ROOT, check=False, capture_output=True)
 
 
-def test_an_up_that_was_killed_is_removed_by_the_next_of_its_name(engine, tmp_path):
+def test_an_up_that_was_killed_is_removed_by_the_next_of_its_name(start, engine, tmp_path):
     killed = start(UP, tmp_path / "killed")
     killed.wait_for("nodes", engine)
     killed.send(signal.SIGKILL, group=False)
@@ -179,7 +193,7 @@ def test_an_up_that_was_killed_is_removed_by_the_next_of_its_name(engine, tmp_pa
     subprocess.run([program("swarmlab"), "down", "--name", UP[-1]], cwd=ROOT, check=True, capture_output=True)
 
 
-def test_a_third_signal_ends_it_and_says_what_is_left(engine, tmp_path):
+def test_a_third_signal_ends_it_and_says_what_is_left(start, engine, tmp_path):
     """Of a run that does not end: the test's fixture takes long to tear down."""
     trial = start([*PYTEST, "-p", "tests.proof.interruptions.slow_end"], tmp_path)
     trial.wait_for("PASSED", engine)

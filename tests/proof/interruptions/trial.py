@@ -69,9 +69,10 @@ class Trial:
                 fcntl.ioctl(0, termios.TIOCSCTTY, 0)
 
         clean = {key: value for key, value in os.environ.items() if not key.startswith("PYTEST_")}
+        tied = ["setpriv", "--pdeathsig", "TERM", "--"] if shutil.which("setpriv") else []
         with self._log.open("w") as log:
             self.process = subprocess.Popen(
-                [*map(str, command)],
+                [*tied, *map(str, command)],
                 cwd=ROOT,
                 env={**clean, _MARK: self._id, "TMPDIR": str(self.temporary), "PYTHONUNBUFFERED": "1"},
                 stdin=slave if terminal else subprocess.DEVNULL,
@@ -169,16 +170,28 @@ class Trial:
             if self.process.poll() is None:
                 self.process.kill()
 
+    def close(self) -> None:
+        """End what still runs of it, also in a trial that has failed."""
+        for pid in self._others():
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGTERM)
+        with contextlib.suppress(Exception):
+            wait(lambda: not self._others(), "its processes to end", deadline=60)
+        for pid in self._others():
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+
     # What is left
+
+    def _others(self) -> dict[int, str]:
+        """Return its processes but for those of an engine that others use."""
+        found = self.processes().items()
+        return {pid: line for pid, line in found if not any(word in line.partition(" ")[0] for word in _ENGINE)}
 
     def left(self, engine: outer.OuterEngine | None) -> list[str]:
         """Return a line for each thing that the command has left on this machine."""
         found = [f"lab {lab.name}" for lab in self.labs(engine)] if engine else []
-        found += [
-            f"process {pid}: {line[:200]}"
-            for pid, line in self.processes().items()
-            if not any(program in line.partition(" ")[0] for program in _ENGINE)
-        ]
+        found += [f"process {pid}: {line[:200]}" for pid, line in self._others().items()]
         found += [f"file {file}" for file in self.temporary.rglob("*") if not _is_of_pytest(file, self.temporary)]
         pids = {str(pid) for pid in self.pids}
         found += [f"file {file}" for file in cache_folder().glob("*-*-*-*") if file.name.split("-")[1] in pids]
