@@ -91,17 +91,19 @@ def on_first(action: Callable[[int], None]) -> None:
     _ending.on_first.append(action)
 
 
-def leave_at_once(status: int | None = None, program: str = "swarmlab") -> None:
+def leave_at_once(status: int | None = None, program: str = "swarmlab", errors: int | None = 2) -> None:
     """End the program at a signal while it is only being loaded, before it has made anything.
 
     Args:
         status: the exit status; None for 128 and the signal's number.
         program: its name, for the line that it ends with.
+        errors: the file descriptor that the line goes to; None to print none.
     """
 
     def leave(number: int, _: Any) -> NoReturn:
         hush()
-        print_safely(f"{program}: interrupted by {signal.Signals(number).name}; it had made no lab")
+        if errors is not None:
+            print_safely(f"{program}: interrupted by {signal.Signals(number).name}; it had made no lab", errors)
         os._exit(status_of(number) if status is None else status)
 
     for number in _heeded():

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from swarmlab.cluster.marks import DIGITS, FOLDERS, PREFIX, SUITE_LABEL, is_unique, network_removed, ours, removed
-from swarmlab.cluster.node import Node
+from swarmlab.cluster.node import FAULT_TABLE, Node
 from swarmlab.cluster.service import SERVICE_NAME_LABEL, TASK_LABEL
 from swarmlab.errors import EngineRefused, LabError, SwarmlabError
 from swarmlab.parallel import parallel
@@ -32,7 +32,8 @@ class Leaving:
     """A resource that a run left.
 
     Attributes:
-        kind: service, config, secret, network, container, volume, image, build cache, folder, user, or label of a node.
+        kind: service, config, secret, network, container, volume, image, build cache, folder, user, table (of nft), or
+            label (of a node).
         name: its name.
         node: host name of its node; for a resource of the swarm, of the manager that listed it.
         of_swarm: whether it is a resource of the swarm, and not of one node.
@@ -63,7 +64,8 @@ def find(nodes: Sequence[Node], manager: Node, registry: str = "") -> list[Leavi
     of_swarm = list(_of_swarm(manager))
     known = _known_cache(manager)
     of_nodes = parallel(lambda node: [*_of_node(node, registry), *_cache(node, known.get(node.name))], nodes)
-    order = ("service", "container", "config", "secret", "network", "volume", "image", "build cache", "folder", "user")
+    first = ("service", "container", "config", "secret", "network", "volume", "image", "build cache", "folder", "user")
+    order = (*first, "table")
     found = [*of_swarm, *(leaving for listed in of_nodes for leaving in listed)]
     return sorted(found, key=lambda leaving: order.index(leaving.kind) if leaving.kind in order else len(order))
 
@@ -123,9 +125,12 @@ def _is_ours(reference: str, registry: str) -> bool:
 
 
 def _on_machine(node: Node) -> Iterator[Leaving]:
-    listed = node.look(f"ls -d {FOLDERS}/{PREFIX}*-{DIGITS} 2>/dev/null; getent passwd | cut -d : -f 1")
+    tables = f"nft list table ip {FAULT_TABLE} >/dev/null 2>&1 && echo table:{FAULT_TABLE}"
+    listed = node.look(f"ls -d {FOLDERS}/{PREFIX}*-{DIGITS} 2>/dev/null; getent passwd | cut -d : -f 1; {tables}")
     for word in listed.out.split():
-        if word.startswith(f"{FOLDERS}/") and is_unique(word.removeprefix(f"{FOLDERS}/")):
+        if word == f"table:{FAULT_TABLE}":
+            yield Leaving("table", FAULT_TABLE, node.name, False, node.heal)
+        elif word.startswith(f"{FOLDERS}/") and is_unique(word.removeprefix(f"{FOLDERS}/")):
             yield Leaving("folder", word, node.name, False, _shell(node, f"rm -rf {word}"))
         elif "/" not in word and is_unique(word):
             yield Leaving("user", word, node.name, False, _shell(node, f"pkill -KILL -u {word}; userdel -fr {word}"))

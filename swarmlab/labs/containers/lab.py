@@ -22,7 +22,7 @@ from docker.models.containers import Container
 from docker.models.networks import Network
 from typing_extensions import override
 
-from swarmlab import netns
+from swarmlab import netns, signals
 from swarmlab.cluster.node import Node, look_for
 from swarmlab.cluster.workbench import PORTS
 from swarmlab.errors import LabError, UsageError
@@ -173,8 +173,6 @@ class DindLab(Lab):
             raise UsageError(f"lab {self.name!r} is up already; use it, or: swarmlab down --name {self.name}")
         self._prepare_images()
         try:
-            note_left(self.name)
-            self._made = True
             self._create_network()
             self.reach()
             self._start_registry()
@@ -394,13 +392,21 @@ class DindLab(Lab):
         for subnet in free_networks(self.outer):
             pool = docker.types.IPAMPool(subnet=subnet)
             try:
-                self.outer.client.networks.create(
-                    self._network_name,
-                    driver="bridge",
-                    ipam=docker.types.IPAMConfig(pool_configs=[pool]),
-                    labels=self._labels(),
-                )
+                with signals.deferred():  # either the network is there and this lab's, or neither
+                    self.outer.client.networks.create(
+                        self._network_name,
+                        driver="bridge",
+                        ipam=docker.types.IPAMConfig(pool_configs=[pool]),
+                        check_duplicate=True,
+                        labels=self._labels(),
+                    )
+                    note_left(self.name)
+                    self._made = True
             except docker.errors.APIError as error:
+                if f"{self._network_name} already exists" in str(error.explanation):
+                    raise UsageError(
+                        f"lab {self.name!r} is being brought up by another process; wait for it, or take another name"
+                    ) from error
                 refused = error
                 continue
             if subnet != "192.168.56.0/24":

@@ -18,7 +18,7 @@ from typing import Any
 
 from typing_extensions import override
 
-from swarmlab import netns, ownership
+from swarmlab import netns, ownership, signals
 from swarmlab.cluster import leavings
 from swarmlab.cluster.discretion import be_discreet
 from swarmlab.cluster.leavings import LOOPBACK, REGISTRY_IMAGE
@@ -223,8 +223,13 @@ class InventoryLab(Lab):
         self.clean()
         if held:
             leavings.release(manager)
-        leavings.take(manager, self._owner, self._nodes)
-        self._taken = True
+        with signals.deferred():
+            leavings.take(manager, self._owner, self._nodes)
+            self._taken = True
+        ownership.note(f"swarm {self.name}", f"has what the run made; the next run or `{self._cleanup}` removes it")
+        settings = unique("cli-{user}")
+        for node in self._nodes:
+            node.client_settings = settings
         try:
             if not self.known.registry:
                 with self._step("registry", "on each node's loopback, with the suite's images"):
@@ -250,15 +255,24 @@ class InventoryLab(Lab):
     def down(self) -> None:
         """Remove all that the run made, and close the connections. The swarm stays as it is."""
         if self._taken:
-            try:
-                left = leavings.remove(self.leavings(), self._nodes)
-                leavings.release(self.manager)
-            except SwarmlabError as failed:  # a swarm that is down has been judged
-                left = [str(failed)]
-            for line in left:
-                self._progress(f"NOT REMOVED: {line}; remove it with: swarmlab cleanup --inventory {self.known.source}")
-            self._taken = False
+            with signals.deferred(f"the cleaning of swarm {self.name}"):
+                for node in self._nodes:
+                    node.client_settings = ""
+                try:
+                    left = leavings.remove(self.leavings(), self._nodes)
+                    leavings.release(self.manager)
+                except SwarmlabError as failed:  # a swarm that is down has been judged
+                    left = [str(failed)]
+                for line in left:
+                    self._progress(f"NOT REMOVED: {line}; remove it with: {self._cleanup}")
+                if not left:
+                    ownership.note(f"swarm {self.name}", "was cleaned of all that the run made")
+                self._taken = False
         self.disconnect()
+
+    @property
+    def _cleanup(self) -> str:
+        return f"swarmlab cleanup --inventory {self.known.source}"
 
     @property
     def manager(self) -> Node:

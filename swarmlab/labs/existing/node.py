@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 import socket
 import subprocess
 import threading
@@ -12,6 +13,7 @@ from typing import Any, NoReturn
 
 from typing_extensions import override
 
+from swarmlab.cluster.marks import FOLDERS
 from swarmlab.cluster.node import MANAGEMENT_PORT, Answer, Node, Result
 from swarmlab.errors import Blocked, UsageError
 from swarmlab.labs import ssh
@@ -220,11 +222,14 @@ class SshNode(Node):
     Attributes:
         published: its published ports can be reached from this machine.
         management: its port for managers can be reached from this machine.
+        client_settings: name of the folder of the docker command's settings, with {user} in it, as of
+            `swarmlab.cluster.marks.unique`; empty where commands may use their users' own settings.
         connection: the connection to it.
     """
 
     published = True
     management = True
+    client_settings = ""
 
     def __init__(self, connection: Connection, name: str, address: str) -> None:
         """Describe a machine whose connection is open.
@@ -248,11 +253,25 @@ class SshNode(Node):
     def run(self, command: str, *, user: str | None = None, shown: Callable[[str], str] | None = None) -> Result:
         if not self.root and (user or not command.startswith("docker ")):
             raise Blocked(self._why)
-        return super().run(command, user=user, shown=shown)
+        line = self._apart(command)
+        return self._run(self.host, f"su - {user} -c {shlex.quote(line)}" if user else line, command, shown)
 
     @override
     def look(self, command: str) -> Result:
-        return self._run(self._shell, command)
+        return self._run(self._shell, self._apart(command), command)
+
+    def _apart(self, command: str) -> str:
+        """Give a command of docker's a copy of its user's settings, as docker writes files beside them.
+
+        Source: docker/cli, cli/command/image/build/buildkit.go (.buildNodeID); buildx keeps its state there too.
+        """
+        if not self.client_settings or "docker" not in command:
+            return command
+        made = f"settings={FOLDERS}/{self.client_settings.format(user='$(id -un)')}; "
+        made += '[ -d "$settings" ] || { mkdir -m 700 "$settings"; cd ~/.docker && {'
+        made += ' cp -a config.json buildx "$settings"; for part in cli-plugins contexts trust; do'
+        made += ' [ ! -e $part ] || ln -s ~/.docker/$part "$settings"; done; cd; }; } 2>/dev/null; '
+        return f'{made}export DOCKER_CONFIG="$settings"; {command}'
 
     @override
     def send(self, method: str, port: int, path: str = "/", **how: Any) -> Answer:

@@ -117,11 +117,7 @@ def interrupt(trial, numbers, *, group):
 
 
 def expect_nothing_left(trial, engine):
-    wait(
-        lambda: not [line for line in trial.left(engine) if line.startswith("process")],
-        "its processes to end",
-        deadline=20,
-    )
+    wait(lambda: not trial.others(), "its processes to end", deadline=20)
     assert trial.left(engine) == []
     assert "Traceback" not in trial.output, trial.output[-3000:]
 

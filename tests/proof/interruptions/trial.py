@@ -172,26 +172,26 @@ class Trial:
 
     def close(self) -> None:
         """End what still runs of it, also in a trial that has failed."""
-        for pid in self._others():
+        for pid in self.others():
             with contextlib.suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGTERM)
         with contextlib.suppress(Exception):
-            wait(lambda: not self._others(), "its processes to end", deadline=60)
-        for pid in self._others():
+            wait(lambda: not self.others(), "its processes to end", deadline=60)
+        for pid in self.others():
             with contextlib.suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGKILL)
 
     # What is left
 
-    def _others(self) -> dict[int, str]:
-        """Return its processes but for those of an engine that others use."""
+    def others(self) -> dict[int, str]:
+        """Return its processes that run, but for those of an engine that others use."""
         found = self.processes().items()
         return {pid: line for pid, line in found if not any(word in line.partition(" ")[0] for word in _ENGINE)}
 
     def left(self, engine: outer.OuterEngine | None) -> list[str]:
         """Return a line for each thing that the command has left on this machine."""
         found = [f"lab {lab.name}" for lab in self.labs(engine)] if engine else []
-        found += [f"process {pid}: {line[:200]}" for pid, line in self._others().items()]
+        found += [f"process {pid}: {line[:200]}" for pid, line in self.others().items()]
         found += [f"file {file}" for file in self.temporary.rglob("*") if not _is_of_pytest(file, self.temporary)]
         pids = {str(pid) for pid in self.pids}
         found += [f"file {file}" for file in cache_folder().glob("*-*-*-*") if file.name.split("-")[1] in pids]
