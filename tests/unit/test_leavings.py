@@ -53,6 +53,9 @@ class Engine:
     def containers(self, **_):
         return self._answers.get("containers", [])
 
+    def heal(self):
+        self.deleted.append("table")
+
     def look(self, command):
         return Result(command, 0, self._answers.get("machine", ""), "")
 
@@ -99,10 +102,10 @@ def test_what_is_found_is_listed_with_its_node_and_in_the_order_of_removal():
             }
         ],
         volumes={"Volumes": [{"Name": unique("data"), "Labels": None}, {"Name": "swc-backup", "Labels": {}}]},
-        machine=f"/var/tmp/{unique('folder')}\n/var/tmp/swc-notes\nroot\n{unique('user')}\nswc-admin",
+        machine=f"/var/tmp/{unique('folder')}\n/var/tmp/swc-notes\nroot\n{unique('user')}\nswc-admin\ntable:swarmlab_fault",
     )
     found = find([engine], engine)
-    assert [one.kind for one in found] == ["service", "volume", "folder", "user", "label"]
+    assert [one.kind for one in found] == ["service", "volume", "folder", "user", "table", "label"]
     assert str(found[0]) == f"service {web}"
     assert str(found[1]).endswith(" on master")
 

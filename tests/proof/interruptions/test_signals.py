@@ -25,7 +25,7 @@ ONE = ["suites/ch2_networks/test_commands.py", "-v", "-p", "no:randomly"]
 UP = ["swarmlab", "up", "--name", f"{NAME}-up"]
 PYTEST = ["pytest", *ONE, "--engine", "bookworm"]  # with an engine it takes a lab of its own
 WORKERS = [*PYTEST, "-n", "2"]
-REHEARSE = ["swarmlab", "rehearse", "--from", "bookworm", "--to", "bookworm", "--managers", "1", "--workers", "0"]
+REHEARSE = ["swarmlab", "rehearse", "--from", "bookworm", "--to", "trixie", "--managers", "1", "--workers", "0"]
 
 
 @dataclass(frozen=True)
