@@ -87,6 +87,7 @@ def remove_stale(outer: OuterEngine, progress: Progress) -> None:
         if left:
             progress(f"removing {len(left)} nodes of a run that was killed")
             parallel.parallel(standing.remove_node, left)
+        standing.sweep_folders(outer)
 
 
 def _known(outer: OuterEngine, name: str) -> Standing:

@@ -20,7 +20,7 @@ from docker.models.containers import Container
 from swarmlab import signals
 from swarmlab.errors import LabError, NoAnswer
 from swarmlab.host import run_folder
-from swarmlab.labs.answering import info_at
+from swarmlab.labs.answering import answers, info_at
 from swarmlab.labs.base import node_line
 from swarmlab.labs.hosts import NETWORKS
 from swarmlab.labs.outer import OuterEngine
@@ -97,6 +97,16 @@ def keep(outer: OuterEngine, name: str) -> None:
     except docker.errors.APIError as refused:
         raise LabError(f"lab {name} cannot be kept: {refused.explanation}") from refused
     note_kept(name)
+
+
+def sweep_folders(outer: OuterEngine) -> None:
+    """Remove folders of sockets of labs that are gone: a process may have been killed after it removed all the rest."""
+    there = list((run_folder() / "labs").glob("*"))
+    known = {lab.name for lab in labs(outer)}  # asked for later, as a lab has a network before it has a folder
+    for folder in there:
+        # The lab may be on another engine of this host.
+        if folder.name not in known and not any(answers(f"unix://{socket}") for socket in folder.glob("*/docker.sock")):
+            shutil.rmtree(folder, ignore_errors=True)
 
 
 def disown(outer: OuterEngine, name: str) -> None:

@@ -166,8 +166,6 @@ class VagrantLab(Lab):
             raise UsageError(f"the machines are up already; use them, or: swarmlab down --name {NAME}")
         start = time.monotonic()
         try:
-            note_left(NAME)
-            self._made = True
             with self._step("images"):
                 if self.provider_name == "libvirt":
                     obtain(self.choices, self._progress)
@@ -175,7 +173,10 @@ class VagrantLab(Lab):
                 maker = workshop.Workshop(self.outer.client, self._progress, outside=netns.outside())
                 _, self._registry_image = maker.prepare([])
             self.outer.enter()
-            registry = self._create_registry()
+            with signals.deferred():  # either the mark of the lab is there and this lab's, or neither
+                registry = self._create_registry()
+                note_left(NAME)
+                self._made = True
             with self._step("hypervisor and box"):
                 provider = self.provider
             if not (provider.is_saved() and self.restored(registry, provider)):
