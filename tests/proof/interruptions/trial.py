@@ -129,8 +129,8 @@ class Trial:
         """Wait until the command is at a moment.
 
         Args:
-            moment: seconds after its start, such as "0.3"; "network" or "nodes": its lab has them; else a regular
-                expression that its output matches.
+            moment: seconds after its start, such as "0.3"; "loading": it is being loaded, and the first of its own
+                modules are; "network" or "nodes": its lab has them; else a regular expression that its output matches.
             engine: the engine of its lab.
             deadline: seconds that it may take.
         """
@@ -139,7 +139,9 @@ class Trial:
             return
 
         def at_it() -> State:
-            if moment == "network":
+            if moment == "loading":
+                there = _heeds(self.process.pid, signal.SIGTERM)
+            elif moment == "network":
                 there = bool(self.labs(engine))
             elif moment == "nodes":
                 there = any(len(engine.containers(f"{LABEL}={lab.name}")) > 2 for lab in self.labs(engine))
@@ -213,6 +215,14 @@ def engine_of_trials() -> Iterator[outer.OuterEngine]:
         yield engine
     finally:
         engine.release()
+
+
+def _heeds(pid: int, number: int) -> bool:
+    """Whether a process has a handler of a signal. Source: proc(5), /proc/PID/status, SigCgt."""
+    with contextlib.suppress(OSError):
+        caught = re.search(r"^SigCgt:\s*(\w+)", Path(f"/proc/{pid}/status").read_text(), re.MULTILINE)
+        return bool(caught and int(caught[1], 16) >> (number - 1) & 1)
+    return False
 
 
 def _is_of_pytest(file: Path, folder: Path) -> bool:
