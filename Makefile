@@ -133,7 +133,7 @@ docs: $(ready) ## Write the generated pages of docs/reference anew from the pars
 
 .PHONY: results
 results: $(ready) ## Write RESULTS.md anew from the verdicts of runs: make results RUNS="reports/bullseye …"
-	$(BIN)/swarmlab results $(RUNS) --out RESULTS.md $(call ended,swarmlab)
+	$(BIN)/swarmlab results $(RUNS) $(addprefix --kills ,$(wildcard reports/proof/kills.json)) --out RESULTS.md $(call ended,swarmlab)
 
 .PHONY: lock
 lock: $(ready) ## Pin the newest releases of what pyproject.toml names in requirements.lock.

@@ -15,12 +15,15 @@ from swarmlab.verdicts import results
 def add_options(parser: argparse.ArgumentParser) -> None:
     """Add the options of the command."""
     parser.add_argument("runs", nargs="*", metavar="RUN", help=f"{RUN} (default: the checkout's reports/)")
+    parser.add_argument(
+        "--kills", metavar="FILE", type=Path, help="add the table of killed runs that make proof-interruptions wrote"
+    )
     parser.add_argument("--out", metavar="FILE", help="file to write (default: standard output)")
 
 
 def run(args: argparse.Namespace) -> int:
     """Write a Markdown page of runs: verdicts, what was blocked and why, what took long."""
-    text = results_page.render(results.load(Path(path)) for path in args.runs or [REPORTS])
+    text = results_page.render((results.load(Path(path)) for path in args.runs or [REPORTS]), args.kills)
     if args.out is None:
         print(text, end="")
         return 0

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
 
+from swarmlab.report import kills
 from swarmlab.report.html import MEANINGS, SIGNS, duration, overall
 from swarmlab.report.markdown import code, plain, table
 from swarmlab.verdicts import catalogue
@@ -15,13 +17,17 @@ from swarmlab.verdicts.verdict import Verdict
 _SLOWEST = 10
 
 
-def render(runs: Iterable[Run]) -> str:
+def render(runs: Iterable[Run], killed: Path | None = None) -> str:
     """Return the page of these runs.
 
     The same runs in another order, or given twice, make the same page.
 
     Args:
         runs: Runs, as `swarmlab.verdicts.results.load` returns them.
+        killed: Table of the proof that kills runs; None leaves it out.
+
+    Raises:
+        UsageError: That table cannot be read.
     """
     held = sorted(
         {run.path.resolve(): run for run in runs}.values(),
@@ -40,6 +46,7 @@ def render(runs: Iterable[Run]) -> str:
         "## Claims that did not pass in every run",
         _others(held) or "None.",
         *(block for number, run in enumerate(held, 1) for block in _about(number, run)),
+        *(["## Runs that were killed", "\n".join(kills.lines(killed))] if killed else []),
     ]
     return "\n\n".join(filter(None, blocks)) + "\n"
 
