@@ -32,9 +32,11 @@ WORKERS = """2 workers [3 items]
 """
 
 
-@pytest.mark.parametrize(("printed", "count"), [(PLAIN, 2), (WORKERS, 2), ("", 0)])
-def test_the_tests_that_had_ended_are_counted(printed, count):
-    assert kills.tests_ended(printed) == count
+@pytest.mark.parametrize(
+    ("printed", "processes", "count"), [(PLAIN, 1, 1), (WORKERS, 2, 0), (WORKERS * 2, 2, 2), ("", 1, 0)]
+)
+def test_the_tests_that_had_ended_are_counted_without_the_last_of_each_process(printed, processes, count):
+    assert kills.tests_ended(printed, processes) == count
 
 
 @pytest.mark.parametrize(

@@ -261,9 +261,10 @@ class SshNode(Node):
         return self._run(self._shell, self._apart(command), command)
 
     def _apart(self, command: str) -> str:
-        """Give a command of docker's a copy of its user's settings, as docker writes files beside them.
+        """Have a command of docker's write nothing on the machine that stays.
 
-        Source: docker/cli, cli/command/image/build/buildkit.go (.buildNodeID); buildx keeps its state there too.
+        It gets a copy of its user's settings, as docker writes files beside them: `docker build` .buildNodeID, buildx
+        its state. An old docker-compose, which is a program of Python's, would write compiled modules beside its own.
         """
         if not self.client_settings or "docker" not in command:
             return command
@@ -271,7 +272,7 @@ class SshNode(Node):
         made += '[ -d "$settings" ] || { mkdir -m 700 "$settings"; cd ~/.docker && {'
         made += ' cp -a config.json buildx "$settings"; for part in cli-plugins contexts trust; do'
         made += ' [ ! -e $part ] || ln -s ~/.docker/$part "$settings"; done; cd; }; } 2>/dev/null; '
-        return f'{made}export DOCKER_CONFIG="$settings"; {command}'
+        return f'{made}export DOCKER_CONFIG="$settings" PYTHONDONTWRITEBYTECODE=1; {command}'
 
     @override
     def send(self, method: str, port: int, path: str = "/", **how: Any) -> Answer:

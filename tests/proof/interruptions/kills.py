@@ -21,6 +21,7 @@ from typing import Any
 from swarmlab.labs import outer
 from swarmlab.paths import REPORTS
 from swarmlab.report.kills import bad
+from swarmlab.verdicts import folders, record
 from swarmlab.wait import State, wait
 from tests.proof.interruptions.trial import Trial, engine_of_trials, program
 
@@ -86,21 +87,21 @@ def kill(folder: Path, moment: float, victim: str, engine: outer.OuterEngine) ->
     while time.monotonic() - run.started < moment and run.process.poll() is None:
         time.sleep(0.02)
     hit = _victim(run, victim)
-    ended = [time.monotonic() - run.started]
+    at = time.monotonic() - run.started
     if hit is not None and run.process.poll() is None:
         os.kill(hit, signal.SIGKILL)
     if victim == "worker" and hit is not None:
         run.end(300)  # the run goes on, with another worker in its place
     else:
         run.process.wait(300)
-    tests = tests_ended(run.output)
+    tests = tests_ended(run.output, 1 if victim == "run" else 2)
     kept = _kept(reports)
     left = run.left(engine)
     following = Trial(_command(reports), folder / "next")
     status = following.end(600)
     removed = _removed(run, engine)
     return {
-        "moment": round(ended[0], 1),
+        "moment": round(at, 1),
         "victim": victim if hit is not None else "none, as the run had ended",
         "phase": phase_of(run.output),
         "left": [line for line in left if not line.startswith("process")],
@@ -124,7 +125,7 @@ def _victim(run: Trial, victim: str) -> int | None:
 
 def phase_of(output: str) -> str:
     """Return what the run was at when it was killed, by what it had printed."""
-    tests = tests_ended(output)
+    tests = _results_printed(output)
     if re.search(r"^=+ .*(passed|failed).* in ", output, re.MULTILINE):
         return "ended"
     if not re.search(r"collected|workers \[|scheduling", output):
@@ -132,28 +133,27 @@ def phase_of(output: str) -> str:
     return f"after {tests} tests" if tests else "before the first test"
 
 
-def tests_ended(output: str) -> int:
-    """Return how many tests had ended, by what the run had printed."""
+def tests_ended(output: str, processes: int) -> int:
+    """Return how many tests had ended for certain, by what the run had printed.
+
+    A result is printed before its test's fixtures are torn down, so the last of each process may not have ended.
+    """
+    return max(0, _results_printed(output) - processes)
+
+
+def _results_printed(output: str) -> int:
     word = r"(?:PASSED|FAILED|ERROR|SKIPPED)"
     alone = rf"^(?:suites/\S+ )?{word}\s+\[ *\d+%\]"
     return len(re.findall(rf"{alone}|^\[gw\d+\] \[ *\d+%\] {word} ", output, re.MULTILINE))
 
 
 def _kept(reports: Path) -> int | None:
-    """Return how many tests the killed run's results have; None if it wrote none as its tests ended."""
-    files = list((reports / "runs").glob("*/verdicts.jsonl"))
+    """Return how many tests the killed run's record has; None if it has none."""
+    files = list((reports / "runs").glob(f"*/{folders.RECORD}"))
     if not files:
         return None
-    lines = max(files, key=lambda file: file.stat().st_mtime).read_text(encoding="utf-8").splitlines()
-    return sum('"test"' in line for line in lines if _is_json(line))
-
-
-def _is_json(line: str) -> bool:
-    try:
-        json.loads(line)
-    except ValueError:
-        return False
-    return True
+    latest = max(files, key=lambda file: file.stat().st_mtime)
+    return len({entry["test"] for entry in record.read(latest) if entry["record"] == "test"})
 
 
 def _removed(run: Trial, engine: outer.OuterEngine) -> list[str]:
