@@ -98,6 +98,7 @@ class Box:
             install(["mmdebstrap", "debian-archive-keyring"], progress)
         progress(f"making box {self.name} from Debian packages")
         start = time.monotonic()
+        shutil.rmtree(home() / "tmp", ignore_errors=True)  # what a Vagrant that was killed had unpacked
         with scratch("image") as folder:
             parts = folder / "box"
             parts.mkdir()

@@ -16,6 +16,7 @@ import tempfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+from swarmlab import children
 from swarmlab.errors import DeadlineExceeded, LabError, UsageError
 from swarmlab.host import Progress, as_root, install, process_of, run_folder
 from swarmlab.netns import NETNS
@@ -255,7 +256,7 @@ def boots_on_kvm(kernel: Path, initrd: Path) -> bool:
     """Whether a kernel reaches its init on KVM within 10 seconds."""
     options = "-accel kvm -machine q35 -cpu host -m 512 -no-reboot -display none -nodefaults -serial stdio"
     command = ["qemu-system-x86_64", *options.split(), "-kernel", str(kernel), "-initrd", str(initrd)]
-    machine = subprocess.Popen(
+    machine = children.start(
         [*command, "-append", "console=ttyS0 panic=-1"],
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,

@@ -33,6 +33,7 @@ _MACHINE = {
     "users": "cat /etc/passwd /etc/group /etc/shadow /etc/subuid /etc/subgid 2>/dev/null | sort",
     "files": "ls -la --time-style=full-iso /var/tmp /etc/docker /root/.ssh /home/hadoop/.ssh | grep -v '^total'"
     " | grep -v ' \\.*$'",
+    "files of commands": "find /root/.docker /home/*/.docker /usr/local/lib/docker-compose 2>/dev/null | sort",
     "names": "cat /etc/hosts /etc/hostname /home/hadoop/.ssh/authorized_keys",
     "firewall": _FIREWALL,
     "listening": "ss -Hlntu | awk '{print $1, $5}' | sort -u",
