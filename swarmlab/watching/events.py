@@ -33,7 +33,8 @@ class Event:
 
     Attributes:
         node: host name of the node.
-        action: the engine's name of the event: create, start, kill, die, health_status: healthy …
+        action: the engine's name of the event: create, start, kill, die, health_status: healthy …; exec for those of
+            commands in it.
         container: id of the container.
         task: id of the container's task, empty if it belongs to none.
         service: id of the container's service, empty if it belongs to none.
@@ -115,7 +116,9 @@ class _NodeEvents:
             at = event["timeNano"] / 1e9
             labels = event["Actor"].get("Attributes") or {}
             ids = (event["Actor"]["ID"], labels.get(TASK_LABEL, ""), labels.get(SERVICE_LABEL, ""))
-            found.append(Event(self.node.name, event["Action"], *ids, earliest=at - most, latest=at - least))
+            # The event of an exec, as of a health check, has its whole command.
+            action = "exec" if (action := event["Action"]).startswith("exec_") else action
+            found.append(Event(self.node.name, action, *ids, earliest=at - most, latest=at - least))
         return found
 
 

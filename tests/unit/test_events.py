@@ -177,3 +177,11 @@ def test_a_history_knows_tasks_that_are_forgotten_and_what_failed():
     history.look()
     assert list(history.lives()) == ["a", "b", "c"]
     assert history.errors() == ["1@slave01 failed, wanted running (exit 3)"]
+
+
+def test_the_command_of_a_health_check_is_not_among_the_events(now):
+    node = Engine("master", 0, now)
+    with Recorder([node]) as recorder:
+        node.happens("exec_create: /bin/sh -c curl -H 'Token: blue-horse-77' localhost", "a")
+        node.happens("health_status: healthy", "a")
+    assert [event.action for event in recorder.events] == ["exec", "health_status: healthy"]

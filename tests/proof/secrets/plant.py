@@ -77,6 +77,7 @@ class Planted:
         nodes = f"--label-add zone={quoted['node-label-plain']} --label-add api_token={quoted['node-label']}"
         world.docker(f"node update {nodes} {manager.name}")
         create = "service create --detach --restart-max-attempts 2 --restart-delay 1s"
+        health = f"curl -sf -H {quoted['health-command']} http://localhost/"
         full = (
             f"--env AWS_SECRET_ACCESS_KEY={quoted['service-env']} --env DB={quoted['service-env-url']} "
             f"--env PIN={quoted['service-env-short']} --env NOTE={quoted['service-env-odd']} "
@@ -84,7 +85,7 @@ class Planted:
             f"--container-label token={quoted['container-label']} --host vault.example:192.0.2.7 "
             f"--workdir /srv/{quoted['workdir']} --network vault-net "
             f"--log-driver json-file --log-opt tag={quoted['log-option']} --log-opt labels={quoted['log-labels']} "
-            f"--health-cmd {shlex.quote('curl -sf -H ' + quoted['health-command'] + ' http://localhost/')} "
+            f"--health-interval 3s --health-cmd {shlex.quote(health)} "
             f"--secret vault-secret --config source=vault-config,target=/etc/vault.conf "
             f"--mount type=volume,src=vault-data,dst=/data,volume-label=owner={quoted['volume-label']}"
         )

@@ -24,7 +24,8 @@ SUITES = shlex.split(
         "SECRETS_ARGS",
         "suites/ch1_hosts/test_names.py suites/ch1_hosts/test_docker_group.py suites/ch2_networks/test_commands.py "
         "suites/ch3_volumes/test_volumes.py suites/ch7_usage/test_services.py suites/ch7_usage/test_stacks.py "
-        "suites/ch8_internals/test_availability.py suites/ch8_internals/test_pending_services.py",
+        "suites/ch8_internals/test_availability.py suites/ch8_internals/test_pending_services.py "
+        "suites/ch8_internals/test_task_order.py",
     )
 )
 
