@@ -19,9 +19,13 @@ from collections.abc import Iterable, Iterator
 MARKER = "[redacted foreign value]"
 #: Characters of the shortest value that is taken out of text, and of the shortest that is also found inside a word.
 LEAST, LEAST_INSIDE = 6, 12
-#: Characters that must be left of a value that was cut off, as in a table of docker.
-_LEAST_CUT = 8
+#: What stands where text was cut, as in a table of docker or in what pytest shows, within a value perhaps.
 _CUT = ("…", "...", "\\u2026")
+_CUTS = re.compile("|".join(map(re.escape, _CUT)))
+#: Characters of the shortest word of a value that is looked for by itself.
+_LEAST_WORD = 8
+#: Most characters of the end of a value that is looked for after a cut.
+_LONGEST_END = 200
 #: Values that stay, because they are the words of engines and of tables, whoever else writes them.
 _COMMON = (
     "accepted active allocated always amd64 assigned bridge complete container containers create created debian "
@@ -44,6 +48,7 @@ class Values:
         self._shown: set[str] = set()
         # By their first characters: the forms in which values are looked for, each with the value.
         self._index: dict[str, list[tuple[str, str]]] = {}
+        self._ends: dict[str, list[tuple[str, str]]] = {}
 
     def hide(self, values: Iterable[str]) -> None:
         """Take these values out of text from now on, in every form in which text may have them."""
@@ -54,9 +59,10 @@ class Values:
                 self._known.add(value)
                 for part in _parts(value):
                     for form in _forms(part):
-                        entries = self._index.setdefault(form[:LEAST], [])
-                        if (form, part) not in entries:
-                            entries.append((form, part))
+                        for index, key in ((self._index, form[:LEAST]), (self._ends, form[-LEAST:])):
+                            entries = index.setdefault(key, [])
+                            if (form, part) not in entries:
+                                entries.append((form, part))
 
     def show(self, names: Iterable[str]) -> None:
         """Leave these in text, and their words, whatever else has them as a value: they are names, ids and images."""
@@ -68,6 +74,7 @@ class Values:
         """Return *text* with `MARKER` in the place of each value."""
         if not self._index or len(text) < LEAST:
             return text
+        text = self._without_ends(text)
         index, parts, done = self._index, [], 0
         for place in [place for place in range(len(text) - LEAST + 1) if text[place : place + LEAST] in index]:
             if place < done:
@@ -80,6 +87,19 @@ class Values:
                 done = place + length
         return "".join(parts) + text[done:] if parts else text
 
+    def _without_ends(self, text: str) -> str:
+        """Return *text* without the ends of values whose beginnings were cut off."""
+        parts, done = [], 0
+        for cut in _CUTS.finditer(text):
+            start = cut.end()
+            for end in range(min(len(text), start + _LONGEST_END), start + LEAST - 1, -1):
+                entries = self._ends.get(text[end - LEAST : end], ())
+                if any(form.endswith(text[start:end]) and value not in self._shown for form, value in entries):
+                    parts += [text[done:start], MARKER]
+                    done = end
+                    break
+        return "".join(parts) + text[done:] if parts else text
+
 
 def _length(text: str, place: int, form: str) -> int:
     """Return how many characters at a *place* of *text* are of this form of a value; 0 if it is not there."""
@@ -89,7 +109,7 @@ def _length(text: str, place: int, form: str) -> int:
             return len(form)
         return 0
     common = next((i for i, of_form in enumerate(form) if text[place + i : place + i + 1] != of_form), len(form))
-    return common if common >= _LEAST_CUT and text.startswith(_CUT, place + common) else 0
+    return common if common >= LEAST and text.startswith(_CUT, place + common) else 0
 
 
 def _in_word(text: str, place: int) -> bool:
@@ -108,7 +128,7 @@ def _parts(value: str) -> Iterator[str]:
 
 def _is_peculiar(word: str) -> bool:
     kinds = (any(map(str.isdigit, word)), any(map(str.isalpha, word)))
-    return len(word) >= _LEAST_CUT and all(kinds) and not re.fullmatch(r"[\d.:]+[a-z]{0,2}|v\d[\w.]*", word)
+    return len(word) >= _LEAST_WORD and all(kinds) and not re.fullmatch(r"[\d.:]+[a-z]{0,2}|v\d[\w.]*", word)
 
 
 def _forms(value: str) -> Iterator[str]:

@@ -276,6 +276,14 @@ def test_a_value_that_is_cut_off_is_taken_out(values):
     assert values.masked('"sh -c \'curl -H T…"   2 minutes ago') == f'"{foreign.MARKER}…"   2 minutes ago'
 
 
+@pytest.mark.parametrize("text", ["[{'Env': ['DB=blue-h...", "...-horse-77']}]", "… horse-77", "...rse-77"])
+def test_a_value_that_was_cut_within_is_taken_out(values, text):
+    values.hide(["blue-horse-77"])
+    left = values.masked(text)
+    assert "blue" not in left
+    assert ("rse-77" not in left) == (text != "… horse-77")
+
+
 @pytest.mark.parametrize("value", ["running", "80", "shop_web", "1.2.3"])
 def test_words_of_engines_and_names_stay(values, value):
     values.show(["shop_web"])
