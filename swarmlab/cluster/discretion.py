@@ -84,6 +84,8 @@ _NAMING = re.compile(
 _OPEN_CALLS = re.compile(r"/(version|_ping|swarm/unlockkey)")
 _VERSION = re.compile(r"^/v\d+\.\d+(?=/)")
 _PLACES = re.compile(r"\s*(node\.(id|hostname|role|platform\.\w+|ip)|)\s*[!=]=")
+#: Errors that an answer of an unexpected form causes. A record then has its length, and the caller goes on.
+_STRANGE = (TypeError, AttributeError, KeyError, ValueError, IndexError, RecursionError)
 #: Sections of the answer to GET /info that have values of the engine's owner.
 _OF_INFO = ("Labels", "HttpProxy", "HttpsProxy", "NoProxy")
 
@@ -99,6 +101,12 @@ class Discretion:
 
     def call(self, method: str, path: str, sent: str, answer: str) -> tuple[str, str]:
         """Return what a record has of a call: the body that was sent, and the answer."""
+        try:
+            return self._call(method, path, sent, answer)
+        except _STRANGE:
+            return length(sent) if sent else "", length(answer)
+
+    def _call(self, method: str, path: str, sent: str, answer: str) -> tuple[str, str]:
         parts = urlsplit(path)
         where = _VERSION.sub("", unquote(parts.path))
         named = [*where.split("/"), *parse_qs(parts.query).get("name", [])]
@@ -197,7 +205,7 @@ class Discretion:
             parallel(self._meet, nodes)
 
     def _meet(self, node: Node) -> None:
-        silent = (SwarmlabError, docker.errors.DockerException, KeyError, TypeError)
+        silent = (SwarmlabError, docker.errors.DockerException, *_STRANGE)
         with contextlib.suppress(*silent):
             info = node.info()
             hide_foreign(strings({name: info.get(name) for name in _OF_INFO}))
@@ -213,7 +221,7 @@ class Discretion:
                 with contextlib.suppress(*silent):
                     self.shaped(node.ask("GET", f"/containers/{container['Id']}/json"))
         for question in ("cat /etc/docker/daemon.json", "tr '\\0' '\\n' < /proc/$(cat /run/docker.pid)/cmdline"):
-            with contextlib.suppress(SwarmlabError):
+            with contextlib.suppress(*silent):
                 settings(node.look(question).out)
 
 

@@ -127,6 +127,21 @@ def test_an_answer_that_is_no_object_is_told_by_its_length(answer):
     assert THEIRS not in Discretion().call("GET", "/v1.41/containers/x/logs", "", answer)[1]
 
 
+@pytest.mark.parametrize(
+    "answer",
+    [
+        json.dumps(
+            {"Spec": [THEIRS], "Labels": [THEIRS], "Names": 7, "Status": THEIRS, "Config": {"Labels": [THEIRS]}}
+        ),
+        "[" * 5000 + json.dumps(THEIRS) + "]" * 5000,
+        json.dumps([[{"Name": {"Name": THEIRS}, "Args": [THEIRS]}], None, 7, {"": {"": THEIRS}}]),
+    ],
+)
+def test_an_answer_of_an_unexpected_form_ends_nothing_and_tells_nothing(answer):
+    told = Discretion().call("GET", "/v1.41/services", "", answer)[1]
+    assert THEIRS not in told.replace(f'"Status": "{THEIRS}"', "")
+
+
 def test_labels_that_a_node_keeps_are_not_told_by_what_is_sent():
     spec = {"Role": "manager", "Labels": {"zone": THEIRS, "swc-place-0a1b2c": OWN}}
     sent, _ = Discretion().call("POST", "/v1.41/nodes/x/update?version=4", json.dumps(spec), "")
