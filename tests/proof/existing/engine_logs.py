@@ -44,7 +44,9 @@ UNASKED_FOR = {
     r"cleanup: failed to delete container from containerd: no such container": (
         "an engine gives up starting the container of a task that the swarm does not want any more"
     ),
-    r"stream copy error: reading from a closed fifo": "a health check ends with its container",
+    r"failed removing service binding .*network \w+ not found": "an engine removes a network before the names in it",
+    r"error reallocating node .*node  cannot be found": "a manager forgets a task that never had a node",
+    r"(stream copy error|copy stream failed).*reading from a closed fifo": "a health check ends with its container",
     r"failed sending message on channel.*containerd\.sock\.ttrpc": "containerd is told of a container that has ended",
     r"Bulk sync to node \w+ timed out": "the gossip of a busy host comes late",
 }

@@ -120,6 +120,7 @@ def test_the_verdicts_are_those_of_a_lab(world):
 
 _REFUSED = "the claim is that the engine refuses it"
 _FAILS = "the claim is about tasks that fail, and engines log that"
+_FULL = "the claim is about a network without a free address, and managers log that"
 _REMOVED = "docker stack rm, which the claim is about, removes networks while tasks still end"
 #: What a safe run has engines log as errors, by test: its claims cannot be judged without.
 ASKED = [
@@ -137,6 +138,7 @@ ASKED = [
     Asked("test_discovery.py::test_(a_killed_container|names_follow_replaced)", "fatal task error", _FAILS),
     Asked("test_service_volumes.py::test_what_a_task_wrote_is_there", "fatal task error", _FAILS),
     Asked("test_updates.py::test_an_update_that_fails", "fatal task error|pulling image failed", _FAILS),
+    Asked("test_task_states.py::test_a_task_that_nothing_is_allocated_to_is_new", "Alloc|allocat|get service", _FULL),
     Asked(r"test_(desired_state|limits|task_states)\.py", "fatal task error|pulling image failed", _FAILS),
 ]
 
