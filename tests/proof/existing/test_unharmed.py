@@ -135,6 +135,7 @@ ASKED = [
         "test_service_modes.py::test_a_global_service_takes_no_count", "service mode change|InvalidArgument", _REFUSED
     ),
     Asked("test_stacks.py::test_rm_removes_all_but_the_volumes", "network allocator state", _REMOVED),
+    Asked("test_updates.py::test_rollback_brings", "does not have a previous spec", _REFUSED),
     Asked("test_discovery.py::test_(a_killed_container|names_follow_replaced)", "fatal task error", _FAILS),
     Asked("test_service_volumes.py::test_what_a_task_wrote_is_there", "fatal task error", _FAILS),
     Asked("test_updates.py::test_an_update_that_fails", "fatal task error|pulling image failed", _FAILS),
