@@ -12,6 +12,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from swarmlab.cluster.node import Node
+from swarmlab.cluster.service import ENDED
 from swarmlab.errors import EngineRefused
 from swarmlab.wait import State
 
@@ -72,7 +73,8 @@ def network_removed(manager: Node, network: str) -> State:
     """Delete an overlay network of the swarm once no task uses it; return whether it is gone now. Poll with `wait`.
 
     A manager would delete it as soon as its services are gone. While the tasks of these end, it would then log an error
-    for each node at every change of the swarm. Tasks on nodes that are down do not end, so they do not count.
+    for each node at every change of the swarm. Tasks on nodes that are down do not end, so they do not count, and
+    neither do ended tasks of a service that is there.
 
     Args:
         manager: a node that serves the cluster's API.
@@ -82,7 +84,7 @@ def network_removed(manager: Node, network: str) -> State:
     using = [
         task["ID"]
         for task in manager.ask("GET", "/tasks")
-        if task.get("NodeID") in ready
+        if task.get("NodeID") in ready and (task["Status"]["State"] not in ENDED or task["DesiredState"] == "remove")
         for attached in task.get("NetworksAttachments") or []
         if network in (attached["Network"]["ID"], attached["Network"]["Spec"]["Name"])
     ]

@@ -6,8 +6,15 @@ from swarmlab.cluster.marks import network_removed
 from swarmlab.errors import EngineRefused
 
 
-def attached(network, node="ready"):
-    return {"ID": "t1", "NodeID": node, "NetworksAttachments": [{"Network": {"ID": network, "Spec": {"Name": "net"}}}]}
+def task(network="", node="ready", state="running", desired="running"):
+    attached = [{"Network": {"ID": network, "Spec": {"Name": "net"}}}] if network else None
+    return {
+        "ID": "t1" if network else "t0",
+        "NodeID": node,
+        "Status": {"State": state},
+        "DesiredState": desired,
+        "NetworksAttachments": attached,
+    }
 
 
 class Manager:
@@ -28,16 +35,26 @@ class Manager:
 
 
 @pytest.mark.parametrize("network", ["n1", "net"])
-def test_a_network_is_not_deleted_while_a_task_uses_it(network):
-    manager = Manager({"ID": "t0", "NodeID": "ready"}, attached("n1"))
+@pytest.mark.parametrize("states", [("running", "remove"), ("shutdown", "remove"), ("preparing", "shutdown")])
+def test_a_network_is_not_deleted_while_a_task_uses_it(network, states):
+    manager = Manager(task(), task("n1", "ready", *states))
     state = network_removed(manager, network)
     assert not state
     assert state.summary == "in use by 1 tasks, such as t1"
     assert manager.deleted == []
 
 
-@pytest.mark.parametrize("tasks", [(), (attached("n2"),), (attached("n1", node="lost"),), (attached("n1", node=""),)])
-def test_tasks_of_other_networks_and_of_nodes_that_are_down_do_not_count(tasks):
+@pytest.mark.parametrize(
+    "tasks",
+    [
+        (),
+        (task("n2"),),
+        (task("n1", node="lost"),),
+        (task("n1", node=""),),
+        (task("n1", state="shutdown", desired="shutdown"), task("n1", state="failed", desired="shutdown")),
+    ],
+)
+def test_other_networks_nodes_that_are_down_and_ended_tasks_do_not_count(tasks):
     manager = Manager(*tasks)
     assert network_removed(manager, "n1")
     assert manager.deleted == ["/networks/n1"]
