@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+import re
 import select
 import stat
 from collections.abc import Hashable, Iterator
@@ -27,11 +28,20 @@ _PATIENCE = 10.0
 _Parser: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
 
+class NotYaml(UsageError):
+    """A file that is to be YAML is of another format, or has a mistake of YAML's syntax."""
+
+
 def shown(text: object, most: int = _SHOWN) -> str:
     """Return *text* for a message: in one line, without control characters, and cut in its middle if it is long."""
     line = " ".join(str(text).split())
     line = "".join(char if char.isprintable() else ascii(char)[1:-1] for char in line)
     return line if len(line) <= most else f"{line[: most * 2 // 3]}…{line[-most // 3 :]}"
+
+
+def is_text(argument: str) -> bool:
+    """Whether an argument of the command line is text: bytes that are not UTF-8 cannot be written to any result."""
+    return not re.search("[\ud800-\udfff]", argument)
 
 
 def named(path: str | Path, what: str = "") -> Path:
@@ -162,7 +172,7 @@ class YamlFile:
             finally:
                 loader.dispose()
         except yaml.YAMLError as broken:
-            raise UsageError(_broken(broken, text, source)) from None
+            raise NotYaml(_broken(broken, text, source)) from None
 
     def place(self, *path: str | int) -> str:
         """Return file, line and column of the value at *path*; the nearest value around it if there is none.

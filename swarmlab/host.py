@@ -2,36 +2,49 @@
 
 from __future__ import annotations
 
+import contextlib
 import fcntl
+import json
 import os
 import re
+import shlex
 import shutil
 import subprocess
+import sys
 import tempfile
+import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
-from swarmlab import netns, signals
+from swarmlab import downloads, netns, signals
 from swarmlab.errors import UsageError
+from swarmlab.files import exists, named, reason, shown
 
 #: Takes a line for every step that takes time.
 Progress = Callable[[str], None]
+
+#: Seconds between two lines that say for which process this one waits.
+_REMINDER = 60.0
 
 
 def run_folder() -> Path:
     """Return the folder of sockets and locks of labs that run. It does not survive a reboot of the machine."""
     if os.geteuid() == 0:
         return Path("/run/swarmlab")
-    return Path(os.environ.get("XDG_RUNTIME_DIR", f"/tmp/swarmlab-{os.geteuid()}")) / "swarmlab"
+    return Path(os.environ.get("XDG_RUNTIME_DIR") or f"/tmp/swarmlab-{os.geteuid()}") / "swarmlab"
 
 
 def cache_folder() -> Path:
     """Return the folder of images and the private engine's data. It stays between runs (SWARMLAB_CACHE sets it)."""
-    base = Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache"))
-    return Path(os.environ.get("SWARMLAB_CACHE", base / "swarmlab"))
+    if own := os.environ.get("SWARMLAB_CACHE"):
+        return named(own, "SWARMLAB_CACHE").absolute()
+    base = os.environ.get("XDG_CACHE_HOME")
+    return (
+        named(base, "XDG_CACHE_HOME") if base else named("~/.cache", "the home of this user")
+    ).absolute() / "swarmlab"
 
 
 def machines_folder() -> Path:
@@ -39,27 +52,84 @@ def machines_folder() -> Path:
 
     It is not below a user's home: QEMU may run as another user, who must reach it.
     """
-    return Path(os.environ.get("SWARMLAB_CACHE", "/var/lib/swarmlab"))
+    return named(os.environ.get("SWARMLAB_CACHE") or "/var/lib/swarmlab", "SWARMLAB_CACHE").absolute()
+
+
+def check_cache() -> None:
+    """Check that images can be kept in `cache_folder`; nothing is made.
+
+    Raises:
+        UsageError: a file is in its place, or this user may not write there.
+    """
+    place = cache_folder()
+    about = f"SWARMLAB_CACHE={shown(place)}" if os.environ.get("SWARMLAB_CACHE") else f"the cache {shown(place)}"
+    mend = "set SWARMLAB_CACHE to a folder that this user may write"
+    there = next(folder for folder in (place, *place.parents) if exists(folder) or folder == folder.parent)
+    if not there.is_dir():
+        raise UsageError(f"{about}: is a file; {mend}" if there == place else f"{about}: {there} is a file; {mend}")
+    if not os.access(there, os.W_OK | os.X_OK):
+        raise UsageError(f"{about}: this user may not write in {there}; {mend}")
 
 
 @contextmanager
 def alone(work: str, progress: Progress = lambda _: None, *, folder: Path | None = None) -> Iterator[None]:
-    """Let one process at a time do *work*; others wait.
+    """Let one process at a time do *work*; others wait, and say for which process.
 
     Args:
         work: the name of the lock.
-        progress: called with a line before it waits for another process.
+        progress: called with a line before it waits for another process, and every minute of the wait.
         folder: where the lock file is; by default `run_folder`, which processes of one user share.
+
+    Raises:
+        UsageError: the lock file cannot be made.
     """
     place = folder or run_folder()
-    place.mkdir(mode=0o700, parents=True, exist_ok=True)
-    with (place / f"{work}.lock").open("w") as lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            progress(f"waiting for another process ({work})")
-            fcntl.flock(lock, fcntl.LOCK_EX)
+    try:
+        place.mkdir(mode=0o700, parents=True, exist_ok=True)
+        lock = (place / f"{work}.lock").open("a+", encoding="utf-8")
+    except OSError as failed:
+        mend = "set SWARMLAB_CACHE to another folder" if folder else "make room, or mend its rights"
+        raise UsageError(f"{shown(place)}: cannot be used: {reason(failed)}; {mend}") from None
+    with lock:
+        _take(lock, work, progress)
+        with contextlib.suppress(OSError):  # a full disk: who waits knows less, and nothing else fails
+            _sign(lock)
         yield
+
+
+def _take(lock: IO[str], work: str, progress: Progress) -> None:
+    begun, told = time.monotonic(), 0.0
+    while True:
+        try:
+            return fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            waited = time.monotonic() - begun
+        if waited >= told:
+            so_far = f", for {waited:.0f} s so far" if told else ""
+            progress(f"waiting for {_holder(lock)} to end its work on {work}{so_far}")
+            told = waited + _REMINDER
+        time.sleep(0.2)
+
+
+def _sign(lock: IO[str]) -> None:
+    """Write who holds a lock into its file, for processes that wait for it."""
+    lock.seek(0)
+    lock.truncate()
+    json.dump({"pid": os.getpid(), "since": time.time(), "command": sys.orig_argv}, lock)
+    lock.flush()
+
+
+def _holder(lock: IO[str]) -> str:
+    """Return in words which process holds a lock: its number, its command, and since when."""
+    try:
+        lock.seek(0)
+        signed = json.loads(lock.read())
+        pid, since, words = int(signed["pid"]), float(signed["since"]), [str(word) for word in signed["command"]]
+    except (OSError, ValueError, KeyError, TypeError):
+        return "another process"
+    command = words[1:] if len(words) > 1 and Path(words[0]).name.startswith("python") else words
+    clock = time.strftime("%H:%M:%S", time.localtime(since))
+    return f"process {pid} ({shown(shlex.join(command), 120)}; since {clock})"
 
 
 @contextmanager
@@ -140,15 +210,16 @@ def install(packages: Sequence[str], progress: Progress) -> None:
     # Packages that are installed by half would be the user's to mend, so apt is neither ended nor interrupted.
     with alone("install"), signals.deferred(f"the installation of {wanted}"):
         quietly: dict[str, Any] = {"check": False, "capture_output": True, "text": True, "start_new_session": True}
-        subprocess.run([*apt, "update"], env=environment, **quietly)
+        updated = subprocess.run([*apt, "update"], env=environment, **quietly)
         # Since Debian 13 the docker command is in a package of its own.
         split = subprocess.run(["apt-cache", "show", "docker-cli"], check=False, capture_output=True).returncode == 0
         more = ["docker-cli"] if split and "docker.io" in packages else []
         command = [*apt, "install", "--no-install-recommends", *packages, *more]
         done = subprocess.run(command, env=environment, **quietly)
     if done.returncode != 0:
-        last = (done.stderr.strip().splitlines() or ["no message"])[-1]
-        raise UsageError(f"apt-get could not install {wanted}: {last}")
+        # apt-get cannot locate packages if the update before did not reach the mirror.
+        why = downloads.unreached(updated.stderr, "Debian's mirror") or downloads.why(done.stderr, "E:")
+        raise UsageError(f"apt-get could not install {wanted}: {why}")
 
 
 def as_root() -> list[str] | None:

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from swarmlab import children
+from swarmlab import children, downloads
 from swarmlab.errors import LabError, UsageError
 from swarmlab.files import read_yaml, shown
 from swarmlab.host import Progress, alone, as_root, cache_folder, scratch
@@ -178,12 +178,21 @@ class RootFs:
             copy = folder / self.name
             shutil.copytree(self.folder, copy)
             if (copy / "requirements").exists():
-                pip = [sys.executable, "-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--no-deps"]
+                pip = [
+                    sys.executable,
+                    "-m",
+                    "pip",
+                    "install",
+                    "--quiet",
+                    "--disable-pip-version-check",
+                    "--no-deps",
+                    "--retries=2",
+                ]
                 options = ["--target", str(copy / _PYTHON_PACKAGES), "--requirement", str(copy / "requirements")]
                 done = children.run([*outside, *pip, *options], capture_output=True, text=True)
                 if done.returncode != 0:
-                    errors = [line for line in done.stderr.splitlines() if line.startswith("ERROR:")] or ["pip failed"]
-                    raise LabError(f"the Python packages of image {self} cannot be downloaded: {errors[-1]}")
+                    why = downloads.why(done.stderr, "ERROR:", source="the Python package index")
+                    raise LabError(f"the Python packages of image {self} cannot be downloaded: {why}")
             yield copy
 
     def mmdebstrap(self, target: Path, folder: Path) -> list[str]:

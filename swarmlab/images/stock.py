@@ -19,7 +19,7 @@ from typing import Any
 
 from swarmlab import children, netns
 from swarmlab.errors import UsageError
-from swarmlab.host import Progress, alone, cache_folder, scratch
+from swarmlab.host import Progress, alone, cache_folder, check_cache, scratch
 from swarmlab.images import archives, download
 from swarmlab.images.archives import Content
 from swarmlab.paths import ROOT
@@ -41,6 +41,7 @@ def folder() -> Path:
         UsageError: it cannot be made.
     """
     made = cache_folder() / "engines"
+    check_cache()
     try:
         made.mkdir(parents=True, exist_ok=True)
     except OSError as failed:

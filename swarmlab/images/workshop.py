@@ -16,10 +16,12 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import docker
+import requests
 from docker.models.containers import Container
 
-from swarmlab import children
+from swarmlab import children, downloads
 from swarmlab.errors import LabError, UsageError
+from swarmlab.files import shown
 from swarmlab.host import Progress, as_root, cache_folder, install, scratch
 from swarmlab.images.engines import DEFAULT, EngineChoice, held, obtain
 from swarmlab.images.recipes import (
@@ -134,11 +136,13 @@ class Workshop:
         with scratch("image") as folder, recipe.staged(self._outside) as staged:
             tar = folder / "root.tar"
             # mmdebstrap works there too, so that the leavings of a killed build go with the folder.
-            command = [*self._outside, *as_root, "env", f"TMPDIR={folder}", *recipe.mmdebstrap(tar, staged)]
+            # Without --quiet it prints why apt failed. That word stays in the recipe, as its hash names the image.
+            build = [word for word in recipe.mmdebstrap(tar, staged) if word != "--quiet"]
+            command = [*self._outside, *as_root, "env", f"TMPDIR={folder}", *build]
             made = children.run(command, capture_output=True, text=True)
             if made.returncode != 0:
-                reasons = [line for line in made.stderr.splitlines() if line.startswith("E:")] or [made.stderr[-300:]]
-                raise LabError(f"mmdebstrap could not make image {recipe}: {reasons[0]}")
+                why = downloads.why(made.stderr, "E:", source="Debian's mirror")
+                raise LabError(f"mmdebstrap could not make image {recipe}: {why}")
             repository, _, tag = recipe.reference.partition(":")
             changes = [*recipe.settings, f"LABEL {LABEL_IMAGE}={repository}"]
             self._client.api.import_image_from_file(str(tar), repository=repository, tag=tag, changes=changes)
@@ -219,10 +223,13 @@ class Workshop:
                 there = f"{registry}/{work.reference}"
                 settings = "\n".join(work.settings)
                 self._build(there, f"FROM {RootFs(work.of, WORKLOADS).reference}\n{settings}\n")
+                self._progress(f"pushing {there}")
                 try:
                     for line in self._client.images.push(there, stream=True, decode=True):
                         if "error" in line:
                             raise LabError(f"{there} could not be pushed: {line['error']}")
+                except (docker.errors.APIError, requests.exceptions.RequestException) as failed:
+                    raise LabError(f"{there} could not be pushed: {shown(failed)}") from failed
                 finally:
                     self._client.images.remove(there)
                 self._progress(f"pushed {there}")
@@ -254,6 +261,8 @@ class Workshop:
 def _reason(failed: docker.errors.BuildError) -> str:
     """Return what the failed step of a build said, or else how it ended."""
     said = "".join(str(entry.get("stream", "")) for entry in failed.build_log).splitlines()
+    if not_reached := downloads.unreached("\n".join(said), "Debian's mirror"):
+        return not_reached
     wrong = [line.strip() for line in said if re.search(r"depends on|error|cannot|failed", line, re.IGNORECASE)]
     return wrong[0] if wrong else str(failed)
 

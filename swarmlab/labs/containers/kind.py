@@ -6,7 +6,7 @@ import os
 
 from typing_extensions import override
 
-from swarmlab.host import Progress
+from swarmlab.host import Progress, check_cache
 from swarmlab.labs import standing
 from swarmlab.labs.base import Lab, MadeKind, Request
 from swarmlab.labs.containers.lab import DEFAULT, WORD, DindLab, check
@@ -32,6 +32,7 @@ class ContainerKind(MadeKind):
 
     @override
     def check(self, request: Request) -> None:
+        check_cache()
         check(request.name or DEFAULT, request.engines, self._count(request))
 
     @override

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from swarmlab import children, netns
+from swarmlab import children, downloads, netns
 from swarmlab.errors import LabError, UsageError
 from swarmlab.host import Progress, install, machines_folder, scratch
 from swarmlab.images.engines import EngineChoice, held
@@ -129,6 +129,7 @@ class Box:
         with self.recipe.staged(netns.outside()) as staged:
             *build, suite, target = self.recipe.mmdebstrap(system, staged)
             outside = [*netns.outside(), "env", f"TMPDIR={folder}"]
+            build.remove("--quiet")  # so that it prints why apt failed
             _run([*outside, *build, "--format=directory", hook, suite, target])
         asked = ["dpkg-query", f"--admindir={system}/var/lib/dpkg", "-W", "-f=${Version}", "docker.io"]
         listed = subprocess.run(asked, check=False, capture_output=True, text=True)
@@ -178,6 +179,5 @@ def vagrant(**how: Any) -> Any:
 def _run(command: Sequence[str]) -> None:
     done = children.run(command, capture_output=True, text=True)
     if done.returncode != 0:
-        lines = done.stderr.strip().splitlines() or ["no message"]
-        reasons = [line for line in lines if line.startswith("E:")] or lines[-1:]
-        raise LabError(f"the box could not be made; {command[0]}: {reasons[0]}")
+        why = downloads.why(done.stderr, "E:", source="Debian's mirror")
+        raise LabError(f"the box could not be made; {command[0]}: {why}")

@@ -7,7 +7,7 @@ from typing import ClassVar
 from typing_extensions import override
 
 from swarmlab.errors import SwarmlabError, UsageError
-from swarmlab.host import Progress
+from swarmlab.host import Progress, check_cache
 from swarmlab.labs.base import Lab, MadeKind, Option, Request, node_line
 from swarmlab.labs.machines import lab as machines
 from swarmlab.labs.machines import places
@@ -44,6 +44,7 @@ class MachineKind(MadeKind):
             raise UsageError(
                 f"the lab of machines has {len(places.MACHINES)} nodes, not {request.nodes}; ask for as many"
             )
+        check_cache()
         machines.check(request.engines, self._provider(request))
 
     @override

@@ -12,7 +12,7 @@ import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
-from swarmlab import children
+from swarmlab import children, downloads
 from swarmlab.errors import LabError
 from swarmlab.images.engines import UNRELEASED, EngineChoice
 from swarmlab.images.recipes import RootFs
@@ -65,13 +65,13 @@ def fetch(choice: EngineChoice, installed: str, folder: Path, outside: Sequence[
             **({"Acquire::Check-Valid-Until": "false"} if choice.place in UNRELEASED else {}),
         }
         apt = [*outside, "apt-get", "-qq", "-y", *(f"--option={name}={value}" for name, value in settings.items())]
+        said = ""
         for verb in (["update"], ["install", "--download-only", *of_engine(choice)]):
             done = children.run([*apt, *verb], capture_output=True, text=True)
+            said += done.stderr  # an update that does not reach its mirror ends well, and with a warning
             if done.returncode != 0:
-                errors = [line for line in done.stderr.splitlines() if line.startswith("E:")] or [
-                    "E: apt gave no reason"
-                ]
-                raise LabError(f"the packages of engine {choice} cannot be downloaded: {errors[0]}")
+                why = downloads.why(said, "E:", source="Debian's mirror")
+                raise LabError(f"the packages of engine {choice} cannot be downloaded: {why}")
         shutil.rmtree(root / "archives" / "partial")
         (root / "archives" / "lock").unlink(missing_ok=True)
         (root / "archives").rename(kept)
