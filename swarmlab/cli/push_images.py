@@ -6,7 +6,7 @@ import argparse
 
 from swarmlab import netns
 from swarmlab.cli.common import say
-from swarmlab.images import workshop
+from swarmlab.images import reach, workshop
 from swarmlab.labs import outer
 
 
@@ -17,8 +17,10 @@ def add_options(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Push the suites' images to a registry from which the nodes of an existing swarm can pull them."""
+    reach.check_name(args.registry)
     engine = outer.connect(say)
     try:
+        reach.check(engine.client, args.registry, say)
         pushed = workshop.Workshop(engine.client, say, outside=netns.outside()).push(args.registry)
         print("\n".join(pushed))
         return 0

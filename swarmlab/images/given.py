@@ -11,6 +11,8 @@ from pathlib import Path
 
 from swarmlab.cluster.node import Node
 from swarmlab.errors import EngineRefused, LabError, UsageError
+from swarmlab.files import exists, named, shown
+from swarmlab.images import reach
 from swarmlab.verdicts import catalogue
 
 #: NAME[:PORT]/PATH[:TAG][@DIGEST], as an engine pulls it.
@@ -65,16 +67,16 @@ def read(values: Sequence[str]) -> list[GivenImage]:
 
 
 def _image(name: str, source: str) -> GivenImage:
-    file = Path(source).expanduser()
-    if file.is_file():
+    file = named(source, f"{name}=") if source.startswith("~") else Path(source)
+    if exists(file) and file.is_file():
         _check(name, file)
         return GivenImage(name, source, file.absolute())
-    if file.is_dir():
+    if exists(file) and file.is_dir():
         raise UsageError(f"{name}={source}: is a folder; give the file that docker save wrote")
     if source.startswith((".", "/", "~")) or source.endswith(_ARCHIVE):
-        raise UsageError(f"{name}={source}: there is no such file")
+        raise UsageError(f"{name}={shown(source)}: there is no such file")
     if not _REFERENCE.fullmatch(source):
-        raise UsageError(f"{name}={source}: neither a file nor the reference of an image")
+        raise UsageError(f"{name}={shown(source)}: neither a file nor the reference of an image")
     return GivenImage(name, source)
 
 
@@ -120,6 +122,14 @@ def serve(images: Sequence[GivenImage], nodes: Sequence[Node], registry: str) ->
 def _from_reference(image: GivenImage, nodes: Sequence[Node]) -> str:
     reason = ""
     for node in nodes:
+        # Nodes of a lab have one network, so what one of them does not reach the others do not reach either.
+        try:
+            reason = reach.unreachable(node, image.source)
+        except LabError as silent:
+            reason = str(silent)
+            continue
+        if reason:
+            break
         done = node.docker(f"pull {image.source}")
         if done.ok:
             return image.source
