@@ -1,6 +1,7 @@
 """The plugins that every run of pytest in this checkout loads."""
 
 pytest_plugins = [
+    "fixtures.output",
     "fixtures.claims",
     "fixtures.ending",
     "fixtures.verdicts",
@@ -11,4 +12,5 @@ pytest_plugins = [
     "fixtures.profiles",
     "fixtures.workers",
     "fixtures.rehearsal",
+    "fixtures.options",
 ]

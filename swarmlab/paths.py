@@ -6,6 +6,9 @@ from there.
 
 from __future__ import annotations
 
+import shlex
+import shutil
+import sys
 from pathlib import Path
 
 #: The checkout.
@@ -18,3 +21,21 @@ IMAGES = ROOT / "images"
 PROVISION = ROOT / "provision"
 #: Reports of runs, unless an option names another folder.
 REPORTS = ROOT / "reports"
+
+
+def command(program: str, *words: object) -> str:
+    """Return a command of this project as it can be pasted into a shell here.
+
+    Args:
+        program: ``swarmlab`` or ``pytest``; it is named as this user reaches it.
+        words: its arguments; None and empty ones are left out.
+
+    Example:
+        command("swarmlab", "shell", "master", "--name", "my-lab")
+    """
+    beside = Path(sys.executable).with_name(program)
+    found = shutil.which(program)
+    if beside.exists() and (not found or not beside.samefile(found)):
+        here = Path.cwd()
+        program = str(beside.relative_to(here)) if beside.is_relative_to(here) else str(beside)
+    return shlex.join([program, *(str(word) for word in words if word not in (None, ""))])

@@ -12,13 +12,13 @@ from swarmlab.labs.machines import box
 def add_options(parser: argparse.ArgumentParser) -> None:
     """Add the options of the command."""
     parser.add_argument(
-        "--engine", default="", help="engine of the machines; engines that are not Debian's share a box that has none"
+        "--engine", help="engine of the machines; engines that are not Debian's share a box that has none"
     )
 
 
 def run(args: argparse.Namespace) -> int:
     """Make the Vagrant box of the libvirt provider, if it does not exist yet, and print its name."""
-    choice = engine_choice(args.engine)
+    choice = engine_choice(args.engine or "")
     obtain([choice], say)
     made = box.Box.of(choice)
     made.prepare(say)

@@ -6,7 +6,7 @@ import argparse
 from collections.abc import Sequence
 
 from swarmlab import ownership
-from swarmlab.cli.common import add_name, say
+from swarmlab.cli.common import add_name, lab_name, refuse, say
 from swarmlab.cluster import leavings
 from swarmlab.cluster.node import Node
 from swarmlab.cluster.swarm import Swarm
@@ -27,6 +27,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Remove what runs of the suites left on a swarm: only objects with their label or a name of their form."""
     if args.inventory:
+        refuse(args, "--inventory", "--name")
         lab = EXISTING.reach(Request(options={"--inventory": args.inventory}), say, to_judge=False)
         try:
             return _clean(lab.nodes(), lab.known.registry, dry=args.dry_run)
@@ -34,7 +35,7 @@ def run(args: argparse.Namespace) -> int:
             lab.down()
     engine = outer.connect(say)
     try:
-        return _clean(kinds.attach(engine, args.name, say).nodes(), "", dry=args.dry_run)
+        return _clean(kinds.attach(engine, lab_name(args), say).nodes(), "", dry=args.dry_run)
     finally:
         engine.release()
 

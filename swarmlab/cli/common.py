@@ -1,25 +1,90 @@
-"""Shared by the verbs: progress messages, and the option that names a lab."""
+"""Shared by the verbs: the parser, progress messages, the option that names a lab, and options that have no effect."""
 
 from __future__ import annotations
 
 import argparse
 import contextlib
 import sys
+from typing import Any, NoReturn
 
+from swarmlab.errors import UsageError
+from swarmlab.files import is_text, shown
 from swarmlab.labs.registry import DEFAULT
 
 #: What names a run on the command line.
 RUN = "folder of a run, its verdicts, or a folder of reports, of which the latest run is taken"
+#: Most characters of a message. What is longer was put into it by a file or a command.
+_MESSAGE = 480
 
 
 def say(line: str) -> None:
-    """Print progress on standard error. Results go to standard output."""
-    with contextlib.suppress(OSError):  # the terminal is gone; the command's work is not
-        print(f"swarmlab: {line}", file=sys.stderr, flush=True)
+    """Print progress on standard error. Results go to standard output.
+
+    A terminal that is gone, or a file on a full disk, ends no command: it is only not told any more.
+    """
+    with contextlib.suppress(OSError, ValueError):
+        if sys.stderr:
+            print(f"swarmlab: {shown(line, 4 * _MESSAGE)}", file=sys.stderr, flush=True)
+
+
+def complain(line: str) -> None:
+    """Print the error that ends a command; the middle of a line is cut if it is long."""
+    for each in line.splitlines():
+        say(shown(each, _MESSAGE))
+
+
+class Parser(argparse.ArgumentParser):
+    """A parser that refuses in one line, and refuses values that are empty."""
+
+    def error(self, message: str) -> NoReturn:
+        """End the program with 2 and one line."""
+        known = message.replace("argument COMMAND: ", "")
+        program = self.prog.removeprefix("swarmlab").strip()
+        complain(f"{program}: {known}; see: {self.prog} --help" if program else f"{known}; see: swarmlab --help")
+        self.exit(2)
+
+    def parse_known_args(self, args: Any = None, namespace: Any = None) -> Any:
+        """Parse as every parser does, and refuse values that are empty: they would count as not given."""
+        found, rest = super().parse_known_args(args, namespace)
+        for action in self._actions:
+            if isinstance(action, argparse._SubParsersAction):
+                continue
+            value = getattr(found, action.dest, None)
+            for one in value if isinstance(value, list) else [value]:
+                if isinstance(one, str) and not one.strip() and one != action.default:
+                    self.error(f"{name_of(action)}: is empty; write a value, or leave it out")
+                if isinstance(one, str) and not is_text(one):
+                    self.error(f"{name_of(action)}: {shown(one)} is not text in UTF-8; use a name that is")
+        return found, rest
+
+
+def name_of(action: argparse.Action) -> str:
+    """Return an option's name with dashes, or the placeholder of an argument."""
+    return action.option_strings[-1] if action.option_strings else str(action.metavar or action.dest)
 
 
 def add_name(parser: argparse.ArgumentParser) -> None:
     """Add the option that names a lab."""
-    parser.add_argument(
-        "--name", default=DEFAULT.default_name, help=f"name of the lab (default: {DEFAULT.default_name})"
-    )
+    parser.add_argument("--name", help=f"name of the lab (default: {DEFAULT.default_name})")
+
+
+def lab_name(args: argparse.Namespace) -> str:
+    """Return the name of the lab that the options choose."""
+    return str(args.name or DEFAULT.default_name)
+
+
+def refuse(args: argparse.Namespace, beside: str, *options: str, why: str = "has no effect") -> None:
+    """Refuse options that have no effect beside another.
+
+    Args:
+        args: the options of the command; one that was not given is None, False or an empty list.
+        beside: the other option, which was given.
+        options: the names of those that have no effect beside it, with dashes.
+        why: the reason, for the message.
+
+    Raises:
+        UsageError: one of them was given.
+    """
+    for option in options:
+        if getattr(args, option.lstrip("-").replace("-", "_"), None) not in (None, False, []):
+            raise UsageError(f"{option}: {why} beside {beside}; leave one of them out")

@@ -6,7 +6,7 @@ import argparse
 from pathlib import Path
 
 from swarmlab import evidence, outputs
-from swarmlab.cli.common import add_name, say
+from swarmlab.cli.common import add_name, lab_name, say
 from swarmlab.cluster.discretion import be_discreet
 from swarmlab.cluster.swarm import Swarm
 from swarmlab.labs import outer
@@ -23,7 +23,7 @@ def run(args: argparse.Namespace) -> int:
     """Collect logs and state of every node in a folder, without secrets and without what others wrote."""
     engine = outer.connect(say)
     try:
-        lab = kinds.attach(engine, args.name)
+        lab = kinds.attach(engine, lab_name(args))
         folder = Path(args.folder)
         outputs.check(folder)
         nodes = lab.nodes()

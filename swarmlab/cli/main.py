@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import argparse
-import os
+import shlex
 import sys
 import traceback
 from collections.abc import Sequence
@@ -26,8 +26,9 @@ from swarmlab.cli import (
     status,
     up,
 )
-from swarmlab.cli.common import say
+from swarmlab.cli.common import Parser, complain, say
 from swarmlab.errors import SwarmlabError, UsageError
+from swarmlab.terminal import give_up, start_in_utf8, tolerate
 from swarmlab.verdicts.results import suite_version
 
 #: Exit statuses of every command. 1 is for what a command has judged: claims, findings, changes.
@@ -54,7 +55,7 @@ VERBS = {
 
 def parser() -> argparse.ArgumentParser:
     """Return the whole parser of the command line, with one subparser for each verb."""
-    made = argparse.ArgumentParser(prog="swarmlab", description="Labs, rehearsals of upgrades, and reports of runs.")
+    made = Parser(prog="swarmlab", description="Labs, rehearsals of upgrades, and reports of runs.")
     made.add_argument("--version", action="version", version=f"swarmlab {suite_version()}")
     commands = made.add_subparsers(required=True, metavar="COMMAND")
     for name, verb in VERBS.items():
@@ -74,6 +75,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     Returns:
         The exit status: the command's own, or one of docs/reference/exit-statuses.md.
     """
+    if arguments is None:
+        start_in_utf8()
+    tolerate()
     if not paths.CLAIMS.is_dir():
         say(f"no claims at {paths.CLAIMS}; install swarmlab from its checkout: pip install -e .")
         return COULD_NOT_BE_HELD
@@ -81,24 +85,27 @@ def main(arguments: Sequence[str] | None = None) -> int:
     end = given.index("--") if "--" in given else len(given)
     top = parser()
     args = top.parse_args(given[:end])
-    args.command = " ".join(given[end + 1 :])
+    # One word is a line for the node's shell, as with ssh; several are a program and its arguments.
+    words = given[end + 1 :]
+    args.command = words[0] if len(words) == 1 else shlex.join(words)
     if args.command and args.run is not shell.run:
-        top.error(f"only shell takes a command: {args.command}")
+        top.error(f"only shell takes a command after --, and not: {args.command}")
     try:
         status = interruption.guarded(lambda: args.run(args))
-        sys.stdout.flush()
+        if sys.stdout:
+            sys.stdout.flush()
         return status
     except BrokenPipeError:  # the reader of the output has closed it, as head does
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # else the flush at exit fails too
+        give_up(sys.stdout)  # else the flush at exit fails too
         return 141
     except UsageError as wrong:
-        say(str(wrong))
+        complain(str(wrong))
         return WRONG_INPUT
     except SwarmlabError as failed:
-        say(str(failed))
+        complain(str(failed))
         return COULD_NOT_BE_HELD
     except OSError as failed:
-        say(f"{failed.filename or 'a file'}: {failed.strerror or failed}")
+        complain(f"{failed.filename or 'a file'}: {failed.strerror or failed}")
         return COULD_NOT_BE_HELD
     except Exception:
         traceback.print_exc()

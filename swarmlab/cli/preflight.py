@@ -7,13 +7,15 @@ import json
 import textwrap
 from dataclasses import replace
 
-from swarmlab.cli.common import add_name
-from swarmlab.errors import SwarmlabError
+from swarmlab.cli.common import add_name, lab_name, refuse, say
+from swarmlab.errors import SwarmlabError, UsageError
+from swarmlab.files import shown
 from swarmlab.labs import outer
 from swarmlab.labs import registry as kinds
 from swarmlab.labs import standing as labels
 from swarmlab.labs.base import Request
 from swarmlab.labs.existing.kind import EXISTING
+from swarmlab.paths import command
 from swarmlab.preflight import host
 from swarmlab.preflight.checks import CHECKS, reasons
 from swarmlab.preflight.finding import Finding, Level
@@ -37,10 +39,14 @@ def add_options(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Check this machine and the lab on it, or an existing swarm, for known causes of trouble."""
     if args.list:
+        refuse(args, "--list", "--name", "--inventory", "--skip", "--strict", "--json")
         for name, check in CHECKS.items():
             print(f"{name:20} {check.summary}")
         return 0
-    skip = reasons(args.skip, [*host.NAMES, *CHECKS])
+    if args.inventory:
+        refuse(args, "--inventory", "--name")
+    # With an inventory nothing of this machine is checked but what the lab offers.
+    skip = reasons(args.skip, ["lab-offers", *CHECKS] if args.inventory else [*host.NAMES, *CHECKS])
     found = [
         replace(finding, level=Level.SKIPPED, summary=skip[finding.check], risk="", incident="", nodes=())
         if finding.check in skip
@@ -72,17 +78,20 @@ def _found(args: argparse.Namespace, skip: dict[str, str]) -> list[Finding]:
     found = list(host.machine())
     engine, failed = None, None
     try:
-        engine = outer.running()
+        engine = outer.running(say)
     except SwarmlabError as error:
         failed = error
     found.append(host.engine(engine, failed))
     if engine is None:
+        if args.name:
+            raise failed or UsageError(f"no lab {shown(repr(args.name), 60)}: no engine answers on this machine")
         return found
     try:
-        if args.name not in [standing.name for standing in labels.labs(engine)]:
-            mend = "to check a lab too, bring it up: swarmlab up"
-            return [*found, Finding(Level.INFO, f"no lab {args.name} is up", mend, check="lab-offers")]
-        return found + host.lab_and_swarm(kinds.attach(engine, args.name), skip)
+        name = lab_name(args)
+        if not args.name and name not in [standing.name for standing in labels.labs(engine)]:
+            mend = f"to check a lab too, bring it up: {command('swarmlab', 'up')}"
+            return [*found, Finding(Level.INFO, f"no lab {name} is up", mend, check="lab-offers")]
+        return found + host.lab_and_swarm(kinds.attach(engine, name), skip)
     finally:
         engine.release()
 

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from swarmlab.cli.common import say
 from swarmlab.errors import UsageError
+from swarmlab.files import named
 from swarmlab.images.engines import engine_choice
 from swarmlab.labs.existing import inventory
 from swarmlab.labs.hosts import host_names
@@ -81,7 +82,7 @@ def _likeness(args: argparse.Namespace) -> Likeness:
     if args.workers is not None and args.workers < 0:
         raise UsageError(f"--workers {args.workers}: write 0 or more")
     given = [engine_choice(name) for name in [args.start, *(args.to or []), *(args.path or "").split(",")] if name]
-    file = Path(args.like)
+    file = named(args.like, "--like")
     if file.name == FILE:
         if args.workers is not None:
             raise UsageError("--workers: a likeness that was read has its shape; leave it out, or name the inventory")

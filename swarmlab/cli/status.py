@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 
+from swarmlab.cli.common import say
 from swarmlab.labs import outer
 from swarmlab.labs import registry as kinds
 from swarmlab.labs import standing as labels
@@ -15,7 +16,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
 
 def run(_: argparse.Namespace) -> int:
     """List labs with their nodes, engines and roles."""
-    engine = outer.running()
+    engine = outer.running(say)
     if engine is None:
         print("no lab is up (no engine answers)")
         return 0

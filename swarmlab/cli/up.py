@@ -4,21 +4,23 @@ from __future__ import annotations
 
 import argparse
 import time
+from pathlib import Path
 
 from swarmlab import signals
 from swarmlab.cli.common import say
 from swarmlab.cluster.swarm import Swarm
 from swarmlab.errors import UsageError
-from swarmlab.images.engines import engine_choice, obtain, options_help
+from swarmlab.images.engines import engine_choice, obtain, options_help, split
 from swarmlab.labs import outer, registry
 from swarmlab.labs.registry import DEFAULT, MADE
+from swarmlab.paths import ROOT, command
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:
     """Add the options of the command."""
     names = ", ".join(f"{kind.default_name} for --lab {kind.word}" for kind in MADE.values())
-    parser.add_argument("--name", default="", help=f"name of the lab (default: {names})")
-    parser.add_argument("--engine", default="", metavar="ENGINE[,ENGINE…]", help=options_help())
+    parser.add_argument("--name", help=f"name of the lab (default: {names})")
+    parser.add_argument("--engine", metavar="ENGINE[,ENGINE…]", help=options_help())
     parser.add_argument("--lab", default=DEFAULT.word, choices=MADE, help=f"kind of lab (default: {DEFAULT.word})")
     for kind in MADE.values():
         for option in kind.options:
@@ -30,10 +32,11 @@ def add_options(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Bring a lab up, form the document's swarm on it, and print how to use it."""
     kind = MADE[args.lab]
+    registry.refuse_foreign(kind, lambda name: _value(args, name))
     request = kind.request(
-        lambda name: getattr(args, name.lstrip("-").replace("-", "_")),
-        name=args.name,
-        engines=args.engine.split(","),
+        lambda name: _value(args, name),
+        name=args.name or "",
+        engines=split(args.engine or "", "--engine"),
         nodes=args.nodes,
     )
     kind.check(request)
@@ -58,14 +61,28 @@ def run(args: argparse.Namespace) -> int:
             raise
         for node in swarm.nodes:
             print(f"{node.name:10} {node.address:16} engine {node.facts()['engine']}")
-        option = "" if kind is DEFAULT else f" --lab {kind.word}"
-        option += "" if lab.name == kind.default_name else f" --lab-name {lab.name}"
-        name = "" if lab.name == DEFAULT.default_name else f" --name {lab.name}"
-        print(f"""
-Lab {lab.name} is up ({time.monotonic() - start:.0f} s). Use it:
-  swarmlab shell master{name}      open a root shell on a node; docker there is the node's own
-  pytest suites/{option}           run the suites on this lab; it stays as it is
-  swarmlab down{name}              take it down""")
+        option = [] if kind is DEFAULT else ["--lab", kind.word]
+        option += [] if lab.name == kind.default_name else ["--lab-name", lab.name]
+        name = [] if lab.name == DEFAULT.default_name else ["--name", lab.name]
+        uses = {
+            command("swarmlab", "shell", swarm.nodes[0].name, *name): "open a root shell on a node with its docker",
+            command("pytest", _suites(), *option): "run the suites on this lab; it stays as it is",
+            command("swarmlab", "down", *name): "take it down",
+        }
+        print(f"\nLab {lab.name} is up ({time.monotonic() - start:.0f} s). Use it:")
+        width = max(map(len, uses))
+        for use, meaning in uses.items():
+            print(f"  {use:{width}}   {meaning}")
         return 0
     finally:
         engine.release()
+
+
+def _value(args: argparse.Namespace, name: str) -> str | None:
+    value: str | None = getattr(args, name.lstrip("-").replace("-", "_"), None)
+    return value
+
+
+def _suites() -> str:
+    """Return the folder of the suites as it is named here."""
+    return "suites/" if Path.cwd() == ROOT else f"{ROOT / 'suites'}/"

@@ -9,7 +9,8 @@ import requests
 
 from swarmlab.errors import NoAnswer
 
-_FAILURES = (docker.errors.DockerException, requests.exceptions.RequestException, OSError)
+# ValueError: an address that is none, such as unix:// alone, and an answer that is not of the API.
+_FAILURES = (docker.errors.DockerException, requests.exceptions.RequestException, OSError, ValueError)
 
 
 def engine_at(url: str, *, timeout: int) -> docker.DockerClient:

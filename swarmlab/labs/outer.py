@@ -10,11 +10,13 @@ from __future__ import annotations
 import contextlib
 import fcntl
 import os
+import queue
 import shutil
 import signal
 import socket
 import struct
 import subprocess
+import threading
 from pathlib import Path
 from typing import IO, Any
 
@@ -23,14 +25,20 @@ from docker.models.containers import Container
 
 from swarmlab import netns, signals
 from swarmlab.errors import DeadlineExceeded, LabError, NoAnswer, SwarmlabError, UsageError
+from swarmlab.files import exists, shown
 from swarmlab.host import Progress, alone, as_root, cache_folder, install, process, run_folder
 from swarmlab.labs.answering import answers, engine_at
+from swarmlab.labs.context import named_engine
 from swarmlab.netns import NETNS
 from swarmlab.ownership import LABEL
 from swarmlab.wait import State, wait
 
 #: Seconds that one request to the outer engine may take.
 _TIMEOUT = 120
+#: Seconds until an engine that does not answer is given up, and until a line says that it is waited for.
+_PATIENCE, _SOON = 20, 3
+#: Where an engine is if the user names none.
+_DEFAULT = "unix:///var/run/docker.sock"
 _PACKAGES = ["docker.io", "iptables", "iproute2", "mmdebstrap", "debian-archive-keyring"]
 
 
@@ -134,13 +142,11 @@ def connect(progress: Progress) -> OuterEngine:
         UsageError: there is no engine, and this user lacks the rights to install or start one.
         LabError: the engine was started and does not answer.
     """
-    if found := running():
+    if found := running(progress):
         if not shutil.which("docker"):
             found.release()
             raise UsageError(f"an engine answers at {found.url}, and there is no docker command; install docker-cli")
         return found
-    if os.environ.get("DOCKER_HOST") and not _apart():
-        raise UsageError(f"no engine answers at DOCKER_HOST={os.environ['DOCKER_HOST']}; mend or unset it")
     if not shutil.which("dockerd"):
         install(_PACKAGES, progress)
     if Path("/run/systemd/system").is_dir() and not _apart():
@@ -155,30 +161,72 @@ def connect(progress: Progress) -> OuterEngine:
 
 
 def _apart() -> bool:
-    """Whether the user wants a private engine, whatever other engine runs here (SWARMLAB_PRIVATE=1)."""
-    return os.environ.get("SWARMLAB_PRIVATE", "0") not in ("", "0")
+    """Whether the user wants a private engine, whatever other engine runs here (SWARMLAB_PRIVATE=1).
+
+    Raises:
+        UsageError: the variable has another value than 0 or 1.
+    """
+    wanted = os.environ.get("SWARMLAB_PRIVATE", "0")
+    if wanted not in ("", "0", "1"):
+        raise UsageError(f"SWARMLAB_PRIVATE={shown(wanted)}: write 1 for a private engine, or 0")
+    return wanted == "1"
 
 
-def running() -> OuterEngine | None:
-    """Return the private engine, or that at DOCKER_HOST or the default socket; None if it does not answer."""
-    url = os.environ.get("DOCKER_HOST")
-    if (url in (None, _private_url()) or _apart()) and _socket().exists():
+def running(progress: Progress = lambda _: None) -> OuterEngine | None:
+    """Return the engine that the user names, else the private one, or that at the default socket; None without one.
+
+    Args:
+        progress: called with a line while an engine keeps this process waiting.
+
+    Raises:
+        UsageError: the engine that DOCKER_HOST or the Docker context names does not answer, or this user may not reach
+            the engine at the default socket.
+    """
+    asked = None if _apart() else named_engine()
+    if (asked is None or asked.url == _private_url()) and _socket().exists():
         users = _join_users()
-        if client := _client(_private_url()):
+        if client := _client(_private_url(), progress):
             return OuterEngine(client, _private_url(), users)
         users.close()
     if _apart():
         return None
-    url = url or "unix:///var/run/docker.sock"
-    client = _client(url)
-    return OuterEngine(client, url) if client else None
+    if asked:
+        if client := _client(asked.url, progress):
+            return OuterEngine(client, asked.url)
+        raise UsageError(f"no engine answers at {asked.by}; mend or unset it")
+    client = _client(_DEFAULT, progress)
+    if client is None and _forbidden(Path(_DEFAULT.removeprefix("unix://"))):
+        raise UsageError(f"this user may not reach the engine at {_DEFAULT}; join the group docker or run as root")
+    return OuterEngine(client, _DEFAULT) if client else None
 
 
-def _client(url: str) -> docker.DockerClient | None:
-    try:
-        return engine_at(url, timeout=_TIMEOUT)
-    except NoAnswer:
-        return None
+def _client(url: str, progress: Progress) -> docker.DockerClient | None:
+    """Return a client of the engine at *url*; None if none answers in `_PATIENCE` seconds.
+
+    The request is made in a thread: an engine that answers a byte at a time would outlast every timeout of a socket.
+    """
+    found: queue.SimpleQueue[docker.DockerClient | None] = queue.SimpleQueue()
+
+    def ask() -> None:
+        try:
+            found.put(engine_at(url, timeout=_PATIENCE))
+        except NoAnswer:
+            found.put(None)
+
+    threading.Thread(target=ask, daemon=True).start()
+    for seconds in (_SOON, _PATIENCE - _SOON):
+        with contextlib.suppress(queue.Empty):
+            client = found.get(timeout=seconds)
+            if client:
+                client.api.timeout = _TIMEOUT
+            return client
+        if seconds == _SOON:
+            progress(f"waiting for the engine at {shown(url)} to answer (at most {_PATIENCE} s)")
+    return None
+
+
+def _forbidden(place: Path) -> bool:
+    return exists(place) and not os.access(place, os.R_OK | os.W_OK)
 
 
 def _listener_pid(url: str) -> int | None:

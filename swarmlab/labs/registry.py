@@ -5,10 +5,11 @@ A new kind of lab is a package beside `labs.containers`, and a line in `KINDS`.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 from swarmlab import ownership, parallel, signals
 from swarmlab.errors import UsageError
+from swarmlab.files import shown
 from swarmlab.host import Progress, alone
 from swarmlab.labs import standing
 from swarmlab.labs.base import FoundKind, Lab, LabKind, MadeKind
@@ -17,6 +18,7 @@ from swarmlab.labs.existing.kind import EXISTING
 from swarmlab.labs.machines.kind import MACHINES
 from swarmlab.labs.outer import OuterEngine
 from swarmlab.labs.standing import Standing
+from swarmlab.paths import command
 
 #: The kind that is used if none is named.
 DEFAULT: MadeKind = CONTAINERS
@@ -39,13 +41,29 @@ def kind_named(word: str) -> LabKind:
     return KINDS[word]
 
 
+def refuse_foreign(kind: LabKind, value_of: Callable[[str], str | None]) -> None:
+    """Refuse options of other kinds of lab, which have no effect on a lab of this one.
+
+    Args:
+        kind: the kind that was chosen.
+        value_of: returns the value of an option, given its name with dashes; None if it was not given.
+
+    Raises:
+        UsageError: such an option was given.
+    """
+    for other in KINDS.values():
+        for option in other.options:
+            if option not in kind.options and value_of(option.name) is not None:
+                raise UsageError(f"{option.name}: is an option of --lab {other.word}; give that too, or leave it out")
+
+
 def attach(outer: OuterEngine, name: str, progress: Progress = lambda _: None) -> Lab:
     """Return the lab of this name as it stands.
 
     Raises:
         UsageError: there is no such lab.
     """
-    return _kind(_known(outer, name)).attach(outer, name, progress)
+    return _kind(known(outer, name)).attach(outer, name, progress)
 
 
 def describe(outer: OuterEngine, lab: Standing) -> list[str]:
@@ -59,7 +77,7 @@ def remove(outer: OuterEngine, name: str, progress: Progress) -> None:
     Raises:
         UsageError: there is no such lab.
     """
-    lab = _known(outer, name)
+    lab = known(outer, name)
     with signals.deferred(f"the removal of lab {name}"):
         standing.disown(outer, name)
         _kind(lab).remove(outer, name, progress)
@@ -90,14 +108,19 @@ def remove_stale(outer: OuterEngine, progress: Progress) -> None:
         standing.sweep_folders(outer)
 
 
-def _known(outer: OuterEngine, name: str) -> Standing:
-    known = {lab.name: lab for lab in standing.labs(outer)}
-    if name not in known:
+def known(outer: OuterEngine, name: str) -> Standing:
+    """Return the lab of this name as its labels describe it.
+
+    Raises:
+        UsageError: there is no such lab.
+    """
+    labs = {lab.name: lab for lab in standing.labs(outer)}
+    if name not in labs:
         kind = next((kind for kind in MADE.values() if kind.default_name == name), DEFAULT)
-        option = "" if kind is DEFAULT else f" --lab {kind.word}"
-        listed = ", ".join(known) or "none is up"
-        raise UsageError(f"no lab {name!r}; labs: {listed}; make one with: swarmlab up{option}")
-    return known[name]
+        made = command("swarmlab", "up", *([] if kind is DEFAULT else ["--lab", kind.word]))
+        listed = ", ".join(labs) or "none is up"
+        raise UsageError(f"no lab {shown(repr(name), 60)}; labs: {listed}; make one with: {made}")
+    return labs[name]
 
 
 def _kind(lab: Standing) -> MadeKind:

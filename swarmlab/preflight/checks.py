@@ -108,6 +108,8 @@ def reasons(options: Iterable[str], known: Iterable[str] = CHECKS) -> dict[str, 
             raise UsageError(f"no check {name!r}; checks: {', '.join(names)}")
         if not reason:
             raise UsageError(f"to skip {name}, give a reason: {name}=REASON")
+        if name in skipped:
+            raise UsageError(f"{name} is skipped twice; give one reason")
         skipped[name] = reason
     return skipped
 

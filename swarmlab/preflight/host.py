@@ -65,11 +65,6 @@ def engine(running: OuterEngine | None, failed: SwarmlabError | None) -> Finding
         return Finding(Level.ERROR, str(failed), check=check)
     if running:
         return Finding(Level.OK, f"{running.client.version()['Version']} at {running.url}", check=check)
-    if os.environ.get("DOCKER_HOST"):
-        url = os.environ["DOCKER_HOST"]
-        return Finding(
-            Level.ERROR, f"no engine answers at DOCKER_HOST={url}", "correct or unset DOCKER_HOST", check=check
-        )
     how = "starts docker" if shutil.which("dockerd") else "installs and starts docker.io"
     if os.geteuid() == 0:
         return Finding(Level.INFO, f"no engine runs; `swarmlab up` {how}", check=check)

@@ -7,7 +7,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from swarmlab.errors import UsageError
-from swarmlab.images.engines import EngineChoice, engine_choice, known_engines
+from swarmlab.files import shown
+from swarmlab.images.engines import EngineChoice, engine_choice, known_engines, split
 from swarmlab.rehearsal.likeness.model import Likeness
 
 #: What an order may name beside hosts. Which nodes these are is known only once the cluster runs.
@@ -64,7 +65,7 @@ class Plan:
             >>> Plan.read("20.10.24,28.5.2", "managers,leader,workers").steps
             4
         """
-        engines = tuple(engine_choice(name) for name in path.split(",") if name)
+        engines = tuple(engine_choice(name) for name in split(path, "--path"))
         if len(engines) < 2:
             raise UsageError(f"an upgrade needs at least two engines, and {path!r} names {len(engines)}")
         for before, after in itertools.pairwise(engines):
@@ -74,7 +75,9 @@ class Plan:
                 raise UsageError(f"{before} to {after} is no upgrade; every rehearsal also judges the way back")
         if likeness:
             managers, workers = likeness.managers, likeness.workers
-        names = tuple(name for name in order.split(",") if name)
+        names = tuple(name.strip() for name in order.split(","))
+        if not all(names):
+            raise UsageError(f"--order {shown(order)}: has an empty part; write NAME,NAME without one")
         if len(set(names)) < len(names):
             raise UsageError(f"--order {order} names a node or group twice")
         # With two nodes, draining a node moves all replicas to the other node, and Swarm never spreads them again. When

@@ -67,7 +67,18 @@ def test_a_provider_that_is_not_installed_is_named(monkeypatch, capsys):
     assert printed == "swarmlab: the provider virtualbox needs VBoxManage; install VirtualBox and Vagrant\n"
 
 
-def test_status_without_an_engine(capsys):
+def test_status_without_the_engine_that_was_named(capsys):
+    assert main(["status"]) == 2
+    printed = capsys.readouterr()
+    assert printed.out == ""
+    assert printed.err == "swarmlab: no engine answers at DOCKER_HOST=unix:///nowhere/docker.sock; mend or unset it\n"
+
+
+def test_status_without_an_engine(monkeypatch, tmp_path, capsys):
+    monkeypatch.delenv("DOCKER_HOST")
+    monkeypatch.setenv("DOCKER_CONFIG", str(tmp_path))
+    monkeypatch.setattr(outer, "_DEFAULT", f"unix://{tmp_path}/docker.sock")
+    monkeypatch.setattr(outer, "run_folder", lambda: tmp_path)
     assert main(["status"]) == 0
     assert capsys.readouterr().out == "no lab is up (no engine answers)\n"
 

@@ -9,6 +9,7 @@ from swarmlab.labs import registry
 from swarmlab.labs.base import Request, node_line
 from swarmlab.labs.hosts import MOST, host_names
 from swarmlab.labs.registry import DEFAULT, FOUND, KINDS, MADE
+from swarmlab.paths import command
 
 
 def test_kinds_are_known_by_their_words():
@@ -65,7 +66,7 @@ def test_a_lab_that_is_not_up_is_one_line_with_the_command_that_makes_it(name, m
     for verb in (registry.attach, lambda outer, name: registry.remove(outer, name, print)):
         with pytest.raises(UsageError) as missing:
             verb(Nothing(), name)
-        assert str(missing.value) == f"no lab {name!r}; labs: none is up; make one with: {mend}"
+        assert str(missing.value) == f"no lab {name!r}; labs: none is up; make one with: {command(*mend.split())}"
 
 
 def test_hosts_have_the_documents_names():

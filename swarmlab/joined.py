@@ -1,0 +1,95 @@
+"""A plugin of pytest that joins the suites' options with their values, before pytest looks for its root folder.
+
+pytest looks for its settings and for conftest.py above every path on the command line. Options of this project are not
+known to it then, so it takes ``--inventory /home/ops/swarm.yaml`` for a path of tests: it may read the settings of the
+project there, and runs a conftest.py that lies there. With ``--inventory=/home/ops/swarm.yaml`` it does not. So a
+process that was started with the first form starts itself anew with the second.
+
+Source: pytest's reference, "Initialization: determining rootdir and configfile". The project's own entry in pytest11
+loads the plugin; conftest.py is loaded too late.
+"""
+
+from __future__ import annotations
+
+import itertools
+import os
+import shlex
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from swarmlab.terminal import start_in_utf8
+
+#: The options of the suites that take a value, as the plugins in fixtures/ add them.
+OPTIONS = (
+    "--engine",
+    "--hours",
+    "--image",
+    "--inventory",
+    "--keep-runs",
+    "--lab",
+    "--lab-name",
+    "--may-disrupt",
+    "--ports",
+    "--profile",
+    "--provider",
+    "--rehearse",
+    "--rehearse-like",
+    "--rehearse-managers",
+    "--rehearse-order",
+    "--rehearse-workers",
+    "--reports",
+    "--skip-preflight",
+    "--waivers",
+)
+
+
+def joined(arguments: Sequence[str]) -> list[str]:
+    """Return command-line arguments in which each option of `OPTIONS` is one word with its value.
+
+    Example:
+        joined(["--lab", "inventory", "suites/"]) == ["--lab=inventory", "suites/"]
+    """
+    made: list[str] = []
+    rest = iter(arguments)
+    for word in rest:
+        if word == "--":
+            return [*made, word, *rest]
+        value = next(rest, None) if word in OPTIONS else None
+        made.append(word if value is None else f"{word}={value}")
+    return made
+
+
+def pytest_addoption() -> None:
+    """Start pytest anew if an option's value would be taken for a path of tests.
+
+    This is the first moment at which the plugin runs: pytest has not begun to capture output.
+    """
+    program = Path(sys.argv[0])
+    if program.parts[-2:] != ("pytest", "__main__.py") and program.name not in ("pytest", "py.test"):
+        return  # in a process of xdist, or in a program that calls pytest
+    start_in_utf8()
+    arguments, more = sys.argv[1:], os.environ.get("PYTEST_ADDOPTS", "")
+    try:
+        added = shlex.split(more)
+    except ValueError:  # which pytest refuses
+        return
+    if not any(_misleads(words) for words in (arguments, added)):
+        return
+    if added:
+        os.environ["PYTEST_ADDOPTS"] = shlex.join(joined(added))
+    before = sys.orig_argv[: len(sys.orig_argv) - len(arguments)]
+    os.execv(sys.executable, [sys.executable, *before[1:], *joined(arguments)])
+
+
+def _misleads(arguments: Sequence[str]) -> bool:
+    """Whether a path follows an option of `OPTIONS` as a word of its own."""
+    end = arguments.index("--") if "--" in arguments else len(arguments)
+    return any(option in OPTIONS and _exists(value) for option, value in itertools.pairwise(arguments[:end]))
+
+
+def _exists(path: str) -> bool:
+    try:
+        return Path(path.partition("::")[0]).exists()
+    except (OSError, ValueError):
+        return False

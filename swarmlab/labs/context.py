@@ -1,0 +1,96 @@
+"""The engine that a user names: by DOCKER_HOST, or by a Docker context, which counts where DOCKER_HOST is not set.
+
+Source: docker's own order, in the reference of its command line, "Environment variables", and `docker context`.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from swarmlab.errors import UsageError
+from swarmlab.files import named, read_text, shown
+
+#: The schemes of addresses at which a lab's engine can be.
+_SCHEMES = ("unix://", "tcp://", "http://")
+
+
+@dataclass(frozen=True)
+class Named:
+    """An engine that the user has named.
+
+    Attributes:
+        url: its address.
+        by: what names it, for messages.
+    """
+
+    url: str
+    by: str
+
+
+def named_engine() -> Named | None:
+    """Return the engine that DOCKER_HOST or a Docker context names; None if neither is set.
+
+    Raises:
+        UsageError: there is no such context, or no lab can be made on such an engine.
+    """
+    if url := os.environ.get("DOCKER_HOST"):
+        return _fit(Named(url, f"DOCKER_HOST={shown(url)}"), "unset DOCKER_HOST")
+    name, by = _context()
+    if name in ("", "default"):
+        return None
+    about = f"the Docker context {shown(name)} ({by})"
+    mend = "unset DOCKER_CONTEXT" if by == "DOCKER_CONTEXT" else "run: docker context use default"
+    endpoint = _endpoints().get(name)
+    if endpoint is None:
+        raise UsageError(f"{about}: there is no such context; {mend}")
+    url = str(endpoint.get("Host") or "")
+    if not url:
+        raise UsageError(f"{about}: has no address of an engine; {mend}")
+    return _fit(Named(url, f"{about}, {shown(url)}"), mend)
+
+
+def _fit(engine: Named, mend: str) -> Named:
+    if not engine.url.startswith(_SCHEMES):
+        raise UsageError(f"{engine.by}: labs need an engine of this machine, at unix://PATH or tcp://HOST:PORT; {mend}")
+    if not engine.url.startswith("unix://") and os.environ.get("DOCKER_TLS_VERIFY"):
+        raise UsageError(f"{engine.by}: DOCKER_TLS_VERIFY is set, and no lab is made over TLS; name a unix:// socket")
+    return engine
+
+
+def _context() -> tuple[str, str]:
+    """Return the name of the context that is in use, and where it is set."""
+    if name := os.environ.get("DOCKER_CONTEXT"):
+        return name, "DOCKER_CONTEXT"
+    file = _folder() / "config.json"
+    if not file.exists():
+        return "", ""
+    settings = _json(file)
+    return str(settings.get("currentContext") or ""), str(file)
+
+
+def _endpoints() -> dict[str, dict[str, Any]]:
+    """Return the endpoint of each context of this user, by the context's name."""
+    found = {}
+    for file in sorted((_folder() / "contexts" / "meta").glob("*/meta.json")):
+        meta = _json(file)
+        endpoint = (meta.get("Endpoints") or {}).get("docker")
+        found[str(meta.get("Name"))] = endpoint if isinstance(endpoint, dict) else {}
+    return found
+
+
+def _folder() -> Path:
+    return named(os.environ.get("DOCKER_CONFIG") or "~/.docker", "DOCKER_CONFIG")
+
+
+def _json(file: Path) -> dict[str, Any]:
+    try:
+        content = json.loads(read_text(file))
+    except ValueError as broken:
+        raise UsageError(f"{file}: is not JSON: {shown(broken)}; mend it, or set DOCKER_HOST") from None
+    if not isinstance(content, dict):
+        raise UsageError(f"{file}: is no object of JSON; mend it, or set DOCKER_HOST")
+    return content
