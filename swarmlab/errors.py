@@ -27,6 +27,10 @@ class DeadlineExceeded(SwarmlabError):
     """A precondition of a judgement was not met in time (verdict *timeout*)."""
 
 
+class TasksRefused(AssertionError):
+    """An engine refuses tasks for good. That is the cluster's doing, wherever a test finds it (verdict *fail*)."""
+
+
 class Blocked(SwarmlabError):
     """The lab lacks what a judgement needs (verdict *blocked*); the message is the reason."""
 

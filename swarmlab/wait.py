@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from swarmlab.errors import DeadlineExceeded, LabError
+from swarmlab.errors import DeadlineExceeded, LabError, TasksRefused
 from swarmlab.evidence import provisional, record
 from swarmlab.signals import given_up
 
@@ -41,11 +41,13 @@ class State:
         done: whether the condition holds.
         summary: the state in a few words, for the error that a missed deadline raises.
         hopeless: whether the condition can never hold any more, so that waiting is pointless.
+        refused: whether it is hopeless because an engine refuses tasks for good.
     """
 
     done: bool
     summary: str = ""
     hopeless: bool = False
+    refused: bool = False
 
     def __bool__(self) -> bool:
         return self.done
@@ -80,6 +82,7 @@ def wait(
 
     Raises:
         Exception: an *error*; the condition did not come to hold in time.
+        TasksRefused: an engine refuses tasks for good, whatever *error* is.
         LabError: the run is being stopped.
 
     Example:
@@ -99,11 +102,13 @@ def wait(
         held = held + 1 if state.done else 0
         waited = time.monotonic() - start
         how = f"after {waited:.1f} s and {polls} polls: {state.summary}"
-        if held >= stable or state.hopeless or waited >= limit:
+        if held >= stable or state.hopeless or state.refused or waited >= limit:
             keep()  # the evidence has the last poll only; those before it differ in the outcome alone
             record("suite", f"waited for {reason}", how)
         if held >= stable:
             return state
+        if state.refused:
+            raise TasksRefused(f"waiting for {reason}: {state.summary} ({waited:.0f} s waited)")
         if state.hopeless:
             raise error(f"waiting for {reason}: cannot come about any more {how}")
         if waited >= limit:

@@ -64,7 +64,7 @@ def one_on_each(service: Service, nodes: Collection[Node]) -> State:
     wrong = [f"{where.count(node.name)} on {node}" for node in nodes if where.count(node.name) != 1]
     wrong += [f"one on {name}" for name in where if name not in {node.name for node in nodes}]
     done = state.done and not wrong
-    return State(done, f"{', '.join(wrong) or 'one on each'}; {state.summary}")
+    return State(done, f"{', '.join(wrong) or 'one on each'}; {state.summary}", refused=state.refused)
 
 
 def none_on(service: Service, node: Node) -> State:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 from swarmlab.cluster.node import Answer, Node
+from swarmlab.cluster.refusals import Refusals
 from swarmlab.errors import DeadlineExceeded
 from swarmlab.wait import State, wait
 
@@ -232,6 +233,7 @@ class Service:
         self.swarm = swarm
         self.id = id
         self.name = name
+        self._refusals = Refusals()
 
     def __str__(self) -> str:
         return self.name
@@ -261,6 +263,8 @@ class Service:
     ) -> State:
         """Whether exactly *replicas* tasks run and no other task is about to start or to end.
 
+        A node that refuses tasks of the service for good makes it hopeless (see `swarmlab.cluster.refusals`).
+
         Args:
             replicas: number of running tasks.
             where: a condition that every running task must meet.
@@ -271,6 +275,9 @@ class Service:
         alive = [task for task in tasks if task.alive]
         recent = tasks if len(tasks) < 12 else [task for task in tasks if task.state not in ENDED]
         done = len(alive) == replicas and not moving and all(where(task) for task in alive)
+        refused = self._refusals.note(tasks)
+        if refused and not done:
+            return State(False, f"{len(alive)} running, wanted {replicas}: {refused}", refused=True)
         return State(done, f"{len(alive)} running, wanted {replicas}: " + ("; ".join(map(str, recent)) or "no task"))
 
     def wait_running(self, replicas: int, *, error: type[Exception] = DeadlineExceeded) -> list[Task]:
@@ -278,6 +285,7 @@ class Service:
 
         Raises:
             DeadlineExceeded: they do not run in time; or an *error*, if it is given.
+            TasksRefused: a node refuses them for good.
         """
         wait(lambda: self.converged(replicas), f"{replicas} running tasks of {self.name}", deadline=90, error=error)
         return self.running()

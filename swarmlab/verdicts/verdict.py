@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from enum import Enum
 
-from swarmlab.errors import Blocked, DeadlineExceeded, EngineRefused
+from swarmlab.errors import Blocked, DeadlineExceeded, EngineRefused, TasksRefused
 
 
 class Verdict(str, Enum):
@@ -48,12 +48,14 @@ def of_exception(error: BaseException, *, judging: bool) -> Verdict:
     Args:
         error: The exception.
         judging: Whether the test's own steps raised it. Preparation and clean-up judge nothing: an error there is the
-            lab's, and is never held against the cluster.
+            lab's, and is never held against the cluster; but for `TasksRefused`, which is the cluster's doing.
     """
     if isinstance(error, Blocked):
         return Verdict.BLOCKED
     if isinstance(error, DeadlineExceeded):
         return Verdict.TIMEOUT
+    if isinstance(error, TasksRefused):
+        return Verdict.FAIL
     if judging and isinstance(error, (AssertionError, EngineRefused)):
         return Verdict.FAIL
     return Verdict.BROKEN

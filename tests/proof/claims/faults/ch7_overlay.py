@@ -117,6 +117,17 @@ FAULTS = [
         nodes=("slave01",),
         run="ch7 overlay c",
     ),
+    # The kernel has one interface for each network id, so that the engine gets none: it refuses every task.
+    ClaimFault(
+        "a node has interfaces with the network ids of overlay networks",
+        {
+            "7.3/overlay-subnet": r"the engine of slave02 refused \d+ tasks .* vxlan interface: file exists",
+            "7.2/service-name-resolves": r"the engine of slave02 refused \d+ tasks .* vxlan interface: file exists",
+        },
+        script="for ID in $(seq 4097 4112); do ip link add swc-$ID type vxlan id $ID dstport 4789; done",
+        nodes=("slave02",),
+        formed=True,
+    ),
     ClaimFault(
         "the clock of a node's engine is an hour behind",
         {
