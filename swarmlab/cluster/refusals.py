@@ -9,13 +9,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Sequence
-from typing import TYPE_CHECKING
+from typing import Protocol
 
 from swarmlab.cluster.clocks import seconds_of
 from swarmlab.wait import scaled
-
-if TYPE_CHECKING:
-    from swarmlab.cluster.service import Task
 
 #: Refusals in a row by one node. A global service has a task on each node, whatever becomes of it. The tasks of a
 #: replicated service go to other nodes after five failures, so more than these say that they cannot.
@@ -32,6 +29,27 @@ _RAN = re.compile(r"^task: |unhealthy|non-zero exit")
 _TAKEN = {"running", "complete", "shutdown"}
 #: Parts of an error that differ from task to task: ids, addresses, numbers.
 _OWN = re.compile(r"\b[0-9a-f]{12,64}\b|\b[0-9a-z]{25}\b|\d+")
+
+
+class Task(Protocol):
+    """The part of `swarmlab.cluster.service.Task` that is looked at here."""
+
+    @property
+    def id(self) -> str: ...  # noqa: D102
+    @property
+    def slot(self) -> int: ...  # noqa: D102
+    @property
+    def node(self) -> str: ...  # noqa: D102
+    @property
+    def state(self) -> str: ...  # noqa: D102
+    @property
+    def error(self) -> str: ...  # noqa: D102
+    @property
+    def exit_code(self) -> int | None: ...  # noqa: D102
+    @property
+    def created(self) -> str: ...  # noqa: D102
+    @property
+    def alive(self) -> bool: ...  # noqa: D102
 
 
 def is_refused(task: Task) -> bool:
