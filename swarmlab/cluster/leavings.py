@@ -14,8 +14,9 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from swarmlab.cluster import tables
 from swarmlab.cluster.marks import DIGITS, FOLDERS, PREFIX, SUITE_LABEL, is_unique, network_removed, ours, removed
-from swarmlab.cluster.node import FAULT_TABLE, Node
+from swarmlab.cluster.node import Node
 from swarmlab.cluster.service import SERVICE_NAME_LABEL, TASK_LABEL
 from swarmlab.errors import EngineRefused, LabError, SwarmlabError
 from swarmlab.parallel import parallel
@@ -32,8 +33,8 @@ class Leaving:
     """A resource that a run left.
 
     Attributes:
-        kind: service, config, secret, network, container, volume, image, build cache, folder, user, table (of nft), or
-            label (of a node).
+        kind: service, config, secret, network, container, volume, image, build cache, folder, user, table of a packet
+            filter, or label of a node.
         name: its name.
         node: host name of its node; for a resource of the swarm, of the manager that listed it.
         of_swarm: whether it is a resource of the swarm, and not of one node.
@@ -102,6 +103,9 @@ def _of_node(node: Node, registry: str) -> Iterator[Leaving]:
     for resource in node.ask("GET", "/images/json"):
         yield from _image(node, resource, registry)
     yield from _on_machine(node)
+    for table in tables.listed(node.look(tables.LIST).out.splitlines()):
+        if table.left:
+            yield Leaving("table", table.name, node.name, False, _shell(node, f"nft delete table ip {table.name}"))
 
 
 def _image(node: Node, image: Mapping[str, Any], registry: str) -> Iterator[Leaving]:
@@ -125,12 +129,9 @@ def _is_ours(reference: str, registry: str) -> bool:
 
 
 def _on_machine(node: Node) -> Iterator[Leaving]:
-    tables = f"nft list table ip {FAULT_TABLE} >/dev/null 2>&1 && echo table:{FAULT_TABLE}"
-    listed = node.look(f"ls -d {FOLDERS}/{PREFIX}*-{DIGITS} 2>/dev/null; getent passwd | cut -d : -f 1; {tables}")
+    listed = node.look(f"ls -d {FOLDERS}/{PREFIX}*-{DIGITS} 2>/dev/null; getent passwd | cut -d : -f 1")
     for word in listed.out.split():
-        if word == f"table:{FAULT_TABLE}":
-            yield Leaving("table", FAULT_TABLE, node.name, False, node.heal)
-        elif word.startswith(f"{FOLDERS}/") and is_unique(word.removeprefix(f"{FOLDERS}/")):
+        if word.startswith(f"{FOLDERS}/") and is_unique(word.removeprefix(f"{FOLDERS}/")):
             yield Leaving("folder", word, node.name, False, _shell(node, f"rm -rf {word}"))
         elif "/" not in word and is_unique(word):
             yield Leaving("user", word, node.name, False, _shell(node, f"pkill -KILL -u {word}; userdel -fr {word}"))

@@ -34,7 +34,7 @@ DATA_PORT = 4789
 OUT_OF_SEQUENCE, REVISIONS = "update out of sequence", 10
 
 #: The nft table of a fault that keeps nodes from hearing each other.
-FAULT_TABLE = "swarmlab_fault"
+_FAULT_TABLE = "swarmlab_fault"
 #: Seconds in which an engine answers a ping, not scaled. An engine that starts without a leader takes over 20.
 GREETING = 25.0
 #: Seconds since an engine's last answer after which it is pinged before the next call.
@@ -632,14 +632,14 @@ class Node(ABC):
         Raises:
             LabError: the rules are still there.
         """
-        self.run(f"nft delete table ip {FAULT_TABLE}")
-        if self.run(f"nft list table ip {FAULT_TABLE}").ok:
-            raise LabError(f"{self.name} could not be healed: its nft table {FAULT_TABLE} is still there")
+        self.run(f"nft delete table ip {_FAULT_TABLE}")
+        if self.run(f"nft list table ip {_FAULT_TABLE}").ok:
+            raise LabError(f"{self.name} could not be healed: its nft table {_FAULT_TABLE} is still there")
 
     def _drop(self, incoming: str, outgoing: str | None) -> None:
         # A separate table, whose chains come before the engine's, is healed by deleting it. The chains are not called
         # "in" or "out", which some releases of nft take for keywords.
-        table = f"ip {FAULT_TABLE}"
+        table = f"ip {_FAULT_TABLE}"
         rules = [f"add table {table}"]
         for chain, hook, match in (("incoming", "prerouting", incoming), ("outgoing", "output", outgoing)):
             if match:

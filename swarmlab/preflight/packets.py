@@ -1,10 +1,10 @@
 """Sends packets from every node to every other, and counts them where they arrive, behind every firewall.
 
 Engines do not answer foreign packets on the ports of gossip and overlay data. So the packet filter of the receiving
-node notes each packet's source, in a separate table that accepts everything and comes last: a noted packet has passed
-every other rule. For gossip, it notes the packets that engines send to each other every few seconds. To the port of
-overlay data, each node sends VXLAN packets with an unused network id, which the receiving kernel drops: small packets,
-and packets of the largest size that overlay networks send.
+node notes each packet's source, in a table of this look alone that accepts everything and comes last: a noted packet
+has passed every other rule. For gossip, it notes the packets that engines send to each other every few seconds. To the
+port of overlay data, each node sends VXLAN packets with an unused network id, which the receiving kernel drops: small
+packets, and packets of the largest size that overlay networks send.
 """
 
 from __future__ import annotations
@@ -13,13 +13,13 @@ import functools
 import re
 from collections.abc import Mapping, Sequence
 
+from swarmlab.cluster import tables
 from swarmlab.cluster.node import GOSSIP_PORT, Node
 from swarmlab.errors import SwarmlabError
 from swarmlab.parallel import parallel
 from swarmlab.preflight.model import OPEN, REFUSED, SILENT, Arrivals, NodeView, Sight, addresses_of_others
 from swarmlab.wait import scaled
 
-_TABLE = "swarmlab_preflight"
 #: A VXLAN header with a network id that swarms do not assign.
 _HEADER = r"\x08\x00\x00\x00\xff\xff\xfe\x00"
 #: Bytes of the headers of VXLAN, UDP and IPv4.
@@ -34,18 +34,19 @@ def send(sight: Sight, nodes: Sequence[tuple[Node, NodeView]]) -> None:
     for _, view in nodes:
         view.arrived = Arrivals()
     pairs = [(node, view, view.arrived) for node, view in nodes if view.arrived is not None]
-    count = functools.partial(_count, sight)
+    table = f"ip {tables.new()}"
+    count = functools.partial(_count, sight, table)
     connect = functools.partial(_send, sight)
     try:
         parallel(lambda pair: count(*pair), pairs)
         for last in (False, True):
             parallel(lambda pair: connect(*pair), pairs)
             wait = min(scaled(len(nodes) + 4), _MOST_PATIENCE)
-            parallel(lambda pair: _read(sight, *pair, wait=wait), pairs)  # noqa: B023
+            parallel(lambda pair: _read(sight, table, *pair, wait=wait), pairs)  # noqa: B023
             if last or all(_all_there(sight, view, arrived) for _, view, arrived in pairs):
                 break
     finally:
-        parallel(lambda pair: _forget(pair[0]), pairs)
+        parallel(lambda pair: _forget(pair[0], table), pairs)
     for _, _, arrived in pairs:
         arrived.patient = len(nodes) + 4 <= _MOST_PATIENCE
 
@@ -66,15 +67,17 @@ def _run(node: Node, script: str) -> tuple[int, str]:
     return done.code, done.out if done.ok else done.output
 
 
-def _count(sight: Sight, node: Node, _: NodeView, arrived: Arrivals) -> None:
+def _count(sight: Sight, table: str, node: Node, _: NodeView, arrived: Arrivals) -> None:
     data = f"udp dport {sight.data_port} udp length"
     rules = {
         "gossip": f"udp dport {GOSSIP_PORT}",
         "small": f"{data} {_VXLAN + _UDP}",
         "large": f"{data} {sight.packet_size - _IP}",
     }
-    table = f"ip {_TABLE}"
-    lines = [f"add table {table}", f"delete table {table}", f"add table {table}"]
+    _, found = _run(node, tables.LIST)
+    for left in (known.name for known in tables.listed(found.splitlines()) if known.look and known.left):
+        _forget(node, f"ip {left}")
+    lines = [f"add table {table}", *(f"add chain {table} {name}" for name in tables.signature())]
     lines.append(f"add chain {table} arrivals {{ type filter hook input priority 1000; }}")
     for name, rule in rules.items():
         lines.append(f"add set {table} {name} {{ type ipv4_addr; flags dynamic; size 65535; }}")
@@ -120,16 +123,16 @@ def _outcome(code: int, message: str) -> str:
     return REFUSED if "refused" in message else message.rpartition(": ")[2] or f"exit code {code}"
 
 
-def _read(sight: Sight, node: Node, view: NodeView, arrived: Arrivals, *, wait: float) -> None:
+def _read(sight: Sight, table: str, node: Node, view: NodeView, arrived: Arrivals, *, wait: float) -> None:
     if arrived.unseen:
         return
     wanted = " ".join(addresses_of_others(sight, view))
     script = (
         f"END=$(($(date +%s) + {wait:.0f})); while :; do"
-        f" SEEN=$(nft list set ip {_TABLE} gossip | tr -s ' ,{{}}' '\\n');"
+        f" SEEN=$(nft list set {table} gossip | tr -s ' ,{{}}' '\\n');"
         f' MISSING=; for A in {wanted}; do echo "$SEEN" | grep -qx $A || MISSING=$A; done;'
         ' [ "$MISSING" ] && [ $(date +%s) -lt $END ] || break; sleep 0.3; done;'
-        f" nft list table ip {_TABLE}"
+        f" nft list table {table}"
     )
     code, output = _run(node, script)
     if code:
@@ -148,5 +151,5 @@ def elements(table: str) -> Mapping[str, set[str]]:
     }
 
 
-def _forget(node: Node) -> None:
-    _run(node, f"nft delete table ip {_TABLE}")
+def _forget(node: Node, table: str) -> None:
+    _run(node, f"nft delete table {table}")

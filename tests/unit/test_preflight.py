@@ -391,7 +391,7 @@ def test_networks_with_an_mtu_of_their_own_need_no_more_than_that(sight):
 def test_sets_of_the_packet_filter_are_read():
     # As nft 1.0.6 and nft 0.9.8 list them.
     table = (
-        "table ip swarmlab_preflight {\n\tset gossip {\n\t\ttype ipv4_addr\n\t\tsize 65535\n\t\tflags dynamic\n"
+        "table ip swarmlab_look_0a1b2c3d {\n\tset gossip {\n\t\ttype ipv4_addr\n\t\tsize 65535\n\t\tflags dynamic\n"
         "\t\telements = { 192.168.58.103, 192.168.58.104 }\n\t}\n\n\tset small {\n\t\ttype ipv4_addr\n"
         "\t\tsize 65535\n\t\tflags dynamic\n\t}\n\n\tchain last {\n"
         "\t\ttype filter hook input priority 1000; policy accept;\n"

@@ -12,13 +12,15 @@ import time
 
 import pytest
 
+from swarmlab.cluster import tables
 from swarmlab.cluster.clocks import seconds_of
 from swarmlab.cluster.fault import applied, close_port, deafen, split
 from swarmlab.cluster.swarm import Swarm, join
 from swarmlab.errors import EngineRefused
 from swarmlab.labs.containers.lab import DindLab
 from swarmlab.labs.outer import connect
-from swarmlab.preflight import CHECKS, Level, preflight
+from swarmlab.parallel import parallel
+from swarmlab.preflight import CHECKS, Level, packets, preflight
 from swarmlab.versions import parsed
 from swarmlab.wait import State, wait
 from tests.proof.preflight.faults import APART, CARD, LOST, MANAGEMENT, NEWEST_API_ONLY, OPEN_SOCKET, STATE, WAYS
@@ -125,7 +127,32 @@ def test_nothing_is_found_where_nothing_is_wrong(healthy, always):
     print(f"{time.monotonic() - start:.1f} s")
     hold_against(found, [], always)
     assert {finding.check for finding in found} == set(CHECKS)
-    assert not any(node.run("nft list table ip swarmlab_preflight").ok for node in healthy.nodes)
+    assert not tables_of(healthy)
+
+
+def tables_of(swarm):
+    """Return the lines of all tables of the suite on the nodes."""
+    return [line for node in swarm.nodes for line in node.run(tables.LIST).out.splitlines()]
+
+
+def test_looks_at_once_do_not_disturb_each_other(healthy, always):
+    for found in parallel(lambda later: time.sleep(later) or preflight(healthy), (0, 1.5, 3)):
+        hold_against(found, [], always)
+    assert not tables_of(healthy)
+
+
+def test_the_table_of_a_look_that_was_killed_is_removed_by_the_next(healthy, always, monkeypatch):
+    with monkeypatch.context() as patched:
+        # A process that has ended, and one that runs.
+        patched.setattr(tables, "signature", lambda: (f"by_{2**22:x}_1_{tables._here()}", "at_0"))
+        patched.setattr(packets, "_forget", lambda *_: None)
+        preflight(healthy)
+    living = f"ip {tables.LOOK}other"  # of another machine
+    healthy.nodes[0].run(f"nft add table {living}; nft add chain {living} at_{int(time.time()):x}")
+    assert len(tables_of(healthy)) == len(healthy.nodes) + 1
+    hold_against(preflight(healthy), [], always)
+    assert [line.split()[1] for line in tables_of(healthy)] == [f"{tables.LOOK}other"]
+    healthy.nodes[0].run(f"nft delete table {living}")
 
 
 def test_what_needs_rights_is_unknown_to_a_user_without(healthy, monkeypatch):
