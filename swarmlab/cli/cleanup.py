@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 from collections.abc import Sequence
 
 from swarmlab import ownership
@@ -11,7 +12,7 @@ from swarmlab.cluster import leavings
 from swarmlab.cluster.node import Node
 from swarmlab.cluster.swarm import Swarm
 from swarmlab.errors import UsageError
-from swarmlab.labs import outer
+from swarmlab.labs import outer, using
 from swarmlab.labs import registry as kinds
 from swarmlab.labs.base import Request
 from swarmlab.labs.existing.kind import EXISTING
@@ -35,7 +36,8 @@ def run(args: argparse.Namespace) -> int:
             lab.down()
     engine = outer.connect(say)
     try:
-        return _clean(kinds.attach(engine, lab_name(args), say).nodes(), "", dry=args.dry_run)
+        with contextlib.nullcontext() if args.dry_run else using.held(engine, lab_name(args)):
+            return _clean(kinds.attach(engine, lab_name(args), say).nodes(), "", dry=args.dry_run)
     finally:
         engine.release()
 
@@ -44,7 +46,7 @@ def _clean(nodes: Sequence[Node], registry: str, *, dry: bool) -> int:
     manager = Swarm(nodes).manager
     held = leavings.holder(manager)
     if held and ownership.alive(held) and not dry:
-        raise UsageError(f"the suites are running on this swarm ({held}); wait until they end and clean up")
+        raise UsageError(f"{leavings.at_work(manager)}; wait until it ends and cleans up")
     found = leavings.find(nodes, manager, registry)
     if dry:
         noted = [f"config {leavings.LOCK}"] if held else []

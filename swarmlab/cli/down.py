@@ -5,7 +5,8 @@ from __future__ import annotations
 import argparse
 
 from swarmlab.cli.common import add_name, lab_name, refuse, say
-from swarmlab.labs import outer
+from swarmlab.errors import UsageError
+from swarmlab.labs import outer, using
 from swarmlab.labs import registry as kinds
 from swarmlab.labs import standing as labels
 
@@ -13,11 +14,13 @@ from swarmlab.labs import standing as labels
 def add_options(parser: argparse.ArgumentParser) -> None:
     """Add the options of the command."""
     add_name(parser)
-    parser.add_argument("--all", action="store_true", help="take every lab down, also those of runs that were killed")
+    parser.add_argument(
+        "--all", action="store_true", help="take every lab down that no run uses, also those of runs that were killed"
+    )
 
 
 def run(args: argparse.Namespace) -> int:
-    """Take a lab down, also if only parts of it are left."""
+    """Take a lab down, also if only parts of it are left. A lab that a run uses stays."""
     if args.all:
         refuse(args, "--all", "--name")
     engine = outer.connect(say)
@@ -25,9 +28,16 @@ def run(args: argparse.Namespace) -> int:
         known = [lab.name for lab in labels.labs(engine)]
         if args.all and not known:
             say("no lab is up")
+        used = []
         for name in known if args.all else [lab_name(args)]:
-            kinds.remove(engine, name, say)
-            say(f"lab {name} is gone")
+            try:
+                with using.held(engine, name):
+                    kinds.remove(engine, name, say)
+                say(f"lab {name} is gone")
+            except UsageError as kept:
+                used.append(str(kept))
+        if used:
+            raise UsageError("; ".join(used))
         return 0
     finally:
         engine.release()

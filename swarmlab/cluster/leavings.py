@@ -18,7 +18,7 @@ from swarmlab.cluster import tables
 from swarmlab.cluster.marks import DIGITS, FOLDERS, PREFIX, SUITE_LABEL, is_unique, network_removed, ours, removed
 from swarmlab.cluster.node import Node
 from swarmlab.cluster.service import SERVICE_NAME_LABEL, TASK_LABEL
-from swarmlab.errors import EngineRefused, LabError, SwarmlabError
+from swarmlab.errors import EngineRefused, LabError, SwarmlabError, UsageError
 from swarmlab.parallel import parallel
 from swarmlab.wait import State, wait
 
@@ -256,16 +256,32 @@ def holder(manager: Node) -> str:
     return ""
 
 
+def at_work(manager: Node) -> str:
+    """Return which run works on this swarm, and since when, as the first part of a message."""
+    owner, since = holder(manager), ""
+    for config in manager.ask("GET", "/configs", filters={"name": [LOCK]}):
+        if config["Spec"]["Name"] == LOCK:
+            since = f" since {config['CreatedAt'].partition('.')[0].rstrip('Z')}Z"
+    host, pid, _ = [*owner.split("/"), "", ""][:3]
+    which = f"process {pid} on {host}" if pid else owner
+    return f"a run of the suites is at work on this swarm{since} ({which})"
+
+
 def take(manager: Node, owner: str, nodes: Sequence[Node]) -> None:
     """Take the lock for the process *owner*, and note in it the present records of the nodes' build caches.
 
     Raises:
-        EngineRefused: another process has the lock.
+        UsageError: another process has the lock.
     """
     kept = dict(zip([node.name for node in nodes], parallel(cache_of, nodes), strict=True))
     data = base64.b64encode(json.dumps({"build cache": kept}).encode()).decode()
     body = {"Name": LOCK, "Labels": {_OWNER: owner}, "Data": data}
-    manager.ask("POST", "/configs/create", body=body)
+    try:
+        manager.ask("POST", "/configs/create", body=body)
+    except EngineRefused as refused:
+        if holder(manager) in ("", owner):
+            raise
+        raise UsageError(f"{at_work(manager)}; wait until it ends") from refused
 
 
 def _known_cache(manager: Node) -> dict[str, list[str]]:

@@ -74,8 +74,8 @@ def _count(sight: Sight, table: str, node: Node, _: NodeView, arrived: Arrivals)
         "small": f"{data} {_VXLAN + _UDP}",
         "large": f"{data} {sight.packet_size - _IP}",
     }
-    _, found = _run(node, tables.LIST)
-    for left in (known.name for known in tables.listed(found.splitlines()) if known.look and known.left):
+    present = tables.listed(_run(node, tables.LIST)[1].splitlines())
+    for left in (known.name for known in present if known.look and known.left):
         _forget(node, f"ip {left}")
     lines = [f"add table {table}", *(f"add chain {table} {name}" for name in tables.signature())]
     lines.append(f"add chain {table} arrivals {{ type filter hook input priority 1000; }}")

@@ -84,8 +84,8 @@ class InventoryLab(Lab):
             to_judge: check also that the swarm is fit to be judged. False to only read it, or to clean it up.
 
         Raises:
-            UsageError: a machine cannot be reached, is of another swarm, or is missing; the ports are not free, or
-                ``--may-disrupt`` names another swarm. Nothing is left open then.
+            UsageError: a machine cannot be reached, is of another swarm, or is missing; another run is at work; the
+                ports are not free, or ``--may-disrupt`` names another swarm. Nothing is left open then.
         """
         end_stale()
         try:
@@ -94,6 +94,7 @@ class InventoryLab(Lab):
                 self._learn()
             self._join_up(to_judge=to_judge)
             if to_judge:
+                self._check_unused()
                 fitness.check_ports(self.known.ports, self._nodes)
                 self._find_reachable()
         except BaseException:
@@ -214,12 +215,7 @@ class InventoryLab(Lab):
             LabError: the registry did not come up; what was made is removed.
         """
         manager = self.manager
-        held = leavings.holder(manager)
-        if held and ownership.alive(held) is not False:
-            raise UsageError(
-                f"another run of the suites uses this swarm ({held}); wait for it, or if it was killed: "
-                f"swarmlab cleanup --inventory {self.known.source}"
-            )
+        held = self._check_unused()
         self.clean()
         if held:
             leavings.release(manager)
@@ -237,6 +233,20 @@ class InventoryLab(Lab):
         except BaseException:
             self.down()
             raise
+
+    def _check_unused(self) -> str:
+        """Return the killed run that has left its lock on the swarm; empty if none has.
+
+        Raises:
+            UsageError: a run is at work there.
+        """
+        held = leavings.holder(self.manager)
+        if held and ownership.alive(held) is not False:
+            raise UsageError(
+                f"{leavings.at_work(self.manager)}; wait until it ends, or if it was killed: "
+                f"swarmlab cleanup --inventory {self.known.source}"
+            )
+        return held
 
     def clean(self) -> list[str]:
         """Remove what runs left; return a line for each leaving that was found."""

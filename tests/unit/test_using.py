@@ -1,0 +1,113 @@
+"""One run at a time uses a lab that stands."""
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+from types import SimpleNamespace
+
+import pytest
+
+from swarmlab.cli.main import main
+from swarmlab.errors import UsageError
+from swarmlab.labs import using
+from swarmlab.labs.standing import SOCKET, Standing
+from swarmlab.ownership import USER, this_process
+from swarmlab.paths import ROOT
+
+HOLDS = """
+import sys, time
+from types import SimpleNamespace
+from swarmlab.labs import using
+from swarmlab.labs.standing import SOCKET, Standing
+node = SimpleNamespace(labels={SOCKET: sys.argv[1]})
+held = using.hold(SimpleNamespace(containers=lambda *_: [node]), Standing("one", "user", True))
+print("held", flush=True)
+time.sleep(60)
+"""
+
+
+@pytest.fixture
+def outer(tmp_path):
+    node = SimpleNamespace(labels={SOCKET: str(tmp_path / "one" / "0-master" / "docker.sock")})
+    return SimpleNamespace(containers=lambda *_: [node])
+
+
+def lab(owner=USER, alive=True):
+    return Standing("one", owner, alive)
+
+
+@pytest.fixture
+def other(outer):
+    """Another process that holds the lab."""
+    (node,) = outer.containers()
+    command = [sys.executable, "-c", HOLDS, node.labels[SOCKET]]
+    with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout.readline() == "held\n"
+        yield process
+        process.kill()
+
+
+def test_a_lab_that_another_process_uses_is_not_used(outer, other):
+    with pytest.raises(UsageError, match=rf"lab one is in use by process {other.pid} \(.*\) since 20.*; wait until"):
+        using.hold(outer, lab())
+
+
+def test_a_process_that_is_killed_holds_nothing(outer, other):
+    other.send_signal(signal.SIGKILL)
+    other.wait()
+    using.hold(outer, lab()).close()
+
+
+def test_a_lab_is_given_back(outer):
+    using.hold(outer, lab()).close()
+    with using.hold(outer, lab()), pytest.raises(UsageError, match=f"in use by process {os.getpid()} "):
+        using.hold(outer, lab())
+    using.hold(outer, lab()).close()
+
+
+def test_a_lab_that_another_run_made_for_itself_is_not_used(outer):
+    with subprocess.Popen(["sleep", "60"]) as process:
+        with pytest.raises(UsageError, match=f"lab one was made by process {process.pid}, which is at work; wait"):
+            using.hold(outer, lab(f"{socket.gethostname()}/{process.pid}/1"))
+        process.kill()
+    using.hold(outer, lab(f"{socket.gethostname()}/{process.pid}/1", alive=False)).close()
+
+
+def test_a_process_uses_the_lab_of_the_process_that_started_it(outer):
+    using.hold(outer, lab(this_process())).close()
+    using.hold(outer, lab(f"{socket.gethostname()}/{os.getppid()}/1")).close()
+
+
+def test_what_removes_or_cleans_a_lab_waits_for_its_run(outer, other, monkeypatch, capsys, tmp_path):
+    outer.release = lambda: None
+    removed = []
+    file = using._file(outer, "one")
+    monkeypatch.setattr("swarmlab.labs.outer.connect", lambda _: outer)
+    monkeypatch.setattr("swarmlab.labs.standing.labs", lambda _: [lab(), Standing("two", USER, True)])
+    monkeypatch.setattr("swarmlab.labs.registry.remove", lambda _, name, __: removed.append(name))
+    monkeypatch.setattr(
+        "swarmlab.labs.using._file", lambda _, name: file if name == "one" else tmp_path / name / "lock"
+    )
+    for command in ("down --name one", "cleanup --name one", "down --all"):
+        assert main(command.split()) == 2
+        assert f"swarmlab: lab one is in use by process {other.pid} " in capsys.readouterr().err
+    assert removed == ["two"]
+    other.kill()
+    other.wait()
+    assert main(["down", "--name", "one"]) == 0
+    assert removed == ["two", "one"]
+
+
+@pytest.mark.parametrize(
+    "options",
+    [["-n", "2"], ["-n", "auto"], ["--tx", "2*popen", "--dist", "load"]],
+)
+def test_processes_of_one_run_do_not_share_a_lab(options, tmp_path):
+    command = [sys.executable, "-m", "pytest", "suites/", "--lab-name", "one", "--reports", str(tmp_path / "reports")]
+    ran = subprocess.run([*command, *options], cwd=ROOT, capture_output=True, text=True)
+    lines = [line for line in (ran.stdout + ran.stderr).splitlines() if line.strip()]
+    assert (ran.returncode, len(lines)) == (4, 1), lines
+    assert "-n: all tests share lab one, so a run on it has one process; leave -n out, or leave --lab-name" in lines[0]
+    assert not (tmp_path / "reports").exists()
