@@ -459,6 +459,30 @@ class Node(ABC):
         explanation = explanation or f"{image.name} is not an image: {reply.text[:200]}"
         raise EngineRefused(self.name, reply.status_code, explanation)
 
+    def pull(self, reference: str) -> None:
+        """Let the engine pull an image as it does for a task: with no credentials, also if the image is there already.
+
+        Args:
+            reference: the image, with its tag.
+
+        Raises:
+            EngineRefused: it cannot; the error has the engine's words.
+            NoAnswer: the engine did not answer.
+        """
+        name, _, tag = reference.rpartition(":")
+        api = self.engine.api
+        url = f"{api.base_url}/v{api.api_version}/images/create"
+        try:
+            reply = api.request("POST", url, params={"fromImage": name, "tag": tag}, timeout=scaled(120))
+        except requests.exceptions.RequestException as silent:
+            raise NoAnswer(
+                f"the engine of {self.name} does not answer POST /images/create: {cause(silent)}"
+            ) from silent
+        lines = [json.loads(line) for line in reply.text.splitlines() if line.startswith("{")]
+        errors = [line.get("error") or line.get("message") for line in lines if line.keys() & {"error", "message"}]
+        if errors or not reply.ok:
+            raise EngineRefused(self.name, reply.status_code, str(errors[-1]) if errors else reply.text[:200])
+
     def events(self, since: int, until: int) -> list[dict[str, Any]]:
         """Return the engine's events between two times.
 

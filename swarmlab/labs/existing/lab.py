@@ -31,6 +31,7 @@ from swarmlab.images.given import GivenImage
 from swarmlab.labs import outer
 from swarmlab.labs.base import Declared, Lab
 from swarmlab.labs.existing import fitness, inventory
+from swarmlab.labs.existing.images import check_registry
 from swarmlab.labs.existing.inventory import Inventory
 from swarmlab.labs.existing.node import Connection, SshNode, write_config
 from swarmlab.labs.ssh import Ssh
@@ -212,7 +213,8 @@ class InventoryLab(Lab):
 
         Raises:
             UsageError: another run uses the swarm.
-            LabError: the registry did not come up; what was made is removed.
+            LabError: the registry did not come up, or nodes cannot pull from that of the inventory; what was made is
+                removed.
         """
         manager = self.manager
         held = self._check_unused()
@@ -230,6 +232,9 @@ class InventoryLab(Lab):
             if not self.known.registry:
                 with self._step("registry", "on each node's loopback, with the suite's images"):
                     self._serve()
+            else:
+                with self._step("images", f"pulled from {self.known.registry} by each node, to see that they can be"):
+                    check_registry(self._nodes, self.known.registry)
         except BaseException:
             self.down()
             raise
