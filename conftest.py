@@ -6,6 +6,7 @@ pytest_plugins = [
     "fixtures.ending",
     "fixtures.verdicts",
     "fixtures.allure_labels",
+    "fixtures.lab_end",
     "fixtures.lab",
     "fixtures.preflight",
     "fixtures.cluster",

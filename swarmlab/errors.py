@@ -16,6 +16,10 @@ class LabError(SwarmlabError):
     """The lab failed, so nothing can be said about the cluster (verdict *broken*)."""
 
 
+class LabEnded(LabError):
+    """The lab itself has ended: this test is *broken*, no further test can be judged on the lab, and the run ends."""
+
+
 class NoAnswer(LabError):
     """An engine does not answer: it has ended, its machine is off or frozen, or the network to it is closed.
 

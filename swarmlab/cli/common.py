@@ -1,4 +1,4 @@
-"""Shared by the verbs: the parser, progress messages, the option that names a lab, and options that have no effect."""
+"""Shared by the verbs: the parser, messages, options that name a lab or have no effect, and nodes by name."""
 
 from __future__ import annotations
 
@@ -7,8 +7,10 @@ import contextlib
 import sys
 from typing import Any, NoReturn
 
+from swarmlab.cluster.node import Node
 from swarmlab.errors import UsageError
 from swarmlab.files import is_text, shown
+from swarmlab.labs.base import Lab
 from swarmlab.labs.registry import DEFAULT
 
 #: What names a run on the command line.
@@ -88,3 +90,15 @@ def refuse(args: argparse.Namespace, beside: str, *options: str, why: str = "has
     for option in options:
         if getattr(args, option.lstrip("-").replace("-", "_"), None) not in (None, False, []):
             raise UsageError(f"{option}: {why} beside {beside}; leave one of them out")
+
+
+def node_named(lab: Lab, name: str) -> Node:
+    """Return the node of a lab's default cluster that has this host name.
+
+    Raises:
+        UsageError: there is none.
+    """
+    for node in lab.nodes():
+        if node.name == name:
+            return node
+    raise UsageError(f"lab {lab.name} has no node {shown(repr(name), 60)}; it has {', '.join(map(str, lab.nodes()))}")

@@ -23,7 +23,9 @@ from swarmlab.cli import (
     report,
     results,
     shell,
+    start,
     status,
+    stop,
     up,
 )
 from swarmlab.cli.common import Parser, complain, say
@@ -40,6 +42,8 @@ VERBS = {
     "down": down,
     "status": status,
     "shell": shell,
+    "stop": stop,
+    "start": start,
     "logs": logs,
     "preflight": preflight,
     "cleanup": cleanup,

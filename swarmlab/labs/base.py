@@ -11,7 +11,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any, ClassVar
 
 from swarmlab.cluster.node import Node, facts_of
-from swarmlab.errors import LabError, SwarmlabError
+from swarmlab.errors import LabError, NoAnswer, SwarmlabError
 from swarmlab.host import Progress
 from swarmlab.images.engines import EngineChoice
 from swarmlab.images.given import GivenImage
@@ -19,6 +19,7 @@ from swarmlab.images.recipes import REGISTRY
 from swarmlab.labs.outer import OuterEngine
 from swarmlab.labs.speed import calibrate
 from swarmlab.needs import Offers
+from swarmlab.parallel import parallel
 
 #: Called with each node that a lab makes, or restores from a snapshot, before the lab hands it out. Planted faults
 #: break nodes here.
@@ -56,6 +57,19 @@ class Declared:
         packaged = choice.source == "debian"
         upstream = re.split("[+-]", package.rpartition(":")[2])[0] if packaged else ""
         return cls({"ID": "debian", "VERSION_CODENAME": release}, upstream or choice.version, network, packaged)
+
+
+@dataclass(frozen=True)
+class Ended:
+    """A part of a lab has ended, and neither the suite nor a verb of ``swarmlab`` ended it.
+
+    Attributes:
+        summary: one line that names the part and the mend.
+        over: no further test can be judged on the lab.
+    """
+
+    summary: str
+    over: bool
 
 
 class Lab(ABC):
@@ -155,6 +169,25 @@ class Lab(ABC):
     @abstractmethod
     def down(self) -> None:
         """Remove everything that `up` and `more` made; do nothing if this process has made nothing."""
+
+    def ended(self, used: Sequence[Node] = (), *, thorough: bool = True) -> Ended | None:  # noqa: ARG002
+        """Return which part of the lab itself has ended, by no doing of the suite; None if none has.
+
+        A lab that stands, or a swarm that exists, has also ended if none of its engines answers: a part of them is the
+        state of the cluster, and judged.
+
+        Args:
+            used: the nodes that a test uses, whose end breaks the test where the lab can give others in their place.
+            thorough: ask the engines, too. Without, it takes no longer than a request.
+        """
+        if not thorough or not self.standing:
+            return None
+        silent = dict(zip(self.nodes(), parallel(_silence, self.nodes()), strict=True))
+        if not silent or not all(silent.values()):
+            return None
+        listed = ", ".join(map(str, silent))
+        summary = f"no engine of {self.name} answers any more ({listed}); start them, and run the tests again"
+        return Ended(summary, over=True)
 
     def measure(self) -> None:
         """Measure the nodes' speed, and scale all deadlines by it; do nothing if nodes are down."""
@@ -380,6 +413,15 @@ class FoundKind(LabKind):
         Raises:
             UsageError: a machine cannot be reached, or the swarm is not fit. Nothing is left open then.
         """
+
+
+def _silence(node: Node) -> str:
+    """Return why a node's engine does not answer; empty if it does."""
+    try:
+        node.greet()
+    except NoAnswer as silent:
+        return str(silent)
+    return ""
 
 
 def node_line(name: str, address: str, state: str, info: Mapping[str, Any] | None, note: str = "") -> str:

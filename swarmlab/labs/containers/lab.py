@@ -9,6 +9,7 @@ import functools
 import io
 import json
 import re
+import signal
 import sys
 import tarfile
 import threading
@@ -18,6 +19,7 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 import docker
+import requests
 from docker.models.containers import Container
 from docker.models.networks import Network
 from typing_extensions import override
@@ -33,7 +35,7 @@ from swarmlab.images.given import GivenImage
 from swarmlab.images.recipes import REGISTRY
 from swarmlab.images.releases import check_host
 from swarmlab.labs import base, hosts, provision
-from swarmlab.labs.base import Declared, Lab
+from swarmlab.labs.base import Declared, Ended, Lab
 from swarmlab.labs.containers.node import DindNode
 from swarmlab.labs.hosts import host_names
 from swarmlab.labs.outer import OuterEngine
@@ -59,6 +61,8 @@ WORD, DEFAULT = "dind", "swarmlab"
 _CLUSTERS = 14  # clusters of ten addresses each, from .101 to .240
 _REGISTRY_OCTET = 250
 _NAME = re.compile(r"^[a-z0-9][a-z0-9-]{0,30}$")
+#: The state of a container that the outer engine does not list.
+_REMOVED = ("removed", "")
 #: Suffix of the name of a node's old container, while an upgrade replaces it.
 _OLD = "-was"
 #: The files that a node keeps in an upgrade, beside its volumes: the beginning of their names, by folder (empty: all).
@@ -197,6 +201,32 @@ class DindLab(Lab):
             self._made = False
             self._nodes.clear()
 
+    @override
+    def ended(self, used: Sequence[Node] = (), *, thorough: bool = True) -> Ended | None:
+        registry = f"{self._network_name}-registry"
+        stays = self._nodes.get(0, []) if self.standing else []
+        try:
+            found = self.outer.client.api.containers(all=True, filters={"label": f"{LABEL}={self.name}"})
+            states = {entry["Id"]: (entry["State"], entry["Status"]) for entry in found}
+            names = {name.strip("/"): entry["Id"] for entry in found for name in entry["Names"]}
+            state, status = states.get(names.get(registry, ""), _REMOVED)
+            if state != "running":
+                return self._ended(f"its registry does not run any more ({status or state})", over=True)
+            for node in dict.fromkeys([*stays, *used]):
+                assert isinstance(node, DindNode)
+                how = _stopped(*states.get(str(node.container.id), _REMOVED))
+                again = not how and thorough and node.restarted()
+                if (how or again) and not node.is_off:
+                    what = f"the container of node {node} was {how or 'started anew'} from outside"
+                    return self._ended(what, over=node in stays and not again)
+        except (docker.errors.DockerException, requests.exceptions.RequestException) as failed:
+            return Ended(f"the engine that holds lab {self.name} does not answer: {failed}", over=True)
+        return super().ended(used, thorough=thorough)
+
+    def _ended(self, what: str, *, over: bool) -> Ended:
+        mend = f"; make it anew: swarmlab down --name {self.name}, swarmlab up --name {self.name}"
+        return Ended(f"lab {self.name}: {what}{mend if over and self.standing else ''}", over=over)
+
     # Nodes
 
     @property
@@ -267,6 +297,7 @@ class DindLab(Lab):
         [image], self._registry_image = self._workshop().prepare([choice])
         old = node.container
         name, host_config = str(old.name), old.attrs["HostConfig"]
+        node.expect_off()
         old.stop(timeout=60)
         old.rename(f"{name}{_OLD}")  # it keeps its labels, so a run that is killed here leaves nothing behind
         try:
@@ -509,6 +540,24 @@ class DindLab(Lab):
     def containers(self) -> list[Container]:
         """Return the containers of the lab: nodes of all clusters, and the registry."""
         return self.outer.containers(f"{LABEL}={self.name}")
+
+
+def _stopped(state: str, status: str) -> str:
+    """Return how a node's container was stopped by somebody else; empty if it runs, or if its engine crashed.
+
+    An engine that is told to end, by its container's engine or by a signal, ends with 0 or by that signal. Any other
+    exit code is the engine's own, and its end is judged as the cluster's doing.
+
+    Args:
+        state: the container's state.
+        status: the same in the engine's words, such as "Exited (137) 5 seconds ago".
+    """
+    if state in ("running", "created", "restarting"):
+        return ""
+    code = re.search(r"Exited \((\d+)\)", status)
+    if state == "exited" and code and int(code[1]) not in (0, 128 + signal.SIGTERM, 128 + signal.SIGKILL):
+        return ""
+    return {"exited": f"stopped ({status})"}.get(state, state)
 
 
 def _copy_files(old: Container, new: Container, folder: str, beginning: str) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import tarfile
+from pathlib import Path
 
 import docker
 import testinfra
@@ -32,18 +33,39 @@ class DindNode(Node):
         host = testinfra.get_host(f"docker://{container.name}")
         super().__init__(labels[NODE], address, host, f"unix://{labels[SOCKET]}")
         self.container = container
+        #: Says that the node was switched off on purpose: a file beside its socket, so that other processes know, too.
+        self._off = Path(labels[SOCKET]).with_name("off")
+
+    def expect_off(self) -> None:
+        """Note that the node's container is about to end on purpose."""
+        self._off.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        self._off.touch()
+
+    @property
+    def is_off(self) -> bool:
+        """Whether the node was switched off or frozen on purpose, and not switched on since."""
+        return self._off.exists()
+
+    def restarted(self) -> bool:
+        """Whether the container was started anew since this was asked or the node was started, by somebody else."""
+        before = self.container.attrs["State"]["StartedAt"]
+        self.container.reload()
+        return bool(self.container.attrs["State"]["StartedAt"] != before)
 
     @override
     def stop(self) -> None:
+        self.expect_off()
         self.container.stop(timeout=30)
 
     @override
     def start(self) -> None:
         self.container.start()
+        self._off.unlink(missing_ok=True)
         self.wait_up()
 
     @override
     def kill(self) -> None:
+        self.expect_off()
         self.container.kill()
         self.container.wait(timeout=30)
 
@@ -60,11 +82,13 @@ class DindNode(Node):
                 return State(False, str(refused.explanation or refused))
             return State(True, "it is halted")
 
+        self.expect_off()
         wait(halted, f"all processes of {self.name} to be halted", deadline=60, error=LabError)
 
     @override
     def thaw(self) -> None:
         self.container.unpause()
+        self._off.unlink(missing_ok=True)
 
     @override
     def take(self, folder: str) -> bytes:
@@ -79,6 +103,7 @@ class DindNode(Node):
     def become(self, container: Container) -> None:
         """Use another container from now on: the same node with another engine."""
         self.container = container
+        self._off.unlink(missing_ok=True)
         self.forget()
 
     def wait_up(self) -> None:
