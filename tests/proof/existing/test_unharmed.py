@@ -321,6 +321,18 @@ def test_a_wrong_inventory_is_a_line_for_each_wrong_node(world, change, message)
     assert not connections(), "connections were left open"
 
 
+def test_a_registry_that_cannot_be_pulled_from_is_told_before_anything_is_judged(world):
+    registry = f"{world.nodes[0].address}:1/swc"
+    file = world.write_inventory("registry.yaml", registry=registry)
+    ran = run(suites(world, "suites/ch7_usage", inventory=file, reports="registry"))
+    told = [line for line in ran.stdout.splitlines() if line.startswith("the run could not be held: ")]
+    wanted = f"no lab: node master, slave01, slave02: cannot pull {registry}/hello:.* refused; start the registry"
+    assert (ran.returncode, len(told)) == (3, 1), ran.stdout[-2000:]
+    assert re.search(wanted, told[0]), told
+    assert not [claim for claim in verdicts(world.folder / "registry").values() if claim["verdict"] == "fail"]
+    assert "nothing is left" in cleanup(world, "--dry-run").stdout
+
+
 def test_another_cluster_is_not_disrupted(world):
     ran = run(suites(world, "suites/ch7_usage", "--may-disrupt", "another"))
     assert ran.returncode == 4
