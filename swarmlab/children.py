@@ -1,14 +1,13 @@
 """Commands that a run starts on this machine and that may make something: they end before the run does.
 
 Each has a session of its own, so that a terminal's Ctrl-C reaches the run alone, which ends them in order. If the run
-is killed outright, the kernel ends them.
+is killed outright, a shell ends them that reads a pipe of the run's: the pipe closes with the run.
 """
 
 from __future__ import annotations
 
 import contextlib
 import os
-import shutil
 import signal
 import subprocess
 import threading
@@ -21,6 +20,20 @@ from swarmlab import signals
 #: Seconds that a command has to end after SIGTERM: a run of pytest takes its labs down meanwhile.
 PATIENCE = 300.0
 
+#: Reads "add GROUP" and "del GROUP", and ends the groups that are left when its input ends. To end commands alone would
+#: not do: mmdebstrap waits for its own commands.
+_GUARD = """
+live=
+while read -r verb group; do
+    left=
+    for one in $live; do [ "$one" = "$group" ] || left="$left $one"; done
+    live=$left
+    [ "$verb" = del ] || live="$live $group"
+done
+for one in $live; do kill -s TERM -- "-$one"; done
+"""
+_guard: subprocess.Popen[bytes] | None = None
+_telling = threading.RLock()
 _running: weakref.WeakSet[subprocess.Popen[Any]] = weakref.WeakSet()
 
 
@@ -56,6 +69,8 @@ def run(
         except BaseException:
             end(process, patience)
             raise
+        finally:
+            ended(process)
     done = subprocess.CompletedProcess(process.args, process.returncode, out, err)
     if check:
         done.check_returncode()
@@ -63,14 +78,13 @@ def run(
 
 
 def start(command: Sequence[Any], **how: Any) -> subprocess.Popen[Any]:
-    """Start a command that ends with this process; see `subprocess.Popen` for its arguments."""
-    # What ends the command is the end of the thread that starts it, which waits for it.
-    tied = ["setpriv", "--pdeathsig", "TERM", "--"] if shutil.which("setpriv") else []
+    """Start a command that ends with this process; call `ended` when it has. Arguments are as of `subprocess.Popen`."""
     process = None
     try:
         with signals.deferred():
-            process = subprocess.Popen([*tied, *map(str, command)], start_new_session=True, **how)
+            process = subprocess.Popen([*map(str, command)], start_new_session=True, **how)
             _running.add(process)
+            _tell_guard("add", process)
     except KeyboardInterrupt:
         if process:
             end(process)
@@ -80,6 +94,29 @@ def start(command: Sequence[Any], **how: Any) -> subprocess.Popen[Any]:
     return process
 
 
+def ended(process: subprocess.Popen[Any]) -> None:
+    """Forget a command that has ended: its number may soon be another's."""
+    if process in _running:
+        _running.discard(process)
+        _tell_guard("del", process)
+
+
+def _tell_guard(verb: str, process: subprocess.Popen[Any]) -> None:
+    global _guard
+    with _telling, contextlib.suppress(OSError):
+        if _guard is None or _guard.poll() is not None:
+            _guard = subprocess.Popen(
+                ["sh", "-c", _GUARD],
+                stdin=subprocess.PIPE,
+                stdout=subprocess.DEVNULL,
+                stderr=subprocess.DEVNULL,
+                start_new_session=True,
+            )
+        assert _guard.stdin
+        _guard.stdin.write(f"{verb} {process.pid}\n".encode())
+        _guard.stdin.flush()
+
+
 def end(process: subprocess.Popen[Any], patience: float = PATIENCE) -> None:
     """End a command and the processes of its group; return when it has ended.
 
@@ -87,13 +124,13 @@ def end(process: subprocess.Popen[Any], patience: float = PATIENCE) -> None:
         process: as `start` returned it.
         patience: seconds between SIGTERM and SIGKILL.
     """
-    _running.discard(process)
     _send(process, signal.SIGTERM)
     try:
         process.communicate(timeout=patience)
     except (subprocess.TimeoutExpired, ValueError):
         _send(process, signal.SIGKILL)
         process.wait()
+    ended(process)
 
 
 def end_all(_: int) -> None:

@@ -315,4 +315,5 @@ def _download(url: str, file: Path, progress: Progress = lambda _: None) -> str:
         except BaseException:
             children.end(child, patience=5)
             raise
+    children.ended(child)
     return "" if child.returncode == 0 else (why or ["no reason given"])[-1]

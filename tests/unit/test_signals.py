@@ -146,14 +146,18 @@ def test_waits_of_other_threads_are_given_up(program):
     assert time.monotonic() - begun < 10
 
 
-def test_commands_end_with_a_program_that_is_killed(program):
-    process = program(work="children.run(['sh', '-c', 'echo $$ > pid; exec sleep 60'])")
-    folder = ROOT / "/proc" / str(process.pid) / "cwd"
-    wait((folder / "pid").exists, "the command to start")
-    pid = int((folder / "pid").read_text())
+def test_commands_end_with_a_program_that_is_killed(program, tmp_path):
+    # As mmdebstrap: the command itself heeds no signal, and waits for another that does.
+    script = "trap : TERM; sleep 60 & echo $$ $! > pids; wait $!; wait"
+    work = f"children.run(['true']); children.run(['sh', '-c', {script!r}])"
+    process = program(work=work)
+    wait(
+        lambda: (tmp_path / "pids").exists() and (tmp_path / "pids").read_text().count(" ") == 1, "the command to start"
+    )
+    pids = (tmp_path / "pids").read_text().split()
     process.kill()
     process.wait()
-    wait(lambda: not Path(f"/proc/{pid}").exists(), "the command to end")
+    wait(lambda: not any(Path(f"/proc/{pid}").exists() for pid in pids), "the commands to end")
 
 
 def test_an_interruption_that_python_cannot_raise_is_not_lost(program):

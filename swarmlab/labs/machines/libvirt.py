@@ -279,6 +279,7 @@ def boots_on_kvm(kernel: Path, initrd: Path) -> bool:
     finally:
         machine.kill()
         machine.wait()
+        children.ended(machine)
     return True
 
 
