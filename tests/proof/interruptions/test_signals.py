@@ -25,6 +25,8 @@ ONE = ["suites/ch2_networks/test_commands.py", "-v", "-p", "no:randomly"]
 UP = ["swarmlab", "up", "--name", f"{NAME}-up"]
 PYTEST = ["pytest", *ONE, "--engine", "bookworm"]  # with an engine it takes a lab of its own
 WORKERS = [*PYTEST, "-n", "2"]
+#: Tests that start runs of pytest, which make the labs.
+PROOF = ["pytest", "tests/proof/claims", "-m", "lab", "-n", "2", "-k", "docker0 or hosts"]
 REHEARSE = ["swarmlab", "rehearse", "--from", "bookworm", "--to", "trixie", "--managers", "1", "--workers", "2"]
 
 
@@ -71,6 +73,8 @@ CASES = [
     Case("workers-nodes-twice", WORKERS, "nodes", (INT, INT)),
     Case("workers-test-pid", WORKERS, "PASSED", group=False),
     Case("workers-test-term-thrice", WORKERS, "PASSED", (TERM, TERM, TERM)),
+    Case("proof-nodes", PROOF, "nodes", line="interrupted"),
+    Case("proof-nodes-term-pid", PROOF, "nodes", (TERM, TERM), group=False, line="interrupted"),
     Case("rehearse-nodes", REHEARSE, "nodes", (INT, INT)),
     Case("rehearse-claims-pid", REHEARSE, "claims on", (TERM,), group=False),
     Case("rehearse-claims-thrice", REHEARSE, "claims on", (INT, INT, INT)),
