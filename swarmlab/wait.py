@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 from swarmlab.errors import DeadlineExceeded, LabError, TasksRefused
@@ -14,6 +15,19 @@ from swarmlab.signals import given_up
 _scale = 1.0
 #: The largest factor by which the time between two polls is scaled.
 _RARER = 5.0
+#: Called while something is waited for, in every thread; the seconds between two calls.
+_guards: list[Callable[[], None]] = []
+_GUARDED = 5.0
+
+
+@contextlib.contextmanager
+def guarded(guard: Callable[[], None]) -> Iterator[None]:
+    """Let every wait call *guard* every few seconds until the context ends; what it raises ends the wait."""
+    _guards.append(guard)
+    try:
+        yield
+    finally:
+        _guards.remove(guard)
 
 
 def set_scale(factor: float) -> None:
@@ -83,13 +97,13 @@ def wait(
     Raises:
         Exception: an *error*; the condition did not come to hold in time.
         TasksRefused: an engine refuses tasks for good, whatever *error* is.
-        LabError: the run is being stopped.
+        LabError: the run is being stopped, or a guard found that the lab has ended (see `guarded`).
 
     Example:
         wait(lambda: len(service.running()) == 3, "3 running tasks of web", stable=2)
     """
     limit = scaled(deadline)
-    start = time.monotonic()
+    start = guarded_at = time.monotonic()
     held = polls = 0
     while True:
         with provisional() as keep:
@@ -115,6 +129,10 @@ def wait(
             raise error(f"waiting for {reason}: not so {how}")
         if given_up.is_set():
             raise LabError(f"waiting for {reason}: given up, as the run is stopped")
+        if time.monotonic() - guarded_at >= _GUARDED:
+            guarded_at = time.monotonic()
+            for guard in list(_guards):
+                guard()
         # On a slow node each poll takes time away from what is waited for.
         time.sleep(every * min(_scale, _RARER))
 

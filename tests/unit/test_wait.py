@@ -6,7 +6,7 @@ from swarmlab import wait as waiting
 from swarmlab.errors import DeadlineExceeded, LabError
 from swarmlab.evidence import record, recording
 from swarmlab.signals import giving_up
-from swarmlab.wait import State, eventually, wait
+from swarmlab.wait import State, eventually, guarded, wait
 
 
 @pytest.fixture(autouse=True)
@@ -79,3 +79,21 @@ def test_a_run_that_is_stopped_waits_no_longer():
     with giving_up(), pytest.raises(LabError, match="waiting for the end: given up"):
         wait(lambda: False, "the end", deadline=60)
     assert wait(lambda: True, "the end")
+
+
+def test_a_guard_ends_a_wait_and_is_asked_now_and_then(monkeypatch):
+    asked = []
+
+    def guard():
+        asked.append(1)
+        if len(asked) == 3:
+            raise LabError("the lab has ended")
+
+    monkeypatch.setattr(waiting, "_GUARDED", 0.02)
+    polls = []
+    with guarded(guard), pytest.raises(LabError, match="the lab has ended"):
+        wait(lambda: polls.append(1), "nothing", deadline=60, every=0.001)
+    assert len(polls) > 3
+    with pytest.raises(DeadlineExceeded):
+        wait(lambda: False, "nothing", deadline=0.1, every=0.01)
+    assert len(asked) == 3
