@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import json
+import logging
 import math
 import re
 import shlex
@@ -32,6 +33,9 @@ DATA_PORT = 4789
 
 #: Swarm's words for an optimistic-lock conflict, and how many in a row are retried.
 OUT_OF_SEQUENCE, REVISIONS = "update out of sequence", 10
+
+# testinfra logs what each command prints, and pytest shows that log, which is neither shaped nor redacted.
+logging.getLogger("testinfra").disabled = True
 
 #: The nft table of a fault that keeps nodes from hearing each other.
 _FAULT_TABLE = "swarmlab_fault"

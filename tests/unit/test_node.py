@@ -1,8 +1,10 @@
+import logging
 import socket
 import threading
 import time
 
 import pytest
+import testinfra
 
 from suites.support.commands import accepted, in_sequence
 from swarmlab.cluster import node as nodes
@@ -65,6 +67,13 @@ def test_an_engine_that_was_frozen_is_given_up_soon(engine):
 def test_an_engine_that_is_not_there_is_the_labs_failure(tmp_path):
     with pytest.raises(LabError, match="engine of slave02 does not answer"):
         Machine("slave02", "192.0.2.2", None, f"unix://{tmp_path / 'none'}").ask("GET", "/version")
+
+
+def test_what_commands_print_is_in_no_log(caplog):
+    caplog.set_level(logging.DEBUG)
+    logging.getLogger("testinfra").setLevel(logging.DEBUG)  # as its plugin does with pytest -vv
+    assert testinfra.get_host("local://").run("echo blue-horse-77").rc == 0
+    assert "blue-horse-77" not in caplog.text
 
 
 class Shell:

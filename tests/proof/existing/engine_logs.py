@@ -26,7 +26,7 @@ UNASKED_FOR = {
     # What container nodes lack.
     r"error reading the kernel parameter net\.ipv4\.(vs|neigh)\.": "the host's kernel has no such setting",
     r"Could not get ipvs family information": "the host's kernel has no IPVS",
-    r"set up rule failed, \[-t mangle -D|Failed to delete firewall mark rule|Failed add IP alias .* cannot assign": (
+    r"set up rule failed, \[-t mangle -D|firewall mark rule in sbox lb_|Failed add IP alias .* LB endpoint interface": (
         "without IPVS an engine does not set up what it takes down with a service"
     ),
     r"enabling default vlan on bridge|set bridge default vlan failed": "a container may not write there",
@@ -40,6 +40,9 @@ UNASKED_FOR = {
     ),
     r"network \S+ remove failed: .*unknown network|fatal task error.*unknown network": (
         "an engine on which two tasks of a network end at once removes it for both (moby/swarmkit#2273)"
+    ),
+    r"container net ns \S+/lb_\w+ failed|Failed find interface name for endpoint .* to create LB alias": (
+        "an engine sets the load balancer of a network up, and the network is gone before it has done so"
     ),
     r"cleanup: failed to delete container from containerd: no such container": (
         "an engine gives up starting the container of a task that the swarm does not want any more"
