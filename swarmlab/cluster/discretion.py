@@ -71,19 +71,22 @@ _SAID = "Status.Err Status.Message State.Error UpdateStatus.Message Swarm.Error 
 _KEPT_PATHS, _SAID_PATHS = frozenset(_KEPT.split()), frozenset(_SAID.split())
 #: Dictionaries whose keys are names, of which a path has a *.
 _BY_NAME = ("Containers", "Ports", "PortBindings", "Networks")
+#: Parts of paths, and what stands for them: the parts have the same meaning in several answers.
+_SAME = {r"^PreviousSpec\b": "Spec", r"^Spec\.TaskTemplate\b": "Spec", r"^Swarm\.Cluster\.": "", r"^Volumes$": ""}
 #: Texts that engines make up: they are left out, and nobody need look for them.
 _MADE = re.compile(r"(Path|^GraphDriver\b.*|^HostConfig\.(Masked|Readonly)Paths|Digest|Driver\.Name)$")
 #: Variables whose values are left out, and are so usual that they stay in other text.
 _USUAL = ("PATH", "HOME", "HOSTNAME", "LANG", "LC_ALL", "TERM", "USER", "SHELL", "PWD")
 #: Labels whose values are names and ids, and options that engines set.
 _NAMING = re.compile(
-    rf"com\.docker\.(swarm\.[\w.]+|compose\.(project|service|container-number)|network\.driver\.overlay\.vxlanid_list)"
+    r"com\.docker\.(swarm\.(node\.id|service\.(id|name)|task|task\.(id|name))"
+    r"|compose\.(project|service|container-number)|network\.driver\.overlay\.vxlanid_list)"
     rf"|{re.escape(STACK_LABEL)}|swarmlab\.[\w.]+|{re.escape(SUITE_LABEL)}[\w.]*"
 )
 #: The calls whose answers tell of the engine alone, or are redacted as everywhere.
 _OPEN_CALLS = re.compile(r"/(version|_ping|swarm/unlockkey)")
 _VERSION = re.compile(r"^/v\d+\.\d+(?=/)")
-_PLACES = re.compile(r"\s*(node\.(id|hostname|role|platform\.\w+|ip)|)\s*[!=]=")
+_PLACES = re.compile(r"\s*node\.(id|hostname|role|platform\.\w+|ip)\s*[!=]=")
 #: Errors that an answer of an unexpected form causes. A record then has its length, and the caller goes on.
 _STRANGE = (TypeError, AttributeError, KeyError, ValueError, IndexError, RecursionError)
 #: Sections of the answer to GET /info that have values of the engine's owner.
@@ -246,9 +249,9 @@ def _json(text: str) -> Any:
 def _path(path: str, name: str) -> str:
     """Return the path of a part; parts that mean the same in several answers have one path."""
     below = f"{path}.{name}" if path else name
-    below = re.sub(r"^PreviousSpec\b", "Spec", below)
-    below = re.sub(r"^Swarm\.Cluster\.", "", below)
-    return re.sub(r"^Spec\.TaskTemplate\b|^Volumes$", lambda found: "Spec" if found[0] != "Volumes" else "", below)
+    for pattern, short in _SAME.items():
+        below = re.sub(pattern, short, below)
+    return below
 
 
 def _text(text: str, path: str) -> str:
