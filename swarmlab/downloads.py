@@ -16,7 +16,8 @@ _SIGNS = re.compile(
     r"|[Rr]ead timed out|[Cc]onnect(?:ion)? (?:to \S+ )?timed out|i/o timeout|TLS handshake timeout"
     r"|context deadline exceeded|Client\.Timeout exceeded|request canceled"
     r"|Tunnel connection failed: \d+ [\w ]*\w|Proxy Authentication Required|Cannot connect to proxy"
-    r"|certificate verify failed|CERTIFICATE_VERIFY_FAILED|x509: [\w ]+|server gave HTTP response to HTTPS client"
+    r"|certificate verify failed|CERTIFICATE_VERIFY_FAILED|x509: [\w ]+|server gave HTTP response to HTTPS client",
+    re.IGNORECASE,
 )
 _HOST = re.compile(
     r"https?://(?:[^/@\s'\"]+@)?([^/\s'\"]+)|[Hh]ost='([^']+)'|resolv(?:ing|e) '([^']+)'|lookup ([\w.-]+)"

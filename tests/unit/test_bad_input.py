@@ -479,6 +479,10 @@ def test_options_are_joined_with_their_values():
             'Get "https://r.example.org/v2/": dial tcp: lookup r.example.org on 127.0.0.53:53: no such host',
             "r.example.org is not reached (no such host)",
         ),
+        (
+            'Get "https://r.example.org/": lookup r.example.org on 10.0.0.1:53: connect: network is unreachable',
+            "r.example.org is not reached (network is unreachable)",
+        ),
         ("http: server gave HTTP response to HTTPS client", "the index is not reached (server gave HTTP response"),
     ],
 )
