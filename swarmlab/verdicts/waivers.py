@@ -104,7 +104,10 @@ def load(path: Path, *, today: date, labs: Collection[str]) -> list[Waiver]:
     """
     file = YamlFile(read_text(path), shown(path))
     entries = [] if file.content is None else file.content
-    wrong = jsonschema.exceptions.best_match(jsonschema.Draft202012Validator(_LAYOUT).iter_errors(entries))
+    found = list(jsonschema.Draft202012Validator(_LAYOUT).iter_errors(entries))
+    # A misspelt key is also one that lacks, and only its own message names it.
+    misspelt = (error for error in found if error.validator == "additionalProperties")
+    wrong = next(misspelt, None) or jsonschema.exceptions.best_match(found)
     if wrong is not None:
         raise UsageError(_mistake(file, entries, wrong))
     waivers: list[Waiver] = []
