@@ -224,8 +224,9 @@ class DindLab(Lab):
         return super().ended(used, thorough=thorough)
 
     def _ended(self, what: str, *, over: bool) -> Ended:
-        mend = f"; make it anew: swarmlab down --name {self.name}, swarmlab up --name {self.name}"
-        return Ended(f"lab {self.name}: {what}{mend if over and self.standing else ''}", over=over)
+        anew = f"make it anew: swarmlab down --name {self.name}, swarmlab up --name {self.name}"
+        mend = f"; {anew if self.standing else 'run the tests again'}" if over else ""
+        return Ended(f"lab {self.name}: {what}{mend}", over=over)
 
     # Nodes
 
