@@ -104,7 +104,8 @@ def test_what_is_found_is_listed_with_its_node_and_in_the_order_of_removal():
             }
         ],
         volumes={"Volumes": [{"Name": unique("data"), "Labels": None}, {"Name": "swc-backup", "Labels": {}}]},
-        machine=f"/var/tmp/{unique('folder')}\n/var/tmp/swc-notes\nroot\n{unique('user')}\nswc-admin\ntable swarmlab_fault incoming",
+        machine=f"/var/tmp/{unique('folder')}\n/var/tmp/swc-notes\nroot\n{unique('user')}\nswc-admin\n"
+        "table swarmlab_fault incoming",
     )
     found = find([engine], engine)
     assert [one.kind for one in found] == ["service", "volume", "folder", "user", "table", "label"]
