@@ -70,7 +70,7 @@ types: $(ready) ## Check types.
 
 .PHONY: unit
 unit: $(ready) ## Run the tests that need no lab.
-	$(pytest) tests/ -q $(UNIT_ARGS) $(call ended,pytest)
+	$(pytest) tests/ -q -n 2 $(UNIT_ARGS) $(call ended,pytest)
 
 .PHONY: suites
 suites: $(ready) ## Run the suites on three labs of containers at once.

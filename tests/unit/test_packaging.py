@@ -30,7 +30,7 @@ def test_the_version_is_printed(capsys):
 
 def test_an_installation_without_its_checkout_is_one_line(monkeypatch, tmp_path, capsys):
     monkeypatch.setattr(paths, "CLAIMS", tmp_path / "claims")
-    assert main(["status"]) == 2
+    assert main(["status"]) == 3
     error = capsys.readouterr().err
     assert error.startswith(f"swarmlab: no claims at {tmp_path}/claims; install swarmlab from its checkout")
     assert error.count("\n") == 1

@@ -396,7 +396,7 @@ def test_a_waiver_accepts_what_failed_of_a_test_and_not_what_broke(run, pytester
         ({"owner": ""}, "owner: '' "),
         ({"claim": "7.2.2/inspekt"}, "did you mean 7.2.2/inspect"),
         ({"lab": "cloud"}, "'cloud' is not one of"),
-        ({"extra": 1}, "'extra' was unexpected"),
+        ({"extra": 1}, "'extra' is no key of a waiver; the keys are claim, engine, lab, "),
     ],
 )
 def test_a_waiver_that_is_none_ends_the_run_before_any_lab(run, pytester, entry, message):
