@@ -73,7 +73,7 @@ def pytest_rows():
 
     yield row("--lab-name ux --engine forky", "--engine: has no effect beside --lab-name")
     yield row("--lab vagrant --lab-name ux --provider libvirt", "--provider: has no effect beside --lab-name")
-    yield row("--lab-name nosuch", f"--lab-name: no engine answers at DOCKER_HOST={NOWHERE}")
+    yield row("--lab-name nosuch", f"no engine answers at DOCKER_HOST={NOWHERE}")
     for hours in ("-1", "0", "nan", "inf", "-inf"):
         yield row(f"--hours={hours}", f"--hours {hours}: write the hours that one test may take")
     yield row("--hours soon", "--hours soon: write a number")

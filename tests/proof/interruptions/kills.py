@@ -43,15 +43,20 @@ def main() -> int:
     args.out.parent.mkdir(parents=True, exist_ok=True)
     with engine_of_trials() as engine, tempfile.TemporaryDirectory(prefix="kills-") as made:
         whole = _seconds_of_a_run(Path(made))
-        for number in range(args.count):
+        number = 0
+        while len(rows) < args.count:
+            number += 1
             workers = chance.random() < 0.3
             victim = chance.choice(["controller", "worker"]) if workers else "run"
             moment = chance.uniform(0.2, whole)
             row = kill(Path(made) / str(number), moment, victim, engine)
+            if row is None:  # the run had ended, as the machine was busier when the whole run was timed
+                whole = min(whole, moment)
+                continue
             rows.append(row)
             table = {"schema": 1, "seed": args.seed, "whole run seconds": round(whole, 1), "kills": rows}
             args.out.write_text(json.dumps(table, indent=1) + "\n", encoding="utf-8")
-            print(f"{number + 1}/{args.count} {row}", flush=True)
+            print(f"{len(rows)}/{args.count} {row}", flush=True)
     wrong = [row for row in rows if bad(row)]
     print(f"{len(rows)} kills, {len(wrong)} of them with a bad end; table: {args.out} (seed {args.seed})")
     return int(bool(wrong))
@@ -70,7 +75,7 @@ def _seconds_of_a_run(folder: Path) -> float:
     return time.monotonic() - run.started
 
 
-def kill(folder: Path, moment: float, victim: str, engine: outer.OuterEngine) -> dict[str, Any]:
+def kill(folder: Path, moment: float, victim: str, engine: outer.OuterEngine) -> dict[str, Any] | None:
     """Kill a run at a moment, and let the next run follow at once.
 
     Args:
@@ -80,7 +85,7 @@ def kill(folder: Path, moment: float, victim: str, engine: outer.OuterEngine) ->
         engine: the engine of the labs.
 
     Returns:
-        A row of the table.
+        A row of the table; None if the run had ended before.
     """
     reports = folder / "reports"
     run = Trial(_command(reports, *([] if victim == "run" else ["-n", "2"])), folder / "killed")
@@ -88,9 +93,10 @@ def kill(folder: Path, moment: float, victim: str, engine: outer.OuterEngine) ->
         time.sleep(0.02)
     hit = _victim(run, victim)
     at = time.monotonic() - run.started
-    if hit is not None and run.process.poll() is None:
-        os.kill(hit, signal.SIGKILL)
-    if victim == "worker" and hit is not None:
+    if hit is None:
+        return None
+    os.kill(hit, signal.SIGKILL)
+    if victim == "worker":
         run.end(300)  # the run goes on, with another worker in its place
     else:
         run.process.wait(300)
@@ -102,7 +108,7 @@ def kill(folder: Path, moment: float, victim: str, engine: outer.OuterEngine) ->
     removed = _removed(run, engine)
     return {
         "moment": round(at, 1),
-        "victim": victim if hit is not None else "none, as the run had ended",
+        "victim": victim,
         "phase": phase_of(run.output),
         "left": [line for line in left if not line.startswith("process")],
         "tests ended": tests,
