@@ -39,6 +39,8 @@ def give_up(stream: TextIO | None) -> None:
         nowhere = os.open(os.devnull, os.O_WRONLY)
         os.dup2(nowhere, stream.fileno())  # type: ignore[union-attr]
         os.close(nowhere)
+        # What is left in the buffer must not be written when pytest, which captures output, puts the old end back.
+        stream.flush()  # type: ignore[union-attr]
 
 
 class Patient:

@@ -414,8 +414,15 @@ def test_a_reader_that_closes_the_output_ends_nothing_with_a_traceback(command, 
     reading, writing = os.pipe()
     os.close(reading)
     program, *words = command.split()
+    # As a user has it: output to a pipe is buffered.
+    environment = {name: value for name, value in os.environ.items() if name != "PYTHONUNBUFFERED"}
     done = subprocess.run(
-        [sys.executable, "-m", program, *words], cwd=ROOT, stdout=writing, stderr=subprocess.PIPE, text=True
+        [sys.executable, "-m", program, *words],
+        cwd=ROOT,
+        env=environment,
+        stdout=writing,
+        stderr=subprocess.PIPE,
+        text=True,
     )
     os.close(writing)
     assert (done.returncode, done.stderr) == (status, "")
