@@ -168,6 +168,8 @@ class Mistakes:
         refuse([line for _, line in sorted(self._found)])
 
 
+#: Most nodes of an inventory: a run has a connection to each, and looks at each many times.
+MOST_NODES = 256
 #: Most lines of one message.
 _MOST_LINES = 20
 
@@ -264,6 +266,9 @@ def _check_nodes(raw: Any, folder: Path, mistakes: Mistakes) -> None:
     if not isinstance(raw, dict):
         return
     nodes = raw["nodes"] if isinstance(raw.get("nodes"), list) else []
+    if len(nodes) > MOST_NODES:
+        mistakes.add(["nodes"], f"are {len(nodes)}, and a run reaches at most {MOST_NODES}; list those of the swarm")
+        return
     first: dict[tuple[Any, ...], int] = {}
     for place, node in [(None, raw), *enumerate(nodes)]:
         if not isinstance(node, dict):
