@@ -125,10 +125,14 @@ class OuterEngine:
                 self._users = None
 
 
+#: Whether this process has asked for an engine, and may have started one.
+_connecting = False
+
+
 def end_unused() -> None:
-    """Stop a private engine that nobody uses and that holds no lab, as an interruption may leave one."""
+    """Stop a private engine that nobody uses and that holds no lab, as an interruption of `connect` may leave one."""
     with contextlib.suppress(SwarmlabError, docker.errors.DockerException, OSError):
-        if _socket().exists() and (found := running()):
+        if _connecting and _socket().exists() and (found := running()):
             found.release()
 
 
@@ -142,6 +146,8 @@ def connect(progress: Progress) -> OuterEngine:
         UsageError: there is no engine, and this user lacks the rights to install or start one.
         LabError: the engine was started and does not answer.
     """
+    global _connecting
+    _connecting = True
     if found := running(progress):
         if not shutil.which("docker"):
             found.release()

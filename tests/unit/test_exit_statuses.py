@@ -64,7 +64,7 @@ def ended(project, command, **options):
     return subprocess.run(command, cwd=project.path, capture_output=True, text=True, timeout=100, **options)
 
 
-def interrupted(project, command, ready, number):
+def interrupted(project, command, ready, number, afterwards=lambda: None):
     process = subprocess.Popen(
         command,
         cwd=project.path,
@@ -75,16 +75,27 @@ def interrupted(project, command, ready, number):
     )
     wait(ready, "the command to be at work", deadline=60)
     process.send_signal(number)
+    afterwards()
     out, err = process.communicate(timeout=60)
     return subprocess.CompletedProcess(command, process.returncode, out, err)
 
 
-def _reads(pipe):
-    """Whether a command has opened a pipe. It then waits for what this process, now the writer, never writes."""
-    try:
-        return os.open(pipe, os.O_WRONLY | os.O_NONBLOCK)
-    except OSError:
-        return False
+class Writer:
+    """The writer of a pipe, who writes nothing: a command that reads the pipe waits for it."""
+
+    def __init__(self, pipe):
+        self.pipe = pipe
+        self.end = None
+
+    def has_reader(self):
+        try:
+            self.end = os.open(self.pipe, os.O_WRONLY | os.O_NONBLOCK)
+        except OSError:
+            return False
+        return True
+
+    def close(self):
+        os.close(self.end)
 
 
 #: How each status of pytest comes about: a change of a test, and options.
@@ -163,7 +174,9 @@ def test_swarmlab_ends_as_the_table_says(project, status, command):
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 def test_swarmlab_that_is_interrupted_ends_as_the_table_says(project, number):
-    ran = interrupted(project, [*SWARMLAB, "results", "fifo"], lambda: _reads(project.path / "fifo"), number)
+    writer = Writer(project.path / "fifo")
+    # Closed after the signal: that may come just before the command begins to read, which it then would for ever.
+    ran = interrupted(project, [*SWARMLAB, "results", "fifo"], writer.has_reader, number, writer.close)
     assert ran.returncode == 128 + number, ran.stderr
     assert "Traceback" not in ran.stderr
     assert len(ran.stderr.splitlines()) == 1
