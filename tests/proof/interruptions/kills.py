@@ -1,7 +1,7 @@
 """Kills runs outright at random moments, and looks whether the next run is clean and the results so far are kept.
 
-``python -m tests.proof.interruptions.kills --count 50`` (two hours) writes a row for each kill to a JSON file. It ends
-with 1 if a row is bad.
+``python -m tests.proof.interruptions.kills --count 50`` (two hours) writes a row for each kill to a JSON file. If the
+file has some already, as of a proof that was interrupted, it goes on there. It ends with 1 if a row is bad.
 """
 
 from __future__ import annotations
@@ -40,6 +40,10 @@ def main() -> int:
     args = parser.parse_args()
     chance = random.Random(args.seed)
     rows: list[dict[str, Any]] = []
+    if args.out.exists():
+        rows = json.loads(args.out.read_text(encoding="utf-8"))["kills"]
+        if len(rows) >= args.count:
+            rows = []
     args.out.parent.mkdir(parents=True, exist_ok=True)
     with engine_of_trials() as engine, tempfile.TemporaryDirectory(prefix="kills-") as made:
         whole = _seconds_of_a_run(Path(made))
