@@ -207,10 +207,17 @@ def test_files_and_names_that_are_wrong_are_told_at_once(folder):
 
 def test_many_mistakes_are_not_all_listed(folder):
     with pytest.raises(UsageError) as wrong:
-        read(written(folder, "nodes: [" + "{address: 1}, " * 500 + "]"))
+        read(written(folder, "nodes: [" + "{address: 1}, " * 200 + "]"))
     lines = str(wrong.value).splitlines()
     assert len(lines) == 21
-    assert lines[-1] == "and 480 more of this kind"
+    assert lines[-1] == "and 180 more of this kind"
+
+
+def test_more_nodes_than_a_run_can_reach_are_one_line(folder):
+    with pytest.raises(UsageError, match=r"nodes: are 300, and a run reaches at most 256; list those of the swarm$"):
+        read(
+            written(folder, "nodes: [" + ", ".join(f"{{address: 10.0.{n // 200}.{n % 200}}}" for n in range(300)) + "]")
+        )
 
 
 def test_an_option_is_named_where_it_is_wrong(folder):
