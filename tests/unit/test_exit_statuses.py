@@ -73,10 +73,13 @@ def interrupted(project, command, ready, number, afterwards=lambda: None):
         text=True,
         preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # a shell's background jobs ignore it
     )
-    wait(ready, "the command to be at work", deadline=60)
-    process.send_signal(number)
-    afterwards()
-    out, err = process.communicate(timeout=60)
+    try:
+        wait(ready, "the command to be at work", deadline=60)
+        process.send_signal(number)
+        afterwards()
+        out, err = process.communicate(timeout=60)
+    finally:
+        process.kill()
     return subprocess.CompletedProcess(command, process.returncode, out, err)
 
 
