@@ -28,10 +28,6 @@ _PATIENCE = 10.0
 _Parser: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
 
-class NotYaml(UsageError):
-    """A file that is to be YAML is of another format, or has a mistake of YAML's syntax."""
-
-
 def shown(text: object, most: int = _SHOWN) -> str:
     """Return *text* for a message: in one line, without control characters, and cut in its middle if it is long."""
     line = " ".join(str(text).split())
@@ -172,7 +168,7 @@ class YamlFile:
             finally:
                 loader.dispose()
         except yaml.YAMLError as broken:
-            raise NotYaml(_broken(broken, text, source)) from None
+            raise UsageError(_broken(broken, text, source)) from None
 
     def place(self, *path: str | int) -> str:
         """Return file, line and column of the value at *path*; the nearest value around it if there is none.

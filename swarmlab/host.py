@@ -93,7 +93,7 @@ def alone(work: str, progress: Progress = lambda _: None, *, folder: Path | None
     with lock:
         _take(lock, work, progress)
         with contextlib.suppress(OSError):  # a full disk: who waits knows less, and nothing else fails
-            _sign(lock)
+            sign(lock)
         yield
 
 
@@ -111,7 +111,7 @@ def _take(lock: IO[str], work: str, progress: Progress) -> None:
         time.sleep(0.2)
 
 
-def _sign(lock: IO[str]) -> None:
+def sign(lock: IO[str]) -> None:
     """Write who holds a lock into its file, for processes that wait for it."""
     lock.seek(0)
     lock.truncate()
@@ -119,17 +119,39 @@ def _sign(lock: IO[str]) -> None:
     lock.flush()
 
 
-def _holder(lock: IO[str]) -> str:
-    """Return in words which process holds a lock: its number, its command, and since when."""
+@dataclass(frozen=True)
+class Signature:
+    """Who holds a lock.
+
+    Attributes:
+        pid: number of the process.
+        since: when it took the lock, in seconds since the epoch.
+        command: its program and that program's arguments, without the interpreter.
+    """
+
+    pid: int
+    since: float
+    command: tuple[str, ...]
+
+
+def signature(lock: IO[str]) -> Signature | None:
+    """Return what the holder of a lock wrote into its file with `sign`; None if that cannot be read."""
     try:
         lock.seek(0)
         signed = json.loads(lock.read())
-        pid, since, words = int(signed["pid"]), float(signed["since"]), [str(word) for word in signed["command"]]
+        words = [str(word) for word in signed["command"]]
+        command = words[1:] if len(words) > 1 and Path(words[0]).name.startswith("python") else words
+        return Signature(int(signed["pid"]), float(signed["since"]), tuple(command))
     except (OSError, ValueError, KeyError, TypeError):
+        return None
+
+
+def _holder(lock: IO[str]) -> str:
+    """Return in words which process holds a lock: its number, its command, and since when."""
+    if (signed := signature(lock)) is None:
         return "another process"
-    command = words[1:] if len(words) > 1 and Path(words[0]).name.startswith("python") else words
-    clock = time.strftime("%H:%M:%S", time.localtime(since))
-    return f"process {pid} ({shown(shlex.join(command), 120)}; since {clock})"
+    clock = time.strftime("%H:%M:%S", time.localtime(signed.since))
+    return f"process {signed.pid} ({shown(shlex.join(signed.command), 120)}; since {clock})"
 
 
 @contextmanager

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import os
+import signal
 import socket
 
+from swarmlab import signals
 from swarmlab.host import process
 
 #: Label on every container, network and volume of a lab; its value is the lab's name.
@@ -53,6 +55,12 @@ def note_kept(name: str) -> None:
 def fates() -> str:
     """Return what became of all things that were noted, for the last line of a process that is interrupted."""
     return "; ".join(f"{thing} {fate}" for thing, fate in _fates.items()) or "it had made no lab"
+
+
+def last_line() -> str:
+    """Return the last line of a process that is interrupted: by which signal, and what became of all things."""
+    number = signals.received()
+    return f"interrupted by {signal.Signals(number).name if number else 'a signal'}; {fates()}"
 
 
 def this_process() -> str:

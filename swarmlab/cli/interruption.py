@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import os
-import signal
 import sys
 from collections.abc import Callable
 
@@ -25,7 +24,7 @@ def guarded(run: Callable[[], int]) -> int:
     def tell(line: str) -> None:
         signals.print_safely(f"swarmlab: {line}")
 
-    restore = signals.install(tell, _last_line)
+    restore = signals.install(tell, ownership.last_line)
     signals.on_first(children.end_all)
     try:
         status = _run(run)
@@ -34,7 +33,7 @@ def guarded(run: Callable[[], int]) -> int:
             return status
         outer.end_unused()
         _let_go_of_output()
-        tell(_last_line())
+        tell(ownership.last_line())
         return signals.status_of(number)
     finally:
         restore()
@@ -51,12 +50,6 @@ def _run(run: Callable[[], int]) -> int:
         if signals.received() is None:
             raise
     return 0
-
-
-def _last_line() -> str:
-    number = signals.received()
-    assert number is not None
-    return f"interrupted by {signal.Signals(number).name}; {ownership.fates()}"
 
 
 def _let_go_of_output() -> None:

@@ -8,17 +8,16 @@ from __future__ import annotations
 
 import contextlib
 import fcntl
-import json
 import os
 import shlex
-import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import IO
 
 from swarmlab.errors import UsageError
-from swarmlab.host import run_folder
+from swarmlab.files import shown
+from swarmlab.host import run_folder, sign, signature
 from swarmlab.labs import standing
 from swarmlab.labs.outer import OuterEngine
 from swarmlab.labs.standing import SOCKET, Standing
@@ -45,14 +44,10 @@ def hold(outer: OuterEngine, lab: Standing) -> IO[str]:
     try:
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
-        lock.seek(0)
-        using = _told(lock.read())
+        using = _holder(lock)
         lock.close()
         raise UsageError(f"lab {lab.name} is in use by {using}; wait until it ends") from None
-    lock.truncate(0)
-    command = shlex.join([Path(sys.argv[0]).name, *sys.argv[1:]])
-    json.dump({"pid": os.getpid(), "since": time.time(), "command": command}, lock)
-    lock.flush()
+    sign(lock)
     return lock
 
 
@@ -72,16 +67,14 @@ def _file(outer: OuterEngine, name: str) -> Path:
     return (sockets[0].parent.parent if sockets else run_folder() / "labs" / name) / "used.lock"
 
 
-def _told(written: str) -> str:
+def _holder(lock: IO[str]) -> str:
     """Return who holds a lock, from what the holder wrote into the file."""
-    try:
-        found = json.loads(written)
-    except ValueError:
+    if (signed := signature(lock)) is None:
         return "another process"
-    command = found["command"]
-    command = command if len(command) <= _SHOWN else f"{command[:_SHOWN]}…"
-    since = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(found["since"]))
-    return f"process {found['pid']} ({command}) since {since}"
+    program, *arguments = signed.command or ("",)
+    command = shown(shlex.join([Path(program).name, *arguments]), _SHOWN)
+    since = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(signed.since))
+    return f"process {signed.pid} ({command}) since {since}"
 
 
 def _owner_at_work(lab: Standing) -> str:

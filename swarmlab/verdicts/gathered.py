@@ -146,7 +146,7 @@ class Gathered:
             # Pytest's own outcome counts too: a judgement of pass does not override it.
             if doubt and (judgement is None or judgement["verdict"] == Verdict.PASS):
                 # A worker that dies leaves no judgement, only pytest's report of it.
-                ids = [id for id, tests in self._start["tests"].items() if _function(test) in tests]
+                ids = [id for id, tests in self._start["tests"].items() if function_of(test) in tests]
                 blank = {"claims": ids, "test": test, "variants": 1, "evidence": []}
                 reason = doubt.splitlines()[-1]
                 judgement = {**blank, **(judgement or {}), "verdict": str(Verdict.BROKEN), "reason": reason}
@@ -174,7 +174,7 @@ class Gathered:
         if any(judgement["verdict"] != Verdict.PASS for judgement in judgements):
             return ""
         for test in self._start["tests"].get(id, []):
-            ran = [judgement for judgement in judgements if _function(judgement["test"]) == test]
+            ran = [judgement for judgement in judgements if function_of(judgement["test"]) == test]
             if not ran or len(ran) < ran[0]["variants"]:
                 return f"passed so far, but {test} did not run" + (" with all parameters" if ran else "")
         return ""
@@ -294,7 +294,7 @@ def read(file: Path) -> dict[str, Any]:
         raise UsageError(f"{file} is not the record of a run: {type(broken).__name__}: {broken}") from None
 
 
-def _function(node_id: str) -> str:
+def function_of(node_id: str) -> str:
     """Return a test's node id without parameters and without the group that xdist may add."""
     file, _, name = node_id.partition("::")
     return f"{file}::{name.partition('[')[0].partition('@')[0]}"

@@ -1,5 +1,8 @@
 """Shared by several unit tests: the text of a suite made for a test, and the data of a run."""
 
+import signal
+import subprocess
+
 from swarmlab.verdicts import catalogue
 
 #: The ids of all claims.
@@ -53,3 +56,8 @@ HEADER = """
     from swarmlab.errors import Blocked, DeadlineExceeded, EngineRefused, LabError
     from swarmlab.evidence import picture, record
 """
+
+
+def start(command, cwd, **how):
+    """Start a command that heeds SIGINT, which a shell's background jobs and their children ignore."""
+    return subprocess.Popen(command, cwd=cwd, preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL), **how)

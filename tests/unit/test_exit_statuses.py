@@ -12,7 +12,7 @@ import pytest
 
 from swarmlab.paths import ROOT
 from swarmlab.wait import wait
-from tests.unit.helpers import CONFTEST, HEADER
+from tests.unit.helpers import CONFTEST, HEADER, start
 
 pytest_plugins = ["pytester"]
 
@@ -65,14 +65,7 @@ def ended(project, command, **options):
 
 
 def interrupted(project, command, ready, number, afterwards=lambda: None):
-    process = subprocess.Popen(
-        command,
-        cwd=project.path,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # a shell's background jobs ignore it
-    )
+    process = start(command, project.path, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
     try:
         wait(ready, "the command to be at work", deadline=60)
         process.send_signal(number)

@@ -18,7 +18,7 @@ from swarmlab.report import html
 from swarmlab.verdicts import compare, folders
 from swarmlab.verdicts.results import load
 from swarmlab.wait import wait
-from tests.unit.helpers import CONFTEST, HEADER
+from tests.unit.helpers import CONFTEST, HEADER, start
 
 pytest_plugins = ["pytester"]
 
@@ -129,12 +129,7 @@ def test_a_run_that_is_killed_keeps_its_verdicts(project):
 def test_a_run_that_is_stopped_keeps_its_verdicts(project, number):
     write(project, STANDS)
     command = [sys.executable, "-m", "pytest", "suites"]
-    process = subprocess.Popen(
-        command,
-        cwd=project.path,
-        stdout=subprocess.DEVNULL,
-        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # a shell's background jobs ignore it
-    )
+    process = start(command, project.path, stdout=subprocess.DEVNULL)
     wait((project.path / "stands").exists, "the second test to run", deadline=60)
     process.send_signal(number)
     assert process.wait() == 2

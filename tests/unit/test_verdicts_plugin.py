@@ -14,7 +14,7 @@ from swarmlab.verdicts import catalogue
 from swarmlab.verdicts.defects import defects
 from swarmlab.verdicts.results import load
 from swarmlab.wait import wait
-from tests.unit.helpers import CONFTEST, HEADER
+from tests.unit.helpers import CONFTEST, HEADER, start
 
 pytest_plugins = ["pytester"]
 
@@ -569,14 +569,7 @@ def test_rest(): pass
         textwrap.dedent(HEADER) + tests.replace("SECONDS", str(seconds))
     )
     command = [sys.executable, "-m", "pytest", "suites", "-k", "test_stands", *workers]
-    process = subprocess.Popen(
-        command,
-        cwd=pytester.path,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # a shell's background jobs ignore it
-    )
+    process = start(command, pytester.path, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
     # Not for the labs' own marks: a fixture that is interrupted before its yield is not torn down.
     wait(lambda: len(list(pytester.path.glob("stands-*"))) == (2 if workers else 1), "the tests to run", deadline=60)
     process.send_signal(number)
