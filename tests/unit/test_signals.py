@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from swarmlab import signals
 from swarmlab.paths import ROOT
 from swarmlab.wait import wait
 
