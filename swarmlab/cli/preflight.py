@@ -48,7 +48,7 @@ def run(args: argparse.Namespace) -> int:
     # With an inventory nothing of this machine is checked but what the lab offers.
     skip = reasons(args.skip, ["lab-offers", *CHECKS] if args.inventory else [*host.NAMES, *CHECKS])
     found = [
-        replace(finding, level=Level.SKIPPED, summary=skip[finding.check], risk="", incident="", nodes=())
+        replace(finding, level=Level.SKIPPED, summary=skip[finding.check], risk="", mend="", incident="", nodes=())
         if finding.check in skip
         else finding
         for finding in _found(args, skip)
@@ -62,12 +62,20 @@ def run(args: argparse.Namespace) -> int:
 
 
 def lines(finding: Finding) -> list[str]:
-    """Return a finding as lines of the table."""
-    margin = " " * 32
-    made = [f"{finding.level!s:8}  {finding.check:20}  {finding}"]
-    if finding.level is not Level.OK:
-        further = f"{finding.risk} [{finding.incident}]" if finding.incident else finding.risk
-        made += textwrap.wrap(further, 120, initial_indent=margin, subsequent_indent=margin)
+    """Return a finding as lines of the table; one that follows from another is indented below it."""
+    indent = "  " if finding.because else ""
+    margin = " " * 32 + indent
+    made = [f"{indent}{finding.level!s:8}  {finding.check:20}  {finding}"]
+    if finding.level is Level.OK:
+        return made
+    parts = {
+        "may follow from": finding.because,
+        "risk": finding.risk,
+        "known" if finding.level is Level.UNKNOWN else "mend": finding.mend,
+        "see": finding.incident,
+    }
+    for name, text in parts.items():
+        made += textwrap.wrap(f"{name}: {text}" if text else "", 120, initial_indent=margin, subsequent_indent=margin)
     return made
 
 

@@ -21,6 +21,7 @@ from swarmlab.preflight import (
     seccomp,
     tasks,
 )
+from swarmlab.preflight.causes import folded
 from swarmlab.preflight.finding import Finding, Level, Look, Unknown, merged
 from swarmlab.preflight.model import Sight
 from swarmlab.preflight.sight import gather
@@ -34,11 +35,13 @@ class Check:
         look: the function that makes the check.
         explains: a regular expression; if it matches a claim's id or reason, a finding of the check may be the cause.
         sends: whether it needs packets between the nodes.
+        causes: names of the checks whose findings, on the same nodes, may follow from a finding of this one.
     """
 
     look: Look
     explains: str
     sends: bool = False
+    causes: tuple[str, ...] = ()
 
     @property
     def summary(self) -> str:
@@ -115,7 +118,10 @@ def reasons(options: Iterable[str], known: Iterable[str] = CHECKS) -> dict[str, 
 
 
 def preflight(swarm: Swarm, skip: Mapping[str, str] | None = None) -> list[Finding]:
-    """Check a cluster, which takes seconds, and return at least one finding for each of `CHECKS`, in their order.
+    """Check a cluster, which takes seconds, and return at least one finding for each of `CHECKS`.
+
+    A finding that may be the cause of others comes first, with those after it; the rest follow in the order of
+    `CHECKS`.
 
     What cannot be checked becomes a finding of level *unknown*; no error of the cluster is raised.
 
@@ -136,7 +142,8 @@ def preflight(swarm: Swarm, skip: Mapping[str, str] | None = None) -> list[Findi
             Finding(*((Level.SKIPPED, skip[name]) if name in skip else (Level.UNKNOWN, why)), check=name)
             for name in CHECKS
         ]
-    return [finding for name in CHECKS for finding in look(name, sight, skip.get(name, ""))]
+    found = [finding for name in CHECKS for finding in look(name, sight, skip.get(name, ""))]
+    return folded(found, {name: check.causes for name, check in CHECKS.items()})
 
 
 def look(name: str, sight: Sight, skipped: str = "") -> list[Finding]:
@@ -152,9 +159,16 @@ def look(name: str, sight: Sight, skipped: str = "") -> list[Finding]:
     try:
         found = merged(CHECKS[name].look(sight))
     except (SwarmlabError, Unknown, *_STRANGE) as failed:
-        found = [Finding(Level.UNKNOWN, f"could not be made: {type(failed).__name__}: {failed}")]
+        mend = failed.mend if isinstance(failed, Unknown) else ""
+        found = [Finding(Level.UNKNOWN, f"could not be made: {type(failed).__name__}: {failed}", mend=mend)]
     return [
-        replace(finding, check=name, summary=redact(finding.summary), risk=redact(finding.risk))
+        replace(
+            finding,
+            check=name,
+            summary=redact(finding.summary),
+            risk=redact(finding.risk),
+            mend=redact(finding.mend),
+        )
         for finding in found or [Finding(Level.OK, "nothing found")]
     ]
 

@@ -34,10 +34,12 @@ class Finding:
     Attributes:
         level: how much it matters.
         summary: what was found, or why nothing was.
-        risk: the possible consequences, and how to mend it.
+        risk: the possible consequences.
         incident: issues or advisories about the same trouble, separated by commas.
         nodes: host names of the nodes that it concerns; none if it concerns the cluster as a whole.
         check: name of the check.
+        mend: how to mend it, with a command where there is one; of an *unknown*, what would make it known.
+        because: the finding that may be its cause, as text; empty if none is.
     """
 
     level: Level
@@ -46,6 +48,8 @@ class Finding:
     incident: str = ""
     nodes: tuple[str, ...] = ()
     check: str = ""
+    mend: str = ""
+    because: str = ""
 
     def __str__(self) -> str:
         whose = f"{', '.join(self.nodes)}: " if self.nodes else ""
@@ -58,7 +62,16 @@ class Finding:
 
 
 class Unknown(Exception):
-    """Something that a check needs could not be read; the message says what and why (level *unknown*)."""
+    """Something that a check needs could not be read (level *unknown*).
+
+    Args:
+        why: what could not be read, and why.
+        mend: what would make it known.
+    """
+
+    def __init__(self, why: str, mend: str = "") -> None:
+        super().__init__(why)
+        self.mend = mend
 
 
 def merged(findings: Iterable[Finding]) -> list[Finding]:

@@ -244,7 +244,7 @@ def by_node(look: Callable[[Sight, NodeView], Iterator[Finding]]) -> Look:
                 for finding in look(sight, view):
                     yield replace(finding, nodes=(view.name,))
             except Unknown as why:
-                yield Finding(Level.UNKNOWN, str(why), nodes=(view.name,))
+                yield Finding(Level.UNKNOWN, str(why), nodes=(view.name,), mend=why.mend)
 
     return check
 

@@ -18,7 +18,7 @@ from markupsafe import Markup
 
 from swarmlab import outputs
 from swarmlab.labs.registry import KINDS
-from swarmlab.preflight import Level, explaining
+from swarmlab.preflight import Level, explaining, grouped
 from swarmlab.report.condense import asked, condense
 from swarmlab.verdicts import catalogue
 from swarmlab.verdicts.catalogue import Catalogue
@@ -289,7 +289,7 @@ def _about(number: int, run: Run, runs: Sequence[Run], beside: Path) -> dict[str
         "profile": raw.get("profile", ""),
         "columns": present if several_labs else [name for name in present if name != "lab"],
         "nodes": run.nodes,
-        "preflight": run.preflight,
+        "preflight": grouped(run.preflight),
         "found": _found(run),
         "logs": [
             _link(run.folder / look["evidence"], beside) for look in raw.get("preflight", []) if "evidence" in look
