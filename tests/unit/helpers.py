@@ -59,5 +59,10 @@ HEADER = """
 
 
 def start(command, cwd, **how):
-    """Start a command that heeds SIGINT, which a shell's background jobs and their children ignore."""
-    return subprocess.Popen(command, cwd=cwd, preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL), **how)
+    """Start a command that heeds signals: a shell's background jobs ignore SIGINT, and under nohup SIGHUP."""
+
+    def prepare():
+        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+            signal.signal(number, signal.SIG_DFL)
+
+    return subprocess.Popen(command, cwd=cwd, preexec_fn=prepare, **how)

@@ -13,6 +13,7 @@ import pytest
 from swarmlab import signals
 from swarmlab.paths import ROOT
 from swarmlab.wait import wait
+from tests.unit.helpers import start
 
 INT, TERM, HUP = signal.SIGINT, signal.SIGTERM, signal.SIGHUP
 #: A program that makes a "lab" and takes it down, which takes a while.
@@ -179,14 +180,7 @@ def test_an_interruption_that_python_cannot_raise_is_not_lost(program):
 
 def test_a_program_is_interrupted_while_it_is_loaded():
     loads = "import time; from swarmlab import signals; signals.leave_at_once(); print(1, flush=True); time.sleep(60)"
-    process = subprocess.Popen(
-        [sys.executable, "-c", loads],
-        cwd=ROOT,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        preexec_fn=lambda: signal.signal(INT, signal.SIG_DFL),
-    )
+    process = start([sys.executable, "-c", loads], ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
     process.stdout.readline()
     process.send_signal(INT)
     assert ended(process) == (130, "swarmlab: interrupted by SIGINT; it had made no lab")
