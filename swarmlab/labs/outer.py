@@ -29,6 +29,7 @@ from swarmlab.files import exists, shown
 from swarmlab.host import Progress, alone, as_root, cache_folder, install, process, run_folder
 from swarmlab.labs.answering import answers, engine_at
 from swarmlab.labs.context import named_engine
+from swarmlab.labs.patience import watch
 from swarmlab.netns import NETNS
 from swarmlab.ownership import LABEL
 from swarmlab.wait import State, wait
@@ -225,7 +226,8 @@ def _client(url: str, progress: Progress) -> docker.DockerClient | None:
             client = found.get(timeout=seconds)
             if client:
                 client.api.timeout = _TIMEOUT
-            return client
+                return watch(client, url, progress)
+            return None
         if seconds == _SOON:
             progress(f"waiting for the engine at {shown(url)} to answer (at most {_PATIENCE} s)")
     return None
@@ -306,7 +308,8 @@ def _private(progress: Progress) -> OuterEngine:
 
         try:
             wait(started, "the private engine to answer", deadline=60, error=DeadlineExceeded)
-            return OuterEngine(engine_at(_private_url(), timeout=_TIMEOUT), _private_url(), users)
+            client = engine_at(_private_url(), timeout=_TIMEOUT)
+            return OuterEngine(watch(client, _private_url(), progress), _private_url(), users)
         except DeadlineExceeded as missed:
             _stop_private()
             raise LabError(f"the private Docker engine did not start: {missed}") from missed
