@@ -8,6 +8,7 @@ import socket
 
 from swarmlab import signals
 from swarmlab.host import process
+from swarmlab.paths import command
 
 #: Label on every container, network and volume of a lab; its value is the lab's name.
 LABEL = "swarmlab.lab"
@@ -34,7 +35,7 @@ def note(thing: str, fate: str) -> None:
 
 def note_left(name: str) -> None:
     """Note that parts of a lab exist which no user keeps."""
-    note(f"lab {name}", f"is left; the next run or `swarmlab down --name {name}` removes it")
+    note(f"lab {name}", f"is left; the next run or `{command('swarmlab', 'down', '--name', name)}` removes it")
 
 
 def note_gone(name: str) -> None:
@@ -49,7 +50,7 @@ def forget(name: str) -> None:
 
 def note_kept(name: str) -> None:
     """Note that a lab is up and its user's."""
-    note(f"lab {name}", f"is up and stays; take it down with `swarmlab down --name {name}`")
+    note(f"lab {name}", f"is up and stays; take it down with `{command('swarmlab', 'down', '--name', name)}`")
 
 
 def fates() -> str:

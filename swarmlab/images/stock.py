@@ -22,7 +22,7 @@ from swarmlab.errors import UsageError
 from swarmlab.host import Progress, alone, cache_folder, check_cache, scratch
 from swarmlab.images import archives, download
 from swarmlab.images.archives import Content
-from swarmlab.paths import ROOT
+from swarmlab.paths import ROOT, command
 from swarmlab.versions import parsed
 
 #: Where Docker's static archives are.
@@ -174,7 +174,8 @@ def kept(place: str) -> Content:
     found = _kept(place)
     if found is None:
         asked = place if "://" in place else archives.version_in(place)
-        raise UsageError(f"engine {asked}: is not on this machine; run: swarmlab engines fetch {asked}")
+        fetch = command("swarmlab", "engines", "fetch", asked)
+        raise UsageError(f"engine {asked}: is not on this machine; run: {fetch}")
     return found
 
 
@@ -238,7 +239,7 @@ def _fetched(place: str, progress: Progress) -> Content:
     progress(f"downloading {url}")
     try:
         if why := _download(url, partial, progress):
-            known = "see swarmlab engines --all" if why.startswith("HTTP 404") else _WAYS
+            known = f"see {command('swarmlab', 'engines', '--all')}" if why.startswith("HTTP 404") else _WAYS
             raise UsageError(f"{url} cannot be downloaded ({why}); {known}, or bring that file to {brought}")
         return _keep(partial, place, url)
     finally:

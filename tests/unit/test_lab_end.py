@@ -13,7 +13,7 @@ from swarmlab.errors import LabEnded, LabError, NoAnswer
 from swarmlab.labs.base import Lab
 from swarmlab.labs.containers.lab import DindLab, _stopped
 from swarmlab.labs.containers.node import DindNode
-from swarmlab.paths import ROOT
+from swarmlab.paths import ROOT, command
 from tests.unit.helpers import CONFTEST, HEADER
 
 pytest_plugins = ["pytester"]
@@ -222,7 +222,7 @@ def test_a_lab_that_stands_is_over_without_one_of_its_nodes(container_lab):
     assert ended.over
     assert ended.summary == (
         "lab one: the container of node a was stopped (Exited (137) 1 second ago) from outside; "
-        "make it anew: swarmlab down --name one, swarmlab up --name one"
+        "make it anew: " + " && ".join(command("swarmlab", verb, "--name", "one") for verb in ("down", "up"))
     )
 
 

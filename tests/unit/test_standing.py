@@ -12,6 +12,7 @@ from swarmlab import ownership
 from swarmlab.labs import registry, standing
 from swarmlab.labs.standing import CLUSTER, KEPT
 from swarmlab.ownership import LABEL, OWNER, USER, this_process
+from swarmlab.paths import command
 
 
 def gone():
@@ -94,7 +95,9 @@ def test_a_lab_is_its_makers_until_it_is_kept(engine):
     assert owners(engine) == {"x": (this_process(), True)}
     standing.keep(engine, "x")
     assert owners(engine) == {"x": (USER, True)}
-    assert ownership.fates() == "lab x is up and stays; take it down with `swarmlab down --name x`"
+    assert (
+        ownership.fates() == f"lab x is up and stays; take it down with `{command('swarmlab', 'down', '--name', 'x')}`"
+    )
 
 
 def test_a_lab_that_up_did_not_finish_is_removed_by_the_next_run(engine):

@@ -54,6 +54,7 @@ from swarmlab.labs.standing import (
 from swarmlab.needs import Offers
 from swarmlab.ownership import LABEL, OWNER, note_left, this_process
 from swarmlab.parallel import parallel
+from swarmlab.paths import command
 
 #: The word of the kind, and the name of the lab that `swarmlab up` makes and pytest looks for.
 WORD, DEFAULT = "dind", "swarmlab"
@@ -150,7 +151,8 @@ class DindLab(Lab):
         # An upgrade that was killed leaves a node's old container beside the new one. It is removed with the lab.
         members = [member for member in members if not str(member.name).endswith(_OLD)]
         if not members:
-            raise UsageError(f"lab {name} has no nodes; remove what is left of it: swarmlab down --name {name}")
+            down = command("swarmlab", "down", "--name", name)
+            raise UsageError(f"lab {name} has no nodes; remove what is left of it: {down}")
         lab._owner = members[0].labels[OWNER]
         lab.standing = lab._made = True
         lab.reach()
@@ -174,7 +176,8 @@ class DindLab(Lab):
             LabError: a part of the lab did not come up; what was made is removed.
         """
         if self.containers():
-            raise UsageError(f"lab {self.name!r} is up already; use it, or: swarmlab down --name {self.name}")
+            down = command("swarmlab", "down", "--name", self.name)
+            raise UsageError(f"lab {self.name!r} is up already; use it, or: {down}")
         self._prepare_images()
         try:
             self._create_network()
@@ -224,7 +227,8 @@ class DindLab(Lab):
         return super().ended(used, thorough=thorough)
 
     def _ended(self, what: str, *, over: bool) -> Ended:
-        anew = f"make it anew: swarmlab down --name {self.name}, swarmlab up --name {self.name}"
+        down, up = (command("swarmlab", verb, "--name", self.name) for verb in ("down", "up"))
+        anew = f"make it anew: {down} && {up}"
         mend = f"; {anew if self.standing else 'run the tests again'}" if over else ""
         return Ended(f"lab {self.name}: {what}{mend}", over=over)
 

@@ -9,13 +9,15 @@ from swarmlab.cluster.node import Node
 from swarmlab.errors import EngineRefused, LabError, NoAnswer
 from swarmlab.images import recipes
 from swarmlab.parallel import parallel
+from swarmlab.paths import command
 
 #: The image that every node pulls: the smallest.
 _SMALLEST = "hello"
-#: Patterns of engines' words, each with the mend. {registry} is the inventory's, {host} its first part.
+#: Patterns of engines' words, each with the mend. {host} is the first part of the inventory's registry, {push} the
+#: command that fills it.
 _MENDS = {
     r"manifest unknown|manifest for .* not found|not found: does not exist|404": (
-        "bring the suite's images there: swarmlab push-images {registry}"
+        "bring the suite's images there: {push}"
     ),
     r"HTTP response to HTTPS|server gave HTTP": "add {host} to insecure-registries in the node's daemon.json",
     r"x509|certificate": "give the node the registry's authority: /etc/docker/certs.d/{host}/ca.crt",
@@ -72,5 +74,6 @@ def _listed(node: Node, image: str) -> bool:
 
 def _mended(why: str, registry: str) -> str:
     host = registry.partition("/")[0]
+    push = command("swarmlab", "push-images", registry)
     mend = next((mend for pattern, mend in _MENDS.items() if re.search(pattern, why, re.IGNORECASE)), "")
-    return f"{why}; {(mend or 'see that docker pull works there').format(registry=registry, host=host)}"
+    return f"{why}; {(mend or 'see that docker pull works there').format(push=push, host=host)}"

@@ -37,6 +37,7 @@ from swarmlab.labs.existing.node import Connection, SshNode, write_config
 from swarmlab.labs.ssh import Ssh
 from swarmlab.needs import Offers
 from swarmlab.parallel import parallel
+from swarmlab.paths import command
 from swarmlab.wait import State, wait
 
 #: The word of the kind.
@@ -248,8 +249,7 @@ class InventoryLab(Lab):
         held = leavings.holder(self.manager)
         if held and ownership.alive(held) is not False:
             raise UsageError(
-                f"{leavings.at_work(self.manager)}; wait until it ends, or if it was killed: "
-                f"swarmlab cleanup --inventory {self.known.source}"
+                f"{leavings.at_work(self.manager)}; wait until it ends, or if it was killed: {self._cleanup}"
             )
         return held
 
@@ -287,7 +287,7 @@ class InventoryLab(Lab):
 
     @property
     def _cleanup(self) -> str:
-        return f"swarmlab cleanup --inventory {self.known.source}"
+        return command("swarmlab", "cleanup", "--inventory", self.known.source)
 
     @property
     def manager(self) -> Node:

@@ -47,7 +47,7 @@ from swarmlab.labs.standing import KIND, SUBNET, free_networks, keep, labs
 from swarmlab.needs import Offers
 from swarmlab.ownership import LABEL, OWNER, USER, note_left, this_process
 from swarmlab.parallel import parallel
-from swarmlab.paths import ROOT
+from swarmlab.paths import ROOT, command
 from swarmlab.wait import State, wait
 
 _MEMORY = 1536  # MiB a machine: room for an engine, its tasks and a database
@@ -131,7 +131,7 @@ class VagrantLab(Lab):
         """
         found = _registry(outer)
         if found is None:
-            raise UsageError(f"no machines are up; make some with: swarmlab up --lab {WORD}")
+            raise UsageError(f"no machines are up; make some with: {command('swarmlab', 'up', '--lab', WORD)}")
         settings = json.loads(found.labels[_SETTINGS])
         lab = cls(
             outer,
@@ -163,7 +163,8 @@ class VagrantLab(Lab):
             LabError: a part of the lab did not come up; what was made is removed.
         """
         if _registry(self.outer):
-            raise UsageError(f"the machines are up already; use them, or: swarmlab down --name {NAME}")
+            down = command("swarmlab", "down", "--name", NAME)
+            raise UsageError(f"the machines are up already; use them, or: {down}")
         start = time.monotonic()
         try:
             with self._step("images"):
