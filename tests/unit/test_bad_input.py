@@ -141,7 +141,7 @@ def swarmlab_rows():
         "DOCKER_HOST=ssh://192.0.2.1: labs need an engine of this",
         environment={"DOCKER_HOST": "ssh://192.0.2.1"},
     )
-    for address in ("nonsense", "unix://", "tcp://", "tcp://[", "tcp://127.0.0.1:99999"):
+    for address in ("nonsense", "tcp://", "tcp://[", "tcp://127.0.0.1:99999"):
         yield row("status", f"DOCKER_HOST={address}", environment={"DOCKER_HOST": address})
     context = {"DOCKER_HOST": "", "DOCKER_CONFIG": "{tmp}/docker"}
     yield row("status", "the Docker context prod ({tmp}/docker/config.json), ssh://root@192.0.2.1", environment=context)
