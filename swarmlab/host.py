@@ -113,10 +113,10 @@ def _take(lock: IO[str], work: str, progress: Progress) -> None:
 
 def sign(lock: IO[str]) -> None:
     """Write who holds a lock into its file, for processes that wait for it."""
-    lock.seek(0)
-    lock.truncate()
-    json.dump({"pid": os.getpid(), "since": time.time(), "command": sys.orig_argv}, lock)
-    lock.flush()
+    text = json.dumps({"pid": os.getpid(), "since": time.time(), "command": sys.orig_argv})
+    # Past the file's buffer: on a full disk what stays in a buffer fails again when the file is closed.
+    os.ftruncate(lock.fileno(), 0)
+    os.pwrite(lock.fileno(), text.encode(), 0)
 
 
 @dataclass(frozen=True)

@@ -109,7 +109,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         complain(str(failed))
         return COULD_NOT_BE_HELD
     except OSError as failed:
-        complain(f"{failed.filename or 'a file'}: {failed.strerror or failed}")
+        where = failed.filename or "a file of the reports, of SWARMLAB_CACHE or of the folder for temporary files"
+        complain(f"{where}: {failed.strerror or failed}")
         return COULD_NOT_BE_HELD
     except Exception:
         traceback.print_exc()

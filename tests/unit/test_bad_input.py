@@ -366,6 +366,17 @@ def test_a_lock_that_nobody_signed_is_another_process_s(tmp_path):
         assert host._holder(lock) == "another process"
 
 
+def test_a_full_disk_ends_nothing_for_who_holds_a_lock(tmp_path):
+    # No byte can be written to a file, as on a disk that is full.
+    full = "import resource, sys\nfrom pathlib import Path\nfrom swarmlab.host import alone\n"
+    full += "resource.setrlimit(resource.RLIMIT_FSIZE, (0, 0))\n"
+    full += "with alone('images', folder=Path(sys.argv[1])):\n    print('held')\nprint('done')\n"
+    done = subprocess.run(
+        [sys.executable, "-c", full, str(tmp_path)], cwd=ROOT, capture_output=True, text=True, timeout=60
+    )
+    assert (done.stdout, done.stderr) == ("held\ndone\n", "")
+
+
 # Terminals
 
 
