@@ -9,7 +9,6 @@ from __future__ import annotations
 import contextlib
 import re
 import shutil
-import tempfile
 import time
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -19,7 +18,7 @@ import docker
 import requests
 from docker.models.containers import Container
 
-from swarmlab import children, downloads
+from swarmlab import children, downloads, outputs
 from swarmlab.errors import LabError, UsageError
 from swarmlab.files import shown
 from swarmlab.host import Progress, as_root, cache_folder, install, scratch
@@ -278,7 +277,7 @@ def archive(client: docker.DockerClient, name: str, progress: Progress) -> Path:
     Call `Workshop.prepare` first, so that the engine has the image.
 
     Raises:
-        LabError: the engine does not save it.
+        LabError: the engine does not save it, or the cache has no room for it.
     """
     file = archive_file(name)
     with making_images(progress):
@@ -287,15 +286,24 @@ def archive(client: docker.DockerClient, name: str, progress: Progress) -> Path:
         for older in cache_folder().glob(f"{file.name.partition(':')[0]}:*"):
             older.unlink()
         repository, _, tag = name.partition(":")
-        with tempfile.NamedTemporaryFile(prefix="image-", dir=cache_folder(), delete=False) as made:
-            try:
-                client.images.get(registry_reference()).tag(repository, tag)
+        partial = file.with_name(
+            f"{file.name}.part"
+        )  # of one process at a time; one that a killed run left is replaced
+        try:
+            client.images.get(registry_reference()).tag(repository, tag)
+            with partial.open("wb") as made:
                 for chunk in client.api.get_image(name):
                     made.write(chunk)
-                client.images.remove(name, noprune=True)
-            except docker.errors.APIError as refused:
-                raise LabError(f"the suite's images cannot be saved: {refused.explanation}") from refused
-        Path(made.name).rename(file)
+            client.images.remove(name, noprune=True)
+            partial.rename(file)
+        except docker.errors.APIError as refused:
+            raise LabError(f"the suite's images cannot be saved: {refused.explanation}") from refused
+        except requests.exceptions.RequestException as failed:
+            raise LabError(f"the suite's images cannot be saved: {failed}") from failed
+        except OSError as failed:
+            raise LabError(outputs.unwritable(file, failed)) from failed
+        finally:
+            partial.unlink(missing_ok=True)
     return file
 
 

@@ -1,13 +1,16 @@
 """Recipes of images, and the choice of an engine; no engine is asked and nothing is made."""
 
+import errno
+import os
 import re
 import shutil
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
 from swarmlab.errors import LabError, UsageError
-from swarmlab.images import recipes
+from swarmlab.images import recipes, workshop
 from swarmlab.images.engines import engine_choice, known_engines
 from swarmlab.images.recipes import WORKLOADS, RootFs, workloads
 
@@ -127,3 +130,20 @@ def test_python_packages_that_cannot_be_had_are_told_in_one_line(node, monkeypat
     ):
         pass
     assert "\n" not in str(failed.value)
+
+
+def test_a_cache_without_room_for_the_images_is_named(tmp_path, monkeypatch):
+    monkeypatch.setenv("SWARMLAB_CACHE", str(tmp_path))
+    image = SimpleNamespace(tag=lambda *_: None)
+    images = SimpleNamespace(get=lambda _: image, remove=lambda *_, **__: None)
+    client = SimpleNamespace(images=images, api=SimpleNamespace(get_image=lambda _: [bytes(10)]))
+    assert workshop.archive(client, "x:1", print).read_bytes() == bytes(10)
+
+    def full(_):
+        yield bytes(10)
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    client.api.get_image = full
+    with pytest.raises(LabError, match=r"x:2\.tar cannot be written: No space left on device; make room there"):
+        workshop.archive(client, "x:2", print)
+    assert not list(tmp_path.glob("x:*"))
