@@ -23,7 +23,7 @@ from swarmlab.preflight import (
 )
 from swarmlab.preflight.causes import folded
 from swarmlab.preflight.finding import Finding, Level, Look, Unknown, merged
-from swarmlab.preflight.model import Sight
+from swarmlab.preflight.model import WAYS, Sight
 from swarmlab.preflight.sight import gather
 
 
@@ -35,7 +35,8 @@ class Check:
         look: the function that makes the check.
         explains: a regular expression; if it matches a claim's id or reason, a finding of the check may be the cause.
         sends: whether it needs packets between the nodes.
-        causes: names of the checks whose findings, on the same nodes, may follow from a finding of this one.
+        causes: names of the checks whose findings, on the same nodes, may follow from a finding of this one. A colon
+            and a regular expression may follow the name: then the summary of what follows must match.
     """
 
     look: Look
@@ -51,44 +52,56 @@ class Check:
 
 #: Errors that an answer of an unexpected form causes. The check then counts as *unknown*, never as *ok*.
 _STRANGE = (KeyError, IndexError, TypeError, ValueError, AttributeError)
+_MADE = "mend what the reason names, and look again; a KeyError or the like is a fault of preflight: report it"
 _TRAFFIC = r"^7\.|^8\.\d|HTTP|timed out|reach|resolve|arriv|overlay|mesh|address"
 _ANY = r""
 #: How the programs of an image fail where the profile refuses what they call.
 _TOOLS = r"not permitted|\bthread|cannot access|no (such )?file|exit(ed)?( with)?( code)? [1-9]|ended with [1-9]"
+#: Tasks that no node is found for.
+_WAITING = "stuck-tasks: pending for"
+_PORTS = tuple(name for name in WAYS if name != "path-mtu")
 #: The checks, by name.
 CHECKS: dict[str, Check] = {
-    "engines-answer": Check(engines.answers, _ANY),
-    "membership": Check(managers.membership, _ANY),
+    "engines-answer": Check(engines.answers, _ANY, causes=("quorum", "membership", _WAITING)),
+    "membership": Check(managers.membership, _ANY, causes=(_WAITING,)),
     "engine-versions": Check(engines.versions, _ANY),
     "api-versions": Check(engines.api_versions, r"API|version"),
     "known-defects": Check(defects.known, _TRAFFIC),
     "seccomp-profile": Check(seccomp.refused, _TOOLS),
     "daemon-sockets": Check(engines.sockets, r"socket|tcp://"),
     "clocks": Check(engines.clocks, r"8\.3|8\.4/service-ps|time|clock|certificate|valid|ago|since|join"),
-    "kernel-modules": Check(kernel.modules, r"mesh|virtual|publish|encrypt|ipvs"),
+    "kernel-modules": Check(
+        kernel.modules, r"mesh|virtual|publish|encrypt|ipvs", causes=("gateway-bridge", "membership: ingress")
+    ),
     "forwarding": Check(kernel.forwarding, _TRAFFIC),
     "iptables-backend": Check(firewall.backends, _TRAFFIC),
-    "legacy-rules": Check(firewall.leftovers, _TRAFFIC),
-    "engine-firewall": Check(firewall.engine_backend, _ANY),
-    "firewalld": Check(firewall.firewalld, _TRAFFIC),
-    "port-management-tcp": Check(ports.management, _ANY, sends=True),
+    "legacy-rules": Check(firewall.leftovers, _TRAFFIC, causes=_PORTS),
+    "engine-firewall": Check(firewall.engine_backend, _ANY, causes=("engines-answer", "daemon-sockets")),
+    "firewalld": Check(firewall.firewalld, _TRAFFIC, causes=_PORTS),
+    "port-management-tcp": Check(
+        ports.management, _ANY, sends=True, causes=("node-certificates", "membership", "quorum")
+    ),
     "port-gossip-tcp": Check(ports.gossip_tcp, _TRAFFIC, sends=True),
     "port-gossip-udp": Check(ports.gossip_udp, _TRAFFIC, sends=True),
-    "port-data-udp": Check(ports.data, _TRAFFIC, sends=True),
+    "port-data-udp": Check(ports.data, _TRAFFIC, sends=True, causes=("path-mtu: not checked",)),
     "path-mtu": Check(ports.path_mtu, _TRAFFIC, sends=True),
     "checksum-offload": Check(ports.offload, _TRAFFIC),
     "subnets-and-routes": Check(networks.host_routes, _TRAFFIC),
-    "subnets": Check(networks.each_other, _TRAFFIC),
-    "free-addresses": Check(networks.free_addresses, r"task|running|replica|new|pending"),
+    "subnets": Check(networks.each_other, _TRAFFIC, causes=(r"stuck-tasks: \bnew for",)),
+    "free-addresses": Check(
+        networks.free_addresses, r"task|running|replica|new|pending", causes=(r"stuck-tasks: \bnew for",)
+    ),
     "gateway-bridge": Check(networks.gateway_bridge, _TRAFFIC),
-    "node-certificates": Check(certificates.of_nodes, r"certificate|8\.3|join|TLS"),
+    "node-certificates": Check(
+        certificates.of_nodes, r"certificate|8\.3|join|TLS", causes=("membership", "quorum", _WAITING)
+    ),
     "root-certificate": Check(certificates.of_root, r"certificate|8\.3|join|TLS"),
-    "quorum": Check(managers.quorum, r"quorum|leader|manager"),
+    "quorum": Check(managers.quorum, r"quorum|leader|manager", causes=("membership",)),
     "odd-managers": Check(managers.odd_number, r"quorum|leader|manager"),
     "autolock": Check(managers.autolock, r"lock|restart|manager"),
-    "availability": Check(managers.availability, r"task|running|replica|node"),
+    "availability": Check(managers.availability, r"task|running|replica|node", causes=(_WAITING,)),
     "stuck-tasks": Check(tasks.stuck, r"task|running|replica|pending"),
-    "disk": Check(kernel.disk, _ANY),
+    "disk": Check(kernel.disk, _ANY, causes=("engines-answer", "quorum", "membership")),
     "limits": Check(kernel.limits, r"open files|connection|reach|timed out"),
 }
 
@@ -138,10 +151,13 @@ def preflight(swarm: Swarm, skip: Mapping[str, str] | None = None) -> list[Findi
         sight = gather(swarm, probe=probe)
     except (SwarmlabError, Unknown, *_STRANGE) as failed:
         why = f"the cluster could not be read: {type(failed).__name__}: {failed}"
-        return [
-            Finding(*((Level.SKIPPED, skip[name]) if name in skip else (Level.UNKNOWN, why)), check=name)
+        read = [
+            Finding(Level.SKIPPED, skip[name], check=name)
+            if name in skip
+            else Finding(Level.UNKNOWN, why, check=name, mend=_MADE)
             for name in CHECKS
         ]
+        return folded(read, {})
     found = [finding for name in CHECKS for finding in look(name, sight, skip.get(name, ""))]
     return folded(found, {name: check.causes for name, check in CHECKS.items()})
 
@@ -159,8 +175,8 @@ def look(name: str, sight: Sight, skipped: str = "") -> list[Finding]:
     try:
         found = merged(CHECKS[name].look(sight))
     except (SwarmlabError, Unknown, *_STRANGE) as failed:
-        mend = failed.mend if isinstance(failed, Unknown) else ""
-        found = [Finding(Level.UNKNOWN, f"could not be made: {type(failed).__name__}: {failed}", mend=mend)]
+        mend = (failed.mend if isinstance(failed, Unknown) else "") or _MADE
+        found = merged([Finding(Level.UNKNOWN, f"could not be made: {type(failed).__name__}: {failed}", mend=mend)])
     return [
         replace(
             finding,

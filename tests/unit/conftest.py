@@ -4,8 +4,31 @@ import json
 
 import pytest
 
+from swarmlab.preflight import Level, checks
 from swarmlab.verdicts import catalogue
 from tests.unit.helpers import IDS, NODE
+
+
+def check_words(findings):
+    """Check that each trouble has a risk and a mend, and what is unknown something that would make it known."""
+    for finding in findings:
+        if finding.level.trouble or finding.level is Level.UNKNOWN:
+            assert finding.mend, f"{finding.check}: no mend: {finding}"
+            assert "{nodes}" not in finding.mend, f"{finding.check}: the mend names no node: {finding}"
+        assert finding.risk or not finding.level.trouble, f"{finding.check}: no risk: {finding}"
+
+
+@pytest.fixture(autouse=True)
+def checked_words(monkeypatch):
+    """Check the words of every finding that a test provokes."""
+    look = checks.look
+
+    def _look(*args):
+        found = look(*args)
+        check_words(found)
+        return found
+
+    monkeypatch.setattr(checks, "look", _look)
 
 
 @pytest.fixture
