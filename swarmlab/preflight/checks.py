@@ -21,7 +21,7 @@ from swarmlab.preflight import (
     seccomp,
     tasks,
 )
-from swarmlab.preflight.causes import folded
+from swarmlab.preflight.causes import folded, grouped
 from swarmlab.preflight.finding import Finding, Level, Look, Unknown, merged
 from swarmlab.preflight.model import WAYS, Sight
 from swarmlab.preflight.sight import gather
@@ -193,10 +193,11 @@ def explaining(findings: Sequence[Mapping[str, object]], claim: str, reason: str
     """Return those of *findings* that may be the cause of a claim's failure.
 
     A finding must be trouble and its check must explain the claim or the reason. If the reason and the finding both
-    name nodes, they must have one in common.
+    name nodes, they must have one in common. A finding from which one of these may follow comes before it, also if its
+    own check explains other claims.
 
     Args:
-        findings: findings as `Finding.to_json` returns them.
+        findings: findings as `Finding.to_json` returns them, in the order of `preflight`.
         claim: the claim's id.
         reason: the reason of its verdict.
     """
@@ -206,14 +207,22 @@ def explaining(findings: Sequence[Mapping[str, object]], claim: str, reason: str
         for node in _nodes(finding)
         if re.search(rf"\b{re.escape(str(node))}\b", reason)
     }
-    return [
-        finding
-        for finding in findings
-        if Level(str(finding["level"])).trouble
-        and (check := CHECKS.get(str(finding["check"])))
-        and re.search(check.explains, f"{claim} {reason}", re.IGNORECASE)
-        and (not named or not _nodes(finding) or named.intersection(_nodes(finding)))
-    ]
+
+    def concerns(finding: Mapping[str, object]) -> bool:
+        nodes = _nodes(finding)
+        return Level(str(finding["level"])).trouble and (not named or not nodes or bool(named.intersection(nodes)))
+
+    def explains(finding: Mapping[str, object]) -> bool:
+        check = CHECKS.get(str(finding["check"]))
+        return bool(check and re.search(check.explains, f"{claim} {reason}", re.IGNORECASE)) and concerns(finding)
+
+    found: list[Mapping[str, object]] = []
+    for head, followers in grouped(findings):
+        following = [finding for finding in followers if explains(finding)]
+        if explains(head) or (following and concerns(head)):
+            found.append(head)
+        found += following
+    return found
 
 
 def _nodes(finding: Mapping[str, object]) -> list[str]:

@@ -695,3 +695,17 @@ def test_a_finding_stands_beside_the_failures_that_it_may_explain():
     assert explaining(all_of_them, "7.2.1/reachable", "slave02 does not route to the task") == []
     assert explaining(all_of_them, "8.3/validity", "certificate of slave02 is not valid yet") == [skew]
     assert explaining(all_of_them, "3.1/volume", "the file is empty") == []
+
+
+def test_a_cause_stands_before_what_follows_from_it_and_only_where_that_explains_something():
+    full = Finding(Level.WARNING, "9 of 9 connections are tracked", nodes=("slave01",), check="limits").to_json()
+    closed = Finding(
+        Level.ERROR, "gossip does not arrive", nodes=("slave01",), check="port-gossip-udp", because="limits: full"
+    ).to_json()
+    # The check "limits" explains no claim of chapter 7 by itself.
+    assert explaining([full], "7.2.1/routes", "it has no task") == []
+    assert explaining([full, closed], "7.2.1/routes", "it has no task") == [full, closed]
+    assert explaining([full, closed], "3.1/volume", "the file is empty") == []
+    assert explaining([full, closed], "7.2.1/routes", "slave02 has no task of slave01") == [full, closed]
+    elsewhere = full | {"nodes": ["slave02"]}
+    assert explaining([elsewhere, closed], "7.2.1/routes", "slave01 has no task") == [closed]
