@@ -99,14 +99,16 @@ def _found(args: argparse.Namespace, skip: dict[str, str]) -> list[Finding]:
         if not args.name and name not in [standing.name for standing in labels.labs(engine)]:
             mend = f"to check a lab too, bring it up: {command('swarmlab', 'up')}"
             return [*found, Finding(Level.INFO, f"no lab {name} is up", mend, check="lab-offers")]
-        return found + host.lab_and_swarm(kinds.attach(engine, name), skip)
+        return found + host.lab_and_swarm(kinds.attach(engine, name), skip, progress=say)
     finally:
         engine.release()
 
 
 def _of_existing(source: str, skip: dict[str, str]) -> list[Finding]:
-    lab = EXISTING.reach(Request(options={"--inventory": source}), lambda _: None, to_judge=False)
+    lab = EXISTING.reach(Request(options={"--inventory": source}), say, to_judge=False, partly=True)
+    for name in lab.unreached:
+        say(f"{name} cannot be reached; the others are looked at")
     try:
-        return host.lab_and_swarm(lab, skip)
+        return host.lab_and_swarm(lab, skip, progress=say, unreached=lab.unreached)
     finally:
         lab.down()

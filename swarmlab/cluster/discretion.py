@@ -17,6 +17,7 @@ from urllib.parse import parse_qs, unquote, urlsplit
 
 import docker
 
+from swarmlab.cluster import deadline
 from swarmlab.cluster.marks import STACK_LABEL, SUITE_LABEL, is_unique, ours
 from swarmlab.cluster.node import Node
 from swarmlab.cluster.prints import may_print
@@ -24,7 +25,10 @@ from swarmlab.cluster.quotes import length, log, rules, said, settings, strings
 from swarmlab.errors import SwarmlabError
 from swarmlab.evidence import aside, decoded, hide_foreign, show_foreign
 from swarmlab.parallel import parallel
+from swarmlab.wait import scaled
 
+#: Seconds at reference speed in which an engine tells that it is there, and in which it tells of one kind of object.
+_GREETED, _TOLD = 8.0, 20.0
 #: The texts of an object that a record keeps, by their path. Specifications of services, tasks and the objects in lists
 #: have one path for what is the same; a * stands for a name, such as that of a network.
 _KEPT = """
@@ -210,21 +214,24 @@ class Discretion:
     def _meet(self, node: Node) -> None:
         silent = (SwarmlabError, docker.errors.DockerException, *_STRANGE)
         with contextlib.suppress(*silent):
-            info = node.info()
+            with deadline.within(scaled(_GREETED)):
+                info = node.info()
             hide_foreign(strings({name: info.get(name) for name in _OF_INFO}))
             hide_foreign(strings((info.get("RegistryConfig") or {}).get("Mirrors")))
             kinds = ["/volumes", "/networks"]
             if info["Swarm"]["ControlAvailable"]:
                 kinds += ["/swarm", "/nodes", "/services", "/tasks", "/configs", "/secrets"]
             for kind in kinds:
-                with contextlib.suppress(*silent):
+                with contextlib.suppress(*silent), deadline.within(scaled(_TOLD)):
                     self.shaped(node.ask("GET", kind))
-            for container in node.containers(all=True):
+            with deadline.within(scaled(_TOLD)):
+                containers = node.containers(all=True)
+            for container in containers:
                 self.shaped(container)
                 with contextlib.suppress(*silent):
                     self.shaped(node.ask("GET", f"/containers/{container['Id']}/json"))
         for question in ("cat /etc/docker/daemon.json", "tr '\\0' '\\n' < /proc/$(cat /run/docker.pid)/cmdline"):
-            with contextlib.suppress(*silent):
+            with contextlib.suppress(*silent), deadline.within(scaled(_TOLD)):
                 settings(node.look(question).out)
 
 

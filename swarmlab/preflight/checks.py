@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from types import MappingProxyType
 
 from swarmlab.cluster.swarm import Swarm
 from swarmlab.errors import SwarmlabError, UsageError
@@ -23,7 +24,7 @@ from swarmlab.preflight import (
 )
 from swarmlab.preflight.causes import folded, grouped
 from swarmlab.preflight.finding import Finding, Level, Look, Unknown, merged
-from swarmlab.preflight.model import WAYS, Sight
+from swarmlab.preflight.model import WAYS, Sight, unreachable
 from swarmlab.preflight.sight import gather
 
 
@@ -130,7 +131,13 @@ def reasons(options: Iterable[str], known: Iterable[str] = CHECKS) -> dict[str, 
     return skipped
 
 
-def preflight(swarm: Swarm, skip: Mapping[str, str] | None = None) -> list[Finding]:
+def preflight(
+    swarm: Swarm,
+    skip: Mapping[str, str] | None = None,
+    *,
+    progress: Callable[[str], None] = lambda _: None,
+    unreached: Mapping[str, str] = MappingProxyType({}),
+) -> list[Finding]:
     """Check a cluster, which takes seconds, and return at least one finding for each of `CHECKS`.
 
     A finding that may be the cause of others comes first, with those after it; the rest follow in the order of
@@ -141,6 +148,8 @@ def preflight(swarm: Swarm, skip: Mapping[str, str] | None = None) -> list[Findi
     Args:
         swarm: the cluster.
         skip: names of checks to skip, each with a reason.
+        progress: called with a line where nodes let others wait.
+        unreached: the reasons by name of further nodes that could not be reached.
 
     Example:
         trouble = [finding for finding in preflight(cluster) if finding.level.trouble]
@@ -148,7 +157,8 @@ def preflight(swarm: Swarm, skip: Mapping[str, str] | None = None) -> list[Findi
     skip = skip or {}
     probe = any(check.sends for name, check in CHECKS.items() if name not in skip)
     try:
-        sight = gather(swarm, probe=probe)
+        sight = gather(swarm, probe=probe, progress=progress)
+        sight.nodes += [unreachable(name, why) for name, why in unreached.items()]
     except (SwarmlabError, Unknown, *_STRANGE) as failed:
         why = f"the cluster could not be read: {type(failed).__name__}: {failed}"
         read = [

@@ -23,7 +23,7 @@ def answers(sight: Sight) -> Iterator[Finding]:
         if view.silent:
             risk = "its tasks are lost or cannot be changed, and nothing else is known about the engine"
             yield Finding(Level.ERROR, view.silent, risk, nodes=(view.name,), mend=view.remedy or START_THE_ENGINE)
-        if view.unread:
+        elif view.unread:
             level = Level.ERROR if view.hangs else Level.UNKNOWN
             risk = "commands hang on the node, and what they would tell is not known" if view.hangs else ""
             yield Finding(level, view.unread, risk, nodes=(view.name,), mend=view.access)

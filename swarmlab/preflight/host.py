@@ -4,9 +4,13 @@ from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
+from types import MappingProxyType
 
+import docker
+
+from swarmlab.cluster import deadline
 from swarmlab.cluster.discretion import be_discreet
 from swarmlab.cluster.swarm import Swarm
 from swarmlab.errors import SwarmlabError
@@ -16,6 +20,7 @@ from swarmlab.parallel import parallel
 from swarmlab.paths import command
 from swarmlab.preflight.checks import preflight
 from swarmlab.preflight.finding import Finding, Level
+from swarmlab.wait import scaled
 
 #: The names of the checks of this machine and of the lab's offers.
 NAMES = (
@@ -29,6 +34,8 @@ NAMES = (
 )
 _MEMORY_PER_NODE = 0.2  # GiB: an idle node uses 0.1, the rest is for tasks
 _DISK = 6  # GiB: images, and the nodes' copies of them
+#: Seconds at reference speed in which a node shows what it offers.
+_OFFERED = 10.0
 #: How a feature comes to be offered.
 _OFFERS = {
     "ipvs": "load it in the kernel that the nodes run on: modprobe ip_vs",
@@ -94,7 +101,12 @@ def engine(running: OuterEngine | None, failed: SwarmlabError | None) -> Finding
 def offers(lab: Lab) -> list[Finding]:
     """Check which features a lab lacks. Claims that need them are blocked."""
     features = ("ipvs", "encryption", "internet")
-    lacking = parallel(lambda feature: "".join(lab.offers.missing([feature])), features)
+    try:
+        with deadline.within(scaled(_OFFERED)):
+            lacking = parallel(lambda feature: "".join(lab.offers.missing([feature])), features)
+    except (SwarmlabError, docker.errors.DockerException) as failed:
+        mend = "on the node: systemctl restart docker, and look again"
+        return [Finding(Level.UNKNOWN, f"could not be tried: {failed}", check="lab-offers", mend=mend)]
     found = [
         Finding(
             Level.INFO,
@@ -109,15 +121,23 @@ def offers(lab: Lab) -> list[Finding]:
     return found or [Finding(Level.OK, ", ".join(features), check="lab-offers")]
 
 
-def lab_and_swarm(lab: Lab, skip: Mapping[str, str]) -> list[Finding]:
+def lab_and_swarm(
+    lab: Lab,
+    skip: Mapping[str, str],
+    *,
+    progress: Callable[[str], None] = lambda _: None,
+    unreached: Mapping[str, str] = MappingProxyType({}),
+) -> list[Finding]:
     """Return the findings about a lab's offers, and about its swarm.
 
     Args:
         lab: a lab that is up.
         skip: reasons by name of the checks to leave out.
+        progress: called with a line where nodes let others wait.
+        unreached: the reasons by name of machines of the swarm that could not be reached.
     """
     nodes = lab.nodes()
     if not all(node.discretion for node in nodes):
         be_discreet(nodes)
-    looks = [lambda: offers(lab), lambda: preflight(Swarm(nodes), skip)]
+    looks = [lambda: offers(lab), lambda: preflight(Swarm(nodes), skip, progress=progress, unreached=unreached)]
     return [finding for findings in parallel(lambda look: look(), looks) for finding in findings]

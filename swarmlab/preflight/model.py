@@ -153,6 +153,8 @@ class NodeView:
             Unknown: the node's command failed.
         """
         if question not in self.answers:
+            if self.silent and not self.answers:
+                raise Unknown(self.silent, self.remedy or START_THE_ENGINE)
             raise Unknown(self.unread or f"{question}: it gave no answer", self.access or _access(question, ""))
         code, text = self.answers[question]
         if code:
@@ -194,11 +196,24 @@ class NodeView:
 
 def _access(question: str, text: str) -> str:
     """Return what would make the answer to a question known, by what the node said instead."""
+    if "did not end within" in text:
+        return "on {nodes}: see what hangs: ps -eo pid,stat,wchan:20,args | grep ' D'; df -l; umount -fl FOLDER"
     if question in _PACKAGES and ("not found" in text or "No such file" in text):
         return f"on {{nodes}}: apt-get install {_PACKAGES[question]}"
     if "ermission denied" in text or "not permitted" in text or "be root" in text:
         return "let preflight be root on {nodes}: in the inventory, user: root or sudo: true"
     return f"let preflight be root on {{nodes}}, and mend there what keeps it from telling of {question}"
+
+
+def unreachable(name: str, why: str) -> NodeView:
+    """Return the view of a node that could not be reached.
+
+    Args:
+        name: its host name.
+        why: "node NAME: the reason; the mend", as the reasons of connections are (`swarmlab.labs.existing.reasons`).
+    """
+    reason, _, mend = why.partition(": ")[2].partition("; ")
+    return NodeView(name, silent=f"cannot be looked at: {reason or why}", remedy=mend)
 
 
 def unasked(sight: Sight) -> Finding:
@@ -295,5 +310,6 @@ def by_node(look: Callable[[Sight, NodeView], Iterator[Finding]]) -> Look:
 
 
 def addresses_of_others(sight: Sight, view: NodeView) -> dict[str, str]:
-    """Return the host names of the other nodes that are in the swarm, by address."""
-    return {other.address: other.name for other in sight.nodes if other is not view and other.active}
+    """Return the host names of the other nodes that are in the swarm and took part in the sending, by address."""
+    sending = [other for other in sight.nodes if other.active and other.arrived is not None]
+    return {other.address: other.name for other in sending if other is not view}

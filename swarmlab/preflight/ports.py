@@ -59,7 +59,7 @@ def _connections(
 ) -> Iterator[Finding]:
     closed: list[tuple[str, str, str]] = []
     tried = 0
-    listed = [target for target in targets if target.active]
+    listed = [target for target in targets if target.active and target.arrived is not None]
     for source in sight.nodes:
         try:
             arrived = _arrived(source)
@@ -210,8 +210,17 @@ def _arrivals(
 
 
 def _arrived(view: NodeView) -> Arrivals:
+    """Return what arrived at a node.
+
+    Raises:
+        Unknown: its engine or its shell did not answer, so that nothing was sent or counted there.
+    """
+    if view.arrived and view.unread and (view.arrived.unseen or view.arrived.untried):
+        raise Unknown(view.unread, view.access)
     if view.arrived is None:
-        raise Unknown(view.silent or "no packets were sent to it", view.remedy or START_THE_ENGINE)
+        if view.silent or not view.active:
+            raise Unknown(view.silent or "no packets were sent to it", view.remedy or START_THE_ENGINE)
+        raise Unknown("its engine answered too late for packets to be sent to it", _AGAIN)
     return view.arrived
 
 
