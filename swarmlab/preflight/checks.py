@@ -79,6 +79,9 @@ CHECKS: dict[str, Check] = {
     "legacy-rules": Check(firewall.leftovers, _TRAFFIC, causes=_PORTS),
     "engine-firewall": Check(firewall.engine_backend, _ANY, causes=("engines-answer", "daemon-sockets")),
     "firewalld": Check(firewall.firewalld, _TRAFFIC, causes=_PORTS),
+    "paths": Check(
+        ports.paths, _ANY, sends=True, causes=(*WAYS[1:], "node-certificates", "membership", "quorum", _WAITING)
+    ),
     "port-management-tcp": Check(
         ports.management, _ANY, sends=True, causes=("node-certificates", "membership", "quorum")
     ),

@@ -31,7 +31,7 @@ MODULES = {
 #: profile knows each.
 CALLS: dict[str, Version] = {"statx": (18, 4), "clone3": (20, 10, 10), "faccessat2": (20, 10)}
 #: The checks of what passes between the nodes.
-WAYS = ("port-management-tcp", "port-gossip-tcp", "port-gossip-udp", "port-data-udp", "path-mtu")
+WAYS = ("paths", "port-management-tcp", "port-gossip-tcp", "port-gossip-udp", "port-data-udp", "path-mtu")
 #: What makes known what only managers tell, and what makes an engine answer.
 ASK_A_MANAGER = "get a manager to answer: on each manager: docker node ls, systemctl restart docker"
 START_THE_ENGINE = "on {nodes}: systemctl restart docker; why it does not start: journalctl -u docker -n 50"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable, Iterable, Iterator
 
 from swarmlab.cluster.node import GOSSIP_PORT
@@ -30,6 +31,42 @@ def _allow(port: int, protocol: str) -> str:
         f"firewall-cmd --permanent --add-port={port}/{protocol} && firewall-cmd --reload; "
         "and in every firewall between the nodes (security groups)"
     )
+
+
+def paths(sight: Sight) -> Iterator[Finding]:
+    """Whether any packet passes between every two nodes, whatever its port."""
+    cut, judged, seen = [], 0, []
+    for view in sight.nodes:
+        try:
+            if (arrived := _arrived(view)).untried:
+                raise Unknown(f"it could not connect: {arrived.untried}", _COUNT)
+            seen.append(view)
+        except Unknown as why:
+            yield Finding(Level.UNKNOWN, str(why), nodes=(view.name,), mend=why.mend)
+    for first, second in itertools.combinations(seen, 2):
+        judged += 1
+        if not _hears(first, second) and not _hears(second, first):
+            cut.append((first.name, second.name))
+    if cut:
+        yield Finding(
+            Level.ERROR,
+            f"no packet passes between {', '.join(f'{first} and {second}' for first, second in cut)}",
+            "managers take a node for lost, and what runs there is not reached",
+            nodes=_suspects(sight, cut),
+            mend="on {nodes}: ip -brief address; ip route; ping -c 1 ADDRESS of another node; then mend the interface, "
+            "what is between the nodes (VLAN, security group), or a firewall that drops everything (iptables -S, "
+            "nft list ruleset)",
+        )
+    elif judged:
+        yield Finding(Level.OK, f"packets pass between {judged} pairs of nodes")
+
+
+def _hears(view: NodeView, other: NodeView) -> bool:
+    """Whether anything of another node reaches a node: packets, or an answer to its own."""
+    arrived = view.arrived or Arrivals()
+    counted = arrived.gossip | arrived.small | arrived.large
+    answers = [end for (address, _), end in arrived.tcp.items() if address == other.address]
+    return other.address in counted or any(end in (OPEN, REFUSED) for end in answers)
 
 
 def management(sight: Sight) -> Iterator[Finding]:

@@ -4,18 +4,9 @@ import json
 
 import pytest
 
-from swarmlab.preflight import Level, checks
+from swarmlab.preflight import checks
 from swarmlab.verdicts import catalogue
-from tests.unit.helpers import IDS, NODE
-
-
-def check_words(findings):
-    """Check that each trouble has a risk and a mend, and what is unknown something that would make it known."""
-    for finding in findings:
-        if finding.level.trouble or finding.level is Level.UNKNOWN:
-            assert finding.mend, f"{finding.check}: no mend: {finding}"
-            assert "{nodes}" not in finding.mend, f"{finding.check}: the mend names no node: {finding}"
-        assert finding.risk or not finding.level.trouble, f"{finding.check}: no risk: {finding}"
+from tests.unit.helpers import IDS, NODE, check_words
 
 
 @pytest.fixture(autouse=True)

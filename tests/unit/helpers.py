@@ -3,6 +3,7 @@
 import signal
 import subprocess
 
+from swarmlab.preflight import Level
 from swarmlab.verdicts import catalogue
 
 #: The ids of all claims.
@@ -61,3 +62,12 @@ HEADER = """
 def start(command, cwd, **how):
     """Start a command that heeds SIGINT, which a shell's background jobs and their children ignore."""
     return subprocess.Popen(command, cwd=cwd, preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL), **how)
+
+
+def check_words(findings):
+    """Check that each trouble has a risk and a mend, and what is unknown something that would make it known."""
+    for finding in findings:
+        if finding.level.trouble or finding.level is Level.UNKNOWN:
+            assert finding.mend, f"{finding.check}: no mend: {finding}"
+            assert "{nodes}" not in finding.mend, f"{finding.check}: the mend names no node: {finding}"
+        assert finding.risk or not finding.level.trouble, f"{finding.check}: no risk: {finding}"

@@ -40,6 +40,16 @@ def close(sight, node):
     view.arrived.gossip, view.arrived.small, view.arrived.large = set(), set(), set()
 
 
+def cut_off(sight, node):
+    """Let no packet pass between a node and the others."""
+    close(sight, node)
+    view = sight.nodes[node]
+    view.arrived.tcp = dict.fromkeys(view.arrived.tcp, "silent")
+    for other in sight.nodes:
+        for came in (other.arrived.gossip, other.arrived.small, other.arrived.large):
+            came.discard(view.address)
+
+
 def lose(sight, node):
     """Let the managers see a node of theirs as lost."""
     member, name = sight.members[node], sight.nodes[node].name
@@ -68,6 +78,25 @@ def test_a_full_table_of_connections_explains_what_does_not_arrive_there(sight):
     )
 
 
+def test_a_node_that_is_cut_off_explains_all_that_does_not_arrive(sight):
+    cut_off(sight, 1)
+    lose(sight, 1)
+    assert groups(sight) == {("paths", ("slave01",)): WAYS | {"quorum", "membership"}}
+    (finding,) = made.look("paths", sight)
+    assert finding.summary == "no packet passes between master and slave01, slave01 and slave02"
+    # One way that is open is enough to say that it is no more than a firewall.
+    sight.nodes[0].arrived.tcp[ADDRESSES["slave01"], 7946] = "refused"
+    assert found_by(sight, "paths") == [("error", ("slave01", "slave02"))]
+    sight.nodes[2].arrived.gossip.add(ADDRESSES["slave01"])
+    assert found_by(sight, "paths") == [("ok", ())]
+    sight.nodes[1].arrived.untried = "bash and timeout are not there"
+    assert ("unknown", ("slave01",)) in found_by(sight, "paths")
+
+
+def found_by(sight, check):
+    return [(str(one.level), one.nodes) for one in made.look(check, sight)]
+
+
 def test_a_full_table_elsewhere_and_another_limit_explain_nothing(sight):
     close(sight, 1)
     set_answer(sight, "connections", "262144\n262144", node=2)
@@ -87,7 +116,7 @@ def test_two_full_tables_explain_what_each_of_them_loses(sight):
         close(sight, node)
     heads = groups(sight)
     assert set(heads) == {("limits", ("slave01",)), ("limits", ("slave02",))}
-    assert heads["limits", ("slave01",)] == WAYS
+    assert heads["limits", ("slave01",)] == WAYS | {"paths"}  # between the two nothing passes at all
 
 
 def test_a_small_interface_explains_the_large_packets_that_are_lost(sight):

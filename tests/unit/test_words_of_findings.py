@@ -12,7 +12,7 @@ from swarmlab.preflight import Level, host
 from swarmlab.preflight import checks as made
 from swarmlab.preflight.finding import Finding, merged
 from swarmlab.preflight.model import NodeView, Sight
-from tests.unit.conftest import check_words
+from tests.unit.helpers import check_words
 
 FOLDER = Path(made.__file__).parent
 

@@ -14,7 +14,7 @@ import pytest
 
 from swarmlab.cluster import tables
 from swarmlab.cluster.clocks import seconds_of
-from swarmlab.cluster.fault import applied, close_port, deafen, split
+from swarmlab.cluster.fault import applied, close_port, cut_off, deafen, split
 from swarmlab.cluster.swarm import Swarm, join
 from swarmlab.errors import EngineRefused
 from swarmlab.labs.containers.lab import DindLab
@@ -23,7 +23,18 @@ from swarmlab.parallel import parallel
 from swarmlab.preflight import CHECKS, Level, packets, preflight
 from swarmlab.versions import parsed
 from swarmlab.wait import State, wait
-from tests.proof.preflight.faults import APART, CARD, LOST, MANAGEMENT, NEWEST_API_ONLY, OPEN_SOCKET, STATE, WAYS
+from tests.proof.preflight.faults import (
+    APART,
+    CARD,
+    CUT_OFF,
+    LOST,
+    MANAGEMENT,
+    NEWEST_API_ONLY,
+    OPEN_SOCKET,
+    STATE,
+    WAYS,
+)
+from tests.unit.helpers import check_words
 
 pytestmark = pytest.mark.lab
 
@@ -42,8 +53,9 @@ def fired(found):
 
 def hold_against(found, faults, always):
     """Check that every fault was found, on its node, and nothing else but *always*."""
-    listed = "\n".join(f"{finding.level} {finding.check}: {finding}" for finding in fired(found))
+    listed = "\n".join(f"{finding.level} {finding.check}: {finding} <- {finding.because}" for finding in fired(found))
     print(listed)
+    check_words(found)
     missed = [fault.name for fault in faults if not any(_is(finding, fault) for finding in found)]
     assert not missed, f"not found: {missed}; found:\n{listed}"
     expected = {fault.check for fault in faults} | always
@@ -56,6 +68,8 @@ def _is(finding, fault):
         (finding.check, str(finding.level)) == (fault.check, fault.level)
         and set(fault.nodes) <= set(finding.nodes)
         and re.search(fault.finding, finding.summary)
+        and bool(fault.because) == bool(finding.because)
+        and re.search(fault.because, finding.because)
     )
 
 
@@ -198,6 +212,19 @@ def test_two_sides_hear_only_their_bridge_until_they_are_healed(healthy, always)
         # TCP fails both ways, as neither side gets an answer.
         both = {(first.name, last.name), (last.name, first.name)}
         assert broken_ways(healthy) == dict.fromkeys(ALL_WAYS, both)
+    expect_healed(healthy, always)
+
+
+def test_a_manager_that_is_cut_off_is_named_in_a_short_time_and_explains_the_rest(healthy, always):
+    cut = healthy.nodes[-1]
+    with applied(cut_off(cut, healthy.nodes[:-1]), healthy):
+        start = time.monotonic()
+        found = preflight(healthy)
+        took = time.monotonic() - start
+        print(f"{took:.1f} s")
+        others = [one for one in found if one.level is not Level.UNKNOWN and not one.because]
+        hold_against(others, [CUT_OFF], always)
+        assert took < 30, "at most 15 s at reference speed"
     expect_healed(healthy, always)
 
 
