@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import json
 import textwrap
+from collections.abc import Sequence
 from dataclasses import replace
 
 from swarmlab.cli.common import add_name, lab_name, refuse, say
@@ -56,9 +57,30 @@ def run(args: argparse.Namespace) -> int:
     if args.json:
         print(json.dumps([finding.to_json() for finding in found], indent=1, ensure_ascii=False))
     else:
-        print("\n".join(line for finding in found for line in lines(finding)))
+        print("\n".join(table(found)))
     bad = {Level.ERROR, Level.WARNING, Level.UNKNOWN} if args.strict else {Level.ERROR}
     return int(any(finding.level in bad for finding in found))
+
+
+def table(found: Sequence[Finding]) -> list[str]:
+    """Return the lines of the table of findings; of what is unknown because of another one it has the check alone."""
+    made: list[str] = []
+    unknown: dict[str, list[Finding]] = {}
+    for finding in found:
+        if _for_one_reason(finding):
+            unknown.setdefault(finding.because, []).append(finding)
+    for finding in found:
+        if not _for_one_reason(finding):
+            made += lines(finding)
+        elif same := unknown.pop(finding.because, []):
+            checks = ", ".join(dict.fromkeys(one.check for one in same))
+            text = f"  unknown   for that reason: {checks}"
+            made += textwrap.wrap(text, 150, drop_whitespace=False, subsequent_indent=" " * 12)
+    return made
+
+
+def _for_one_reason(finding: Finding) -> bool:
+    return bool(finding.because) and finding.level is Level.UNKNOWN
 
 
 def lines(finding: Finding) -> list[str]:
