@@ -87,6 +87,7 @@ class NodeView:
         unread: why the node's shell did not answer all questions; empty if it did.
         hangs: whether it did not because it did not end in its time.
         access: what makes the shell answer.
+        alone: why no packets were sent to it though it answers; empty if there were.
         networks: the networks that the engine lists.
         answers: exit code and text by name of the question (`swarmlab.preflight.sight.QUESTIONS`).
         arrived: the packets that arrived from the other nodes, None if none were sent.
@@ -101,6 +102,7 @@ class NodeView:
     unread: str = ""
     hangs: bool = False
     access: str = ""
+    alone: str = ""
     networks: list[dict[str, Any]] = field(default_factory=list)
     answers: Mapping[str, tuple[int, str]] = field(default_factory=dict)
     arrived: Arrivals | None = None

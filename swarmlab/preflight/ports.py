@@ -257,7 +257,7 @@ def _arrived(view: NodeView) -> Arrivals:
     if view.arrived is None:
         if view.silent or not view.active:
             raise Unknown(view.silent or "no packets were sent to it", view.remedy or START_THE_ENGINE)
-        raise Unknown("its engine answered too late for packets to be sent to it", _AGAIN)
+        raise Unknown(view.alone or "its engine answered too late for packets to be sent to it", _AGAIN)
     return view.arrived
 
 

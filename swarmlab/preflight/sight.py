@@ -30,7 +30,7 @@ from swarmlab.cluster.swarm import Swarm
 from swarmlab.errors import Blocked, LabError, Overdue, SwarmlabError
 from swarmlab.parallel import parallel
 from swarmlab.preflight import packets
-from swarmlab.preflight.model import CALLS, GATEWAY_BRIDGE, MODULES, NodeView, Sight
+from swarmlab.preflight.model import CALLS, GATEWAY_BRIDGE, MODULES, Arrivals, NodeView, Sight
 from swarmlab.preflight.networks import complete, pools_of
 from swarmlab.wait import State, scaled, wait
 
@@ -141,6 +141,10 @@ def gather(swarm: Swarm, *, probe: bool = True, progress: Callable[[str], None] 
                     until = start + scaled(_SOON) * factor
                     counted = [(node, view, _counting(count, until)) for node, view, count in active]
                     packets.send(sight, table, counted, factor)
+            for _, view, _ in active if len(active) == 1 else []:
+                if len(pairs) == 1:
+                    view.arrived = Arrivals()  # there is nobody to hear from
+                view.alone = "no packets were sent to it, as no other node of the swarm answers"
         finally:
             counting = [node for (node, _), count in zip(pairs, counts, strict=False) if not count.result().unseen]
             packets.forget(table, counting)

@@ -49,6 +49,17 @@ def test_a_node_that_only_the_summary_names_is_one_of_both():
     assert folded([seen, FULL], CAUSES)[1].because
 
 
+def test_of_causes_that_follow_from_each_other_the_first_stands_for_all():
+    circle = {"a": ["b"], "b": ["c"], "c": ["b"]}
+    found = folded([finding("a"), finding("c"), finding("b"), finding("clocks")], {**circle, "c": ["b", "a"]})
+    assert [(each.check, bool(each.because)) for each in found] == [
+        ("a", False),
+        ("c", True),
+        ("b", True),
+        ("clocks", False),
+    ]
+
+
 def test_what_is_unknown_may_follow_too():
     unknown = finding("ports", "slave02", level=Level.UNKNOWN)
     assert folded([FULL, unknown], CAUSES)[1].because

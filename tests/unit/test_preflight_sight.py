@@ -71,6 +71,20 @@ def soon(monkeypatch):
     monkeypatch.setattr(reading, "_USUAL", 0.1)
 
 
+@pytest.fixture
+def sent(monkeypatch):
+    """Send nothing; return the names of the nodes that packets would be sent to."""
+    names = []
+
+    def send(_, __, nodes, ___):
+        names.extend(view.name for _, view, _ in nodes)
+        for _, view, _ in nodes:
+            view.arrived = model.Arrivals()
+
+    monkeypatch.setattr(packets, "send", send)
+    return names
+
+
 def read(*nodes, probe=False, told=None):
     start = time.monotonic()
     sight = gather(Cluster(*nodes), probe=probe, progress=(told if told is not None else []).append)
@@ -87,10 +101,11 @@ def test_engines_that_are_silent_are_named_in_the_time_of_one():
     assert told == ["waiting for the engines of n2, n3, at most 1 s"]
 
 
-def test_engines_of_a_busy_machine_are_not_taken_for_silent():
-    sight = read(*(Fake(f"n{number}", engine=0.6) for number in (1, 2, 3)))
+def test_engines_of_a_busy_machine_are_not_taken_for_silent_or_late(sent):
+    sight = read(Fake("n1", engine=0.3), Fake("n2", engine=0.3), Fake("n3", engine=0.6), probe=True)
     assert not [view.silent for view in sight.nodes if view.silent]
     assert sight.asked == "n1"
+    assert sent == ["n1", "n2", "n3"]
 
 
 def test_a_manager_that_hesitates_or_refuses_does_not_keep_the_next_from_being_asked():
@@ -131,19 +146,21 @@ def test_a_user_without_rights_is_told_once():
     assert len(told) > 5
 
 
-def test_one_that_answers_too_late_is_sent_nothing_and_blamed_for_nothing(monkeypatch):
-    sent = []
-
-    def send(_, __, nodes, ___):
-        sent.extend(view.name for _, view, _ in nodes)
-        for _, view, _ in nodes:
-            view.arrived = model.Arrivals()
-
-    monkeypatch.setattr(packets, "send", send)
+def test_one_that_answers_too_late_is_sent_nothing_and_blamed_for_nothing(sent):
     sight = read(Fake("n1"), Fake("n2"), Fake("n3", engine=0.7), probe=True)
     assert sent == ["n1", "n2"]
     assert sight.nodes[2].info, "it has answered in the end"
     assert set(model.addresses_of_others(sight, sight.nodes[0]).values()) == {"n2"}
+
+
+def test_a_node_that_is_alone_has_nobody_to_hear_from():
+    ways = {"paths", "port-management-tcp", "port-gossip-tcp", "port-gossip-udp", "port-data-udp"}
+    found = preflight(Cluster(Fake("n1")))
+    assert {str(one.level) for one in found if one.check in ways} == {"ok"}
+    found = preflight(Cluster(Fake("n1"), Fake("n2", engine=None)))
+    told = {one.check: one.summary for one in found if one.check in ways and one.nodes == ("n1",)}
+    assert set(told) == ways
+    assert set(told.values()) == {"no packets were sent to it, as no other node of the swarm answers"}
 
 
 def test_the_whole_ends_with_the_longest_time(monkeypatch):
