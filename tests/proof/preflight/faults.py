@@ -282,13 +282,12 @@ CARD = PreflightFault(
     script=VMWARE,
 )
 
-#: A manager that no packet of the others reaches, nor its packets them.
+#: A manager that no packet of the others reaches, nor its packets them; the test chooses one that does not lead.
 CUT_OFF = PreflightFault(
     "a manager is cut off",
     "paths",
     "error",
-    "no packet passes between master and slave02, slave01 and slave02",
-    nodes=("slave02",),
+    r"no packet passes between \w+ and \w+, \w+ and \w+$",
 )
 
 #: A manager that is switched off.
