@@ -121,5 +121,7 @@ def grouped(findings: Iterable[Mapping[str, Any]]) -> list[tuple[Mapping[str, An
 def headline(finding: Mapping[str, Any], followers: Sequence[Mapping[str, Any]]) -> str:
     """Return a finding of verdicts.json in one line, with the number of those that may follow from it (`grouped`)."""
     nodes = f"{', '.join(finding['nodes'])}: " if finding["nodes"] else ""
-    more = f" ({len(followers)} more may follow from it)" if followers else ""
+    errors = sum(follower["level"] == Level.ERROR for follower in followers)
+    worse = f", {errors} of them errors" if errors and finding["level"] != Level.ERROR else ""
+    more = f" ({len(followers)} more may follow from it{worse})" if followers else ""
     return f"{finding['level']}: {finding['check']}: {nodes}{finding['seen']}{more}"

@@ -105,7 +105,7 @@ CHECKS: dict[str, Check] = {
     "autolock": Check(managers.autolock, r"lock|restart|manager"),
     "availability": Check(managers.availability, r"task|running|replica|node", causes=(_WAITING,)),
     "stuck-tasks": Check(tasks.stuck, r"task|running|replica|pending"),
-    "disk": Check(kernel.disk, _ANY, causes=("engines-answer", "quorum", "membership")),
+    "disk": Check(kernel.disk, _ANY),
     "limits": Check(kernel.limits, r"open files|connection|reach|timed out"),
 }
 

@@ -11,8 +11,8 @@ from swarmlab.preflight.model import MODULES, WAYS, NodeView, Sight, by_node
 #: MiB of free space, by folder: less than the first is a warning; less than the second is an error, as measurements
 #: showed that it stops an engine.
 _ROOM = {"root": (2048, 256), "run": (16, 2)}
-#: Share of a limit that may be used.
-_FULL = 0.8
+#: Share of a limit that may be used, and that means that it is reached now and then.
+_FULL, _SPENT = 0.8, 0.95
 #: The kernel's defaults for inotify. Smaller values were set by somebody.
 _INSTANCES, _WATCHES = 128, 8192
 
@@ -109,7 +109,8 @@ def disk(_: Sight, view: NodeView) -> Iterator[Finding]:
                 if folder == "/run"
                 else "on {nodes}: docker system df, then docker system prune; or enlarge the disk"
             )
-            yield Finding(level, summary, risk, mend=mend)
+            stops = ("engines-answer", "quorum", "membership") if level is Level.ERROR else ()
+            yield Finding(level, summary, risk, mend=mend, causes=stops)
         else:
             yield Finding(Level.OK, f"room on {folder}")
     for line in inodes.splitlines()[1:]:
@@ -142,7 +143,7 @@ def limits(_: Sight, view: NodeView) -> Iterator[Finding]:
             f"{opened} of {most} files are open",
             "no file and no connection can be opened at the limit",
             mend=_sysctl(f"fs.file-max={2 * most}"),
-            causes=("engines-answer", "membership", "quorum"),
+            causes=("engines-answer", "membership", "quorum") if opened > _SPENT * most else (),
         )
     tracked, room = view.numbers("connections")
     if tracked > _FULL * room:
@@ -152,5 +153,5 @@ def limits(_: Sight, view: NodeView) -> Iterator[Finding]:
             "packets of new connections, also of the mesh and of overlay networks, are dropped at the limit",
             mend=_sysctl(f"net.netfilter.nf_conntrack_max={max(4 * room, 262144)}"),
             # Packets that the table has no room for are lost, whatever the firewall allows.
-            causes=(*WAYS, "membership", "quorum", "stuck-tasks: pending"),
+            causes=(*WAYS, "membership", "quorum", "stuck-tasks: pending") if tracked > _SPENT * room else (),
         )

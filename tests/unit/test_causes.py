@@ -2,7 +2,7 @@
 
 import pytest
 
-from swarmlab.preflight import CHECKS, Level, grouped
+from swarmlab.preflight import CHECKS, Level, grouped, headline
 from swarmlab.preflight.causes import folded
 from swarmlab.preflight.finding import Finding
 
@@ -47,6 +47,14 @@ def test_what_cannot_be_the_cause_stays_apart(cause, other):
 def test_a_node_that_only_the_summary_names_is_one_of_both():
     seen = finding("ports", "slave01", summary="does not arrive: slave02 -> slave01")
     assert folded([seen, FULL], CAUSES)[1].because
+
+
+def test_a_headline_tells_how_much_follows():
+    found = [each.to_json() for each in folded([FULL, CLOSED, STUCK], CAUSES)]
+    ((head, followers),) = grouped(found)
+    assert headline(head, followers) == ("error: limits: slave02: connections: 9 of 9 used (2 more may follow from it)")
+    assert headline(head | {"level": "warning"}, followers).endswith("(2 more may follow from it, 2 of them errors)")
+    assert headline(found[-1] | {"nodes": []}, []) == "error: tasks: 3 tasks pending"
 
 
 def test_of_causes_that_follow_from_each_other_the_first_stands_for_all():

@@ -110,6 +110,14 @@ def test_a_full_table_elsewhere_and_another_limit_explain_nothing(sight):
     assert ("port-data-udp", ("slave01",)) in heads
 
 
+def test_a_table_that_has_room_loses_nothing(sight):
+    set_answer(sight, "connections", "230000\n262144")
+    close(sight, 1)
+    heads = groups(sight)
+    assert heads["limits", ("slave01",)] == set()
+    assert ("port-gossip-udp", ("slave01",)) in heads
+
+
 def test_two_full_tables_explain_what_each_of_them_loses(sight):
     for node in (1, 2):
         set_answer(sight, "connections", f"26214{node}\n262144", node=node)
@@ -168,6 +176,8 @@ def test_a_full_disk_explains_the_engine_that_it_stops(sight):
     silence(sight, 1)
     lose(sight, 1)
     assert set(groups(sight)) == {("disk", ("slave01",))}
+    set_answer(sight, "disk", full.replace("900 10 99%", "900 1000000 90%"))  # little room stops no engine
+    assert set(groups(sight)) == {("disk", ("slave01",)), ("engines-answer", ("slave01",))}
     set_answer(sight, "disk", ANSWERS["disk"])
     set_answer(sight, "disk", full, node=2)
     assert set(groups(sight)) == {("disk", ("slave02",)), ("engines-answer", ("slave01",))}

@@ -205,6 +205,7 @@ def test_what_preflight_found_stands_on_the_cover_beside_what_it_may_explain(run
     assert shown.count("Possible cause: ") == 1
     possible = "limits : slave02: 9 of 9 connections are tracked (from which port-gossip-udp may follow)"
     assert f"Possible cause: {possible}" in shown
+    assert "<details open><summary>1 more may follow from it" in text, "an error is not hidden below a warning"
     # Without a failure there is nothing to explain. Without preflight the page does not say that all is well.
     text, _ = page(run({IDS[0]: "pass"}, name="well", preflight=[look]))
     assert "may explain" not in text_of(text[: text.index("</header>")])
