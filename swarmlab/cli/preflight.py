@@ -21,6 +21,9 @@ from swarmlab.preflight import host
 from swarmlab.preflight.checks import CHECKS, reasons
 from swarmlab.preflight.finding import Finding, Level
 
+#: Where what is said of a finding stands, below its first line.
+_MARGIN = " " * 32
+
 
 def add_options(parser: argparse.ArgumentParser) -> None:
     """Add the options of the command."""
@@ -69,13 +72,14 @@ def table(found: Sequence[Finding]) -> list[str]:
     for finding in found:
         if _for_one_reason(finding):
             unknown.setdefault(finding.because, []).append(finding)
-    for finding in found:
+    for place, finding in enumerate(found):
+        if finding.because and not found[place - 1].because:
+            made.append(f"{_MARGIN}these may follow from it:")
         if not _for_one_reason(finding):
             made += lines(finding)
         elif same := unknown.pop(finding.because, []):
             checks = ", ".join(dict.fromkeys(one.check for one in same))
-            text = f"  unknown   for that reason: {checks}"
-            made += textwrap.wrap(text, 150, drop_whitespace=False, subsequent_indent=" " * 12)
+            made += _wrapped(f"unknown   for that reason: {checks}", "  ", " " * 12)
     return made
 
 
@@ -86,19 +90,24 @@ def _for_one_reason(finding: Finding) -> bool:
 def lines(finding: Finding) -> list[str]:
     """Return a finding as lines of the table; one that follows from another is indented below it."""
     indent = "  " if finding.because else ""
-    margin = " " * 32 + indent
+    margin = _MARGIN + indent
     made = [f"{indent}{finding.level!s:8}  {finding.check:20}  {finding}"]
     if finding.level is Level.OK:
         return made
-    parts = {
-        "may follow from": finding.because,
-        "risk": finding.risk,
-        "known" if finding.level is Level.UNKNOWN else "mend": finding.mend,
-        "see": finding.incident,
-    }
-    for name, text in parts.items():
-        made += textwrap.wrap(f"{name}: {text}" if text else "", 120, initial_indent=margin, subsequent_indent=margin)
+    if finding.risk:
+        made += _wrapped(f"risk: {finding.risk}", margin, margin)
+    if finding.mend:
+        # In one line, so that its commands can be pasted.
+        made.append(f"{margin}{'known' if finding.level is Level.UNKNOWN else 'mend'}: {finding.mend}")
+    if finding.incident:
+        made += _wrapped(f"see: {finding.incident}", margin, margin)
     return made
+
+
+def _wrapped(text: str, first: str, later: str) -> list[str]:
+    return textwrap.wrap(
+        text, 120, initial_indent=first, subsequent_indent=later, break_on_hyphens=False, break_long_words=False
+    )
 
 
 def _found(args: argparse.Namespace, skip: dict[str, str]) -> list[Finding]:

@@ -64,7 +64,7 @@ def known(sight: Sight, view: NodeView) -> Iterator[Finding]:
             newer += "; a distribution may have mended it in its package under the older number"
             if not defect.where:  # the number alone says little then
                 level = Level.INFO
-        risk = f"{program} itself has it: whatever meets it fails"
+        risk = "what meets it fails on these nodes"
         yield Finding(level, f"{program} {version}: {defect.effect}", risk, defect.incident, mend=newer)
     if unjudged:
         raise Unknown(

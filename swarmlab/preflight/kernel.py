@@ -85,8 +85,8 @@ def forwarding(_: Sight, view: NodeView) -> Iterator[Finding]:
 def _sysctl(setting: str) -> str:
     """Return the mend that sets a kernel setting now and at every boot."""
     return (
-        f"on {{nodes}}: sysctl -w {setting} && echo {setting} > /etc/sysctl.d/90-swarm.conf"
-        " (and take any other value out of /etc/sysctl.conf and /etc/sysctl.d)"
+        f"on {{nodes}}: sysctl -w {setting} && echo {setting} > /etc/sysctl.d/90-{setting.partition('=')[0]}.conf"
+        "; take another value out of /etc/sysctl.conf"
     )
 
 

@@ -19,13 +19,19 @@ def test_a_cause_stands_above_what_follows_and_what_is_unknown_for_it_has_one_li
         ["error", "membership", "no", "manager", "answers"],
         ["risk:", "nothing", "can", "be", "changed"],
         ["mend:", "start", "them"],
+        ["these", "may", "follow", "from", "it:"],
         ["unknown", "for", "that", "reason:", "subnets,", "autolock"],
         ["error", "quorum", "lost"],
-        ["may", "follow", "from:", "membership:", "no", "manager", "answers"],
         ["risk:", "it", "is", "lost"],
         ["mend:", "find", "it"],
         ["unknown", "disk", "slave01:", "not", "read"],
         ["known:", "be", "root"],
         ["ok", "clocks", "well"],
     ]
-    assert [line.startswith("  ") for line in printed[3:5]] == [True, True]
+    assert [line.startswith("  ") for line in printed[4:6]] == [True, True]
+
+
+def test_a_command_of_a_mend_is_in_one_line():
+    mend = "on slave01: apt-get install linux-modules-extra-$(uname -r) && " + " && ".join(["sysctl -w x=1"] * 20)
+    printed = table([Finding(Level.ERROR, "lacking", "it fails", check="kernel-modules", mend=mend)])
+    assert f"mend: {mend}" in [line.strip() for line in printed]
