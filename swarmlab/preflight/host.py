@@ -138,6 +138,6 @@ def lab_and_swarm(
     """
     nodes = lab.nodes()
     if not all(node.discretion for node in nodes):
-        be_discreet(nodes)
+        be_discreet(nodes, hurried=True)
     looks = [lambda: offers(lab), lambda: preflight(Swarm(nodes), skip, progress=progress, unreached=unreached)]
     return [finding for findings in parallel(lambda look: look(), looks) for finding in findings]

@@ -61,7 +61,7 @@ def swarm(monkeypatch, tmp_path):
     monkeypatch.setattr(lab, "Connection", Connected)
     monkeypatch.setattr(lab, "SshNode", Node)
     monkeypatch.setattr(lab, "_home", lambda: tmp_path)
-    monkeypatch.setattr(lab, "be_discreet", lambda _: None)
+    monkeypatch.setattr(lab, "be_discreet", lambda *_, **__: None)
     return members, silent
 
 

@@ -102,7 +102,7 @@ class InventoryLab(Lab):
             if self.known.discover:
                 self._learn()
             self._join_up(to_judge=to_judge)
-            be_discreet(self._nodes)
+            be_discreet(self._nodes, hurried=partly)
             if to_judge:
                 self._check_unused()
                 fitness.check_ports(self.known.ports, self._nodes)
