@@ -27,6 +27,18 @@ class NoAnswer(LabError):
     """
 
 
+class Overdue(LabError):
+    """A command on a node did not end in the time that it was given (see `swarmlab.cluster.deadline`).
+
+    Attributes:
+        printed: what it had printed by then.
+    """
+
+    def __init__(self, message: str, printed: str = "") -> None:
+        super().__init__(message)
+        self.printed = printed
+
+
 class DeadlineExceeded(SwarmlabError):
     """A precondition of a judgement was not met in time (verdict *timeout*)."""
 

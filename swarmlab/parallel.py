@@ -12,15 +12,20 @@ from swarmlab import signals
 T = TypeVar("T")
 
 
-def parallel(action: Callable[[Any], T], items: Iterable[Any]) -> list[T]:
-    """Call *action* with every item at the same time, at most ten; return the results in the order of the items.
+def parallel(action: Callable[[Any], T], items: Iterable[Any], *, at_once: int = 10) -> list[T]:
+    """Call *action* with every item at the same time; return the results in the order of the items.
+
+    Args:
+        action: what is called.
+        items: the items.
+        at_once: how many calls there may be at the same time.
 
     Raises:
         Exception: the error of the first item, in the order of the items, whose action failed; once all have ended.
     """
     # Each call has a copy of the caller's context, so that evidence goes where the caller's does.
     calls = [(copy_context(), item) for item in items]
-    with ThreadPoolExecutor(max_workers=10) as pool:
+    with ThreadPoolExecutor(max_workers=at_once) as pool:
         try:
             return list(pool.map(lambda call: call[0].run(action, call[1]), calls))
         except KeyboardInterrupt:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import json
 import textwrap
+from collections.abc import Sequence
 from dataclasses import replace
 
 from swarmlab.cli.common import add_name, lab_name, refuse, say
@@ -19,6 +20,9 @@ from swarmlab.paths import command
 from swarmlab.preflight import host
 from swarmlab.preflight.checks import CHECKS, reasons
 from swarmlab.preflight.finding import Finding, Level
+
+#: Where what is said of a finding stands, below its first line.
+_MARGIN = " " * 32
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:
@@ -56,27 +60,54 @@ def run(args: argparse.Namespace) -> int:
     if args.json:
         print(json.dumps([finding.to_json() for finding in found], indent=1, ensure_ascii=False))
     else:
-        print("\n".join(line for finding in found for line in lines(finding)))
+        print("\n".join(table(found)))
     bad = {Level.ERROR, Level.WARNING, Level.UNKNOWN} if args.strict else {Level.ERROR}
     return int(any(finding.level in bad for finding in found))
+
+
+def table(found: Sequence[Finding]) -> list[str]:
+    """Return the lines of the table of findings; of what is unknown because of another one it has the check alone."""
+    made: list[str] = []
+    unknown: dict[str, list[Finding]] = {}
+    for finding in found:
+        if _for_one_reason(finding):
+            unknown.setdefault(finding.because, []).append(finding)
+    for place, finding in enumerate(found):
+        if finding.because and not found[place - 1].because:
+            made.append(f"{_MARGIN}these may follow from it:")
+        if not _for_one_reason(finding):
+            made += lines(finding)
+        elif same := unknown.pop(finding.because, []):
+            checks = ", ".join(dict.fromkeys(one.check for one in same))
+            made += _wrapped(f"unknown   for that reason: {checks}", "  ", " " * 12)
+    return made
+
+
+def _for_one_reason(finding: Finding) -> bool:
+    return bool(finding.because) and finding.level is Level.UNKNOWN
 
 
 def lines(finding: Finding) -> list[str]:
     """Return a finding as lines of the table; one that follows from another is indented below it."""
     indent = "  " if finding.because else ""
-    margin = " " * 32 + indent
+    margin = _MARGIN + indent
     made = [f"{indent}{finding.level!s:8}  {finding.check:20}  {finding}"]
     if finding.level is Level.OK:
         return made
-    parts = {
-        "may follow from": finding.because,
-        "risk": finding.risk,
-        "known" if finding.level is Level.UNKNOWN else "mend": finding.mend,
-        "see": finding.incident,
-    }
-    for name, text in parts.items():
-        made += textwrap.wrap(f"{name}: {text}" if text else "", 120, initial_indent=margin, subsequent_indent=margin)
+    if finding.risk:
+        made += _wrapped(f"risk: {finding.risk}", margin, margin)
+    if finding.mend:
+        # In one line, so that its commands can be pasted.
+        made.append(f"{margin}{'known' if finding.level is Level.UNKNOWN else 'mend'}: {finding.mend}")
+    if finding.incident:
+        made += _wrapped(f"see: {finding.incident}", margin, margin)
     return made
+
+
+def _wrapped(text: str, first: str, later: str) -> list[str]:
+    return textwrap.wrap(
+        text, 120, initial_indent=first, subsequent_indent=later, break_on_hyphens=False, break_long_words=False
+    )
 
 
 def _found(args: argparse.Namespace, skip: dict[str, str]) -> list[Finding]:
@@ -99,14 +130,16 @@ def _found(args: argparse.Namespace, skip: dict[str, str]) -> list[Finding]:
         if not args.name and name not in [standing.name for standing in labels.labs(engine)]:
             mend = f"to check a lab too, bring it up: {command('swarmlab', 'up')}"
             return [*found, Finding(Level.INFO, f"no lab {name} is up", mend, check="lab-offers")]
-        return found + host.lab_and_swarm(kinds.attach(engine, name), skip)
+        return found + host.lab_and_swarm(kinds.attach(engine, name), skip, progress=say)
     finally:
         engine.release()
 
 
 def _of_existing(source: str, skip: dict[str, str]) -> list[Finding]:
-    lab = EXISTING.reach(Request(options={"--inventory": source}), lambda _: None, to_judge=False)
+    lab = EXISTING.reach(Request(options={"--inventory": source}), say, to_judge=False, partly=True)
+    for name in lab.unreached:
+        say(f"{name} cannot be reached; the others are looked at")
     try:
-        return host.lab_and_swarm(lab, skip)
+        return host.lab_and_swarm(lab, skip, progress=say, unreached=lab.unreached)
     finally:
         lab.down()

@@ -9,6 +9,7 @@ commands print and for engines' logs. The values that a record leaves out are ta
 from __future__ import annotations
 
 import contextlib
+import functools
 import json
 import re
 from collections.abc import Iterable, Mapping, Sequence
@@ -17,6 +18,7 @@ from urllib.parse import parse_qs, unquote, urlsplit
 
 import docker
 
+from swarmlab.cluster import deadline
 from swarmlab.cluster.marks import STACK_LABEL, SUITE_LABEL, is_unique, ours
 from swarmlab.cluster.node import Node
 from swarmlab.cluster.prints import may_print
@@ -24,7 +26,10 @@ from swarmlab.cluster.quotes import length, log, rules, said, settings, strings
 from swarmlab.errors import SwarmlabError
 from swarmlab.evidence import aside, decoded, hide_foreign, show_foreign
 from swarmlab.parallel import parallel
+from swarmlab.wait import scaled
 
+#: Seconds at reference speed that a node has for one of three parts of what it tells, where there is a hurry.
+_SOON = 5.0
 #: The texts of an object that a record keeps, by their path. Specifications of services, tasks and the objects in lists
 #: have one path for what is the same; a * stands for a name, such as that of a network.
 _KEPT = """
@@ -202,41 +207,52 @@ class Discretion:
 
     # At the beginning
 
-    def meet(self, nodes: Sequence[Node]) -> None:
+    def meet(self, nodes: Sequence[Node], *, hurried: bool = False) -> None:
         """Read all that others have on *nodes*, so that no text tells a value of it. Nothing of this is recorded."""
         with aside():
-            parallel(self._meet, nodes)
+            parallel(functools.partial(self._meet, hurried=hurried), nodes)
 
-    def _meet(self, node: Node) -> None:
+    def _meet(self, node: Node, *, hurried: bool) -> None:
         silent = (SwarmlabError, docker.errors.DockerException, *_STRANGE)
+
+        def soon() -> contextlib.AbstractContextManager[None]:
+            return deadline.within(scaled(_SOON)) if hurried else contextlib.nullcontext()
+
         with contextlib.suppress(*silent):
-            info = node.info()
+            with soon():
+                info = node.info()
             hide_foreign(strings({name: info.get(name) for name in _OF_INFO}))
             hide_foreign(strings((info.get("RegistryConfig") or {}).get("Mirrors")))
             kinds = ["/volumes", "/networks"]
             if info["Swarm"]["ControlAvailable"]:
                 kinds += ["/swarm", "/nodes", "/services", "/tasks", "/configs", "/secrets"]
-            for kind in kinds:
+            with soon():
+                for kind in kinds:
+                    with contextlib.suppress(*silent):
+                        self.shaped(node.ask("GET", kind))
+                for container in node.containers(all=True):
+                    self.shaped(container)
+                    with contextlib.suppress(*silent):
+                        self.shaped(node.ask("GET", f"/containers/{container['Id']}/json"))
+        with soon():
+            for question in ("cat /etc/docker/daemon.json", "tr '\\0' '\\n' < /proc/$(cat /run/docker.pid)/cmdline"):
                 with contextlib.suppress(*silent):
-                    self.shaped(node.ask("GET", kind))
-            for container in node.containers(all=True):
-                self.shaped(container)
-                with contextlib.suppress(*silent):
-                    self.shaped(node.ask("GET", f"/containers/{container['Id']}/json"))
-        for question in ("cat /etc/docker/daemon.json", "tr '\\0' '\\n' < /proc/$(cat /run/docker.pid)/cmdline"):
-            with contextlib.suppress(*silent):
-                settings(node.look(question).out)
+                    settings(node.look(question).out)
 
 
-def be_discreet(nodes: Sequence[Node]) -> None:
+def be_discreet(nodes: Sequence[Node], *, hurried: bool = False) -> None:
     """Have records of *nodes* tell of what others have there no more than names and shape.
 
     It is for every cluster that the run has not made itself. It reads what others have there, and changes nothing.
+
+    Args:
+        nodes: the nodes of the cluster.
+        hurried: give up soon what a node does not answer. It is for who only looks and keeps no records.
     """
     discretion = Discretion()
     for node in nodes:
         node.discretion = discretion
-    discretion.meet(nodes)
+    discretion.meet(nodes, hurried=hurried)
 
 
 def _json(text: str) -> Any:

@@ -19,8 +19,9 @@ import docker
 import requests
 from testinfra.host import Host
 
+from swarmlab.cluster import deadline
 from swarmlab.cluster.clocks import Clock, seconds_of
-from swarmlab.errors import Blocked, EngineRefused, LabError, NoAnswer, SwarmlabError
+from swarmlab.errors import Blocked, EngineRefused, LabError, NoAnswer, Overdue, SwarmlabError
 from swarmlab.evidence import provisional, record
 from swarmlab.needs import FEATURES
 from swarmlab.versions import parsed
@@ -202,7 +203,8 @@ class Node(ABC):
             NoAnswer: the engine does not answer.
         """
         try:
-            client = docker.DockerClient(base_url=self._engine_url, version="auto", timeout=int(self._patience))
+            seconds = math.ceil(deadline.left(self._patience))
+            client = docker.DockerClient(base_url=self._engine_url, version="auto", timeout=seconds)
         except docker.errors.DockerException as failed:
             self._silent = True
             raise NoAnswer(f"the engine of {self.name} does not answer: {cause(failed)}") from failed
@@ -235,7 +237,7 @@ class Node(ABC):
         api = self.engine.api
         try:
             with provisional():  # an answered ping is no evidence
-                api.request("GET", f"{api.base_url}/_ping", timeout=int(self._patience))
+                api.request("GET", f"{api.base_url}/_ping", timeout=deadline.left(self._patience))
         except requests.exceptions.RequestException as silent:
             self._silent = True
             record(self.name, "GET /_ping", f"no answer: {cause(silent)}")
@@ -276,6 +278,7 @@ class Node(ABC):
 
         Raises:
             LabError: the node cannot be reached.
+            Overdue: it is run `within` a deadline, and did not end in time.
 
         Example:
             assert node.run("systemctl is-active docker").ok
@@ -290,7 +293,10 @@ class Node(ABC):
     def _run(self, host: Host, line: str, command: str = "", shown: Callable[[str], str] | None = None) -> Result:
         command = command or line
         try:
-            done = host.run(line)
+            done = deadline.run(host, line)
+        except Overdue as late:
+            record(self.name, command, str(late))
+            raise Overdue(f"the shell of {self.name} {late}", late.printed) from None
         except RuntimeError as unreachable:  # testinfra raises it if there is no connection
             done = unreachable.args[0] if unreachable.args else None
             # 255 is ssh's exit code for a lost connection, but the command may end with it too: it may be an ssh.
@@ -377,7 +383,7 @@ class Node(ABC):
             method: HTTP method.
             path: path without version, such as ``/services/create``.
             body: the request's body, sent as JSON.
-            timeout: seconds to wait for the answer, not scaled.
+            timeout: seconds to wait for the answer, not scaled; fewer `within` a deadline that ends sooner.
             query: parameters of the query; dictionaries, such as filters, are sent as JSON.
 
         Returns:
@@ -399,7 +405,7 @@ class Node(ABC):
         query = {key: json.dumps(value) if isinstance(value, dict) else value for key, value in query.items()}
         try:
             url = f"{api.base_url}/v{api.api_version}{path}"
-            reply = api.request(method, url, json=body, params=query, timeout=timeout)
+            reply = api.request(method, url, json=body, params=query, timeout=deadline.left(timeout))
         except requests.exceptions.RequestException as silent:
             self._heard = -math.inf
             raise NoAnswer(f"the engine of {self.name} does not answer {method} {path}: {cause(silent)}") from silent
@@ -703,8 +709,8 @@ class Node(ABC):
 
 def _reached(host: Host) -> bool:
     try:
-        return bool(host.run("true").rc == 0)
-    except RuntimeError:
+        return bool(deadline.run(host, "true").rc == 0)
+    except (RuntimeError, Overdue):
         return False
 
 

@@ -201,12 +201,12 @@ class Swarm:
 
     def conditions(self) -> dict[str, State]:
         """Return the state of each condition of a ready swarm, by its name."""
-        infos = {node.name: node.info()["Swarm"] for node in self.nodes}
+        infos = dict(zip(map(str, self.nodes), parallel(lambda node: node.info()["Swarm"], self.nodes), strict=True))
         inactive = [f"{name} is {info['LocalNodeState']}" for name, info in infos.items() if not _active(info)]
         conditions = {"every engine is in the swarm": State(not inactive, ", ".join(inactive) or "all active")}
         managers = [node for node in self.nodes if infos[node.name]["ControlAvailable"]]
         try:
-            views = {node.name: self.members(node) for node in managers}
+            views = dict(zip(map(str, managers), parallel(self.members, managers), strict=True))
         except EngineRefused as refused:
             conditions["managers answer"] = State(False, str(refused))
             return conditions
@@ -215,7 +215,8 @@ class Swarm:
             return conditions
         conditions |= _agreement(views)
         conditions["role equals certificate"] = _roles(next(iter(views.values())), infos)
-        lacking = [node.name for node in self.nodes if not has_ingress(node)]
+        present = parallel(has_ingress, self.nodes)
+        lacking = [node.name for node, there in zip(self.nodes, present, strict=True) if not there]
         conditions["ingress present"] = State(not lacking, f"missing on {', '.join(lacking)}" if lacking else "on all")
         return conditions
 

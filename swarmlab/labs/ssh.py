@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import math
 import subprocess
+import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import testinfra
+
+from swarmlab.cluster import deadline
 
 #: Seconds that a login may take; ssh itself ends sooner if nothing answers.
 _LOGIN = 60.0
@@ -85,6 +89,7 @@ class Ssh:
             return ""
         # To a file and not a pipe: the process that connects through a jump host keeps its standard error open.
         log = self.config.with_name(f"{self.host}.log")
+        start = time.monotonic()
         with log.open("w") as out:
             try:
                 done = subprocess.run(
@@ -94,11 +99,11 @@ class Ssh:
                     stdin=subprocess.DEVNULL,
                     stdout=out,
                     stderr=out,
-                    timeout=min(self._timeout or _LOGIN, _LOGIN),
+                    timeout=deadline.left(min(self._timeout or _LOGIN, _LOGIN)),
                     start_new_session=True,  # a Ctrl-C is for the run, which needs the connection to clean up
                 )
             except subprocess.TimeoutExpired:
-                return f"timed out: the login took over {_LOGIN:.0f} s"
+                return f"timed out: the login took over {time.monotonic() - start:.0f} s"
             except FileNotFoundError:
                 return "no program ssh"
         if done.returncode == 0:
@@ -110,6 +115,7 @@ class Ssh:
         self.control("exit")
 
     def _run(self, command: Sequence[str]) -> subprocess.CompletedProcess[str]:
+        limit = deadline.left(self._timeout or math.inf)
         try:
             return subprocess.run(
                 command,
@@ -118,10 +124,10 @@ class Ssh:
                 capture_output=True,
                 text=True,
                 errors="replace",
-                timeout=self._timeout,
+                timeout=None if limit == math.inf else limit,
                 start_new_session=True,  # as in `open`
             )
         except subprocess.TimeoutExpired:
-            return subprocess.CompletedProcess(command, 255, "", f"timed out after {self._timeout} s")
+            return subprocess.CompletedProcess(command, 255, "", f"timed out after {limit:.0f} s")
         except FileNotFoundError:
             return subprocess.CompletedProcess(command, 255, "", "no program ssh")

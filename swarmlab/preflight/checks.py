@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from types import MappingProxyType
 
 from swarmlab.cluster.swarm import Swarm
 from swarmlab.errors import SwarmlabError, UsageError
@@ -21,9 +22,9 @@ from swarmlab.preflight import (
     seccomp,
     tasks,
 )
-from swarmlab.preflight.causes import folded
+from swarmlab.preflight.causes import folded, grouped
 from swarmlab.preflight.finding import Finding, Level, Look, Unknown, merged
-from swarmlab.preflight.model import Sight
+from swarmlab.preflight.model import WAYS, Sight, unreachable
 from swarmlab.preflight.sight import gather
 
 
@@ -35,7 +36,8 @@ class Check:
         look: the function that makes the check.
         explains: a regular expression; if it matches a claim's id or reason, a finding of the check may be the cause.
         sends: whether it needs packets between the nodes.
-        causes: names of the checks whose findings, on the same nodes, may follow from a finding of this one.
+        causes: names of the checks whose findings, on the same nodes, may follow from a finding of this one. A colon
+            and a regular expression may follow the name: then the summary of what follows must match.
     """
 
     look: Look
@@ -51,42 +53,57 @@ class Check:
 
 #: Errors that an answer of an unexpected form causes. The check then counts as *unknown*, never as *ok*.
 _STRANGE = (KeyError, IndexError, TypeError, ValueError, AttributeError)
+_MADE = "mend what the reason names, and look again; a KeyError or the like is a fault of preflight: report it"
 _TRAFFIC = r"^7\.|^8\.\d|HTTP|timed out|reach|resolve|arriv|overlay|mesh|address"
 _ANY = r""
 #: How the programs of an image fail where the profile refuses what they call.
 _TOOLS = r"not permitted|\bthread|cannot access|no (such )?file|exit(ed)?( with)?( code)? [1-9]|ended with [1-9]"
+#: Tasks that no node is found for.
+_WAITING = "stuck-tasks: pending for"
+_PORTS = tuple(name for name in WAYS if name != "path-mtu")
 #: The checks, by name.
 CHECKS: dict[str, Check] = {
-    "engines-answer": Check(engines.answers, _ANY),
-    "membership": Check(managers.membership, _ANY),
+    "engines-answer": Check(engines.answers, _ANY, causes=("quorum", "membership", _WAITING)),
+    "membership": Check(managers.membership, _ANY, causes=(_WAITING,)),
     "engine-versions": Check(engines.versions, _ANY),
     "api-versions": Check(engines.api_versions, r"API|version"),
     "known-defects": Check(defects.known, _TRAFFIC),
     "seccomp-profile": Check(seccomp.refused, _TOOLS),
     "daemon-sockets": Check(engines.sockets, r"socket|tcp://"),
     "clocks": Check(engines.clocks, r"8\.3|8\.4/service-ps|time|clock|certificate|valid|ago|since|join"),
-    "kernel-modules": Check(kernel.modules, r"mesh|virtual|publish|encrypt|ipvs"),
+    "kernel-modules": Check(
+        kernel.modules, r"mesh|virtual|publish|encrypt|ipvs", causes=("gateway-bridge", "membership: ingress")
+    ),
     "forwarding": Check(kernel.forwarding, _TRAFFIC),
     "iptables-backend": Check(firewall.backends, _TRAFFIC),
-    "legacy-rules": Check(firewall.leftovers, _TRAFFIC),
-    "engine-firewall": Check(firewall.engine_backend, _ANY),
-    "firewalld": Check(firewall.firewalld, _TRAFFIC),
-    "port-management-tcp": Check(ports.management, _ANY, sends=True),
+    "legacy-rules": Check(firewall.leftovers, _TRAFFIC, causes=_PORTS),
+    "engine-firewall": Check(firewall.engine_backend, _ANY, causes=("engines-answer", "daemon-sockets")),
+    "firewalld": Check(firewall.firewalld, _TRAFFIC, causes=_PORTS),
+    "paths": Check(
+        ports.paths, _ANY, sends=True, causes=(*WAYS[1:], "node-certificates", "membership", "quorum", _WAITING)
+    ),
+    "port-management-tcp": Check(
+        ports.management, _ANY, sends=True, causes=("node-certificates", "membership", "quorum")
+    ),
     "port-gossip-tcp": Check(ports.gossip_tcp, _TRAFFIC, sends=True),
     "port-gossip-udp": Check(ports.gossip_udp, _TRAFFIC, sends=True),
-    "port-data-udp": Check(ports.data, _TRAFFIC, sends=True),
+    "port-data-udp": Check(ports.data, _TRAFFIC, sends=True, causes=("path-mtu: not checked",)),
     "path-mtu": Check(ports.path_mtu, _TRAFFIC, sends=True),
     "checksum-offload": Check(ports.offload, _TRAFFIC),
     "subnets-and-routes": Check(networks.host_routes, _TRAFFIC),
-    "subnets": Check(networks.each_other, _TRAFFIC),
-    "free-addresses": Check(networks.free_addresses, r"task|running|replica|new|pending"),
+    "subnets": Check(networks.each_other, _TRAFFIC, causes=(r"stuck-tasks: \bnew for",)),
+    "free-addresses": Check(
+        networks.free_addresses, r"task|running|replica|new|pending", causes=(r"stuck-tasks: \bnew for",)
+    ),
     "gateway-bridge": Check(networks.gateway_bridge, _TRAFFIC),
-    "node-certificates": Check(certificates.of_nodes, r"certificate|8\.3|join|TLS"),
+    "node-certificates": Check(
+        certificates.of_nodes, r"certificate|8\.3|join|TLS", causes=("membership", "quorum", _WAITING)
+    ),
     "root-certificate": Check(certificates.of_root, r"certificate|8\.3|join|TLS"),
-    "quorum": Check(managers.quorum, r"quorum|leader|manager"),
+    "quorum": Check(managers.quorum, r"quorum|leader|manager", causes=("membership",)),
     "odd-managers": Check(managers.odd_number, r"quorum|leader|manager"),
     "autolock": Check(managers.autolock, r"lock|restart|manager"),
-    "availability": Check(managers.availability, r"task|running|replica|node"),
+    "availability": Check(managers.availability, r"task|running|replica|node", causes=(_WAITING,)),
     "stuck-tasks": Check(tasks.stuck, r"task|running|replica|pending"),
     "disk": Check(kernel.disk, _ANY),
     "limits": Check(kernel.limits, r"open files|connection|reach|timed out"),
@@ -117,7 +134,13 @@ def reasons(options: Iterable[str], known: Iterable[str] = CHECKS) -> dict[str, 
     return skipped
 
 
-def preflight(swarm: Swarm, skip: Mapping[str, str] | None = None) -> list[Finding]:
+def preflight(
+    swarm: Swarm,
+    skip: Mapping[str, str] | None = None,
+    *,
+    progress: Callable[[str], None] = lambda _: None,
+    unreached: Mapping[str, str] = MappingProxyType({}),
+) -> list[Finding]:
     """Check a cluster, which takes seconds, and return at least one finding for each of `CHECKS`.
 
     A finding that may be the cause of others comes first, with those after it; the rest follow in the order of
@@ -128,6 +151,8 @@ def preflight(swarm: Swarm, skip: Mapping[str, str] | None = None) -> list[Findi
     Args:
         swarm: the cluster.
         skip: names of checks to skip, each with a reason.
+        progress: called with a line where nodes let others wait.
+        unreached: the reasons by name of further nodes that could not be reached.
 
     Example:
         trouble = [finding for finding in preflight(cluster) if finding.level.trouble]
@@ -135,13 +160,17 @@ def preflight(swarm: Swarm, skip: Mapping[str, str] | None = None) -> list[Findi
     skip = skip or {}
     probe = any(check.sends for name, check in CHECKS.items() if name not in skip)
     try:
-        sight = gather(swarm, probe=probe)
+        sight = gather(swarm, probe=probe, progress=progress)
+        sight.nodes += [unreachable(name, why) for name, why in unreached.items()]
     except (SwarmlabError, Unknown, *_STRANGE) as failed:
         why = f"the cluster could not be read: {type(failed).__name__}: {failed}"
-        return [
-            Finding(*((Level.SKIPPED, skip[name]) if name in skip else (Level.UNKNOWN, why)), check=name)
+        read = [
+            Finding(Level.SKIPPED, skip[name], check=name)
+            if name in skip
+            else Finding(Level.UNKNOWN, why, check=name, mend=_MADE)
             for name in CHECKS
         ]
+        return folded(read, {})
     found = [finding for name in CHECKS for finding in look(name, sight, skip.get(name, ""))]
     return folded(found, {name: check.causes for name, check in CHECKS.items()})
 
@@ -159,8 +188,8 @@ def look(name: str, sight: Sight, skipped: str = "") -> list[Finding]:
     try:
         found = merged(CHECKS[name].look(sight))
     except (SwarmlabError, Unknown, *_STRANGE) as failed:
-        mend = failed.mend if isinstance(failed, Unknown) else ""
-        found = [Finding(Level.UNKNOWN, f"could not be made: {type(failed).__name__}: {failed}", mend=mend)]
+        mend = (failed.mend if isinstance(failed, Unknown) else "") or _MADE
+        found = merged([Finding(Level.UNKNOWN, f"could not be made: {type(failed).__name__}: {failed}", mend=mend)])
     return [
         replace(
             finding,
@@ -177,10 +206,11 @@ def explaining(findings: Sequence[Mapping[str, object]], claim: str, reason: str
     """Return those of *findings* that may be the cause of a claim's failure.
 
     A finding must be trouble and its check must explain the claim or the reason. If the reason and the finding both
-    name nodes, they must have one in common.
+    name nodes, they must have one in common. A finding from which one of these may follow comes before it, also if its
+    own check explains other claims.
 
     Args:
-        findings: findings as `Finding.to_json` returns them.
+        findings: findings as `Finding.to_json` returns them, in the order of `preflight`.
         claim: the claim's id.
         reason: the reason of its verdict.
     """
@@ -190,14 +220,22 @@ def explaining(findings: Sequence[Mapping[str, object]], claim: str, reason: str
         for node in _nodes(finding)
         if re.search(rf"\b{re.escape(str(node))}\b", reason)
     }
-    return [
-        finding
-        for finding in findings
-        if Level(str(finding["level"])).trouble
-        and (check := CHECKS.get(str(finding["check"])))
-        and re.search(check.explains, f"{claim} {reason}", re.IGNORECASE)
-        and (not named or not _nodes(finding) or named.intersection(_nodes(finding)))
-    ]
+
+    def concerns(finding: Mapping[str, object]) -> bool:
+        nodes = _nodes(finding)
+        return Level(str(finding["level"])).trouble and (not named or not nodes or bool(named.intersection(nodes)))
+
+    def explains(finding: Mapping[str, object]) -> bool:
+        check = CHECKS.get(str(finding["check"]))
+        return bool(check and re.search(check.explains, f"{claim} {reason}", re.IGNORECASE)) and concerns(finding)
+
+    found: list[Mapping[str, object]] = []
+    for head, followers in grouped(findings):
+        following = [finding for finding in followers if explains(finding)]
+        if explains(head) or (following and concerns(head)):
+            found.append(head)
+        found += following
+    return found
 
 
 def _nodes(finding: Mapping[str, object]) -> list[str]:

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator, Mapping
 
 from swarmlab.cluster.node import DATA_PORT
 from swarmlab.preflight.finding import Finding, Level, Unknown
-from swarmlab.preflight.model import NodeView, Sight, by_node
+from swarmlab.preflight.model import ASK_A_MANAGER, NodeView, Sight, by_node
 from swarmlab.verdicts.defects import Span, defects, mend
 from swarmlab.versions import parsed
 
@@ -58,14 +58,18 @@ def known(sight: Sight, view: NodeView) -> Iterator[Finding]:
         if not all(CONDITIONS[name](sight, view, span) for name in defect.where):
             continue
         program, version = ("runc", runc) if span in defect.runc else ("engine", engine)
-        newer, level = defect.mend or mend(span.mended), Level(defect.level)
+        newer = defect.mend or (f"upgrade {program} to {span.mended} or later" if span.mended else mend(span.mended))
+        level = Level(defect.level)
         if span.mended and of_distribution(version):
             newer += "; a distribution may have mended it in its package under the older number"
             if not defect.where:  # the number alone says little then
                 level = Level.INFO
-        yield Finding(level, f"{program} {version}: {defect.effect}", newer, defect.incident)
+        risk = "what meets it fails on these nodes"
+        yield Finding(level, f"{program} {version}: {defect.effect}", risk, defect.incident, mend=newer)
     if unjudged:
-        raise Unknown(f"{sight.unasked}: it is not known whether these concern the swarm: {', '.join(unjudged)}")
+        raise Unknown(
+            f"{sight.unasked}: it is not known whether these concern the swarm: {', '.join(unjudged)}", ASK_A_MANAGER
+        )
 
 
 def of_distribution(version: str) -> bool:

@@ -9,7 +9,7 @@ from collections.abc import Iterator, Mapping, Sequence
 
 from swarmlab.cluster.clocks import BACKDATED, Clock, astray
 from swarmlab.preflight.finding import Finding, Level, Unknown
-from swarmlab.preflight.model import NodeView, Sight, by_node
+from swarmlab.preflight.model import START_THE_ENGINE, NodeView, Sight, by_node
 from swarmlab.versions import parsed
 
 #: The lowest newest API version of an engine that all clients of today speak to (docker/cli 29.3 on; 29.0: 1.44).
@@ -21,8 +21,12 @@ def answers(sight: Sight) -> Iterator[Finding]:
     """Whether every engine answers."""
     for view in sight.nodes:
         if view.silent:
-            mend = "nothing else is known about the node; start its engine, or mend the network to it"
-            yield Finding(Level.ERROR, view.silent, mend, nodes=(view.name,))
+            risk = "its tasks are lost or cannot be changed, and nothing else is known about the engine"
+            yield Finding(Level.ERROR, view.silent, risk, nodes=(view.name,), mend=view.remedy or START_THE_ENGINE)
+        elif view.unread:
+            level = Level.ERROR if view.hangs else Level.UNKNOWN
+            risk = "commands hang on the node, and what they would tell is not known" if view.hangs else ""
+            yield Finding(level, view.unread, risk, nodes=(view.name,), mend=view.access)
 
 
 def versions(sight: Sight) -> Iterator[Finding]:
@@ -39,9 +43,10 @@ def versions(sight: Sight) -> Iterator[Finding]:
     of_managers = {parsed(version) for version, names in by_version.items() if managers.intersection(names)}
     newest = max(map(parsed, by_version))
     risk = "several versions are meant for the hours of an upgrade: each pair of versions has defects of its own"
+    mend = f"upgrade all engines to {'.'.join(map(str, newest))}"
     if of_managers and max(of_managers) < newest:
-        risk += "; upgrade managers before workers"
-    yield Finding(Level.WARNING, summary, f"{risk}; upgrade all engines to one version", "moby#51798, docker/cli#2875")
+        mend += ", managers before workers"
+    yield Finding(Level.WARNING, summary, risk, "moby#51798, docker/cli#2875", mend=mend)
 
 
 def api_versions(sight: Sight) -> Iterator[Finding]:
@@ -52,23 +57,28 @@ def api_versions(sight: Sight) -> Iterator[Finding]:
         if view.version
     }
     if not spoken:
-        yield Finding(Level.UNKNOWN, "no engine answered")
+        yield Finding(Level.UNKNOWN, "no engine answered", mend=START_THE_ENGINE)
         return
     newest = min(most for most, _ in spoken.values())
     oldest = max(least for _, least in spoken.values())
     summary = f"all support {'.'.join(map(str, oldest))} to {'.'.join(map(str, newest))}"
     if oldest > newest:
-        risk = "no client works with all of them; upgrade all engines to one version"
-        yield Finding(Level.ERROR, "no version of the API is spoken by all engines", risk, "traefik#12253")
-    elif oldest >= (1, 40):
-        risk = "they refuse older clients (proxies, dashboards, CI); check the clients of these engines"
-        yield Finding(Level.INFO, summary, risk, "traefik#12253, portainer#12934")
-    elif newest < _SPOKEN_TODAY:
-        risk = (
-            "command lines from 29.0 on, and other clients of today, refuse these engines; "
-            "keep clients of the engines' time until they are upgraded"
+        yield Finding(
+            Level.ERROR,
+            "no version of the API is spoken by all engines",
+            "no client works with all of them",
+            "traefik#12253",
+            mend="upgrade all engines to one version",
         )
-        yield Finding(Level.INFO, summary, risk)
+    elif oldest >= (1, 40):
+        risk = "they refuse older clients (proxies, dashboards, CI)"
+        mend = "check the clients of these engines: docker version of each"
+        yield Finding(Level.INFO, summary, risk, "traefik#12253, portainer#12934", mend=mend)
+    elif newest < _SPOKEN_TODAY:
+        risk = "command lines from 29.0 on, and other clients of today, refuse these engines"
+        yield Finding(
+            Level.INFO, summary, risk, mend="keep clients of the engines' time until the engines are upgraded"
+        )
     else:
         yield Finding(Level.OK, summary)
 
@@ -86,8 +96,11 @@ def sockets(_: Sight, view: NodeView) -> Iterator[Finding]:
     else:
         found = _open(view.read("command line").splitlines(), view.read("daemon.json"))
     for address, lacking in found:
-        mend = "remove it, or require client certificates (tlsverify)"
-        yield Finding(Level.ERROR, f"its API is open on {address} without {lacking}", f"{_ROOT}; {mend}")
+        mend = (
+            f"on {{nodes}}: take {address} out of hosts in /etc/docker/daemon.json or of -H in systemctl cat docker, "
+            "or require client certificates (tlsverify); then systemctl restart docker"
+        )
+        yield Finding(Level.ERROR, f"its API is open on {address} without {lacking}", _ROOT, mend=mend)
 
 
 def _open(command: Sequence[str], settings: str) -> list[tuple[str, str]]:
@@ -100,7 +113,10 @@ def _open(command: Sequence[str], settings: str) -> list[tuple[str, str]]:
     try:
         known = json.loads(settings or "{}")
     except ValueError:
-        raise Unknown("/etc/docker/daemon.json is not JSON, so its addresses are not known") from None
+        raise Unknown(
+            "/etc/docker/daemon.json is not JSON, so its addresses are not known",
+            "on {nodes}: correct the line that python3 -m json.tool /etc/docker/daemon.json names",
+        ) from None
     options = argparse.ArgumentParser(add_help=False, allow_abbrev=False, exit_on_error=False)
     options.add_argument("-H", "--host", action="append", default=[])
     for name in ("--tls", "--tlsverify"):
@@ -128,5 +144,16 @@ def agreement(read: Mapping[str, Clock]) -> Finding:
     summary = ", ".join(
         f"{name} is {abs(seconds):.0f} s {'ahead' if seconds > 0 else 'behind'}" for name, seconds in wrong.items()
     )
-    mend = "set the clock (ntpd, chronyd): times and ages of tasks are wrong, and a node that is far behind cannot join"
-    return Finding(Level.ERROR if late else Level.WARNING, summary, mend, nodes=tuple(wrong))
+    risk = "times and ages of tasks are wrong, and a node that is far behind cannot join"
+    mend = "on {nodes}: timedatectl set-ntp true, or with chrony: chronyc makestep"
+    return Finding(
+        Level.ERROR if late else Level.WARNING,
+        summary,
+        risk,
+        nodes=tuple(wrong),
+        mend=mend,
+        # A smaller difference keeps no certificate from being accepted.
+        causes=("node-certificates: not valid yet|ended", "root-certificate: ended", "membership", "quorum")
+        if late
+        else (),
+    )

@@ -38,8 +38,11 @@ class Finding:
         incident: issues or advisories about the same trouble, separated by commas.
         nodes: host names of the nodes that it concerns; none if it concerns the cluster as a whole.
         check: name of the check.
-        mend: how to mend it, with a command where there is one; of an *unknown*, what would make it known.
+        mend: how to mend it, with a command where there is one; of an *unknown*, what would make it known. `merged`
+            puts the names of the nodes in the place of "{nodes}".
         because: the finding that may be its cause, as text; empty if none is.
+        causes: what may follow from this finding, besides what may follow from every finding of its check: names of
+            checks, as in `Check.causes`.
     """
 
     level: Level
@@ -50,6 +53,7 @@ class Finding:
     check: str = ""
     mend: str = ""
     because: str = ""
+    causes: tuple[str, ...] = ()
 
     def __str__(self) -> str:
         whose = f"{', '.join(self.nodes)}: " if self.nodes else ""
@@ -58,6 +62,7 @@ class Finding:
     def to_json(self) -> dict[str, Any]:
         """Return the finding as verdicts.json has it; there the summary's name is "seen"."""
         raw = asdict(self) | {"level": str(self.level), "nodes": list(self.nodes)}
+        del raw["causes"]
         return {"seen": raw.pop("summary"), **raw}
 
 
@@ -81,9 +86,11 @@ def merged(findings: Iterable[Finding]) -> list[Finding]:
         alike = replace(finding, nodes=())
         nodes[alike] = tuple(dict.fromkeys((*nodes.get(alike, ()), *finding.nodes)))
     order = list(Level)
-    return sorted(
-        (replace(finding, nodes=on) for finding, on in nodes.items()), key=lambda finding: order.index(finding.level)
-    )
+    found = [
+        replace(finding, nodes=on, mend=finding.mend.replace("{nodes}", ", ".join(on) or "each node"))
+        for finding, on in nodes.items()
+    ]
+    return sorted(found, key=lambda finding: order.index(finding.level))
 
 
 #: A check: takes what was read of a cluster (`swarmlab.preflight.model.Sight`) and yields findings.

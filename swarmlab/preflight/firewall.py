@@ -18,15 +18,15 @@ def backends(sight: Sight) -> Iterator[Finding]:
         try:
             found.setdefault(_backend(view), []).append(view.name)
         except Unknown as why:
-            yield Finding(Level.UNKNOWN, str(why), nodes=(view.name,))
+            yield Finding(Level.UNKNOWN, str(why), nodes=(view.name,), mend=why.mend)
     summary = "; ".join(f"{backend} on {', '.join(names)}" for backend, names in found.items())
     if len(found) > 1:
         few = min(found.values(), key=len)
-        risk = (
-            "published ports have failed on nodes with the legacy backend; "
-            "set one backend on all nodes (update-alternatives --set iptables …), then restart their engines"
-        )
-        yield Finding(Level.WARNING, summary, risk, "moby#46636", tuple(few))
+        common = max(found, key=lambda backend: len(found[backend]))
+        program = "/usr/sbin/iptables-nft" if common == "nf_tables" else "/usr/sbin/iptables-legacy"
+        risk = "published ports have failed on nodes with the legacy backend"
+        mend = f"on {{nodes}}: update-alternatives --set iptables {program} && systemctl restart docker"
+        yield Finding(Level.WARNING, summary, risk, "moby#46636", tuple(few), mend=mend)
     elif found:
         yield Finding(Level.OK, summary)
 
@@ -34,7 +34,7 @@ def backends(sight: Sight) -> Iterator[Finding]:
 def _backend(view: NodeView) -> str:
     version = view.read("iptables")
     if not re.search(r"iptables v[\d.]+", version):
-        raise Unknown(f"iptables: {version[-100:]}")
+        raise Unknown(f"iptables: {version[-100:]}", "on {nodes}: see what iptables --version prints")
     return "nf_tables" if "nf_tables" in version else "legacy"
 
 
@@ -46,10 +46,19 @@ def leftovers(_: Sight, view: NodeView) -> Iterator[Finding]:
     try:
         rules = view.numbers("legacy rules")[0]
     except Unknown:
-        raise Unknown("the rules of iptables-legacy cannot be listed: it is missing, or needs root") from None
+        raise Unknown(
+            "the rules of iptables-legacy cannot be listed: it is missing, or needs root",
+            "let preflight be root on {nodes}, and have iptables-legacy there: apt-get install iptables",
+        ) from None
     if rules:
-        risk = "they are in force, and iptables does not list them; iptables-legacy -F for each table, or reboot"
-        yield Finding(Level.WARNING, f"{rules} rules of iptables-legacy beside nf_tables", risk, "moby#46636")
+        risk = "they are in force, and iptables does not list them"
+        mend = (
+            "on {nodes}: look at them (iptables-legacy-save), then "
+            "for T in $(cat /proc/net/ip_tables_names); do iptables-legacy -t $T -F; done"
+        )
+        yield Finding(
+            Level.WARNING, f"{rules} rules of iptables-legacy beside nf_tables", risk, "moby#46636", mend=mend
+        )
 
 
 @by_node
@@ -60,13 +69,18 @@ def engine_backend(_: Sight, view: NodeView) -> Iterator[Finding]:
     try:
         settings = json.loads(text or "{}")
     except ValueError:
-        risk = "the engine does not start again; correct the file"
-        yield Finding(Level.ERROR, "/etc/docker/daemon.json is not JSON", risk)
+        yield Finding(
+            Level.ERROR,
+            "/etc/docker/daemon.json is not JSON",
+            "the engine does not start again",
+            mend="on {nodes}: correct the line that python3 -m json.tool /etc/docker/daemon.json names",
+        )
         return
     if now.startswith("nftables") or settings.get("firewall-backend") == "nftables":
         since = "" if now.startswith("nftables") else ", from its next start on"
-        risk = "the engine refuses swarm init, and exits at its start in a swarm; remove firewall-backend"
-        yield Finding(Level.ERROR, f"the engine's firewall-backend is nftables{since}", risk, "moby#50467")
+        risk = "the engine refuses swarm init, and exits at its start in a swarm"
+        mend = "on {nodes}: take firewall-backend out of /etc/docker/daemon.json, then systemctl restart docker"
+        yield Finding(Level.ERROR, f"the engine's firewall-backend is nftables{since}", risk, "moby#50467", mend=mend)
 
 
 @by_node
@@ -76,10 +90,12 @@ def firewalld(_: Sight, view: NodeView) -> Iterator[Finding]:
         return
     version = parsed(view.version.get("Version", "0"))
     if version >= (29,) or (25, 0, 13) <= version < (26,):
-        yield Finding(Level.INFO, "firewalld runs", "its zones must allow the swarm's ports")
-    else:
-        risk = (
-            "firewall-cmd --reload removes the mesh's rules until the engine is restarted; "
-            "do not reload firewalld, or upgrade the engine to 29.0 or later"
+        mend = (
+            "on {nodes}: firewall-cmd --permanent --add-port=2377/tcp --add-port=7946/tcp --add-port=7946/udp "
+            "--add-port=4789/udp && firewall-cmd --reload"
         )
-        yield Finding(Level.WARNING, "firewalld runs", risk, "moby#50443")
+        yield Finding(Level.INFO, "firewalld runs", "its zones must allow the swarm's ports", mend=mend)
+    else:
+        risk = "firewall-cmd --reload removes the mesh's rules until the engine is restarted"
+        mend = "after each reload: on {nodes}: systemctl restart docker; or upgrade the engine to 29.0 or later"
+        yield Finding(Level.WARNING, "firewalld runs", risk, "moby#50443", mend=mend)

@@ -4,17 +4,23 @@ from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
+from types import MappingProxyType
 
+import docker
+
+from swarmlab.cluster import deadline
 from swarmlab.cluster.discretion import be_discreet
 from swarmlab.cluster.swarm import Swarm
 from swarmlab.errors import SwarmlabError
 from swarmlab.labs.base import Lab
 from swarmlab.labs.outer import OuterEngine
 from swarmlab.parallel import parallel
+from swarmlab.paths import command
 from swarmlab.preflight.checks import preflight
 from swarmlab.preflight.finding import Finding, Level
+from swarmlab.wait import scaled
 
 #: The names of the checks of this machine and of the lab's offers.
 NAMES = (
@@ -28,29 +34,46 @@ NAMES = (
 )
 _MEMORY_PER_NODE = 0.2  # GiB: an idle node uses 0.1, the rest is for tasks
 _DISK = 6  # GiB: images, and the nodes' copies of them
+#: Seconds at reference speed in which a node shows what it offers.
+_OFFERED = 10.0
+#: How a feature comes to be offered.
+_OFFERS = {
+    "ipvs": "load it in the kernel that the nodes run on: modprobe ip_vs",
+    "encryption": "load it in the kernel that the nodes run on: modprobe -a esp4 xfrm_user",
+    "internet": "let the nodes reach http://deb.debian.org/",
+}
 
 
 def machine() -> Iterator[Finding]:
     """Check what labs need of this machine: memory, disk, cgroups, overlayfs and the builder of images."""
     memory = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") / 2**30
     few = memory < 3 * _MEMORY_PER_NODE + 1
-    yield _finding("host-memory", few, f"{memory:.1f} GiB", "three nodes and their tasks need 1.6 GiB")
+    fewer = f"add memory, or bring up fewer nodes: {command('swarmlab', 'up')} --nodes 1"
+    yield _finding("host-memory", few, f"{memory:.1f} GiB", "three nodes and their tasks need 1.6 GiB", fewer)
     free = shutil.disk_usage("/").free / 2**30
-    yield _finding("host-disk", free < _DISK, f"{free:.0f} GiB free", f"images need {_DISK} GiB; make room")
+    room = "make room: docker system prune, apt-get clean"
+    yield _finding("host-disk", free < _DISK, f"{free:.0f} GiB free", f"images need {_DISK} GiB", room)
     version = 2 if Path("/sys/fs/cgroup/cgroup.controllers").exists() else 1
     yield Finding(Level.OK, f"version {version}", check="host-cgroups")
     lacking = "overlay" not in Path("/proc/filesystems").read_text()
     summary = "not loaded" if lacking else "known to the kernel"
-    yield _finding("host-overlayfs", lacking, summary, "nodes are slow without it; modprobe overlay")
-    builder = shutil.which("mmdebstrap")
-    summary = builder or "mmdebstrap is missing, so Debian's base image is pulled"
-    yield Finding(
-        Level.OK if builder else Level.INFO, summary, "apt-get install mmdebstrap", check="host-image-builder"
-    )
+    yield _finding("host-overlayfs", lacking, summary, "nodes are slow without it", "modprobe overlay")
+    if builder := shutil.which("mmdebstrap"):
+        yield Finding(Level.OK, builder, check="host-image-builder")
+    else:
+        yield Finding(
+            Level.INFO,
+            "mmdebstrap is missing, so Debian's base image is pulled",
+            "the registry of images must be reached",
+            check="host-image-builder",
+            mend="apt-get install mmdebstrap",
+        )
 
 
-def _finding(check: str, trouble: bool, summary: str, risk: str) -> Finding:
-    return Finding(Level.WARNING if trouble else Level.OK, summary, risk if trouble else "", check=check)
+def _finding(check: str, trouble: bool, summary: str, risk: str, mend: str) -> Finding:
+    if not trouble:
+        return Finding(Level.OK, summary, check=check)
+    return Finding(Level.WARNING, summary, risk, check=check, mend=mend)
 
 
 def engine(running: OuterEngine | None, failed: SwarmlabError | None) -> Finding:
@@ -61,39 +84,60 @@ def engine(running: OuterEngine | None, failed: SwarmlabError | None) -> Finding
         failed: the error of connecting to it, if there was one.
     """
     check = "host-engine"
+    risk = "no lab can be brought up"
     if failed:
-        return Finding(Level.ERROR, str(failed), check=check)
+        mend = "systemctl start docker, or mend what the reason names; another engine: DOCKER_HOST=ADDRESS"
+        return Finding(Level.ERROR, str(failed), risk, check=check, mend=mend)
     if running:
         return Finding(Level.OK, f"{running.client.version()['Version']} at {running.url}", check=check)
     how = "starts docker" if shutil.which("dockerd") else "installs and starts docker.io"
     if os.geteuid() == 0:
-        return Finding(Level.INFO, f"no engine runs; `swarmlab up` {how}", check=check)
-    mend = "start an engine, join the group docker, or run as root"
-    return Finding(Level.ERROR, "no engine that this user can reach", mend, check=check)
+        mend = f"nothing needs to be done: {command('swarmlab', 'up')}"
+        return Finding(Level.INFO, f"no engine runs; `swarmlab up` {how}", check=check, mend=mend)
+    mend = "systemctl start docker, or usermod -aG docker $USER and log in again, or run as root"
+    return Finding(Level.ERROR, "no engine that this user can reach", risk, check=check, mend=mend)
 
 
 def offers(lab: Lab) -> list[Finding]:
     """Check which features a lab lacks. Claims that need them are blocked."""
     features = ("ipvs", "encryption", "internet")
-    lacking = parallel(lambda feature: "".join(lab.offers.missing([feature])), features)
-    mend = "claims that need it are blocked"
+    try:
+        with deadline.within(scaled(_OFFERED)):
+            lacking = parallel(lambda feature: "".join(lab.offers.missing([feature])), features)
+    except (SwarmlabError, docker.errors.DockerException) as failed:
+        mend = "on the node: systemctl restart docker, and look again"
+        return [Finding(Level.UNKNOWN, f"could not be tried: {failed}", check="lab-offers", mend=mend)]
     found = [
-        Finding(Level.INFO, f"{feature}: {missing}", mend, check="lab-offers")
+        Finding(
+            Level.INFO,
+            f"{feature}: {missing}",
+            "claims that need it are blocked",
+            check="lab-offers",
+            mend=_OFFERS.get(feature, ""),
+        )
         for feature, missing in zip(features, lacking, strict=True)
         if missing
     ]
     return found or [Finding(Level.OK, ", ".join(features), check="lab-offers")]
 
 
-def lab_and_swarm(lab: Lab, skip: Mapping[str, str]) -> list[Finding]:
+def lab_and_swarm(
+    lab: Lab,
+    skip: Mapping[str, str],
+    *,
+    progress: Callable[[str], None] = lambda _: None,
+    unreached: Mapping[str, str] = MappingProxyType({}),
+) -> list[Finding]:
     """Return the findings about a lab's offers, and about its swarm.
 
     Args:
         lab: a lab that is up.
         skip: reasons by name of the checks to leave out.
+        progress: called with a line where nodes let others wait.
+        unreached: the reasons by name of machines of the swarm that could not be reached.
     """
     nodes = lab.nodes()
     if not all(node.discretion for node in nodes):
-        be_discreet(nodes)
-    looks = [lambda: offers(lab), lambda: preflight(Swarm(nodes), skip)]
+        be_discreet(nodes, hurried=True)
+    looks = [lambda: offers(lab), lambda: preflight(Swarm(nodes), skip, progress=progress, unreached=unreached)]
     return [finding for findings in parallel(lambda look: look(), looks) for finding in findings]

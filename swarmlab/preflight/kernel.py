@@ -6,13 +6,13 @@ import re
 from collections.abc import Iterator
 
 from swarmlab.preflight.finding import Finding, Level, Unknown
-from swarmlab.preflight.model import MODULES, NodeView, Sight, by_node
+from swarmlab.preflight.model import MODULES, WAYS, NodeView, Sight, by_node
 
 #: MiB of free space, by folder: less than the first is a warning; less than the second is an error, as measurements
 #: showed that it stops an engine.
 _ROOM = {"root": (2048, 256), "run": (16, 2)}
-#: Share of a limit that may be used.
-_FULL = 0.8
+#: Share of a limit that may be used, and that means that it is reached now and then.
+_FULL, _SPENT = 0.8, 0.95
 #: The kernel's defaults for inotify. Smaller values were set by somebody.
 _INSTANCES, _WATCHES = 128, 8192
 
@@ -29,11 +29,17 @@ def modules(sight: Sight, view: NodeView) -> Iterator[Finding]:
         lacking.remove("ip_vs_rr")  # it is a part of ip_vs
     for name in lacking:
         level = Level.ERROR if name in ("vxlan", "esp4") else Level.WARNING
-        risk = f"{MODULES[name][1]}; boot a kernel with it, or install its modules (linux-modules-extra)"
-        yield Finding(level, f"kernel has no {name}", risk)
+        mend = (
+            "on {nodes}: install the modules of the kernel that runs (apt-get install linux-modules-extra-$(uname -r)) "
+            f"and modprobe {name}, or boot a kernel that has it"
+        )
+        yield Finding(level, f"kernel has no {name}", MODULES[name][1], mend=mend)
     unknown = [name for name, state in states.items() if state == "unknown"]
     if unknown:
-        raise Unknown(f"neither its modules nor its configuration mention {', '.join(unknown)}")
+        raise Unknown(
+            f"neither its modules nor its configuration mention {', '.join(unknown)}",
+            f"on {{nodes}}: modprobe {unknown[0]}, or have /boot/config-$(uname -r) or /proc/config.gz there",
+        )
     if not lacking:
         yield Finding(Level.OK, ", ".join(f"{name} {state}" for name, state in states.items()))
 
@@ -58,16 +64,30 @@ def _state(text: str, module: str) -> str:
 def forwarding(_: Sight, view: NodeView) -> Iterator[Finding]:
     """Whether the kernel forwards packets, and passes packets of bridges through the firewall."""
     if view.numbers("forwarding")[0] != 1:
-        risk = "published ports and outgoing connections fail; sysctl -w net.ipv4.ip_forward=1, and in /etc/sysctl.d"
-        yield Finding(Level.ERROR, "net.ipv4.ip_forward is 0", risk)
+        yield Finding(
+            Level.ERROR,
+            "net.ipv4.ip_forward is 0",
+            "published ports and outgoing connections fail",
+            mend=_sysctl("net.ipv4.ip_forward=1"),
+        )
     try:
         if view.numbers("bridge calls")[0] != 1:
-            risk = (
-                "the engine's rules are not in force between containers; sysctl -w net.bridge.bridge-nf-call-iptables=1"
+            yield Finding(
+                Level.WARNING,
+                "net.bridge.bridge-nf-call-iptables is 0",
+                "the engine's rules are not in force between containers",
+                mend=_sysctl("net.bridge.bridge-nf-call-iptables=1"),
             )
-            yield Finding(Level.WARNING, "net.bridge.bridge-nf-call-iptables is 0", risk)
     except Unknown:
         return  # the bridge module is not loaded, which another check finds
+
+
+def _sysctl(setting: str) -> str:
+    """Return the mend that sets a kernel setting now and at every boot."""
+    return (
+        f"on {{nodes}}: sysctl -w {setting} && echo {setting} > /etc/sysctl.d/90-{setting.partition('=')[0]}.conf"
+        "; take another value out of /etc/sysctl.conf"
+    )
 
 
 @by_node
@@ -82,8 +102,15 @@ def disk(_: Sight, view: NodeView) -> Iterator[Finding]:
         summary = f"{mib} MiB free on {folder}, {full} % used"
         if mib < least or (full > 95 and mib < 10 * least):
             level = Level.ERROR if mib < stop else Level.WARNING
-            risk = "a full disk stops tasks and a manager's Raft log; free space (docker system prune) or enlarge it"
-            yield Finding(level, summary, risk)
+            risk = "a full disk stops tasks, the engine and a manager's Raft log"
+            mend = (
+                "on {nodes}: see what takes the space: du -xh /run | sort -h | tail; or enlarge it: "
+                "mount -o remount,size=512m /run"
+                if folder == "/run"
+                else "on {nodes}: docker system df, then docker system prune; or enlarge the disk"
+            )
+            stops = ("engines-answer", "quorum", "membership") if level is Level.ERROR else ()
+            yield Finding(level, summary, risk, mend=mend, causes=stops)
         else:
             yield Finding(Level.OK, f"room on {folder}")
     for line in inodes.splitlines()[1:]:
@@ -91,7 +118,9 @@ def disk(_: Sight, view: NodeView) -> Iterator[Finding]:
             yield Finding(
                 Level.WARNING,
                 f"{share} of inodes used on {line.split()[-1]}",
-                "files cannot be created when all are used; remove files",
+                "files cannot be created when all are used",
+                mend="on {nodes}: docker system prune; where they are: "
+                f"du --inodes -x {line.split()[-1]} | sort -n | tail",
             )
 
 
@@ -102,14 +131,27 @@ def limits(_: Sight, view: NodeView) -> Iterator[Finding]:
     used = view.numbers("inotify used")[0]
     if instances < _INSTANCES or watches < _WATCHES or used > _FULL * instances:
         summary = f"inotify: {used} of {instances} instances used, {watches} watches"
-        risk = "containers fail with 'too many open files'; raise fs.inotify.max_user_instances and max_user_watches"
-        yield Finding(Level.WARNING, summary, risk)
+        risk = "containers fail with 'too many open files'"
+        setting = f"fs.inotify.max_user_instances={max(1024, 4 * used)}"
+        if watches < _WATCHES:
+            setting = "fs.inotify.max_user_watches=524288"
+        yield Finding(Level.WARNING, summary, risk, mend=_sysctl(setting))
     opened, *_free, most = view.numbers("files")
     if opened > _FULL * most:
         yield Finding(
-            Level.WARNING, f"{opened} of {most} files are open", "no file can be opened at the limit; raise fs.file-max"
+            Level.WARNING,
+            f"{opened} of {most} files are open",
+            "no file and no connection can be opened at the limit",
+            mend=_sysctl(f"fs.file-max={2 * most}"),
+            causes=("engines-answer", "membership", "quorum") if opened > _SPENT * most else (),
         )
     tracked, room = view.numbers("connections")
     if tracked > _FULL * room:
-        risk = "new connections, also of the mesh, are dropped at the limit; raise net.netfilter.nf_conntrack_max"
-        yield Finding(Level.WARNING, f"{tracked} of {room} connections are tracked", risk)
+        yield Finding(
+            Level.WARNING,
+            f"{tracked} of {room} connections are tracked",
+            "packets of new connections, also of the mesh and of overlay networks, are dropped at the limit",
+            mend=_sysctl(f"net.netfilter.nf_conntrack_max={max(4 * room, 262144)}"),
+            # Packets that the table has no room for are lost, whatever the firewall allows.
+            causes=(*WAYS, "membership", "quorum", "stuck-tasks: pending") if tracked > _SPENT * room else (),
+        )

@@ -30,6 +30,20 @@ MODULES = {
 #: System calls of today's images that older seccomp profiles do not know, by their number: the first release whose
 #: profile knows each.
 CALLS: dict[str, Version] = {"statx": (18, 4), "clone3": (20, 10, 10), "faccessat2": (20, 10)}
+#: The checks of what passes between the nodes.
+WAYS = ("paths", "port-management-tcp", "port-gossip-tcp", "port-gossip-udp", "port-data-udp", "path-mtu")
+#: What makes known what only managers tell, and what makes an engine answer.
+ASK_A_MANAGER = "get a manager to answer: on each manager: docker node ls, systemctl restart docker"
+START_THE_ENGINE = "on {nodes}: systemctl restart docker; why it does not start: journalctl -u docker -n 50"
+#: The packages of the programs that answer questions, by question.
+_PACKAGES = {
+    "iptables": "iptables",
+    "legacy rules": "iptables",
+    "offload": "ethtool",
+    "addresses": "iproute2",
+    "disk": "coreutils",
+    "inodes": "coreutils",
+}
 #: Outcomes of a TCP connection.
 OPEN, REFUSED, SILENT = "open", "refused", "silent"
 
@@ -69,6 +83,11 @@ class NodeView:
         version: the engine's ``docker version``, empty if it did not answer.
         clock: the engine's clock, None if it did not answer.
         silent: why the engine did not answer; empty if it did.
+        remedy: what makes it answer, where it is not a restart of the engine.
+        unread: why the node's shell did not answer all questions; empty if it did.
+        hangs: whether it did not because it did not end in its time.
+        access: what makes the shell answer.
+        alone: why no packets were sent to it though it answers; empty if there were.
         networks: the networks that the engine lists.
         answers: exit code and text by name of the question (`swarmlab.preflight.sight.QUESTIONS`).
         arrived: the packets that arrived from the other nodes, None if none were sent.
@@ -79,6 +98,11 @@ class NodeView:
     version: dict[str, Any] = field(default_factory=dict)
     clock: Clock | None = None
     silent: str = ""
+    remedy: str = ""
+    unread: str = ""
+    hangs: bool = False
+    access: str = ""
+    alone: str = ""
     networks: list[dict[str, Any]] = field(default_factory=list)
     answers: Mapping[str, tuple[int, str]] = field(default_factory=dict)
     arrived: Arrivals | None = None
@@ -91,7 +115,7 @@ class NodeView:
             Unknown: the engine did not answer.
         """
         if not self.info:
-            raise Unknown(self.silent or "its engine was not asked")
+            raise Unknown(self.silent or "its engine was not asked", self.remedy or START_THE_ENGINE)
         swarm: dict[str, Any] = self.info["Swarm"]
         return swarm
 
@@ -130,9 +154,14 @@ class NodeView:
         Raises:
             Unknown: the node's command failed.
         """
-        code, text = self.answers.get(question, (1, "it gave no answer"))
+        if question not in self.answers:
+            if self.silent and not self.answers:
+                raise Unknown(self.silent, self.remedy or START_THE_ENGINE)
+            raise Unknown(self.unread or f"{question}: it gave no answer", self.access or _access(question, ""))
+        code, text = self.answers[question]
         if code:
-            raise Unknown(f"{question}: {text.splitlines()[-1] if text else f'exit code {code}'}")
+            why = text.splitlines()[-1] if text else f"exit code {code}"
+            raise Unknown(f"{question}: {why}", _access(question, text))
         return text
 
     def numbers(self, question: str) -> list[int]:
@@ -143,7 +172,7 @@ class NodeView:
         """
         found = [int(word) for word in self.read(question).split() if word.isdigit()]
         if not found:
-            raise Unknown(f"{question}: no number")
+            raise Unknown(f"{question}: no number", _access(question, ""))
         return found
 
     def interface(self) -> tuple[str, int, str]:
@@ -158,7 +187,40 @@ class NodeView:
             name, mtu, driver = (*line.split(), "", "")[:3]
             if names and name == names[0]:
                 return name, int(mtu), driver
-        raise Unknown(f"no interface has its address {self.address or '(it has none)'}")
+        mend = (
+            f"on {{nodes}}: ip address add {self.address}/PREFIX dev INTERFACE, or leave the swarm and join it with "
+            "--advertise-addr and an address that it has"
+            if self.address
+            else "let the node join the swarm with --advertise-addr ADDRESS: on {nodes}: docker swarm join"
+        )
+        raise Unknown(f"no interface has its address {self.address or '(it has none)'}", mend)
+
+
+def _access(question: str, text: str) -> str:
+    """Return what would make the answer to a question known, by what the node said instead."""
+    if "did not end within" in text:
+        return "on {nodes}: see what hangs: ps -eo pid,stat,wchan:20,args | grep ' D'; df -l; umount -fl FOLDER"
+    if question in _PACKAGES and ("not found" in text or "No such file" in text):
+        return f"on {{nodes}}: apt-get install {_PACKAGES[question]}"
+    if "ermission denied" in text or "not permitted" in text or "be root" in text:
+        return "let preflight be root on {nodes}: in the inventory, user: root or sudo: true"
+    return f"let preflight be root on {{nodes}}, and mend there what keeps it from telling of {question}"
+
+
+def unreachable(name: str, why: str) -> NodeView:
+    """Return the view of a node that could not be reached.
+
+    Args:
+        name: its host name.
+        why: "node NAME: the reason; the mend", as the reasons of connections are (`swarmlab.labs.existing.reasons`).
+    """
+    reason, _, mend = why.partition(": ")[2].partition("; ")
+    return NodeView(name, silent=f"cannot be looked at: {reason or why}", remedy=mend)
+
+
+def unasked(sight: Sight) -> Finding:
+    """Return the finding of a check that needs an answer of the managers where none answers."""
+    return Finding(Level.UNKNOWN, sight.unasked, mend=ASK_A_MANAGER)
 
 
 @dataclass
@@ -250,5 +312,6 @@ def by_node(look: Callable[[Sight, NodeView], Iterator[Finding]]) -> Look:
 
 
 def addresses_of_others(sight: Sight, view: NodeView) -> dict[str, str]:
-    """Return the host names of the other nodes that are in the swarm, by address."""
-    return {other.address: other.name for other in sight.nodes if other is not view and other.active}
+    """Return the host names of the other nodes that are in the swarm and took part in the sending, by address."""
+    sending = [other for other in sight.nodes if other.active and other.arrived is not None]
+    return {other.address: other.name for other in sending if other is not view}

@@ -11,7 +11,7 @@ from typing import Any
 
 from swarmlab.cluster.service import ENDED
 from swarmlab.preflight.finding import Finding, Level, Unknown
-from swarmlab.preflight.model import GATEWAY_BRIDGE, NodeView, Sight, by_node
+from swarmlab.preflight.model import ASK_A_MANAGER, GATEWAY_BRIDGE, NodeView, Sight, by_node, unasked
 
 #: The default pools of subnets for overlay networks, which newer engines do not list.
 _POOLS = ["10.0.0.0/8"]
@@ -64,7 +64,11 @@ def _untold(sight: Sight) -> Iterator[Finding]:
     """Yield a finding that names the overlay networks of which nobody tells the subnet."""
     names = [network["Name"] for network in sight.overlays if not pools_of(network)]
     if names:
-        yield Finding(Level.UNKNOWN, f"no manager and no node tells the subnet of network {', '.join(names)}")
+        mend = (
+            f"upgrade the managers to 18.06 or later, or run a task on it: docker service create --network {names[0]} …"
+        )
+        summary = f"no manager and no node tells the subnet of network {', '.join(names)}"
+        yield Finding(Level.UNKNOWN, summary, mend=mend)
 
 
 def routes(text: str) -> list[tuple[str, IPv4Network]]:
@@ -83,27 +87,39 @@ def host_routes(sight: Sight, view: NodeView) -> Iterator[Finding]:
     """Whether the subnet of an overlay network overlaps a route or a bridge of the node, or has its name server."""
     ways = routes(view.read("routes"))
     servers = _servers(view.read("resolvers"))
-    mend = "tasks do not start, or reach the wrong machine; create the network again with --subnet"
+    risk = "tasks do not start, or reach the wrong machine"
     if not sight.asked:
-        raise Unknown(sight.unasked)
+        raise Unknown(sight.unasked, ASK_A_MANAGER)
     for network in sight.overlays:
         for subnet in subnets_of(network):
             for name, way in ways:
                 if subnet.overlaps(way):
                     summary = f"network {network['Name']} has {subnet}, which overlaps the host's {way} by {name}"
-                    yield Finding(Level.ERROR, summary, mend, "moby#50011, moby#48069")
+                    yield Finding(Level.ERROR, summary, risk, "moby#50011, moby#48069", mend=_again(network))
             for server in servers:
                 if server in subnet:
                     summary = f"network {network['Name']} has {subnet}, which the name server {server} is in"
-                    yield Finding(Level.WARNING, summary, mend, "moby#50011")
+                    yield Finding(Level.WARNING, summary, risk, "moby#50011", mend=_again(network))
     pools = [ip_network(pool, strict=False) for pool in sight.swarm.get("DefaultAddrPool") or _POOLS]
     for (name, way), pool in itertools.product(ways, pools):
         if isinstance(pool, IPv4Network) and way.overlaps(pool):
-            risk = "a new network may get it; create networks with --subnet, or the swarm with --default-addr-pool"
-            yield Finding(
-                Level.INFO, f"the swarm's pool {pool} has the host's {way} by {name} in it", risk, "moby#50011"
+            summary = f"the swarm's pool {pool} has the host's {way} by {name} in it"
+            mend = (
+                "create networks with --subnet; a new swarm: docker swarm init --default-addr-pool SUBNET with a range "
+                "that no node has a route to"
             )
+            yield Finding(Level.INFO, summary, "a new network may get it", "moby#50011", mend=mend)
     yield from _untold(sight)
+
+
+def _again(network: dict[str, Any]) -> str:
+    """Return the mend that creates a network anew with another subnet."""
+    name = network["Name"]
+    ingress = " --ingress" if network.get("Ingress") else ""
+    return (
+        f"take services off it, then docker network rm {name} && docker network create --driver overlay{ingress} "
+        f"--subnet SUBNET {name}, with a subnet that no node has a route to"
+    )
 
 
 def _servers(text: str) -> list[IPv4Address]:
@@ -119,19 +135,28 @@ def _servers(text: str) -> list[IPv4Address]:
 def each_other(sight: Sight) -> Iterator[Finding]:
     """Whether the subnets of two networks overlap, or a network was given no subnet."""
     if not sight.asked:
-        yield Finding(Level.UNKNOWN, sight.unasked)
+        yield unasked(sight)
         return
     for network in sight.networks:
         if network["Scope"] == "swarm" and not network["Driver"]:
             summary = f"network {network['Name']} was given no subnet"
-            risk = "its tasks stay new; often another network has a part of its subnet: read the leader's log"
-            yield Finding(Level.ERROR, summary, risk)
+            risk = "its tasks stay new; often another network has a part of its subnet"
+            yield Finding(
+                Level.ERROR,
+                summary,
+                risk,
+                mend=f"{_again(network)}; why it got none: on the leader: journalctl -u docker | grep -i alloc",
+            )
     held = [(network["Name"], subnet) for network in sight.overlays for subnet in subnets_of(network)]
     for (first, subnet), (other, second) in itertools.combinations(held, 2):
         if subnet.overlaps(second):
-            risk = "containers on both reach only one of them; create one again with --subnet"
             yield Finding(
-                Level.ERROR, f"networks {first} ({subnet}) and {other} ({second}) overlap", risk, "moby#48069"
+                Level.ERROR,
+                f"networks {first} ({subnet}) and {other} ({second}) overlap",
+                "containers on both reach only one of them",
+                "moby#48069",
+                mend=f"create one again: docker network rm {other} && docker network create --driver overlay "
+                f"--subnet SUBNET {other}",
             )
     yield from _untold(sight)
 
@@ -139,7 +164,7 @@ def each_other(sight: Sight) -> Iterator[Finding]:
 def free_addresses(sight: Sight) -> Iterator[Finding]:
     """How many addresses the overlay networks have left."""
     if not sight.asked:
-        yield Finding(Level.UNKNOWN, sight.unasked)
+        yield unasked(sight)
         return
     free_by_network = []
     for network in sight.overlays:
@@ -152,8 +177,13 @@ def free_addresses(sight: Sight) -> Iterator[Finding]:
         if free <= max(_FEW, _PART * room):
             level = Level.WARNING if free else Level.ERROR
             summary = f"network {network['Name']} has {free} of {room} addresses left"
-            risk = "tasks stay new without a message; create a network with a larger --subnet and move services to it"
-            yield Finding(level, summary, risk, "moby#37338, moby#43052, moby#35849")
+            name = network["Name"]
+            mend = (
+                f"docker network create --driver overlay --subnet SUBNET larger, then for each service there: "
+                f"docker service update --network-add larger --network-rm {name} SERVICE"
+            )
+            risk = "tasks stay new without a message"
+            yield Finding(level, summary, risk, "moby#37338, moby#43052, moby#35849", mend=mend)
     if free_by_network:
         yield Finding(Level.OK, f"free: {', '.join(free_by_network)}")
     yield from _untold(sight)
@@ -197,12 +227,18 @@ def _balancers(sight: Sight, network: dict[str, Any], nodes: int) -> int:
 def gateway_bridge(_: Sight, view: NodeView) -> Iterator[Finding]:
     """Whether the node has the bridge through which containers of overlay networks reach the outside."""
     if view.swarm.get("LocalNodeState") != "active":
-        raise Unknown(f"its engine is not in a swarm: {view.swarm.get('LocalNodeState')}")
+        state = view.swarm.get("LocalNodeState")
+        mend = "on {nodes}: docker swarm unlock" if state == "locked" else "on {nodes}: docker swarm join"
+        raise Unknown(f"its engine is not in a swarm: {state}", mend)
     links = [line.split()[0] for line in view.read("links").splitlines()]
     known = any(network["Name"] == GATEWAY_BRIDGE for network in view.networks)
     if known and GATEWAY_BRIDGE in links:
         yield Finding(Level.OK, "there")
         return
     lacking = "the engine has no network of that name" if not known else "there is no interface of that name"
-    risk = "outgoing connections and published ports fail; leave the swarm, restart the engine, join again"
-    yield Finding(Level.ERROR, f"no {GATEWAY_BRIDGE}: {lacking}", risk, "moby#41775")
+    mend = (
+        "on {nodes}: systemctl restart docker; if it does not come back: docker swarm leave, "
+        f"docker network rm {GATEWAY_BRIDGE}, docker swarm join"
+    )
+    risk = "outgoing connections and published ports fail"
+    yield Finding(Level.ERROR, f"no {GATEWAY_BRIDGE}: {lacking}", risk, "moby#41775", mend=mend)

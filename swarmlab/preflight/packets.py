@@ -11,9 +11,11 @@ from __future__ import annotations
 
 import functools
 import re
+import time
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 
-from swarmlab.cluster import tables
+from swarmlab.cluster import deadline, tables
 from swarmlab.cluster.node import GOSSIP_PORT, Node
 from swarmlab.errors import SwarmlabError
 from swarmlab.parallel import parallel
@@ -27,35 +29,99 @@ _VXLAN, _UDP, _IP = 8, 8, 20
 _TRIES = 3
 #: Most seconds to wait for gossip. In a swarm with more nodes than seconds, a node may not send to all others in time.
 _MOST_PATIENCE = 30.0
+#: Seconds at reference speed for the removal of a table.
+_REMOVE = 10.0
+#: Seconds at reference speed that a connection may take, at the first try and at the second.
+_CONNECT = (3.0, 4.0)
 
 
-def send(sight: Sight, nodes: Sequence[tuple[Node, NodeView]]) -> None:
-    """Send packets from each of *nodes* to every other, and set `NodeView.arrived` of each."""
-    for _, view in nodes:
-        view.arrived = Arrivals()
-    pairs = [(node, view, view.arrived) for node, view in nodes if view.arrived is not None]
-    table = f"ip {tables.new()}"
-    count = functools.partial(_count, sight, table)
-    connect = functools.partial(_send, sight)
-    try:
-        parallel(lambda pair: count(*pair), pairs)
-        for last in (False, True):
-            parallel(lambda pair: connect(*pair), pairs)
-            wait = min(scaled(len(nodes) + 4), _MOST_PATIENCE)
-            parallel(lambda pair: _read(sight, table, *pair, wait=wait), pairs)  # noqa: B023
-            if last or all(_all_there(sight, view, arrived) for _, view, arrived in pairs):
-                break
-    finally:
-        parallel(lambda pair: _forget(pair[0], table), pairs)
-    for _, _, arrived in pairs:
+@dataclass(frozen=True)
+class Counting:
+    """The count of gossip on a node.
+
+    Attributes:
+        since: when it began, by the monotonic clock.
+        unseen: why nothing can be counted; empty if it can.
+        hangs: whether its shell does not answer in time: then nothing more is asked of it.
+    """
+
+    since: float
+    unseen: str = ""
+    hangs: bool = False
+
+
+def table() -> str:
+    """Return the name of a table for a look."""
+    return f"ip {tables.new()}"
+
+
+def forget(table: str, nodes: Sequence[Node]) -> None:
+    """Remove a look's table from nodes."""
+    with deadline.within(scaled(_REMOVE), anew=True):
+        parallel(lambda node: _forget(node, table), nodes, at_once=len(nodes) + 1)
+
+
+def count(table: str, node: Node) -> Counting:
+    """Begin to count gossip, in a *table* of the node's packet filter, and remove the tables of looks that were killed.
+
+    It needs no answer of an engine. So it is counted while others are still waited for.
+    """
+    present = tables.listed(_run(node, tables.LIST)[1].splitlines())
+    for left in (known.name for known in present if known.look and known.left):
+        _forget(node, f"ip {left}")
+    lines = [f"add table {table}", *(f"add chain {table} {name}" for name in tables.signature())]
+    lines.append(f"add chain {table} arrivals {{ type filter hook input priority 1000; }}")
+    code, output = _run(node, f"nft '{'; '.join([*lines, *_rules(table, gossip=f'udp dport {GOSSIP_PORT}')])}'")
+    last = output.splitlines()[-1] if output else f"exit code {code}"
+    return Counting(time.monotonic(), f"nft cannot count there: {last}" if code else "")
+
+
+def _rules(table: str, **rules: str) -> list[str]:
+    lines = []
+    for name, rule in rules.items():
+        lines.append(f"add set {table} {name} {{ type ipv4_addr; flags dynamic; size 65535; }}")
+        lines.append(f"add rule {table} arrivals {rule} add @{name} {{ ip saddr }}")
+    return lines
+
+
+def send(sight: Sight, table: str, nodes: Sequence[tuple[Node, NodeView, Counting]], factor: float = 1.0) -> None:
+    """Send packets from each of *nodes* to every other, and set `NodeView.arrived` of each.
+
+    Args:
+        sight: what the engines and a manager have told.
+        table: the table in which gossip is counted.
+        nodes: the nodes, each with its count of gossip.
+        factor: how many times slower than others the nodes are, besides the speed of the lab.
+    """
+    for _, view, counting in nodes:
+        view.arrived = Arrivals(unseen=counting.unseen, untried=counting.unseen if counting.hangs else "")
+    triples = [(node, view, view.arrived) for node, view, counting in nodes if view.arrived and not counting.hangs]
+    patience = min(scaled(len(nodes) + 4) * factor, _MOST_PATIENCE)
+    until = max(counting.since for *_, counting in nodes) + patience
+    at_once = functools.partial(parallel, at_once=len(nodes) + 1)
+    at_once(lambda triple: _count(sight, table, *triple), triples)
+    for seconds in _CONNECT:
+        limit = max(seconds, scaled(seconds) * factor)
+        at_once(lambda triple: _send(sight, *triple, limit=limit), triples)  # noqa: B023
+        at_once(lambda triple: _read(sight, table, *triple), triples)
+        if all(_all_there(sight, view, arrived) for _, view, arrived in triples):
+            break
+    if not all(_gossip_there(sight, view, arrived) for _, view, arrived in triples):
+        wait = max(until - time.monotonic(), 0.0)
+        at_once(lambda triple: _read(sight, table, *triple, wait=wait), triples)
+    for _, _, arrived in triples:
         arrived.patient = len(nodes) + 4 <= _MOST_PATIENCE
 
 
 def _all_there(sight: Sight, view: NodeView, arrived: Arrivals) -> bool:
+    """Whether all packets arrived that are sent for this look."""
     others = set(addresses_of_others(sight, view))
     connected = all(end in (OPEN, REFUSED) for end in arrived.tcp.values())
-    counted = arrived.unseen or all(others <= came for came in (arrived.gossip, arrived.small, arrived.large))
-    return connected and bool(counted)
+    return connected and bool(arrived.unseen or all(others <= came for came in (arrived.small, arrived.large)))
+
+
+def _gossip_there(sight: Sight, view: NodeView, arrived: Arrivals) -> bool:
+    return bool(arrived.unseen) or set(addresses_of_others(sight, view)) <= arrived.gossip
 
 
 def _run(node: Node, script: str) -> tuple[int, str]:
@@ -68,35 +134,25 @@ def _run(node: Node, script: str) -> tuple[int, str]:
 
 
 def _count(sight: Sight, table: str, node: Node, _: NodeView, arrived: Arrivals) -> None:
+    """Count the packets of overlay data too: their port and size are known by now."""
+    if arrived.unseen:
+        return
     data = f"udp dport {sight.data_port} udp length"
-    rules = {
-        "gossip": f"udp dport {GOSSIP_PORT}",
-        "small": f"{data} {_VXLAN + _UDP}",
-        "large": f"{data} {sight.packet_size - _IP}",
-    }
-    present = tables.listed(_run(node, tables.LIST)[1].splitlines())
-    for left in (known.name for known in present if known.look and known.left):
-        _forget(node, f"ip {left}")
-    lines = [f"add table {table}", *(f"add chain {table} {name}" for name in tables.signature())]
-    lines.append(f"add chain {table} arrivals {{ type filter hook input priority 1000; }}")
-    for name, rule in rules.items():
-        lines.append(f"add set {table} {name} {{ type ipv4_addr; flags dynamic; size 65535; }}")
-        lines.append(f"add rule {table} arrivals {rule} add @{name} {{ ip saddr }}")
-    code, output = _run(node, f"nft '{'; '.join(lines)}'")
+    rules = _rules(table, small=f"{data} {_VXLAN + _UDP}", large=f"{data} {sight.packet_size - _IP}")
+    code, output = _run(node, f"nft '{'; '.join(rules)}'")
     if code:
         arrived.unseen = f"nft cannot count there: {output.splitlines()[-1] if output else f'exit code {code}'}"
 
 
-def _send(sight: Sight, node: Node, view: NodeView, arrived: Arrivals) -> None:
+def _send(sight: Sight, node: Node, view: NodeView, arrived: Arrivals, *, limit: float) -> None:
     targets = addresses_of_others(sight, view)
     fill = sight.packet_size - _IP - _UDP - _VXLAN
-    limit = f"{max(5.0, scaled(5)):.0f}"
     others = [other for other in sight.nodes if other.active and other.address in targets]
     ports = {(other.address, port) for other in others for port in (sight.management_port(other), GOSSIP_PORT)}
     script = [
         "command -v bash timeout >/dev/null || { echo bash and timeout are not there; exit 9; }",
         "for A in " + " ".join(targets) + '; do echo "route $A $(ip route get $A | grep -o "mtu [0-9]*")"; done',
-        "try() { SAID=$(timeout " + limit + ' bash -c "exec 3<>/dev/tcp/$1/$2" 2>&1); '
+        "try() { SAID=$(timeout " + f"{limit:.0f}" + ' bash -c "exec 3<>/dev/tcp/$1/$2" 2>&1); '
         'echo "tcp $1 $2 $? $(echo $SAID)"; }',
         "shoot() { bash -c \"printf '" + _HEADER + "' >/dev/udp/$1/$2; "
         "printf '" + _HEADER + f"%0{fill}d' 0 >/dev/udp/$1/$2\" 2>/dev/null; }}",
@@ -123,7 +179,7 @@ def _outcome(code: int, message: str) -> str:
     return REFUSED if "refused" in message else message.rpartition(": ")[2] or f"exit code {code}"
 
 
-def _read(sight: Sight, table: str, node: Node, view: NodeView, arrived: Arrivals, *, wait: float) -> None:
+def _read(sight: Sight, table: str, node: Node, view: NodeView, arrived: Arrivals, *, wait: float = 0.0) -> None:
     if arrived.unseen:
         return
     wanted = " ".join(addresses_of_others(sight, view))

@@ -2,30 +2,87 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable, Iterable, Iterator
 
 from swarmlab.cluster.node import GOSSIP_PORT
 from swarmlab.cluster.swarm import suspects
 from swarmlab.preflight.finding import Finding, Level, Unknown
-from swarmlab.preflight.model import OPEN, REFUSED, Arrivals, NodeView, Sight, addresses_of_others, by_node
+from swarmlab.preflight.model import (
+    OPEN,
+    REFUSED,
+    START_THE_ENGINE,
+    Arrivals,
+    NodeView,
+    Sight,
+    addresses_of_others,
+    by_node,
+)
 
-_MEND = "check the firewalls between and on the nodes: each node must accept it from all others"
+_AGAIN = "look again while the nodes have less to do: swarmlab preflight"
+_COUNT = "let preflight be root on {nodes}, with nft, bash and timeout there: apt-get install nftables bash coreutils"
+
+
+def _allow(port: int, protocol: str) -> str:
+    """Return the mend of a port that is closed between nodes."""
+    return (
+        f"on {{nodes}}: find the rule that drops it (iptables -S, nft list ruleset) and allow port {port}/{protocol} "
+        f"from every node: iptables -I INPUT -p {protocol} --dport {port} -j ACCEPT, ufw allow {port}/{protocol}, or "
+        f"firewall-cmd --permanent --add-port={port}/{protocol} && firewall-cmd --reload; "
+        "and in every firewall between the nodes (security groups)"
+    )
+
+
+def paths(sight: Sight) -> Iterator[Finding]:
+    """Whether any packet passes between every two nodes, whatever its port."""
+    cut, judged, seen = [], 0, []
+    for view in sight.nodes:
+        try:
+            if (arrived := _arrived(view)).untried:
+                raise Unknown(f"it could not connect: {arrived.untried}", _COUNT)
+            seen.append(view)
+        except Unknown as why:
+            yield Finding(Level.UNKNOWN, str(why), nodes=(view.name,), mend=why.mend)
+    for first, second in itertools.combinations(seen, 2):
+        judged += 1
+        if not _hears(first, second) and not _hears(second, first):
+            cut.append((first.name, second.name))
+    if cut:
+        yield Finding(
+            Level.ERROR,
+            f"no packet passes between {', '.join(f'{first} and {second}' for first, second in cut)}",
+            "managers take a node for lost, and what runs there is not reached",
+            nodes=_suspects(sight, cut),
+            mend="on {nodes}: ip -brief address; ip route; ping -c 1 ADDRESS of another node; then mend the interface, "
+            "what is between the nodes (VLAN, security group), or a firewall that drops everything (iptables -S, "
+            "nft list ruleset)",
+        )
+    elif judged:
+        yield Finding(Level.OK, f"packets pass between {judged} pairs of nodes")
+
+
+def _hears(view: NodeView, other: NodeView) -> bool:
+    """Whether anything of another node reaches a node: packets, or an answer to its own."""
+    arrived = view.arrived or Arrivals()
+    counted = arrived.gossip | arrived.small | arrived.large
+    answers = [end for (address, _), end in arrived.tcp.items() if address == other.address]
+    return other.address in counted or any(end in (OPEN, REFUSED) for end in answers)
 
 
 def management(sight: Sight) -> Iterator[Finding]:
     """Whether every node reaches the management port of every manager, and of workers in case they are promoted."""
     managers = [view for view in sight.nodes if view.manages]
     workers = [view for view in sight.nodes if view.active and view not in managers]
-    risk = f"a node that reaches no manager loses its tasks, and managers lose quorum; {_MEND}"
+    risk = "a node that reaches no manager loses its tasks, and managers lose quorum"
     yield from _connections(sight, managers, lambda node: sight.management_port(node), (OPEN,), Level.ERROR, risk)
-    later = f"needed once the node is promoted; {_MEND}"
+    later = "needed once the node is promoted"
     ends = (OPEN, REFUSED)
     yield from _connections(sight, workers, lambda node: sight.management_port(node), ends, Level.INFO, later)
 
 
 def gossip_tcp(sight: Sight) -> Iterator[Finding]:
     """Whether every node reaches the gossip port of every other by TCP."""
-    risk = f"tasks on a new overlay network start half a minute late, and so do their names; {_MEND}"
+    risk = "tasks on a new overlay network start half a minute late, and so do their names"
     yield from _connections(sight, sight.nodes, lambda _: GOSSIP_PORT, (OPEN,), Level.ERROR, risk)
 
 
@@ -39,73 +96,84 @@ def _connections(
 ) -> Iterator[Finding]:
     closed: list[tuple[str, str, str]] = []
     tried = 0
-    listed = [target for target in targets if target.active]
+    listed = [target for target in targets if target.active and target.arrived is not None]
     for source in sight.nodes:
         try:
             arrived = _arrived(source)
             if arrived.untried:
-                raise Unknown(f"it could not connect: {arrived.untried}")
+                raise Unknown(f"it could not connect: {arrived.untried}", _COUNT)
         except Unknown as why:
-            yield Finding(Level.UNKNOWN, str(why), nodes=(source.name,))
+            yield Finding(Level.UNKNOWN, str(why), nodes=(source.name,), mend=why.mend)
             continue
         for target in listed:
             if target is not source:
                 end = arrived.tcp.get((target.address, port(target)), "not tried")
                 tried += 1
                 if end == "not tried":
-                    yield Finding(Level.UNKNOWN, f"{source.name} did not try {target.name}", nodes=(target.name,))
+                    summary = f"{source.name} did not try {target.name}"
+                    yield Finding(Level.UNKNOWN, summary, nodes=(target.name,), mend=_AGAIN)
                 elif end not in good:
                     closed.append((source.name, target.name, end))
     if closed:
         summary = ", ".join(f"{source} -> {target} ({end})" for source, target, end in closed)
-        yield Finding(level, summary, risk, nodes=_suspects(sight, [(source, other) for source, other, _ in closed]))
+        nodes = _suspects(sight, [(source, other) for source, other, _ in closed])
+        yield Finding(level, summary, risk, nodes=nodes, mend=_allow(port(listed[0]), "tcp"))
     elif tried:
         yield Finding(Level.OK, f"open ({tried} connections)")
 
 
 def gossip_udp(sight: Sight) -> Iterator[Finding]:
     """Whether the engines' gossip by UDP arrives at every node from every other."""
-    risk = f"other nodes learn names and addresses of tasks late or never; {_MEND}"
-    yield from _arrivals(sight, lambda arrived: arrived.gossip, "gossip", risk, patient=True)
+    risk = "other nodes learn names and addresses of tasks late or never"
+    mend = _allow(GOSSIP_PORT, "udp")
+    yield from _arrivals(sight, lambda arrived: arrived.gossip, "gossip", risk, mend, patient=True)
 
 
 def data(sight: Sight) -> Iterator[Finding]:
     """Whether small packets to the overlay data port arrive at every node from every other."""
-    risk = f"containers on different nodes, and the routing mesh, do not reach each other; {_MEND}"
-    yield from _arrivals(sight, lambda arrived: arrived.small, f"UDP to port {sight.data_port}", risk)
+    risk = "containers on different nodes, and the routing mesh, do not reach each other"
+    mend = _allow(sight.data_port, "udp")
+    yield from _arrivals(sight, lambda arrived: arrived.small, f"UDP to port {sight.data_port}", risk, mend)
 
 
 def path_mtu(sight: Sight) -> Iterator[Finding]:
     """Whether full-size packets of overlay networks arrive at every node from every other, unfragmented."""
     size = sight.packet_size
-    risk = (
-        "small requests pass and large ones hang; create networks, also ingress, with a smaller MTU "
-        "(--opt com.docker.network.driver.mtu=…), or raise the MTU of the path"
-    )
+    risk = "small requests pass and large ones hang"
     incident = "moby#43673, moby#36689, libnetwork#2661"
     fits: dict[str, bool] = {}
     for view in sight.nodes:
         try:
             name, mtu, _ = view.interface()
         except Unknown as why:
-            yield Finding(Level.UNKNOWN, str(why), nodes=(view.name,))
+            yield Finding(Level.UNKNOWN, str(why), nodes=(view.name,), mend=why.mend)
             continue
         fits[view.name] = mtu >= size
         if mtu < size:
             summary = f"{name} has an MTU of {mtu}, overlay networks send packets of {size}"
-            yield Finding(Level.WARNING, summary, risk, incident, (view.name,))
+            mend = f"on {{nodes}}: ip link set {name} mtu {size}, also in its configuration; or {_smaller(mtu)}"
+            # What is lost between nodes follows from it.
+            yield Finding(Level.WARNING, summary, risk, incident, (view.name,), mend=mend, causes=("path-mtu: -> ",))
         for address, known in (view.arrived.routes if view.arrived else {}).items():
             if known < size:
                 summary = f"the path to {addresses_of_others(sight, view).get(address, address)} has an MTU of {known}"
-                yield Finding(Level.WARNING, f"{summary}, overlay networks send {size}", risk, incident, (view.name,))
+                yield Finding(
+                    Level.WARNING,
+                    f"{summary}, overlay networks send {size}",
+                    risk,
+                    incident,
+                    (view.name,),
+                    mend=f"raise the MTU of what is between them; or {_smaller(known)}",
+                    causes=("path-mtu: -> ",),
+                )
     judged, lost, without = 0, [], []
     for view in sight.nodes:
         try:
             arrived = _arrived(view)
             if arrived.unseen:
-                raise Unknown(f"arriving packets were not counted: {arrived.unseen}")
+                raise Unknown(f"arriving packets were not counted: {arrived.unseen}", _COUNT)
         except Unknown as why:
-            yield Finding(Level.UNKNOWN, str(why), nodes=(view.name,))
+            yield Finding(Level.UNKNOWN, str(why), nodes=(view.name,), mend=why.mend)
             continue
         for address, name in addresses_of_others(sight, view).items():
             judged += address in arrived.small
@@ -115,16 +183,32 @@ def path_mtu(sight: Sight) -> Iterator[Finding]:
                 lost.append((name, view.name))
     if without:
         summary = f"packets of {size} bytes were not checked, as small ones do not arrive: {_pairs(without)}"
-        yield Finding(Level.UNKNOWN, summary, nodes=_suspects(sight, without))
+        mend = "open the port of overlay data first: " + _allow(sight.data_port, "udp")
+        yield Finding(Level.UNKNOWN, summary, nodes=_suspects(sight, without), mend=mend)
     if lost:
         summary = f"packets of {size} bytes are lost, small ones pass: {_pairs(lost)}"
-        yield Finding(Level.ERROR, summary, risk, incident, _suspects(sight, lost))
+        (first, second), *_ = lost
+        address = next((view.address for view in sight.nodes if view.name == second), second)
+        mend = (
+            f"find the size that passes: on {first}: ping -c 1 -M do -s {size - 28} {address}, and smaller; then raise "
+            f"the MTU of the path, or {_smaller(0)}"
+        )
+        yield Finding(Level.ERROR, summary, risk, incident, _suspects(sight, lost), mend=mend)
     elif judged and all(fits.values()):
         yield Finding(Level.OK, f"packets of {size} bytes pass ({judged} paths)")
 
 
+def _smaller(mtu: int) -> str:
+    """Return the mend that has overlay networks send packets of *mtu* bytes; 0 if the number is not known."""
+    option = f"--opt com.docker.network.driver.mtu={mtu or 'BYTES'}"
+    return (
+        "create every overlay network again with a smaller MTU, also ingress: docker network rm ingress && "
+        f"docker network create --driver overlay --ingress {option} ingress"
+    )
+
+
 def _arrivals(
-    sight: Sight, which: Callable[[Arrivals], set[str]], what: str, risk: str, *, patient: bool = False
+    sight: Sight, which: Callable[[Arrivals], set[str]], what: str, risk: str, mend: str, *, patient: bool = False
 ) -> Iterator[Finding]:
     lost = []
     counted = 0
@@ -134,29 +218,46 @@ def _arrivals(
         try:
             arrived = _arrived(view)
             if arrived.unseen:
-                raise Unknown(f"{what} was not counted: {arrived.unseen}")
+                raise Unknown(f"{what} was not counted: {arrived.unseen}", _COUNT)
             if ":" in view.address:
-                raise Unknown(f"{what} was not counted, as its address is not IPv4: {view.address}")
+                raise Unknown(
+                    f"{what} was not counted, as its address is not IPv4: {view.address}",
+                    "preflight counts IPv4 alone; on {nodes}: tcpdump -ni any udp, while others send",
+                )
             came = which(arrived)
             missing = [name for address, name in addresses_of_others(sight, view).items() if address not in came]
             if missing and came - known:
-                raise Unknown(f"{what} came from {', '.join(sorted(came - known))}, which is not a node's address")
+                raise Unknown(
+                    f"{what} came from {', '.join(sorted(came - known))}, which is not a node's address",
+                    "find what rewrites the source address (NAT, several interfaces): on the node that sends: "
+                    "ip route get ADDRESS",
+                )
             if missing and patient and not arrived.patient:
-                raise Unknown(f"the wait for {what} was too short: it did not come from {len(missing)} nodes")
+                raise Unknown(f"the wait for {what} was too short: it did not come from {len(missing)} nodes", _AGAIN)
         except Unknown as why:
-            yield Finding(Level.UNKNOWN, str(why), nodes=(view.name,))
+            yield Finding(Level.UNKNOWN, str(why), nodes=(view.name,), mend=why.mend)
             continue
         counted += 1
         lost += [(name, view.name) for name in missing]
     if lost:
-        yield Finding(Level.ERROR, f"{what} does not arrive: {_pairs(lost)}", risk, nodes=_suspects(sight, lost))
+        summary = f"{what} does not arrive: {_pairs(lost)}"
+        yield Finding(Level.ERROR, summary, risk, nodes=_suspects(sight, lost), mend=mend)
     elif counted:
         yield Finding(Level.OK, f"{what} arrives at {counted} nodes from all others")
 
 
 def _arrived(view: NodeView) -> Arrivals:
+    """Return what arrived at a node.
+
+    Raises:
+        Unknown: its engine or its shell did not answer, so that nothing was sent or counted there.
+    """
+    if view.arrived and view.unread and (view.arrived.unseen or view.arrived.untried):
+        raise Unknown(view.unread, view.access)
     if view.arrived is None:
-        raise Unknown(view.silent or "no packets were sent to it")
+        if view.silent or not view.active:
+            raise Unknown(view.silent or "no packets were sent to it", view.remedy or START_THE_ENGINE)
+        raise Unknown(view.alone or "its engine answered too late for packets to be sent to it", _AGAIN)
     return view.arrived
 
 
@@ -181,10 +282,15 @@ def offload(sight: Sight, view: NodeView) -> Iterator[Finding]:
     for name in cards:
         state = next((line for line in states if line.startswith(f"{name} ")), "")
         if ": on" in state and sight.data_port in (4789, 8472):
-            risk = (
-                f"between nodes pings pass and TCP hangs; ethtool -K {name} tx-checksum-ip-generic off at every boot, "
-                "or a swarm with --data-path-port 7789"
+            mend = (
+                f"on {{nodes}}: ethtool -K {name} tx-checksum-ip-generic off, at every boot; or a new swarm: "
+                "docker swarm init --data-path-port 7789"
             )
-            yield Finding(Level.WARNING, f"{name} is vmxnet3 with tx-checksum-ip-generic on", risk, "moby#41775")
+            summary = f"{name} is vmxnet3 with tx-checksum-ip-generic on"
+            risk = "between nodes pings pass and TCP hangs"
+            yield Finding(Level.WARNING, summary, risk, "moby#41775", mend=mend)
         elif ": o" not in state:
-            raise Unknown(f"{name} is vmxnet3, and ethtool does not show tx-checksum-ip-generic")
+            raise Unknown(
+                f"{name} is vmxnet3, and ethtool does not show tx-checksum-ip-generic",
+                f"on {{nodes}}: apt-get install ethtool, then ethtool -k {name}",
+            )

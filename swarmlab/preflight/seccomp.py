@@ -16,9 +16,10 @@ _FAILS = {
     "clone3": "no thread starts with glibc 2.34 and newer",
     "faccessat2": "files are taken for unreadable with glibc 2.33 and newer",
 }
+_RUN_ONE = "run a container on {nodes} while preflight looks: docker run -d --rm IMAGE sleep 60"
 _MEND = (
-    "upgrade the engine to 20.10.10 or later, or give it a profile that knows them (seccomp-profile in daemon.json), "
-    "or use images of the engine's time"
+    "on {nodes}: upgrade the engine to 20.10.10 or later, or give it a profile that knows them (seccomp-profile in "
+    "/etc/docker/daemon.json, then systemctl restart docker), or use images of the engine's time"
 )
 
 
@@ -40,14 +41,16 @@ def refused(_: Sight, view: NodeView) -> Iterator[Finding]:
         unknown = {call: 1 for call, since in CALLS.items() if view.release < since}
         whose = f"the seccomp profile of engine {view.version['Version']}"
         if unknown and of_distribution(view.version["Version"]):
-            raise Unknown(f"no container runs to look at, and {whose} may be its distribution's own")
+            raise Unknown(f"no container runs to look at, and {whose} may be its distribution's own", _RUN_ONE)
     else:
-        raise Unknown(f"no container runs to look at, and its seccomp profile {profile} is not the engine's own")
+        raise Unknown(
+            f"no container runs to look at, and its seccomp profile {profile} is not the engine's own", _RUN_ONE
+        )
     refused = _refused(unknown, view.runc)
     if refused:
         summary = f"{whose} refuses what today's images call: {', '.join(refused)}"
         risk = "; ".join(f"{call}: {_FAILS[call]}" for call in refused)
-        yield Finding(Level.WARNING, summary, f"{risk}; {_MEND}", "moby#42680, moby#42836")
+        yield Finding(Level.WARNING, summary, risk, "moby#42680, moby#42836", mend=_MEND)
     else:
         yield Finding(Level.OK, f"refuses none of {', '.join(CALLS)}")
 
@@ -66,7 +69,7 @@ def _of_containers(text: str) -> tuple[int, dict[str, int]]:
     """Return the number of containers with a profile, and of those whose profile names each call."""
     counted = {name: int(number) for name, number in re.findall(r"^(\w+) (\d+)$", text, re.MULTILINE)}
     if "containers" not in counted:
-        raise Unknown("the profiles of its containers were not counted")
+        raise Unknown("the profiles of its containers were not counted", "let preflight be root on {nodes}")
     return counted["containers"], {call: counted.get(call, 0) for call in CALLS}
 
 

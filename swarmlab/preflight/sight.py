@@ -8,22 +8,43 @@ from __future__ import annotations
 
 import contextlib
 import functools
+import math
 import re
-from collections.abc import Mapping
-from typing import Any
+import shlex
+import time
+from collections.abc import Callable, Mapping, Sequence
+from concurrent import futures
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextvars import copy_context
+from statistics import median
+from typing import Any, TypeVar
 
 import docker
 
+from swarmlab import signals
+from swarmlab.cluster import deadline
+from swarmlab.cluster.clocks import Clock, seconds_of
 from swarmlab.cluster.node import Node
 from swarmlab.cluster.quotes import settings
 from swarmlab.cluster.swarm import Swarm
-from swarmlab.errors import LabError, SwarmlabError
+from swarmlab.errors import Blocked, LabError, Overdue, SwarmlabError
 from swarmlab.parallel import parallel
 from swarmlab.preflight import packets
-from swarmlab.preflight.model import CALLS, GATEWAY_BRIDGE, MODULES, NodeView, Sight
+from swarmlab.preflight.model import CALLS, GATEWAY_BRIDGE, MODULES, Arrivals, NodeView, Sight
 from swarmlab.preflight.networks import complete, pools_of
-from swarmlab.wait import State, wait
+from swarmlab.wait import State, scaled, wait
 
+T = TypeVar("T")
+
+#: Seconds at reference speed: for all together; for an engine; that packets wait for an engine while others have
+#: answered; for what a manager tells; after which the next manager is asked too; that a node's shell waits for its
+#: engine to tell its folder; for one question.
+_LONGEST, _ANSWER, _SOON, _MANAGER, _NEXT, _HESITATES, _QUESTION = 15.0, 10.0, 4.0, 4.0, 1.5, 3.0, 5.0
+#: Seconds in which an engine answers at reference speed, on a busy machine; and by how much the times above are longer
+#: at most where all engines are slower.
+_USUAL, _SLOWEST = 0.5, 4.0
+#: Seconds after which a line tells who is waited for.
+_PROGRESS = 3.0
 _MARK = "=== swarmlab"
 #: Shell commands that read a node and change nothing, by name. {root} is the engine's data folder.
 QUESTIONS = {
@@ -82,53 +103,174 @@ QUESTIONS = {
     "connections": "cd /proc/sys/net/netfilter && cat nf_conntrack_count nf_conntrack_max",
 }
 
+#: The questions that hang where a disk does not answer.
+_LAST = ("certificate", "disk", "inodes")
 
-def gather(swarm: Swarm, *, probe: bool = True) -> Sight:
+
+def gather(swarm: Swarm, *, probe: bool = True, progress: Callable[[str], None] = lambda _: None) -> Sight:
     """Read everything that the checks judge.
+
+    All nodes are asked at once. Packets are sent once the engines have answered, without those that take much longer
+    than the others. What has not answered in its time is not known: together that is `_LONGEST` seconds, and more in a
+    swarm of more than nine nodes whose gossip does not arrive (see `swarmlab.preflight.packets`).
 
     Args:
         swarm: the cluster.
         probe: whether to send packets from every node to every other.
+        progress: called with a line where nodes let others wait.
     """
-    nodes = {node.name: node for node in swarm.nodes}
-    sight = Sight(parallel(_ask, swarm.nodes))
-    answering = [view for view in sight.nodes if view.info]
-    active = [view for view in answering if view.active]
-    reading = [functools.partial(_read, nodes[view.name], view) for view in sight.nodes]
-    managing = functools.partial(_ask_manager, sight, nodes)
-    judging = functools.partial(_judge, sight, [nodes[view.name] for view in answering])
-    parallel(lambda action: action(), [managing, judging, *reading])
+    pairs = [(node, NodeView(node.name)) for node in swarm.nodes]
+    sight = Sight([view for _, view in pairs])
+    start, table = time.monotonic(), packets.table()
+    counts: list[Future[packets.Counting]] = []
+    with _Together(6 * len(pairs) + 6) as together:
+        try:
+            with deadline.within(scaled(_ANSWER)):
+                asked = [together.begin(_ask, *pair) for pair in pairs]
+            with deadline.within(scaled(_LONGEST)):
+                counts = [together.begin(packets.count, table, node) for node, _ in pairs if probe]
+            begun = [together.begin(_read_once_asked, *pair, answer) for pair, answer in zip(pairs, asked, strict=True)]
+            factor = _wait(asked, pairs, progress)
+            answering = [(place, pair) for place, pair in enumerate(pairs) if pair[1].info]
+            with deadline.within(scaled(_ANSWER) * factor):
+                begun.append(together.begin(_judge, sight, [node for _, (node, _) in answering]))
+                _ask_managers(sight, [pair for _, pair in answering if pair[1].manages], together, factor)
+            active = [(node, view, counts[place]) for place, (node, view) in answering if probe and view.active]
+            if len(active) > 1:
+                with deadline.within(start + scaled(_LONGEST) * factor + max(len(active) - 9, 0) - time.monotonic()):
+                    until = start + scaled(_SOON) * factor
+                    counted = [(node, view, _counting(count, until)) for node, view, count in active]
+                    packets.send(sight, table, counted, factor)
+            for _, view, _ in active if len(active) == 1 else []:
+                if len(pairs) == 1:
+                    view.arrived = Arrivals()  # there is nobody to hear from
+                view.alone = "no packets were sent to it, as no other node of the swarm answers"
+        finally:
+            counting = [node for (node, _), count in zip(pairs, counts, strict=False) if not count.result().unseen]
+            packets.forget(table, counting)
+    for one in begun:
+        one.result()
     complete(sight)
-    if probe and len(active) > 1:
-        packets.send(sight, [(nodes[view.name], view) for view in active])
     return sight
 
 
-def _ask(node: Node) -> NodeView:
-    view = NodeView(node.name)
+def _counting(count: Future[packets.Counting], until: float) -> packets.Counting:
+    """Return the count of gossip on a node; if its shell has not begun it by then, that it hangs."""
     try:
-        view.clock = node.clock()
-        view.info = node.info()
+        return count.result(max(until - time.monotonic(), 0.1))
+    except futures.TimeoutError:
+        return packets.Counting(time.monotonic(), "its shell does not answer in time", hangs=True)
+
+
+class _Together:
+    """Actions that take place at the same time; at the end of the context all have ended."""
+
+    def __init__(self, most: int) -> None:
+        self._pool = ThreadPoolExecutor(max_workers=most)
+
+    def begin(self, action: Callable[..., T], *args: Any) -> Future[T]:
+        """Begin an action, with a copy of this context."""
+        return self._pool.submit(copy_context().run, action, *args)
+
+    def __enter__(self) -> _Together:
+        return self
+
+    def __exit__(self, error: type[BaseException] | None, *_: object) -> None:
+        if error and issubclass(error, KeyboardInterrupt):
+            with signals.giving_up():
+                self._pool.shutdown()
+        self._pool.shutdown()
+
+
+def _ask(node: Node, view: NodeView) -> float | None:
+    """Ask an engine; return how many seconds it took, None if it does not answer."""
+    start = time.monotonic()
+    try:
         view.version = node.ask("GET", "/version")
+        before = time.time()
+        info = node.info()
+        after = time.time()
+        view.clock = Clock(seconds_of(info["SystemTime"]) - (before + after) / 2, (after - before) / 2)
+        view.info = info
     except (SwarmlabError, docker.errors.DockerException) as failed:
-        view.silent = str(failed)
-    return view
+        within = f" within {time.monotonic() - start:.0f} s" if "timed out" in str(failed) else ""
+        view.silent = f"{failed}{within}"
+        if view.version:
+            view.silent += ", though it answers GET /version: a manager that looks for a leader does that"
+            view.remedy = (
+                "wait until it has found a leader, or given up (20 s), and look again; else on {nodes}: systemctl "
+                "restart docker"
+            )
+        return None
+    return time.monotonic() - start
 
 
-def _ask_manager(sight: Sight, nodes: Mapping[str, Node]) -> None:
-    managers = [view for view in sight.nodes if view.manages]
-    for view in managers:
-        ask = functools.partial(nodes[view.name].ask, "GET")
-        try:
-            answers = parallel(ask, ["/swarm", "/nodes", "/services", "/tasks", "/networks"])
-        except SwarmlabError as failed:
-            sight.unasked = str(failed)
-            continue
-        sight.swarm, sight.members, sight.services, sight.tasks, sight.networks = answers
-        sight.asked = view.name
-        if discretion := nodes[view.name].discretion:
-            discretion.quote(sight.tasks)
-        return
+def _wait(
+    asked: Sequence[Future[float | None]],
+    pairs: Sequence[tuple[Node, NodeView]],
+    progress: Callable[[str], None],
+) -> float:
+    """Wait until the engines have answered, but not long for those that take much longer than others.
+
+    Returns:
+        How many times slower than they should be the engines are that have answered: all further times are longer by
+        that factor, so that nobody on a busy machine is taken for silent.
+    """
+    start, factor, told = time.monotonic(), 1.0, False
+    while True:
+        took = [seconds for one in asked if one.done() and (seconds := one.result()) is not None]
+        factor = min(max(median(took) / _USUAL, 1.0), _SLOWEST) if took else 1.0
+        waited = time.monotonic() - start
+        limit = scaled(_SOON) * factor if took else scaled(_ANSWER)
+        notice = limit if told else min(_PROGRESS, limit)
+        pending = [one for one in asked if not one.done()]
+        if not pending or waited >= limit:
+            return factor
+        if waited >= _PROGRESS and not told:
+            told = True
+            names = ", ".join(view.name for one, (_, view) in zip(asked, pairs, strict=True) if one in pending)
+            progress(f"waiting for the engines of {names}, at most {scaled(_ANSWER):.0f} s")
+        futures.wait(pending, timeout=max(notice - waited, 0.01), return_when=futures.FIRST_COMPLETED)
+
+
+def _ask_managers(sight: Sight, managers: Sequence[tuple[Node, NodeView]], together: _Together, factor: float) -> None:
+    """Take what the first manager tells that answers. One that hesitates does not keep the next from being asked."""
+    start = time.monotonic()
+    until = start + scaled(_MANAGER) * factor
+    left, asked, turn = list(managers), dict[Future[list[Any]], tuple[Node, NodeView]](), start
+    reasons: list[str] = []
+    if not managers and (silent := [view.name for view in sight.nodes if not view.info]):
+        sight.unasked = f"no node that answers is a manager, and {', '.join(silent)} does not answer"
+    while (left or asked) and (now := time.monotonic()) < until:
+        if left and (not asked or now >= turn):
+            pair = left.pop(0)
+            turn = now + scaled(_NEXT) * factor
+            with deadline.within(until - now):
+                asked[together.begin(_all_of_manager, pair[0])] = pair
+        timeout = min(turn if left else until, until) - now
+        done, _ = futures.wait(asked, timeout=max(timeout, 0.01), return_when=futures.FIRST_COMPLETED)
+        for one in done:
+            node, view = asked.pop(one)
+            try:
+                answers = one.result()
+            except SwarmlabError as failed:
+                reasons.append(str(failed))
+                continue
+            sight.swarm, sight.members, sight.services, sight.tasks, sight.networks = answers
+            sight.asked = view.name
+            if node.discretion:
+                node.discretion.quote(sight.tasks)
+            return
+    if asked:
+        names = ", ".join(view.name for _, view in asked.values())
+        reasons.append(f"{names} did not tell of the swarm within {time.monotonic() - start:.0f} s")
+    if reasons:
+        sight.unasked = "; ".join(dict.fromkeys(reasons[-2:]))  # managers mostly give the same reason
+
+
+def _all_of_manager(node: Node) -> list[Any]:
+    paths = ["/swarm", "/nodes", "/services", "/tasks", "/networks"]
+    return parallel(functools.partial(node.ask, "GET"), paths, at_once=len(paths))
 
 
 def _judge(sight: Sight, nodes: list[Node]) -> None:
@@ -139,11 +281,63 @@ def _judge(sight: Sight, nodes: list[Node]) -> None:
             sight.conditions = {"managers answer": State(False, str(failed))}
 
 
-def _read(node: Node, view: NodeView) -> None:
+def _read_once_asked(node: Node, view: NodeView, asked: Future[float | None]) -> None:
+    """Read a node's own state, as soon as its engine has told its folder or seems to be silent."""
+    start = time.monotonic()
+    futures.wait([asked], timeout=scaled(_HESITATES))
+    took = asked.result() if asked.done() else None
+    factor = min(max((took or 0.0) / _USUAL, 1.0), _SLOWEST)
+    with deadline.within(scaled(_LONGEST) * factor - (time.monotonic() - start) - 1):
+        _read(node, view, limit=scaled(_QUESTION) * factor)
+
+
+def _read(node: Node, view: NodeView, *, limit: float = 60.0) -> None:
+    """Put the `QUESTIONS` to a node.
+
+    Args:
+        node: the node.
+        view: gets the answers.
+        limit: seconds that each question may take.
+    """
     if view.info.get("Swarm", {}).get("LocalNodeState") == "active":
         # An engine makes the bridge a moment after it joins.
         with contextlib.suppress(SwarmlabError):
-            wait(lambda: _has_bridge(node), f"{node} to have {GATEWAY_BRIDGE}", deadline=10, error=LabError)
+            wait(lambda: _has_bridge(node), f"{node} to have {GATEWAY_BRIDGE}", deadline=5, error=LabError)
+    try:
+        done = node.run(_script(view, limit), shown=shown)
+    except Overdue as late:
+        view.answers = _in_time(parse_answers(late.printed), limit)
+        hanging = next((name for name in _in_order() if name not in view.answers), "")
+        view.unread = f"{late}: it hangs where it is asked for {hanging}"
+        view.hangs = True
+        view.access = (
+            "on {nodes}: see what hangs (ps -eo pid,stat,wchan:20,args | grep ' D'), such as a mount whose server is "
+            "gone: umount -fl FOLDER"
+        )
+    except SwarmlabError as failed:
+        view.unread = str(failed)
+        view.access = (
+            "let preflight be root on {nodes}: in the inventory, user: root or sudo: true"
+            if isinstance(failed, Blocked)
+            else "let commands run on {nodes}: over SSH, see that ssh NODE true works"
+        )
+    else:
+        view.answers = _in_time(parse_answers(done.out), limit)
+        if not view.answers:
+            view.unread = f"the shell of {view.name} gave no answer: {done.output[-200:] or f'exit code {done.code}'}"
+            view.access = "on {nodes}: see what sh -c 'echo here' prints"
+    if view.info:
+        with contextlib.suppress(SwarmlabError):
+            view.networks = [_whole(node, network) for network in node.ask("GET", "/networks")]
+
+
+def _in_order() -> list[str]:
+    """Return the names of the questions, those last that hang on a disk that does not answer."""
+    return sorted(QUESTIONS, key=lambda name: name in _LAST)
+
+
+def _script(view: NodeView, limit: float) -> str:
+    """Return the script that puts the questions to a node, each with a time limit where the node has `timeout`."""
     root = view.info.get("DockerRootDir", "/var/lib/docker")
     values = {
         "{root}": root,
@@ -151,20 +345,21 @@ def _read(node: Node, view: NodeView) -> None:
         "{options}": "|".join(option for option, _ in MODULES.values()),
         "{calls}": " ".join(CALLS),
     }
-    parts = []
-    for name, question in QUESTIONS.items():
+    parts = ["export LC_ALL=C PATH=$PATH:/usr/sbin:/sbin", f"T='timeout -k 1 {math.ceil(limit)}'"]
+    parts.append("$T true 2>/dev/null || T=")
+    for name in _in_order():
+        question = QUESTIONS[name]
         for placeholder, value in values.items():
             question = question.replace(placeholder, value)
-        parts.append(f"echo '{_MARK} {name}'; ( {question} ) 2>&1; CODE=$?; echo; echo \"{_MARK}. $CODE\"")
-    try:
-        done = node.run("export LC_ALL=C PATH=$PATH:/usr/sbin:/sbin\n" + "\n".join(parts), shown=shown)
-    except SwarmlabError as failed:
-        view.answers = dict.fromkeys(QUESTIONS, (1, str(failed)))
-        return
-    view.answers = parse_answers(done.out)
-    if view.info:
-        with contextlib.suppress(SwarmlabError):
-            view.networks = [_whole(node, network) for network in node.ask("GET", "/networks")]
+        asked = f"$T sh -c {shlex.quote(question)} 2>&1 </dev/null"
+        parts.append(f"echo '{_MARK} {name}'; {asked}; CODE=$?; echo; echo \"{_MARK}. $CODE\"")
+    return "\n".join(parts)
+
+
+def _in_time(answers: Mapping[str, tuple[int, str]], limit: float) -> dict[str, tuple[int, str]]:
+    """Return answers, with the reason where a question did not end in its time (124, or 137 if it had to be killed)."""
+    late = f"it did not end within {math.ceil(limit)} s"
+    return {name: (code, late) if code in (124, 137) else (code, text) for name, (code, text) in answers.items()}
 
 
 def _whole(node: Node, network: dict[str, Any]) -> dict[str, Any]:

@@ -314,8 +314,15 @@ def _found(run: Run) -> str:
 
 
 def _explained(runs: Sequence[Run], numbers: Iterable[int], claim: str, reason: str) -> list[Mapping[str, Any]]:
-    """Return the findings of preflight in these runs that may explain a claim's reason, each once."""
-    found = [finding for number in numbers for finding in explaining(runs[number].preflight, claim, reason)]
+    """Return the findings of preflight in these runs that may explain a claim's reason, each once.
+
+    A finding that may follow from another of them is not listed beside it: the other has its check in "with".
+    """
+    found: list[Mapping[str, Any]] = []
+    for number in numbers:
+        for head, followers in grouped(explaining(runs[number].preflight, claim, reason)):
+            checks = list(dict.fromkeys(finding["check"] for finding in followers))
+            found.append({**head, "with": checks})
     return [finding for place, finding in enumerate(found) if finding not in found[:place]]
 
 

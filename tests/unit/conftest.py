@@ -4,8 +4,22 @@ import json
 
 import pytest
 
+from swarmlab.preflight import checks
 from swarmlab.verdicts import catalogue
-from tests.unit.helpers import IDS, NODE
+from tests.unit.helpers import IDS, NODE, check_words
+
+
+@pytest.fixture(autouse=True)
+def checked_words(monkeypatch):
+    """Check the words of every finding that a test provokes."""
+    look = checks.look
+
+    def _look(*args):
+        found = look(*args)
+        check_words(found)
+        return found
+
+    monkeypatch.setattr(checks, "look", _look)
 
 
 @pytest.fixture

@@ -3,6 +3,7 @@
 import signal
 import subprocess
 
+from swarmlab.preflight import Level
 from swarmlab.verdicts import catalogue
 
 #: The ids of all claims.
@@ -66,3 +67,12 @@ def start(command, cwd, **how):
             signal.signal(number, signal.SIG_DFL)
 
     return subprocess.Popen(command, cwd=cwd, preexec_fn=prepare, **how)
+
+
+def check_words(findings):
+    """Check that each trouble has a risk and a mend, and what is unknown something that would make it known."""
+    for finding in findings:
+        if finding.level.trouble or finding.level is Level.UNKNOWN:
+            assert finding.mend, f"{finding.check}: no mend: {finding}"
+            assert "{nodes}" not in finding.mend, f"{finding.check}: the mend names no node: {finding}"
+        assert finding.risk or not finding.level.trouble, f"{finding.check}: no risk: {finding}"

@@ -2,7 +2,7 @@
 
 import pytest
 
-from swarmlab.preflight import CHECKS, Level, grouped
+from swarmlab.preflight import CHECKS, Level, grouped, headline
 from swarmlab.preflight.causes import folded
 from swarmlab.preflight.finding import Finding
 
@@ -49,6 +49,25 @@ def test_a_node_that_only_the_summary_names_is_one_of_both():
     assert folded([seen, FULL], CAUSES)[1].because
 
 
+def test_a_headline_tells_how_much_follows():
+    found = [each.to_json() for each in folded([FULL, CLOSED, STUCK], CAUSES)]
+    ((head, followers),) = grouped(found)
+    assert headline(head, followers) == ("error: limits: slave02: connections: 9 of 9 used (2 more may follow from it)")
+    assert headline(head | {"level": "warning"}, followers).endswith("(2 more may follow from it, 2 of them errors)")
+    assert headline(found[-1] | {"nodes": []}, []) == "error: tasks: 3 tasks pending"
+
+
+def test_of_causes_that_follow_from_each_other_the_first_stands_for_all():
+    circle = {"a": ["b"], "b": ["c"], "c": ["b"]}
+    found = folded([finding("a"), finding("c"), finding("b"), finding("clocks")], {**circle, "c": ["b", "a"]})
+    assert [(each.check, bool(each.because)) for each in found] == [
+        ("a", False),
+        ("c", True),
+        ("b", True),
+        ("clocks", False),
+    ]
+
+
 def test_what_is_unknown_may_follow_too():
     unknown = finding("ports", "slave02", level=Level.UNKNOWN)
     assert folded([FULL, unknown], CAUSES)[1].because
@@ -58,7 +77,7 @@ def test_no_check_causes_its_own_findings():
     def reached(name, path=()):
         assert name not in path, f"{' -> '.join((*path, name))} is a circle"
         for other in CHECKS[name].causes:
-            reached(other, (*path, name))
+            reached(other.partition(":")[0], (*path, name))
 
     for name in CHECKS:
         reached(name)

@@ -302,7 +302,7 @@ def test_a_root_certificate_that_ends_is_told(sight):
     sight.swarm["TLSInfo"]["TrustRoot"] = pem_of(AUTHORITY.issue(AUTHORITY.root.subject, until=30).leaf)
     only(sight, "root-certificate", "warning", (), "valid for 30 days")
     sight.swarm["TLSInfo"]["TrustRoot"] = pem_of(AUTHORITY.issue(AUTHORITY.root.subject, since=-9, until=-1).leaf)
-    only(sight, "root-certificate", "error", (), "valid for")
+    only(sight, "root-certificate", "error", (), "the root certificate ended 24.0 hours ago")
 
 
 @pytest.mark.parametrize(
@@ -536,7 +536,7 @@ def test_a_manager_of_a_newer_line_beside_an_older_one_is_named(sight):
     assert "docker/cli#2875" not in defects_of(sight)
     sight.nodes[0].version["Version"] = "18.03.1-ce"
     assert defects_of(sight)["docker/cli#2875"].nodes == ("slave01", "slave02")
-    assert defects_of(sight)["docker/cli#2875"].risk == "upgrade the other managers too"
+    assert defects_of(sight)["docker/cli#2875"].mend == "upgrade the other managers too"
     sight.nodes[1].info["Swarm"]["ControlAvailable"] = False
     assert defects_of(sight, "slave02")["docker/cli#2875"].nodes == ("slave02",)
 
@@ -551,7 +551,7 @@ def test_runc_is_judged_by_its_own_version(sight):
     # A distribution mends a program under its old number.
     node.version["Components"][1]["Version"] = "1.1.5+ds1"
     assert defects_of(sight)["CVE-2024-21626"].level is Level.INFO
-    assert "distribution" in defects_of(sight)["CVE-2024-21626"].risk
+    assert "distribution" in defects_of(sight)["CVE-2024-21626"].mend
     # The first release candidates had another layout, and not this defect.
     del node.version["Components"]
     set_answer(sight, "runc", "runc version 1.0.0-rc5\ncommit: 4fc53a81fb7c994640722ac585fa9ca548971871")
@@ -695,3 +695,17 @@ def test_a_finding_stands_beside_the_failures_that_it_may_explain():
     assert explaining(all_of_them, "7.2.1/reachable", "slave02 does not route to the task") == []
     assert explaining(all_of_them, "8.3/validity", "certificate of slave02 is not valid yet") == [skew]
     assert explaining(all_of_them, "3.1/volume", "the file is empty") == []
+
+
+def test_a_cause_stands_before_what_follows_from_it_and_only_where_that_explains_something():
+    full = Finding(Level.WARNING, "9 of 9 connections are tracked", nodes=("slave01",), check="limits").to_json()
+    closed = Finding(
+        Level.ERROR, "gossip does not arrive", nodes=("slave01",), check="port-gossip-udp", because="limits: full"
+    ).to_json()
+    # The check "limits" explains no claim of chapter 7 by itself.
+    assert explaining([full], "7.2.1/routes", "it has no task") == []
+    assert explaining([full, closed], "7.2.1/routes", "it has no task") == [full, closed]
+    assert explaining([full, closed], "3.1/volume", "the file is empty") == []
+    assert explaining([full, closed], "7.2.1/routes", "slave02 has no task of slave01") == [full, closed]
+    elsewhere = full | {"nodes": ["slave02"]}
+    assert explaining([elsewhere, closed], "7.2.1/routes", "slave01 has no task") == [closed]

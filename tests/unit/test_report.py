@@ -192,6 +192,20 @@ def test_what_preflight_found_stands_on_the_cover_beside_what_it_may_explain(run
     for word in ("names come late", "moby#1", "room on /run", "evidence/preflight-run-1.txt"):
         assert word in shown
     assert "slave02 <b>" not in text
+    # What may follow from another finding is not listed beside it.
+    full = closed | {
+        "check": "limits",
+        "level": "warning",
+        "seen": "9 of 9 connections are tracked",
+        "nodes": ["slave02"],
+    }
+    follows = closed | {"because": "limits: slave02: 9 of 9 connections are tracked"}
+    text, _ = page(run({failed: "fail"}, name="full", preflight=[look | {"findings": [full, follows, fine]}]))
+    shown = text_of(text)
+    assert shown.count("Possible cause: ") == 1
+    possible = "limits : slave02: 9 of 9 connections are tracked (from which port-gossip-udp may follow)"
+    assert f"Possible cause: {possible}" in shown
+    assert "<details open><summary>1 more may follow from it" in text, "an error is not hidden below a warning"
     # Without a failure there is nothing to explain. Without preflight the page does not say that all is well.
     text, _ = page(run({IDS[0]: "pass"}, name="well", preflight=[look]))
     assert "may explain" not in text_of(text[: text.index("</header>")])

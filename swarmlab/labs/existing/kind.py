@@ -45,9 +45,11 @@ class ExistingKind(FoundKind):
         return bool(request.option(_MAY_DISRUPT.name))
 
     @override
-    def reach(self, request: Request, progress: Progress, *, to_judge: bool = True) -> InventoryLab:
+    def reach(
+        self, request: Request, progress: Progress, *, to_judge: bool = True, partly: bool = False
+    ) -> InventoryLab:
         lab = InventoryLab(self._read(request), may_disrupt=request.option(_MAY_DISRUPT.name), progress=progress)
-        lab.connect(to_judge=to_judge)
+        lab.connect(to_judge=to_judge, partly=partly)
         if to_judge and not self.disruptable(request):
             progress(f"tests that disrupt are not run; to allow them: {_MAY_DISRUPT.name} {lab.cluster}")
         return lab

@@ -12,14 +12,14 @@ import functools
 import os
 import shutil
 import socket
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from typing_extensions import override
 
 from swarmlab import netns, ownership, signals
-from swarmlab.cluster import leavings
+from swarmlab.cluster import deadline, leavings
 from swarmlab.cluster.discretion import be_discreet
 from swarmlab.cluster.leavings import LOOPBACK, REGISTRY_IMAGE
 from swarmlab.cluster.marks import SUITE_LABEL, unique
@@ -38,10 +38,12 @@ from swarmlab.labs.ssh import Ssh
 from swarmlab.needs import Offers
 from swarmlab.parallel import parallel
 from swarmlab.paths import command
-from swarmlab.wait import State, wait
+from swarmlab.wait import State, scaled, wait
 
 #: The word of the kind.
 WORD = "inventory"
+#: Seconds at reference speed in which a machine must be reached where it may be left out.
+_REACHED = 8.0
 #: The label on the suite's registry, which stays when a test's leavings are removed.
 _REGISTRY_LABEL = f"{SUITE_LABEL}.registry"
 
@@ -52,6 +54,7 @@ class InventoryLab(Lab):
     Attributes:
         known: the inventory.
         cluster: the id of the swarm, once it is reached.
+        unreached: why machines were left out, by name, if `connect` may leave some out.
     """
 
     kind = WORD
@@ -70,6 +73,8 @@ class InventoryLab(Lab):
         self.known = known
         self.name = known.source
         self.cluster = ""
+        self.unreached: dict[str, str] = {}
+        self._partly = False
         self._may_disrupt = may_disrupt
         self._owner = ownership.this_process()
         self._connections: list[Connection] = []
@@ -79,22 +84,26 @@ class InventoryLab(Lab):
 
     # Reaching it
 
-    def connect(self, *, to_judge: bool = True) -> None:
+    def connect(self, *, to_judge: bool = True, partly: bool = False) -> None:
         """Reach every machine, and check that together they are one swarm that the run may use.
 
         Args:
             to_judge: check also that the swarm is fit to be judged. False to only read it, or to clean it up.
+            partly: leave out machines that cannot be reached in a short time (see `unreached`), and take a swarm as it
+                is whose managers do not answer.
 
         Raises:
             UsageError: a machine cannot be reached, is of another swarm, or is missing; another run is at work; the
                 ports are not free, or ``--may-disrupt`` names another swarm. Nothing is left open then.
         """
         end_stale()
+        self._partly = partly
         try:
             self._open(self.known.machines)
             if self.known.discover:
                 self._learn()
             self._join_up(to_judge=to_judge)
+            be_discreet(self._nodes, hurried=partly)
             if to_judge:
                 self._check_unused()
                 fitness.check_ports(self.known.ports, self._nodes)
@@ -114,7 +123,34 @@ class InventoryLab(Lab):
             known.get(machine) or Connection(machine, place, config) for place, machine in enumerate(machines)
         ]
         fresh = [connection for connection in self._connections if connection.machine not in known]
-        inventory.refuse([wrong for wrong in parallel(_opened, fresh) if wrong])
+        wrong = dict(zip(fresh, parallel(self._opened, fresh), strict=True))
+        self._leave_out({connection: why for connection, why in wrong.items() if why})
+
+    def _in_time(self) -> contextlib.AbstractContextManager[None]:
+        """Return a context in which a machine has a short time, where some may be left out."""
+        return deadline.within(scaled(_REACHED)) if self._partly else contextlib.nullcontext()
+
+    def _opened(self, connection: Connection) -> str:
+        """Open a connection; return why it cannot be opened, or an empty text."""
+        try:
+            with self._in_time():
+                connection.open()
+        except UsageError as failed:
+            return str(failed)
+        return ""
+
+    def _leave_out(self, wrong: Mapping[Connection, str]) -> None:
+        """Go on without machines, each with the reason.
+
+        Raises:
+            UsageError: none may be left out, or none is left.
+        """
+        if not self._partly or len(wrong) == len(self._connections):
+            inventory.refuse(list(wrong.values()))
+        for connection, why in wrong.items():
+            self.unreached[connection.machine.name or connection.machine.address] = why
+            connection.close()
+        self._connections = [connection for connection in self._connections if connection not in wrong]
 
     def _learn(self) -> None:
         """Reach all other members of the one manager's swarm, with the manager's user, key and port."""
@@ -126,8 +162,8 @@ class InventoryLab(Lab):
                 f"node {manager.machine}: is not a manager (its swarm is {own['LocalNodeState']}); name a manager"
             )
         machines = [manager.machine]
-        wrong = []
-        for member in here.ask("GET", "/nodes"):
+        wrong: dict[str, str] = {}
+        for member in self._members(here):
             # The status of a manager may have the address 0.0.0.0; its ManagerStatus has the true one.
             as_manager = member.get("ManagerStatus", {}).get("Addr", "").rpartition(":")[0]
             address = as_manager or member["Status"].get("Addr", "")
@@ -135,18 +171,36 @@ class InventoryLab(Lab):
             if member["ID"] == own["NodeID"]:
                 continue
             if member["Status"]["State"] == "down":
-                wrong.append(f"node {name} ({address}): is down in the swarm; start it, or: docker node rm {name}")
+                wrong[name] = f"node {name} ({address}): is down in the swarm; start it, or: docker node rm {name}"
+                if self._partly:
+                    continue
             machines.append(inventory.learned(manager.machine, address))
-        inventory.refuse(wrong)
+        if not self._partly:
+            inventory.refuse(list(wrong.values()))
+        self.unreached |= wrong
         self._open(machines)
+
+    def _members(self, manager: Node) -> list[dict[str, Any]]:
+        """Return the members that a manager lists; none where the swarm is taken as it is, and the manager refuses."""
+        try:
+            with self._in_time():
+                members: list[dict[str, Any]] = manager.ask("GET", "/nodes")
+        except SwarmlabError:
+            if not self._partly:
+                raise
+            return []
+        return members
 
     def _join_up(self, *, to_judge: bool) -> None:
         """Check that the machines are the members of one swarm, and make nodes of them, the managers first."""
-        infos = dict(zip(self._connections, parallel(_info, self._connections), strict=True))
+        asked = parallel(self._info, self._connections)
+        told = dict(zip(self._connections, asked, strict=True))
+        self._leave_out({connection: info for connection, info in told.items() if isinstance(info, str)})
+        infos = {connection: info for connection, info in told.items() if not isinstance(info, str)}
         wrong = []
         for connection, info in infos.items():
             state = info["Swarm"]["LocalNodeState"]
-            if state != "active":
+            if state != "active" and not self._partly:
                 wrong.append(
                     f"node {connection.machine}: is not in a working swarm (the state of its swarm is {state})"
                 )
@@ -156,36 +210,69 @@ class InventoryLab(Lab):
                 )
         inventory.refuse(wrong)
         managers = [connection for connection, info in infos.items() if info["Swarm"]["ControlAvailable"]]
-        if not managers:
+        if managers:
+            self._check_one_swarm(infos, managers, to_judge=to_judge)
+        elif not self._partly:
             listed = ", ".join(str(connection.machine) for connection in infos)
             raise UsageError(f"inventory {self.known.source}: none of {listed} is a manager; add the managers")
-        first = managers[0]
-        self.cluster = str(infos[first]["Swarm"]["Cluster"]["ID"])
-        self.name = self.cluster
-        for connection in managers:
-            other = infos[connection]["Swarm"]["Cluster"]["ID"]
-            if other != self.cluster:
-                raise UsageError(
-                    f"node {connection.machine}: is of another swarm ({other}) than {first.machine} ({self.cluster}); "
-                    "an inventory has the nodes of one swarm"
-                )
-        asked = SshNode(first, infos[first]["Name"], first.machine.address)
-        try:
-            members = {member["ID"]: member for member in asked.ask("GET", "/nodes")}
-        except EngineRefused as refused:
-            raise UsageError(f"node {first.machine}: does not list the nodes of the swarm: {refused}") from refused
-        fitness.check_members(infos, members, first, to_judge=to_judge)
         order = [*managers, *(connection for connection in infos if connection not in managers)]
         self._nodes = [
             SshNode(connection, infos[connection]["Name"], infos[connection]["Swarm"]["NodeAddr"])
             for connection in order
         ]
-        be_discreet(self._nodes)
         if self._may_disrupt and self._may_disrupt != self.cluster:
             raise UsageError(
                 f"--may-disrupt {self._may_disrupt}: the inventory's cluster is {self.cluster}; "
                 "write the id that docker info shows of the swarm that tests may hurt"
             )
+
+    def _info(self, connection: Connection) -> dict[str, Any] | str:
+        """Return what a machine's engine tells of itself, or why it may be left out."""
+        try:
+            with self._in_time():
+                return SshNode(connection, str(connection.machine), connection.machine.address).info()
+        except SwarmlabError as failed:
+            if not self._partly:
+                raise
+            return f"node {connection.machine}: its engine does not answer ({failed}); systemctl restart docker"
+
+    def _check_one_swarm(
+        self, infos: Mapping[Connection, dict[str, Any]], managers: Sequence[Connection], *, to_judge: bool
+    ) -> None:
+        """Check that the machines are the members of one swarm, and note which swarm that is."""
+        first = managers[0]
+        # A manager without a leader does not tell of the swarm.
+        clusters = {
+            connection: str(cluster["ID"])
+            for connection in managers
+            if (cluster := infos[connection]["Swarm"].get("Cluster") or {}).get("ID") or not self._partly
+        }
+        self.cluster = next(iter(clusters.values()), "")
+        self.name = self.cluster or self.name
+        for connection, other in clusters.items():
+            if other != self.cluster:
+                raise UsageError(
+                    f"node {connection.machine}: is of another swarm ({other}) than {first.machine} ({self.cluster}); "
+                    "an inventory has the nodes of one swarm"
+                )
+        members: dict[str, dict[str, Any]] = {}
+        for connection in managers if self._partly else [first]:
+            asked = SshNode(connection, infos[connection]["Name"], connection.machine.address)
+            try:
+                members = members or {member["ID"]: member for member in self._members(asked)}
+            except EngineRefused as refused:
+                raise UsageError(f"node {first.machine}: does not list the nodes of the swarm: {refused}") from refused
+        self._rename(members.values())
+        if members and not self.unreached:  # or else members are missing, which preflight tells
+            fitness.check_members(infos, members, first, to_judge=to_judge)
+
+    def _rename(self, members: Iterable[Mapping[str, Any]]) -> None:
+        """Give machines that were left out the names that the swarm has for their addresses."""
+        for member in members:
+            as_manager = (member.get("ManagerStatus") or {}).get("Addr", "").rpartition(":")[0]
+            for address in (as_manager, member["Status"].get("Addr", "")):
+                if address in self.unreached:
+                    self.unreached[member["Description"].get("Hostname", address)] = self.unreached.pop(address)
 
     def _find_reachable(self) -> None:
         """Note on the nodes which of their ports this machine reaches."""
@@ -398,19 +485,6 @@ class InventoryLab(Lab):
             wait(serves, f"the suite's registry on {node} to serve", deadline=30, error=LabError)
 
         parallel(serve, self._nodes)
-
-
-def _opened(connection: Connection) -> str:
-    """Open a connection; return why it cannot be opened, or an empty text."""
-    try:
-        connection.open()
-    except UsageError as failed:
-        return str(failed)
-    return ""
-
-
-def _info(connection: Connection) -> dict[str, Any]:
-    return SshNode(connection, str(connection.machine), connection.machine.address).info()
 
 
 # Connections on this machine

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import shlex
 import socket
@@ -13,6 +14,7 @@ from typing import Any, NoReturn
 
 from typing_extensions import override
 
+from swarmlab.cluster import deadline
 from swarmlab.cluster.marks import FOLDERS
 from swarmlab.cluster.node import MANAGEMENT_PORT, Answer, Node, Result
 from swarmlab.errors import Blocked, UsageError
@@ -155,7 +157,7 @@ class Connection:
             raise UsageError(f"node {self.machine}: its engine cannot be asked over SSH (docker system dial-stdio)")
 
     def _answers(self) -> bool:
-        return answers(f"unix://{self.engine_socket}", timeout=30)
+        return answers(f"unix://{self.engine_socket}", timeout=math.ceil(deadline.left(30)))
 
 
 class Bridge:

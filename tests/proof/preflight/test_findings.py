@@ -3,6 +3,7 @@
 `make proof-preflight` (minutes; ENGINE: another engine).
 """
 
+import dataclasses
 import functools
 import itertools
 import json
@@ -14,7 +15,7 @@ import pytest
 
 from swarmlab.cluster import tables
 from swarmlab.cluster.clocks import seconds_of
-from swarmlab.cluster.fault import applied, close_port, deafen, split
+from swarmlab.cluster.fault import applied, close_port, cut_off, deafen, split
 from swarmlab.cluster.swarm import Swarm, join
 from swarmlab.errors import EngineRefused
 from swarmlab.labs.containers.lab import DindLab
@@ -23,7 +24,18 @@ from swarmlab.parallel import parallel
 from swarmlab.preflight import CHECKS, Level, packets, preflight
 from swarmlab.versions import parsed
 from swarmlab.wait import State, wait
-from tests.proof.preflight.faults import APART, CARD, LOST, MANAGEMENT, NEWEST_API_ONLY, OPEN_SOCKET, STATE, WAYS
+from tests.proof.preflight.faults import (
+    APART,
+    CARD,
+    CUT_OFF,
+    LOST,
+    MANAGEMENT,
+    NEWEST_API_ONLY,
+    OPEN_SOCKET,
+    STATE,
+    WAYS,
+)
+from tests.unit.helpers import check_words
 
 pytestmark = pytest.mark.lab
 
@@ -42,8 +54,9 @@ def fired(found):
 
 def hold_against(found, faults, always):
     """Check that every fault was found, on its node, and nothing else but *always*."""
-    listed = "\n".join(f"{finding.level} {finding.check}: {finding}" for finding in fired(found))
+    listed = "\n".join(f"{finding.level} {finding.check}: {finding} <- {finding.because}" for finding in fired(found))
     print(listed)
+    check_words(found)
     missed = [fault.name for fault in faults if not any(_is(finding, fault) for finding in found)]
     assert not missed, f"not found: {missed}; found:\n{listed}"
     expected = {fault.check for fault in faults} | always
@@ -56,6 +69,8 @@ def _is(finding, fault):
         (finding.check, str(finding.level)) == (fault.check, fault.level)
         and set(fault.nodes) <= set(finding.nodes)
         and re.search(fault.finding, finding.summary)
+        and bool(fault.because) == bool(finding.because)
+        and re.search(fault.because, finding.because)
     )
 
 
@@ -201,6 +216,31 @@ def test_two_sides_hear_only_their_bridge_until_they_are_healed(healthy, always)
     expect_healed(healthy, always)
 
 
+def test_a_manager_that_is_cut_off_is_named_in_a_short_time_and_explains_the_rest(healthy, always):
+    leader = healthy.leader
+    cut = next(node for node in reversed(healthy.nodes) if node is not leader)
+    with applied(cut_off(cut, [node for node in healthy.nodes if node is not cut]), healthy):
+        # Until it knows that it has no leader, it hesitates with all that it tells.
+        wait(lambda: refuses(cut), "the manager to know that it is alone", deadline=90, every=1)
+        start = time.monotonic()
+        found = preflight(healthy)
+        took = time.monotonic() - start
+        print(f"{took:.1f} s")
+        others = [one for one in found if one.level is not Level.UNKNOWN and not one.because]
+        hold_against(others, [dataclasses.replace(CUT_OFF, nodes=(cut.name,))], always)
+        assert took < 30, "at most 15 s at reference speed"
+    expect_healed(healthy, always)
+
+
+def refuses(manager):
+    """Whether a manager refuses to list the nodes, as one without quorum does."""
+    try:
+        manager.ask("GET", "/nodes")
+    except EngineRefused as error:
+        return State(True, str(error))
+    return State(False, "answers as before")
+
+
 def test_who_is_deaf_is_heard_until_it_is_healed(healthy, always):
     first, second, deaf = healthy.nodes
     with applied(deafen(deaf, healthy.nodes), healthy):
@@ -306,14 +346,7 @@ def test_a_cluster_without_managers_is_not_well(broken):
     first, second, *_ = broken.nodes
     second.kill()
 
-    def refused():
-        try:
-            first.ask("GET", "/nodes")
-        except EngineRefused as error:
-            return State(True, str(error))
-        return State(False, "answers as before")
-
-    wait(refused, "the last manager to know that quorum is lost", deadline=90, stable=3, every=1)
+    wait(lambda: refuses(first), "the last manager to know that quorum is lost", deadline=90, stable=3, every=1)
     found = preflight(broken)
     by_check = {finding.check: (str(finding.level), finding.nodes, finding.summary) for finding in found}
     print(json.dumps(by_check, indent=1))
