@@ -10,14 +10,18 @@ from swarmlab.cluster.swarm import Swarm
 from swarmlab.errors import SwarmlabError, UsageError
 from swarmlab.evidence import redact
 from swarmlab.preflight import (
+    addresses,
+    bridges,
     certificates,
     defects,
     engines,
     firewall,
+    identities,
     kernel,
     managers,
     networks,
     ports,
+    resolvers,
     seccomp,
     tasks,
 )
@@ -53,12 +57,27 @@ class Check:
 _STRANGE = (KeyError, IndexError, TypeError, ValueError, AttributeError)
 _TRAFFIC = r"^7\.|^8\.\d|HTTP|timed out|reach|resolve|arriv|overlay|mesh|address"
 _ANY = r""
+_NAMES = r"resol|name|DNS|lookup|pull"
+_PORTS = ("port-management-tcp", "port-gossip-tcp", "port-gossip-udp", "port-data-udp", "path-mtu")
+_OF_A_SOURCE = ("known-addresses", "port-gossip-udp", "port-data-udp", "path-mtu")
+_OF_AN_ADDRESS = (
+    *_PORTS,
+    "membership",
+    "quorum",
+    "source-addresses",
+    "known-addresses",
+    "checksum-offload",
+    "stuck-tasks",
+)
+_OF_A_COPY = (*_OF_AN_ADDRESS, "host-names", "advertised-addresses", "same-addresses")
 #: How the programs of an image fail where the profile refuses what they call.
 _TOOLS = r"not permitted|\bthread|cannot access|no (such )?file|exit(ed)?( with)?( code)? [1-9]|ended with [1-9]"
 #: The checks, by name.
 CHECKS: dict[str, Check] = {
     "engines-answer": Check(engines.answers, _ANY),
     "membership": Check(managers.membership, _ANY),
+    "host-names": Check(identities.host_names, _ANY),
+    "copies": Check(identities.copies, _ANY, causes=_OF_A_COPY),
     "engine-versions": Check(engines.versions, _ANY),
     "api-versions": Check(engines.api_versions, r"API|version"),
     "known-defects": Check(defects.known, _TRAFFIC),
@@ -71,6 +90,10 @@ CHECKS: dict[str, Check] = {
     "legacy-rules": Check(firewall.leftovers, _TRAFFIC),
     "engine-firewall": Check(firewall.engine_backend, _ANY),
     "firewalld": Check(firewall.firewalld, _TRAFFIC),
+    "advertised-addresses": Check(addresses.advertised, _ANY, sends=True, causes=_OF_AN_ADDRESS),
+    "same-addresses": Check(addresses.shared, _ANY, sends=True, causes=_OF_AN_ADDRESS),
+    "source-addresses": Check(addresses.sources, _TRAFFIC, sends=True, causes=_OF_A_SOURCE),
+    "known-addresses": Check(addresses.known, _ANY),
     "port-management-tcp": Check(ports.management, _ANY, sends=True),
     "port-gossip-tcp": Check(ports.gossip_tcp, _TRAFFIC, sends=True),
     "port-gossip-udp": Check(ports.gossip_udp, _TRAFFIC, sends=True),
@@ -79,6 +102,10 @@ CHECKS: dict[str, Check] = {
     "checksum-offload": Check(ports.offload, _TRAFFIC),
     "subnets-and-routes": Check(networks.host_routes, _TRAFFIC),
     "subnets": Check(networks.each_other, _TRAFFIC),
+    "subnets-host-bits": Check(networks.host_bits, r"7\.3|rejected|subnet|network"),
+    "bridges": Check(bridges.overlaps, _TRAFFIC),
+    "name-servers": Check(resolvers.of_node, _NAMES),
+    "name-servers-alike": Check(resolvers.alike, _NAMES),
     "free-addresses": Check(networks.free_addresses, r"task|running|replica|new|pending"),
     "gateway-bridge": Check(networks.gateway_bridge, _TRAFFIC),
     "node-certificates": Check(certificates.of_nodes, r"certificate|8\.3|join|TLS"),

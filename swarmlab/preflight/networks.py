@@ -6,12 +6,13 @@ import itertools
 import socket
 import struct
 from collections.abc import Iterator
-from ipaddress import IPv4Address, IPv4Network, ip_address, ip_interface, ip_network
+from ipaddress import IPv4Network, ip_interface, ip_network
 from typing import Any
 
 from swarmlab.cluster.service import ENDED
 from swarmlab.preflight.finding import Finding, Level, Unknown
 from swarmlab.preflight.model import GATEWAY_BRIDGE, NodeView, Sight, by_node
+from swarmlab.preflight.resolvers import servers
 
 #: The default pools of subnets for overlay networks, which newer engines do not list.
 _POOLS = ["10.0.0.0/8"]
@@ -82,7 +83,7 @@ def routes(text: str) -> list[tuple[str, IPv4Network]]:
 def host_routes(sight: Sight, view: NodeView) -> Iterator[Finding]:
     """Whether the subnet of an overlay network overlaps a route or a bridge of the node, or has its name server."""
     ways = routes(view.read("routes"))
-    servers = _servers(view.read("resolvers"))
+    asked = servers(view.read("resolvers"))
     mend = "tasks do not start, or reach the wrong machine; create the network again with --subnet"
     if not sight.asked:
         raise Unknown(sight.unasked)
@@ -92,7 +93,7 @@ def host_routes(sight: Sight, view: NodeView) -> Iterator[Finding]:
                 if subnet.overlaps(way):
                     summary = f"network {network['Name']} has {subnet}, which overlaps the host's {way} by {name}"
                     yield Finding(Level.ERROR, summary, mend, "moby#50011, moby#48069")
-            for server in servers:
+            for server in asked:
                 if server in subnet:
                     summary = f"network {network['Name']} has {subnet}, which the name server {server} is in"
                     yield Finding(Level.WARNING, summary, mend, "moby#50011")
@@ -104,16 +105,6 @@ def host_routes(sight: Sight, view: NodeView) -> Iterator[Finding]:
                 Level.INFO, f"the swarm's pool {pool} has the host's {way} by {name} in it", risk, "moby#50011"
             )
     yield from _untold(sight)
-
-
-def _servers(text: str) -> list[IPv4Address]:
-    found = []
-    for fields in (line.split() for line in text.splitlines()):
-        if len(fields) > 1 and fields[0] == "nameserver" and ":" not in fields[1]:
-            address = ip_address(fields[1])
-            if isinstance(address, IPv4Address):
-                found.append(address)
-    return found
 
 
 def each_other(sight: Sight) -> Iterator[Finding]:
@@ -133,6 +124,38 @@ def each_other(sight: Sight) -> Iterator[Finding]:
             yield Finding(
                 Level.ERROR, f"networks {first} ({subnet}) and {other} ({second}) overlap", risk, "moby#48069"
             )
+    yield from _untold(sight)
+
+
+def with_host_bits(sight: Sight) -> dict[str, list[str]]:
+    """Return the subnets with bits beyond their mask, such as 10.90.0.1/24, by the name of their overlay network."""
+    found = {
+        network["Name"]: [
+            pool["Subnet"]
+            for pool in pools_of(network)
+            if ip_interface(pool["Subnet"]).ip != ip_interface(pool["Subnet"]).network.network_address
+        ]
+        for network in sight.overlays
+    }
+    return {name: subnets for name, subnets in found.items() if subnets}
+
+
+def host_bits(sight: Sight) -> Iterator[Finding]:
+    """Whether the subnet of an overlay network has bits beyond its mask, which some engines reject."""
+    if not sight.asked:
+        yield Finding(Level.UNKNOWN, sight.unasked)
+        return
+    refusing = [view.name for view in sight.nodes if (25,) <= view.release[:3] < (25, 0, 4)]
+    for name, subnets in with_host_bits(sight).items():
+        right = ", ".join(str(ip_interface(subnet).network) for subnet in subnets)
+        yield Finding(
+            Level.ERROR if refusing else Level.INFO,
+            f"network {name} has {', '.join(subnets)}, with bits beyond the mask: its subnet is {right}",
+            "engines 25.0.0 to 25.0.3 reject its tasks, and engines from 25.0 on do not create it again",
+            "moby#47331",
+            tuple(refusing),
+            mend=f"create it again with --subnet {right}" + ("; upgrade the engines" if refusing else ""),
+        )
     yield from _untold(sight)
 
 

@@ -7,7 +7,16 @@ from collections.abc import Callable, Iterable, Iterator
 from swarmlab.cluster.node import GOSSIP_PORT
 from swarmlab.cluster.swarm import suspects
 from swarmlab.preflight.finding import Finding, Level, Unknown
-from swarmlab.preflight.model import OPEN, REFUSED, Arrivals, NodeView, Sight, addresses_of_others, by_node
+from swarmlab.preflight.model import (
+    OPEN,
+    REFUSED,
+    Arrivals,
+    NodeView,
+    Sight,
+    addresses_of_others,
+    by_node,
+    data_addresses_of_others,
+)
 
 _MEND = "check the firewalls between and on the nodes: each node must accept it from all others"
 
@@ -72,7 +81,9 @@ def gossip_udp(sight: Sight) -> Iterator[Finding]:
 def data(sight: Sight) -> Iterator[Finding]:
     """Whether small packets to the overlay data port arrive at every node from every other."""
     risk = f"containers on different nodes, and the routing mesh, do not reach each other; {_MEND}"
-    yield from _arrivals(sight, lambda arrived: arrived.small, f"UDP to port {sight.data_port}", risk)
+    yield from _arrivals(
+        sight, lambda arrived: arrived.small, f"UDP to port {sight.data_port}", risk, others=data_addresses_of_others
+    )
 
 
 def path_mtu(sight: Sight) -> Iterator[Finding]:
@@ -86,7 +97,7 @@ def path_mtu(sight: Sight) -> Iterator[Finding]:
     fits: dict[str, bool] = {}
     for view in sight.nodes:
         try:
-            name, mtu, _ = view.interface()
+            name, mtu, _ = view.interface(view.data_address)
         except Unknown as why:
             yield Finding(Level.UNKNOWN, str(why), nodes=(view.name,))
             continue
@@ -96,7 +107,8 @@ def path_mtu(sight: Sight) -> Iterator[Finding]:
             yield Finding(Level.WARNING, summary, risk, incident, (view.name,))
         for address, known in (view.arrived.routes if view.arrived else {}).items():
             if known < size:
-                summary = f"the path to {addresses_of_others(sight, view).get(address, address)} has an MTU of {known}"
+                names = addresses_of_others(sight, view) | data_addresses_of_others(sight, view)
+                summary = f"the path to {names.get(address, address)} has an MTU of {known}"
                 yield Finding(Level.WARNING, f"{summary}, overlay networks send {size}", risk, incident, (view.name,))
     judged, lost, without = 0, [], []
     for view in sight.nodes:
@@ -107,11 +119,12 @@ def path_mtu(sight: Sight) -> Iterator[Finding]:
         except Unknown as why:
             yield Finding(Level.UNKNOWN, str(why), nodes=(view.name,))
             continue
-        for address, name in addresses_of_others(sight, view).items():
-            judged += address in arrived.small
-            if address not in arrived.small:
+        for address, name in data_addresses_of_others(sight, view).items():
+            came = {address} & arrived.small | arrived.senders.get(name, set())
+            judged += bool(came)
+            if not came:
                 without.append((name, view.name))
-            elif address not in arrived.large:
+            elif not came & arrived.large:
                 lost.append((name, view.name))
     if without:
         summary = f"packets of {size} bytes were not checked, as small ones do not arrive: {_pairs(without)}"
@@ -124,12 +137,21 @@ def path_mtu(sight: Sight) -> Iterator[Finding]:
 
 
 def _arrivals(
-    sight: Sight, which: Callable[[Arrivals], set[str]], what: str, risk: str, *, patient: bool = False
+    sight: Sight,
+    which: Callable[[Arrivals], set[str]],
+    what: str,
+    risk: str,
+    *,
+    patient: bool = False,
+    others: Callable[[Sight, NodeView], dict[str, str]] = addresses_of_others,
 ) -> Iterator[Finding]:
     lost = []
     counted = 0
-    known = {view.address for view in sight.nodes if view.active}
+    known = {address for view in sight.nodes if view.active for address in (view.address, view.data_address)}
     known |= {member["Status"].get("Addr", "") for member in sight.members}
+    # The other addresses that a node's packets leave with, which is the matter of another check.
+    also = {view.name: leaving(sight, view) - known for view in sight.nodes if view.active}
+    known |= set().union(*also.values())
     for view in sight.nodes:
         try:
             arrived = _arrived(view)
@@ -138,9 +160,14 @@ def _arrivals(
             if ":" in view.address:
                 raise Unknown(f"{what} was not counted, as its address is not IPv4: {view.address}")
             came = which(arrived)
-            missing = [name for address, name in addresses_of_others(sight, view).items() if address not in came]
+            missing = [
+                name for address, name in others(sight, view).items() if address not in came and not also[name] & came
+            ]
             if missing and came - known:
-                raise Unknown(f"{what} came from {', '.join(sorted(came - known))}, which is not a node's address")
+                summary = f"{what} came from {', '.join(sorted(came - known))}, which is not a node's address"
+                mend = "find out where these packets come from: tcpdump -ni any udp, on the node that they arrive at"
+                yield Finding(Level.UNKNOWN, f"to {view.name} {summary}", nodes=tuple(missing), mend=mend)
+                continue
             if missing and patient and not arrived.patient:
                 raise Unknown(f"the wait for {what} was too short: it did not come from {len(missing)} nodes")
         except Unknown as why:
@@ -152,6 +179,18 @@ def _arrivals(
         yield Finding(Level.ERROR, f"{what} does not arrive: {_pairs(lost)}", risk, nodes=_suspects(sight, lost))
     elif counted:
         yield Finding(Level.OK, f"{what} arrives at {counted} nodes from all others")
+
+
+def leaving(sight: Sight, view: NodeView) -> set[str]:
+    """Return the addresses that a node's packets have where they arrive, other than the one that they should have."""
+    came = {
+        source
+        for other in sight.nodes
+        if other is not view and other.arrived
+        for source in other.arrived.senders.get(view.name, ())
+    }
+    routed = {source for source, _ in view.arrived.leaving.values()} if view.arrived else set()
+    return (came | routed) - {view.address, view.data_address}
 
 
 def _arrived(view: NodeView) -> Arrivals:

@@ -33,6 +33,7 @@ from swarmlab.labs.base import Declared, Lab
 from swarmlab.labs.existing import fitness, inventory
 from swarmlab.labs.existing.images import check_registry
 from swarmlab.labs.existing.inventory import Inventory
+from swarmlab.labs.existing.names import FINGERPRINT, names_of
 from swarmlab.labs.existing.node import Connection, SshNode, write_config
 from swarmlab.labs.ssh import Ssh
 from swarmlab.needs import Offers
@@ -126,7 +127,9 @@ class InventoryLab(Lab):
             )
         machines = [manager.machine]
         wrong = []
-        for member in here.ask("GET", "/nodes"):
+        members = here.ask("GET", "/nodes")
+        hosts = [member["Description"].get("Hostname", member["ID"]) for member in members]
+        for member in members:
             # The status of a manager may have the address 0.0.0.0; its ManagerStatus has the true one.
             as_manager = member.get("ManagerStatus", {}).get("Addr", "").rpartition(":")[0]
             address = as_manager or member["Status"].get("Addr", "")
@@ -134,7 +137,8 @@ class InventoryLab(Lab):
             if member["ID"] == own["NodeID"]:
                 continue
             if member["Status"]["State"] == "down":
-                wrong.append(f"node {name} ({address}): is down in the swarm; start it, or: docker node rm {name}")
+                one = member["ID"] if hosts.count(name) > 1 else name
+                wrong.append(f"node {name} ({address}): is down in the swarm; start it, or: docker node rm {one}")
             machines.append(inventory.learned(manager.machine, address))
         inventory.refuse(wrong)
         self._open(machines)
@@ -173,11 +177,14 @@ class InventoryLab(Lab):
             members = {member["ID"]: member for member in asked.ask("GET", "/nodes")}
         except EngineRefused as refused:
             raise UsageError(f"node {first.machine}: does not list the nodes of the swarm: {refused}") from refused
-        fitness.check_members(infos, members, first, to_judge=to_judge)
+        identities = [info["Swarm"]["NodeID"] for info in infos.values()]
+        doubtful = [one for one, info in infos.items() if identities.count(info["Swarm"]["NodeID"]) > 1]
+        prints = dict(zip(doubtful, parallel(_fingerprint, doubtful), strict=True))
+        fitness.check_members(infos, members, first, to_judge=to_judge, prints=prints)
         order = [*managers, *(connection for connection in infos if connection not in managers)]
+        names = names_of(infos)
         self._nodes = [
-            SshNode(connection, infos[connection]["Name"], infos[connection]["Swarm"]["NodeAddr"])
-            for connection in order
+            SshNode(connection, names[connection], infos[connection]["Swarm"]["NodeAddr"]) for connection in order
         ]
         be_discreet(self._nodes)
         if self._may_disrupt and self._may_disrupt != self.cluster:
@@ -411,6 +418,11 @@ def _opened(connection: Connection) -> str:
 
 def _info(connection: Connection) -> dict[str, Any]:
     return SshNode(connection, str(connection.machine), connection.machine.address).info()
+
+
+def _fingerprint(connection: Connection) -> str:
+    node = SshNode(connection, str(connection.machine), connection.machine.address)
+    return node.look(FINGERPRINT).out
 
 
 # Connections on this machine
