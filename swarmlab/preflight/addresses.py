@@ -36,7 +36,7 @@ def _own(view: NodeView) -> list[tuple[str, IPv4Address | IPv6Address]]:
 
 
 def _listed(own: Iterable[tuple[str, IPv4Address | IPv6Address]]) -> str:
-    return ", ".join(f"{name} {address}" for name, address in own) or "none"
+    return ", ".join(f"{name} {address}" for name, address in own) or "no address"
 
 
 @by_node
@@ -255,10 +255,10 @@ def known(sight: Sight) -> Iterator[Finding]:
         address = str(member["Status"].get("Addr", ""))
         if view and _strange(view, address):
             own = address in view.answers.get("addresses", (1, ""))[1].replace("/", " ").split()
-            whose = "an address of another interface of it" if own else "which none of its interfaces has"
+            whose = "another address of it" if own else "which none of its interfaces has"
             summary = f"its connection to the managers came from {address}, {whose}; it advertises {view.address}"
             risk = "something translates its address, or another machine has its identity"
-            mend_way = "see the checks source-addresses and identities; restart its engine once they are mended"
+            mend_way = "see the checks source-addresses and copies; restart its engine once they are mended"
             yield Finding(Level.WARNING, summary, risk, nodes=(view.name,), mend=mend_way)
 
 

@@ -125,7 +125,8 @@ def _send(sight: Sight, node: Node, view: NodeView, arrived: Arrivals) -> None:
     for address, way in re.findall(r"^route (\S+) (.*)$", output, re.MULTILINE):
         if mtu := re.search(r"\bmtu (?:lock )?(\d+)", way):
             arrived.routes[address] = int(mtu[1])
-        if (source := re.search(r"\bsrc (\S+)", way)) and (interface := re.search(r"\bdev (\S+)", way)):
+        source, interface = re.search(r"\bsrc (\S+)", way), re.search(r"\bdev (\S+)", way)
+        if source and interface and interface[1] != "lo":  # where it is the node's own too, nothing leaves
             arrived.leaving[address] = source[1], interface[1]
     neighbours = re.findall(r"^neighbour (\S+) .*\blladdr (\S+)", output, re.MULTILINE)
     arrived.neighbours |= {address: hardware for address, hardware in neighbours if address in targets}

@@ -23,7 +23,7 @@ _RESOLVED, _RESOLVED_READ = "127.0.0.53", (19, 3)
 _NDOTS_READ, _IPV6_ASKED = (26,), (26,)
 #: How many name servers programs and engines ask; how many search domains, and characters of them, old programs take.
 _SERVERS, _DOMAINS, _LETTERS = 3, 6, 256
-_EDIT = "mend /etc/resolv.conf, or what writes it (systemd-resolved, NetworkManager, resolvconf, the DHCP server)"
+_EDIT = "edit /etc/resolv.conf, or what writes it (systemd-resolved, NetworkManager, resolvconf, the DHCP server)"
 _NEW = "then start the tasks of the node again: docker service update --force SERVICE"
 
 

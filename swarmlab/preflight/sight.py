@@ -91,7 +91,7 @@ QUESTIONS = {
         '[ "$S" = 127.0.0.11 ] && continue; '
         'command -v bash timeout >/dev/null || { echo "$S untried"; continue; }; '
         '{ for T in 1 2; do N=$(timeout 3 bash -c \'exec 3<>"/dev/udp/$0/53" && printf "{query}" >&3 && '
-        'timeout 2 head -c 12 <&3\' "$S" 2>/dev/null | wc -c); [ $N -gt 0 ] && break; done; '
+        'timeout $1 head -c 12 <&3\' "$S" $T 2>/dev/null | wc -c); [ $N -gt 0 ] && break; done; '
         '[ $N -gt 0 ] && echo "$S answers" || echo "$S silent"; } & '
         "done; wait"
     ),

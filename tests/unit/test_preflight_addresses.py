@@ -272,7 +272,7 @@ def test_name_servers_that_do_not_answer_are_named(sight):
     set_answer(sight, "name servers", "10.1.1.2 answers\n10.1.1.1 silent")
     only(sight, "name-servers", "warning", ("slave01",), "name server 10.1.1.1 does not answer")
     set_answer(sight, "name servers", "10.1.1.2 silent\n10.1.1.1 silent")
-    only(sight, "name-servers", "error", ("slave01",), "name server 10.1.1.2, 10.1.1.1 does not answer")
+    only(sight, "name-servers", "error", ("slave01",), "name server 10.1.1.1, 10.1.1.2 does not answer")
     set_answer(sight, "name servers", "10.1.1.2 untried\n10.1.1.1 untried")
     only(sight, "name-servers", "unknown", ("slave01",), "was not tried")
 

@@ -380,6 +380,13 @@ GONE = PreflightFault(
     r"advertises \S+, which none of its interfaces has; it has eth0 \S+\.190",
     nodes=("slave03",),
 )
+SEEN_ELSEWHERE = PreflightFault(
+    "a node talks to managers from another address",
+    "known-addresses",
+    "warning",
+    r"its connection to the managers came from \S+\.190, another address of it; it advertises",
+    nodes=("slave03",),
+)
 NAMED_ALIKE = PreflightFault(
     "two nodes have one host name",
     "host-names",
@@ -402,13 +409,12 @@ APART = [
     PreflightFault("two engine versions", "engine-versions", "warning", r"20\.10\.24.*28\.5\.2"),
 ]
 
-IDENTITIES = [ROUTED, TRANSLATED, TAKEN, GONE, NAMED_ALIKE, COPIED]
+IDENTITIES = [ROUTED, TRANSLATED, TAKEN, GONE, SEEN_ELSEWHERE, NAMED_ALIKE, COPIED]
 FAULTS = [*STATE, *WAYS, MANAGEMENT, CARD, *LOST, *APART, *RESOLVERS, HOST_BITS, *IDENTITIES]
 
 #: Checks for which nothing is planted, and why.
 UNPLANTED = {
     "kernel-modules": "nodes of a container lab share the host's kernel; every test sees the finding if it lacks IPVS",
     "known-defects": "it follows from the engine's version alone, so every test sees the finding",
-    "known-addresses": "managers learn another address of a node by themselves once its engine starts again",
     "root-certificate": "a swarm signs its root certificate for 20 years; an old one needs an authority of its own",
 }
