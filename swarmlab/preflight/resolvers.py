@@ -19,8 +19,9 @@ from swarmlab.preflight.model import NodeView, Sight, by_node
 _OUTER = "127.0.0.11"
 #: The local server of systemd-resolved. Engines from 19.03 on read its own file where it is the only one.
 _RESOLVED, _RESOLVED_READ = "127.0.0.53", (19, 3)
-#: The first engine that reads a malformed ndots as no ndots, and the first that asks name servers by IPv6 for tasks.
-_NDOTS_READ, _IPV6_ASKED = (26,), (26,)
+#: The first engine that reads a malformed ndots as no ndots, that keeps a good one for its tasks, and that asks name
+#: servers by IPv6 for tasks.
+_NDOTS_READ, _NDOTS_KEPT, _IPV6_ASKED = (26,), (20, 10), (26,)
 #: How many name servers programs and engines ask; how many search domains, and characters of them, old programs take.
 _SERVERS, _DOMAINS, _LETTERS = 3, 6, 256
 _EDIT = "edit /etc/resolv.conf, or what writes it (systemd-resolved, NetworkManager, resolvconf, the DHCP server)"
@@ -35,13 +36,13 @@ class Settings:
         servers: addresses of its name servers, in order.
         wrong: words in the place of an address that are none.
         domains: the search domains.
-        options: the options.
+        options: the options, by line.
     """
 
     servers: tuple[IPv4Address | IPv6Address, ...]
     wrong: tuple[str, ...]
     domains: tuple[str, ...]
-    options: tuple[str, ...]
+    options: tuple[tuple[str, ...], ...]
 
 
 def parse(text: str) -> Settings:
@@ -58,7 +59,7 @@ def parse(text: str) -> Settings:
         elif word in ("search", "domain"):
             domains = fields  # the last line counts
         elif word == "options":
-            options += fields
+            options.append(tuple(fields))
     return Settings(tuple(dict.fromkeys(servers)), tuple(wrong), tuple(domains), tuple(options))
 
 
@@ -95,10 +96,11 @@ def of_node(_: Sight, view: NodeView) -> Iterator[Finding]:
 
 
 def _options(view: NodeView, settings: Settings) -> Iterator[Finding]:
-    for option in settings.options:
+    old = not view.release or view.release < _NDOTS_READ
+    # Engines that stumble over it take the last line of options alone.
+    for option in [option for line in settings.options[-1 if old else 0 :] for option in line]:
         name, colon, number = option.partition(":")
         if "ndots" in name and not (colon and number.isdigit()):
-            old = not view.release or view.release < _NDOTS_READ
             risk = "the engine does not start the DNS of its tasks: on this node they resolve no name of a service"
             later = "engines before 26.0 do not start the DNS of their tasks with it; this one ignores it"
             yield Finding(
@@ -108,13 +110,22 @@ def _options(view: NodeView, settings: Settings) -> Iterator[Finding]:
                 "docker/for-linux#444",
                 mend=f"write it as one word, ndots:NUMBER, without a blank: {_EDIT}; {_NEW}",
             )
+        elif name == "ndots" and int(number) and settings.domains and view.release >= _NDOTS_KEPT:
+            yield Finding(
+                Level.INFO,
+                f"resolv.conf has the option {option}, and search domains",
+                "tasks look up the name of a service with a search domain first, so that a machine of the site with "
+                "the same name is taken for it",
+                "moby#41819",
+                mend=f"take the option out: {_EDIT}; or name services with their stack, or as tasks.SERVICE; {_NEW}",
+            )
 
 
 def _lacking(view: NodeView, settings: Settings) -> Iterator[Finding]:
     mend = f'{_EDIT}; or name servers for the engine ("dns" in daemon.json), and restart it; {_NEW}'
     if not settings.servers:
         summary = "resolv.conf has no name server"
-        risk = "its tasks on networks resolve no name of the world outside, and other containers ask 8.8.8.8"
+        risk = "its containers ask 8.8.8.8 instead, or nobody: names of the site do not resolve in its tasks"
         yield Finding(Level.WARNING, summary, risk, mend=mend)
     elif all(server.is_loopback for server in settings.servers) and str(settings.servers[0]) != _OUTER:
         listed = ", ".join(map(str, settings.servers))

@@ -234,7 +234,11 @@ def test_copies_of_a_machine_are_named_by_what_they_share(sight):
     [
         ("nameserver 10.1.1.1\noptions ndots: 2", "20.10.24", "error", "malformed option 'ndots:'"),
         ("nameserver 10.1.1.1\noptions ndots", "28.5.2", "info", "malformed option 'ndots'"),
+        ("nameserver 10.1.1.1\noptions ndots: 2\noptions rotate", "20.10.24", "ok", ""),  # the last line counts
         ("nameserver 10.1.1.1\noptions ndots:2 timeout:1", "20.10.24", "ok", ""),
+        ("nameserver 10.1.1.1\nsearch a\noptions ndots:2", "20.10.24", "info", "ndots:2, and search domains"),
+        ("nameserver 10.1.1.1\nsearch a\noptions ndots:2", "19.03.15", "ok", ""),
+        ("nameserver 10.1.1.1\nsearch a\noptions ndots:0", "20.10.24", "ok", ""),
         ("", "20.10.24", "warning", "no name server"),
         ("search example.org", "28.5.2", "warning", "no name server"),
         ("nameserver 127.0.0.1", "28.5.2", "warning", "local name servers only (127.0.0.1)"),
@@ -284,7 +288,7 @@ def test_a_node_with_other_name_servers_is_named(sight):
 
 def test_the_last_search_line_counts_and_options_add_up():
     settings = parse("search a b\ndomain c\noptions rotate\noptions ndots:1\n# nameserver 1.1.1.1\nnameserver\n")
-    assert (settings.domains, settings.options) == (("c",), ("rotate", "ndots:1"))
+    assert (settings.domains, settings.options) == (("c",), (("rotate",), ("ndots:1",)))
     assert (settings.servers, settings.wrong) == ((), ("nothing",))
 
 
