@@ -88,20 +88,21 @@ def _why_not(view: NodeView) -> str:
 
 
 def _reached(sight: Sight, view: NodeView, address: str) -> bool:
-    """Whether another node reaches one at an address that none of the node's interfaces has."""
+    """Whether another node reaches one at an address, for gossip or for data, that none of its interfaces has."""
     others = [other for other in sight.nodes if other is not view and other.active]
     if any(str(held) == address for other in others for _, held in other.held()):
         return False
     if not others:
         return True  # nobody has to reach it there
+    if address != view.address and view.arrived and not view.arrived.unseen:
+        return bool(view.arrived.small)
     tried = [other.arrived for other in others if other.arrived and not other.arrived.untried]
-    if not tried:
+    if not tried or address != view.address:
         raise Unknown(
             f"none of its interfaces has its address {address}; whether it is reached there was not tried",
-            "let preflight send packets, from nodes with bash and timeout",
+            "let preflight send and count packets: bash, timeout and nft on the nodes, and root there",
         )
-    port = GOSSIP_PORT
-    return any(arrived.tcp.get((view.address, port)) == OPEN for arrived in tried)
+    return any(arrived.tcp.get((address, GOSSIP_PORT)) == OPEN for arrived in tried)
 
 
 def _listening(text: str) -> set[str]:

@@ -167,7 +167,7 @@ class NodeView:
         return {
             network["Name"]: (network.get("Options") or {}).get(option) or f"br-{network['Id'][:12]}"
             for network in self.networks
-            if network.get("Driver") == "bridge" and network.get("Id")
+            if network.get("Driver") == "bridge" and network.get("Id") and not network.get("ConfigOnly")
         }
 
     def read(self, question: str) -> str:

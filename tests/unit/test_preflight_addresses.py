@@ -70,8 +70,13 @@ def test_a_data_path_address_of_its_own_is_held_against_the_interfaces_and_what_
     sight.nodes[0].arrived.senders.pop("slave01")
     for place in (0, 2):
         sight.nodes[place].arrived.small.discard(data["slave01"])
-    assert "takes the data of overlay networks at 10.1.0.104" in found(sight, "advertised-addresses")[0][2]
+    sight.nodes[1].arrived.small = set()
+    only(
+        sight, "advertised-addresses", "error", ("slave01",), "takes the data of overlay networks at 10.1.0.104, which"
+    )
     assert found(sight, "port-data-udp")[0][:2] == ("error", ("slave01",))
+    sight.nodes[1].arrived.unseen = "nft cannot count there"
+    only(sight, "advertised-addresses", "unknown", ("slave01",), "address 10.1.0.104; whether it is reached there was")
 
 
 def other_source(sight, source):
@@ -190,6 +195,9 @@ def test_what_is_in_the_subnet_of_a_bridge_is_named(sight):
     sight.nodes[0].info["Swarm"]["NodeAddr"] = "172.17.9.9"
     only(sight, "bridges", "error", ("slave01",), "which 172.17.9.9 of master is in")
     sight.nodes[0].info["Swarm"]["NodeAddr"] = ADDRESSES["master"]
+    only_settings = {**bridge("settings", "172.17.8.0/24", "br-settings"), "ConfigOnly": True}
+    view.networks = [*own, only_settings, bridge("lan", "192.168.58.0/24", "eth0")]
+    assert {level for level, _, _ in found(sight, "bridges")} == {"ok"}
     view.networks = [*own, bridge("user", "172.17.8.0/24", "br-user")]
     only(sight, "bridges", "error", ("slave01",), "bridge (172.17.0.0/16) and user (172.17.8.0/24) overlap")
 
