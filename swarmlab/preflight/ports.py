@@ -81,9 +81,7 @@ def gossip_udp(sight: Sight) -> Iterator[Finding]:
 def data(sight: Sight) -> Iterator[Finding]:
     """Whether small packets to the overlay data port arrive at every node from every other."""
     risk = f"containers on different nodes, and the routing mesh, do not reach each other; {_MEND}"
-    yield from _arrivals(
-        sight, lambda arrived: arrived.small, f"UDP to port {sight.data_port}", risk, others=data_addresses_of_others
-    )
+    yield from _arrivals(sight, lambda arrived: arrived.small, f"UDP to port {sight.data_port}", risk, told=True)
 
 
 def path_mtu(sight: Sight) -> Iterator[Finding]:
@@ -143,8 +141,19 @@ def _arrivals(
     risk: str,
     *,
     patient: bool = False,
-    others: Callable[[Sight, NodeView], dict[str, str]] = addresses_of_others,
+    told: bool = False,
 ) -> Iterator[Finding]:
+    """Yield a finding that names the nodes whose packets do not arrive at others.
+
+    Args:
+        sight: what was read of the cluster.
+        which: the source addresses of the packets that arrived.
+        what: the packets, for messages.
+        risk: the possible consequences.
+        patient: whether all nodes send such packets only after a while.
+        told: whether the packets tell who sent them, and go to the nodes' addresses for overlay networks' data.
+    """
+    others = data_addresses_of_others if told else addresses_of_others
     lost = []
     counted = 0
     known = {address for view in sight.nodes if view.active for address in (view.address, view.data_address)}
@@ -160,8 +169,11 @@ def _arrivals(
             if ":" in view.address:
                 raise Unknown(f"{what} was not counted, as its address is not IPv4: {view.address}")
             came = which(arrived)
+            also_here = arrived.senders if told else also
             missing = [
-                name for address, name in others(sight, view).items() if address not in came and not also[name] & came
+                name
+                for address, name in others(sight, view).items()
+                if address not in came and not also_here.get(name, set()) & came
             ]
             if missing and came - known:
                 summary = f"{what} came from {', '.join(sorted(came - known))}, which is not a node's address"

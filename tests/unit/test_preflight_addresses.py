@@ -119,6 +119,16 @@ def test_an_address_that_is_translated_on_the_way_is_named(sight):
     assert ("error", ("slave01",)) in [one[:2] for one in found(sight, "port-gossip-udp")]
 
 
+def test_packets_are_lost_though_a_router_gives_all_nodes_one_address(sight):
+    other_source(sight, "203.0.113.7")
+    for place in (0, 1):
+        sight.nodes[place].arrived.senders["slave02"] = {"203.0.113.7"}
+    sight.nodes[2].arrived.senders = {"slave01": {"203.0.113.7"}}
+    sight.nodes[0].arrived.senders.pop("slave02")
+    sight.nodes[0].arrived.small = {"203.0.113.7"}
+    only(sight, "port-data-udp", "error", ("master", "slave02"), "does not arrive: slave02 -> master")
+
+
 def test_packets_that_nobody_counts_have_an_unknown_source(sight):
     for view in sight.nodes:
         view.arrived.unseen = "nft cannot count there: Operation not permitted"

@@ -380,6 +380,12 @@ GONE = PreflightFault(
     r"advertises \S+, which none of its interfaces has; it has eth0 \S+\.190",
     nodes=("slave03",),
 )
+DATA_GONE = PreflightFault(
+    "the data path address is on no interface",
+    "advertised-addresses",
+    "error",
+    r"takes the data of overlay networks at 10\.66\.0\.2, which none of its interfaces has",
+)
 SEEN_ELSEWHERE = PreflightFault(
     "a node talks to managers from another address",
     "known-addresses",
@@ -409,7 +415,7 @@ APART = [
     PreflightFault("two engine versions", "engine-versions", "warning", r"20\.10\.24.*28\.5\.2"),
 ]
 
-IDENTITIES = [ROUTED, TRANSLATED, TAKEN, GONE, SEEN_ELSEWHERE, NAMED_ALIKE, COPIED]
+IDENTITIES = [ROUTED, TRANSLATED, TAKEN, GONE, DATA_GONE, SEEN_ELSEWHERE, NAMED_ALIKE, COPIED]
 FAULTS = [*STATE, *WAYS, MANAGEMENT, CARD, *LOST, *APART, *RESOLVERS, HOST_BITS, *IDENTITIES]
 
 #: Checks for which nothing is planted, and why.

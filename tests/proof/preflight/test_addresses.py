@@ -15,6 +15,7 @@ from swarmlab.versions import parsed
 from swarmlab.wait import State, wait
 from tests.proof.preflight.faults import (
     COPIED,
+    DATA_GONE,
     GONE,
     HOST_BITS,
     NAMED_ALIKE,
@@ -138,6 +139,31 @@ def test_an_advertised_address_that_is_gone_is_named_and_what_follows_is_below_i
         alone = [f for f in fired(found) if f.check in _FOLLOWING and f.level is Level.ERROR and not f.because]
         assert not alone, f"they do not stand below their cause: {[f.to_json() for f in alone]}"
     swarm.wait_ready()
+
+
+def test_a_data_path_address_is_where_data_goes(lab, always):
+    nodes = lab.more(2)
+    try:
+        first, last = nodes
+        for place, node in enumerate(nodes, start=1):
+            node.run(f"ip address add 10.66.0.{place}/24 dev eth0").expect()
+        done(first, f"swarm init --advertise-addr {first.address} --data-path-addr 10.66.0.1")
+        swarm = Swarm(nodes, image=lab.image)
+        body = {
+            "RemoteAddrs": [f"{first.address}:2377"],
+            "JoinToken": swarm.tokens()["Worker"],
+            "AdvertiseAddr": last.address,
+            "ListenAddr": f"{last.address}:2377",
+            "DataPathAddr": "10.66.0.2",
+        }
+        last.ask("POST", "/swarm/join", body=body)
+        swarm.wait_ready()
+        hold_against(preflight(swarm), [], {*always, "quorum"})
+        last.run("ip address del 10.66.0.2/24 dev eth0").expect()
+        fault = replace(DATA_GONE, nodes=(last.name,))
+        hold_against(preflight(swarm), [fault], {*always, "source-addresses", "quorum", "port-data-udp", "path-mtu"})
+    finally:
+        lab.remove(nodes)
 
 
 def test_two_nodes_of_one_host_name_are_named(swarm, always):
