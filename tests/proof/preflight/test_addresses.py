@@ -31,14 +31,22 @@ from tests.proof.preflight.test_findings import done, fired, hold_against
 pytestmark = pytest.mark.lab
 
 #: What follows from an address that a node does not have.
-_FOLLOWING = {"membership", "port-management-tcp", "port-gossip-tcp", "port-gossip-udp", "port-data-udp", "path-mtu"}
+_FOLLOWING = {
+    "membership",
+    "quorum",
+    "port-management-tcp",
+    "port-gossip-tcp",
+    "port-gossip-udp",
+    "port-data-udp",
+    "path-mtu",
+}
 
 
 @pytest.fixture(scope="module")
 def swarm(lab):
-    """A manager and three workers."""
+    """Three managers and a worker."""
     nodes = lab.more(4)
-    yield Swarm.form(nodes, managers=1, image=lab.image)
+    yield Swarm.form(nodes, managers=3, image=lab.image)
     lab.remove(nodes)
 
 
