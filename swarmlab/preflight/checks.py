@@ -76,7 +76,7 @@ _TOOLS = r"not permitted|\bthread|cannot access|no (such )?file|exit(ed)?( with)
 CHECKS: dict[str, Check] = {
     "engines-answer": Check(engines.answers, _ANY),
     "membership": Check(managers.membership, _ANY),
-    "host-names": Check(identities.host_names, _ANY),
+    "host-names": Check(identities.host_names, r"host ?name|constraint|ambiguous|placement"),
     "copies": Check(identities.copies, _ANY, causes=_OF_A_COPY),
     "engine-versions": Check(engines.versions, _ANY),
     "api-versions": Check(engines.api_versions, r"API|version"),
@@ -103,7 +103,7 @@ CHECKS: dict[str, Check] = {
     "subnets-and-routes": Check(networks.host_routes, _TRAFFIC),
     "subnets": Check(networks.each_other, _TRAFFIC),
     "subnets-host-bits": Check(networks.host_bits, r"7\.3|rejected|subnet|network"),
-    "bridges": Check(bridges.overlaps, _TRAFFIC),
+    "bridges": Check(bridges.overlaps, _TRAFFIC, causes=(*_PORTS, "membership", "name-servers")),
     "name-servers": Check(resolvers.of_node, _NAMES),
     "name-servers-alike": Check(resolvers.alike, _NAMES),
     "free-addresses": Check(networks.free_addresses, r"task|running|replica|new|pending"),
