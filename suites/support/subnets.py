@@ -77,7 +77,7 @@ def _pairs(listed: Iterable[Mapping[str, str]] | None) -> list[tuple[str, str]]:
 
 def subnets(asked: Node) -> dict[str, list[IPv4Network]]:
     """Return the IPv4 subnets of the networks that *asked* lists, by the network's name (see `pools`)."""
-    parsed = {name: [ip_network(subnet) for subnet, _ in listed] for name, listed in pools(asked).items()}
+    parsed = {name: [ip_network(subnet, strict=False) for subnet, _ in listed] for name, listed in pools(asked).items()}
     return {name: [subnet for subnet in each if isinstance(subnet, IPv4Network)] for name, each in parsed.items()}
 
 

@@ -11,14 +11,18 @@ from swarmlab.cluster.swarm import Swarm
 from swarmlab.errors import SwarmlabError, UsageError
 from swarmlab.evidence import redact
 from swarmlab.preflight import (
+    addresses,
+    bridges,
     certificates,
     defects,
     engines,
     firewall,
+    identities,
     kernel,
     managers,
     networks,
     ports,
+    resolvers,
     seccomp,
     tasks,
 )
@@ -56,6 +60,18 @@ _STRANGE = (KeyError, IndexError, TypeError, ValueError, AttributeError)
 _MADE = "mend what the reason names, and look again; a KeyError or the like is a fault of preflight: report it"
 _TRAFFIC = r"^7\.|^8\.\d|HTTP|timed out|reach|resolve|arriv|overlay|mesh|address"
 _ANY = r""
+_NAMES = r"resol|name|DNS|lookup|pull"
+_OF_A_SOURCE = ("known-addresses", "port-gossip-udp", "port-data-udp", "path-mtu")
+_OF_AN_ADDRESS = (
+    *WAYS,
+    "membership",
+    "quorum",
+    "source-addresses",
+    "known-addresses",
+    "checksum-offload",
+    "stuck-tasks",
+)
+_OF_A_COPY = (*_OF_AN_ADDRESS, "host-names", "advertised-addresses", "same-addresses")
 #: How the programs of an image fail where the profile refuses what they call.
 _TOOLS = r"not permitted|\bthread|cannot access|no (such )?file|exit(ed)?( with)?( code)? [1-9]|ended with [1-9]"
 #: Tasks that no node is found for.
@@ -65,6 +81,8 @@ _PORTS = tuple(name for name in WAYS if name != "path-mtu")
 CHECKS: dict[str, Check] = {
     "engines-answer": Check(engines.answers, _ANY, causes=("quorum", "membership", _WAITING)),
     "membership": Check(managers.membership, _ANY, causes=(_WAITING,)),
+    "host-names": Check(identities.host_names, r"host ?name|constraint|ambiguous|placement"),
+    "copies": Check(identities.copies, _ANY, causes=_OF_A_COPY),
     "engine-versions": Check(engines.versions, _ANY),
     "api-versions": Check(engines.api_versions, r"API|version"),
     "known-defects": Check(defects.known, _TRAFFIC),
@@ -79,6 +97,10 @@ CHECKS: dict[str, Check] = {
     "legacy-rules": Check(firewall.leftovers, _TRAFFIC, causes=_PORTS),
     "engine-firewall": Check(firewall.engine_backend, _ANY, causes=("engines-answer", "daemon-sockets")),
     "firewalld": Check(firewall.firewalld, _TRAFFIC, causes=_PORTS),
+    "advertised-addresses": Check(addresses.advertised, _ANY, sends=True, causes=_OF_AN_ADDRESS),
+    "same-addresses": Check(addresses.shared, _ANY, sends=True, causes=_OF_AN_ADDRESS),
+    "source-addresses": Check(addresses.sources, _TRAFFIC, sends=True, causes=_OF_A_SOURCE),
+    "known-addresses": Check(addresses.known, _ANY),
     "paths": Check(
         ports.paths, _ANY, sends=True, causes=(*WAYS[1:], "node-certificates", "membership", "quorum", _WAITING)
     ),
@@ -92,6 +114,10 @@ CHECKS: dict[str, Check] = {
     "checksum-offload": Check(ports.offload, _TRAFFIC),
     "subnets-and-routes": Check(networks.host_routes, _TRAFFIC),
     "subnets": Check(networks.each_other, _TRAFFIC, causes=(r"stuck-tasks: \bnew for",)),
+    "subnets-host-bits": Check(networks.host_bits, r"7\.3|rejected|subnet|network"),
+    "bridges": Check(bridges.overlaps, _TRAFFIC, causes=(*WAYS, "membership", "name-servers")),
+    "name-servers": Check(resolvers.of_node, _NAMES),
+    "name-servers-alike": Check(resolvers.alike, _NAMES),
     "free-addresses": Check(
         networks.free_addresses, r"task|running|replica|new|pending", causes=(r"stuck-tasks: \bnew for",)
     ),

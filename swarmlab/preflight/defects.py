@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator, Mapping
 from swarmlab.cluster.node import DATA_PORT
 from swarmlab.preflight.finding import Finding, Level, Unknown
 from swarmlab.preflight.model import ASK_A_MANAGER, NodeView, Sight, by_node
+from swarmlab.preflight.networks import with_host_bits
 from swarmlab.verdicts.defects import Span, defects, mend
 from swarmlab.versions import parsed
 
@@ -33,6 +34,7 @@ def _single_manager(sight: Sight, view: NodeView, _: Span) -> bool:
 CONDITIONS: Mapping[str, Callable[[Sight, NodeView, Span], bool]] = {
     "authorization-plugin": lambda _, view, __: bool((view.info.get("Plugins") or {}).get("Authorization")),
     "debug": lambda _, view, __: bool(view.info.get("Debug")),
+    "host-bits-subnet": lambda sight, _, __: bool(with_host_bits(sight)),
     "encrypted-network": lambda sight, _, __: bool(sight.encrypted),
     "older-manager": _older_manager,
     "other-data-port": lambda sight, _, __: sight.data_port != DATA_PORT,
@@ -40,7 +42,13 @@ CONDITIONS: Mapping[str, Callable[[Sight, NodeView, Span], bool]] = {
     "single-manager": _single_manager,
 }
 #: The conditions of which a manager tells.
-_TOLD_BY_MANAGERS = {"encrypted-network", "other-data-port", "placement-preference", "single-manager"}
+_TOLD_BY_MANAGERS = {
+    "encrypted-network",
+    "host-bits-subnet",
+    "other-data-port",
+    "placement-preference",
+    "single-manager",
+}
 
 
 @by_node

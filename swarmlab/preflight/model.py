@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import functools
+import re
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
+from ipaddress import IPv4Address, IPv6Address, ip_address
 from typing import Any
 
 from swarmlab.cluster.clocks import Clock
@@ -44,6 +46,9 @@ _PACKAGES = {
     "disk": "coreutils",
     "inodes": "coreutils",
 }
+#: How many senders of small VXLAN packets can be told apart. A VXLAN packet of a swarm has 58 bytes of UDP at least,
+#: and these have 16 and as many more as the number of their sender.
+TAGS = 42
 #: Outcomes of a TCP connection.
 OPEN, REFUSED, SILENT = "open", "refused", "silent"
 
@@ -56,20 +61,26 @@ class Arrivals:
         gossip: source addresses of gossip by UDP.
         small: source addresses of small VXLAN packets.
         large: source addresses of full-size VXLAN packets.
+        senders: source addresses of small VXLAN packets by host name of the node that sent them.
         unseen: why arrivals could not be counted; empty if they were.
         tcp: outcome of the connection to each (address, port): `OPEN`, `REFUSED`, `SILENT`, or another error.
         untried: why no connection was tried; empty if they were.
         routes: path MTU in bytes by address, as far as the kernel has learned it.
+        leaving: the source address and the interface of its own packets, by the address that they go to.
+        neighbours: hardware address by address, of the other nodes on a network with it.
         patient: whether the wait for gossip was so long that every other node must have sent some.
     """
 
     gossip: set[str] = field(default_factory=set)
     small: set[str] = field(default_factory=set)
     large: set[str] = field(default_factory=set)
+    senders: dict[str, set[str]] = field(default_factory=dict)
     unseen: str = ""
     tcp: dict[tuple[str, int], str] = field(default_factory=dict)
     untried: str = ""
     routes: dict[str, int] = field(default_factory=dict)
+    leaving: dict[str, tuple[str, str]] = field(default_factory=dict)
+    neighbours: dict[str, str] = field(default_factory=dict)
     patient: bool = True
 
 
@@ -124,6 +135,17 @@ class NodeView:
         """Whether its engine is in a swarm."""
         return bool(self.info) and self.info["Swarm"]["LocalNodeState"] == "active"
 
+    def check_active(self) -> None:
+        """Check that its engine is in a swarm.
+
+        Raises:
+            Unknown: it is not, or it did not answer.
+        """
+        state = self.swarm["LocalNodeState"]
+        if state != "active":
+            mend = "on {nodes}: docker swarm unlock" if state == "locked" else "on {nodes}: docker swarm join"
+            raise Unknown(f"its engine is not in a swarm: {state}", mend)
+
     @property
     def manages(self) -> bool:
         """Whether its engine is a manager that works."""
@@ -147,6 +169,41 @@ class NodeView:
     def address(self) -> str:
         """The address at which the other nodes reach it."""
         return str(self.swarm.get("NodeAddr", ""))
+
+    @property
+    def data_address(self) -> str:
+        """The address to which the other nodes send the data of overlay networks: `address`, or one of its own."""
+        return self.settings().get("DataPathAddr") or self.address
+
+    def settings(self) -> dict[str, str]:
+        """Return the addresses with which it was made a member, as its engine keeps them, by their names there.
+
+        They are LocalAddr, RemoteAddr, ListenAddr, AdvertiseAddr and DataPathAddr; empty if they cannot be read.
+        """
+        return dict(re.findall(r'"(\w+)": *"([^"]*)"', self.answers.get("member", (1, ""))[1]))
+
+    def held(self) -> list[tuple[str, IPv4Address | IPv6Address]]:
+        """Return the addresses of its interfaces, each with the name of the interface.
+
+        Raises:
+            Unknown: the node's command failed.
+        """
+        lines = [line.split() for line in self.read("addresses").splitlines()]
+        return [
+            (fields[1].partition("@")[0], ip_address(fields[3].partition("/")[0]))
+            for fields in lines
+            if len(fields) > 3 and fields[2] in ("inet", "inet6")
+        ]
+
+    @property
+    def bridges(self) -> dict[str, str]:
+        """The interfaces of its bridge networks, by the network's name."""
+        option = "com.docker.network.bridge.name"
+        return {
+            network["Name"]: (network.get("Options") or {}).get(option) or f"br-{network['Id'][:12]}"
+            for network in self.networks
+            if network.get("Driver") == "bridge" and network.get("Id") and not network.get("ConfigOnly")
+        }
 
     def read(self, question: str) -> str:
         """Return the node's answer to a question of `swarmlab.preflight.sight.QUESTIONS`.
@@ -175,14 +232,19 @@ class NodeView:
             raise Unknown(f"{question}: no number", _access(question, ""))
         return found
 
-    def interface(self) -> tuple[str, int, str]:
+    def interface(self, address: str = "") -> tuple[str, int, str]:
         """Return the interface with the node's address: name, MTU in bytes, driver (empty if it has none).
 
+        Where no interface has it, as behind NAT, that is the one by which its packets leave to another node.
+
+        Args:
+            address: another address of the node, in place of the one that it advertises.
+
         Raises:
-            Unknown: no interface has the address.
+            Unknown: no interface has the address, and no route to another node is known.
         """
-        lines = [line.split() for line in self.read("addresses").splitlines()]
-        names = [fields[1] for fields in lines if len(fields) > 3 and fields[3].split("/")[0] == self.address]
+        names = [name for name, held in self.held() if str(held) == (address or self.address)]
+        names += [name for _, name in self.arrived.leaving.values()] if self.arrived else []
         for line in self.read("links").splitlines():
             name, mtu, driver = (*line.split(), "", "")[:3]
             if names and name == names[0]:
@@ -284,6 +346,10 @@ class Sight:
         option = "com.docker.network.driver.mtu"
         return max((int((network.get("Options") or {}).get(option) or 1500) for network in self.overlays), default=1500)
 
+    def tagged(self, view: NodeView) -> int:
+        """Return the number by which small VXLAN packets of a node are told from those of others."""
+        return self.nodes.index(view) % TAGS
+
     def management_port(self, node: NodeView) -> int:
         """Return the management port of a manager, which need not be 2377."""
         for other in self.nodes:
@@ -313,5 +379,13 @@ def by_node(look: Callable[[Sight, NodeView], Iterator[Finding]]) -> Look:
 
 def addresses_of_others(sight: Sight, view: NodeView) -> dict[str, str]:
     """Return the host names of the other nodes that are in the swarm and took part in the sending, by address."""
-    sending = [other for other in sight.nodes if other.active and other.arrived is not None]
-    return {other.address: other.name for other in sending if other is not view}
+    return {other.address: other.name for other in _sending(sight, view)}
+
+
+def data_addresses_of_others(sight: Sight, view: NodeView) -> dict[str, str]:
+    """Return what `addresses_of_others` does, by the nodes' addresses for the data of overlay networks."""
+    return {other.data_address: other.name for other in _sending(sight, view)}
+
+
+def _sending(sight: Sight, view: NodeView) -> list[NodeView]:
+    return [other for other in sight.nodes if other is not view and other.active and other.arrived is not None]

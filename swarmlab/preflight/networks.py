@@ -6,12 +6,13 @@ import itertools
 import socket
 import struct
 from collections.abc import Iterator
-from ipaddress import IPv4Address, IPv4Network, ip_address, ip_interface, ip_network
+from ipaddress import IPv4Network, ip_interface, ip_network
 from typing import Any
 
 from swarmlab.cluster.service import ENDED
 from swarmlab.preflight.finding import Finding, Level, Unknown
 from swarmlab.preflight.model import ASK_A_MANAGER, GATEWAY_BRIDGE, NodeView, Sight, by_node, unasked
+from swarmlab.preflight.resolvers import servers
 
 #: The default pools of subnets for overlay networks, which newer engines do not list.
 _POOLS = ["10.0.0.0/8"]
@@ -86,7 +87,7 @@ def routes(text: str) -> list[tuple[str, IPv4Network]]:
 def host_routes(sight: Sight, view: NodeView) -> Iterator[Finding]:
     """Whether the subnet of an overlay network overlaps a route or a bridge of the node, or has its name server."""
     ways = routes(view.read("routes"))
-    servers = _servers(view.read("resolvers"))
+    asked = servers(view.read("resolvers"))
     risk = "tasks do not start, or reach the wrong machine"
     if not sight.asked:
         raise Unknown(sight.unasked, ASK_A_MANAGER)
@@ -96,7 +97,7 @@ def host_routes(sight: Sight, view: NodeView) -> Iterator[Finding]:
                 if subnet.overlaps(way):
                     summary = f"network {network['Name']} has {subnet}, which overlaps the host's {way} by {name}"
                     yield Finding(Level.ERROR, summary, risk, "moby#50011, moby#48069", mend=_again(network))
-            for server in servers:
+            for server in asked:
                 if server in subnet:
                     summary = f"network {network['Name']} has {subnet}, which the name server {server} is in"
                     yield Finding(Level.WARNING, summary, risk, "moby#50011", mend=_again(network))
@@ -120,16 +121,6 @@ def _again(network: dict[str, Any]) -> str:
         f"take services off it, then docker network rm {name} && docker network create --driver overlay{ingress} "
         f"--subnet SUBNET {name}, with a subnet that no node has a route to"
     )
-
-
-def _servers(text: str) -> list[IPv4Address]:
-    found = []
-    for fields in (line.split() for line in text.splitlines()):
-        if len(fields) > 1 and fields[0] == "nameserver" and ":" not in fields[1]:
-            address = ip_address(fields[1])
-            if isinstance(address, IPv4Address):
-                found.append(address)
-    return found
 
 
 def each_other(sight: Sight) -> Iterator[Finding]:
@@ -158,6 +149,38 @@ def each_other(sight: Sight) -> Iterator[Finding]:
                 mend=f"create one again: docker network rm {other} && docker network create --driver overlay "
                 f"--subnet SUBNET {other}",
             )
+    yield from _untold(sight)
+
+
+def with_host_bits(sight: Sight) -> dict[str, list[str]]:
+    """Return the subnets with bits beyond their mask, such as 10.90.0.1/24, by the name of their overlay network."""
+    found = {
+        network["Name"]: [
+            pool["Subnet"]
+            for pool in pools_of(network)
+            if ip_interface(pool["Subnet"]).ip != ip_interface(pool["Subnet"]).network.network_address
+        ]
+        for network in sight.overlays
+    }
+    return {name: subnets for name, subnets in found.items() if subnets}
+
+
+def host_bits(sight: Sight) -> Iterator[Finding]:
+    """Whether the subnet of an overlay network has bits beyond its mask, which some engines reject."""
+    if not sight.asked:
+        yield unasked(sight)
+        return
+    refusing = [view.name for view in sight.nodes if (25,) <= view.release[:3] < (25, 0, 4)]
+    for name, subnets in with_host_bits(sight).items():
+        right = ", ".join(str(ip_interface(subnet).network) for subnet in subnets)
+        yield Finding(
+            Level.ERROR if refusing else Level.INFO,
+            f"network {name} has {', '.join(subnets)}, with bits beyond the mask: its subnet is {right}",
+            "engines 25.0.0 to 25.0.3 reject its tasks, and engines from 25.0 on do not create it again",
+            "moby#47331",
+            tuple(refusing),
+            mend=f"create it again with --subnet {right}" + ("; upgrade the engines" if refusing else ""),
+        )
     yield from _untold(sight)
 
 
@@ -226,10 +249,7 @@ def _balancers(sight: Sight, network: dict[str, Any], nodes: int) -> int:
 @by_node
 def gateway_bridge(_: Sight, view: NodeView) -> Iterator[Finding]:
     """Whether the node has the bridge through which containers of overlay networks reach the outside."""
-    if view.swarm.get("LocalNodeState") != "active":
-        state = view.swarm.get("LocalNodeState")
-        mend = "on {nodes}: docker swarm unlock" if state == "locked" else "on {nodes}: docker swarm join"
-        raise Unknown(f"its engine is not in a swarm: {state}", mend)
+    view.check_active()
     links = [line.split()[0] for line in view.read("links").splitlines()]
     known = any(network["Name"] == GATEWAY_BRIDGE for network in view.networks)
     if known and GATEWAY_BRIDGE in links:

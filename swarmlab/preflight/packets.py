@@ -4,7 +4,8 @@ Engines do not answer foreign packets on the ports of gossip and overlay data. S
 node notes each packet's source, in a table of this look alone that accepts everything and comes last: a noted packet
 has passed every other rule. For gossip, it notes the packets that engines send to each other every few seconds. To the
 port of overlay data, each node sends VXLAN packets with an unused network id, which the receiving kernel drops: small
-packets, and packets of the largest size that overlay networks send.
+packets, and packets of the largest size that overlay networks send. The size of the small ones tells which node sent
+them, whatever source address they have on the way.
 """
 
 from __future__ import annotations
@@ -19,7 +20,17 @@ from swarmlab.cluster import deadline, tables
 from swarmlab.cluster.node import GOSSIP_PORT, Node
 from swarmlab.errors import SwarmlabError
 from swarmlab.parallel import parallel
-from swarmlab.preflight.model import OPEN, REFUSED, SILENT, Arrivals, NodeView, Sight, addresses_of_others
+from swarmlab.preflight.model import (
+    OPEN,
+    REFUSED,
+    SILENT,
+    TAGS,
+    Arrivals,
+    NodeView,
+    Sight,
+    addresses_of_others,
+    data_addresses_of_others,
+)
 from swarmlab.wait import scaled
 
 #: A VXLAN header with a network id that swarms do not assign.
@@ -115,9 +126,9 @@ def send(sight: Sight, table: str, nodes: Sequence[tuple[Node, NodeView, Countin
 
 def _all_there(sight: Sight, view: NodeView, arrived: Arrivals) -> bool:
     """Whether all packets arrived that are sent for this look."""
-    others = set(addresses_of_others(sight, view))
     connected = all(end in (OPEN, REFUSED) for end in arrived.tcp.values())
-    return connected and bool(arrived.unseen or all(others <= came for came in (arrived.small, arrived.large)))
+    data = set(data_addresses_of_others(sight, view))
+    return connected and bool(arrived.unseen or all(data <= came for came in (arrived.small, arrived.large)))
 
 
 def _gossip_there(sight: Sight, view: NodeView, arrived: Arrivals) -> bool:
@@ -138,35 +149,43 @@ def _count(sight: Sight, table: str, node: Node, _: NodeView, arrived: Arrivals)
     if arrived.unseen:
         return
     data = f"udp dport {sight.data_port} udp length"
-    rules = _rules(table, small=f"{data} {_VXLAN + _UDP}", large=f"{data} {sight.packet_size - _IP}")
+    small = {f"small_{tag}": f"{data} {_VXLAN + _UDP + tag}" for tag in range(min(len(sight.nodes), TAGS))}
+    rules = _rules(table, **small, large=f"{data} {sight.packet_size - _IP}")
     code, output = _run(node, f"nft '{'; '.join(rules)}'")
     if code:
         arrived.unseen = f"nft cannot count there: {output.splitlines()[-1] if output else f'exit code {code}'}"
 
 
 def _send(sight: Sight, node: Node, view: NodeView, arrived: Arrivals, *, limit: float) -> None:
-    targets = addresses_of_others(sight, view)
+    targets, data = addresses_of_others(sight, view), data_addresses_of_others(sight, view)
     fill = sight.packet_size - _IP - _UDP - _VXLAN
     others = [other for other in sight.nodes if other.active and other.address in targets]
     ports = {(other.address, port) for other in others for port in (sight.management_port(other), GOSSIP_PORT)}
     script = [
         "command -v bash timeout >/dev/null || { echo bash and timeout are not there; exit 9; }",
-        "for A in " + " ".join(targets) + '; do echo "route $A $(ip route get $A | grep -o "mtu [0-9]*")"; done',
+        "for A in " + " ".join(dict.fromkeys([*targets, *data])) + '; do echo "route $A $(ip route get $A)"; done',
         "try() { SAID=$(timeout " + f"{limit:.0f}" + ' bash -c "exec 3<>/dev/tcp/$1/$2" 2>&1); '
         'echo "tcp $1 $2 $? $(echo $SAID)"; }',
-        "shoot() { bash -c \"printf '" + _HEADER + "' >/dev/udp/$1/$2; "
+        "shoot() { bash -c \"printf '" + _HEADER + "0" * sight.tagged(view) + "' >/dev/udp/$1/$2; "
         "printf '" + _HEADER + f"%0{fill}d' 0 >/dev/udp/$1/$2\" 2>/dev/null; }}",
         *(f"try {address} {port} &" for address, port in sorted(ports)),
-        *(f"shoot {address} {sight.data_port}" for _ in range(_TRIES) for address in targets),
+        *(f"shoot {address} {sight.data_port}" for _ in range(_TRIES) for address in data),
         "wait",
+        "ip neigh show | grep -E 'REACHABLE|STALE|DELAY|PROBE' | sed 's/^/neighbour /'",
+        "true",
     ]
     code, output = _run(node, "\n".join(script))
     if code:
         arrived.untried = output.splitlines()[-1] if output else f"exit code {code}"
         return
-    arrived.routes |= {
-        address: int(mtu) for address, mtu in re.findall(r"^route (\S+) mtu (\d+)", output, re.MULTILINE)
-    }
+    for address, way in re.findall(r"^route (\S+) (.*)$", output, re.MULTILINE):
+        if mtu := re.search(r"\bmtu (?:lock )?(\d+)", way):
+            arrived.routes[address] = int(mtu[1])
+        source, interface = re.search(r"\bsrc (\S+)", way), re.search(r"\bdev (\S+)", way)
+        if source and interface and interface[1] != "lo":  # where it is the node's own too, nothing leaves
+            arrived.leaving[address] = source[1], interface[1]
+    neighbours = re.findall(r"^neighbour (\S+) .*\blladdr (\S+)", output, re.MULTILINE)
+    arrived.neighbours |= {address: hardware for address, hardware in neighbours if address in targets}
     for address, port, ended, message in re.findall(r"^tcp (\S+) (\d+) (\d+) ?(.*)$", output, re.MULTILINE):
         arrived.tcp[address, int(port)] = _outcome(int(ended), message)
 
@@ -195,8 +214,13 @@ def _read(sight: Sight, table: str, node: Node, view: NodeView, arrived: Arrival
         arrived.unseen = f"nft does not list what it counted: {output[-100:]}"
         return
     found = elements(output)
-    for name in ("gossip", "small", "large"):
-        getattr(arrived, name).update(found.get(name, ()))
+    arrived.gossip |= found.get("gossip", set())
+    arrived.large |= found.get("large", set())
+    for other in sight.nodes:
+        if other is not view and other.active and (came := found.get(f"small_{sight.tagged(other)}")):
+            arrived.small |= came
+            alike = {one.data_address for one in sight.nodes if sight.tagged(one) == sight.tagged(other)}
+            arrived.senders.setdefault(other.name, set()).update(came - (alike - {other.data_address}))
 
 
 def elements(table: str) -> Mapping[str, set[str]]:

@@ -17,6 +17,7 @@ from swarmlab.preflight.model import (
     Sight,
     addresses_of_others,
     by_node,
+    data_addresses_of_others,
 )
 
 _AGAIN = "look again while the nodes have less to do: swarmlab preflight"
@@ -133,7 +134,8 @@ def data(sight: Sight) -> Iterator[Finding]:
     """Whether small packets to the overlay data port arrive at every node from every other."""
     risk = "containers on different nodes, and the routing mesh, do not reach each other"
     mend = _allow(sight.data_port, "udp")
-    yield from _arrivals(sight, lambda arrived: arrived.small, f"UDP to port {sight.data_port}", risk, mend)
+    what = f"UDP to port {sight.data_port}"
+    yield from _arrivals(sight, lambda arrived: arrived.small, what, risk, mend, told=True)
 
 
 def path_mtu(sight: Sight) -> Iterator[Finding]:
@@ -144,7 +146,7 @@ def path_mtu(sight: Sight) -> Iterator[Finding]:
     fits: dict[str, bool] = {}
     for view in sight.nodes:
         try:
-            name, mtu, _ = view.interface()
+            name, mtu, _ = view.interface(view.data_address)
         except Unknown as why:
             yield Finding(Level.UNKNOWN, str(why), nodes=(view.name,), mend=why.mend)
             continue
@@ -156,7 +158,8 @@ def path_mtu(sight: Sight) -> Iterator[Finding]:
             yield Finding(Level.WARNING, summary, risk, incident, (view.name,), mend=mend, causes=("path-mtu: -> ",))
         for address, known in (view.arrived.routes if view.arrived else {}).items():
             if known < size:
-                summary = f"the path to {addresses_of_others(sight, view).get(address, address)} has an MTU of {known}"
+                names = addresses_of_others(sight, view) | data_addresses_of_others(sight, view)
+                summary = f"the path to {names.get(address, address)} has an MTU of {known}"
                 yield Finding(
                     Level.WARNING,
                     f"{summary}, overlay networks send {size}",
@@ -175,11 +178,12 @@ def path_mtu(sight: Sight) -> Iterator[Finding]:
         except Unknown as why:
             yield Finding(Level.UNKNOWN, str(why), nodes=(view.name,), mend=why.mend)
             continue
-        for address, name in addresses_of_others(sight, view).items():
-            judged += address in arrived.small
-            if address not in arrived.small:
+        for address, name in data_addresses_of_others(sight, view).items():
+            came = {address} & arrived.small | arrived.senders.get(name, set())
+            judged += bool(came)
+            if not came:
                 without.append((name, view.name))
-            elif address not in arrived.large:
+            elif not came & arrived.large:
                 lost.append((name, view.name))
     if without:
         summary = f"packets of {size} bytes were not checked, as small ones do not arrive: {_pairs(without)}"
@@ -208,12 +212,34 @@ def _smaller(mtu: int) -> str:
 
 
 def _arrivals(
-    sight: Sight, which: Callable[[Arrivals], set[str]], what: str, risk: str, mend: str, *, patient: bool = False
+    sight: Sight,
+    which: Callable[[Arrivals], set[str]],
+    what: str,
+    risk: str,
+    mend: str,
+    *,
+    patient: bool = False,
+    told: bool = False,
 ) -> Iterator[Finding]:
+    """Yield a finding that names the nodes whose packets do not arrive at others.
+
+    Args:
+        sight: what was read of the cluster.
+        which: the source addresses of the packets that arrived.
+        what: the packets, for messages.
+        risk: the possible consequences.
+        mend: how to mend it.
+        patient: whether all nodes send such packets only after a while.
+        told: whether the packets tell who sent them, and go to the nodes' addresses for overlay networks' data.
+    """
+    others = data_addresses_of_others if told else addresses_of_others
     lost = []
     counted = 0
-    known = {view.address for view in sight.nodes if view.active}
+    known = {address for view in sight.nodes if view.active for address in (view.address, view.data_address)}
     known |= {member["Status"].get("Addr", "") for member in sight.members}
+    # The other addresses that a node's packets leave with, which is the matter of another check.
+    also = {view.name: leaving(sight, view) - known for view in sight.nodes if view.active}
+    known |= set().union(*also.values())
     for view in sight.nodes:
         try:
             arrived = _arrived(view)
@@ -225,13 +251,17 @@ def _arrivals(
                     "preflight counts IPv4 alone; on {nodes}: tcpdump -ni any udp, while others send",
                 )
             came = which(arrived)
-            missing = [name for address, name in addresses_of_others(sight, view).items() if address not in came]
+            also_here = arrived.senders if told else also
+            missing = [
+                name
+                for address, name in others(sight, view).items()
+                if address not in came and not also_here.get(name, set()) & came
+            ]
             if missing and came - known:
-                raise Unknown(
-                    f"{what} came from {', '.join(sorted(came - known))}, which is not a node's address",
-                    "find what rewrites the source address (NAT, several interfaces): on the node that sends: "
-                    "ip route get ADDRESS",
-                )
+                summary = f"{what} came from {', '.join(sorted(came - known))}, which is not a node's address"
+                mend = "find out where these packets come from: tcpdump -ni any udp, on the node that they arrive at"
+                yield Finding(Level.UNKNOWN, f"to {view.name} {summary}", nodes=tuple(missing), mend=mend)
+                continue
             if missing and patient and not arrived.patient:
                 raise Unknown(f"the wait for {what} was too short: it did not come from {len(missing)} nodes", _AGAIN)
         except Unknown as why:
@@ -244,6 +274,18 @@ def _arrivals(
         yield Finding(Level.ERROR, summary, risk, nodes=_suspects(sight, lost), mend=mend)
     elif counted:
         yield Finding(Level.OK, f"{what} arrives at {counted} nodes from all others")
+
+
+def leaving(sight: Sight, view: NodeView) -> set[str]:
+    """Return the addresses that a node's packets have where they arrive, other than the one that they should have."""
+    came = {
+        source
+        for other in sight.nodes
+        if other is not view and other.arrived
+        for source in other.arrived.senders.get(view.name, ())
+    }
+    routed = {source for source, _ in view.arrived.leaving.values()} if view.arrived else set()
+    return (came | routed) - {view.address, view.data_address}
 
 
 def _arrived(view: NodeView) -> Arrivals:

@@ -46,6 +46,8 @@ _USUAL, _SLOWEST = 0.5, 4.0
 #: Seconds after which a line tells who is waited for.
 _PROGRESS = 3.0
 _MARK = "=== swarmlab"
+#: A question of DNS: the address of localhost.
+_QUERY = r"SW\x01\x00\x00\x01\x00\x00\x00\x00\x00\x00\x09localhost\x00\x00\x01\x00\x01"
 #: Shell commands that read a node and change nothing, by name. {root} is the engine's data folder.
 QUESTIONS = {
     "modules": (
@@ -82,7 +84,19 @@ QUESTIONS = {
     ),
     "daemon.json": "[ ! -e /etc/docker/daemon.json ] || cat /etc/docker/daemon.json",
     "routes": "cat /proc/net/route",
-    "addresses": "ip -o -4 address show",
+    "addresses": "ip -o address show",
+    "member": (
+        "F={root}/swarm/docker-state.json; cat $F >/dev/null || exit; "
+        'grep -oE \'"(LocalAddr|RemoteAddr|ListenAddr|AdvertiseAddr|DataPathAddr)": *"[^"]*"\' $F; true'
+    ),
+    "listening": "cat /proc/net/tcp >/dev/null || exit; "
+    "cat /proc/net/tcp /proc/net/tcp6 2>/dev/null | grep -iE ':1F0A [0-9A-F]+:[0-9A-F]+ 0A'; true",
+    "machine": (
+        "cat /proc/sys/kernel/random/boot_id >/dev/null || exit; "
+        'echo "id $(cat /etc/machine-id 2>/dev/null)"; '
+        "{ [ -e /.dockerenv ] || grep -qszE '^container=' /proc/1/environ; } && echo container; "
+        'for L in /sys/class/net/*; do echo "link ${L##*/} $(cat $L/address 2>/dev/null)"; done; true'
+    ),
     "links": "for L in $(ls /sys/class/net); do D=/sys/class/net/$L; "
     'echo "$L $(cat $D/mtu) $(basename "$(readlink $D/device/driver)")"; done',
     "offload": (
@@ -90,7 +104,18 @@ QUESTIONS = {
         '[ "$(basename "$(readlink /sys/class/net/$L/device/driver)")" = vmxnet3 ] || continue; '
         'echo "$L $(ethtool -k $L | grep tx-checksum-ip-generic)" || exit; done'
     ),
-    "resolvers": "cat /etc/resolv.conf",
+    "resolvers": "[ ! -e /etc/resolv.conf ] || cat /etc/resolv.conf",
+    "resolved": "F=/run/systemd/resolve/resolv.conf; [ ! -e $F ] || cat $F",
+    # Asks each name server of the node for localhost, which every server answers by itself, with an address or without.
+    "name servers": (
+        "for S in $(grep -hs ^nameserver /etc/resolv.conf | tr -s '\\t' ' ' | cut -d' ' -f2 | sort -u | head -n 4); do "
+        '[ "$S" = 127.0.0.11 ] && continue; '
+        'command -v bash timeout >/dev/null || { echo "$S untried"; continue; }; '
+        '{ for T in 1 2; do N=$(timeout 3 bash -c \'exec 3<>"/dev/udp/$0/53" && printf "{query}" >&3 && '
+        'timeout $1 head -c 12 <&3\' "$S" $T 2>/dev/null | wc -c); [ $N -gt 0 ] && break; done; '
+        '[ $N -gt 0 ] && echo "$S answers" || echo "$S silent"; } & '
+        "done; wait"
+    ),
     "certificate": "cat {root}/swarm/certificates/swarm-node.crt",
     # With containerd's image store the images are in containerd's own folder.
     "disk": "C=/var/lib/containerd; [ -d $C ] || C=; df -Pk {root} $C /run",
@@ -344,6 +369,7 @@ def _script(view: NodeView, limit: float) -> str:
         "{modules}": " ".join(MODULES),
         "{options}": "|".join(option for option, _ in MODULES.values()),
         "{calls}": " ".join(CALLS),
+        "{query}": _QUERY,
     }
     parts = ["export LC_ALL=C PATH=$PATH:/usr/sbin:/sbin", f"T='timeout -k 1 {math.ceil(limit)}'"]
     parts.append("$T true 2>/dev/null || T=")

@@ -66,6 +66,9 @@ ANSWERS = {
     "links": "docker0 1500 \ndocker_gwbridge 1500 \neth0 1500 \nlo 65536 \nveth70f0b35 1500 ",
     "offload": "",
     "resolvers": "nameserver 127.0.0.11\noptions ndots:0",
+    "resolved": "",
+    "name servers": "",
+    "listening": "   0: 00000000:1F0A 00000000:0000 0A 00000000:00000000 00:00000000",
     "disk": "Filesystem 1024-blocks Used Available Capacity Mounted on\n"
     "/dev/vda         264212084 34915224  71475688      33% /var/lib/docker\n"
     "tmpfs             12341828       20  12341808       1% /run",
@@ -84,6 +87,8 @@ def node_view(name):
     others = set(ADDRESSES.values()) - {address}
     answers = ANSWERS | {
         "addresses": f"1: lo    inet 127.0.0.1/8 scope host lo\n42: eth0    inet {address}/24 scope global eth0",
+        "member": f'"LocalAddr":"{address}"\n"ListenAddr":"{address}:2377"\n"AdvertiseAddr":"{address}"',
+        "machine": f"id \ncontainer\nlink eth0 02:42:c0:a8:3a:0{list(ADDRESSES).index(name)}",
         "certificate": pem_of(AUTHORITY.issue(x509.Name([])).leaf),
     }
     remote = [{"NodeID": f"id-{other}", "Addr": f"{ADDRESSES[other]}:2377"} for other in ADDRESSES]
@@ -177,6 +182,8 @@ def test_what_a_node_does_not_tell_is_never_well(sight, question):
         del sight.nodes[1].info["Warnings"]
     if question in ("bridge calls", "legacy rules"):
         set_answer(sight, "iptables", "iptables v1.8.9 (nf_tables)")
+    if question == "resolved":
+        set_answer(sight, "resolvers", "nameserver 127.0.0.53")
     if question == "offload":
         set_answer(sight, "links", "eth0 1500 vmxnet3")
     before = {check: found(sight, check) for check in CHECKS}
@@ -369,7 +376,7 @@ def test_large_packets_are_not_judged_where_nothing_arrives_or_nobody_counts(sig
 
 def test_gossip_from_an_address_that_is_nobodys_is_no_proof_against_anybody(sight):
     sight.nodes[0].arrived.gossip = {ADDRESSES["slave02"], "10.1.1.1"}
-    only(sight, "port-gossip-udp", "unknown", ("master",), "came from 10.1.1.1")
+    only(sight, "port-gossip-udp", "unknown", ("slave01",), "to master gossip came from 10.1.1.1")
 
 
 def test_a_way_whose_mtu_the_kernel_has_learnt_is_told(sight):
@@ -646,7 +653,11 @@ def test_what_a_node_prints_is_read_as_it_was_asked():
     assert parse_answers(output) == {"one": (0, "=== a line\nof two"), "two": (1, "no such file")}
 
 
-def test_every_question_reaches_the_node_whole():
+def test_every_question_reaches_the_node_whole(monkeypatch):
+    # No name server is asked from this machine.
+    asking = QUESTIONS["name servers"].replace("/etc/resolv.conf", "/nowhere")
+    monkeypatch.setitem(QUESTIONS, "name servers", asking)
+
     def run(command, **_):
         done = subprocess.run(["sh", "-c", command], capture_output=True, text=True, check=False)
         return Result(command, done.returncode, done.stdout, done.stderr)

@@ -163,7 +163,7 @@ def test_a_lost_quorum_explains_what_only_managers_tell(sight):
     assert groups(sight) == {
         ("membership", ()): {
             "quorum", "odd-managers", "autolock", "availability", "stuck-tasks", "free-addresses", "root-certificate",
-            "subnets", "subnets-and-routes",
+            "subnets", "subnets-and-routes", "host-names", "known-addresses", "subnets-host-bits",
         }
     }  # fmt: skip
     silence(sight, 1)

@@ -14,6 +14,7 @@ _WHERE = {
     "authorization-plugin": "an authorization plugin",
     "debug": "debug mode",
     "encrypted-network": "an encrypted overlay network",
+    "host-bits-subnet": "an overlay network whose subnet has bits beyond its mask",
     "older-manager": "a manager with an older release",
     "other-data-port": "a data path port other than 4789",
     "placement-preference": "a service with placement preferences",

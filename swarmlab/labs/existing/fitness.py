@@ -23,6 +23,7 @@ def check_members(
     manager: Connection,
     *,
     to_judge: bool,
+    prints: Mapping[Connection, str] | None = None,
 ) -> None:
     """Check that machines are the members of one swarm, all of them.
 
@@ -30,7 +31,8 @@ def check_members(
         infos: what each machine's engine answers to GET /info.
         members: the nodes of the swarm, as *manager* lists them, by id.
         manager: the machine that lists them.
-        to_judge: check also that each can take tasks.
+        to_judge: check also that each can take tasks, and that its host name tells it from the others.
+        prints: of machines with one node id, what differs between two machines (`swarmlab.labs.existing.names`).
 
     Raises:
         UsageError: a machine or a member is wrong; the message names it and the mend.
@@ -47,12 +49,14 @@ def check_members(
         role = members[identity]["Spec"]["Role"]
         if connection.machine.role and connection.machine.role != role:
             wrong.append(f"node {connection.machine}: has the role {role} in the swarm; mend its role in the inventory")
+    listed = [member["Description"].get("Hostname", identity) for identity, member in members.items()]
     reached = [info["Swarm"]["NodeID"] for info in infos.values()]
     for identity, member in members.items():
         name = member["Description"].get("Hostname", identity)
         where = f"node {name} ({member['Status'].get('Addr', 'no address')})"
         if identity not in reached:
-            wrong.append(f"{where}: is in the swarm and not in the inventory; add it, or: docker node rm {name}")
+            one = identity if listed.count(name) > 1 else name
+            wrong.append(f"{where}: is in the swarm and not in the inventory; add it, or: docker node rm {one}")
         elif to_judge and member["Status"]["State"] != "ready":
             wrong.append(f"{where}: its state in the swarm is {member['Status']['State']}; mend it first")
         elif to_judge and (availability := member["Spec"]["Availability"]) != "active":
@@ -60,13 +64,38 @@ def check_members(
                 f"{where}: is set to {availability}, and the suites need every node to take tasks; "
                 f"docker node update --availability active {name}"
             )
-    names = [info["Name"] for info in infos.values()]
-    wrong += [
-        f"node {name}: two machines have this host name, or one is named twice"
-        for name in dict.fromkeys(names)
-        if names.count(name) > 1
-    ]
-    refuse(wrong)
+    refuse([*wrong, *_alike(infos, prints or {}, to_judge=to_judge)])
+
+
+def _alike(
+    infos: Mapping[Connection, Mapping[str, Any]], prints: Mapping[Connection, str], *, to_judge: bool
+) -> list[str]:
+    """Return a line for each node id and each host name that several machines have, as far as that is in the way."""
+    by_identity: dict[str, list[Connection]] = {}
+    by_name: dict[str, dict[str, Connection]] = {}
+    for connection, info in infos.items():
+        identity = info["Swarm"]["NodeID"]
+        by_identity.setdefault(identity, []).append(connection)
+        by_name.setdefault(info["Name"], {}).setdefault(identity, connection)
+    wrong = []
+    for identity, machines in by_identity.items():
+        listed = " and ".join(f"node {connection.machine}" for connection in machines)
+        if len(machines) > 1 and len({prints.get(connection, "") for connection in machines}) < len(machines):
+            wrong.append(f"{listed}: are one machine, named twice; take one out of the inventory")
+        elif len(machines) > 1 and to_judge:
+            wrong.append(
+                f"{listed}: have one node id, {identity}, so one is a copy of the other; on the copy alone, stop its "
+                "engine, remove swarm and engine-id in its data folder and /etc/docker/key.json, start it, and have it "
+                "join with a new token (not: docker swarm leave)"
+            )
+    for name, nodes in by_name.items():
+        if len(nodes) > 1 and to_judge:
+            listed = " and ".join(f"{one.machine.address} (id {identity})" for identity, one in nodes.items())
+            wrong.append(
+                f"node {name}: {listed} have this host name, and the suites tell nodes by it; on one of them: "
+                "hostnamectl set-hostname NAME, and restart its engine"
+            )
+    return wrong
 
 
 def check_ports(ports: range, nodes: Sequence[Node]) -> None:

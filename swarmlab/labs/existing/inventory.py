@@ -285,7 +285,8 @@ def _check_nodes(raw: Any, folder: Path, mistakes: Mistakes) -> None:
             name = (what, node.get(what), *(of_address if what == "address" else ()))
             if isinstance(name[1], str) and first.setdefault(name, place or 0) != place:
                 wrong = f"two nodes have the {what} {shown(name[1])}, this and the {_nth(first[name] + 1)}"
-                mistakes.add([*at, what], wrong, raw=raw)
+                mend = "; where machines do have one host name, leave it out" if what == "name" else ""
+                mistakes.add([*at, what], f"{wrong}{mend}", raw=raw)
     if re.fullmatch(r"\d{1,5}-\d{1,5}", given := str(raw.get("ports", ""))):
         ports = _range(given)
         if len(ports) < LEAST_PORTS or not 1 <= ports.start <= ports.stop <= 65536:

@@ -33,6 +33,7 @@ from swarmlab.labs.base import Declared, Lab
 from swarmlab.labs.existing import fitness, inventory
 from swarmlab.labs.existing.images import check_registry
 from swarmlab.labs.existing.inventory import Inventory
+from swarmlab.labs.existing.names import FINGERPRINT, names_of
 from swarmlab.labs.existing.node import Connection, SshNode, write_config
 from swarmlab.labs.ssh import Ssh
 from swarmlab.needs import Offers
@@ -163,7 +164,9 @@ class InventoryLab(Lab):
             )
         machines = [manager.machine]
         wrong: dict[str, str] = {}
-        for member in self._members(here):
+        members = self._members(here)
+        hosts = [member["Description"].get("Hostname", member["ID"]) for member in members]
+        for member in members:
             # The status of a manager may have the address 0.0.0.0; its ManagerStatus has the true one.
             as_manager = member.get("ManagerStatus", {}).get("Addr", "").rpartition(":")[0]
             address = as_manager or member["Status"].get("Addr", "")
@@ -171,7 +174,8 @@ class InventoryLab(Lab):
             if member["ID"] == own["NodeID"]:
                 continue
             if member["Status"]["State"] == "down":
-                wrong[name] = f"node {name} ({address}): is down in the swarm; start it, or: docker node rm {name}"
+                one = member["ID"] if hosts.count(name) > 1 else name
+                wrong[one] = f"node {name} ({address}): is down in the swarm; start it, or: docker node rm {one}"
                 if self._partly:
                     continue
             machines.append(inventory.learned(manager.machine, address))
@@ -216,9 +220,9 @@ class InventoryLab(Lab):
             listed = ", ".join(str(connection.machine) for connection in infos)
             raise UsageError(f"inventory {self.known.source}: none of {listed} is a manager; add the managers")
         order = [*managers, *(connection for connection in infos if connection not in managers)]
+        names = names_of(infos)
         self._nodes = [
-            SshNode(connection, infos[connection]["Name"], infos[connection]["Swarm"]["NodeAddr"])
-            for connection in order
+            SshNode(connection, names[connection], infos[connection]["Swarm"]["NodeAddr"]) for connection in order
         ]
         if self._may_disrupt and self._may_disrupt != self.cluster:
             raise UsageError(
@@ -264,7 +268,10 @@ class InventoryLab(Lab):
                 raise UsageError(f"node {first.machine}: does not list the nodes of the swarm: {refused}") from refused
         self._rename(members.values())
         if members and not self.unreached:  # or else members are missing, which preflight tells
-            fitness.check_members(infos, members, first, to_judge=to_judge)
+            identities = [info["Swarm"]["NodeID"] for info in infos.values()]
+            doubtful = [one for one, info in infos.items() if identities.count(info["Swarm"]["NodeID"]) > 1]
+            prints = dict(zip(doubtful, parallel(_fingerprint, doubtful), strict=True))
+            fitness.check_members(infos, members, first, to_judge=to_judge, prints=prints)
 
     def _rename(self, members: Iterable[Mapping[str, Any]]) -> None:
         """Give machines that were left out the names that the swarm has for their addresses."""
@@ -485,6 +492,11 @@ class InventoryLab(Lab):
             wait(serves, f"the suite's registry on {node} to serve", deadline=30, error=LabError)
 
         parallel(serve, self._nodes)
+
+
+def _fingerprint(connection: Connection) -> str:
+    node = SshNode(connection, str(connection.machine), connection.machine.address)
+    return node.look(FINGERPRINT).out
 
 
 # Connections on this machine

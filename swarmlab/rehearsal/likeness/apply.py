@@ -116,7 +116,7 @@ def network(
 def overlaps(original: Mapping[str, Any], taken: Sequence[str]) -> bool:
     """Whether a network has a subnet that overlaps a taken one."""
     pools = [ip_network(pool["subnet"], strict=False) for pool in original["subnets"]]
-    return any(pool.overlaps(ip_network(other)) for pool in pools for other in taken)
+    return any(pool.overlaps(ip_network(other, strict=False)) for pool in pools for other in taken)
 
 
 def dummy(size: int) -> str:

@@ -196,6 +196,36 @@ STATE = [
         nodes=("slave03",),
         script="echo 64 > /tmp/few; mount --bind /tmp/few /proc/sys/fs/inotify/max_user_instances",
     ),
+    PreflightFault(
+        "a name server does not answer",
+        "name-servers",
+        "warning",
+        r"name server 10\.77\.5\.53 does not answer",
+        nodes=("slave03",),
+    ),
+    PreflightFault(
+        "a node has name servers of its own",
+        "name-servers-alike",
+        "info",
+        r"10\.77\.5\.53 with \d search domains on slave03",
+        nodes=("slave03",),
+    ),
+    PreflightFault(
+        "a route leads where a bridge is",
+        "bridges",
+        "error",
+        r"bridge \(docker0\) has 172\.17\.0\.0/16, which overlaps the host's 172\.17\.9\.0/24 by eth0",
+        nodes=("slave02",),
+        script="ip route add 172.17.9.0/24 dev eth0",
+    ),
+    PreflightFault(
+        "machines have one machine id",
+        "copies",
+        "info",
+        "2 machines have the machine id 0123456789abcdef",
+        nodes=("slave02", "slave03"),
+        script="echo 0123456789abcdef0123456789abcdef > /etc/machine-id",
+    ),
     PreflightFault("a network lies within another", "subnets", "error", "network within was given no subnet"),
     PreflightFault(
         "a clock is 40 s ahead",
@@ -313,6 +343,106 @@ LOST = [
     ),
 ]
 
+#: Name servers of which tasks make something else, by engine.
+RESOLVERS = [
+    PreflightFault(
+        "ndots is written with a blank",
+        "name-servers",
+        "error",
+        "malformed option 'ndots:'",
+        nodes=("slave01",),
+        script="echo 'options ndots: 2' >> /etc/resolv.conf",
+    ),
+    PreflightFault(
+        "the name servers are local ones",
+        "name-servers",
+        "warning",
+        r"local name servers only \(127\.0\.0\.1\)",
+        nodes=("slave02",),
+        script="echo nameserver 127.0.0.1 > /etc/resolv.conf",
+    ),
+    PreflightFault(
+        "the local name server does not answer",
+        "name-servers",
+        "error",
+        r"name server 127\.0\.0\.1 does not answer",
+        nodes=("slave02",),
+    ),
+    PreflightFault(
+        "there is no name server",
+        "name-servers",
+        "warning",
+        "no name server",
+        nodes=("slave03",),
+        script=": > /etc/resolv.conf",
+    ),
+]
+
+#: A network of engines that take it so.
+HOST_BITS = PreflightFault(
+    "a subnet has bits beyond its mask",
+    "subnets-host-bits",
+    "info",
+    r"network odd has 10\.90\.0\.1/24, with bits beyond the mask: its subnet is 10\.90\.0\.0/24",
+)
+
+#: In the addresses of nodes, one after another; the test plants and heals them, as it knows the addresses.
+ROUTED = PreflightFault(
+    "a route gives packets another source",
+    "source-addresses",
+    "warning",
+    r"its packets arrive at master, .* from \S+\.201 of its eth0, and not from its address",
+    nodes=("slave01",),
+)
+TRANSLATED = PreflightFault(
+    "a packet filter gives packets another source",
+    "source-addresses",
+    "warning",
+    r"its packets arrive at master, .* from \S+\.210, which none of its interfaces has",
+    nodes=("slave02",),
+)
+TAKEN = PreflightFault(
+    "another node has the address of a node",
+    "same-addresses",
+    "error",
+    r"the address \S+ of slave01 is also on slave03",
+    nodes=("slave01", "slave03"),
+)
+GONE = PreflightFault(
+    "the advertised address is on no interface",
+    "advertised-addresses",
+    "error",
+    r"advertises \S+, which none of its interfaces has; it has eth0 \S+\.190",
+    nodes=("slave03",),
+)
+DATA_GONE = PreflightFault(
+    "the data path address is on no interface",
+    "advertised-addresses",
+    "error",
+    r"takes the data of overlay networks at 10\.66\.0\.2, which none of its interfaces has",
+)
+SEEN_ELSEWHERE = PreflightFault(
+    "a node talks to managers from another address",
+    "known-addresses",
+    "warning",
+    r"its connection to the managers came from \S+\.190, another address of it; it advertises",
+    nodes=("slave03",),
+)
+NAMED_ALIKE = PreflightFault(
+    "two nodes have one host name",
+    "host-names",
+    "warning",
+    r"2 nodes have the host name slave02: \w+ \(ready\), \w+ \(ready\)",
+    nodes=("slave02", "slave03"),
+)
+COPIED = PreflightFault(
+    "a node is a copy of another",
+    "copies",
+    "error",
+    r"2 machines have the node id \w+: slave03 .*slave04",
+    nodes=("slave03", "slave04"),
+)
+
 #: Two engines, of which one takes no older API.
 APART = [
     PreflightFault("no common API", "api-versions", "error", "no version of the API is spoken by all engines"),
@@ -320,7 +450,8 @@ APART = [
     PreflightFault("two engine versions", "engine-versions", "warning", r"20\.10\.24.*28\.5\.2"),
 ]
 
-FAULTS = [*STATE, *WAYS, MANAGEMENT, CARD, CUT_OFF, *LOST, *APART]
+IDENTITIES = [ROUTED, TRANSLATED, TAKEN, GONE, DATA_GONE, SEEN_ELSEWHERE, NAMED_ALIKE, COPIED]
+FAULTS = [*STATE, *WAYS, MANAGEMENT, CARD, CUT_OFF, *LOST, *APART, *RESOLVERS, HOST_BITS, *IDENTITIES]
 
 #: Checks for which nothing is planted, and why.
 UNPLANTED = {
