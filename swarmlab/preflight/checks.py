@@ -11,14 +11,18 @@ from swarmlab.errors import SwarmlabError, UsageError
 from swarmlab.evidence import redact
 from swarmlab.preflight import (
     certificates,
+    content,
     defects,
     engines,
     firewall,
+    holdings,
     kernel,
     managers,
     networks,
     ports,
     seccomp,
+    services,
+    settings,
     tasks,
 )
 from swarmlab.preflight.causes import folded
@@ -55,6 +59,8 @@ _TRAFFIC = r"^7\.|^8\.\d|HTTP|timed out|reach|resolve|arriv|overlay|mesh|address
 _ANY = r""
 #: How the programs of an image fail where the profile refuses what they call.
 _TOOLS = r"not permitted|\bthread|cannot access|no (such )?file|exit(ed)?( with)?( code)? [1-9]|ended with [1-9]"
+#: The checks of tasks that do not come up.
+_OF_TASKS = ("replicas", "updates", "stuck-tasks")
 #: The checks, by name.
 CHECKS: dict[str, Check] = {
     "engines-answer": Check(engines.answers, _ANY),
@@ -87,7 +93,21 @@ CHECKS: dict[str, Check] = {
     "odd-managers": Check(managers.odd_number, r"quorum|leader|manager"),
     "autolock": Check(managers.autolock, r"lock|restart|manager"),
     "availability": Check(managers.availability, r"task|running|replica|node"),
-    "stuck-tasks": Check(tasks.stuck, r"task|running|replica|pending"),
+    "swarm-settings": Check(settings.swarm, r"certificate|8\.3|heartbeat|history|down|lost|ago"),
+    "address-pool": Check(settings.address_pool, r"network|subnet|address|task|new"),
+    "registries": Check(
+        content.registries, r"image|pull|registry|content|digest|prepar|reject", causes=(*_OF_TASKS, "images")
+    ),
+    "service-needs": Check(settings.demands, r"task|running|replica|volume|logs?\b|reserv", causes=_OF_TASKS),
+    "images": Check(content.images, r"image|content|version|pull|digest|prepar|reject", causes=_OF_TASKS),
+    "replicas": Check(services.replicas, rf"task|running|replica|service|{_TRAFFIC}"),
+    "updates": Check(services.updates, r"update|roll|image|version|task|running|replica"),
+    "stuck-tasks": Check(tasks.stuck, r"task|running|replica|pending|network|volume", causes=("updates",)),
+    "task-containers": Check(
+        holdings.containers, rf"task|running|replica|container|{_TRAFFIC}", causes=("task-names",)
+    ),
+    "task-networks": Check(holdings.networks, _TRAFFIC, causes=("task-names",)),
+    "task-names": Check(holdings.names, _TRAFFIC),
     "disk": Check(kernel.disk, _ANY),
     "limits": Check(kernel.limits, r"open files|connection|reach|timed out"),
 }

@@ -30,6 +30,11 @@ MODULES = {
 #: System calls of today's images that older seccomp profiles do not know, by their number: the first release whose
 #: profile knows each.
 CALLS: dict[str, Version] = {"statx": (18, 4), "clone3": (20, 10, 10), "faccessat2": (20, 10)}
+#: What an engine found when it asked a registry for an image: it is there, it is not, a login is needed, or the
+#: registry could not be asked.
+THERE, LACKS, LOGIN, UNREACHED = "there", "lacks", "login", "unreached"
+#: Those with which a node cannot pull the image.
+PULL_FAILS = (LACKS, UNREACHED)
 #: Outcomes of a TCP connection.
 OPEN, REFUSED, SILENT = "open", "refused", "silent"
 
@@ -59,6 +64,21 @@ class Arrivals:
     patient: bool = True
 
 
+@dataclass(frozen=True)
+class Pull:
+    """What an engine found when it asked a registry for an image.
+
+    Attributes:
+        kind: `THERE`, `LACKS`, `LOGIN` or `UNREACHED`.
+        digest: the digest that the reference has in the registry; empty if it is not there.
+        words: the engine's words if the image is not there.
+    """
+
+    kind: str
+    digest: str = ""
+    words: str = ""
+
+
 @dataclass
 class NodeView:
     """The facts that were read from one node.
@@ -70,6 +90,11 @@ class NodeView:
         clock: the engine's clock, None if it did not answer.
         silent: why the engine did not answer; empty if it did.
         networks: the networks that the engine lists.
+        containers: the containers that the engine lists, also those that do not run; None if it did not.
+        images: the images that the engine lists; None if it did not.
+        tables: the engine's account of each overlay network that tasks on it use, with the services and tasks that it
+            knows there, by the network's id.
+        pulls: what the engine found in the registries, by the reference of the image that it was asked for.
         answers: exit code and text by name of the question (`swarmlab.preflight.sight.QUESTIONS`).
         arrived: the packets that arrived from the other nodes, None if none were sent.
     """
@@ -80,6 +105,10 @@ class NodeView:
     clock: Clock | None = None
     silent: str = ""
     networks: list[dict[str, Any]] = field(default_factory=list)
+    containers: list[dict[str, Any]] | None = None
+    images: list[dict[str, Any]] | None = None
+    tables: dict[str, dict[str, Any]] = field(default_factory=dict)
+    pulls: dict[str, Pull] = field(default_factory=dict)
     answers: Mapping[str, tuple[int, str]] = field(default_factory=dict)
     arrived: Arrivals | None = None
 
@@ -175,6 +204,8 @@ class Sight:
         networks: its answer to ``GET /networks``.
         unasked: why no manager answered, if none did.
         conditions: the conditions of a ready swarm (see `Swarm.conditions`).
+        lasting: what managers and nodes told differently at every look (see `swarmlab.preflight.holdings`); None if
+            there was one look only.
     """
 
     nodes: list[NodeView]
@@ -186,6 +217,7 @@ class Sight:
     networks: list[dict[str, Any]] = field(default_factory=list)
     unasked: str = "no node is a manager"
     conditions: dict[str, State] = field(default_factory=dict)
+    lasting: frozenset[Any] | None = None
 
     @property
     def names(self) -> dict[str, str]:

@@ -10,7 +10,6 @@ import contextlib
 import functools
 import re
 from collections.abc import Mapping
-from typing import Any
 
 import docker
 
@@ -19,9 +18,9 @@ from swarmlab.cluster.quotes import settings
 from swarmlab.cluster.swarm import Swarm
 from swarmlab.errors import LabError, SwarmlabError
 from swarmlab.parallel import parallel
-from swarmlab.preflight import packets
+from swarmlab.preflight import held, packets
 from swarmlab.preflight.model import CALLS, GATEWAY_BRIDGE, MODULES, NodeView, Sight
-from swarmlab.preflight.networks import complete, pools_of
+from swarmlab.preflight.networks import complete
 from swarmlab.wait import State, wait
 
 _MARK = "=== swarmlab"
@@ -99,8 +98,10 @@ def gather(swarm: Swarm, *, probe: bool = True) -> Sight:
     judging = functools.partial(_judge, sight, [nodes[view.name] for view in answering])
     parallel(lambda action: action(), [managing, judging, *reading])
     complete(sight)
+    further = [functools.partial(held.deepen, sight, nodes)]
     if probe and len(active) > 1:
-        packets.send(sight, [(nodes[view.name], view) for view in active])
+        further.append(functools.partial(packets.send, sight, [(nodes[view.name], view) for view in active]))
+    parallel(lambda action: action(), further)
     return sight
 
 
@@ -163,17 +164,7 @@ def _read(node: Node, view: NodeView) -> None:
         return
     view.answers = parse_answers(done.out)
     if view.info:
-        with contextlib.suppress(SwarmlabError):
-            view.networks = [_whole(node, network) for network in node.ask("GET", "/networks")]
-
-
-def _whole(node: Node, network: dict[str, Any]) -> dict[str, Any]:
-    """Return a network as its node has it, where the node's list lacks its subnet."""
-    if network.get("Driver") == "overlay" and not pools_of(network):
-        with contextlib.suppress(SwarmlabError):
-            whole: dict[str, Any] = node.ask("GET", f"/networks/{network['Id']}")
-            return whole
-    return network
+        held.contents(node, view)
 
 
 def _has_bridge(node: Node) -> bool:
