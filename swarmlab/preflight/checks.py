@@ -39,12 +39,14 @@ class Check:
         look: the function that makes the check.
         explains: a regular expression; if it matches a claim's id or reason, a finding of the check may be the cause.
         sends: whether it needs packets between the nodes.
+        asks: whether it needs what registries have.
         causes: names of the checks whose findings, on the same nodes, may follow from a finding of this one.
     """
 
     look: Look
     explains: str
     sends: bool = False
+    asks: bool = False
     causes: tuple[str, ...] = ()
 
     @property
@@ -96,10 +98,13 @@ CHECKS: dict[str, Check] = {
     "swarm-settings": Check(settings.swarm, r"certificate|8\.3|heartbeat|history|down|lost|ago"),
     "address-pool": Check(settings.address_pool, r"network|subnet|address|task|new"),
     "registries": Check(
-        content.registries, r"image|pull|registry|content|digest|prepar|reject", causes=(*_OF_TASKS, "images")
+        content.registries,
+        r"image|pull|registry|content|digest|prepar|reject",
+        asks=True,
+        causes=(*_OF_TASKS, "images"),
     ),
     "service-needs": Check(settings.demands, r"task|running|replica|volume|logs?\b|reserv", causes=_OF_TASKS),
-    "images": Check(content.images, r"image|content|version|pull|digest|prepar|reject", causes=_OF_TASKS),
+    "images": Check(content.images, r"image|content|version|pull|digest|prepar|reject", asks=True, causes=_OF_TASKS),
     "replicas": Check(services.replicas, rf"task|running|replica|service|{_TRAFFIC}"),
     "updates": Check(services.updates, r"update|roll|image|version|task|running|replica"),
     "stuck-tasks": Check(tasks.stuck, r"task|running|replica|pending|network|volume", causes=("updates",)),
@@ -153,9 +158,10 @@ def preflight(swarm: Swarm, skip: Mapping[str, str] | None = None) -> list[Findi
         trouble = [finding for finding in preflight(cluster) if finding.level.trouble]
     """
     skip = skip or {}
-    probe = any(check.sends for name, check in CHECKS.items() if name not in skip)
+    looks = [check for name, check in CHECKS.items() if name not in skip]
+    probe, registries = any(check.sends for check in looks), any(check.asks for check in looks)
     try:
-        sight = gather(swarm, probe=probe)
+        sight = gather(swarm, probe=probe, registries=registries)
     except (SwarmlabError, Unknown, *_STRANGE) as failed:
         why = f"the cluster could not be read: {type(failed).__name__}: {failed}"
         return [

@@ -47,19 +47,20 @@ def _whole(node: Node, network: dict[str, Any]) -> dict[str, Any]:
     return network
 
 
-def deepen(sight: Sight, nodes: Mapping[str, Node]) -> None:
+def deepen(sight: Sight, nodes: Mapping[str, Node], *, registries: bool = True) -> None:
     """Read what depends on what the managers and the nodes told: tables of networks, and registries.
 
     Args:
         sight: what was read so far.
         nodes: the nodes by host name.
+        registries: whether to ask registries.
     """
     if not sight.asked:
         return
     active = [view for view in sight.nodes if view.active]
     wishes = [
         functools.partial(_ask_registry, nodes[view.name], view, reference)
-        for view, reference in content.questions(sight)
+        for view, reference in (content.questions(sight) if registries else [])
     ]
     parallel(lambda action: action(), [functools.partial(_settle, sight, nodes, active), *wishes])
 

@@ -219,7 +219,7 @@ def _same(view: NodeView, network: Mapping[str, Any], here: Mapping[str, Any]) -
 
 
 def _of_names(sight: Sight, view: NodeView) -> Iterator[Difference]:
-    services = _services(sight)
+    services, heard = _services(sight), {member["ID"] for member in sight.members if work.ready(member)}
     for identity, table in view.tables.items():
         network = _overlays(sight).get(identity)
         if network is None or "Services" not in table:
@@ -235,7 +235,8 @@ def _of_names(sight: Sight, view: NodeView) -> Iterator[Difference]:
             address = next((own for net, own in _attached(sight, task) if net["Id"] == identity), "")
             if address and task["Status"]["State"] not in ENDED:
                 every.add(address)
-            if address and work.runs(task) and address not in known and task.get("ServiceID") in services:
+            there = work.runs(task) and task.get("NodeID") in heard and task.get("ServiceID") in services
+            if address and there and address not in known:
                 what = f"on network {network['Name']} the node does not know tasks that run"
                 order = f"{_label(task, services)} ({address})"
                 yield Difference("names", view.name, what, _GOSSIP, order=order)

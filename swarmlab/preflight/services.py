@@ -39,7 +39,6 @@ class _Short:
         node: id of the node of the last task; empty if there is none.
         tasks: how many tasks ended in a row.
         lasted: seconds since the first of them was made.
-        down: whether no task of the slot runs at this moment.
     """
 
     how: str
@@ -47,11 +46,13 @@ class _Short:
     node: str = ""
     tasks: int = 0
     lasted: float = 0.0
-    down: bool = True
 
 
 def replicas(sight: Sight) -> Iterator[Finding]:
     """Whether services have all their replicas, jobs can complete, and no task fails again and again."""
+    if not sight.asked:
+        yield Finding(Level.UNKNOWN, sight.unasked)
+        return
     now = work.now(sight)
     healthy = 0
     for each in work.works(sight):
@@ -147,7 +148,7 @@ def _loop(each: Work, tasks: Sequence[Mapping[str, Any]], now: float) -> _Short 
     if recovered or not enough:
         return None
     how = {"complete": "ended"}.get(last["Status"]["State"], last["Status"]["State"])
-    return _Short(how, _words(last), last.get("NodeID", ""), len(row), lasted, not runs)
+    return _Short(how, _words(last), last.get("NodeID", ""), len(row), lasted)
 
 
 def _words(task: Mapping[str, Any]) -> str:
@@ -165,8 +166,7 @@ def _finding(sight: Sight, each: Work, how: str, alike: Sequence[_Short]) -> Fin
     counted = f"{name} {'has done' if each.job else 'runs' if not each.everywhere else 'runs on'} "
     counted += work.count(each, sight)
     ps = f"docker service ps --no-trunc {name}"
-    down = any(one.down for one in alike)
-    level = Level.ERROR if down else Level.WARNING
+    level = Level.ERROR
     if how == "none":
         summary = f"{counted}: {'no task there' if nodes else f'{number} have no task'}"
         risk = "the managers made no task for it, and say no reason"
@@ -185,6 +185,7 @@ def _finding(sight: Sight, each: Work, how: str, alike: Sequence[_Short]) -> Fin
         if _OF_IMAGES.search(words):
             mend = f"push the image, or open the way to its registry; on the node: docker pull IMAGE; {ps}"
     elif how == "ended":
+        level = Level.WARNING
         risk = "its process ends by itself and is started again and again; a service's is to run on"
         mend = f"docker service logs {name}; if it is to end: docker service update --restart-condition none {name}"
     else:
@@ -200,6 +201,9 @@ def _policy(each: Work) -> str:
 
 def updates(sight: Sight) -> Iterator[Finding]:
     """Whether updates of services are paused, were rolled back, or go on for too long."""
+    if not sight.asked:
+        yield Finding(Level.UNKNOWN, sight.unasked)
+        return
     now = work.now(sight)
     quiet = True
     for each in work.works(sight):

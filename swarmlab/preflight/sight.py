@@ -82,12 +82,13 @@ QUESTIONS = {
 }
 
 
-def gather(swarm: Swarm, *, probe: bool = True) -> Sight:
+def gather(swarm: Swarm, *, probe: bool = True, registries: bool = True) -> Sight:
     """Read everything that the checks judge.
 
     Args:
         swarm: the cluster.
         probe: whether to send packets from every node to every other.
+        registries: whether engines ask registries what they have of the images of services.
     """
     nodes = {node.name: node for node in swarm.nodes}
     sight = Sight(parallel(_ask, swarm.nodes))
@@ -98,7 +99,7 @@ def gather(swarm: Swarm, *, probe: bool = True) -> Sight:
     judging = functools.partial(_judge, sight, [nodes[view.name] for view in answering])
     parallel(lambda action: action(), [managing, judging, *reading])
     complete(sight)
-    further = [functools.partial(held.deepen, sight, nodes)]
+    further = [functools.partial(held.deepen, sight, nodes, registries=registries)]
     if probe and len(active) > 1:
         further.append(functools.partial(packets.send, sight, [(nodes[view.name], view) for view in active]))
     parallel(lambda action: action(), further)

@@ -92,7 +92,7 @@ def test_a_service_that_fails_in_a_loop_is_named_also_while_it_runs(sight):
     only(
         sight,
         "replicas",
-        "warning",
+        "error",
         ("master",),
         "web runs 1 of 1 replicas: 4 tasks failed within 40 s: task: non-zero",
     )
