@@ -79,7 +79,7 @@ def _short(sight: Sight, each: Work, now: float) -> Iterator[_Short]:
     if not wanted:
         return
     for tasks in slots.values():
-        if loop := _loop(each, tasks, now):
+        if loop := _loop(sight, each, tasks, now):
             yield loop
     live = {key for key, tasks in slots.items() if any(map(work.alive, tasks))}
     done = {key for key, tasks in slots.items() if key not in live and _completed(each, tasks)}
@@ -119,10 +119,11 @@ def _completed(each: Work, tasks: Sequence[Mapping[str, Any]]) -> bool:
     return tasks[-1]["Status"]["State"] == "complete" and (each.job or _condition(each) != "any")
 
 
-def _loop(each: Work, tasks: Sequence[Mapping[str, Any]], now: float) -> _Short | None:
+def _loop(sight: Sight, each: Work, tasks: Sequence[Mapping[str, Any]], now: float) -> _Short | None:
     """Return how a slot's tasks end again and again; None if they do not.
 
     Args:
+        sight: what was read of the cluster.
         each: the service.
         tasks: the slot's tasks, the oldest first.
         now: the time by the leader's clock.
@@ -144,7 +145,8 @@ def _loop(each: Work, tasks: Sequence[Mapping[str, Any]], now: float) -> _Short 
     rejected = sum(task["Status"]["State"] == "rejected" for task in row)
     again = (work.created(present) - work.created(row[0])) / len(row)
     recovered = runs and now - work.changed(present) > max(_RECOVERED, 2 * again)
-    enough = len(row) >= _ROW or (not runs and lasted > _SHORT and (rejected or len(row) > 1))
+    down = not runs and now - work.changed(last) > _LACKING + work.patience(sight, present)
+    enough = len(row) >= _ROW or down or (not runs and lasted > _SHORT and (rejected or len(row) > 1))
     if recovered or not enough:
         return None
     how = {"complete": "ended"}.get(last["Status"]["State"], last["Status"]["State"])

@@ -25,10 +25,6 @@ _LIMITS = {
 _NO_IMAGE = 20.0
 #: Seconds that an engine may take to end a task beside its grace period, and that period if the service sets none.
 _ENDING, _GRACE = 30.0, 10.0
-#: Health checks as engines make them if nobody sets how: seconds between two, seconds for one, and how many may fail.
-_INTERVAL, _TIMEOUT, _RETRIES = 30.0, 30.0, 3
-#: Seconds for a task that waits for a health check of which nobody tells how it is made.
-_UNTOLD_HEALTH = 600.0
 _UNWANTED = ("shutdown", "remove")
 _WORDS = {
     "new": (
@@ -97,7 +93,7 @@ def _limit(sight: Sight, task: Mapping[str, Any], now: float) -> float:
         return 0.0
     age = now - (work.created(task) if state in ("new", "pending", "allocated") else work.changed(task))
     if desired in _UNWANTED:
-        limit = _ENDING + _seconds(_container(task).get("StopGracePeriod"), _GRACE)
+        limit = _ENDING + work.seconds(work.container(task).get("StopGracePeriod"), _GRACE)
     elif state == "running" or (state == "ready" and desired == "ready"):  # the latter waits, as it is told to
         return 0.0
     else:
@@ -105,7 +101,7 @@ def _limit(sight: Sight, task: Mapping[str, Any], now: float) -> float:
         if state == "preparing" and _pull(sight, task):
             limit = _NO_IMAGE
         elif state in ("starting", "ready"):
-            limit += _health(sight, task)
+            limit += work.patience(sight, task)
     return limit if 0 < limit < age else 0.0
 
 
@@ -140,30 +136,8 @@ def _pull(sight: Sight, task: Mapping[str, Any]) -> str:
     return f"{_image(task)} cannot be pulled: {answer.words}" if answer and answer.kind in PULL_FAILS else ""
 
 
-def _health(sight: Sight, task: Mapping[str, Any]) -> float:
-    """Return the seconds that a task may wait for its first good health check."""
-    check = _container(task).get("Healthcheck") or {}
-    identity = (task["Status"].get("ContainerStatus") or {}).get("ContainerID", "")
-    listed = next((one for view in sight.nodes for one in view.containers or [] if one["Id"] == identity), {})
-    if not check.get("Interval") and "health" in listed.get("Status", ""):
-        return _UNTOLD_HEALTH
-    if not check or check.get("Test") == ["NONE"]:
-        return 0.0
-    once = _seconds(check.get("Interval"), _INTERVAL) + _seconds(check.get("Timeout"), _TIMEOUT)
-    return _seconds(check.get("StartPeriod"), 0.0) + once * (1 + (check.get("Retries") or _RETRIES))
-
-
-def _container(task: Mapping[str, Any]) -> dict[str, Any]:
-    made: dict[str, Any] = task.get("Spec", {}).get("ContainerSpec") or {}
-    return made
-
-
 def _image(task: Mapping[str, Any]) -> str:
     return work.image_of(task.get("Spec", {}))
-
-
-def _seconds(nanoseconds: object, default: float) -> float:
-    return float(nanoseconds) / 1e9 if isinstance(nanoseconds, int | float) and nanoseconds else default
 
 
 def _on(sight: Sight, tasks: list[dict[str, Any]]) -> tuple[str, ...]:

@@ -17,6 +17,10 @@ from swarmlab.preflight.model import Sight
 WANTED = ("ready", "running", "complete")
 #: States in which tasks end by themselves. Managers end the others.
 ENDED_ALONE = ("failed", "rejected", "complete")
+#: Health checks as engines make them if nobody sets how: seconds between two, seconds for one, and how many may fail.
+_INTERVAL, _TIMEOUT, _RETRIES = 30.0, 30.0, 3
+#: Seconds for a task that waits for a health check of which nobody tells how it is made.
+_UNTOLD_HEALTH = 600.0
 _ARCHITECTURES = {"amd64": "x86_64", "arm64": "aarch64"}
 
 
@@ -78,6 +82,30 @@ def template(service: Mapping[str, Any]) -> dict[str, Any]:
 def image_of(part: Mapping[str, Any]) -> str:
     """Return the image of a service's template or of a task's specification; empty if it has none."""
     return str((part.get("ContainerSpec") or {}).get("Image") or "")
+
+
+def container(task: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the specification of a task's container; empty if it has none."""
+    made: dict[str, Any] = task.get("Spec", {}).get("ContainerSpec") or {}
+    return made
+
+
+def seconds(nanoseconds: object, default: float) -> float:
+    """Return nanoseconds of a specification in seconds, or what engines take if it sets none."""
+    return float(nanoseconds) / 1e9 if isinstance(nanoseconds, int | float) and nanoseconds else default
+
+
+def patience(sight: Sight, task: Mapping[str, Any]) -> float:
+    """Return the seconds that a task may wait for its first good health check."""
+    check = container(task).get("Healthcheck") or {}
+    identity = (task["Status"].get("ContainerStatus") or {}).get("ContainerID", "")
+    listed = next((one for view in sight.nodes for one in view.containers or [] if one["Id"] == identity), {})
+    if not check.get("Interval") and "health" in listed.get("Status", ""):
+        return _UNTOLD_HEALTH
+    if not check or check.get("Test") == ["NONE"]:
+        return 0.0
+    once = seconds(check.get("Interval"), _INTERVAL) + seconds(check.get("Timeout"), _TIMEOUT)
+    return seconds(check.get("StartPeriod"), 0.0) + once * (1 + (check.get("Retries") or _RETRIES))
 
 
 @dataclass(frozen=True)

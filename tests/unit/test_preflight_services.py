@@ -124,6 +124,11 @@ def test_an_unhealthy_loop_says_so(sight):
 def test_one_failure_is_no_loop(sight):
     sight.tasks = [*row("failed", 8, 2, err="task: non-zero exit (1)", code=1), task("starting", made=8)]
     well(sight)
+    sight.tasks = [
+        *row("failed", 70, 1, err="task: non-zero exit (1)", code=1),
+        task("ready", made=70, desired="ready"),
+    ]
+    only(sight, "replicas", "error", ("master",), "web runs 0 of 1 replicas: 1 task failed within 140 s")
     sight.tasks = [task("shutdown", made=20), task("shutdown", made=15), task("shutdown", made=10), task("starting")]
     well(sight, "replicas")  # somebody updates it
 
