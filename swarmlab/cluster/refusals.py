@@ -94,7 +94,7 @@ class Refusals:
         last = refused[-1]
         row = []
         for task in reversed(refused):
-            if _kind(task) != _kind(last):
+            if kind(task.error) != kind(last.error):
                 break
             row.append(task)
         if len(row) < (_OF_REPLICATED if last.slot else _OF_GLOBAL):
@@ -106,6 +106,6 @@ class Refusals:
         return f"the engine of {node} refused {len(row)} tasks in a row, for {lasted:.0f} s: {last.error}"
 
 
-def _kind(task: Task) -> str:
+def kind(error: str) -> str:
     """Return a task's error without what differs from task to task."""
-    return _OWN.sub("", task.error)
+    return _OWN.sub("", error)

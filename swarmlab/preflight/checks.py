@@ -14,9 +14,11 @@ from swarmlab.preflight import (
     addresses,
     bridges,
     certificates,
+    content,
     defects,
     engines,
     firewall,
+    holdings,
     identities,
     kernel,
     managers,
@@ -24,6 +26,8 @@ from swarmlab.preflight import (
     ports,
     resolvers,
     seccomp,
+    services,
+    settings,
     tasks,
 )
 from swarmlab.preflight.causes import folded, grouped
@@ -40,6 +44,7 @@ class Check:
         look: the function that makes the check.
         explains: a regular expression; if it matches a claim's id or reason, a finding of the check may be the cause.
         sends: whether it needs packets between the nodes.
+        asks: whether it needs what registries have.
         causes: names of the checks whose findings, on the same nodes, may follow from a finding of this one. A colon
             and a regular expression may follow the name: then the summary of what follows must match.
     """
@@ -47,6 +52,7 @@ class Check:
     look: Look
     explains: str
     sends: bool = False
+    asks: bool = False
     causes: tuple[str, ...] = ()
 
     @property
@@ -77,9 +83,13 @@ _TOOLS = r"not permitted|\bthread|cannot access|no (such )?file|exit(ed)?( with)
 #: Tasks that no node is found for.
 _WAITING = "stuck-tasks: pending for"
 _PORTS = tuple(name for name in WAYS if name != "path-mtu")
+#: The checks of what nodes hold of the swarm's work.
+_OF_NODES = ("replicas", "task-containers", "task-networks", "task-names")
+#: The checks of tasks that do not come up.
+_OF_TASKS = ("replicas", "updates", "stuck-tasks")
 #: The checks, by name.
 CHECKS: dict[str, Check] = {
-    "engines-answer": Check(engines.answers, _ANY, causes=("quorum", "membership", _WAITING)),
+    "engines-answer": Check(engines.answers, _ANY, causes=("quorum", "membership", _WAITING, *_OF_NODES)),
     "membership": Check(managers.membership, _ANY, causes=(_WAITING,)),
     "host-names": Check(identities.host_names, r"host ?name|constraint|ambiguous|placement"),
     "copies": Check(identities.copies, _ANY, causes=_OF_A_COPY),
@@ -130,7 +140,24 @@ CHECKS: dict[str, Check] = {
     "odd-managers": Check(managers.odd_number, r"quorum|leader|manager"),
     "autolock": Check(managers.autolock, r"lock|restart|manager"),
     "availability": Check(managers.availability, r"task|running|replica|node", causes=(_WAITING,)),
-    "stuck-tasks": Check(tasks.stuck, r"task|running|replica|pending"),
+    "swarm-settings": Check(settings.swarm, r"certificate|8\.3|heartbeat|history|down|lost|ago"),
+    "address-pool": Check(settings.address_pool, r"network|subnet|address|task|new"),
+    "registries": Check(
+        content.registries,
+        r"image|pull|registry|content|digest|prepar|reject",
+        asks=True,
+        causes=(*_OF_TASKS, "images"),
+    ),
+    "service-needs": Check(settings.demands, r"task|running|replica|volume|logs?|reserv", causes=_OF_TASKS),
+    "images": Check(content.images, r"image|content|version|pull|digest|prepar|reject", asks=True, causes=_OF_TASKS),
+    "replicas": Check(services.replicas, rf"task|running|replica|service|{_TRAFFIC}"),
+    "updates": Check(services.updates, r"update|roll|image|version|task|running|replica"),
+    "stuck-tasks": Check(tasks.stuck, r"task|running|replica|pending|network|volume", causes=("updates",)),
+    "task-containers": Check(
+        holdings.containers, rf"task|running|replica|container|{_TRAFFIC}", causes=("task-names",)
+    ),
+    "task-networks": Check(holdings.networks, _TRAFFIC, causes=("task-names",)),
+    "task-names": Check(holdings.names, _TRAFFIC),
     "disk": Check(kernel.disk, _ANY),
     "limits": Check(kernel.limits, r"open files|connection|reach|timed out"),
 }
@@ -184,9 +211,10 @@ def preflight(
         trouble = [finding for finding in preflight(cluster) if finding.level.trouble]
     """
     skip = skip or {}
-    probe = any(check.sends for name, check in CHECKS.items() if name not in skip)
+    looks = [check for name, check in CHECKS.items() if name not in skip]
+    probe, registries = any(check.sends for check in looks), any(check.asks for check in looks)
     try:
-        sight = gather(swarm, probe=probe, progress=progress)
+        sight = gather(swarm, probe=probe, registries=registries, progress=progress)
         sight.nodes += [unreachable(name, why) for name, why in unreached.items()]
     except (SwarmlabError, Unknown, *_STRANGE) as failed:
         why = f"the cluster could not be read: {type(failed).__name__}: {failed}"

@@ -49,6 +49,11 @@ _PACKAGES = {
 #: How many senders of small VXLAN packets can be told apart. A VXLAN packet of a swarm has 58 bytes of UDP at least,
 #: and these have 16 and as many more as the number of their sender.
 TAGS = 42
+#: What an engine found when it asked a registry for an image: it is there, it is not, a login is needed, or the
+#: registry could not be asked.
+THERE, LACKS, LOGIN, UNREACHED = "there", "lacks", "login", "unreached"
+#: Those with which a node cannot pull the image.
+PULL_FAILS = (LACKS, UNREACHED)
 #: Outcomes of a TCP connection.
 OPEN, REFUSED, SILENT = "open", "refused", "silent"
 
@@ -84,6 +89,21 @@ class Arrivals:
     patient: bool = True
 
 
+@dataclass(frozen=True)
+class Pull:
+    """What an engine found when it asked a registry for an image.
+
+    Attributes:
+        kind: `THERE`, `LACKS`, `LOGIN` or `UNREACHED`.
+        digest: the digest that the reference has in the registry; empty if it is not there.
+        words: the engine's words if the image is not there.
+    """
+
+    kind: str
+    digest: str = ""
+    words: str = ""
+
+
 @dataclass
 class NodeView:
     """The facts that were read from one node.
@@ -100,6 +120,11 @@ class NodeView:
         access: what makes the shell answer.
         alone: why no packets were sent to it though it answers; empty if there were.
         networks: the networks that the engine lists.
+        containers: the containers that the engine lists, also those that do not run; None if it did not.
+        images: the images that the engine lists; None if it did not.
+        tables: the engine's account of each overlay network that tasks on it use, with the services and tasks that it
+            knows there, by the network's id.
+        pulls: what the engine found in the registries, by the reference of the image that it was asked for.
         answers: exit code and text by name of the question (`swarmlab.preflight.sight.QUESTIONS`).
         arrived: the packets that arrived from the other nodes, None if none were sent.
     """
@@ -115,6 +140,10 @@ class NodeView:
     access: str = ""
     alone: str = ""
     networks: list[dict[str, Any]] = field(default_factory=list)
+    containers: list[dict[str, Any]] | None = None
+    images: list[dict[str, Any]] | None = None
+    tables: dict[str, dict[str, Any]] = field(default_factory=dict)
+    pulls: dict[str, Pull] = field(default_factory=dict)
     answers: Mapping[str, tuple[int, str]] = field(default_factory=dict)
     arrived: Arrivals | None = None
 
@@ -299,6 +328,8 @@ class Sight:
         networks: its answer to ``GET /networks``.
         unasked: why no manager answered, if none did.
         conditions: the conditions of a ready swarm (see `Swarm.conditions`).
+        lasting: what managers and nodes told differently at every look (see `swarmlab.preflight.holdings`); None if
+            there was one look only.
     """
 
     nodes: list[NodeView]
@@ -310,6 +341,7 @@ class Sight:
     networks: list[dict[str, Any]] = field(default_factory=list)
     unasked: str = "no node is a manager"
     conditions: dict[str, State] = field(default_factory=dict)
+    lasting: frozenset[Any] | None = None
 
     @property
     def names(self) -> dict[str, str]:

@@ -29,9 +29,9 @@ from swarmlab.cluster.quotes import settings
 from swarmlab.cluster.swarm import Swarm
 from swarmlab.errors import Blocked, LabError, Overdue, SwarmlabError
 from swarmlab.parallel import parallel
-from swarmlab.preflight import packets
+from swarmlab.preflight import held, packets
 from swarmlab.preflight.model import CALLS, GATEWAY_BRIDGE, MODULES, Arrivals, NodeView, Sight
-from swarmlab.preflight.networks import complete, pools_of
+from swarmlab.preflight.networks import complete
 from swarmlab.wait import State, scaled, wait
 
 T = TypeVar("T")
@@ -132,7 +132,9 @@ QUESTIONS = {
 _LAST = ("certificate", "disk", "inodes")
 
 
-def gather(swarm: Swarm, *, probe: bool = True, progress: Callable[[str], None] = lambda _: None) -> Sight:
+def gather(
+    swarm: Swarm, *, probe: bool = True, registries: bool = True, progress: Callable[[str], None] = lambda _: None
+) -> Sight:
     """Read everything that the checks judge.
 
     All nodes are asked at once. Packets are sent once the engines have answered, without those that take much longer
@@ -142,6 +144,7 @@ def gather(swarm: Swarm, *, probe: bool = True, progress: Callable[[str], None] 
     Args:
         swarm: the cluster.
         probe: whether to send packets from every node to every other.
+        registries: whether engines ask registries what they have of the images of services.
         progress: called with a line where nodes let others wait.
     """
     pairs = [(node, NodeView(node.name)) for node in swarm.nodes]
@@ -161,8 +164,11 @@ def gather(swarm: Swarm, *, probe: bool = True, progress: Callable[[str], None] 
                 begun.append(together.begin(_judge, sight, [node for _, (node, _) in answering]))
                 _ask_managers(sight, [pair for _, pair in answering if pair[1].manages], together, factor)
             active = [(node, view, counts[place]) for place, (node, view) in answering if probe and view.active]
+            rest = start + scaled(_LONGEST) * factor + max(len(active) - 9, 0) - time.monotonic()
+            with deadline.within(rest):
+                begun.append(together.begin(_deepen, sight, dict(map(_named, pairs)), [*begun], registries))
             if len(active) > 1:
-                with deadline.within(start + scaled(_LONGEST) * factor + max(len(active) - 9, 0) - time.monotonic()):
+                with deadline.within(rest):
                     until = start + scaled(_SOON) * factor
                     counted = [(node, view, _counting(count, until)) for node, view, count in active]
                     packets.send(sight, table, counted, factor)
@@ -175,8 +181,19 @@ def gather(swarm: Swarm, *, probe: bool = True, progress: Callable[[str], None] 
             packets.forget(table, counting)
     for one in begun:
         one.result()
-    complete(sight)
     return sight
+
+
+def _deepen(sight: Sight, nodes: Mapping[str, Node], begun: Sequence[Future[Any]], registries: bool) -> None:
+    """Read what follows from what managers and nodes tell, once they have told it."""
+    futures.wait(begun)
+    complete(sight)
+    held.deepen(sight, nodes, registries=registries)
+
+
+def _named(pair: tuple[Node, NodeView]) -> tuple[str, Node]:
+    node, view = pair
+    return view.name, node
 
 
 def _counting(count: Future[packets.Counting], until: float) -> packets.Counting:
@@ -352,8 +369,7 @@ def _read(node: Node, view: NodeView, *, limit: float = 60.0) -> None:
             view.unread = f"the shell of {view.name} gave no answer: {done.output[-200:] or f'exit code {done.code}'}"
             view.access = "on {nodes}: see what sh -c 'echo here' prints"
     if view.info:
-        with contextlib.suppress(SwarmlabError):
-            view.networks = [_whole(node, network) for network in node.ask("GET", "/networks")]
+        held.contents(node, view)
 
 
 def _in_order() -> list[str]:
@@ -386,15 +402,6 @@ def _in_time(answers: Mapping[str, tuple[int, str]], limit: float) -> dict[str, 
     """Return answers, with the reason where a question did not end in its time (124, or 137 if it had to be killed)."""
     late = f"it did not end within {math.ceil(limit)} s"
     return {name: (code, late) if code in (124, 137) else (code, text) for name, (code, text) in answers.items()}
-
-
-def _whole(node: Node, network: dict[str, Any]) -> dict[str, Any]:
-    """Return a network as its node has it, where the node's list lacks its subnet."""
-    if network.get("Driver") == "overlay" and not pools_of(network):
-        with contextlib.suppress(SwarmlabError):
-            whole: dict[str, Any] = node.ask("GET", f"/networks/{network['Id']}")
-            return whole
-    return network
 
 
 def _has_bridge(node: Node) -> bool:

@@ -2,56 +2,145 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from typing import Any
 
-from swarmlab.cluster.clocks import seconds_of
+from swarmlab.cluster.service import ENDED
+from swarmlab.preflight import work
 from swarmlab.preflight.finding import Finding, Level
-from swarmlab.preflight.model import Sight, unasked
+from swarmlab.preflight.model import PULL_FAILS, Sight, unasked
 
-#: Seconds after which a task without an address or a node counts as stuck.
-_STUCK = 30.0
+#: Seconds after which a task that is still in a state counts as stuck.
+_LIMITS = {
+    "new": 30.0,
+    "allocated": 30.0,
+    "pending": 30.0,
+    "assigned": 30.0,
+    "accepted": 30.0,
+    "preparing": 120.0,
+    "ready": 60.0,
+    "starting": 60.0,
+}
+#: The same for a task that prepares where the engine cannot have its image from the registry.
+_NO_IMAGE = 20.0
+#: Seconds that an engine may take to end a task beside its grace period, and that period if the service sets none.
+_ENDING, _GRACE = 30.0, 10.0
+_UNWANTED = ("shutdown", "remove")
+_WORDS = {
+    "new": (
+        "the swarm has no address or port for it",
+        "check free addresses of its networks, and read the leader's log: journalctl -u docker",
+    ),
+    "pending": ("no node fits", "check constraints, reservations and availability: docker service ps --no-trunc"),
+    "assigned": (
+        "the node's engine does not take its tasks",
+        "read the node's log: journalctl -u docker; restart its engine: systemctl restart docker",
+    ),
+    "preparing": (
+        "its image, networks or volumes are not there yet; a large image takes long",
+        "pull the image by hand on the node, and read what the engine says: docker pull",
+    ),
+    "starting": (
+        "its container starts and does not become healthy, or its engine hangs",
+        "look at its health on the node: docker ps, docker inspect --format '{{json .State.Health}}' CONTAINER",
+    ),
+}
+_AS = {"allocated": "pending", "accepted": "assigned", "ready": "starting"}
 
 
 def stuck(sight: Sight) -> Iterator[Finding]:
-    """Whether tasks stay without an address (new) or without a node (pending), or stay though nobody wants them."""
+    """Whether tasks stay in one state for too long, on their way up or down, or stay though nobody wants them."""
     if not sight.asked:
         yield unasked(sight)
         return
-    now = seconds_of(next(view for view in sight.nodes if view.name == sight.asked).info["SystemTime"])
-    services = {service["ID"]: service["Spec"]["Name"] for service in sight.services}
-    found: dict[tuple[str, str, str], int] = {}
+    now = work.now(sight)
+    known = {each.service["ID"]: each for each in work.works(sight)}
+    hung: dict[tuple[str, str, float, str, str], list[dict[str, Any]]] = {}
     left: dict[tuple[str, str], int] = {}
+    lost: dict[str, list[dict[str, Any]]] = {}
     for task in sight.tasks:
-        status = task["Status"]
-        if status["State"] in ("new", "pending") and now - seconds_of(status["Timestamp"]) > _STUCK:
-            name = services.get(task.get("ServiceID", ""), "no service")
-            why = status.get("Err") or status.get("Message", "")
-            if task["DesiredState"] not in ("running", "complete", "ready"):
-                left[name, status["State"]] = left.get((name, status["State"]), 0) + 1
-                continue
-            found[name, status["State"], why] = found.get((name, status["State"], why), 0) + 1
-    for (name, state, why), number in found.items():
-        summary = f"{number} task{'s' if number > 1 else ''} of {name} {state} for over {_STUCK:.0f} s: {why}"
-        if state == "new":
-            mend = "why: on the leader: journalctl -u docker | grep -i alloc; the networks and ports of the service: "
-            risk = "it does not run: the swarm has no address or port for it"
-            yield Finding(
-                Level.ERROR,
-                summary,
-                risk,
-                "moby#37338, moby#43052",
-                mend=f"{mend}docker service inspect --pretty {name}",
-            )
-        else:
-            mend = (
-                f"docker service ps --no-trunc {name}, then change its constraints and reservations, or the nodes' "
-                "labels and availability: docker node ls"
-            )
-            yield Finding(Level.WARNING, summary, "it does not run: no node fits", mend=mend)
-    for (name, state), number in left.items():
-        summary = f"tasks of {name} that nobody wants stay {state}: {number}"
+        of = known.get(task.get("ServiceID", ""))
+        name, state = of.name if of else "no service", task["Status"]["State"]
+        if state == "orphaned":
+            lost.setdefault(name, []).append(task)
+        elif state in ("new", "pending", "allocated") and task["DesiredState"] not in work.WANTED:
+            if now - work.created(task) > _LIMITS[state]:
+                left[name, state] = left.get((name, state), 0) + 1
+        elif limit := _limit(sight, task, now):
+            kind = "ending" if task["DesiredState"] in _UNWANTED else state
+            key = (task.get("ServiceID", ""), kind, limit, work.reason(task), "" if not of else work.count(of, sight))
+            hung.setdefault(key, []).append(task)
+    for (service, state, limit, why, number), tasks in hung.items():
+        name = known[service].name if service in known else "no service"
+        yield _hung(sight, name, state, limit, why, number, tasks)
+    for (name, state), unwanted in left.items():
+        summary = f"tasks of {name} that nobody wants stay {state}: {unwanted}"
         risk = "they are listed for ever and run nowhere"
-        mend = "upgrade the managers to 18.05 or later"
-        yield Finding(Level.INFO, summary, risk, "swarmkit#2555, moby#36699", mend=mend)
-    if not found and not left:
+        yield Finding(Level.INFO, summary, risk, "swarmkit#2555, moby#36699", mend="upgrade the managers")
+    for name, tasks in lost.items():
+        summary = f"tasks of {name} are orphaned: {len(tasks)}"
+        risk = "their node was away for a day; if it comes back, its containers may still run"
+        yield Finding(Level.INFO, summary, risk, nodes=_on(sight, tasks), mend="start the node, or docker node rm it")
+    if not (hung or left or lost):
         yield Finding(Level.OK, f"none of {len(sight.tasks)} tasks")
+
+
+def _limit(sight: Sight, task: Mapping[str, Any], now: float) -> float:
+    """Return the limit in seconds that a task has exceeded in its state; 0 if it has exceeded none."""
+    state, desired = task["Status"]["State"], task["DesiredState"]
+    member = work.members_by_id(sight).get(task.get("NodeID", ""))
+    if state in ENDED or (member and not work.ready(member)):
+        return 0.0
+    age = now - (work.created(task) if state in ("new", "pending", "allocated") else work.changed(task))
+    if desired in _UNWANTED:
+        limit = _ENDING + work.seconds(work.container(task).get("StopGracePeriod"), _GRACE)
+    elif state == "running" or (state == "ready" and desired == "ready"):  # the latter waits, as it is told to
+        return 0.0
+    else:
+        limit = _LIMITS.get(state, 0.0)
+        if state == "preparing" and _pull(sight, task):
+            limit = _NO_IMAGE
+        elif state in ("starting", "ready"):
+            limit += work.patience(sight, task)
+    return limit if 0 < limit < age else 0.0
+
+
+def _hung(
+    sight: Sight, name: str, state: str, limit: float, why: str, number: str, tasks: list[dict[str, Any]]
+) -> Finding:
+    plural = "s" if len(tasks) > 1 else ""
+    nodes = _on(sight, tasks)
+    if state == "ending":
+        states = "/".join(sorted({task["Status"]["State"] for task in tasks}))
+        summary = f"{len(tasks)} task{plural} of {name} {states}, though to be removed for over {limit:.0f} s"
+        risk = "its engine does not end it: addresses, ports, networks and volumes stay in use"
+        mend = f"on the node: docker rm -f $(docker ps -q --filter label=com.docker.swarm.service.name={name})"
+        return Finding(Level.WARNING, summary, risk, nodes=nodes, mend=mend)
+    summary = f"{len(tasks)} task{plural} of {name} {state} for over {limit:.0f} s: {why}"
+    summary += f" ({number} {'done' if number.endswith('tasks') else 'run'})" if number else ""
+    risk, mend = _WORDS[_AS.get(state, state)]
+    level = Level.WARNING if state in ("pending", "allocated", "preparing", "starting", "ready") else Level.ERROR
+    pull = next(filter(None, (_pull(sight, task) for task in tasks)), "")
+    if state == "preparing" and pull:
+        summary += f"; {pull}"
+        risk, level = "its image cannot be pulled there", Level.ERROR
+        mend = f"open the way to the registry, or push the image; then on the node: docker pull {_image(tasks[0])}"
+    incidents = "moby#37338, moby#43052" if state == "new" else ""
+    return Finding(level, summary, risk, incidents, nodes=nodes, mend=mend)
+
+
+def _pull(sight: Sight, task: Mapping[str, Any]) -> str:
+    """Return what the task's node says of its image, if it lacks it and cannot have it from the registry."""
+    view = next((view for view in sight.nodes if view.active and view.swarm["NodeID"] == task.get("NodeID")), None)
+    answer = view.pulls.get(_image(task)) if view else None
+    return f"{_image(task)} cannot be pulled: {answer.words}" if answer and answer.kind in PULL_FAILS else ""
+
+
+def _image(task: Mapping[str, Any]) -> str:
+    return work.image_of(task.get("Spec", {}))
+
+
+def _on(sight: Sight, tasks: list[dict[str, Any]]) -> tuple[str, ...]:
+    """Return the host names of the nodes that tasks are on."""
+    names = sight.names
+    return tuple(dict.fromkeys(names.get(task["NodeID"], task["NodeID"]) for task in tasks if task.get("NodeID")))

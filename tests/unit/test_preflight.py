@@ -110,6 +110,8 @@ def node_view(name):
         version={"Version": "20.10.24+dfsg1", "ApiVersion": "1.41", "MinAPIVersion": "1.12"},
         clock=Clock(0.0, 0.1),
         networks=[{"Name": "docker_gwbridge"}],
+        containers=[],
+        images=[],
         answers={question: (0, text) for question, text in answers.items()},
         arrived=Arrivals(
             gossip=set(others),
@@ -123,6 +125,11 @@ def node_view(name):
 @pytest.fixture
 def sight():
     """Three managers, nothing wrong."""
+    return sound()
+
+
+def sound():
+    """Return what is read of three managers with which nothing is wrong."""
     return Sight(
         [node_view(name) for name in ADDRESSES],
         asked="master",
@@ -664,7 +671,7 @@ def test_every_question_reaches_the_node_whole(monkeypatch):
 
     node = SimpleNamespace(name="here", run=run)
     here = NodeView("here", info={"DockerRootDir": "/nowhere"})
-    node.ask = lambda *_: []
+    node.ask = lambda *_, **__: []
     _read(node, here)
     assert set(here.answers) == set(QUESTIONS)
     for question in ("certificate", "inodes"):

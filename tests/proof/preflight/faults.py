@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from tests.proof.planting import Fault, clock, drop
+from tests.proof.planting import Fault, clock, drop, filtering
 
 
 @dataclass(frozen=True)
@@ -228,6 +228,9 @@ STATE = [
     ),
     PreflightFault("a network lies within another", "subnets", "error", "network within was given no subnet"),
     PreflightFault(
+        "certificates are made for an hour", "swarm-settings", "warning", r"certificates are made for 1\.0 hours"
+    ),
+    PreflightFault(
         "a clock is 40 s ahead",
         "clocks",
         "warning",
@@ -450,8 +453,157 @@ APART = [
     PreflightFault("two engine versions", "engine-versions", "warning", r"20\.10\.24.*28\.5\.2"),
 ]
 
+#: A registry that a node does not reach.
+NO_REGISTRY = filtering("tcp dport 5000 drop", hook="output", chain="out")
+
+#: In services and tasks, and in what nodes hold of them. The test makes the services.
+WORK = [
+    PreflightFault(
+        "a mount that no node has",
+        "replicas",
+        "error",
+        r"nomount runs 0 of 2 replicas: \d+ tasks rejected within \d+ s: .*bind source path does not exist",
+        nodes=("slave01",),
+    ),
+    PreflightFault(
+        "a program that fails at once",
+        "replicas",
+        "error",
+        r"failing runs [01] of 1 replicas: \d+ tasks failed within \d+ s: task: non-zero exit \(3\)",
+    ),
+    PreflightFault(
+        "a program that ends at once",
+        "replicas",
+        "warning",
+        r"ending runs [01] of 1 replicas: \d+ tasks ended within \d+ s",
+    ),
+    PreflightFault(
+        "a container that is never healthy",
+        "replicas",
+        "error",
+        r"sick runs [01] of 1 replicas: \d+ tasks failed within \d+ s: .*unhealthy container",
+    ),
+    PreflightFault(
+        "restarts that are used up",
+        "replicas",
+        "error",
+        r"attempts runs 0 of 1 replicas: its restarts are used up \(condition on-failure, 2 attempts\), .*exit \(5\)",
+    ),
+    PreflightFault(
+        "a service that is never restarted",
+        "replicas",
+        "error",
+        r"never runs 0 of 1 replicas: its restarts are used up \(condition none\), .*exit \(4\)",
+    ),
+    PreflightFault(
+        "a global service that a node rejects",
+        "replicas",
+        "error",
+        r"agent runs on 2 of 3 nodes: \d+ tasks rejected",
+        nodes=("slave02",),
+        script="rmdir /run/there",
+    ),
+    PreflightFault(
+        "an update that is paused", "updates", "warning", "the update of pausing is paused, 1 of 2 replicas"
+    ),
+    PreflightFault("an update that was rolled back", "updates", "warning", "the last update of back failed and was"),
+    PreflightFault(
+        "a registry that one node does not reach",
+        "registries",
+        "error",
+        r"it cannot ask the registry registry:5000, .*can: ",
+        nodes=("slave01",),
+        script=NO_REGISTRY,
+    ),
+    PreflightFault(
+        "an image that cannot be pulled",
+        "stuck-tasks",
+        "error",
+        r"1 task of noimage preparing for over 20 s: .*nothing:1 cannot be pulled: ",
+        nodes=("slave01",),
+    ),
+    PreflightFault(
+        "a digest that the registry does not have",
+        "images",
+        "error",
+        r"the registry does not have the digest of nodigest, .* lacks? it too",
+        nodes=("slave02",),
+    ),
+    PreflightFault(
+        "nodes that run other content under one tag",
+        "images",
+        "warning",
+        r"odd runs different content of registry:5000/odd:1: ",
+    ),
+    PreflightFault(
+        "a container that does not end",
+        "stuck-tasks",
+        "warning",
+        r"1 task of tough running, though to be removed for over 40 s",
+        nodes=("slave02",),
+    ),
+    PreflightFault(
+        "a container that is paused",
+        "task-containers",
+        "error",
+        r"the container of still\.1 is paused, while the managers count it as running",
+        nodes=("slave02",),
+    ),
+    PreflightFault(
+        "a container that no manager knows",
+        "task-containers",
+        "warning",
+        "a container of ghost runs whose task the managers do not know",
+        nodes=("slave02",),
+    ),
+    PreflightFault(
+        "a container that left its network",
+        "task-networks",
+        "error",
+        r"the container of apart\.1 is not on network app, while the managers have it there",
+        nodes=("slave02",),
+    ),
+    PreflightFault(
+        "names that a node does not hear of",
+        "task-names",
+        "error",
+        r"on network app the node does not know tasks that run: late",
+    ),
+    PreflightFault("a heartbeat that is slow", "swarm-settings", "warning", "nodes send a heartbeat every 60 s"),
+    PreflightFault(
+        "a volume driver that no node has",
+        "service-needs",
+        "warning",
+        "novolume asks for the volume driver nope",
+    ),
+]
+#: The same, where the engines know jobs, and pools of subnets.
+WORK_OF_JOBS = PreflightFault(
+    "a job that cannot complete",
+    "replicas",
+    "error",
+    r"job has done 0 of 1 tasks: its restarts are used up \(condition none\)",
+)
+WORK_OF_POOLS = PreflightFault(
+    "a pool without subnets", "address-pool", "warning", r"[12] of 4 subnets of the swarm's pool are free"
+)
+
 IDENTITIES = [ROUTED, TRANSLATED, TAKEN, GONE, DATA_GONE, SEEN_ELSEWHERE, NAMED_ALIKE, COPIED]
-FAULTS = [*STATE, *WAYS, MANAGEMENT, CARD, CUT_OFF, *LOST, *APART, *RESOLVERS, HOST_BITS, *IDENTITIES]
+FAULTS = [
+    *STATE,
+    *WAYS,
+    MANAGEMENT,
+    CARD,
+    CUT_OFF,
+    *LOST,
+    *APART,
+    *RESOLVERS,
+    HOST_BITS,
+    *IDENTITIES,
+    *WORK,
+    WORK_OF_JOBS,
+    WORK_OF_POOLS,
+]
 
 #: Checks for which nothing is planted, and why.
 UNPLANTED = {

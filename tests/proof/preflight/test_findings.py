@@ -24,6 +24,7 @@ from swarmlab.parallel import parallel
 from swarmlab.preflight import CHECKS, Level, packets, preflight
 from swarmlab.versions import parsed
 from swarmlab.wait import State, wait
+from tests.proof.planting import drop
 from tests.proof.preflight.faults import (
     APART,
     CARD,
@@ -34,6 +35,9 @@ from tests.proof.preflight.faults import (
     OPEN_SOCKET,
     STATE,
     WAYS,
+    WORK,
+    WORK_OF_JOBS,
+    WORK_OF_POOLS,
 )
 from tests.unit.helpers import check_words
 
@@ -304,6 +308,105 @@ def test_faults_of_state_are_found_on_their_nodes(broken, lab, always):
 
     wait(stuck, "tasks to be stuck for so long", deadline=120, every=1)
     hold_against(preflight(broken), STATE, always)
+
+
+@pytest.fixture(scope="module")
+def busy(lab):
+    """A manager and two workers, with a pool of four subnets where the engine knows pools."""
+    nodes = lab.more(3)
+    master, *workers = nodes
+    pools = "--default-addr-pool" in master.docker("swarm init --help").out
+    pool = "--default-addr-pool 10.66.0.0/22 --default-addr-pool-mask-length 24" if pools else ""
+    done(master, f"swarm init --advertise-addr {master.address} {pool}")
+    swarm = Swarm(nodes, image=lab.image)
+    for node in workers:
+        join(node, master, swarm.tokens()["Worker"])
+    swarm.wait_ready()
+    yield swarm
+    lab.remove(nodes)
+
+
+#: What a container prints, and thereby what it is, on a node.
+ODD = (
+    'docker create --name odd {image} && docker commit --change \'CMD ["sleep", "100{place}"]\' odd registry:5000/odd:1'
+)
+NONE = f"sha256:{'1' * 64}"
+
+
+def test_faults_of_work_are_found_on_their_nodes(busy, lab, always):
+    master, second, third = busy.nodes
+    image = lab.image("web:1")
+    jobs = "replicated-job" in master.docker("service create --help").out
+    pools = bool(master.ask("GET", "/swarm").get("SubnetSize")) and "10.66" in str(master.ask("GET", "/swarm"))
+    only = "--constraint node.hostname=="
+
+    def create(name, options, command="", of=image):
+        done(master, f"service create --detach=true --name {name} {options} {of} {command}")
+
+    def container(name):
+        return f"$(docker ps -q --no-trunc --filter label=com.docker.swarm.service.name={name})"
+
+    done(master, "network create --driver overlay app")
+    assert all(node.run("mkdir /run/there").ok for node in busy.nodes)
+    for place, node in enumerate(busy.nodes):
+        assert node.run(ODD.format(image=image, place=place)).ok
+    here, quick = f"{only}{third.name}", "--restart-delay 1s"
+    for name in ("tough", "still"):
+        create(name, here)
+    create("apart", f"{here} --network app")
+    create("everywhere", "--mode global --network app")
+    create("odd", "--mode global --no-resolve-image", of="registry:5000/odd:1")
+    for name in ("pausing", "back"):
+        create(name, f"--replicas 2 {here}")
+    plain = [busy.service(name) for name in ("tough", "still", "apart", "pausing", "back")]
+    for each in plain:
+        each.wait_running(2 if each.name in ("pausing", "back") else 1)
+    busy.service("everywhere").wait_running(3)
+    busy.service("odd").wait_running(3)
+
+    plant(busy.nodes, WORK)
+    create("nomount", f"--replicas 2 {only}{second.name} --mount type=bind,src=/nowhere,dst=/x")
+    create("agent", f"--mode global {quick} --mount type=bind,src=/run/there,dst=/x")
+    create("failing", f"{quick} {here}", "sh -c 'exit 3'")
+    create("ending", f"{quick} {here}", "true")
+    create("sick", f"{quick} {here} --health-cmd false --health-interval 1s --health-retries 1")
+    create("attempts", f"{quick} {here} --restart-condition on-failure --restart-max-attempts 2", "sh -c 'exit 5'")
+    create("never", f"{here} --restart-condition none", "sh -c 'exit 4'")
+    create("noimage", f"{only}{second.name} --no-resolve-image", of="registry:5000/nothing:1")
+    create("nodigest", f"{here} --no-resolve-image", of=f"{image}@{NONE}")
+    create("novolume", f"{here} --mount type=volume,src=v,dst=/v,volume-driver=nope")
+    if jobs:
+        create("job", f"--mode replicated-job --restart-condition none {here}", "sh -c 'exit 6'")
+    update = "service update --detach=true --update-monitor 3s"
+    done(master, f"{update} --args \"sh -c 'exit 7'\" pausing")
+    done(master, f"{update} --update-failure-action rollback --args \"sh -c 'exit 8'\" back")
+    done(master, "swarm update --dispatcher-heartbeat 60s")
+    assert third.run(f"docker pause {container('still')}").ok
+    assert third.run(f"docker network disconnect -f app {container('apart')}").ok
+    labels = "com.docker.swarm.task.id=ghost com.docker.swarm.service.id=ghost com.docker.swarm.service.name=ghost"
+    done(third, f"run -d {' '.join(f'--label {label}' for label in labels.split())} {image}")
+    assert third.run(f"kill -STOP $(pgrep -f shim.*{container('tough')})").ok
+    done(master, "service rm tough")
+    # What is gossiped from now on does not reach the third node.
+    assert third.run(drop("tcp dport 7946")).ok
+    assert third.run("nft add rule ip gremlin in udp dport 7946 drop").ok
+    create("late", f"{only}{master.name} --network app")
+
+    started = seconds_of(master.info()["SystemTime"])
+
+    def ripe():
+        passed = seconds_of(master.info()["SystemTime"]) - started
+        states = {each["Spec"]["Name"]: (each.get("UpdateStatus") or {}).get("State") for each in
+                  master.ask("GET", "/services")}  # fmt: skip
+        settled = (states["pausing"], states["back"]) == ("paused", "rollback_completed")
+        return State(settled and passed > 50, f"{passed:.0f} s, updates {states['pausing']}, {states['back']}")
+
+    wait(ripe, "the faults to show", deadline=150, every=1)
+    faults = [*WORK, *([WORK_OF_JOBS] if jobs else []), *([WORK_OF_POOLS] if pools else [])]
+    ports = {"port-gossip-tcp", "port-gossip-udp", "membership"}
+    found = preflight(busy)
+    third.run(f"kill -CONT $(pgrep -f shim.*{container('tough')})")
+    hold_against(found, faults, {*always, *ports, "replicas"})
 
 
 def test_faults_of_the_ways_are_found_on_their_nodes(broken, always):

@@ -1,0 +1,120 @@
+"""Reads what nodes hold of the swarm's work: containers, images, tables of networks, and what registries have.
+
+All of it are GET requests to the engines. A registry is asked by the nodes' engines, each within a few seconds.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+import re
+from collections.abc import Mapping
+from typing import Any
+
+from swarmlab.cluster.node import Node
+from swarmlab.cluster.quotes import said
+from swarmlab.errors import DeadlineExceeded, EngineRefused, NoAnswer, SwarmlabError
+from swarmlab.parallel import parallel
+from swarmlab.preflight import content, holdings
+from swarmlab.preflight.model import LACKS, LOGIN, THERE, UNREACHED, NodeView, Pull, Sight
+from swarmlab.preflight.networks import pools_of
+from swarmlab.wait import State, scaled, wait
+
+#: Seconds in which an engine has to answer what a registry has.
+_PATIENCE = 8.0
+#: Seconds for which managers and nodes are read again where they tell different things: one may just have changed.
+_SETTLING = 6.0
+_OF_LACKING = re.compile(r"manifest unknown|not found|no such|name unknown|does not exist", re.IGNORECASE)
+_OF_LOGIN = re.compile(r"unauthori[sz]ed|denied|forbidden|authentication|no basic auth|credential", re.IGNORECASE)
+
+
+def contents(node: Node, view: NodeView) -> None:
+    """Read the networks, containers and images of a node."""
+    with contextlib.suppress(SwarmlabError):
+        view.networks = [_whole(node, network) for network in node.ask("GET", "/networks")]
+    with contextlib.suppress(SwarmlabError):
+        view.containers = node.ask("GET", "/containers/json", all=True)
+    with contextlib.suppress(SwarmlabError):
+        view.images = node.ask("GET", "/images/json")
+
+
+def _whole(node: Node, network: dict[str, Any]) -> dict[str, Any]:
+    """Return a network as its node has it, where the node's list lacks its subnet."""
+    if network.get("Driver") == "overlay" and not pools_of(network):
+        with contextlib.suppress(SwarmlabError):
+            whole: dict[str, Any] = node.ask("GET", f"/networks/{network['Id']}")
+            return whole
+    return network
+
+
+def deepen(sight: Sight, nodes: Mapping[str, Node], *, registries: bool = True) -> None:
+    """Read what depends on what the managers and the nodes told: tables of networks, and registries.
+
+    Args:
+        sight: what was read so far.
+        nodes: the nodes by host name.
+        registries: whether to ask registries.
+    """
+    if not sight.asked:
+        return
+    active = [view for view in sight.nodes if view.active]
+    wishes = [
+        functools.partial(_ask_registry, nodes[view.name], view, reference)
+        for view, reference in (content.questions(sight) if registries else [])
+    ]
+    parallel(lambda action: action(), [functools.partial(_settle, sight, nodes, active), *wishes])
+
+
+def _settle(sight: Sight, nodes: Mapping[str, Node], active: list[NodeView]) -> None:
+    """Read tables, and read all again while managers and nodes tell different things."""
+    parallel(lambda view: _tables(sight, nodes[view.name], view), active)
+    sight.lasting = frozenset(holdings.differences(sight))
+
+    def agreed() -> State:
+        _again(sight, nodes, active)
+        sight.lasting = (sight.lasting or frozenset()) & frozenset(holdings.differences(sight))
+        return State(not sight.lasting, f"{len(sight.lasting)} differences")
+
+    if sight.lasting:
+        with contextlib.suppress(DeadlineExceeded, SwarmlabError):
+            wait(agreed, "managers and nodes to tell the same", deadline=_SETTLING, every=1.5)
+
+
+def _again(sight: Sight, nodes: Mapping[str, Node], active: list[NodeView]) -> None:
+    manager = nodes[sight.asked]
+
+    def tasks() -> None:
+        sight.tasks = manager.ask("GET", "/tasks")
+        if manager.discretion:
+            manager.discretion.quote(sight.tasks)
+
+    def read(view: NodeView) -> None:
+        contents(nodes[view.name], view)
+
+    parallel(lambda action: action(), [tasks, *(functools.partial(read, view) for view in active)])
+    parallel(lambda view: _tables(sight, nodes[view.name], view), active)
+
+
+def _tables(sight: Sight, node: Node, view: NodeView) -> None:
+    for network in holdings.networks_in_use(sight, view):
+        with contextlib.suppress(SwarmlabError):
+            view.tables[network] = node.ask("GET", f"/networks/{network}", verbose="true")
+
+
+def _ask_registry(node: Node, view: NodeView, reference: str) -> None:
+    try:
+        answer = node.ask("GET", f"/distribution/{reference}/json", timeout=scaled(_PATIENCE))
+    except NoAnswer:
+        view.pulls[reference] = Pull(UNREACHED, words=f"no answer from the registry within {scaled(_PATIENCE):.0f} s")
+    except EngineRefused as refused:
+        words = said(refused.explanation) if node.discretion else refused.explanation
+        login, lacking = _OF_LOGIN.search(words), _OF_LACKING.search(words)
+        view.pulls[reference] = Pull(LOGIN if login else LACKS if lacking else UNREACHED, words=words.strip())
+    except SwarmlabError as failed:
+        view.pulls[reference] = Pull(UNREACHED, words=str(failed))
+    else:
+        view.pulls[reference] = Pull(THERE, digest=_digest(answer))
+
+
+def _digest(answer: Any) -> str:
+    return str(((answer if isinstance(answer, dict) else {}).get("Descriptor") or {}).get("digest") or "")

@@ -1,0 +1,109 @@
+"""What preflight reads of nodes' work: twice where managers and nodes tell different things, and from registries."""
+
+import json
+
+import pytest
+
+from swarmlab.cluster.discretion import Discretion
+from swarmlab.errors import EngineRefused, NoAnswer
+from swarmlab.preflight import checks as made
+from swarmlab.preflight import held
+from swarmlab.preflight.model import LACKS, LOGIN, THERE, UNREACHED
+from tests.unit.test_preflight import sound
+from tests.unit.test_preflight_services import service, task
+
+IMAGE = "registry:5000/web:1"
+
+
+class Engine:
+    """Answers as an engine of the swarm; *answers* are lists, of which the last is given again and again."""
+
+    def __init__(self, **answers):
+        self.name = "node"
+        self.discretion = None
+        self.answers = answers
+        self.asked = []
+
+    def ask(self, _method, path, **how):
+        self.asked.append((path, how))
+        kind = path.split("/")[1]
+        answers = self.answers.get(kind, [[]])
+        answer = answers.pop(0) if len(answers) > 1 else answers[0]
+        if isinstance(answer, Exception):
+            raise answer
+        return json.loads(json.dumps(answer))
+
+
+@pytest.fixture
+def sight():
+    """A task that runs on master, say the managers."""
+    one = sound()
+    one.services = [service()]
+    one.tasks = [task()]
+    one.tasks[0]["Status"]["ContainerStatus"] = {"ContainerID": "c"}
+    return one
+
+
+def nodes(sight, **answers):
+    return {view.name: Engine(**{name: list(given) for name, given in answers.items()}) for view in sight.nodes}
+
+
+def summaries(sight, check):
+    return [(str(one.level), one.summary) for one in made.look(check, sight)]
+
+
+def test_what_differs_at_one_look_only_is_no_difference(sight):
+    container = {"Id": "c", "State": "running", "Status": "Up", "Labels": {}}
+    engines = nodes(sight, tasks=[sight.tasks], containers=[[container]])
+    held.deepen(sight, engines)
+    assert sight.lasting == frozenset()
+    assert summaries(sight, "task-containers")[0][0] == "ok"
+
+
+def test_what_differs_at_every_look_is_a_difference(sight, monkeypatch):
+    monkeypatch.setattr(held, "_SETTLING", 0.1)
+    engines = nodes(sight, tasks=[sight.tasks], containers=[[]])
+    held.deepen(sight, engines)
+    assert summaries(sight, "task-containers") == [("error", "web.1 runs, say the managers, and has no container")]
+
+
+def test_messages_of_others_are_quoted_at_the_second_look_too(sight, monkeypatch):
+    monkeypatch.setattr(held, "_SETTLING", 0.1)
+    failed = task("rejected", slot=2, err='exec: "theirs": not found')
+    engines = nodes(sight, tasks=[[*sight.tasks, failed]], containers=[[]])
+    for engine in engines.values():
+        engine.discretion = Discretion()
+    held.deepen(sight, engines)
+    assert sight.tasks[1]["Status"]["Err"] == 'exec: "‹6 characters›": not found'
+
+
+@pytest.mark.parametrize(
+    ("answer", "kind", "words"),
+    [
+        ({"Descriptor": {"digest": "sha256:11"}}, THERE, ""),
+        (EngineRefused("node", 404, "manifest unknown: manifest unknown"), LACKS, "manifest unknown: manifest unknown"),
+        (EngineRefused("node", 401, "unauthorized: authentication required"), LOGIN, "unauthorized"),
+        (EngineRefused("node", 403, "denied: requested access to the resource is denied"), LOGIN, "denied"),
+        (
+            EngineRefused("node", 500, 'Get "https://registry:5000/v2/": dial tcp: i/o timeout'),
+            UNREACHED,
+            "i/o timeout",
+        ),
+        (NoAnswer("timed out"), UNREACHED, "no answer from the registry within 8 s"),
+    ],
+)
+def test_what_a_registry_has_is_told_apart(sight, answer, kind, words):
+    engines = nodes(sight, tasks=[sight.tasks], distribution=[answer])
+    sight.nodes[0].containers = None
+    held.deepen(sight, engines)
+    pull = sight.nodes[0].pulls[IMAGE]
+    assert pull.kind == kind
+    assert words in pull.words
+    assert [path for path, _ in engines["master"].asked if "distribution" in path] == [f"/distribution/{IMAGE}/json"]
+
+
+def test_without_a_manager_nothing_further_is_asked(sight):
+    sight.asked = ""
+    engines = nodes(sight)
+    held.deepen(sight, engines)
+    assert not any(engine.asked for engine in engines.values())
