@@ -14,12 +14,12 @@ from typing import Any
 
 import docker
 
+from swarmlab.cluster import quotes
 from swarmlab.cluster.node import Node
-from swarmlab.cluster.quotes import settings
 from swarmlab.cluster.swarm import Swarm
 from swarmlab.errors import LabError, SwarmlabError
 from swarmlab.parallel import parallel
-from swarmlab.preflight import packets
+from swarmlab.preflight import packets, rules, settings
 from swarmlab.preflight.model import CALLS, GATEWAY_BRIDGE, MODULES, NodeView, Sight
 from swarmlab.preflight.networks import complete, pools_of
 from swarmlab.wait import State, wait
@@ -59,7 +59,8 @@ QUESTIONS = {
         'echo "containers $(echo $L | wc -w)"; '
         'for C in {calls}; do echo "$C $(grep -ls "\\"$C\\"" $L /dev/null | wc -l)"; done'
     ),
-    "daemon.json": "[ ! -e /etc/docker/daemon.json ] || cat /etc/docker/daemon.json",
+    **settings.QUESTIONS,
+    "rules": rules.QUESTION,
     "routes": "cat /proc/net/route",
     "addresses": "ip -o -4 address show",
     "links": "for L in $(ls /sys/class/net); do D=/sys/class/net/$L; "
@@ -180,11 +181,22 @@ def _has_bridge(node: Node) -> bool:
     return bool(node.ask("GET", "/networks", filters={"name": [GATEWAY_BRIDGE]}))
 
 
+#: What a record has of answers that hold values of the settings of others.
+_HIDING = {
+    "command line": quotes.settings,
+    "daemon.json": quotes.settings,
+    "unit": quotes.length,
+    "paths": quotes.length,
+    "validate": quotes.said,
+    "rules": quotes.rules,
+}
+
+
 def shown(text: str) -> str:
     """Return what a record has of the output of a node's script where others have work: no value of their settings."""
     made = []
     for name, (code, answer) in parse_answers(text).items():
-        kept = settings(answer) if name in ("command line", "daemon.json") else answer
+        kept = _HIDING[name](answer) if name in _HIDING else answer
         made.append(f"{_MARK} {name}\n{kept}\n{_MARK}. {code}")
     return "\n".join(made)
 

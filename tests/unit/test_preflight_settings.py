@@ -1,0 +1,170 @@
+"""Preflight's check of what engines are told at their next start.
+
+What each engine does with a setting was tried with engines of 18.03.1, 24.0.9 and 29.1.3.
+"""
+
+import pytest
+
+from swarmlab.preflight.options import Settings, of_unit
+from swarmlab.preflight.settings import quoted, unknown_to
+from tests.unit.test_preflight import found, set_answer, sight  # noqa: F401
+
+PATHS = "bytes 40\ngroup root\ngroup docker\n/var/lib/docker /var/lib/docker\n/etc/ca.pem \n/nowhere \n/mnt/d /srv/d"
+
+
+def told(sight, text, *, command="dockerd", verdict=None, paths=PATHS, **info):  # noqa: F811
+    view = sight.nodes[1]
+    view.info |= {"Driver": "overlay2", "LoggingDriver": "json-file", "CgroupDriver": "cgroupfs", **info}
+    view.info.setdefault("Labels", [])
+    set_answer(sight, "daemon.json", text)
+    set_answer(sight, "command line", command.replace(" ", "\n"))
+    set_answer(sight, "paths", paths if text else paths.replace("bytes 40", "bytes "))
+    if verdict is not None:
+        set_answer(sight, "validate", verdict)
+    return [(level, summary) for level, nodes, summary in found(sight, "engine-restart") if nodes == ("slave01",)]
+
+
+@pytest.mark.parametrize(
+    ("text", "part"),
+    [
+        ("{", "daemon.json is not JSON (line 1)"),
+        ("[]", "daemon.json is no object of JSON"),
+        ("  ", "daemon.json is empty"),
+        ('{"live-restore": true}', "live-restore is on, with which no engine starts in a swarm"),
+        ('{"live-restor": true}', "live-restor: no options of this engine"),
+        ('{"firewall-backend": "iptables"}', "firewall-backend: no options of this engine"),
+        ('{"cluster-store": "etcd://10.0.0.1"}', "cluster-store is set, with which no engine starts in a swarm"),
+        ('{"debug": "yes"}', "wrong types in daemon.json: debug must be true or false"),
+        ('{"mtu": true, "dns": "1.1.1.1"}', "dns must be a list, mtu must be a number"),
+        ('{"dns": ["a", "10.0.0.1"]}', "dns: 1 of 2 malformed"),
+        ('{"labels": ["x"]}', "labels: 1 of 1 malformed"),
+        ('{"registry-mirrors": ["ftp://x"]}', "registry-mirrors: 1 of 1 malformed"),
+        ('{"insecure-registries": ["ftp://x"]}', "insecure-registries: 1 of 1 malformed"),
+        ('{"hosts": ["fd://"]}', "hosts: set in daemon.json and on the engine's command line"),
+        ('{"data-root": "/mnt/d"}', "data-root is /mnt/d, and the engine's state is in /var/lib/docker"),
+        ('{"storage-driver": "vfs"}', "storage-driver is vfs, and the engine's images and containers are in overlay2"),
+        ('{"userns-remap": "default"}', "userns-remap is set, and the engine runs without"),
+        ('{"iptables": false, "icc": false}', "iptables and icc are both false"),
+        ('{"bip": "x"}', "bip is no address"),
+        ('{"fixed-cidr": "10.0.0.0"}', "fixed-cidr is no address"),
+        ('{"bip": "10.4.0.1/24", "bridge": "eth0"}', "bridge and bip are both set"),
+        ('{"bridge": "br7"}', "bridge br7: no interface of that name"),
+        ('{"default-address-pools": [{"base": "10.9.0.0/16", "size": 8}]}', "cannot be cut into networks of 8"),
+        ('{"default-address-pools": [{"base": "10.9.0.0/33", "size": 40}]}', "a pool is malformed"),
+        ('{"default-runtime": "nope"}', "default-runtime nope: the engine has no such runtime"),
+        ('{"exec-opts": ["native.cgroupdriver=foo"]}', "native.cgroupdriver is neither"),
+        ('{"cgroup-parent": "x", "exec-opts": ["native.cgroupdriver=systemd"]}', "cgroup-parent is no slice"),
+        ('{"tls": true, "tlscacert": "/etc/ca.pem"}', "the file of tlscacert does not exist"),
+        ('{"seccomp-profile": "/nowhere"}', "the file of seccomp-profile does not exist"),
+        ('{"group": "dockers"}', "group dockers: there is no such group"),
+        ('{"log-opts": {"max-sise": "1"}}', "log-opts: max-sise: no options of the log driver"),
+        ('{"log-driver": "nope"}', "log-driver nope: the engine has no such driver"),
+        ('{"data-root": "/var/lib/docker", "graph": "/var/lib/docker"}', "data-root and graph are both set"),
+    ],
+)
+def test_what_an_engine_does_not_survive_is_an_error(sight, text, part):  # noqa: F811
+    seen = told(sight, text, command="dockerd -H unix:///run/docker.sock", Runtimes={"runc": {}})
+    assert [summary for level, summary in seen if level == "error" and part in summary], seen
+
+
+@pytest.mark.parametrize(
+    ("text", "command"),
+    [
+        ("", "dockerd"),
+        ('{"log-opts": {"max-size": "10m"}, "log-driver": "json-file", "features": {"buildkit": true}}', "dockerd"),
+        ('{"data-root": "/var/lib/docker", "storage-driver": "overlay2", "debug": true}', "dockerd -H fd://"),
+        ('{"registry-mirrors": ["https://mirror.example/"], "insecure-registries": ["r:5000"]}', "dockerd --mtu 1400"),
+        ('{"proxies": {"http-proxy": "http://p"}, "runtimes": {"x": {"path": "x"}}}', "dockerd --add-runtime y=z"),
+        ('{"tls": false, "tlscacert": "/etc/ca.pem", "live-restore": false}', "dockerd --log-level=info -D"),
+    ],
+)
+def test_what_an_engine_takes_is_no_trouble(sight, text, command):  # noqa: F811
+    registries = {
+        "Mirrors": ["https://mirror.example/"] if "mirror.example" in text else [],
+        "InsecureRegistryCIDRs": ["127.0.0.0/8"],
+        "IndexConfigs": {"r:5000": {"Secure": False}},
+    }
+    assert told(sight, text, command=command, RegistryConfig=registries) == []
+
+
+def test_the_engine_itself_is_asked_where_it_can_judge(sight):  # noqa: F811
+    words = "unable to configure the Docker daemon with file /etc/docker/daemon.json: "
+    unknown = f"{words}the following directives don't match any configuration option: nosuch\nstatus 1"
+    ((level, summary),) = told(sight, '{"nosuch": "geheim"}', verdict=unknown)
+    assert level == "error"
+    assert "refuses its settings" in summary
+    assert summary.endswith("option: nosuch")
+    assert told(sight, '{"new-in-2030": true}', verdict="configuration OK\nstatus 0") == []
+    ((level, summary),) = told(sight, "", verdict="Permission denied\nstatus 126")
+    assert (level, summary) == ("unknown", "validate: Permission denied")
+
+
+@pytest.mark.parametrize("secret", ["tcp://geheim:1", "geheim", "https://u:geheim@h"])
+def test_words_of_an_engine_have_no_values(secret):
+    both = (
+        "unable to configure the Docker daemon with file /etc/docker/daemon.json: the following directives are "
+        f"specified both as a flag and in the configuration file: hosts: (from flag: [{secret}], from file: [{secret}])"
+        f", labels: (from flag: [{secret}], from file: [x=y])"
+    )
+    assert quoted(both).endswith("configuration file: hosts, labels")
+    assert "geheim" not in quoted(f"validation failed: bad attribute format: {secret}")
+
+
+def test_what_is_set_and_not_yet_in_force_is_a_warning(sight):  # noqa: F811
+    registries = {"Mirrors": ["https://old/"], "InsecureRegistryCIDRs": [], "IndexConfigs": {}}
+    text = '{"log-driver": "local", "registry-mirrors": ["https://new"], "labels": ["a=b"], "node-generic-resources": ["gpu=1"]}'
+    ((level, summary),) = told(
+        sight, text, RegistryConfig=registries, Plugins={"Log": ["local"], "Authorization": None}
+    )
+    assert level == "warning"
+    assert summary.endswith("next on: log-driver, registry-mirrors, labels, node-generic-resources")
+
+
+def test_the_unit_counts_where_systemd_starts_the_engine(sight):  # noqa: F811
+    set_answer(
+        sight,
+        "unit",
+        "# /lib/systemd/system/docker.service\n[Service]\nEnvironmentFile=-/etc/default/docker\n"
+        "ExecStart=/usr/sbin/dockerd -H fd:// $DOCKER_OPTS\n"
+        "# /etc/systemd/system/docker.service.d/x.conf\n[Service]\nExecStart=\n"
+        'ExecStart=/usr/bin/dockerd \\\n  -H fd:// --data-root=${ROOT} $DOCKER_OPTS\nEnvironment="ROOT=/srv/new"\n'
+        '# environment /etc/default/docker\n# a comment\nDOCKER_OPTS="--live-restore --dns 1.1.1.1"\n',
+    )
+    summaries = [summary for _, summary in told(sight, '{"dns": ["1.1.1.1"]}')]
+    assert summaries == [
+        "dns: set in daemon.json and on the engine's command line",
+        "live-restore is on, with which no engine starts in a swarm",
+        "data-root is /srv/new, and the engine's state is in /var/lib/docker",
+    ]
+    assert of_unit("") is None
+
+
+def test_a_data_folder_that_moved_by_a_link_is_the_same(sight):  # noqa: F811
+    paths = PATHS.replace("/var/lib/docker /var/lib/docker", "/var/lib/docker /srv/d")
+    assert told(sight, "", paths=paths, DockerRootDir="/srv/d") == []
+    assert told(sight, '{"data-root": "/mnt/d"}', paths=PATHS, DockerRootDir="/srv/d") == []
+    assert told(sight, '{"userns-remap": "default"}', DockerRootDir="/var/lib/docker/165536.165536",
+                SecurityOptions=["name=seccomp,profile=default", "name=userns"]) == []  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("release", "strange"),
+    [
+        ((18, 3, 1), ["features"]),
+        ((20, 10, 24), []),
+        ((23, 0), ["cluster-store", "graph"]),
+        ((28, 0), ["api-cors-header", "cluster-store", "graph"]),
+    ],
+)
+def test_options_that_another_engine_does_not_know_are_told(release, strange):
+    assert unknown_to(["graph", "cluster-store", "api-cors-header", "features", "debug"], release) == strange
+
+
+def test_a_command_line_is_taken_apart_as_engines_do():
+    words = "--debug -H fd:// -Hunix:///x --host=tcp://y --mtu 1400 --icc=false -s overlay2 --nosuch=1"
+    made = Settings.read("{}", words.split(" "))
+    assert made.listed("hosts") == ["fd://", "unix:///x", "tcp://y"]
+    assert (made.get("debug"), made.get("icc"), made.get("mtu"), made.get("storage-driver")) == (
+        True, False, "1400", "overlay2",
+    )  # fmt: skip
+    assert made.unknown == ["nosuch"]
