@@ -10,6 +10,7 @@ from swarmlab.cluster.swarm import Swarm
 from swarmlab.errors import SwarmlabError, UsageError
 from swarmlab.evidence import redact
 from swarmlab.preflight import (
+    alike,
     certificates,
     defects,
     engines,
@@ -67,6 +68,7 @@ CHECKS: dict[str, Check] = {
     "seccomp-profile": Check(seccomp.refused, _TOOLS),
     "daemon-sockets": Check(engines.sockets, r"socket|tcp://"),
     "engine-restart": Check(settings.restart, r"restart|reboot|upgrade|power|8\.1|does not answer|start"),
+    "engine-settings": Check(alike.alike, r"log|pull|image|registry|resolve|limit|ulimit|proxy|start"),
     "clocks": Check(engines.clocks, r"8\.3|8\.4/service-ps|time|clock|certificate|valid|ago|since|join"),
     "kernel-modules": Check(kernel.modules, r"mesh|virtual|publish|encrypt|ipvs"),
     "forwarding": Check(kernel.forwarding, _TRAFFIC),

@@ -112,7 +112,10 @@ def test_words_of_an_engine_have_no_values(secret):
 
 def test_what_is_set_and_not_yet_in_force_is_a_warning(sight):  # noqa: F811
     registries = {"Mirrors": ["https://old/"], "InsecureRegistryCIDRs": [], "IndexConfigs": {}}
-    text = '{"log-driver": "local", "registry-mirrors": ["https://new"], "labels": ["a=b"], "node-generic-resources": ["gpu=1"]}'
+    text = (
+        '{"log-driver": "local", "registry-mirrors": ["https://new"], '
+        '"labels": ["a=b"], "node-generic-resources": ["gpu=1"]}'
+    )
     ((level, summary),) = told(
         sight, text, RegistryConfig=registries, Plugins={"Log": ["local"], "Authorization": None}
     )
