@@ -51,8 +51,8 @@ _NUMBERS = (
 _TEXTS = (
     "bip bip6 bridge bridge-accept-fwmark cgroup-parent config-file containerd containerd-namespace "
     "containerd-plugins-namespace data-root default-cgroupns-mode default-gateway default-gateway-v6 default-ipc-mode "
-    "default-runtime exec-root firewall-backend fixed-cidr fixed-cidr-v6 group http-proxy https-proxy init-path ip "
-    "log-driver log-format log-level metrics-addr no-proxy pidfile seccomp-profile storage-driver "
+    "default-runtime default-shm-size exec-root firewall-backend fixed-cidr fixed-cidr-v6 group http-proxy https-proxy "
+    "init-path ip log-driver log-format log-level metrics-addr no-proxy pidfile seccomp-profile storage-driver "
     "swarm-default-advertise-addr tlscacert tlscert tlskey userland-proxy-path userns-remap graph cluster-store "
     "cluster-advertise api-cors-header deprecated-key-path default-init resolv-conf"
 )
@@ -218,11 +218,15 @@ class Settings:
 
     def mistyped(self) -> list[str]:
         """Return the names of options whose value in the file is of another type than the option's."""
-        return sorted(
+        wrong = {
             key
             for key, value in self.file.items()
             if key in OPTIONS and value is not None and not _fits(value, OPTIONS[key].kind)
-        )
+        }
+        options = self.file.get("log-opts")
+        if isinstance(options, dict) and not all(isinstance(value, str) for value in options.values()):
+            wrong.add("log-opts")
+        return sorted(wrong)
 
 
 def _fits(value: Any, kind: type) -> bool:

@@ -196,7 +196,7 @@ def _refused(ahead: Ahead) -> Iterator[tuple[str, str]]:
         yield f"wrong types in daemon.json: {kinds}", f"correct {_them(mistyped)}"
 
 
-_KINDS = {bool: "true or false", int: "a number", str: "a text", list: "a list", dict: "an object"}
+_KINDS = {bool: "true or false", int: "a number", str: "a text", list: "a list", dict: "an object of texts"}
 
 
 def _is_address(text: str) -> bool:
@@ -227,6 +227,7 @@ _FORMS: dict[str, Callable[[str], bool]] = {
     "dns": _is_address,
     "registry-mirrors": _is_mirror,
     "labels": lambda text: "=" in text,
+    "node-generic-resources": lambda text: "=" in text,
 }
 
 
@@ -277,13 +278,29 @@ def _incompatible(ahead: Ahead) -> Iterator[tuple[str, str]]:
     known = _LOG_OPTIONS.get(str(settings.get("log-driver") or "json-file"))
     if isinstance(options, dict) and known and (strange := sorted(set(options) - set(known.split()))):
         yield f"log-opts: {', '.join(strange)}: no options of the log driver", f"remove {_them(strange)}"
+    names = {*settings.file, *settings.flags}
     secure = settings.get("tls") is True or settings.get("tlsverify") is True
     for key in ("tlscacert", "tlscert", "tlskey"):
         if secure and _missing(ahead, settings.get(key)):
             yield f"the file of {key} does not exist", f"restore the file, or correct {key}"
-    for key in ("seccomp-profile", "config-file"):
+    if secure and not {"tls", "tlsverify"} & settings.flags.keys() and not {"tlscert", "tlskey"} <= names:
+        yield "TLS is on in daemon.json without tlscert and tlskey", "set both to files of the node"
+    if negative := [
+        key for key in ("mtu", "max-concurrent-downloads", "max-concurrent-uploads") if _negative(settings, key)
+    ]:
+        yield f"{', '.join(negative)}: negative", f"correct {_them(negative)}"
+    if settings.get("metrics-addr") and release < (20, 10) and settings.get("experimental") is not True:
+        yield (
+            "metrics-addr is set without experimental, which engines before 20.10 refuse",
+            "set experimental, or remove it",
+        )
+    for key in ("seccomp-profile", "config-file", "containerd"):
         if _missing(ahead, settings.get(key)):
             yield f"the file of {key} does not exist", f"restore the file, or remove {key}"
+
+
+def _negative(settings: Settings, key: str) -> bool:
+    return str(settings.get(key) or "").startswith("-")
 
 
 def _missing(ahead: Ahead, path: Any) -> bool:

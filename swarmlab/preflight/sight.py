@@ -9,7 +9,7 @@ from __future__ import annotations
 import contextlib
 import functools
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import docker
@@ -145,27 +145,37 @@ def _read(node: Node, view: NodeView) -> None:
         # An engine makes the bridge a moment after it joins.
         with contextlib.suppress(SwarmlabError):
             wait(lambda: _has_bridge(node), f"{node} to have {GATEWAY_BRIDGE}", deadline=10, error=LabError)
-    root = view.info.get("DockerRootDir", "/var/lib/docker")
+    view.answers = answers(node, view, QUESTIONS)
+    if view.info:
+        with contextlib.suppress(SwarmlabError):
+            view.networks = [_whole(node, network) for network in node.ask("GET", "/networks")]
+
+
+def answers(node: Node, view: NodeView, names: Iterable[str]) -> Mapping[str, tuple[int, str]]:
+    """Ask a node some of `QUESTIONS` with one shell script; return exit code and text by name.
+
+    Args:
+        node: the node.
+        view: what is known of it so far.
+        names: names of the questions.
+    """
     values = {
-        "{root}": root,
+        "{root}": view.info.get("DockerRootDir", "/var/lib/docker"),
         "{modules}": " ".join(MODULES),
         "{options}": "|".join(option for option, _ in MODULES.values()),
         "{calls}": " ".join(CALLS),
     }
     parts = []
-    for name, question in QUESTIONS.items():
+    for name in names:
+        question = QUESTIONS[name]
         for placeholder, value in values.items():
             question = question.replace(placeholder, value)
         parts.append(f"echo '{_MARK} {name}'; ( {question} ) 2>&1; CODE=$?; echo; echo \"{_MARK}. $CODE\"")
     try:
         done = node.run("export LC_ALL=C PATH=$PATH:/usr/sbin:/sbin\n" + "\n".join(parts), shown=shown)
     except SwarmlabError as failed:
-        view.answers = dict.fromkeys(QUESTIONS, (1, str(failed)))
-        return
-    view.answers = parse_answers(done.out)
-    if view.info:
-        with contextlib.suppress(SwarmlabError):
-            view.networks = [_whole(node, network) for network in node.ask("GET", "/networks")]
+        return dict.fromkeys(names, (1, str(failed)))
+    return parse_answers(done.out)
 
 
 def _whole(node: Node, network: dict[str, Any]) -> dict[str, Any]:
