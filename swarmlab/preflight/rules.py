@@ -25,8 +25,8 @@ QUESTION = (
 _ROOT = "let preflight be root there (in the inventory: sudo: true), with iptables-save installed"
 #: Seconds for which a task must have been running for its published ports to be expected on every node.
 _SETTLED = 15
-#: An address outside, for packets that leave or come.
-_OUTSIDE = "203.0.113.7"
+#: Ports to which tasks usually speak.
+_USUAL = (53, 80, 443, 3128)
 _RISK = "published ports do not answer on the node, or its tasks do not reach addresses outside the cluster"
 _MEND = (
     "restart the engine, which makes its rules again: docker node update --availability drain NODE, then "
@@ -42,7 +42,10 @@ def rules(sight: Sight) -> Iterator[Finding]:
             view.swarm  # noqa: B018
             off = _off(view)
             try:
-                found = list(sets(view.read("rules")))
+                text = view.read("rules")
+                if "incompatible" in text:
+                    raise Unknown("rules: iptables cannot list tables that nft has made (nft list ruleset does)")
+                found = list(sets(text))
             except Unknown as why:
                 raise Unknown(str(why), _ROOT) from None
         except Unknown as why:
@@ -105,7 +108,8 @@ class Expected:
     """What a node's rules must do.
 
     Attributes:
-        uplink: the interface by which the node reaches others; empty if it is not known.
+        uplink: the interface by which the node reaches the others; empty if it is not known.
+        way_out: the interface by which it reaches addresses outside the cluster.
         address: the node's address.
         bridges: its bridge networks from which packets leave.
         mesh: ports that the routing mesh publishes on it, each as (protocol, port).
@@ -113,6 +117,7 @@ class Expected:
     """
 
     uplink: str
+    way_out: str
     address: str
     bridges: Sequence[Bridge]
     mesh: Sequence[tuple[str, int]]
@@ -125,14 +130,18 @@ class Expected:
             uplink = view.interface()[0]
         except Unknown:
             uplink = ""
+        default = [line.split() for line in view.answers.get("routes", (1, ""))[1].splitlines()[1:]]
+        way_out = next((fields[0] for fields in default if fields[1] == fields[7] == "00000000"), uplink)
         bridges = [bridge for network in view.networks for bridge in _bridges(network)]
-        return cls(uplink, view.address, bridges, _mesh(sight, view), _own(sight, view))
+        return cls(uplink, way_out, view.address, bridges, _mesh(sight, view), _own(sight, view))
 
 
 def _bridges(network: dict[str, Any]) -> Iterator[Bridge]:
     options = network.get("Options") or {}
     mode = options.get("com.docker.network.bridge.gateway_mode_ipv4") or "nat"
-    if network.get("Driver") != "bridge" or network.get("Internal") or mode != "nat":
+    if network.get("Driver") != "bridge" or network.get("Scope", "local") != "local":
+        return
+    if network.get("Internal") or mode != "nat":
         return
     plain = GATEWAY_BRIDGE if network["Name"] == GATEWAY_BRIDGE else f"br-{network['Id'][:12]}"
     name = options.get("com.docker.network.bridge.name") or plain
@@ -219,13 +228,14 @@ def _lacking(found: Sequence[Rules], expected: Expected, common: set[str]) -> It
 
 
 def _of_bridge(found: Sequence[Rules], bridge: Bridge, expected: Expected) -> Iterator[str]:
-    if not expected.uplink:
+    if not expected.way_out:
         return
+    # To which addresses and ports tasks may go is for whoever runs the node to say: nothing passes if none of these do.
     source = str(bridge.subnets[0][2])
-    packet = Packet(bridge.interface, expected.uplink, source, _OUTSIDE, "tcp", 443)
-    if any(_stopped(each.outcomes("filter", "FORWARD", packet)) for each in found):
+    packets = [Packet(bridge.interface, expected.way_out, source, protocol="tcp", port=port) for port in _USUAL]
+    if any(all(_stopped(each.outcomes("filter", "FORWARD", packet)) for packet in packets) for each in found):
         yield f"what leaves network {bridge.name} is dropped in chain FORWARD"
-    packet = Packet("", expected.uplink, source, _OUTSIDE, "tcp", 443)
+    packet = Packet("", expected.way_out, source, protocol="tcp")
     hidden = {"MASQUERADE", "SNAT", "NETMAP"}
     if bridge.masquerades and not any(hidden & each.outcomes("nat", "POSTROUTING", packet) for each in found):
         yield f"no masquerading of {bridge.subnets[0]} (network {bridge.name})"
@@ -238,7 +248,7 @@ def _stopped(outcomes: set[str]) -> bool:
 def _of_port(
     found: Sequence[Rules], protocol: str, port: int, expected: Expected, what: str, *, locally: bool
 ) -> Iterator[str]:
-    outside = Packet(expected.uplink, "", _OUTSIDE, expected.address, protocol, port, "target")
+    outside = Packet(expected.uplink, "", "", expected.address, protocol, port, "target")
     inside = Packet("", "", expected.address, expected.address, protocol, port, "target")
     ways = {"PREROUTING": outside} | ({"OUTPUT": inside} if locally else {})
     for chain, packet in ways.items():
@@ -246,6 +256,6 @@ def _of_port(
             yield f"port {port}/{protocol}, {what}, is not led on in chain {chain} of table nat"
     bridge = next((bridge for bridge in expected.bridges if bridge.interface == GATEWAY_BRIDGE), None)
     if locally and bridge and expected.uplink:
-        packet = Packet(expected.uplink, GATEWAY_BRIDGE, _OUTSIDE, str(bridge.subnets[0][2]), protocol, port)
+        packet = Packet(expected.uplink, GATEWAY_BRIDGE, "", str(bridge.subnets[0][2]), protocol, port)
         if any(_stopped(each.outcomes("filter", "FORWARD", packet)) for each in found):
             yield f"port {port}/{protocol}, {what}, is dropped in chain FORWARD"

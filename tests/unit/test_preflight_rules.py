@@ -74,6 +74,8 @@ def test_what_rules_lack_is_named_on_its_node(published, gone, put, told):
         (r"(-A DOCKER-USER -j RETURN)", r'-A DOCKER-USER -m comment --comment "no, not so" -p udp -j DROP\n\1'),
         (r"-A POSTROUTING -s 172.19.*\n", "-A POSTROUTING -o eth0 -j MASQUERADE\n"),
         (r":FORWARD DROP", ":FORWARD ACCEPT"),
+        (r"(-A DOCKER-USER -j RETURN)", r"-A DOCKER-USER -i eth0 ! -s 10.0.0.0/8 -j DROP\n\1"),
+        (r"(-A DOCKER-USER -j RETURN)", r"-A DOCKER-USER -o eth0 ! -d 10.0.0.0/8 -j DROP\n\1"),
         (r"(-A FORWARD -j DOCKER-USER)", r"-A FORWARD -m set --match-set bad src -j DROP\n\1"),
     ],
 )
@@ -81,6 +83,65 @@ def test_rules_of_others_that_let_packets_pass_are_no_trouble(published, gone, p
     broken = re.sub(gone, put, SOUND)
     assert broken != SOUND
     set_answer(published, "rules", broken)
+    assert found(published, "engine-rules") == [("ok", (), "nothing found")]
+
+
+#: As 29.1.3 makes them; the mesh's lines are those that its source makes in its chains.
+NEW = """# by iptables-nft-save
+*filter
+:INPUT ACCEPT [0:0]
+:FORWARD ACCEPT [0:0]
+:OUTPUT ACCEPT [0:0]
+:DOCKER - [0:0]
+:DOCKER-BRIDGE - [0:0]
+:DOCKER-CT - [0:0]
+:DOCKER-FORWARD - [0:0]
+:DOCKER-INGRESS - [0:0]
+:DOCKER-INTERNAL - [0:0]
+:DOCKER-USER - [0:0]
+-A FORWARD -j DOCKER-USER
+-A FORWARD -j DOCKER-FORWARD
+-A DOCKER -d 172.19.0.3/32 ! -i docker_gwbridge -o docker_gwbridge -p tcp -m tcp --dport 80 -j ACCEPT
+-A DOCKER ! -i docker0 -o docker0 -j DROP
+-A DOCKER ! -i docker_gwbridge -o docker_gwbridge -j DROP
+-A DOCKER-BRIDGE -o docker0 -j DOCKER
+-A DOCKER-BRIDGE -o docker_gwbridge -j DOCKER
+-A DOCKER-CT -o docker0 -m conntrack --ctstate RELATED,ESTABLISHED -j ACCEPT
+-A DOCKER-CT -o docker_gwbridge -m conntrack --ctstate RELATED,ESTABLISHED -j ACCEPT
+-A DOCKER-FORWARD -j DOCKER-INGRESS
+-A DOCKER-FORWARD -j DOCKER-CT
+-A DOCKER-FORWARD -j DOCKER-INTERNAL
+-A DOCKER-FORWARD -j DOCKER-BRIDGE
+-A DOCKER-FORWARD -i docker0 -j ACCEPT
+-A DOCKER-FORWARD -i docker_gwbridge -o docker_gwbridge -j DROP
+-A DOCKER-FORWARD -i docker_gwbridge ! -o docker_gwbridge -j ACCEPT
+-A DOCKER-INGRESS -p tcp -m tcp --dport 8088 -j ACCEPT
+-A DOCKER-INGRESS -j RETURN
+COMMIT
+""" + SOUND[SOUND.rindex("# by") :]
+
+
+def test_rules_as_new_engines_make_them_are_whole(published):
+    for place in range(3):
+        set_answer(published, "rules", NEW, node=place)
+    assert found(published, "engine-rules") == [("ok", (), "nothing found")]
+    # In 28.0.0 the jump of the mesh went missing behind those that drop.
+    moved = NEW.replace("-A DOCKER-FORWARD -j DOCKER-INGRESS\n", "")
+    set_answer(published, "rules", moved)
+    ((level, _, summary),) = found(published, "engine-rules")
+    assert level == "error"
+    assert "8088/tcp, published by the mesh, is dropped in chain FORWARD" in summary
+
+
+def test_tables_that_iptables_cannot_list_are_unknown(published):
+    set_answer(published, "rules", "# Table `filter' is incompatible, use 'nft' tool.\n")
+    ((level, nodes, _),) = found(published, "engine-rules")
+    assert (level, nodes) == ("unknown", ("slave01",))
+
+
+def test_a_network_of_the_swarm_that_is_not_on_the_node_has_no_rules(published):
+    config = {**BRIDGES[0], "Name": "far", "Scope": "swarm", "IPAM": {"Config": [{"Subnet": "10.8.0.0/24"}]}}
+    published.nodes[1].networks = [*BRIDGES, config]
     assert found(published, "engine-rules") == [("ok", (), "nothing found")]
 
 
