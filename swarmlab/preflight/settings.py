@@ -29,6 +29,7 @@ QUESTIONS = {
     "daemon.json": f'{_FILE}; [ ! -e "$F" ] || cat "$F"',
     "unit": (
         "[ -d /run/systemd/system ] || exit 0; systemctl cat docker.service 2>/dev/null || exit 0; "
+        'echo; echo "# states $(systemctl is-active docker.service) $(systemctl is-enabled docker.service)"; '
         "for E in $(systemctl show -p EnvironmentFiles docker.service | sed -e 's/^EnvironmentFiles=//' "
         "-e 's/ (ignore_errors=.*//'); do echo; echo \"# environment $E\"; [ ! -e $E ] || cat $E || exit; done"
     ),
@@ -36,6 +37,8 @@ QUESTIONS = {
     "paths": (
         "[ $(id -u) = 0 ] || { echo 'this needs root'; exit 3; }; "
         f'{_FILE}; echo "bytes $(stat -c %s "$F" 2>/dev/null)"; sed -e "s/:.*//" -e "s/^/group /" /etc/group; '
+        'X=$(readlink /proc/$P/exe); Y=${X% (deleted)}; [ "$X" = "$Y" ] || echo "replaced $(ls "$Y" 2>/dev/null)"; '
+        "for X in docker-state.json certificates/swarm-node.key; do [ -s {root}/swarm/$X ] || echo lost $X; done; "
         '{ echo /var/lib/docker; tr "\\0" "\\n" < /proc/$P/cmdline; [ ! -e "$F" ] || cat "$F"; } '
         "| grep -oE '(^|[=\":[:space:]])/[^\"=:,[:space:]]+' | grep -oE '/.*' | sort -u | "
         'while read -r X; do echo "$X $([ ! -e "$X" ] || readlink -f "$X")"; done'
@@ -51,6 +54,7 @@ _READ = (*QUESTIONS, "command line", "links", "addresses")
 _ROOT = "let preflight be root there (in the inventory: sudo: true)"
 _LOST = "the engine starts with an empty state: it is in no swarm, and has no containers, images or volumes"
 _BARE = "the engine starts without the images and containers that it has, and pulls all anew"
+_LOST_SWARM = "the engine starts and is in no swarm, or cannot prove who it is"
 _DEAD = "the engine does not start again: the node is lost at its next restart, upgrade or reboot"
 #: Storage drivers that engines no longer have, and the first release without each.
 GONE_DRIVERS: dict[str, Version] = {"aufs": (24,), "overlay": (24,), "devicemapper": (25,)}
@@ -75,6 +79,7 @@ class Ahead:
         groups: names of the node's groups.
         interfaces: names of the node's interfaces.
         addresses: the node's addresses with their prefix lengths, each after its interface.
+        notes: what else stands against it: "replaced PROGRAM", "lost FILE", "states ACTIVE ENABLED".
     """
 
     settings: Settings
@@ -85,6 +90,7 @@ class Ahead:
     groups: Sequence[str] = ()
     interfaces: Sequence[str] = ()
     addresses: Sequence[tuple[str, ...]] = ()
+    notes: Sequence[str] = ()
 
 
 @by_node
@@ -130,11 +136,16 @@ def of_view(view: NodeView) -> Ahead:
         raise Unreadable(f"/etc/docker/daemon.json {about}{place}") from None
     if verdict is None and not texts["daemon.json"].strip() and re.search(r"^bytes \d", texts["paths"], re.MULTILINE):
         raise Unreadable("/etc/docker/daemon.json is empty, which engines before 23.0 take for an error")
+    notes = [line for line in texts["paths"].splitlines() if line.split(" ")[0] in ("replaced", "lost")]
+    if not view.active:
+        notes = [note for note in notes if not note.startswith("lost ")]
+    if states := re.search(r"^# (states active (?:disabled|masked))", texts["unit"], re.MULTILINE):
+        notes.append(states[1])
     paths = dict(line.partition(" ")[::2] for line in texts["paths"].splitlines() if line.startswith("/"))
     groups = [line.partition(" ")[2] for line in texts["paths"].splitlines() if line.startswith("group ")]
     addresses = [tuple(line.split()[1:4:2]) for line in texts["addresses"].splitlines() if len(line.split()) > 3]
     interfaces = [line.split()[0] for line in texts["links"].splitlines() if line.split()]
-    return Ahead(settings, view.release, view.info, paths, verdict, groups, interfaces, addresses)
+    return Ahead(settings, view.release, view.info, paths, verdict, groups, interfaces, addresses, notes)
 
 
 def _read(view: NodeView, question: str) -> str:
@@ -169,6 +180,24 @@ def findings(ahead: Ahead) -> Iterator[Finding]:
     for summary, risk, mend in _loses(ahead):
         yield Finding(Level.ERROR, summary, risk, mend=mend)
     yield from _changes(ahead)
+    for note in ahead.notes:
+        kind, _, what = note.partition(" ")
+        yield _noted(kind, what.strip())
+
+
+def _noted(kind: str, what: str) -> Finding:
+    if kind == "lost":
+        mend = "join the node to the swarm anew before its next restart (docker swarm leave, docker swarm join)"
+        return Finding(Level.ERROR, f"swarm/{what} is gone from the engine's data folder", _LOST_SWARM, mend=mend)
+    if kind == "states":
+        state = what.split()[-1]
+        mend = f"systemctl {'unmask' if state == 'masked' else 'enable'} docker.service"
+        return Finding(Level.WARNING, f"docker.service is {state}", "the engine stays off after a reboot", mend=mend)
+    if what:
+        risk = "its next restart is an upgrade that nobody planned"
+        mend = "restart the engine at a time of your choice, with the node drained: systemctl restart docker"
+        return Finding(Level.WARNING, "the engine's program was replaced since the engine's start", risk, mend=mend)
+    return Finding(Level.ERROR, "the engine's program is gone", _DEAD, mend="install the engine again")
 
 
 # The engine does not start

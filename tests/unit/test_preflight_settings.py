@@ -148,6 +148,25 @@ def test_the_unit_counts_where_systemd_starts_the_engine(sight):  # noqa: F811
     assert of_unit("") is None
 
 
+@pytest.mark.parametrize(
+    ("line", "level", "summary"),
+    [
+        ("replaced /usr/bin/dockerd", "warning", "the engine's program was replaced since the engine's start"),
+        ("replaced ", "error", "the engine's program is gone"),
+        ("lost docker-state.json", "error", "swarm/docker-state.json is gone from the engine's data folder"),
+    ],
+)
+def test_what_else_an_engine_needs_for_its_next_start_is_looked_at(sight, line, level, summary):  # noqa: F811
+    assert told(sight, "{}", paths=f"{PATHS}\n{line}") == [(level, summary)]
+
+
+@pytest.mark.parametrize(("state", "seen"), [("enabled", []), ("disabled", ["disabled"]), ("masked", ["masked"])])
+def test_an_engine_that_systemd_does_not_start_at_boot_is_named(sight, state, seen):  # noqa: F811
+    unit = f"[Service]\nExecStart=/usr/bin/dockerd -H fd://\n\n# states active {state}\n"
+    set_answer(sight, "unit", unit)
+    assert told(sight, "{}") == [("warning", f"docker.service is {one}") for one in seen]
+
+
 def test_a_data_folder_that_moved_by_a_link_is_the_same(sight):  # noqa: F811
     paths = PATHS.replace("/var/lib/docker /var/lib/docker", "/var/lib/docker /srv/d")
     assert told(sight, "", paths=paths, DockerRootDir="/srv/d") == []
