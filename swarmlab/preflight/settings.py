@@ -450,21 +450,22 @@ def _pending(settings: Settings, info: Mapping[str, Any], release: Version) -> I
             yield "registry-mirrors"
         insecure = [*(registries.get("InsecureRegistryCIDRs") or [])]
         insecure += [name for name, one in (registries.get("IndexConfigs") or {}).items() if not one.get("Secure")]
-        bare = [re.sub(r"^https?://", "", one.lower()).rstrip("/") for one in settings.listed("insecure-registries")]
-        if not set(bare) <= {one.lower() for one in insecure}:
+        # Every engine trusts its own node.
+        now = {_registry(one) for one in insecure} - {"127.0.0.0/8", "::1/128"}
+        if {_registry(one) for one in settings.listed("insecure-registries")} - {"127.0.0.0/8", "::1/128"} != now:
             yield "insecure-registries"
     labels = settings.listed("labels")
     if "Labels" in info and sorted(set(labels)) != sorted(set(info["Labels"] or [])):
         yield "labels"
     pools = info.get("DefaultAddressPools") or []
     if release >= (20, 10) and settings.get("default-address-pools"):
-        now = {(str(pool.get("Base")), pool.get("Size")) for pool in pools}
+        in_force = {(str(pool.get("Base")), pool.get("Size")) for pool in pools}
         then = set()
         for pool in settings.get("default-address-pools"):
             parts = pool if isinstance(pool, dict) else dict(part.partition("=")[::2] for part in str(pool).split(","))
             if not _bad_pool(pool):
                 then.add((str(parts["base"]), int(parts["size"])))
-        if then != now:
+        if then != in_force:
             yield "default-address-pools"
     plugins = settings.listed("authorization-plugins")
     if "Plugins" in info and set(plugins) != set(info["Plugins"].get("Authorization") or []):
@@ -476,6 +477,15 @@ def _pending(settings: Settings, info: Mapping[str, Any], release: Version) -> I
     resources = {one.partition("=")[0] for one in settings.listed("node-generic-resources")}
     if resources and resources != kinds:
         yield "node-generic-resources"
+
+
+def _registry(name: str) -> str:
+    """Return a registry's name or network as engines write it."""
+    bare = re.sub(r"^https?://", "", name.lower()).rstrip("/")
+    try:
+        return str(ip_network(bare, strict=False)) if "/" in bare else bare
+    except ValueError:
+        return bare
 
 
 # Words

@@ -78,17 +78,21 @@ def test_what_an_engine_does_not_survive_is_an_error(sight, text, part):  # noqa
         ("", "dockerd"),
         ('{"log-opts": {"max-size": "10m"}, "log-driver": "json-file", "features": {"buildkit": true}}', "dockerd"),
         ('{"data-root": "/var/lib/docker", "storage-driver": "overlay2", "debug": true}', "dockerd -H fd://"),
-        ('{"registry-mirrors": ["https://mirror.example/"], "insecure-registries": ["r:5000"]}', "dockerd --mtu 1400"),
+        (
+            '{"registry-mirrors": ["https://mirror.example/"], "insecure-registries": ["R:5000", "10.1.2.3/8"]}',
+            "dockerd --mtu 1400",
+        ),
         ('{"default-shm-size": "64M", "metrics-addr": "127.0.0.1:9323", "group": "docker"}', "dockerd --tls"),
         ('{"proxies": {"http-proxy": "http://p"}, "runtimes": {"x": {"path": "x"}}}', "dockerd --add-runtime y=z"),
         ('{"tls": false, "tlscacert": "/etc/ca.pem", "live-restore": false}', "dockerd --log-level=info -D"),
     ],
 )
 def test_what_an_engine_takes_is_no_trouble(sight, text, command):  # noqa: F811
+    set_here = "mirror.example" in text
     registries = {
-        "Mirrors": ["https://mirror.example/"] if "mirror.example" in text else [],
-        "InsecureRegistryCIDRs": ["127.0.0.0/8"],
-        "IndexConfigs": {"r:5000": {"Secure": False}},
+        "Mirrors": ["https://mirror.example/"] if set_here else [],
+        "InsecureRegistryCIDRs": ["127.0.0.0/8", *(["10.0.0.0/8"] if set_here else [])],
+        "IndexConfigs": {"docker.io": {"Secure": True}} | ({"r:5000": {"Secure": False}} if set_here else {}),
     }
     assert told(sight, text, command=command, RegistryConfig=registries) == []
 
@@ -117,7 +121,11 @@ def test_words_of_an_engine_have_no_values(secret):
 
 
 def test_what_is_set_and_not_yet_in_force_is_a_warning(sight):  # noqa: F811
-    registries = {"Mirrors": ["https://old/"], "InsecureRegistryCIDRs": [], "IndexConfigs": {}}
+    registries = {
+        "Mirrors": ["https://old/"],
+        "InsecureRegistryCIDRs": [],
+        "IndexConfigs": {"gone:5000": {"Secure": False}},
+    }
     text = (
         '{"log-driver": "local", "registry-mirrors": ["https://new"], '
         '"labels": ["a=b"], "node-generic-resources": ["gpu=1"]}'
@@ -126,7 +134,9 @@ def test_what_is_set_and_not_yet_in_force_is_a_warning(sight):  # noqa: F811
         sight, text, RegistryConfig=registries, Plugins={"Log": ["local"], "Authorization": None}
     )
     assert level == "warning"
-    assert summary.endswith("next on: log-driver, registry-mirrors, labels, node-generic-resources")
+    assert summary.endswith(
+        "next on: log-driver, registry-mirrors, insecure-registries, labels, node-generic-resources"
+    )
 
 
 def test_the_unit_counts_where_systemd_starts_the_engine(sight):  # noqa: F811
