@@ -67,7 +67,9 @@ CHECKS: dict[str, Check] = {
     "known-defects": Check(defects.known, _TRAFFIC),
     "seccomp-profile": Check(seccomp.refused, _TOOLS),
     "daemon-sockets": Check(engines.sockets, r"socket|tcp://"),
-    "engine-restart": Check(settings.restart, r"restart|reboot|upgrade|power|8\.1|does not answer|start"),
+    "engine-restart": Check(
+        settings.restart, r"restart|reboot|upgrade|power|8\.1|does not answer|start", causes=("engines-answer",)
+    ),
     "engine-settings": Check(alike.alike, r"log|pull|image|registry|resolve|limit|ulimit|proxy|start"),
     "clocks": Check(engines.clocks, r"8\.3|8\.4/service-ps|time|clock|certificate|valid|ago|since|join"),
     "kernel-modules": Check(kernel.modules, r"mesh|virtual|publish|encrypt|ipvs"),

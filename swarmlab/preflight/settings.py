@@ -22,8 +22,8 @@ from swarmlab.versions import Version
 #: Shell commands that read what an engine will be told, by name of the question; see `swarmlab.preflight.sight`.
 _PID = "P=$(cat /run/docker.pid 2>/dev/null || pidof -s dockerd)"
 _FILE = (
-    f"{_PID}; F=$(tr '\\0' '\\n' < /proc/$P/cmdline | sed -n -e 's/^--config-file=//p' -e '/^--config-file$/{{n;p}}' "
-    "| tail -n 1); F=${F:-/etc/docker/daemon.json}"
+    f"{_PID}; F=$({{ tr '\\0' '\\n' < /proc/$P/cmdline; }} 2>/dev/null "
+    "| sed -n -e 's/^--config-file=//p' -e '/^--config-file$/{n;p}' | tail -n 1); F=${F:-/etc/docker/daemon.json}"
 )
 QUESTIONS = {
     "daemon.json": f'{_FILE}; [ ! -e "$F" ] || cat "$F"',
@@ -97,6 +97,9 @@ class Ahead:
 def restart(_: Sight, view: NodeView) -> Iterator[Finding]:
     """Whether the engine starts again in the swarm with what is set now, and with its state."""
     try:
+        if not view.info:
+            yield from _of_silent(view)
+            return
         ahead = of_view(view)
     except Unreadable as broken:
         yield Finding(
@@ -107,6 +110,29 @@ def restart(_: Sight, view: NodeView) -> Iterator[Finding]:
         )
         return
     yield from findings(ahead)
+
+
+def _of_silent(view: NodeView) -> Iterator[Finding]:
+    """Yield why an engine that does not answer cannot have started, as far as its file alone tells.
+
+    Raises:
+        Unknown: its file does not tell it.
+        Unreadable: its daemon.json is not JSON.
+    """
+    why = view.silent or "its engine was not asked"
+    code, text = view.answers.get("daemon.json", (1, ""))
+    if code:
+        raise Unknown(why)
+    ahead = Ahead(_parsed(text, []), (), {}, {})
+    bad = list(_incompatible(ahead))
+    if mistyped := ahead.settings.mistyped():
+        bad.append((f"{', '.join(mistyped)}: of the wrong type in daemon.json", f"correct {_them(mistyped)}"))
+    if not bad:
+        raise Unknown(why)
+    for summary, mend in bad:
+        yield Finding(
+            Level.ERROR, f"{summary} (its engine does not answer)", _DEAD, mend=f"{mend}, and start the engine"
+        )
 
 
 class Unreadable(Exception):
@@ -127,13 +153,11 @@ def of_view(view: NodeView) -> Ahead:
         command = [word for word in texts["command line"].splitlines()[1:] if word]
     verdict = _verdict(texts["validate"])
     try:
-        settings = Settings.read(texts["daemon.json"].strip(), command)
-    except ValueError as broken:
+        settings = _parsed(texts["daemon.json"], command)
+    except Unreadable:
         if verdict == "":  # the engine reads what this does not
             raise Unknown("daemon.json: the engine can read it, but this cannot") from None
-        about = "is no object of JSON" if "not an object" in str(broken) else "is not JSON"
-        place = f" (line {broken.lineno})" if isinstance(broken, json.JSONDecodeError) else ""
-        raise Unreadable(f"/etc/docker/daemon.json {about}{place}") from None
+        raise
     if verdict is None and not texts["daemon.json"].strip() and re.search(r"^bytes \d", texts["paths"], re.MULTILINE):
         raise Unreadable("/etc/docker/daemon.json is empty, which engines before 23.0 take for an error")
     notes = [line for line in texts["paths"].splitlines() if line.split(" ")[0] in ("replaced", "lost")]
@@ -146,6 +170,15 @@ def of_view(view: NodeView) -> Ahead:
     addresses = [tuple(line.split()[1:4:2]) for line in texts["addresses"].splitlines() if len(line.split()) > 3]
     interfaces = [line.split()[0] for line in texts["links"].splitlines() if line.split()]
     return Ahead(settings, view.release, view.info, paths, verdict, groups, interfaces, addresses, notes)
+
+
+def _parsed(text: str, command: Sequence[str]) -> Settings:
+    try:
+        return Settings.read(text.strip(), command)
+    except ValueError as broken:
+        about = "is no object of JSON" if "not an object" in str(broken) else "is not JSON"
+        place = f" (line {broken.lineno})" if isinstance(broken, json.JSONDecodeError) else ""
+        raise Unreadable(f"/etc/docker/daemon.json {about}{place}") from None
 
 
 def _read(view: NodeView, question: str) -> str:
@@ -281,7 +314,7 @@ def _incompatible(ahead: Ahead) -> Iterator[tuple[str, str]]:
     for key in ("bip", "fixed-cidr"):
         if (value := settings.get(key)) and not _is_subnet(str(value)):
             yield f"{key} is no address with a prefix length", f'set {key} like "172.26.0.1/16"'
-    if isinstance(bridge, str) and bridge not in ("", "none", *ahead.interfaces):
+    if ahead.interfaces and isinstance(bridge, str) and bridge not in ("", "none", *ahead.interfaces):
         yield f"bridge {bridge}: no interface of that name", "make the interface, or remove bridge"
     for pool in settings.get("default-address-pools") or []:
         if told := _bad_pool(pool):
@@ -289,7 +322,12 @@ def _incompatible(ahead: Ahead) -> Iterator[tuple[str, str]]:
     runtime = settings.get("default-runtime")
     runtimes = [*(ahead.info.get("Runtimes") or {}), *(settings.file.get("runtimes") or {})]
     runtimes += [one.partition("=")[0] for one in settings.flags.get("runtimes", [])]
-    if isinstance(runtime, str) and runtime not in runtimes and not runtime.startswith(("io.containerd.", "/")):
+    if (
+        ahead.info
+        and isinstance(runtime, str)
+        and runtime not in runtimes
+        and not runtime.startswith(("io.containerd.", "/"))
+    ):
         yield f"default-runtime {runtime}: the engine has no such runtime", "add it to runtimes, or remove it"
     for option in settings.listed("exec-opts"):
         name, _, value = option.partition("=")
@@ -318,7 +356,7 @@ def _incompatible(ahead: Ahead) -> Iterator[tuple[str, str]]:
         key for key in ("mtu", "max-concurrent-downloads", "max-concurrent-uploads") if _negative(settings, key)
     ]:
         yield f"{', '.join(negative)}: negative", f"correct {_them(negative)}"
-    if settings.get("metrics-addr") and release < (20, 10) and settings.get("experimental") is not True:
+    if settings.get("metrics-addr") and () < release < (20, 10) and settings.get("experimental") is not True:
         yield (
             "metrics-addr is set without experimental, which engines before 20.10 refuse",
             "set experimental, or remove it",

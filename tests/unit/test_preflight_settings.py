@@ -206,3 +206,22 @@ def test_a_command_line_is_taken_apart_as_engines_do():
         True, False, "1400", "overlay2",
     )  # fmt: skip
     assert made.unknown == ["nosuch"]
+
+
+@pytest.mark.parametrize(
+    ("text", "level", "summary"),
+    [
+        ('{"live-restore": true}', "error", "live-restore is on, with which no engine starts in a swarm (its engine"),
+        ("{", "error", "/etc/docker/daemon.json is not JSON (line 1)"),
+        ('{"debug": "yes"}', "error", "debug: of the wrong type in daemon.json"),
+        ('{"bridge": "br7", "default-runtime": "crun"}', "unknown", "the engine of slave01 does not answer"),
+        ("{}", "unknown", "the engine of slave01 does not answer"),
+    ],
+)
+def test_why_an_engine_does_not_answer_is_told_where_its_file_says_it(sight, text, level, summary):  # noqa: F811
+    view = sight.nodes[1]
+    view.info, view.version, view.silent = {}, {}, "the engine of slave01 does not answer: refused"
+    set_answer(sight, "daemon.json", text)
+    ((seen, nodes, said),) = found(sight, "engine-restart")
+    assert (seen, nodes) == (level, ("slave01",))
+    assert said.startswith(summary)
