@@ -10,6 +10,7 @@ from typing import Any
 from swarmlab.preflight.finding import Finding, Level, Unknown
 from swarmlab.preflight.model import NodeView, Sight
 from swarmlab.preflight.options import Settings
+from swarmlab.preflight.settings import read
 
 
 @dataclass(frozen=True)
@@ -50,9 +51,9 @@ def alike(sight: Sight) -> Iterator[Finding]:
 
 
 def _settings(view: NodeView) -> Settings:
-    command = [word for word in view.read("command line").splitlines()[1:] if word]
+    command = [word for word in read(view, "command line").splitlines()[1:] if word]
     try:
-        return Settings.read(view.read("daemon.json").strip(), command)
+        return Settings.read(read(view, "daemon.json").strip(), command)
     except ValueError:
         raise Unknown("its daemon.json is not JSON", "correct the file (see engine-restart)") from None
 

@@ -13,6 +13,7 @@ from swarmlab.preflight.finding import Finding, Level, Unknown
 from swarmlab.preflight.model import GATEWAY_BRIDGE, NodeView, Sight
 from swarmlab.preflight.networks import subnets_of
 from swarmlab.preflight.options import Settings
+from swarmlab.preflight.settings import read as answer
 
 #: Of both programs where a node has both: rules of either are in force. The one of old is asked only where it has
 #: tables already, as it would load its modules.
@@ -85,9 +86,9 @@ def _judged(view: NodeView) -> bool:
 
 
 def _off(view: NodeView) -> bool:
-    command = [word for word in view.read("command line").splitlines()[1:] if word]
+    command = [word for word in answer(view, "command line").splitlines()[1:] if word]
     try:
-        settings = Settings.read(view.read("daemon.json").strip(), command)
+        settings = Settings.read(answer(view, "daemon.json").strip(), command)
     except ValueError:  # engine-restart says so
         return False
     return settings.get("iptables") is False

@@ -147,7 +147,7 @@ def of_view(view: NodeView) -> Ahead:
         Unreadable: its daemon.json is not JSON.
     """
     view.swarm  # noqa: B018
-    texts = {name: _read(view, name) for name in _READ}
+    texts = {name: read(view, name) for name in _READ}
     command = of_unit(texts["unit"])
     if command is None:
         command = [word for word in texts["command line"].splitlines()[1:] if word]
@@ -181,7 +181,8 @@ def _parsed(text: str, command: Sequence[str]) -> Settings:
         raise Unreadable(f"/etc/docker/daemon.json {about}{place}") from None
 
 
-def _read(view: NodeView, question: str) -> str:
+def read(view: NodeView, question: str) -> str:
+    """Return a node's answer to a question, as `NodeView.read` does; an `Unknown` says what would make it known."""
     try:
         return view.read(question)
     except Unknown as why:

@@ -5,6 +5,7 @@ What each engine does with a setting was tried with engines of 18.03.1, 24.0.9 a
 
 import pytest
 
+from swarmlab.preflight import checks
 from swarmlab.preflight.options import Settings, of_unit
 from swarmlab.preflight.settings import quoted, unknown_to
 from tests.unit.test_preflight import found, set_answer, sight  # noqa: F401
@@ -225,3 +226,11 @@ def test_why_an_engine_does_not_answer_is_told_where_its_file_says_it(sight, tex
     ((seen, nodes, said),) = found(sight, "engine-restart")
     assert (seen, nodes) == (level, ("slave01",))
     assert said.startswith(summary)
+
+
+@pytest.mark.parametrize("check", ["engine-restart", "engine-rules", "engine-settings"])
+def test_what_cannot_be_read_says_what_would_make_it_known(sight, check):  # noqa: F811
+    sight.nodes[1].answers = {}
+    findings = [one for one in checks.look(check, sight) if one.nodes == ("slave01",)]
+    assert [str(one.level) for one in findings] == ["unknown"]
+    assert findings[0].mend.startswith("let preflight be root there")
