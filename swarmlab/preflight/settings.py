@@ -430,6 +430,9 @@ def _loses(ahead: Ahead) -> Iterator[tuple[str, str, str]]:
 def _changes(ahead: Ahead) -> Iterator[Finding]:
     settings, info = ahead.settings, ahead.info
     pending = [*_pending(settings, info, ahead.release)]
+    now = [cidr for interface, cidr in ahead.addresses if interface == "docker0"]
+    if settings.get("bip") and now and settings.get("bip") not in now:
+        pending.append("bip")
     if pending:
         yield Finding(
             Level.WARNING,

@@ -140,6 +140,16 @@ def test_what_is_set_and_not_yet_in_force_is_a_warning(sight):  # noqa: F811
     )
 
 
+def test_an_address_of_docker0_that_is_to_come_is_compared_with_those_of_the_node(sight):  # noqa: F811
+    lines = "2: eth0    inet 10.4.0.9/24 scope global eth0\n3: docker0    inet 172.17.0.1/16 scope global docker0"
+    set_answer(sight, "addresses", lines)
+    assert told(sight, '{"bip": "172.17.0.1/16"}') == []
+    seen = told(sight, '{"bip": "10.4.0.1/16"}')
+    assert [level for level, _ in seen] == ["warning", "warning"]
+    assert seen[0][1].endswith("next on: bip")
+    assert seen[1][1] == "bip gives docker0 10.4.0.0/16, which overlaps 10.4.0.0/24 of eth0"
+
+
 def test_the_unit_counts_where_systemd_starts_the_engine(sight):  # noqa: F811
     set_answer(
         sight,
