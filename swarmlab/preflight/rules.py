@@ -23,6 +23,13 @@ QUESTION = (
     "[ $A = iptables-save ] || for T in $(cat /proc/net/ip_tables_names 2>/dev/null | grep -xE 'filter|nat'); do "
     'echo "# by iptables-legacy-save"; iptables-legacy-save -t $T || exit; done'
 )
+#: The rules in the network namespace in which the engine takes what comes for published ports.
+MESH_QUESTION = (
+    "N=/run/docker/netns/ingress_sbox; [ -e $N ] || exit 0; A=iptables-save; "
+    "! command -v iptables-nft-save >/dev/null || A=iptables-nft-save; nsenter --net=$N $A -t mangle || exit; "
+    "[ $A = iptables-save ] || ! nsenter --net=$N grep -qx mangle /proc/net/ip_tables_names 2>/dev/null || "
+    "nsenter --net=$N iptables-legacy-save -t mangle"
+)
 _ROOT = "let preflight be root there (in the inventory: sudo: true), with iptables-save installed"
 #: Seconds for which a task must have been running for its published ports to be expected on every node.
 _SETTLED = 15
@@ -38,6 +45,7 @@ _MEND = (
 def rules(sight: Sight) -> Iterator[Finding]:
     """Whether the engine's own rules of iptables are there on each node, and let its traffic through."""
     read: dict[str, list[Rules]] = {}
+    marked: dict[str, set[tuple[str, int]]] = {}
     for view in sight.nodes:
         try:
             view.swarm  # noqa: B018
@@ -47,6 +55,7 @@ def rules(sight: Sight) -> Iterator[Finding]:
                 if "incompatible" in text:
                     raise Unknown("rules: iptables cannot list tables that nft has made (nft list ruleset does)")
                 found = list(sets(text))
+                marks = _marks(Rules.read(view.read("mesh rules")))
             except Unknown as why:
                 raise Unknown(str(why), _ROOT) from None
         except Unknown as why:
@@ -65,17 +74,32 @@ def rules(sight: Sight) -> Iterator[Finding]:
             )
             if not since:
                 continue
-        read[view.name] = found
+        read[view.name], marked[view.name] = found, marks
     expected = {view.name: Expected.of(sight, view) for view in sight.nodes if view.name in read}
     common = _common(sight, read)
     for view in sight.nodes:
         if view.name not in read:
             continue
         lacking = [*_lacking(read[view.name], expected[view.name], common.get(view.name, set()))]
+        lacking += [
+            f"port {port}/{protocol}, published by the mesh, is not marked in the engine's own namespace"
+            for protocol, port in expected[view.name].mesh
+            if (protocol, port) not in marked[view.name] and any((protocol, port) in other for other in marked.values())
+        ]
         if lacking:
             shown = "; ".join(lacking[:6]) + (f"; and {len(lacking) - 6} more" if len(lacking) > 6 else "")
             mend = _MEND.replace("NODE", view.name)
             yield Finding(Level.ERROR, f"the engine's rules are not whole: {shown}", _RISK, "", (view.name,), mend=mend)
+
+
+def _marks(rules: Rules) -> set[tuple[str, int]]:
+    """Return the ports whose packets are marked for the kernel's load balancer."""
+    found = set()
+    for rule in rules.chains.get(("mangle", "PREROUTING"), []):
+        match = {option: value for _, option, value in rule.matches}
+        if rule.target == "MARK" and match.get("--dport", "").isdigit():
+            found.add((match.get("-p", ""), int(match["--dport"])))
+    return found
 
 
 def _judged(view: NodeView) -> bool:

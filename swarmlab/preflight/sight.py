@@ -61,6 +61,7 @@ QUESTIONS = {
     ),
     **settings.QUESTIONS,
     "rules": rules.QUESTION,
+    "mesh rules": rules.MESH_QUESTION,
     "routes": "cat /proc/net/route",
     "addresses": "ip -o -4 address show",
     "links": "for L in $(ls /sys/class/net); do D=/sys/class/net/$L; "
@@ -199,6 +200,7 @@ _HIDING = {
     "paths": quotes.length,
     "validate": quotes.said,
     "rules": quotes.rules,
+    "mesh rules": quotes.rules,
 }
 
 

@@ -56,3 +56,15 @@ COMMIT
 -A DOCKER-INGRESS -j RETURN
 COMMIT
 """
+
+#: In the namespace of ingress, on a kernel with IPVS.
+MESH = """*mangle
+:PREROUTING ACCEPT [0:0]
+:INPUT ACCEPT [0:0]
+:FORWARD ACCEPT [0:0]
+:OUTPUT ACCEPT [0:0]
+:POSTROUTING ACCEPT [0:0]
+-A PREROUTING -p tcp -m tcp --dport 8088 -j MARK --set-xmark 0x100/0xffffffff
+-A INPUT -d 10.0.0.5/32 -j MARK --set-xmark 0x100/0xffffffff
+COMMIT
+"""

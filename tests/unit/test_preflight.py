@@ -26,7 +26,7 @@ from swarmlab.preflight.packets import elements
 from swarmlab.preflight.sight import QUESTIONS, _read, parse_answers
 from swarmlab.verdicts.defects import FILE, defects
 from swarmlab.wait import State
-from tests.unit.rules_of_engines import SOUND
+from tests.unit.rules_of_engines import MESH, SOUND
 
 ADDRESSES = {"master": "192.168.58.101", "slave01": "192.168.58.104", "slave02": "192.168.58.103"}
 ROUTES = """Iface\tDestination\tGateway \tFlags\tRefCnt\tUse\tMetric\tMask\t\tMTU\tWindow\tIRTT
@@ -67,6 +67,7 @@ ANSWERS = {
     "paths": "bytes 48\n/run/docker.sock /run/docker.sock\n/var/lib/docker /var/lib/docker",
     "validate": "unknown flag: --validate\nSee 'dockerd --help'.\nstatus 125",
     "rules": SOUND,
+    "mesh rules": MESH,
     "routes": ROUTES,
     "links": "docker0 1500 \ndocker_gwbridge 1500 \neth0 1500 \nlo 65536 \nveth70f0b35 1500 ",
     "offload": "",

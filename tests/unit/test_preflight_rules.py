@@ -5,7 +5,7 @@ import re
 import pytest
 
 from swarmlab.preflight.filters import Packet, Rules
-from tests.unit.rules_of_engines import SOUND
+from tests.unit.rules_of_engines import MESH, SOUND
 from tests.unit.test_preflight import MODULES, found, set_answer, sight  # noqa: F401
 
 BRIDGES = [
@@ -173,6 +173,20 @@ def test_where_the_kernel_lacks_ipvs_no_rules_of_the_mesh_are_expected(published
     for place in range(3):
         set_answer(published, "modules", MODULES, node=place)
         set_answer(published, "rules", bare, node=place)
+    assert found(published, "engine-rules") == [("ok", (), "nothing found")]
+
+
+@pytest.mark.parametrize("gone", [r"-A PREROUTING.*\n", r"(?s).*"])
+def test_a_port_that_is_not_marked_as_on_the_other_nodes_is_named(published, gone):
+    set_answer(published, "mesh rules", re.sub(gone, "", MESH))
+    ((level, nodes, summary),) = found(published, "engine-rules")
+    assert (level, nodes) == ("error", ("slave01",))
+    assert summary.endswith("port 8088/tcp, published by the mesh, is not marked in the engine's own namespace")
+
+
+def test_where_no_node_marks_a_port_nothing_is_said(published):
+    for place in range(3):
+        set_answer(published, "mesh rules", "", node=place)
     assert found(published, "engine-rules") == [("ok", (), "nothing found")]
 
 
