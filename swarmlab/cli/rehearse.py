@@ -14,6 +14,7 @@ from swarmlab.labs.hosts import host_names
 from swarmlab.labs.registry import DEFAULT, MADE
 from swarmlab.paths import REPORTS
 from swarmlab.rehearsal import run as play
+from swarmlab.rehearsal.likeness import restarts
 from swarmlab.rehearsal.likeness.model import FILE, Likeness
 from swarmlab.rehearsal.likeness.read import MOST_NODES, read
 from swarmlab.rehearsal.plan import GROUPS, ORDER, newest
@@ -65,6 +66,8 @@ def run(args: argparse.Namespace) -> int:
         workers if args.workers is None else args.workers,
     )
     plan = play.plan(path, args.order, *shape, kind, args.claims, like, reboot=args.reboot)
+    for why in restarts.against(like.data.get("restarts", []), plan.path[1:]) if like else []:
+        say(f"no-go already: {why}")
     folder = Path(args.out)
     decision = play.rehearse(plan, kind, folder, args.claims, say, keep=args.keep_runs)
     print("\n".join([*play.lines(decision), f"Page: {folder / play.PAGE}"]))

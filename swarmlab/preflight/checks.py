@@ -12,6 +12,7 @@ from swarmlab.errors import SwarmlabError, UsageError
 from swarmlab.evidence import redact
 from swarmlab.preflight import (
     addresses,
+    alike,
     bridges,
     certificates,
     content,
@@ -25,9 +26,11 @@ from swarmlab.preflight import (
     networks,
     ports,
     resolvers,
+    rules,
     seccomp,
     services,
     settings,
+    swarm_settings,
     tasks,
 )
 from swarmlab.preflight.causes import folded, grouped
@@ -98,6 +101,12 @@ CHECKS: dict[str, Check] = {
     "known-defects": Check(defects.known, _TRAFFIC),
     "seccomp-profile": Check(seccomp.refused, _TOOLS),
     "daemon-sockets": Check(engines.sockets, r"socket|tcp://"),
+    "engine-restart": Check(
+        settings.restart,
+        r"restart|reboot|upgrade|power|8\.1|does not answer|start",
+        causes=("engines-answer", "engine-settings"),
+    ),
+    "engine-settings": Check(alike.alike, r"log|pull|image|registry|resolve|limit|ulimit|proxy|start"),
     "clocks": Check(engines.clocks, r"8\.3|8\.4/service-ps|time|clock|certificate|valid|ago|since|join"),
     "kernel-modules": Check(
         kernel.modules, r"mesh|virtual|publish|encrypt|ipvs", causes=("gateway-bridge", "membership: ingress")
@@ -106,6 +115,7 @@ CHECKS: dict[str, Check] = {
     "iptables-backend": Check(firewall.backends, _TRAFFIC),
     "legacy-rules": Check(firewall.leftovers, _TRAFFIC, causes=_PORTS),
     "engine-firewall": Check(firewall.engine_backend, _ANY, causes=("engines-answer", "daemon-sockets")),
+    "engine-rules": Check(rules.rules, _TRAFFIC, causes=("gateway-bridge",)),
     "firewalld": Check(firewall.firewalld, _TRAFFIC, causes=_PORTS),
     "advertised-addresses": Check(addresses.advertised, _ANY, sends=True, causes=_OF_AN_ADDRESS),
     "same-addresses": Check(addresses.shared, _ANY, sends=True, causes=_OF_AN_ADDRESS),
@@ -140,15 +150,15 @@ CHECKS: dict[str, Check] = {
     "odd-managers": Check(managers.odd_number, r"quorum|leader|manager"),
     "autolock": Check(managers.autolock, r"lock|restart|manager"),
     "availability": Check(managers.availability, r"task|running|replica|node", causes=(_WAITING,)),
-    "swarm-settings": Check(settings.swarm, r"certificate|8\.3|heartbeat|history|down|lost|ago"),
-    "address-pool": Check(settings.address_pool, r"network|subnet|address|task|new"),
+    "swarm-settings": Check(swarm_settings.swarm, r"certificate|8\.3|heartbeat|history|down|lost|ago"),
+    "address-pool": Check(swarm_settings.address_pool, r"network|subnet|address|task|new"),
     "registries": Check(
         content.registries,
         r"image|pull|registry|content|digest|prepar|reject",
         asks=True,
         causes=(*_OF_TASKS, "images"),
     ),
-    "service-needs": Check(settings.demands, r"task|running|replica|volume|logs?|reserv", causes=_OF_TASKS),
+    "service-needs": Check(swarm_settings.demands, r"task|running|replica|volume|logs?|reserv", causes=_OF_TASKS),
     "images": Check(content.images, r"image|content|version|pull|digest|prepar|reject", asks=True, causes=_OF_TASKS),
     "replicas": Check(services.replicas, rf"task|running|replica|service|{_TRAFFIC}"),
     "updates": Check(services.updates, r"update|roll|image|version|task|running|replica"),

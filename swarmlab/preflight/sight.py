@@ -12,7 +12,7 @@ import math
 import re
 import shlex
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent import futures
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextvars import copy_context
@@ -22,14 +22,13 @@ from typing import Any, TypeVar
 import docker
 
 from swarmlab import signals
-from swarmlab.cluster import deadline
+from swarmlab.cluster import deadline, quotes
 from swarmlab.cluster.clocks import Clock, seconds_of
 from swarmlab.cluster.node import Node
-from swarmlab.cluster.quotes import settings
 from swarmlab.cluster.swarm import Swarm
 from swarmlab.errors import Blocked, LabError, Overdue, SwarmlabError
 from swarmlab.parallel import parallel
-from swarmlab.preflight import held, packets
+from swarmlab.preflight import held, packets, rules, settings
 from swarmlab.preflight.model import CALLS, GATEWAY_BRIDGE, MODULES, Arrivals, NodeView, Sight
 from swarmlab.preflight.networks import complete
 from swarmlab.wait import State, scaled, wait
@@ -82,7 +81,9 @@ QUESTIONS = {
         'echo "containers $(echo $L | wc -w)"; '
         'for C in {calls}; do echo "$C $(grep -ls "\\"$C\\"" $L /dev/null | wc -l)"; done'
     ),
-    "daemon.json": "[ ! -e /etc/docker/daemon.json ] || cat /etc/docker/daemon.json",
+    **settings.QUESTIONS,
+    "rules": rules.QUESTION,
+    "mesh rules": rules.MESH_QUESTION,
     "routes": "cat /proc/net/route",
     "addresses": "ip -o address show",
     "member": (
@@ -346,7 +347,7 @@ def _read(node: Node, view: NodeView, *, limit: float = 60.0) -> None:
         with contextlib.suppress(SwarmlabError):
             wait(lambda: _has_bridge(node), f"{node} to have {GATEWAY_BRIDGE}", deadline=5, error=LabError)
     try:
-        done = node.run(_script(view, limit), shown=shown)
+        done = node.run(_script(view, _in_order(), limit), shown=shown)
     except Overdue as late:
         view.answers = _in_time(parse_answers(late.printed), limit)
         hanging = next((name for name in _in_order() if name not in view.answers), "")
@@ -372,16 +373,32 @@ def _read(node: Node, view: NodeView, *, limit: float = 60.0) -> None:
         held.contents(node, view)
 
 
+def answers(node: Node, view: NodeView, names: Iterable[str], *, limit: float = 60.0) -> Mapping[str, tuple[int, str]]:
+    """Ask a node some of `QUESTIONS` with one shell script; return exit code and text by name.
+
+    Args:
+        node: the node.
+        view: what is known of it so far.
+        names: names of the questions.
+        limit: seconds that each question may take.
+    """
+    asked = list(names)
+    try:
+        done = node.run(_script(view, asked, limit), shown=shown)
+    except SwarmlabError as failed:
+        return dict.fromkeys(asked, (1, str(failed)))
+    return _in_time(parse_answers(done.out), limit)
+
+
 def _in_order() -> list[str]:
     """Return the names of the questions, those last that hang on a disk that does not answer."""
     return sorted(QUESTIONS, key=lambda name: name in _LAST)
 
 
-def _script(view: NodeView, limit: float) -> str:
-    """Return the script that puts the questions to a node, each with a time limit where the node has `timeout`."""
-    root = view.info.get("DockerRootDir", "/var/lib/docker")
+def _script(view: NodeView, names: Iterable[str], limit: float) -> str:
+    """Return the script that puts questions to a node, each with a time limit where the node has `timeout`."""
     values = {
-        "{root}": root,
+        "{root}": view.info.get("DockerRootDir", "/var/lib/docker"),
         "{modules}": " ".join(MODULES),
         "{options}": "|".join(option for option, _ in MODULES.values()),
         "{calls}": " ".join(CALLS),
@@ -389,7 +406,7 @@ def _script(view: NodeView, limit: float) -> str:
     }
     parts = ["export LC_ALL=C PATH=$PATH:/usr/sbin:/sbin", f"T='timeout -k 1 {math.ceil(limit)}'"]
     parts.append("$T true 2>/dev/null || T=")
-    for name in _in_order():
+    for name in names:
         question = QUESTIONS[name]
         for placeholder, value in values.items():
             question = question.replace(placeholder, value)
@@ -408,11 +425,23 @@ def _has_bridge(node: Node) -> bool:
     return bool(node.ask("GET", "/networks", filters={"name": [GATEWAY_BRIDGE]}))
 
 
+#: What a record has of answers that hold values of the settings of others.
+_HIDING = {
+    "command line": quotes.settings,
+    "daemon.json": quotes.settings,
+    "unit": quotes.length,
+    "paths": quotes.length,
+    "validate": quotes.said,
+    "rules": quotes.rules,
+    "mesh rules": quotes.rules,
+}
+
+
 def shown(text: str) -> str:
     """Return what a record has of the output of a node's script where others have work: no value of their settings."""
     made = []
     for name, (code, answer) in parse_answers(text).items():
-        kept = settings(answer) if name in ("command line", "daemon.json") else answer
+        kept = _HIDING[name](answer) if name in _HIDING else answer
         made.append(f"{_MARK} {name}\n{kept}\n{_MARK}. {code}")
     return "\n".join(made)
 

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from swarmlab.images.engines import EngineChoice
+from swarmlab.rehearsal.likeness import restarts
 from swarmlab.rehearsal.likeness.model import Likeness
 from swarmlab.verdicts.catalogue import Incident
 from swarmlab.verdicts.compare import Comparison, compare
@@ -73,8 +75,9 @@ def decide(
     course: Mapping[str, Any],
     known: Mapping[str, Incident],
     likeness: Likeness | None = None,
+    path: Sequence[EngineChoice] = (),
 ) -> Decision:
-    """Return the decision that the three runs of a rehearsal lead to.
+    """Return the decision that the three runs of a rehearsal lead to, and what is set on the nodes of a swarm.
 
     A claim that was not judged never counts as passed. A claim of claims/upgrade.yaml that was not judged is a reason
     against the upgrade. It is only a condition if the lab lacks what the claim needs, or if the claim is minor and its
@@ -87,7 +90,25 @@ def decide(
         course: The parsed rehearsal.json: the record of the steps.
         known: The incidents, by id.
         likeness: The swarm that was copied. Parts of it that were not rehearsed become conditions.
+        path: The engines that the nodes get, in order.
     """
+    made = _of_runs(before, upgrade, after, course, known, likeness)
+    if likeness:
+        told = likeness.data.get("restarts", [])
+        # The lab has other settings, so nothing that happened there follows from these.
+        made.reasons[:0] = [Reason(why) for why in restarts.against(told, path)]
+        made.conditions += [Reason(why) for why in restarts.besides(told)]
+    return made
+
+
+def _of_runs(
+    before: Run,
+    upgrade: Run,
+    after: Run | None,
+    course: Mapping[str, Any],
+    known: Mapping[str, Incident],
+    likeness: Likeness | None,
+) -> Decision:
     made = Decision()
     if likeness:
         made.likeness = _of_likeness(likeness, course)

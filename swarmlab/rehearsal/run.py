@@ -114,7 +114,9 @@ def _judge(
         run("after", f"claims on {last}", "suites/", "--profile", profile)
     loaded = {name: results.load(folder / name) for name in ("before", "upgrade", *(["after"] if whole else []))}
     known = catalogue.incidents()
-    decision = decide(loaded["before"], loaded["upgrade"], loaded.get("after"), course, known, plan.likeness)
+    decision = decide(
+        loaded["before"], loaded["upgrade"], loaded.get("after"), course, known, plan.likeness, plan.path[1:]
+    )
     engines = [plan.beginning, *map(str, plan.path[1:])]
     made = {**decision.to_json(), "path": engines, "seconds": seconds, "profile": profile}
     outputs.write(folder / DECISION, json.dumps(made, indent=1, ensure_ascii=False) + "\n")

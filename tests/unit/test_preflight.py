@@ -26,6 +26,7 @@ from swarmlab.preflight.packets import elements
 from swarmlab.preflight.sight import QUESTIONS, _read, parse_answers
 from swarmlab.verdicts.defects import FILE, defects
 from swarmlab.wait import State
+from tests.unit.rules_of_engines import MESH, SOUND
 
 ADDRESSES = {"master": "192.168.58.101", "slave01": "192.168.58.104", "slave02": "192.168.58.103"}
 ROUTES = """Iface\tDestination\tGateway \tFlags\tRefCnt\tUse\tMetric\tMask\t\tMTU\tWindow\tIRTT
@@ -62,6 +63,11 @@ ANSWERS = {
     "runc": "runc version 1.1.5+ds1\ncommit: 1.1.5+ds1-1+deb12u1\nspec: 1.0.2-dev",
     "seccomp": "containers 2\nstatx 2\nclone3 2\nfaccessat2 2",
     "daemon.json": '{\n    "insecure-registries": ["registry:5000"]\n}',
+    "unit": "",
+    "paths": "bytes 48\n/run/docker.sock /run/docker.sock\n/var/lib/docker /var/lib/docker",
+    "validate": "unknown flag: --validate\nSee 'dockerd --help'.\nstatus 125",
+    "rules": SOUND,
+    "mesh rules": MESH,
     "routes": ROUTES,
     "links": "docker0 1500 \ndocker_gwbridge 1500 \neth0 1500 \nlo 65536 \nveth70f0b35 1500 ",
     "offload": "",
@@ -284,7 +290,7 @@ def test_an_engine_that_writes_to_nftables_is_named(sight):
     only(sight, "engine-firewall", "error", ("slave01",), "the engine's firewall-backend is nftables")
     sight.nodes[1].info["FirewallBackend"] = {"Driver": "iptables"}
     set_answer(sight, "daemon.json", "{")
-    only(sight, "engine-firewall", "error", ("slave01",), "daemon.json is not JSON")
+    assert not [one for one in found(sight, "engine-firewall") if "slave01" in one[1]]
 
 
 @pytest.mark.parametrize(

@@ -188,10 +188,10 @@ def test_a_full_disk_explains_the_engine_that_it_stops(sight):
 def test_settings_that_no_engine_can_read_explain_one_that_does_not_start(sight):
     set_answer(sight, "daemon.json", "{")
     silence(sight, 1)
-    assert set(groups(sight)) == {("engine-firewall", ("slave01",))}
+    assert set(groups(sight)) == {("engine-restart", ("slave01",))}
     set_answer(sight, "daemon.json", ANSWERS["daemon.json"])
     set_answer(sight, "daemon.json", "{", node=0)
-    assert set(groups(sight)) == {("engine-firewall", ("master",)), ("engines-answer", ("slave01",))}
+    assert set(groups(sight)) == {("engine-restart", ("master",)), ("engines-answer", ("slave01",))}
 
 
 @pytest.mark.parametrize("seconds", [40, 4000])

@@ -27,9 +27,10 @@ class Likeness:
     """The parts of a swarm that are copied.
 
     Attributes:
-        data: The content of `FILE`: cluster, inventory, nodes, settings, networks, configs, secrets, services; and as
-            sentences, `left_out` and the `limits` that this sets to a rehearsal. A node has its own name and, as
-            `host`, the name of its copy.
+        data: The content of `FILE`: cluster, inventory, nodes, settings, networks, configs, secrets, services,
+            `restarts` (see `swarmlab.rehearsal.likeness.restarts`; older files lack it); and as sentences, `left_out`
+            and the `limits` that this sets to a rehearsal. A node has its own name and, as `host`, the name of its
+            copy.
     """
 
     data: dict[str, Any]

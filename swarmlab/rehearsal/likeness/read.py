@@ -23,6 +23,7 @@ from swarmlab.host import Progress
 from swarmlab.images.engines import EngineChoice, engine_choice, known_engines, obtain
 from swarmlab.labs.existing.inventory import Inventory
 from swarmlab.labs.existing.lab import InventoryLab
+from swarmlab.rehearsal.likeness import restarts
 from swarmlab.rehearsal.likeness import services as copies
 from swarmlab.rehearsal.likeness.model import Likeness
 from swarmlab.rehearsal.likeness.standins import StandIns
@@ -85,9 +86,10 @@ def read(
         asked = Reader(lab.manager)
         answers = {name: asked.get(f"/{name}") for name in ("swarm", "nodes", "configs", "secrets", "services")}
         answers["networks"] = asked.get("/networks", filters={"scope": ["swarm"]})
+        told = restarts.read(lab.nodes())
     finally:
         lab.disconnect()
-    return of_answers(answers, known.source, workers, hosts, lambda version: same(version, given, progress))
+    return of_answers(answers, known.source, workers, hosts, lambda version: same(version, given, progress), told)
 
 
 def of_answers(
@@ -96,6 +98,7 @@ def of_answers(
     workers: int | None,
     hosts: Sequence[str],
     choose: Callable[[str], EngineChoice],
+    told: Sequence[Mapping[str, Any]] = (),
 ) -> Likeness:
     """Return the likeness from a manager's answers; see `read`.
 
@@ -105,6 +108,7 @@ def of_answers(
         workers: See `read`.
         hosts: See `read`.
         choose: Returns the engine for a node, by the version of that node's engine.
+        told: What the next start of each node's engine brings (`restarts.read`).
 
     Raises:
         UsageError: The swarm cannot be copied.
@@ -124,6 +128,7 @@ def of_answers(
         # The answer holds the content of configs; the likeness keeps its size only.
         "configs": [{"name": raw["Spec"]["Name"], "bytes": copies.size(raw["Spec"])} for raw in answers["configs"]],
         "secrets": [{"name": raw["Spec"]["Name"]} for raw in answers["secrets"]],
+        "restarts": list(told),
     }
     overlays = {raw["name"] for raw in data["networks"]}
     services = [copies.service(raw["Spec"], networks, overlays, standins, left) for raw in answers["services"]]

@@ -33,8 +33,13 @@ def started_by(command: str) -> str:
     )
 
 
-#: A dockerd that also listens where anybody may ask it.
-OPEN_SOCKET = started_by("dockerd.real --host=tcp://127.0.0.1:2375")
+def also_set(setting: str) -> str:
+    """Have daemon.json hold another setting besides those that it has."""
+    return f"sed -i '0,/{{/s//{{{setting}, /' /etc/docker/daemon.json"
+
+
+#: A dockerd that also listens where anybody may ask it, and gives containers other limits than its like.
+OPEN_SOCKET = started_by("dockerd.real --host=tcp://127.0.0.1:2375 --default-ulimit=nofile=4096:4096")
 #: A dockerd that refuses clients which are older than it is.
 NEWEST_API_ONLY = started_by("env DOCKER_MIN_API_VERSION=1.44 dockerd.real")
 
@@ -229,6 +234,37 @@ STATE = [
     PreflightFault("a network lies within another", "subnets", "error", "network within was given no subnet"),
     PreflightFault(
         "certificates are made for an hour", "swarm-settings", "warning", r"certificates are made for 1\.0 hours"
+    ),
+    PreflightFault(
+        "an engine keeps containers over its restart",
+        "engine-restart",
+        "error",
+        "live-restore is on, with which no engine starts in a swarm",
+        nodes=("master",),
+        script=also_set('"live-restore": true'),
+    ),
+    PreflightFault(
+        "an engine is to make no rules",
+        "engine-rules",
+        "error",
+        r"set to make no rules, from its next start on \(iptables: false\)",
+        nodes=("slave01",),
+        script=also_set('"iptables": false'),
+    ),
+    PreflightFault(
+        "a script of a firewall removed the engine's rules",
+        "engine-rules",
+        "error",
+        r"leads to none of the engine's chains.*no masquerading of .*network docker_gwbridge",
+        nodes=("slave03",),
+        script="iptables -F; iptables -t nat -F",
+    ),
+    PreflightFault(
+        "an engine gives containers other limits",
+        "engine-settings",
+        "warning",
+        "default ulimits: not alike on slave03 and master, slave01, slave02",
+        nodes=("slave03",),
     ),
     PreflightFault(
         "a clock is 40 s ahead",

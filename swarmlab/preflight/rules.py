@@ -1,0 +1,286 @@
+"""Whether the rules that engines make in the packet filter are there, and let the traffic of tasks through."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from ipaddress import IPv4Network
+from typing import Any
+
+from swarmlab.cluster.clocks import seconds_of
+from swarmlab.preflight.filters import Packet, Rules, sets
+from swarmlab.preflight.finding import Finding, Level, Unknown
+from swarmlab.preflight.model import GATEWAY_BRIDGE, NodeView, Sight
+from swarmlab.preflight.networks import subnets_of
+from swarmlab.preflight.options import Settings
+from swarmlab.preflight.settings import read as answer
+
+#: Of both programs where a node has both: rules of either are in force. The one of old is asked only where it has
+#: tables already, as it would load its modules.
+QUESTION = (
+    "A=iptables-save; ! command -v iptables-nft-save >/dev/null || A=iptables-nft-save; "
+    'for T in filter nat; do echo "# by $A"; $A -t $T || exit; done; '
+    "[ $A = iptables-save ] || for T in $(cat /proc/net/ip_tables_names 2>/dev/null | grep -xE 'filter|nat'); do "
+    'echo "# by iptables-legacy-save"; iptables-legacy-save -t $T || exit; done'
+)
+#: The rules in the network namespace in which the engine takes what comes for published ports.
+MESH_QUESTION = (
+    "N=/run/docker/netns/ingress_sbox; [ -e $N ] || exit 0; A=iptables-save; "
+    "! command -v iptables-nft-save >/dev/null || A=iptables-nft-save; nsenter --net=$N $A -t mangle || exit; "
+    "[ $A = iptables-save ] || ! nsenter --net=$N grep -qx mangle /proc/net/ip_tables_names 2>/dev/null || "
+    "nsenter --net=$N iptables-legacy-save -t mangle"
+)
+_ROOT = "let preflight be root there (in the inventory: sudo: true), with iptables-save installed"
+#: Seconds for which a task must have been running for its published ports to be expected on every node.
+_SETTLED = 15
+#: Ports to which tasks usually speak.
+_USUAL = (53, 80, 443, 3128)
+_RISK = "published ports do not answer on the node, or its tasks do not reach addresses outside the cluster"
+_MEND = (
+    "restart the engine, which makes its rules again: docker node update --availability drain NODE, then "
+    "systemctl restart docker; have firewall scripts change no chains but their own and DOCKER-USER"
+)
+
+
+def rules(sight: Sight) -> Iterator[Finding]:
+    """Whether the engine's own rules of iptables are there on each node, and let its traffic through."""
+    read: dict[str, list[Rules]] = {}
+    marked: dict[str, set[tuple[str, int]]] = {}
+    for view in sight.nodes:
+        try:
+            view.swarm  # noqa: B018
+            off = _off(view)
+            try:
+                text = view.read("rules")
+                if "incompatible" in text:
+                    raise Unknown("rules: iptables cannot list tables that nft has made", "nft list ruleset lists them")
+                found = list(sets(text))
+                marks = _marks(Rules.read(view.read("mesh rules")))
+            except Unknown as why:
+                raise Unknown(str(why), why.mend or _ROOT) from None
+        except Unknown as why:
+            yield Finding(Level.UNKNOWN, str(why), nodes=(view.name,), mend=why.mend)
+            continue
+        if not _judged(view):
+            continue
+        if off:
+            since = ", from its next start on" if any(_leads(each) for each in found) else ""
+            yield Finding(
+                Level.ERROR,
+                f"the engine is set to make no rules{since} (iptables: false)",
+                _RISK,
+                nodes=(view.name,),
+                mend='remove "iptables": false from /etc/docker/daemon.json or the unit, and restart the engine',
+            )
+            if not since:
+                continue
+        read[view.name], marked[view.name] = found, marks
+    expected = {view.name: Expected.of(sight, view) for view in sight.nodes if view.name in read}
+    common = _common(sight, read)
+    for view in sight.nodes:
+        if view.name not in read:
+            continue
+        lacking = [*_lacking(read[view.name], expected[view.name], common.get(view.name, set()))]
+        lacking += [
+            f"port {port}/{protocol}, published by the mesh, is not marked in the engine's own namespace"
+            for protocol, port in expected[view.name].mesh
+            if (protocol, port) not in marked[view.name] and any((protocol, port) in other for other in marked.values())
+        ]
+        if lacking:
+            shown = "; ".join(lacking[:6]) + (f"; and {len(lacking) - 6} more" if len(lacking) > 6 else "")
+            mend = _MEND.replace("NODE", view.name)
+            yield Finding(Level.ERROR, f"the engine's rules are not whole: {shown}", _RISK, "", (view.name,), mend=mend)
+
+
+def _marks(rules: Rules) -> set[tuple[str, int]]:
+    """Return the ports whose packets are marked for the kernel's load balancer."""
+    found = set()
+    for rule in rules.chains.get(("mangle", "PREROUTING"), []):
+        match = {option: value for _, option, value in rule.matches}
+        if rule.target == "MARK" and match.get("--dport", "").isdigit():
+            found.add((match.get("-p", ""), int(match["--dport"])))
+    return found
+
+
+def _judged(view: NodeView) -> bool:
+    """Whether the node's engine makes its rules in the node's own network namespace with iptables."""
+    driver = str((view.info.get("FirewallBackend") or {}).get("Driver", ""))
+    rootless = any(str(option).startswith("name=rootless") for option in view.info.get("SecurityOptions") or [])
+    return view.active and not driver.startswith("nftables") and not rootless
+
+
+def _off(view: NodeView) -> bool:
+    command = [word for word in answer(view, "command line").splitlines()[1:] if word]
+    try:
+        settings = Settings.read(answer(view, "daemon.json").strip(), command)
+    except ValueError:  # engine-restart says so
+        return False
+    return settings.get("iptables") is False
+
+
+@dataclass
+class Bridge:
+    """A bridge network of a node."""
+
+    name: str
+    interface: str
+    subnets: Sequence[IPv4Network]
+    masquerades: bool
+
+
+@dataclass
+class Expected:
+    """What a node's rules must do.
+
+    Attributes:
+        uplink: the interface by which the node reaches the others; empty if it is not known.
+        way_out: the interface by which it reaches addresses outside the cluster.
+        address: the node's address.
+        bridges: its bridge networks from which packets leave.
+        mesh: ports that the routing mesh publishes on it, each as (protocol, port).
+        own: ports that its tasks publish on it alone.
+    """
+
+    uplink: str
+    way_out: str
+    address: str
+    bridges: Sequence[Bridge]
+    mesh: Sequence[tuple[str, int]]
+    own: Sequence[tuple[str, int]]
+
+    @classmethod
+    def of(cls, sight: Sight, view: NodeView) -> Expected:
+        """Return what the rules of a node must do."""
+        try:
+            uplink = view.interface()[0]
+        except Unknown:
+            uplink = ""
+        default = [line.split() for line in view.answers.get("routes", (1, ""))[1].splitlines()[1:]]
+        way_out = next((fields[0] for fields in default if fields[1] == fields[7] == "00000000"), uplink)
+        bridges = [bridge for network in view.networks for bridge in _bridges(network)]
+        return cls(uplink, way_out, view.address, bridges, _mesh(sight, view), _own(sight, view))
+
+
+def _bridges(network: dict[str, Any]) -> Iterator[Bridge]:
+    options = network.get("Options") or {}
+    mode = options.get("com.docker.network.bridge.gateway_mode_ipv4") or "nat"
+    if network.get("Driver") != "bridge" or network.get("Scope", "local") != "local":
+        return
+    if network.get("Internal") or mode != "nat":
+        return
+    plain = GATEWAY_BRIDGE if network["Name"] == GATEWAY_BRIDGE else f"br-{network['Id'][:12]}"
+    name = options.get("com.docker.network.bridge.name") or plain
+    masquerades = str(options.get("com.docker.network.bridge.enable_ip_masquerade", "true")).lower() == "true"
+    if subnets := subnets_of(network):
+        yield Bridge(network["Name"], name, subnets, masquerades)
+
+
+def _settled(view: NodeView, task: dict[str, Any]) -> bool:
+    if task["Status"]["State"] != "running" or task.get("DesiredState") != "running":
+        return False
+    return seconds_of(view.info["SystemTime"]) - seconds_of(task["Status"]["Timestamp"]) > _SETTLED
+
+
+def _mesh(sight: Sight, view: NodeView) -> list[tuple[str, int]]:
+    """Return the ports that the mesh publishes: of services with tasks, where the kernel has IPVS."""
+    code, modules = view.answers.get("modules", (1, ""))
+    if code or "/proc/net/ip_vs" not in modules.splitlines():
+        return []  # without it an engine makes no rules for the mesh
+    running = {task["ServiceID"] for task in sight.tasks if task.get("ServiceID") and _settled(view, task)}
+    found = {
+        (str(port.get("Protocol", "tcp")), int(port["PublishedPort"]))
+        for service in sight.services
+        if service["ID"] in running
+        for port in (service.get("Endpoint") or {}).get("Ports") or []
+        if port.get("PublishMode", "ingress") == "ingress" and port.get("PublishedPort")
+    }
+    return sorted(found)
+
+
+def _own(sight: Sight, view: NodeView) -> list[tuple[str, int]]:
+    found = {
+        (str(port.get("Protocol", "tcp")), int(port["PublishedPort"]))
+        for task in sight.tasks
+        if task.get("NodeID") == view.swarm["NodeID"] and _settled(view, task)
+        for port in (task["Status"].get("PortStatus") or {}).get("Ports") or []
+        if port.get("PublishMode") == "host" and port.get("PublishedPort")
+    }
+    return sorted(found)
+
+
+def _leads(rules: Rules) -> bool:
+    return any(chain.startswith("DOCKER") for chain in rules.reached("filter", "FORWARD"))
+
+
+def _common(sight: Sight, read: dict[str, list[Rules]]) -> dict[str, set[str]]:
+    """Return by node the engine's chains that most other nodes of its engine's version use."""
+    made: dict[str, set[str]] = {}
+    for view in sight.nodes:
+        alike = [
+            other.name
+            for other in sight.nodes
+            if other.name in read and other is not view and other.release == view.release
+        ]
+        counts: dict[str, int] = {}
+        for name in alike:
+            for chain in {chain for each in read[name] for chain in each.reached("filter", "FORWARD")}:
+                counts[chain] = counts.get(chain, 0) + 1
+        # That of the mesh is there only where a port was published.
+        made[view.name] = {
+            chain
+            for chain, count in counts.items()
+            if chain.startswith("DOCKER") and chain != "DOCKER-INGRESS" and len(alike) > 1 and count == len(alike)
+        }
+    return made
+
+
+def _lacking(found: Sequence[Rules], expected: Expected, common: set[str]) -> Iterator[str]:
+    """Yield what the rules of a node lack, or what they stop."""
+    reached = {chain for each in found for chain in each.reached("filter", "FORWARD")}
+    if not any(chain.startswith("DOCKER") for chain in reached):
+        yield "chain FORWARD leads to none of the engine's chains"
+    elif gone := sorted(common - reached):
+        yield f"chain FORWARD does not lead to {', '.join(gone)}, as on the other nodes"
+    for chain in ("PREROUTING", "OUTPUT"):
+        if not any("DOCKER" in each.reached("nat", chain) for each in found):
+            yield f"chain {chain} of table nat does not lead to DOCKER"
+    for bridge in expected.bridges:
+        yield from _of_bridge(found, bridge, expected)
+    for protocol, port in expected.mesh:
+        yield from _of_port(found, protocol, port, expected, "published by the mesh", locally=True)
+    for protocol, port in expected.own:
+        yield from _of_port(found, protocol, port, expected, "published on the node", locally=False)
+
+
+def _of_bridge(found: Sequence[Rules], bridge: Bridge, expected: Expected) -> Iterator[str]:
+    if not expected.way_out:
+        return
+    # To which addresses and ports tasks may go is for whoever runs the node to say: nothing passes if none of these do.
+    source = str(bridge.subnets[0][2])
+    packets = [Packet(bridge.interface, expected.way_out, source, protocol="tcp", port=port) for port in _USUAL]
+    if any(all(_stopped(each.outcomes("filter", "FORWARD", packet)) for packet in packets) for each in found):
+        yield f"what leaves network {bridge.name} is dropped in chain FORWARD"
+    packet = Packet("", expected.way_out, source, protocol="tcp")
+    hidden = {"MASQUERADE", "SNAT", "NETMAP"}
+    if bridge.masquerades and not any(hidden & each.outcomes("nat", "POSTROUTING", packet) for each in found):
+        yield f"no masquerading of {bridge.subnets[0]} (network {bridge.name})"
+
+
+def _stopped(outcomes: set[str]) -> bool:
+    return bool(outcomes) and outcomes <= {"DROP", "REJECT"}
+
+
+def _of_port(
+    found: Sequence[Rules], protocol: str, port: int, expected: Expected, what: str, *, locally: bool
+) -> Iterator[str]:
+    outside = Packet(expected.uplink, "", "", expected.address, protocol, port, "target")
+    inside = Packet("", "", expected.address, expected.address, protocol, port, "target")
+    ways = {"PREROUTING": outside} | ({"OUTPUT": inside} if locally else {})
+    for chain, packet in ways.items():
+        if not any("DNAT" in each.outcomes("nat", chain, packet) for each in found):
+            yield f"port {port}/{protocol}, {what}, is not led on in chain {chain} of table nat"
+    bridge = next((bridge for bridge in expected.bridges if bridge.interface == GATEWAY_BRIDGE), None)
+    if locally and bridge and expected.uplink:
+        packet = Packet(expected.uplink, GATEWAY_BRIDGE, "", str(bridge.subnets[0][2]), protocol, port)
+        if any(_stopped(each.outcomes("filter", "FORWARD", packet)) for each in found):
+            yield f"port {port}/{protocol}, {what}, is dropped in chain FORWARD"

@@ -1,0 +1,158 @@
+"""Checks of the swarm's own settings, and of what services ask of nodes."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from ipaddress import IPv4Network, ip_network
+from typing import Any
+
+from swarmlab.preflight import work
+from swarmlab.preflight.finding import Finding, Level
+from swarmlab.preflight.model import Sight, unasked
+from swarmlab.preflight.networks import subnets_of
+
+#: Managers take a node for lost after three periods; the period is 5 s if nobody sets it.
+_LONG_HEARTBEAT, _SHORT_HEARTBEAT, _MISSED = 30.0, 1.0, 3
+#: Ended tasks that are kept for each slot: 5 if nobody sets it. All of them are in every manager's memory.
+_LONG_HISTORY = 100
+#: Changes between two snapshots of the managers' log: 10,000 if nobody sets it.
+_RARE_SNAPSHOTS = 1_000_000
+#: A node that is off for longer than its certificate is valid has to join again.
+_SHORT_CERTIFICATES = 86_400.0
+#: The share of the swarm's subnets, or their number, from which on few are left.
+_FEW_PART, _FEW = 0.1, 2
+
+
+def swarm(sight: Sight) -> Iterator[Finding]:
+    """Whether settings of the swarm are such that they bite later: heartbeat, history, snapshots, certificates."""
+    if not sight.asked:
+        yield unasked(sight)
+        return
+    found = list(_settings(sight.swarm["Spec"]))
+    yield from found
+    if not found:
+        yield Finding(Level.OK, "as engines set them, or near")
+
+
+def _settings(spec: dict[str, Any]) -> Iterator[Finding]:
+    period = (spec.get("Dispatcher") or {}).get("HeartbeatPeriod")
+    set_period = "docker swarm update --dispatcher-heartbeat 5s"
+    if period and period / 1e9 >= _LONG_HEARTBEAT:
+        summary = f"nodes send a heartbeat every {period / 1e9:.0f} s"
+        risk = f"the tasks of a lost node are started elsewhere only after {_MISSED * period / 1e9:.0f} s"
+        yield Finding(Level.WARNING, summary, risk, mend=set_period)
+    elif period and period / 1e9 < _SHORT_HEARTBEAT:
+        summary = f"nodes send a heartbeat every {period / 1e6:.0f} ms"
+        risk = "a node that is busy for a moment is taken for lost, and all its tasks are started elsewhere"
+        yield Finding(Level.WARNING, summary, risk, mend=set_period)
+    history = (spec.get("Orchestration") or {}).get("TaskHistoryRetentionLimit")
+    set_history = "docker swarm update --task-history-limit 5"
+    if history == 0:
+        risk = "why tasks failed is not known after they were started anew"
+        yield Finding(Level.INFO, "no ended task is kept (task history limit 0)", risk, mend=set_history)
+    elif history is not None and (history < 0 or history > _LONG_HISTORY):
+        kept = "every ended task is" if history < 0 else f"{history} ended tasks of each slot are"
+        risk = "the managers' state grows with every failed task: elections, joins and restarts of managers get slow"
+        yield Finding(Level.WARNING, f"{kept} kept (task history limit {history})", risk, mend=set_history)
+    raft = spec.get("Raft") or {}
+    interval = raft.get("SnapshotInterval") or 0
+    if interval > _RARE_SNAPSHOTS:
+        risk = "the managers' log fills their disks, and they read all of it when they start"
+        mend = "docker swarm update --snapshot-interval 10000"
+        yield Finding(Level.WARNING, f"{interval} changes between two snapshots of the log", risk, mend=mend)
+    expiry = (spec.get("CAConfig") or {}).get("NodeCertExpiry")
+    if expiry and expiry / 1e9 < _SHORT_CERTIFICATES:
+        risk = "a node that is off or cut off for longer has lost its swarm, and has to join again"
+        mend = "docker swarm update --cert-expiry 2160h, then docker swarm ca --rotate"
+        yield Finding(Level.WARNING, f"certificates are made for {expiry / 3.6e12:.1f} hours", risk, mend=mend)
+
+
+def address_pool(sight: Sight) -> Iterator[Finding]:
+    """Whether the swarm has subnets left for new networks."""
+    if not sight.asked:
+        yield unasked(sight)
+        return
+    size = int(sight.swarm.get("SubnetSize") or 24)
+    set_pools = [ip_network(pool, strict=False) for pool in sight.swarm.get("DefaultAddrPool") or ["10.0.0.0/8"]]
+    pools = [pool for pool in set_pools if isinstance(pool, IPv4Network) and pool.prefixlen <= size]
+    room = sum(2 ** (size - pool.prefixlen) for pool in pools)
+    taken = {
+        part
+        for network in sight.overlays
+        for subnet in subnets_of(network)
+        for pool in pools
+        if subnet.overlaps(pool)
+        for part in _parts(subnet, size, pool)
+    }
+    free = max(room - len(taken), 0)
+    if not pools or free > max(_FEW, _FEW_PART * room) or room <= _FEW:
+        yield Finding(Level.OK, f"{free} of {room} subnets are free")
+        return
+    summary = f"{free} of {room} subnets of the swarm's pool are free ({', '.join(map(str, pools))}, /{size} each)"
+    risk = "a network that is made without --subnet gets none, and its tasks stay new without a message"
+    mend = "docker network rm those that nobody uses; make networks with --subnet; a pool is set at swarm init only"
+    yield Finding(Level.WARNING if free else Level.ERROR, summary, risk, mend=mend)
+
+
+def _parts(subnet: IPv4Network, size: int, pool: IPv4Network) -> Iterator[int]:
+    """Yield the numbers of the pool's subnets that a network takes."""
+    width = 2 ** (32 - size)
+    first = max(int(subnet.network_address), int(pool.network_address)) // width
+    last = min(int(subnet.broadcast_address), int(pool.broadcast_address)) // width
+    yield from range(first, last + 1)
+
+
+def demands(sight: Sight) -> Iterator[Finding]:
+    """Whether nodes have what services ask for: drivers of logs, volumes and networks, and what tasks reserve."""
+    if not sight.asked:
+        yield unasked(sight)
+        return
+    found = [*_drivers(sight), *_reserved(sight)]
+    yield from found
+    if not found:
+        yield Finding(Level.OK, f"{len(sight.services)} services")
+
+
+def _drivers(sight: Sight) -> Iterator[Finding]:
+    default = ((sight.swarm.get("Spec") or {}).get("TaskDefaults") or {}).get("LogDriver") or {}
+    for each in work.works(sight):
+        template = work.template(each.service)
+        log = (template.get("LogDriver") or default).get("Name") or ""
+        mounts = (template.get("ContainerSpec") or {}).get("Mounts") or []
+        volumes = {
+            ((mount.get("VolumeOptions") or {}).get("DriverConfig") or {}).get("Name") or "local"
+            for mount in mounts
+            if mount.get("Type", "volume") == "volume"
+        }
+        eligible = each.nodes(sight) if each.wanted(sight) else []
+        for view in sight.nodes:
+            plugins = view.info.get("Plugins") or {}
+            if not view.active or view.swarm["NodeID"] not in eligible:
+                continue
+            needs = [("log driver", "Log", log)] * bool(log and log != "none")
+            needs += [("volume driver", "Volume", driver) for driver in sorted(volumes)]
+            for what, kind, name in needs:
+                known = {str(one).partition(":")[0] for one in plugins.get(kind) or []}
+                if known and name.partition(":")[0] not in known:
+                    summary = f"{each.name} asks for the {what} {name}, which the engine does not have"
+                    risk = "the engine rejects each task of the service"
+                    mend = f"docker plugin install {name} on the node, or change the service: docker service update"
+                    yield Finding(Level.WARNING, summary, risk, nodes=(view.name,), mend=mend)
+
+
+def _reserved(sight: Sight) -> Iterator[Finding]:
+    for member in sight.members:
+        have = (member.get("Description") or {}).get("Resources") or {}
+        tasks = [task for task in sight.tasks if task.get("NodeID") == member["ID"] and work.alive(task)]
+        for what, key, unit, name in (("CPUs", "NanoCPUs", 1e9, "CPUs"), ("memory", "MemoryBytes", 2**20, "MiB")):
+            asked = sum(
+                ((task.get("Spec", {}).get("Resources") or {}).get("Reservations") or {}).get(key) or 0
+                for task in tasks
+            )
+            if have.get(key) and asked > have[key]:
+                summary = (
+                    f"its tasks reserve {asked / unit:.1f} {name} of {have[key] / unit:.1f}: it has less {what} now"
+                )
+                risk = "tasks that end there are not started again on it, and all of them have less than they asked for"
+                mend = f"move services away, or give the node its {what} back; docker node inspect shows what it has"
+                yield Finding(Level.WARNING, summary, risk, nodes=(sight.names[member["ID"]],), mend=mend)

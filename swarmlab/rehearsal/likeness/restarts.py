@@ -1,0 +1,109 @@
+"""Whether the engines of a swarm start again with what is set on its nodes, as its own and as a later engine.
+
+A lab's engines have the lab's settings. What an engine of the swarm is told is therefore read and judged, not tried.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Any
+
+from swarmlab.cluster.node import Node
+from swarmlab.errors import SwarmlabError
+from swarmlab.images.engines import EngineChoice
+from swarmlab.parallel import parallel
+from swarmlab.preflight import settings
+from swarmlab.preflight.checks import look
+from swarmlab.preflight.finding import Level, Unknown
+from swarmlab.preflight.model import NodeView, Sight
+from swarmlab.preflight.sight import answers
+from swarmlab.versions import parsed
+
+#: The checks of preflight that say whether an engine starts again, and what they ask a node.
+_CHECKS = ("engine-restart", "engine-firewall")
+_QUESTIONS = (*settings.QUESTIONS, "command line", "links", "addresses")
+
+
+def read(nodes: Sequence[Node]) -> list[dict[str, Any]]:
+    """Return for each node what its engine's next start brings, without values of its settings.
+
+    Nodes are asked by GET, and by one shell script that reads files and has the engine's own program validate them.
+    """
+    return parallel(_of_node, nodes)
+
+
+def _of_node(node: Node) -> dict[str, Any]:
+    view = NodeView(node.name)
+    try:
+        view.info, view.version = node.ask("GET", "/info"), node.ask("GET", "/version")
+    except SwarmlabError as failed:
+        return of_view(view) | {"findings": [_found(Level.UNKNOWN, f"its engine does not answer: {failed}", "")]}
+    view.answers = answers(node, view, _QUESTIONS)
+    return of_view(view)
+
+
+def of_view(view: NodeView) -> dict[str, Any]:
+    """Return what the next start of a node's engine brings, from what was read of the node."""
+    found = [one for check in _CHECKS for one in look(check, Sight([view])) if one.level not in (Level.OK, Level.INFO)]
+    options: list[str] = []
+    driver = str(view.info.get("Driver", ""))
+    try:
+        known = settings.of_view(view).settings
+        options = sorted({*known.file, *known.flags, *known.unknown})
+        driver = str(known.get("storage-driver") or driver)
+    except (SwarmlabError, Unknown, settings.Unreadable):
+        pass  # the findings say so
+    return {
+        "name": view.name,
+        "engine": str(view.version.get("Version", "")),
+        "driver": driver,
+        "options": options,
+        "findings": [_found(one.level, one.summary, one.mend or one.risk) for one in found],
+    }
+
+
+def _found(level: Level, seen: str, mend: str) -> dict[str, str]:
+    return {"level": str(level), "seen": seen, "mend": mend}
+
+
+def against(restarts: Iterable[Mapping[str, Any]], path: Sequence[EngineChoice]) -> Iterator[str]:
+    """Yield why engines of the swarm do not come back, now or as one of the engines that they are to get.
+
+    Args:
+        restarts: what `read` returned.
+        path: the engines that the nodes get, in order.
+    """
+    for node in restarts:
+        yield from _told(node, lambda level: level == Level.ERROR)
+        options = [str(option) for option in node["options"]]
+        known = settings.unknown_to(options, parsed(node["engine"]))
+        for engine in path:
+            lost = [one for one in settings.unknown_to(options, engine.numbers) if one not in known]
+            if lost:
+                yield (
+                    f"{node['name']}: engine {engine.version} does not know {', '.join(lost)}, and does not start with "
+                    f"it: remove it from daemon.json and the engine's command line before the step."
+                )
+                break
+        for engine in path:
+            gone = settings.GONE_DRIVERS.get(str(node["driver"]), (999,))
+            if parsed(node["engine"]) < gone <= engine.numbers:
+                yield (
+                    f"{node['name']}: engine {engine.version} has no storage driver {node['driver']}: move the node to "
+                    "overlay2 before the step (its images and containers are lost)."
+                )
+                break
+
+
+def besides(restarts: Iterable[Mapping[str, Any]]) -> Iterator[str]:
+    """Yield what changes with the restarts of engines, and what could not be read."""
+    for node in restarts:
+        yield from _told(node, lambda level: level != Level.ERROR)
+
+
+def _told(node: Mapping[str, Any], which: Any) -> Iterator[str]:
+    for found in node["findings"]:
+        if which(Level(found["level"])):
+            mend = f"; {found['mend']}" if found["mend"] else ""
+            unread = "it is not known whether its engine starts again: " if found["level"] == "unknown" else ""
+            yield f"{node['name']}: {unread}{found['seen']}{mend}."
