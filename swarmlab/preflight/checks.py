@@ -20,6 +20,7 @@ from swarmlab.preflight import (
     ports,
     seccomp,
     tasks,
+    volumes,
 )
 from swarmlab.preflight.causes import folded
 from swarmlab.preflight.finding import Finding, Level, Look, Unknown, merged
@@ -88,6 +89,7 @@ CHECKS: dict[str, Check] = {
     "autolock": Check(managers.autolock, r"lock|restart|manager"),
     "availability": Check(managers.availability, r"task|running|replica|node"),
     "stuck-tasks": Check(tasks.stuck, r"task|running|replica|pending"),
+    "volumes": Check(volumes.differing, r"volume|mount|7\.3"),
     "disk": Check(kernel.disk, _ANY),
     "limits": Check(kernel.limits, r"open files|connection|reach|timed out"),
 }

@@ -70,6 +70,7 @@ class NodeView:
         clock: the engine's clock, None if it did not answer.
         silent: why the engine did not answer; empty if it did.
         networks: the networks that the engine lists.
+        volumes: the volumes that the engine lists; None if it did not answer.
         answers: exit code and text by name of the question (`swarmlab.preflight.sight.QUESTIONS`).
         arrived: the packets that arrived from the other nodes, None if none were sent.
     """
@@ -80,6 +81,7 @@ class NodeView:
     clock: Clock | None = None
     silent: str = ""
     networks: list[dict[str, Any]] = field(default_factory=list)
+    volumes: list[dict[str, Any]] | None = None
     answers: Mapping[str, tuple[int, str]] = field(default_factory=dict)
     arrived: Arrivals | None = None
 

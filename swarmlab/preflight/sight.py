@@ -97,7 +97,8 @@ def gather(swarm: Swarm, *, probe: bool = True) -> Sight:
     reading = [functools.partial(_read, nodes[view.name], view) for view in sight.nodes]
     managing = functools.partial(_ask_manager, sight, nodes)
     judging = functools.partial(_judge, sight, [nodes[view.name] for view in answering])
-    parallel(lambda action: action(), [managing, judging, *reading])
+    listing = [functools.partial(_list_volumes, nodes[view.name], view) for view in answering]
+    parallel(lambda action: action(), [managing, judging, *reading, *listing])
     complete(sight)
     if probe and len(active) > 1:
         packets.send(sight, [(nodes[view.name], view) for view in active])
@@ -165,6 +166,11 @@ def _read(node: Node, view: NodeView) -> None:
     if view.info:
         with contextlib.suppress(SwarmlabError):
             view.networks = [_whole(node, network) for network in node.ask("GET", "/networks")]
+
+
+def _list_volumes(node: Node, view: NodeView) -> None:
+    with contextlib.suppress(SwarmlabError):
+        view.volumes = node.ask("GET", "/volumes")["Volumes"] or []
 
 
 def _whole(node: Node, network: dict[str, Any]) -> dict[str, Any]:
