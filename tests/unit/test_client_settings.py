@@ -1,5 +1,6 @@
 """Docker's commands on a swarm that exists have settings of their own. The shell is real, docker is a double."""
 
+import json
 import os
 import subprocess
 
@@ -54,6 +55,16 @@ def test_a_command_of_dockers_writes_beside_a_copy_of_the_users_settings(run, tm
     (made,) = (tmp_path / "var").iterdir()
     assert made.stat().st_mode & 0o777 == 0o700
     assert (made / ".buildNodeID").exists()
+
+
+def test_what_a_user_has_commands_print_and_containers_get_is_not_in_the_copy(run, tmp_path):
+    own = tmp_path / "home" / ".docker"
+    own.mkdir()
+    settings = {"psFormat": "{{.Names}}", "auths": {"r": {"auth": "x"}}, "proxies": {"default": {"httpProxy": "p"}}}
+    (own / "config.json").write_text(json.dumps(settings) + "\n")
+    copied = json.loads(run("docker").stdout.splitlines()[1])
+    assert copied == {"swc-psFormat": "{{.Names}}", "auths": settings["auths"], "swc-proxies": settings["proxies"]}
+    assert json.loads((own / "config.json").read_text()) == settings
 
 
 def test_a_user_without_settings_is_given_none(run, tmp_path):
