@@ -29,9 +29,12 @@ FEATURES = {
     "compose-tool": "a node has neither docker-compose nor the compose plugin",
     "default-bridge": "the engine's default bridge is not docker0 as the engine makes it",
     "icc": "containers on the default bridge are kept apart (setting icc)",
+    "node-ports": "nodes do not reach each other's published ports",
+    "curl": "a node has no curl",
     "host-files": "containers are kept from files of the node (userns-remap or SELinux)",
     "default-ingress": "the network of the routing mesh is not the one that init makes",
     "swarm-ca": "the certificates are not of the authority that init makes",
+    "default-port": "a manager has another port than 2377",
     "default-expiry": "the swarm is set to another validity of certificates than the default",
 }
 #: The features that every lab has which the project makes. The owner of another swarm may have chosen otherwise.

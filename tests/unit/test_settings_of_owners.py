@@ -27,13 +27,26 @@ def root(name):
 class Node:
     """A node that answers as it is told; what is not told is as an engine makes it."""
 
-    def __init__(self, name="web1", *, bridge=None, security=(), tool=True, swarm=None, ingress="ingress"):
+    def __init__(
+        self,
+        name="web1",
+        *,
+        bridge=None,
+        security=(),
+        tool=True,
+        reaches=True,
+        swarm=None,
+        ingress="ingress",
+        port=2377,
+    ):
         self.name = name
         self._info = {"SecurityOptions": list(security)}
-        self._tool = tool
+        self._tool, self._reaches = tool, reaches
+        self.address = f"{name}.example"
         self.answers = {
             "/networks/bridge": {"Options": {"com.docker.network.bridge.name": "docker0", **(bridge or {})}},
             "/networks": [{"Name": ingress, "Ingress": True}, {"Name": "bridge", "Ingress": False}],
+            "/nodes": [{"ManagerStatus": {"Addr": f"10.0.0.1:{port}"}}, {"Description": {}}],
             "/swarm": {
                 "Spec": {"Orchestration": {"TaskHistoryRetentionLimit": 5}, "CAConfig": {"NodeCertExpiry": DAYS_90}},
                 "TLSInfo": {"TrustRoot": root("swarm-ca")},
@@ -49,17 +62,19 @@ class Node:
     def info(self):
         return self._info
 
-    def look(self, _):
+    def look(self, command):
+        if "/dev/tcp/" in command:
+            return Result("", 1, "", "bash: connect: Connection refused" if self._reaches else "")
         return Result("", 0 if self._tool else 127, "", "")
 
 
 def lacking(*nodes):
-    looks = settings.look_for(nodes, nodes[0])
+    looks = settings.look_for(nodes, nodes[0], 30000)
     return {feature: why for feature, look in looks.items() if (why := look())}
 
 
 def test_all_but_the_way_between_nodes_is_looked_for():
-    assert set(settings.look_for([], Node())) == MADE - {"node-ssh"}
+    assert set(settings.look_for([], Node(), 30000)) == MADE - {"node-ssh"}
 
 
 def test_what_is_as_engines_make_it_lacks_nothing():
@@ -75,13 +90,17 @@ def test_what_is_as_engines_make_it_lacks_nothing():
         ("default-bridge", {"bridge": {"com.docker.network.bridge.name": "br0"}}),
         ("default-bridge", {"bridge": {"com.docker.network.bridge.host_binding_ipv4": "127.0.0.1"}}),
         ("host-files", {"security": ["name=apparmor", "name=userns"]}),
-        ("compose-tool", {"tool": False}),
+        ("node-ports", {"reaches": False}),
     ],
 )
 def test_what_one_node_lacks_is_told_with_its_name(feature, other):
     found = lacking(Node(), Node("db1", **other))
     assert list(found) == [feature]
     assert found[feature].endswith(": db1")
+
+
+def test_tools_that_a_node_lacks_are_told():
+    assert set(lacking(Node(), Node("db1", tool=False))) == {"compose-tool", "curl"}
 
 
 def test_an_engine_without_a_default_bridge_is_told():
@@ -94,6 +113,7 @@ def test_an_engine_without_a_default_bridge_is_told():
     ("feature", "other"),
     [
         ("default-ingress", {"ingress": "mesh"}),
+        ("default-port", {"port": 2400}),
         ("default-expiry", {"swarm": {"Spec": {"CAConfig": {"NodeCertExpiry": DAYS_90 // 3}}}}),
         ("swarm-ca", {"swarm": {"TLSInfo": {"TrustRoot": root("our own")}}}),
         ("swarm-ca", {"swarm": {"Spec": {"CAConfig": {"ExternalCAs": [{"URL": "https://ca"}]}}}}),

@@ -344,7 +344,7 @@ class InventoryLab(Lab):
             len(self._nodes),
             frozenset(features),
             frozenset(name.partition(":")[0] for name in recipes.workloads()),
-            {**look_for(self._nodes[0]), **settings.look_for(self._nodes, self.manager)},
+            {**look_for(self._nodes[0]), **settings.look_for(self._nodes, self.manager, self.known.ports[0])},
             disruptable=bool(self._may_disrupt),
             declared=self.known.declared.properties,
             task_history=settings.task_history(self.manager),

@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from swarmlab.cluster import pki
-from swarmlab.cluster.node import Node
+from swarmlab.cluster.node import MANAGEMENT_PORT, Node
 from swarmlab.errors import EngineRefused
 from swarmlab.needs import FEATURES, TASK_HISTORY
 from swarmlab.parallel import parallel
@@ -37,12 +37,13 @@ def task_history(manager: Node) -> int:
     return int(kept.get("TaskHistoryRetentionLimit", TASK_HISTORY))
 
 
-def look_for(nodes: Sequence[Node], manager: Node) -> dict[str, Callable[..., str]]:
+def look_for(nodes: Sequence[Node], manager: Node, port: int) -> dict[str, Callable[..., str]]:
     """Return a function for each feature of `swarmlab.needs.MADE` that is looked for, for `Offers.look`.
 
     Args:
         nodes: all nodes of the swarm; each must have the feature.
         manager: a manager.
+        port: a port that the suite may publish.
     """
 
     def on_each(feature: str, has: Callable[[Node], bool]) -> str:
@@ -62,13 +63,24 @@ def look_for(nodes: Sequence[Node], manager: Node) -> dict[str, Callable[..., st
     def default_ingress() -> bool:
         return any(network["Name"] == "ingress" for network in manager.ask("GET", "/networks") if network["Ingress"])
 
+    def default_port() -> bool:
+        managers = [member["ManagerStatus"] for member in manager.ask("GET", "/nodes") if member.get("ManagerStatus")]
+        return all(status.get("Addr", "").endswith(f":{MANAGEMENT_PORT}") for status in managers)
+
     everywhere: dict[str, Callable[[Node], bool]] = {
         "compose-tool": lambda node: node.look(_TOOLS).ok,
+        "curl": lambda node: node.look("command -v curl").ok,
+        "node-ports": lambda node: all(_reaches(node, other, port) for other in nodes if other is not node),
         "default-bridge": lambda node: _bridge(node, "name", "enable_ip_masquerade", "host_binding_ipv4"),
         "icc": lambda node: _bridge(node, "enable_icc"),
         "host-files": lambda node: not _apart(node.info()),
     }
-    once = {"default-expiry": default_expiry, "swarm-ca": swarm_ca, "default-ingress": default_ingress}
+    once = {
+        "default-expiry": default_expiry,
+        "default-port": default_port,
+        "swarm-ca": swarm_ca,
+        "default-ingress": default_ingress,
+    }
     looks = {feature: functools.partial(on_each, feature, has) for feature, has in everywhere.items()}
     looks |= {feature: functools.partial(of_swarm, feature, has) for feature, has in once.items()}
     return {feature: functools.cache(look) for feature, look in looks.items()}
@@ -83,6 +95,12 @@ def _bridge(node: Node, *words: str) -> bool:
             raise
         return False
     return all(options.get(_OPTION + word, _BRIDGE[word][0]) in _BRIDGE[word] for word in words)
+
+
+def _reaches(node: Node, other: Node, port: int) -> bool:
+    """Whether a node reaches a port of another on which nothing need listen: no firewall is between them."""
+    done = node.look(f"LC_ALL=C timeout 5 bash -c '</dev/tcp/{other.address}/{port}'")
+    return done.ok or "refused" in done.output
 
 
 def _apart(info: dict[str, Any]) -> bool:
