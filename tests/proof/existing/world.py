@@ -139,6 +139,7 @@ class World:
             "key": "key",
             "known_hosts": "known_hosts",
             "nodes": [{"name": node.name, "address": node.address} for node in self.nodes],
+            **self._declared(),
             **changes,
         }
         file = self.folder / name
@@ -148,6 +149,12 @@ class World:
     def _admit(self, node: Node, key: str) -> None:
         """Let the owner of a key log in as the inventory's user."""
         node.run(f"mkdir -p -m 700 /root/.ssh; echo '{key}' >> /root/.ssh/authorized_keys")
+
+    def _declared(self) -> dict[str, Any]:
+        """Return the part of the inventory that declares the document's choices, which this owner has made."""
+        network = self.nodes[0].address.rpartition(".")[0]
+        choices = {"names": [node.name for node in self.nodes], "network": network, "hosts": True}
+        return {"declared": {**choices, "user": "hadoop", "keys": True, "packaged": True, "compose": "1.29.2"}}
 
     def dump(self) -> dict[str, Any]:
         """Return everything on the swarm and its machines that a run might change."""
