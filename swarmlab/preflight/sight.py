@@ -25,6 +25,8 @@ from swarmlab.preflight.networks import complete, pools_of
 from swarmlab.wait import State, wait
 
 _MARK = "=== swarmlab"
+#: Seconds within which an engine lists its volumes; a driver that hangs must not hold up everything else.
+_SLOW = 15.0
 #: Shell commands that read a node and change nothing, by name. {root} is the engine's data folder.
 QUESTIONS = {
     "modules": (
@@ -170,7 +172,7 @@ def _read(node: Node, view: NodeView) -> None:
 
 def _list_volumes(node: Node, view: NodeView) -> None:
     with contextlib.suppress(SwarmlabError):
-        view.volumes = node.ask("GET", "/volumes")["Volumes"] or []
+        view.volumes = node.ask("GET", "/volumes", timeout=_SLOW)["Volumes"] or []
 
 
 def _whole(node: Node, network: dict[str, Any]) -> dict[str, Any]:
