@@ -10,6 +10,20 @@ _COUNT = re.compile(r"^(nodes|managers|task-history)>=(\d+)$")
 #: Needs of a version that the node's engine or command line knows: of the engine's API, or of compose files.
 _VERSION = re.compile(r"^(api|compose)>=(\d+\.\d+)$")
 
+#: Features that depend on what the owner of a swarm has chosen, each with the reason to give where it is missing.
+_OWNERS = {
+    "node-ssh": "no user is known who logs in from node to node by key",
+    "compose-tool": "a node has neither docker-compose nor the compose plugin",
+    "default-bridge": "the engine's default bridge is not docker0 as the engine makes it",
+    "icc": "containers on the default bridge are kept apart (setting icc)",
+    "node-ports": "nodes do not reach each other's published ports",
+    "curl": "a node has no curl",
+    "host-files": "containers are kept from files of the node (userns-remap or SELinux)",
+    "default-ingress": "the network of the routing mesh is not the one that init makes",
+    "swarm-ca": "the certificates are not of the authority that init makes",
+    "default-port": "a manager has another port than 2377",
+    "default-expiry": "the swarm is set to another validity of certificates than the default",
+}
 #: Features that a lab has or lacks, each with the reason to give if the lab itself gives none.
 FEATURES = {
     "ipvs": "kernel has no IPVS",
@@ -25,20 +39,10 @@ FEATURES = {
     "encryption": "kernel has no ESP",
     "spare": "lab has no machine beside its cluster",
     "buildkit": "the node's command line and engine build without BuildKit",
-    "node-ssh": "no user is known who logs in from node to node by key",
-    "compose-tool": "a node has neither docker-compose nor the compose plugin",
-    "default-bridge": "the engine's default bridge is not docker0 as the engine makes it",
-    "icc": "containers on the default bridge are kept apart (setting icc)",
-    "node-ports": "nodes do not reach each other's published ports",
-    "curl": "a node has no curl",
-    "host-files": "containers are kept from files of the node (userns-remap or SELinux)",
-    "default-ingress": "the network of the routing mesh is not the one that init makes",
-    "swarm-ca": "the certificates are not of the authority that init makes",
-    "default-port": "a manager has another port than 2377",
-    "default-expiry": "the swarm is set to another validity of certificates than the default",
+    **_OWNERS,
 }
 #: The features that every lab has which the project makes. The owner of another swarm may have chosen otherwise.
-MADE = frozenset(list(FEATURES)[list(FEATURES).index("node-ssh") :])
+MADE = frozenset(_OWNERS)
 #: Properties that a lab may declare for its nodes: each name with a description. They are the document's own choices,
 #: which a swarm is not wrong to lack.
 DECLARED = {
