@@ -8,6 +8,12 @@ from swarmlab.wait import wait
 
 
 @pytest.fixture
+def user(cluster, lab):
+    """The cluster user that the lab declares; empty if it declares none."""
+    return lab.declared(cluster.nodes[0].name).user
+
+
+@pytest.fixture
 def new_stack(cluster):
     """A function that makes a stack of the test, given the middle of its name; all of it is removed, volumes too."""
     made = []

@@ -8,8 +8,7 @@ from fixtures.claims import claim
 from suites.support.accounts import throwaway
 from suites.support.commands import last
 from swarmlab.cluster.marks import PREFIX
-from swarmlab.errors import LabError
-from swarmlab.labs.provision import USER
+from swarmlab.errors import Blocked, LabError
 from swarmlab.wait import scaled
 
 SOCKET = "/var/run/docker.sock"
@@ -25,44 +24,48 @@ def outsider(node):
 
 
 @pytest.fixture
-def member(node):
+def member(node, user):
     """A throw-away user who is in the group docker and the group of the same name."""
+    expect_group(node, user)
     with throwaway(node) as name:
         join(node, name)
         yield name
 
 
 @claim("1.3.2/docker-group")
-def test_group_docker_exists_and_the_cluster_user_is_in_it(node):
+def test_group_docker_exists_and_the_cluster_user_is_in_it(node, user):
     assert node.host.group("docker").exists, f"{node} has no group docker"
-    assert node.host.user(USER).exists, f"{node} has no user {USER}"
-    groups = node.host.user(USER).groups
-    assert "docker" in groups, f"{USER} of {node} is in {', '.join(groups)}, and not in docker"
+    assert node.host.user(user).exists, f"{node} has no user {user}"
+    groups = node.host.user(user).groups
+    assert "docker" in groups, f"{user} of {node} is in {', '.join(groups)}, and not in docker"
 
 
 @claim("1.3.2/member-reaches-daemon")
-def test_members_use_the_daemon_without_sudo(node, member):
-    for user in (member, USER):
-        asked = node.docker("ps", user=user)
-        assert asked.ok, f"{who(node, user)} may not use the daemon: {last(asked)}"
-        asked = node.docker(ASK, user=user)
+def test_members_use_the_daemon_without_sudo(node, member, user):
+    for one in (member, user) if user else (member,):
+        asked = node.docker("ps", user=one)
+        assert asked.ok, f"{who(node, one)} may not use the daemon: {last(asked)}"
+        asked = node.docker(ASK, user=one)
         own = asked.out.strip() == node.info()["ID"]
-        assert own, f"{who(node, user)} uses another daemon than the node's: {last(asked)}"
+        assert own, f"{who(node, one)} uses another daemon than the node's: {last(asked)}"
 
 
 @claim("1.3.2/non-member-denied")
-def test_nobody_outside_the_group_uses_the_daemon(node, outsider):
+def test_nobody_outside_the_group_uses_the_daemon(node, outsider, user):
     denied = denial(node, outsider)
     assert not denied, f"{who(node, outsider)} {denied}"
     listening = sockets(node)
     assert SOCKET in listening, f"the engine of {node} does not listen on {SOCKET}"
-    may = {user: places for user, places in openers(node, listening).items() if user not in ("root", USER)}
-    users = "; ".join(f"{who(node, user)} may open {' and '.join(places)}" for user, places in may.items())
-    assert not may, f"users other than {USER} may use the daemon: {users}"
+    # An owner who declares no cluster user lets in whom he likes, by the group.
+    inside = {"root", user} if user else {"root", *members(node)}
+    may = {one: places for one, places in openers(node, listening).items() if one not in inside}
+    users = "; ".join(f"{who(node, one)} may open {' and '.join(places)}" for one, places in may.items())
+    assert not may, f"users other than {user or 'members of the group'} may use the daemon: {users}"
 
 
 @claim("1.3.2/membership-needs-new-session")
-def test_membership_takes_effect_in_a_new_session(node, bench, outsider):
+def test_membership_takes_effect_in_a_new_session(node, bench, outsider, user):
+    expect_group(node, user)
     session = Session(node, bench, outsider)
     code, output = session.run("docker ps")
     assert refused(code, output), f"before {outsider} of {node} is a member, docker prints: {output}"
@@ -76,6 +79,25 @@ def test_membership_takes_effect_in_a_new_session(node, bench, outsider):
         assert engine in output.split(), f"on {node}, newgrp docker does not put the new membership in force: {output}"
     asked = node.docker(ASK, user=outsider)
     assert engine in asked.out.split(), f"on {node}, a new login does not have the new membership: {last(asked)}"
+
+
+def expect_group(node, user):
+    """See that the engine's socket is of the group docker, unless the lab declares that.
+
+    Raises:
+        Blocked: the owner has given it to another group.
+    """
+    group = node.run(f"stat -Lc %G {SOCKET}").out.strip()
+    if not user and group != "docker":
+        raise Blocked(f"the socket of the engine of {node} is of the group {group or 'of none'}, not of docker")
+
+
+def members(node):
+    """Return the users of the engine's socket's group, also those whose own group it is."""
+    group = node.run(f"stat -Lc %G {SOCKET}").out.strip()
+    number = node.run(f"getent group {group} | cut -d: -f3").out.strip()
+    primary = node.run(f"getent passwd | awk -F: -v g={number or -1} '$4 == g {{ print $1 }}'").out.split()
+    return [*node.run(f"getent group {group} | cut -d: -f4").out.strip().split(","), *primary]
 
 
 def join(node, user):

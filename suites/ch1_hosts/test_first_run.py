@@ -12,10 +12,11 @@ GREETING = "Hello from Docker!"
 
 @claim("1.3.2/hello-world")
 def test_hello_image_greets_and_leaves_no_container(node, bench):
-    before = containers(node)
+    reference = bench.reference("hello")
+    before = containers(node, reference)
     eventually(lambda: greeted(bench), f"docker run --rm of hello on {node} to greet and to end with 0", deadline=5)
     eventually(
-        lambda: State(not (left := containers(node) - before), f"left is {sorted(left)}"),
+        lambda: State(not (left := containers(node, reference) - before), f"left is {sorted(left)}"),
         f"docker run --rm on {node} to leave no container",
         deadline=5,
     )
@@ -42,9 +43,9 @@ def greeted(bench):
     return State(done.ok and GREETING in done.out.splitlines(), summary)
 
 
-def containers(node):
-    """Return the ids of the node's containers, running or not, whose image may be hello."""
-    return {container["Id"] for container in node.containers(all=True) if "hello" in container["Image"]}
+def containers(node, image):
+    """Return the ids of the node's containers of an image, running or not."""
+    return {container["Id"] for container in node.containers(all=True) if container["Image"] == image}
 
 
 def forget(node, image):

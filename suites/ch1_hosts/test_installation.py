@@ -11,8 +11,6 @@ from swarmlab.wait import scaled
 @claim("1.3.1/engine-version")
 def test_engine_is_of_the_declared_version(node, lab):
     wanted = lab.declared(node.name).engine
-    if not wanted:
-        raise Blocked("the lab declares no engine version for its nodes")
     running = version(node)
     # Debian appends its own revision: 20.10.24+dfsg1.
     assert running.partition("+")[0] == wanted, f"{node} runs engine {running}, the lab declares {wanted}"

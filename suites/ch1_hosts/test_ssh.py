@@ -12,7 +12,6 @@ from suites.support.accounts import throwaway
 from suites.support.commands import last
 from swarmlab.cluster.node import Node
 from swarmlab.errors import Blocked, LabError
-from swarmlab.labs.provision import USER
 from swarmlab.wait import State, eventually, scaled
 
 #: Options with which ssh asks nothing: neither for a password nor about an unknown host key.
@@ -59,9 +58,9 @@ def ssh(source, destination, *, options="", user=None):
     return Login(tuple(done.out.split()[-2:]) if done.ok else (), methods, last(done))
 
 
-def by_cluster_user(source, destination):
+def by_cluster_user(source, destination, user):
     """`ssh` as the cluster user, with his key."""
-    return ssh(source, destination, options="-o PreferredAuthentications=publickey", user=USER)
+    return ssh(source, destination, options="-o PreferredAuthentications=publickey", user=user)
 
 
 def hostname(node):
@@ -69,67 +68,67 @@ def hostname(node):
 
 
 @pytest.fixture
-def home(node):
+def home(node, user):
     """The cluster user's home on the node."""
-    assert node.host.user(USER).exists, f"{node} has no user {USER}"
-    return node.host.user(USER).home
+    assert node.host.user(user).exists, f"{node} has no user {user}"
+    return node.host.user(user).home
 
 
 @claim("1.2/key-pair")
-def test_cluster_user_has_an_rsa_key_pair(node, home):
+def test_cluster_user_has_an_rsa_key_pair(node, home, user):
     public = node.run(f"cat {home}/.ssh/id_rsa.pub").out.split()[:2]
-    assert public[:1] == ["ssh-rsa"], f"~{USER}/.ssh/id_rsa.pub of {node} holds {public[:1] or 'nothing'}, no RSA key"
+    assert public[:1] == ["ssh-rsa"], f"~{user}/.ssh/id_rsa.pub of {node} holds {public[:1] or 'nothing'}, no RSA key"
     # Derive the public key from the private one as its owner: the private key is never shown.
-    derived = node.run(f"ssh-keygen -y -P '' -f {home}/.ssh/id_rsa", user=USER)
-    assert derived.ok, f"{USER} of {node} cannot use the private key ~/.ssh/id_rsa: {last(derived)}"
+    derived = node.run(f"ssh-keygen -y -P '' -f {home}/.ssh/id_rsa", user=user)
+    assert derived.ok, f"{user} of {node} cannot use the private key ~/.ssh/id_rsa: {last(derived)}"
     fits = derived.out.split()[:2] == public
-    assert fits, f"~{USER}/.ssh/id_rsa of {node} is not the private key of ~{USER}/.ssh/id_rsa.pub"
+    assert fits, f"~{user}/.ssh/id_rsa of {node} is not the private key of ~{user}/.ssh/id_rsa.pub"
 
 
 @claim("1.2/ssh-localhost")
-def test_cluster_user_logs_in_to_localhost_by_key(node):
-    came = by_cluster_user(node, "localhost")
-    assert came.inside == (USER, hostname(node)), f"{USER} of {node} is not let in on localhost: {came.output}"
+def test_cluster_user_logs_in_to_localhost_by_key(node, user):
+    came = by_cluster_user(node, "localhost", user)
+    assert came.inside == (user, hostname(node)), f"{user} of {node} is not let in on localhost: {came.output}"
 
 
 @claim("1.2/ssh-mesh")
-def test_cluster_user_logs_in_everywhere_from_everywhere_by_key(cluster):
+def test_cluster_user_logs_in_everywhere_from_everywhere_by_key(cluster, user):
     names = {node: hostname(node) for node in cluster.nodes}
     shut = []
     for source in cluster.nodes:
         for target in cluster.nodes:
-            came = by_cluster_user(source, target.address)
-            if came.inside != (USER, names[target]):
+            came = by_cluster_user(source, target.address, user)
+            if came.inside != (user, names[target]):
                 what = f"let in as {' on '.join(came.inside)}" if came.inside else came.output
-                shut.append(f"{source} to {target}, whose {modes(target)}: {what}")
-    assert not shut, f"{USER} is not let in by key from {'; '.join(shut)}"
+                shut.append(f"{source} to {target}, whose {modes(target, user)}: {what}")
+    assert not shut, f"{user} is not let in by key from {'; '.join(shut)}"
 
 
 @claim("1.2/ssh-directory-mode")
-def test_ssh_directory_has_mode_0700(node, home):
+def test_ssh_directory_has_mode_0700(node, home, user):
     folder = node.host.file(f"{home}/.ssh")
-    assert folder.is_directory, f"{node} has no folder ~{USER}/.ssh"
-    assert folder.user == USER, f"~{USER}/.ssh of {node} belongs to {folder.user}"
-    assert folder.mode == 0o700, f"~{USER}/.ssh of {node} has mode {folder.mode:04o}, not 0700"
+    assert folder.is_directory, f"{node} has no folder ~{user}/.ssh"
+    assert folder.user == user, f"~{user}/.ssh of {node} belongs to {folder.user}"
+    assert folder.mode == 0o700, f"~{user}/.ssh of {node} has mode {folder.mode:04o}, not 0700"
 
 
 @claim("1.2/authorized-keys-mode")
-def test_authorized_keys_has_mode_0600(node, home):
+def test_authorized_keys_has_mode_0600(node, home, user):
     keys = node.host.file(f"{home}/.ssh/authorized_keys")
-    assert keys.is_file, f"{node} has no file ~{USER}/.ssh/authorized_keys"
-    assert keys.user == USER, f"~{USER}/.ssh/authorized_keys of {node} belongs to {keys.user}"
-    assert keys.mode == 0o600, f"~{USER}/.ssh/authorized_keys of {node} has mode {keys.mode:04o}, not 0600"
+    assert keys.is_file, f"{node} has no file ~{user}/.ssh/authorized_keys"
+    assert keys.user == user, f"~{user}/.ssh/authorized_keys of {node} belongs to {keys.user}"
+    assert keys.mode == 0o600, f"~{user}/.ssh/authorized_keys of {node} has mode {keys.mode:04o}, not 0600"
 
 
 @claim("1.2/unlisted-key-refused")
-def test_unlisted_key_is_refused_and_no_password_is_asked_for(cluster, node):
+def test_unlisted_key_is_refused_and_no_password_is_asked_for(cluster, node, user):
     for source in cluster.nodes:
         place = cluster.bench(source)
         try:
-            came = decided(node, partial(with_key, source, node.address, USER, key_pair(place)))
+            came = decided(node, partial(with_key, source, node.address, user, key_pair(place)))
         finally:
             place.clear()
-        assert not came.inside, f"{node} let a key of {source} in as {USER} that is not in its authorized_keys"
+        assert not came.inside, f"{node} let a key of {source} in as {user} that is not in its authorized_keys"
         asked = came.methods & {"password", "keyboard-interactive"}
         assert not asked, f"{node} refused a key of {source}, and then asks for a password ({', '.join(sorted(asked))})"
 
@@ -269,7 +268,7 @@ def decided(node, attempt):
     return tried[-1]
 
 
-def modes(node):
+def modes(node, user):
     """Return the mode of ~/.ssh, which sshd checks before it checks keys, for messages."""
-    found = node.run(f"cd ~{USER} && stat -c '%n %04a' . .ssh .ssh/authorized_keys").out.split()
+    found = node.run(f"cd ~{user} && stat -c '%n %04a' . .ssh .ssh/authorized_keys").out.split()
     return f"~/.ssh has mode {dict(zip(found[::2], found[1::2], strict=False)).get('.ssh', 'unknown')}"

@@ -101,7 +101,7 @@ def test_inspect_shows_driver_scope_subnet_gateway_and_containers(node, bench, c
     attached = bench.inspect(box)
     on = attached["NetworkSettings"]["Networks"][created]
     assert (shown["Driver"], shown["Scope"]) == ("bridge", "local"), f"{node}: {shown['Driver']}, {shown['Scope']}"
-    (pool,) = shown["IPAM"]["Config"]
+    (pool,) = [entry for entry in shown["IPAM"]["Config"] if ":" not in entry["Subnet"]]
     assert pool["Gateway"].split("/")[0] == on["Gateway"], f"{node}: {pool['Gateway']}, a container has {on['Gateway']}"
     listed = {id: (container["Name"], container["IPv4Address"]) for id, container in shown["Containers"].items()}
     wanted = {attached["Id"]: (box, f"{on['IPAddress']}/{on['IPPrefixLen']}")}

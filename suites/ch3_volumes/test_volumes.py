@@ -113,10 +113,19 @@ def test_a_volumes_data_lies_below_the_engines_root(node, bench, named):
     file = node.host.file(f"{place}/file")
     assert file.exists, f"what was written to a volume is not in {place} of {node}"
     assert file.content_string == "here\n", f"{place}/file of {node} holds {file.content_string!r}"
-    configured = node.host.file("/etc/docker/daemon.json")
-    moved = "data-root" in configured.content_string if configured.exists else False
-    moved = moved or "--data-root" in node.run("tr '\\0' ' ' < /proc/$(pidof dockerd)/cmdline").out
-    assert moved or root == "/var/lib/docker", f"{node} has no data-root set, and keeps its data in {root}"
+    standard = {"/var/lib/docker", node.run("readlink -f /var/lib/docker").out.strip()}
+    assert moved(node) or root in standard, f"{node} has no data-root set, and keeps its data in {root}"
+
+
+def moved(node):
+    """Whether the engine's settings, in its file or on its command line, move its data or change where it is."""
+    started = node.run("tr '\\0' ' ' < /proc/$(pgrep -o -x dockerd)/cmdline").out
+    named = re.search(r"--config-file[= ](\S+)", started)
+    file = node.host.file(named[1] if named else "/etc/docker/daemon.json")
+    settings = file.content_string if file.exists else ""
+    words = ("data-root", "graph", "userns-remap")
+    by_option = re.search(r" (--data-root|--graph|-g|--userns-remap|--rootless)\b", started)
+    return bool(by_option) or any(f'"{word}"' in settings for word in words)
 
 
 @claim("3.2/named-volume-persists")

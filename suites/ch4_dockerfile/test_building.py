@@ -9,7 +9,6 @@ from fixtures.cluster import on_one_node
 from suites.support.builders import BUILDKIT, from_base
 from suites.support.commands import accepted, succeeded
 from swarmlab.cluster.marks import unique
-from swarmlab.labs.provision import USER
 
 #: Bytes of the file that no instruction uses.
 _USELESS = 4_000_000
@@ -96,7 +95,7 @@ def test_a_file_outside_the_context_is_not_copied(node, bench, all_builders, way
 
 @claim("4.2/remote-engine")
 @on_one_node
-def test_a_client_on_another_machine_builds_from_its_own_files(cluster, node, bench, all_builders):
+def test_a_client_on_another_machine_builds_from_its_own_files(cluster, node, bench, all_builders, user):
     client = next((listed for listed in cluster.nodes if listed is not node), node)
     for builder in all_builders:
         text = from_base(bench) + "COPY local /local\n"
@@ -104,7 +103,7 @@ def test_a_client_on_another_machine_builds_from_its_own_files(cluster, node, be
         folder = cluster.bench(client).folder({"Dockerfile": text, "local": content})
         name = unique("image")
         command = f"{builder.setting} docker build --no-cache --label {bench.label} -t {name} ."
-        done = client.run(f"cd {folder} && {through(node, command)}", user=USER)
+        done = client.run(f"cd {folder} && {through(node, command, user)}", user=user)
         succeeded(done, f"from {client}, {builder}")
         tags = [tag for listed in node.ask("GET", "/images/json") for tag in listed["RepoTags"] or []]
         assert f"{name}:latest" in tags, (
@@ -136,13 +135,13 @@ def test_build_without_a_context_is_refused(node, bench, all_builders):
         assert not made, f"{builder} refused to build without a context, and made the image {made}"
 
 
-def through(node, command):
+def through(node, command, user):
     """Return *command* for a shell of another machine, so that it asks the engine of *node* as the cluster user.
 
     The engine's socket is forwarded by ssh, which every command line can use; ssh:// came later. The user's
     known_hosts stays as it is.
     """
-    there = f"-o UpdateHostKeys=no -S $way/control {USER}@{node}"
+    there = f"-o UpdateHostKeys=no -S $way/control {user}@{node.address}"
     forward = f"ssh -f -N -M -o ExitOnForwardFailure=yes -L $way/engine:/var/run/docker.sock {there}"
     return (
         f"way=$(mktemp -d); {{ {forward} </dev/null >$way/said 2>&1 || {{ cat $way/said; false; }}; }}"

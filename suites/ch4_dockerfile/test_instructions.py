@@ -90,7 +90,7 @@ def test_cmd_is_the_default_that_arguments_replace(bench, all_builders):
     for builder in all_builders:
         image = builder.build({"Dockerfile": text})
         for command, wanted in (("", "default"), ("echo other", "other")):
-            box = bench.start(image, "", command)
+            box = bench.start(image, "--log-driver json-file", command)
             given = f"with the words {command}" if command else "without words"
             eventually(
                 lambda box=box, wanted=wanted: State((found := printed(bench, box)) == wanted, repr(found)),

@@ -12,13 +12,13 @@ from swarmlab.wait import State, eventually
 
 
 @pytest.fixture
-def started(cluster, node):
+def started(cluster, node, lab):
     """The example as each tool started it, with the command's result; started once on a node for all tests."""
 
     def start():
         bench = cluster.bench(node, kept=True)
         files = {file.name: file.read_text(encoding="utf-8") for file in COMPOSETEST.iterdir() if file.is_file()}
-        projects = [project(bench, tool, files) for tool in tools(node)]
+        projects = [project(bench, tool, files) for tool in tools(node, lab.declared(node.name).compose)]
         return [(made, made.compose("up -d")) for made in projects]
 
     return cluster.keep(("composetest", node.name), start)

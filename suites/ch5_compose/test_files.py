@@ -69,12 +69,12 @@ def test_stack_deploy_builds_nothing(cluster, stack):
 
 @claim("5.4/sections")
 @on_one_node
-def test_a_file_of_the_documents_sections_is_valid(cluster, node, bench, stack):
+def test_a_file_of_the_documents_sections_is_valid(cluster, node, bench, stack, lab):
     image = cluster.image("web:1")
     for text in (WHOLE, SHORT):
         files = {"docker-compose.yml": text.format(image=image, label=bench.label), "greeting": "hello\n"}
         last = "with" if text is WHOLE else "without"
-        for tool in tools(node):
+        for tool in tools(node, lab.declared(node.name).compose):
             done = project(bench, tool, files).compose("config --quiet")
             assert done.ok, f"{tool} on {node} refuses a file {last} volumes, networks and configs: {done.output}"
         done = deploy(stack, f"{stack.bench.folder(files)}/docker-compose.yml")
@@ -89,10 +89,10 @@ def test_a_file_of_the_documents_sections_is_valid(cluster, node, bench, stack):
 @pytest.mark.parametrize("key", WRONG)
 @claim("5.4/bad-file-refused")
 @on_one_node
-def test_a_wrong_file_is_refused_with_the_keys_name(cluster, node, bench, stack, key):
+def test_a_wrong_file_is_refused_with_the_keys_name(cluster, node, bench, stack, key, lab):
     text = SHORT.format(image=cluster.image("web:1"), label=bench.label).rstrip() + f"\n    {WRONG[key]}\n"
     files = {"docker-compose.yml": text}
-    for tool in tools(node):
+    for tool in tools(node, lab.declared(node.name).compose):
         wrong = project(bench, tool, files)
         done = wrong.compose("up -d")
         assert not done.ok, f"{tool} on {node} accepted a file with {WRONG[key]}"

@@ -79,7 +79,7 @@ def test_complete_join_commands_are_printed(cluster):
 @claim("6.1/second-init-refused")
 def test_init_and_join_are_refused_inside_a_swarm(cluster):
     before = cluster.identity(), memberships(cluster)
-    for node in (cluster.managers[0], cluster.workers[0]):
+    for node in (cluster.managers[0], *cluster.workers[:1]):
         worker_token = cluster.tokens()["Worker"]
         for command in (
             f"swarm init --advertise-addr {node.address}",

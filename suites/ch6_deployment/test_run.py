@@ -17,14 +17,14 @@ networks:
 
 
 @claim("6.2/run-is-not-swarm")
-def test_what_run_and_compose_start_is_on_one_node_alone(cluster, node, bench):
+def test_what_run_and_compose_start_is_on_one_node_alone(cluster, node, bench, lab):
     before = services(cluster)
     image = cluster.image("client")
     text = FILE.format(image=image, label=bench.label)
     name = unique("box")
     accepted(node, f"run -d --name {name} --label {bench.label} {image}")
     is_here_alone(cluster, node, "docker run", name)
-    for tool in tools(node):
+    for tool in tools(node, lab.declared(node.name).compose):
         project = Project(node, tool, unique("box"), bench.folder({"docker-compose.yml": text}), 0, "")
         succeeded(project.compose("up -d"), f"{tool} up on {node}")
         is_here_alone(cluster, node, tool, project.name)

@@ -6,6 +6,7 @@ import pytest
 
 from fixtures.claims import claim
 from suites.support.commands import accepted
+from suites.support.mesh import mesh_of
 from suites.support.mounts import volume as known
 from suites.support.subnets import free_subnets
 from suites.support.traffic import GOSSIP, all_from, reached_from_all
@@ -256,7 +257,7 @@ def test_documents_network_port_and_volume(cluster, documented, lab):
     (task,) = service.expect_running(1)
     expect_address(names, task)
     expect_mounted(cluster, task, names["volume_kafka"], "/home")
-    assert "ingress" in task.addresses, f"the task on {task.node} is not attached to the routing mesh's network"
+    assert mesh_of(cluster) in task.addresses, f"the task on {task.node} is not attached to the routing mesh's network"
     published = [
         (entry["PublishedPort"], entry["TargetPort"]) for entry in service.inspect()["Endpoint"].get("Ports", [])
     ]

@@ -7,6 +7,7 @@ import pytest
 
 from fixtures.claims import claim
 from suites.support.commands import accepted, detached, refusal
+from suites.support.mesh import mesh_of
 from suites.support.placement import containers
 from suites.support.traffic import GOSSIP, all_from, hands_over, note_mesh, reached_from_all, strangers
 from swarmlab.errors import Blocked
@@ -36,7 +37,7 @@ def test_create_gives_one_task_and_publishes_the_port(cluster):
     port = cluster.port()
     documented = create_documented(cluster, port)
     (task,) = documented.expect_running(1)
-    assert "ingress" in task.addresses, f"the task on {task.node} is not attached to the routing mesh's network"
+    assert mesh_of(cluster) in task.addresses, f"the task on {task.node} is not attached to the routing mesh's network"
     ports = documented.inspect()["Endpoint"].get("Ports", [])
     published = [(entry["PublishedPort"], entry["TargetPort"], entry["PublishMode"]) for entry in ports]
     assert published == [(port, 80, "ingress")], f"{port}:80 must be published; {published} is published"

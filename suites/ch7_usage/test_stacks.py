@@ -4,7 +4,7 @@ import pytest
 
 from fixtures.claims import claim
 from suites.support.commands import accepted, table
-from suites.support.stacks import deploy_project, deployed, nothing_of, removed, runs, services, why_left
+from suites.support.stacks import deploy, deploy_project, deployed, nothing_of, removed, runs, services, why_left
 from suites.support.traffic import GOSSIP, without_loss
 from swarmlab.cluster.marks import STACK_LABEL
 from swarmlab.cluster.service import SERVICE_NAME_LABEL, TASK_LABEL
@@ -60,6 +60,36 @@ PAIR = """services:
       replicas: 2
       labels: ["{label}"]
 """
+#: A service with what an engine and the managers keep as it was made, on one node.
+KEPT = """version: "3.3"
+services:
+  web:
+    image: {image}
+    volumes: ["data:/data"]
+    configs: [greeting]
+    secrets: [word]
+    deploy:
+      labels: ["{label}"]
+      placement:
+        constraints: ["node.id == {node}"]
+volumes:
+  data:
+    driver_opts: {{type: tmpfs, device: tmpfs, o: "{options}"}}
+    labels: ["{label}"]
+networks:
+  default:
+    labels: ["{label}"]
+configs:
+  greeting:
+    file: ./greeting
+    labels: ["{label}"]
+secrets:
+  word:
+    file: ./word
+    labels: ["{label}"]
+"""
+#: What the managers say to other content of a config or secret.
+_LABELS_ALONE = "only updates to Labels are allowed"
 #: The only service of another stack beside it.
 ALONE = """services:
   alone:
@@ -260,6 +290,49 @@ def test_deploying_again_updates_what_changed_alone(cluster, stack):
     is_as_before(stack, "steady", before["steady"])
     now = [network["Id"] for network in stack.of("networks")]
     assert now == [network], f"the network of {stack} must stay {network[:12]}, and is {now}"
+
+
+@claim("7.3/stack-redeploy")
+def test_volumes_configs_and_secrets_stay_as_they_were_made(cluster, stack):
+    manager = cluster.manager
+    about = {"image": cluster.image("web:1"), "label": cluster.label, "node": manager.node_id()}
+
+    def place(options="size=1m", **changed):
+        text = KEPT.format(options=options, **about)
+        return stack.place({"docker-compose.yml": text, **FILES, **changed}, "docker-compose.yml")
+
+    deployed(stack, place())
+    eventually(lambda: runs(stack, {"web": 1}), f"{stack} to run its service", deadline=120)
+    (volume,) = stack.volumes(manager)
+    made, tasks = volume["Options"], [task.id for task in stack.service("web").running()]
+    assert made["o"] == "size=1m", f"the volume of {stack} on {manager} was made with other options: {made}"
+
+    # The service asks for other options from now on, and each engine keeps the volume that it has.
+    deployed(stack, place("size=2m"))
+    eventually(lambda: renewed(stack, tasks), f"a task of {stack} that asks for the volume's new options", deadline=120)
+    asked = stack.service("web").inspect()["Spec"]["TaskTemplate"]["ContainerSpec"]["Mounts"][0]
+    asked = asked["VolumeOptions"]["DriverConfig"]["Options"]["o"]
+    assert asked == "size=2m", f"{stack}_web was deployed with size=2m for its volume, and asks for {asked}"
+    (volume,) = stack.volumes(manager)
+    assert volume["Options"] == made, f"the volume of {stack} on {manager} was {made}, and is {volume['Options']} now"
+
+    before = account(stack, "web")
+    for kind, file in (("config", "greeting"), ("secret", "word")):
+        versions = {each["ID"]: each["Version"]["Index"] for each in stack.of(f"{kind}s")}
+        done = deploy(stack, place("size=2m", **{file: "another\n"}))
+        assert not done.ok, f"docker stack deploy on {manager} took a {kind} whose content changed: {done.output}"
+        refused = f"docker stack deploy on {manager} refused a {kind} whose content changed in other words:"
+        assert _LABELS_ALONE in done.output, f"{refused} {done.output}"
+        now = {each["ID"]: each["Version"]["Index"] for each in stack.of(f"{kind}s")}
+        assert now == versions, f"docker stack deploy on {manager} refused a {kind}, and changed it"
+        is_as_before(stack, "web", before)
+
+
+def renewed(stack, tasks):
+    """Whether the only task that runs of the service web is none of *tasks*."""
+    running = stack.service("web").running()
+    state = runs(stack, {"web": 1})
+    return State(state.done and len(running) == 1 and running[0].id not in tasks, state.summary)
 
 
 def account(stack, name):

@@ -51,9 +51,16 @@ class Project:
         return [self.node.ask("GET", f"/containers/{container['Id']}/json") for container in listed]
 
 
-def tools(node: Node) -> list[str]:
-    """Return the commands by which *node* has Compose; always the document's own, even if it is missing there."""
-    return ["docker-compose", *(["docker compose"] if node.docker("compose version").ok else [])]
+def tools(node: Node, declared: str) -> list[str]:
+    """Return the commands by which *node* has Compose.
+
+    Args:
+        node: the node.
+        declared: the release of the document's own command, docker-compose, that the lab declares; it is then among
+            the commands even if it is missing there.
+    """
+    own = bool(declared) or node.run("docker-compose version").ok
+    return [*(["docker-compose"] if own else []), *(["docker compose"] if node.docker("compose version").ok else [])]
 
 
 def project(bench: Workbench, tool: str, files: Mapping[str, str]) -> Project:

@@ -16,9 +16,10 @@ from swarmlab.host import Progress
 from swarmlab.images.engines import EngineChoice
 from swarmlab.images.given import GivenImage
 from swarmlab.images.recipes import REGISTRY
+from swarmlab.labs.hosts import COMPOSE, DOCUMENT, USER
 from swarmlab.labs.outer import OuterEngine
 from swarmlab.labs.speed import calibrate
-from swarmlab.needs import Offers
+from swarmlab.needs import DECLARED, Offers
 from swarmlab.parallel import parallel
 
 #: Called with each node that a lab makes, or restores from a snapshot, before the lab hands it out. Planted faults
@@ -30,18 +31,47 @@ on_new_node: list[Callable[[Node], None]] = []
 class Declared:
     """The properties that a lab declares for one of its nodes.
 
+    Those with a default are the document's own choices, which every lab of the project makes. An inventory declares
+    what its owner made so.
+
     Attributes:
         system: settings of its /etc/os-release; empty if nothing is declared.
         engine: the version of its engine, without a distribution's suffix ("+dfsg1"); empty if it is not declared.
         network: the first three octets of the cluster network; empty if they are not declared. They differ from the
             document's if the document's network is in use on the outer engine.
         packaged: whether its engine is from a repository of packages, and not from files that the user named.
+        names: the host names of all nodes of its cluster; empty if they are not declared.
+        addresses: the cluster addresses of the nodes by host name; empty for the document's in `network`.
+        hosts: whether its /etc/hosts maps the names of all nodes to their cluster addresses.
+        user: the cluster user, who is a member of the group docker on every node; empty if there is none.
+        keys: whether the cluster user logs in from every node to every node by key.
+        compose: the release of docker-compose; empty if it is not declared.
+        outside: whether the node has a way to the outside.
     """
 
     system: Mapping[str, str]
     engine: str
     network: str
     packaged: bool = True
+    names: tuple[str, ...] = tuple(DOCUMENT)
+    addresses: Mapping[str, str] = field(default_factory=dict)
+    hosts: bool = True
+    user: str = USER
+    keys: bool = True
+    compose: str = COMPOSE
+    outside: bool = True
+
+    @property
+    def places(self) -> Mapping[str, str]:
+        """The cluster addresses of the nodes by host name; empty if none are declared."""
+        document = {name: f"{self.network}.{octet}" for name, octet in DOCUMENT.items()} if self.network else {}
+        return self.addresses or document
+
+    @property
+    def properties(self) -> frozenset[str]:
+        """The names of `swarmlab.needs.DECLARED` that are declared."""
+        declared = {name for name in DECLARED if getattr(self, name)}
+        return frozenset(declared | ({"addresses"} if self.places else set()))
 
     @classmethod
     def debian(cls, choice: EngineChoice, release: str, package: str, network: str) -> Declared:

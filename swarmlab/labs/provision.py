@@ -10,13 +10,12 @@ from collections.abc import Mapping, Sequence
 
 from swarmlab.cluster.node import Node
 from swarmlab.errors import LabError
+from swarmlab.labs.hosts import USER
 from swarmlab.parallel import parallel
 from swarmlab.paths import PROVISION
 
 #: Scripts that install what a bare system lacks, by ID and VERSION_ID of its /etc/os-release.
 FOLDER = PROVISION
-#: The document's cluster user.
-USER = "hadoop"
 
 
 def install_engine(nodes: Sequence[Node], versions: Sequence[str]) -> None:

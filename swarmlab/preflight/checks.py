@@ -32,6 +32,7 @@ from swarmlab.preflight import (
     settings,
     swarm_settings,
     tasks,
+    volumes,
 )
 from swarmlab.preflight.causes import folded, grouped
 from swarmlab.preflight.finding import Finding, Level, Look, Unknown, merged
@@ -158,7 +159,7 @@ CHECKS: dict[str, Check] = {
         asks=True,
         causes=(*_OF_TASKS, "images"),
     ),
-    "service-needs": Check(swarm_settings.demands, r"task|running|replica|volume|logs?|reserv", causes=_OF_TASKS),
+    "service-needs": Check(swarm_settings.demands, r"task|running|replica|volume|logs?\b|reserv", causes=_OF_TASKS),
     "images": Check(content.images, r"image|content|version|pull|digest|prepar|reject", asks=True, causes=_OF_TASKS),
     "replicas": Check(services.replicas, rf"task|running|replica|service|{_TRAFFIC}"),
     "updates": Check(services.updates, r"update|roll|image|version|task|running|replica"),
@@ -168,6 +169,7 @@ CHECKS: dict[str, Check] = {
     ),
     "task-networks": Check(holdings.networks, _TRAFFIC, causes=("task-names",)),
     "task-names": Check(holdings.names, _TRAFFIC),
+    "volumes": Check(volumes.differing, r"volume|mount|7\.3"),
     "disk": Check(kernel.disk, _ANY),
     "limits": Check(kernel.limits, r"open files|connection|reach|timed out"),
 }

@@ -125,6 +125,7 @@ class NodeView:
         tables: the engine's account of each overlay network that tasks on it use, with the services and tasks that it
             knows there, by the network's id.
         pulls: what the engine found in the registries, by the reference of the image that it was asked for.
+        volumes: the volumes that the engine lists; None if it did not answer.
         answers: exit code and text by name of the question (`swarmlab.preflight.sight.QUESTIONS`).
         arrived: the packets that arrived from the other nodes, None if none were sent.
     """
@@ -144,6 +145,7 @@ class NodeView:
     images: list[dict[str, Any]] | None = None
     tables: dict[str, dict[str, Any]] = field(default_factory=dict)
     pulls: dict[str, Pull] = field(default_factory=dict)
+    volumes: list[dict[str, Any]] | None = None
     answers: Mapping[str, tuple[int, str]] = field(default_factory=dict)
     arrived: Arrivals | None = None
 

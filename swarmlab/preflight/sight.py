@@ -163,6 +163,7 @@ def gather(
             answering = [(place, pair) for place, pair in enumerate(pairs) if pair[1].info]
             with deadline.within(scaled(_ANSWER) * factor):
                 begun.append(together.begin(_judge, sight, [node for _, (node, _) in answering]))
+                begun += [together.begin(_list_volumes, *pair) for _, pair in answering]
                 _ask_managers(sight, [pair for _, pair in answering if pair[1].manages], together, factor)
             active = [(node, view, counts[place]) for place, (node, view) in answering if probe and view.active]
             rest = start + scaled(_LONGEST) * factor + max(len(active) - 9, 0) - time.monotonic()
@@ -419,6 +420,12 @@ def _in_time(answers: Mapping[str, tuple[int, str]], limit: float) -> dict[str, 
     """Return answers, with the reason where a question did not end in its time (124, or 137 if it had to be killed)."""
     late = f"it did not end within {math.ceil(limit)} s"
     return {name: (code, late) if code in (124, 137) else (code, text) for name, (code, text) in answers.items()}
+
+
+def _list_volumes(node: Node, view: NodeView) -> None:
+    """Read a node's volumes beside all else: a driver that hangs holds up nothing but this."""
+    with contextlib.suppress(SwarmlabError):
+        view.volumes = node.ask("GET", "/volumes")["Volumes"] or []
 
 
 def _has_bridge(node: Node) -> bool:

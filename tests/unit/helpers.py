@@ -13,20 +13,20 @@ WORDS = ["pass", "fail", "blocked", "broken", "timeout", "waived", "not run"]
 #: The node of a run.
 NODE = {"name": "master", "address": "10.0.0.1", "engine": "1.2.3", "kernel": "6.1", "firewall": "iptables (nf_tables)"}
 
-#: The conftest.py of a suite: the plugins, and a lab with three nodes and nothing else.
+#: The conftest.py of a suite: the plugins, and a lab of the project with three nodes and nothing else.
 CONFTEST = """
     import os
     import pytest
     from swarmlab.errors import LabError
     from swarmlab.evidence import on_failure
-    from swarmlab.needs import Offers
+    from swarmlab.needs import DECLARED, MADE, Offers
 
     pytest_plugins = ["fixtures.claims", "fixtures.ending", "fixtures.verdicts", "fixtures.allure_labels",
                       "fixtures.profiles", "fixtures.workers"]
 
     class Lab:
         kind, name = "none", f"made-for-{os.getpid()}"
-        offers = Offers(nodes=3)
+        offers = Offers(3, MADE, declared=frozenset(DECLARED))
 
         def account(self):
             return {"speed": 1.0}

@@ -1,5 +1,6 @@
 """Docker's commands on a swarm that exists have settings of their own. The shell is real, docker is a double."""
 
+import json
 import os
 import subprocess
 
@@ -30,6 +31,7 @@ def run(tmp_path, monkeypatch):
         node = SshNode.__new__(SshNode)
         node.client_settings = settings
         environment = {"HOME": str(tmp_path / "home"), "PATH": f"{tmp_path}/bin:{os.environ['PATH']}"}
+        environment |= {"DOCKER_HOST": "tcp://192.0.2.1:2375", "COMPOSE_FILE": "other.yaml"}
         line = node._apart(command)
         return subprocess.run(
             ["sh", "-c", line], cwd=tmp_path / "home", env=environment, capture_output=True, text=True
@@ -54,6 +56,23 @@ def test_a_command_of_dockers_writes_beside_a_copy_of_the_users_settings(run, tm
     (made,) = (tmp_path / "var").iterdir()
     assert made.stat().st_mode & 0o777 == 0o700
     assert (made / ".buildNodeID").exists()
+
+
+def test_what_a_user_has_commands_print_and_containers_get_is_not_in_the_copy(run, tmp_path):
+    own = tmp_path / "home" / ".docker"
+    own.mkdir()
+    settings = {"psFormat": "{{.Names}}", "auths": {"r": {"auth": "x"}}, "proxies": {"default": {"httpProxy": "p"}}}
+    (own / "config.json").write_text(json.dumps(settings) + "\n")
+    copied = json.loads(run("docker").stdout.splitlines()[1])
+    assert copied == {"swc-psFormat": "{{.Names}}", "auths": settings["auths"], "swc-proxies": settings["proxies"]}
+    assert json.loads((own / "config.json").read_text()) == settings
+
+
+def test_no_variable_of_a_user_leads_a_command_elsewhere(run, tmp_path):
+    program = tmp_path / "bin" / "docker"
+    program.write_text("#!/bin/sh\nenv | grep -E '^(DOCKER|COMPOSE|BUILDX)_' | sort\n")
+    found = run("DOCKER_BUILDKIT=1 docker").stdout.split()
+    assert [word.partition("=")[0] for word in found] == ["BUILDX_BUILDER", "DOCKER_BUILDKIT", "DOCKER_CONFIG"]
 
 
 def test_a_user_without_settings_is_given_none(run, tmp_path):

@@ -58,14 +58,31 @@ def test_what_is_said_once_holds_for_every_node_that_says_nothing_else(folder):
     assert second.key == folder / "id"
     assert known.ports == range(31000, 31050)
     assert known.registry == "registry.example:5000/swarm-conformance"
-    assert (known.engine, known.network, dict(known.system)) == ("20.10.24", "192.168.56", {"ID": "debian"})
+    declared = known.declared
+    assert (declared.engine, declared.network, dict(declared.system)) == ("20.10.24", "192.168.56", {"ID": "debian"})
+    assert declared.properties == {"engine", "addresses", "system"}
+    assert declared.places == {"master": "192.168.56.101", "slave01": "192.168.56.104", "slave02": "192.168.56.103"}
     assert not known.discover
 
 
 def test_the_least_that_is_to_be_said(folder):
     known = read(written(folder, "nodes: [{address: 10.0.0.1}]"))
     assert known.machines == (Machine("10.0.0.1"),)
-    assert (known.ports, known.registry, known.engine) == (DEFAULT_PORTS, "", "")
+    assert (known.ports, known.registry) == (DEFAULT_PORTS, "")
+    assert not known.declared.properties
+
+
+def test_what_an_owner_declares_is_read(folder):
+    text = "nodes: [{address: 10.0.0.1}]\ndeclared: {names: [web1, db1], addresses: {web1: 10.0.0.1}, user: ops, %s}"
+    more = "keys: true, hosts: true, packaged: true, compose: '2.1', outside: false"
+    declared = read(written(folder, text % more)).declared
+    assert (declared.names, declared.places, declared.user) == (("web1", "db1"), {"web1": "10.0.0.1"}, "ops")
+    assert declared.properties == {"names", "addresses", "user", "keys", "hosts", "packaged", "compose"}
+
+
+def test_keys_are_of_a_user(folder):
+    with pytest.raises(UsageError, match="declared: 'user' is a dependency of 'keys'"):
+        read(written(folder, "nodes: [{address: 10.0.0.1}]\ndeclared: {keys: true}"))
 
 
 def test_an_option_takes_the_place_of_the_files_ports(folder):

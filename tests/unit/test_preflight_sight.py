@@ -41,6 +41,8 @@ class Fake:
             return {"Version": "29.0.0", "ApiVersion": "1.52"}
         if path == "/networks":
             return [{"Name": "docker_gwbridge", "Driver": "bridge", "Scope": "local", "Ingress": False}]
+        if path == "/volumes":
+            return {"Volumes": None}
         self._spend(self.manager, path)
         if self.refuses:
             raise EngineRefused(self.name, 503, "the swarm does not have a leader")

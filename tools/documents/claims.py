@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from swarmlab.needs import FEATURES
+from swarmlab.needs import DECLARED, FEATURES, undeclared
 from swarmlab.report.markdown import code, plain, table
 from swarmlab.verdicts import catalogue
 from swarmlab.verdicts.catalogue import Claim
@@ -51,6 +51,8 @@ def _linked(needs: Iterable[str]) -> str:
 
 def _place(need: str) -> str:
     """Return the anchor of a need on its page; ``nodes>=5`` and ``image:x`` have the place of their kind."""
+    if need.startswith("declared:"):
+        return need.replace(":", "-")
     return need.partition(">")[0].partition(":")[0]
 
 
@@ -86,6 +88,7 @@ def needs() -> str:
     counted = {
         "nodes": "the cluster has at least this many nodes",
         "managers": "the cluster has room for at least this many managers",
+        "task-history": "the swarm is set to keep at least this many tasks of a slot; the default is 5",
         "api": "the engine of the first node knows at least this version of the API",
         "compose": "the command line of the first node takes compose files of this version",
         "image": "the lab serves an image that the project does not make; `--image NAME=REFERENCE` or a file gives one",
@@ -93,6 +96,7 @@ def needs() -> str:
     forms = {
         "nodes": "nodes>=N",
         "managers": "managers>=N",
+        "task-history": "task-history>=N",
         "api": "api>=1.N",
         "compose": "compose>=3.N",
         "image": "image:NAME",
@@ -104,6 +108,10 @@ def needs() -> str:
     rows += [
         [anchor(name) + code(name), f"else *blocked*: {plain(reason)}", str(wanted.count(name))]
         for name, reason in FEATURES.items()
+    ]
+    rows += [
+        [anchor(_place(need)) + code(need), f"else *blocked*: {plain(undeclared(name))}", str(wanted.count(need))]
+        for name, need in ((name, f"declared:{name}") for name in DECLARED)
     ]
     return page(
         "Needs",

@@ -51,7 +51,7 @@ from swarmlab.labs.standing import (
     remove,
     remove_cluster,
 )
-from swarmlab.needs import Offers
+from swarmlab.needs import DECLARED, MADE, Offers
 from swarmlab.ownership import LABEL, OWNER, note_left, this_process
 from swarmlab.parallel import parallel
 from swarmlab.paths import command
@@ -359,7 +359,7 @@ class DindLab(Lab):
     @functools.cached_property
     @override
     def offers(self) -> Offers:
-        features = {"power", "spare"} | self.pretended
+        features = {"power", "spare"} | MADE | self.pretended
         if len(set(self.images)) > 1:
             features.add("mixed-engines")
         # At the first call the default cluster may be gone, while another cluster has nodes.
@@ -370,6 +370,7 @@ class DindLab(Lab):
             frozenset(name.partition(":")[0] for name in recipes.workloads()) | frozenset(self.given),
             {feature: why for feature, why in look_for(node).items() if feature not in self.pretended},
             disruptable=True,
+            declared=frozenset(DECLARED),
         )
 
     @override

@@ -14,7 +14,7 @@ import shlex
 import shutil
 import subprocess
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -22,12 +22,15 @@ import jsonschema
 
 from swarmlab.errors import UsageError
 from swarmlab.files import YamlFile, named, read_text, shown
+from swarmlab.labs.base import Declared
 
 _SCHEMA = Path(__file__).with_name("inventory.schema.json")
 #: The published ports that the suite uses if the file names none.
 DEFAULT_PORTS = range(30000, 30100)
 #: The least number of ports with which tests can run one after the other.
 LEAST_PORTS = 20
+#: The declaration of a file that declares nothing: its owner has made none of the document's choices.
+NOTHING = Declared({}, "", "", packaged=False, names=(), hosts=False, user="", keys=False, compose="", outside=False)
 _ANSIBLE = ("all", "ungrouped")
 #: The group in an inventory of Ansible whose hosts count; without it all hosts do.
 ANSIBLE_GROUP = "swarm"
@@ -74,9 +77,7 @@ class Inventory:
         discover: ask the one manager for the other machines.
         ports: published ports that the suite may use.
         registry: the registry from which nodes pull the suite's images; empty if the suite starts one on each node.
-        engine: the version of the engine that the nodes are to have; empty if the file declares none.
-        network: the first three octets of the cluster network; empty if the file declares none.
-        system: settings of /etc/os-release that the nodes are to have.
+        declared: the properties that the file declares for the nodes.
     """
 
     source: str
@@ -84,9 +85,7 @@ class Inventory:
     discover: bool = False
     ports: range = DEFAULT_PORTS
     registry: str = ""
-    engine: str = ""
-    network: str = ""
-    system: Mapping[str, str] = field(default_factory=dict)
+    declared: Declared = NOTHING
 
 
 def read(source: str, *, ports: str = "") -> Inventory:
@@ -322,16 +321,14 @@ def _inventory(source: str, raw: Mapping[str, Any], folder: Path) -> Inventory:
     else:
         url = raw["manager"] if "manager" in raw else _of_context(source, raw["context"])
         machines = (machine(_of_url(url)),)
-    declared = raw.get("declared", {})
+    declared: Any = raw.get("declared", {})
     return Inventory(
         source,
         machines,
         discover="nodes" not in raw,
         ports=_range(raw["ports"]) if "ports" in raw else DEFAULT_PORTS,
         registry=raw.get("registry", ""),
-        engine=declared.get("engine", ""),
-        network=declared.get("network", ""),
-        system=declared.get("system", {}),
+        declared=replace(NOTHING, **{**declared, "names": tuple(declared.get("names", ()))}),
     )
 
 

@@ -30,7 +30,7 @@ from swarmlab.images import recipes, workshop
 from swarmlab.images.given import GivenImage
 from swarmlab.labs import outer
 from swarmlab.labs.base import Declared, Lab
-from swarmlab.labs.existing import fitness, inventory
+from swarmlab.labs.existing import fitness, inventory, settings
 from swarmlab.labs.existing.images import check_registry
 from swarmlab.labs.existing.inventory import Inventory
 from swarmlab.labs.existing.names import FINGERPRINT, names_of
@@ -432,17 +432,21 @@ class InventoryLab(Lab):
         engines = {node.ask("GET", "/version")["Version"] for node in self._nodes}
         if len(engines) > 1:
             features.add("mixed-engines")
+        if self.known.declared.keys:
+            features.add("node-ssh")
         return Offers(
             len(self._nodes),
             frozenset(features),
             frozenset(name.partition(":")[0] for name in recipes.workloads()),
-            look_for(self._nodes[0]),
+            {**look_for(self._nodes[0]), **settings.look_for(self._nodes, self.manager, self.known.ports[0])},
             disruptable=bool(self._may_disrupt),
+            declared=self.known.declared.properties,
+            task_history=settings.task_history(self.manager),
         )
 
     @override
     def declared(self, node: str) -> Declared:
-        return Declared(self.known.system, self.known.engine, self.known.network)
+        return self.known.declared
 
     def account(self) -> dict[str, Any]:
         """Return the facts of the swarm as a whole, for reports: its id, speed, and seconds of each step."""

@@ -69,6 +69,12 @@ def alias(place: int) -> str:
     return f"n{place}"
 
 
+#: Renames the keys of a user's settings of the docker command that change what it prints, or what containers get.
+_NEUTRAL = r's/"([A-Za-z]+Format|proxies|aliases|currentContext)"([[:space:]]*):/"swc-\1"\2:/g'
+#: Variables of a user's environment that lead docker's commands elsewhere, or have them do something else.
+_VARIABLES = "^(DOCKER|COMPOSE|BUILDKIT|BUILDX)_[A-Za-z_]+"
+
+
 class Connection:
     """The connection to one machine, and to its engine.
 
@@ -267,14 +273,18 @@ class SshNode(Node):
 
         It gets a copy of its user's settings, as docker writes files beside them: `docker build` .buildNodeID, buildx
         its state. An old docker-compose, which is a program of Python's, would write compiled modules beside its own.
+        In the copy, keys that change what commands print, and what containers get, have a name that docker does not
+        know. The builder is the engine's own, whichever the user has chosen, and variables of docker's do not count.
         """
         if not self.client_settings or "docker" not in command:
             return command
         made = f"settings={FOLDERS}/{self.client_settings.format(user='$(id -un)')}; "
         made += '[ -d "$settings" ] || { mkdir -m 700 "$settings"; cd ~/.docker && {'
         made += ' cp -a config.json buildx "$settings"; for part in cli-plugins contexts trust; do'
-        made += ' [ ! -e $part ] || ln -s ~/.docker/$part "$settings"; done; cd; }; } 2>/dev/null; '
-        return f'{made}export DOCKER_CONFIG="$settings" PYTHONDONTWRITEBYTECODE=1; {command}'
+        made += ' [ ! -e $part ] || ln -s ~/.docker/$part "$settings"; done;'
+        made += f' sed -i -E {shlex.quote(_NEUTRAL)} "$settings/config.json"; cd; }}; }} 2>/dev/null; '
+        exported = 'DOCKER_CONFIG="$settings" BUILDX_BUILDER=default PYTHONDONTWRITEBYTECODE=1'
+        return f"{made}unset $(env | grep -oE '{_VARIABLES}'); export {exported}; {command}"
 
     @override
     def send(self, method: str, port: int, path: str = "/", **how: Any) -> Answer:

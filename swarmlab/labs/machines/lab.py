@@ -44,7 +44,7 @@ from swarmlab.labs.outer import OuterEngine
 from swarmlab.labs.speed import calibrate
 from swarmlab.labs.ssh import Ssh, write_config
 from swarmlab.labs.standing import KIND, SUBNET, free_networks, keep, labs
-from swarmlab.needs import Offers
+from swarmlab.needs import DECLARED, MADE, Offers
 from swarmlab.ownership import LABEL, OWNER, USER, note_left, this_process
 from swarmlab.parallel import parallel
 from swarmlab.paths import ROOT, command
@@ -356,7 +356,7 @@ class VagrantLab(Lab):
     @functools.cached_property
     @override
     def offers(self) -> Offers:
-        features = {"power", "reboot", "systemd", "vagrant", "memory", "disk"}
+        features = {"power", "reboot", "systemd", "vagrant", "memory", "disk"} | MADE
         if len(set(self.choices)) > 1:
             features.add("mixed-engines")
         return Offers(
@@ -365,6 +365,7 @@ class VagrantLab(Lab):
             frozenset(name.partition(":")[0] for name in recipes.workloads()) | frozenset(self.given),
             look_for(self.machines[0]),
             disruptable=self._hurtable,
+            declared=frozenset(DECLARED),
         )
 
     @override

@@ -70,7 +70,7 @@ class World:
         self.lab = DindLab(self._outer, engines=engine.split(","), name=name)
         self.lab.up()
         self.nodes: list[Node] = self.lab.nodes()
-        Swarm.form(self.nodes, managers=1, image=self.lab.image)
+        self._form()
         self._work()
         self.inventory = self.write_inventory()
 
@@ -84,6 +84,10 @@ class World:
         done = (node or self.nodes[0]).docker(command)
         assert done.ok, f"docker {command}: {done.output}"
         return done.out.strip()
+
+    def _form(self) -> None:
+        """Make a swarm of the nodes."""
+        Swarm.form(self.nodes, managers=1, image=self.lab.image)
 
     def _work(self) -> None:
         """Start the owner's work: services with network, volume, config and secret, and containers beside the swarm."""
@@ -128,18 +132,29 @@ class World:
             listed = key.with_suffix(".pub").read_text().strip()
             hosts = []
             for node in self.nodes:
-                node.run(f"mkdir -p -m 700 /root/.ssh; echo '{listed}' >> /root/.ssh/authorized_keys")
+                self._admit(node, listed)
                 hosts.append(f"{node.address} {node.run('cat /etc/ssh/ssh_host_ed25519_key.pub').out.strip()}")
             (self.folder / "known_hosts").write_text("\n".join(hosts) + "\n")
         content = {
             "key": "key",
             "known_hosts": "known_hosts",
             "nodes": [{"name": node.name, "address": node.address} for node in self.nodes],
+            **self._declared(),
             **changes,
         }
         file = self.folder / name
         file.write_text(json.dumps(content))  # which is YAML too
         return file
+
+    def _admit(self, node: Node, key: str) -> None:
+        """Let the owner of a key log in as the inventory's user."""
+        node.run(f"mkdir -p -m 700 /root/.ssh; echo '{key}' >> /root/.ssh/authorized_keys")
+
+    def _declared(self) -> dict[str, Any]:
+        """Return the part of the inventory that declares the document's choices, which this owner has made."""
+        network = self.nodes[0].address.rpartition(".")[0]
+        choices = {"names": [node.name for node in self.nodes], "network": network, "hosts": True}
+        return {"declared": {**choices, "user": "hadoop", "keys": True, "packaged": True, "compose": "1.29.2"}}
 
     def dump(self) -> dict[str, Any]:
         """Return everything on the swarm and its machines that a run might change."""

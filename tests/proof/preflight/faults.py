@@ -147,6 +147,20 @@ STATE = [
         script='echo \'{"firewall-backend": "nftables"}\' > /etc/docker/daemon.json',
     ),
     PreflightFault(
+        "a volume was made before its stack was changed",
+        "volumes",
+        "warning",
+        "volume stored is not made as stored asks for: option o",
+        nodes=("slave03",),
+    ),
+    PreflightFault(
+        "a volume is of another kind on one node",
+        "volumes",
+        "warning",
+        "volume mixed of mixed differs from that on .*: option device, option type",
+        nodes=("slave03",),
+    ),
+    PreflightFault(
         "an engine listens without encryption",
         "daemon-sockets",
         "error",

@@ -284,7 +284,7 @@ def test_a_manager_that_is_lost_is_named_and_nobody_else(healthy, always):
 
 
 def test_faults_of_state_are_found_on_their_nodes(broken, lab, always):
-    master, second, third, _ = broken.nodes
+    master, second, third, last = broken.nodes
     image = lab.image("web:1")
     done(master, "swarm update --autolock=true")
     done(master, "network create --driver overlay --subnet 10.77.5.0/24 routed")
@@ -294,6 +294,15 @@ def test_faults_of_state_are_found_on_their_nodes(broken, lab, always):
     done(master, f"service create --detach --name crowd --replicas 16 --network narrow --endpoint-mode dnsrr {image}")
     for node in (second, third):
         done(master, f"node update --availability drain {node.name}")
+    options = {"stored": ("type=tmpfs", "device=tmpfs", "o=size=1m"), "mixed": ("type=tmpfs", "device=tmpfs")}
+    for name, own in options.items():
+        done(last, f"volume create {' '.join(f'--opt {option}' for option in own)} {name}")
+    done(second, "volume create mixed")
+    done(master, "volume create mixed")
+    asked = "volume-opt=type=tmpfs,volume-opt=device=tmpfs,volume-opt=o=size=2m"
+    for name, more in {"stored": f",{asked}", "mixed": ""}.items():
+        mount = f"--mount type=volume,src={name},dst=/data{more}"
+        done(master, f"service create --detach --name {name} --mode global {mount} {image}")
     plant(broken.nodes, STATE)
 
     def stuck():

@@ -63,6 +63,25 @@ FAULTS = [
         run="stacks c",
     ),
     ClaimFault(
+        "a volume is made anew with the changed options",
+        {"7.3/stack-redeploy": "the volume of .* on master was .*size=1m.*, and is .*size=2m.* now"},
+        script=wrap(
+            f'"stack deploy"*) if {_AGAIN} && grep -q size=2m $4; then docker.real service rm $5_web;'
+            " until docker.real volume rm $5_data; do sleep 0.5; done; fi"
+        ),
+        nodes=("master",),
+        run="stacks c",
+    ),
+    ClaimFault(
+        "a secret is made anew with the changed content",
+        {"7.3/stack-redeploy": "docker stack deploy on master took a secret whose content changed"},
+        script=wrap(
+            '"stack deploy"*) ! grep -q another "$(dirname $4)/word" || echo open sesame > "$(dirname $4)/word"'
+        ),
+        nodes=("master",),
+        run="stacks d",
+    ),
+    ClaimFault(
         "replicas of a stack are shown wrong",
         {"7.3/stack-listing": "docker stack services to show the services of"},
         script=wrap('"stack services swc"*) docker.real "$@" | sed s,3/3,0/3,; exit'),
