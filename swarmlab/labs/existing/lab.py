@@ -30,10 +30,12 @@ from swarmlab.images import recipes, workshop
 from swarmlab.images.given import GivenImage
 from swarmlab.labs import outer
 from swarmlab.labs.base import Declared, Lab
-from swarmlab.labs.existing import fitness, inventory
+from swarmlab.labs.existing import fitness, inventory, routes
 from swarmlab.labs.existing.images import check_registry
 from swarmlab.labs.existing.inventory import Inventory
 from swarmlab.labs.existing.node import Connection, SshNode, write_config
+from swarmlab.labs.existing.places import bare
+from swarmlab.labs.existing.routes import Route
 from swarmlab.labs.ssh import Ssh
 from swarmlab.needs import Offers
 from swarmlab.parallel import parallel
@@ -107,35 +109,39 @@ class InventoryLab(Lab):
             self._folder = _folder_of(self._owner)
             shutil.rmtree(self._folder, ignore_errors=True)
             self._folder.mkdir(mode=0o700, parents=True)
-        config = write_config(self._folder, machines)
+        folder = self._folder
+        found = parallel(lambda machine: _route(machine, folder), machines)
+        inventory.refuse([wrong for wrong in found if isinstance(wrong, str)])
+        reached = [route for route in found if isinstance(route, Route)]
+        config = write_config(folder, reached)
         known = {connection.machine: connection for connection in self._connections}
         self._connections = [
-            known.get(machine) or Connection(machine, place, config) for place, machine in enumerate(machines)
+            known.get(route.machine) or Connection(route.machine, place, config) for place, route in enumerate(reached)
         ]
         fresh = [connection for connection in self._connections if connection.machine not in known]
         inventory.refuse([wrong for wrong in parallel(_opened, fresh) if wrong])
 
     def _learn(self) -> None:
         """Reach all other members of the one manager's swarm, with the manager's user, key and port."""
-        (manager,) = self._connections
+        (manager,), (given,) = self._connections, self.known.machines
         here = SshNode(manager, str(manager.machine), manager.machine.address)
         own = here.info()["Swarm"]
         if not own["ControlAvailable"]:
             raise UsageError(
                 f"node {manager.machine}: is not a manager (its swarm is {own['LocalNodeState']}); name a manager"
             )
-        machines = [manager.machine]
+        machines = [given]
         wrong = []
         for member in here.ask("GET", "/nodes"):
             # The status of a manager may have the address 0.0.0.0; its ManagerStatus has the true one.
-            as_manager = member.get("ManagerStatus", {}).get("Addr", "").rpartition(":")[0]
+            as_manager = bare(member.get("ManagerStatus", {}).get("Addr", "").rpartition(":")[0])
             address = as_manager or member["Status"].get("Addr", "")
             name = member["Description"].get("Hostname", member["ID"])
             if member["ID"] == own["NodeID"]:
                 continue
             if member["Status"]["State"] == "down":
                 wrong.append(f"node {name} ({address}): is down in the swarm; start it, or: docker node rm {name}")
-            machines.append(inventory.learned(manager.machine, address))
+            machines.append(inventory.learned(given, address))
         inventory.refuse(wrong)
         self._open(machines)
 
@@ -249,7 +255,7 @@ class InventoryLab(Lab):
         if held and ownership.alive(held) is not False:
             raise UsageError(
                 f"{leavings.at_work(self.manager)}; wait until it ends, or if it was killed: "
-                f"swarmlab cleanup --inventory {self.known.source}"
+                f"swarmlab cleanup {self.known.options}"
             )
         return held
 
@@ -287,7 +293,7 @@ class InventoryLab(Lab):
 
     @property
     def _cleanup(self) -> str:
-        return f"swarmlab cleanup --inventory {self.known.source}"
+        return f"swarmlab cleanup {self.known.options}"
 
     @property
     def manager(self) -> Node:
@@ -398,6 +404,14 @@ class InventoryLab(Lab):
             wait(serves, f"the suite's registry on {node} to serve", deadline=30, error=LabError)
 
         parallel(serve, self._nodes)
+
+
+def _route(machine: inventory.Machine, folder: Path) -> Route | str:
+    """Return how a machine is reached, or what is wrong with what is said of it."""
+    try:
+        return routes.route(machine, folder)
+    except UsageError as wrong:
+        return str(wrong)
 
 
 def _opened(connection: Connection) -> str:
