@@ -175,7 +175,8 @@ class _Reader:
         every = _hosts_of(raw, "all") or list(_mapping(raw.get("_meta", {}).get("hostvars")))
         # A group without hosts and children is not listed by itself.
         children = {child for of in raw.values() for child in _mapping(of).get("children") or []}
-        groups = [name for name in {**raw, **dict.fromkeys(sorted(children))} if name not in ("_meta", "ungrouped")]
+        none = ("_meta", "ungrouped", "all")
+        groups = [name for name in {**raw, **dict.fromkeys(sorted(children))} if name not in none]
         sizes = {name: len(every if name == "all" else _hosts_of(raw, name)) for name in [*groups, "all"]}
         there = ", ".join(
             f"{shown(name, 40)} ({size} host{'s' if size != 1 else ''})"

@@ -154,7 +154,10 @@ def _become(
 
 def _of_login(run: Callable[[str], CompletedProcess[str]], manners: Manners) -> str:
     """Return the folder of docker by the PATH that the user's profile sets; empty if there is none."""
-    done = run(manners.line(f'"$SHELL" -lc "echo {MARK}; command -v docker" </dev/null', root=False))
+    asked = f'"$SHELL" -lc "echo {MARK}; command -v docker" </dev/null'
+    if manners.shell in ("csh", "tcsh"):  # a login shell of these takes no command
+        asked = f'echo "echo {MARK}; which docker" | "$SHELL" -l'
+    done = run(manners.line(asked, root=False))
     found = re.search(r"^(/\S*)/docker\s*$", done.stdout.rpartition(MARK)[2], re.MULTILINE)
     return found[1] if found else ""
 
