@@ -436,6 +436,11 @@ def test_what_ansible_does_not_read_is_one_line(folder, commands, name, text, sa
     assert message.format(file=file) in line
 
 
+def test_no_hosts_are_refused_where_ansible_finds_nothing_wrong(folder, commands):
+    commands({}, groups={"other": {}})
+    assert refused(written(folder, INI)).endswith("hosts.ini: Ansible finds no hosts in it; write some")
+
+
 def test_of_a_folder_the_file_that_is_not_read_is_named(folder, commands):
     (folder / "all").mkdir()
     file = written(folder / "all", "plugin: a.b.c\n", "x.yml")

@@ -108,7 +108,7 @@ def test_to_another_shell_goes_nothing_that_it_would_change():
 
 def test_what_a_login_shell_prints_is_no_answer(there):
     """Root was taken for another user where the login shell printed behind the answer."""
-    there.noise = "trap 'echo 1000; echo bye' EXIT; echo 1000; "
+    there.noise = "trap 'echo uid 1000; echo bye' EXIT; echo uid 1000; "
     there.user(0)
     assert learned(there) == (Manners("bash", talks=True, folder=""), True)
 

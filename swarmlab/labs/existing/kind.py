@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import functools
+from pathlib import Path
 from typing import ClassVar
 
 from typing_extensions import override
@@ -60,10 +62,16 @@ class ExistingKind(FoundKind):
         if not source:
             raise UsageError(f"--lab {WORD}: needs --inventory FILE, or --inventory ssh://USER@MANAGER")
         try:
-            return inventory.read(source, ports=request.option(_PORTS.name), group=request.option(_GROUP.name))
+            return _read(source, request.option(_PORTS.name), request.option(_GROUP.name), Path.cwd())
         except UsageError as wrong:
             of_another = str(wrong).startswith((_PORTS.name, _GROUP.name))
             raise UsageError(f"{'' if of_another else f'{_INVENTORY.name}: '}{wrong}") from None
+
+
+@functools.lru_cache(maxsize=1)
+def _read(source: str, ports: str, group: str, _here: Path) -> Inventory:
+    """Read an inventory once: a program may make it, and Ansible takes seconds."""
+    return inventory.read(source, ports=ports, group=group)
 
 
 EXISTING = ExistingKind()

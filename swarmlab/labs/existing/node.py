@@ -232,7 +232,7 @@ class Bridge:
                     before += block
                     _, found, block = before.partition(self._after)
                     begun = bool(found)
-                if begun and block:
+                if block:
                     connection.sendall(block)
             connection.shutdown(socket.SHUT_WR)
 

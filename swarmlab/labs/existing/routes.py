@@ -252,8 +252,8 @@ def _without() -> Asked:
 
 
 def _differing(asked: Asked) -> dict[str, list[str]]:
-    """Return the settings to take over: those that are not what ssh has without any configuration."""
-    return {key: list(value) for key, value in asked.items() if key in _TAKEN and value != _without().get(key)}
+    """Return the settings that are not what ssh has without any configuration."""
+    return {key: list(value) for key, value in asked.items() if value != _without().get(key)}
 
 
 def _proxy(asked: Asked) -> dict[str, list[str]]:
