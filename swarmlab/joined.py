@@ -23,6 +23,7 @@ from swarmlab.terminal import start_in_utf8
 #: The options of the suites that take a value, as the plugins in fixtures/ add them.
 OPTIONS = (
     "--engine",
+    "--group",
     "--hours",
     "--image",
     "--inventory",

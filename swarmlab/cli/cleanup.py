@@ -7,7 +7,7 @@ import contextlib
 from collections.abc import Sequence
 
 from swarmlab import ownership
-from swarmlab.cli.common import add_name, lab_name, refuse, say
+from swarmlab.cli.common import add_inventory, add_name, inventory_options, lab_name, refuse, say
 from swarmlab.cluster import leavings
 from swarmlab.cluster.node import Node
 from swarmlab.cluster.swarm import Swarm
@@ -21,15 +21,15 @@ from swarmlab.labs.existing.kind import EXISTING
 def add_options(parser: argparse.ArgumentParser) -> None:
     """Add the options of the command."""
     add_name(parser)
-    parser.add_argument("--inventory", metavar="FILE", help="inventory of an existing swarm, in place of a lab")
+    add_inventory(parser)
     parser.add_argument("--dry-run", action="store_true", help="only list what would be removed")
 
 
 def run(args: argparse.Namespace) -> int:
     """Remove what runs of the suites left on a swarm: only objects with their label or a name of their form."""
-    if args.inventory:
+    if options := inventory_options(args):
         refuse(args, "--inventory", "--name")
-        lab = EXISTING.reach(Request(options={"--inventory": args.inventory}), say, to_judge=False)
+        lab = EXISTING.reach(Request(options=options), say, to_judge=False)
         try:
             return _clean(lab.nodes(), lab.known.registry, dry=args.dry_run)
         finally:

@@ -11,6 +11,7 @@ from swarmlab.cluster.node import Node
 from swarmlab.errors import UsageError
 from swarmlab.files import is_text, shown
 from swarmlab.labs.base import Lab
+from swarmlab.labs.existing.ansible import GROUP
 from swarmlab.labs.registry import DEFAULT
 
 #: What names a run on the command line.
@@ -73,6 +74,31 @@ def add_name(parser: argparse.ArgumentParser) -> None:
 def lab_name(args: argparse.Namespace) -> str:
     """Return the name of the lab that the options choose."""
     return str(args.name or DEFAULT.default_name)
+
+
+def add_inventory(parser: argparse.ArgumentParser) -> None:
+    """Add the options that name an existing swarm."""
+    parser.add_argument("--inventory", metavar="FILE", help="inventory of an existing swarm, in place of a lab")
+    add_group(parser)
+
+
+def add_group(parser: argparse.ArgumentParser) -> None:
+    """Add the option that names groups of an inventory of Ansible."""
+    parser.add_argument(
+        "--group", metavar="NAME[,NAME…]", help=f"group of an inventory of Ansible that is the swarm (default: {GROUP})"
+    )
+
+
+def inventory_options(args: argparse.Namespace) -> dict[str, str]:
+    """Return the options that name an existing swarm, as `Request.options`; empty if none is named.
+
+    Raises:
+        UsageError: a group is named, and no inventory.
+    """
+    if not args.inventory:
+        refuse(args, "a lab", "--group")
+        return {}
+    return {"--inventory": args.inventory, "--group": args.group or ""}
 
 
 def refuse(args: argparse.Namespace, beside: str, *options: str, why: str = "has no effect") -> None:

@@ -8,7 +8,7 @@ import textwrap
 from collections.abc import Sequence
 from dataclasses import replace
 
-from swarmlab.cli.common import add_name, lab_name, refuse, say
+from swarmlab.cli.common import add_inventory, add_name, inventory_options, lab_name, refuse, say
 from swarmlab.errors import SwarmlabError, UsageError
 from swarmlab.files import shown
 from swarmlab.labs import outer
@@ -28,7 +28,7 @@ _MARGIN = " " * 32
 def add_options(parser: argparse.ArgumentParser) -> None:
     """Add the options of the command."""
     add_name(parser)
-    parser.add_argument("--inventory", metavar="FILE", help="inventory of an existing swarm, in place of a lab")
+    add_inventory(parser)
     parser.add_argument(
         "--skip", action="append", default=[], metavar="NAME=REASON", help="leave a check out, for a reason"
     )
@@ -43,11 +43,11 @@ def add_options(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Check this machine and the lab on it, or an existing swarm, for known causes of trouble."""
     if args.list:
-        refuse(args, "--list", "--name", "--inventory", "--skip", "--strict", "--json")
+        refuse(args, "--list", "--name", "--inventory", "--group", "--skip", "--strict", "--json")
         for name, check in CHECKS.items():
             print(f"{name:20} {check.summary}")
         return 0
-    if args.inventory:
+    if inventory_options(args):
         refuse(args, "--inventory", "--name")
     # With an inventory nothing of this machine is checked but what the lab offers.
     skip = reasons(args.skip, ["lab-offers", *CHECKS] if args.inventory else [*host.NAMES, *CHECKS])
@@ -113,7 +113,7 @@ def _wrapped(text: str, first: str, later: str) -> list[str]:
 def _found(args: argparse.Namespace, skip: dict[str, str]) -> list[Finding]:
     """Return the findings on the existing swarm, or else on this machine and, if it is up, the lab."""
     if args.inventory:
-        return _of_existing(args.inventory, skip)
+        return _of_existing(inventory_options(args), skip)
     found = list(host.machine())
     engine, failed = None, None
     try:
@@ -135,8 +135,8 @@ def _found(args: argparse.Namespace, skip: dict[str, str]) -> list[Finding]:
         engine.release()
 
 
-def _of_existing(source: str, skip: dict[str, str]) -> list[Finding]:
-    lab = EXISTING.reach(Request(options={"--inventory": source}), say, to_judge=False, partly=True)
+def _of_existing(options: dict[str, str], skip: dict[str, str]) -> list[Finding]:
+    lab = EXISTING.reach(Request(options=options), say, to_judge=False, partly=True)
     for name in lab.unreached:
         say(f"{name} cannot be reached; the others are looked at")
     try:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from swarmlab.cli.common import say
+from swarmlab.cli.common import add_group, refuse, say
 from swarmlab.errors import UsageError
 from swarmlab.files import named
 from swarmlab.images.engines import engine_choice
@@ -26,6 +26,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--like", metavar="INVENTORY", help=f"inventory of a swarm to copy in the lab, or the {FILE} of a run"
     )
+    add_group(parser)
     parser.add_argument("--from", dest="start", metavar="ENGINE", help="first engine (default: the lab's)")
     parser.add_argument("--to", action="append", metavar="ENGINE", help="engine to upgrade to; repeatable")
     parser.add_argument("--path", metavar="A,B[,C…]", help="all engines in order, in place of --from and --to")
@@ -56,6 +57,8 @@ def run(args: argparse.Namespace) -> int:
     """Rehearse the upgrade of a swarm and decide go or no-go."""
     if args.path and (args.start or args.to):
         raise UsageError("--path names all engines, in place of --from and --to; leave those out")
+    if not args.like:
+        refuse(args, "no --like", "--group")
     like = _likeness(args) if args.like else None
     start = (like.oldest if like else engine_choice(args.start or "")).name
     path = args.path or ",".join([start, *(args.to or [newest().name])])
@@ -87,11 +90,12 @@ def _likeness(args: argparse.Namespace) -> Likeness:
     given = [engine_choice(name) for name in [args.start, *(args.to or []), *(args.path or "").split(",")] if name]
     file = named(args.like, "--like")
     if file.name == FILE:
+        refuse(args, f"--like {FILE}", "--group")
         if args.workers is not None:
             raise UsageError("--workers: a likeness that was read has its shape; leave it out, or name the inventory")
         made = Likeness.load(file)
     else:
-        made = read(inventory.read(args.like), args.workers, host_names(MOST_NODES), say, given)
+        made = read(inventory.read(args.like, group=args.group or ""), args.workers, host_names(MOST_NODES), say, given)
     begun = args.start or (args.path or "").split(",")[0]
     if begun and engine_choice(begun).numbers != made.oldest.numbers:
         option = f"--from {args.start}" if args.start else f"--path {args.path}"

@@ -357,7 +357,8 @@ class Node(ABC):
             headers: further headers.
             timeout: seconds to connect, and between two pieces of the answer, at reference speed.
         """
-        url = f"http://{self.address}:{port}{path}"
+        host = f"[{self.address}]" if ":" in self.address else self.address
+        url = f"http://{host}:{port}{path}"
         sent: dict[str, Any] = {"headers": {"Connection": "close", **(headers or {})}}
         if form:
             sent["files"] = {name: (None, value) for name, value in form.items()}

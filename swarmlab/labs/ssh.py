@@ -15,7 +15,7 @@ from swarmlab.cluster import deadline
 
 #: Seconds that a login may take; ssh itself ends sooner if nothing answers.
 _LOGIN = 60.0
-#: Settings of ssh_config by their names.
+#: Settings of ssh_config by their names; a list stands for several lines.
 Settings = Mapping[str, object]
 
 
@@ -32,7 +32,9 @@ def write_config(file: Path, hosts: Mapping[str, Settings], common: Settings) ->
     """
     lines: list[str] = []
     for name, settings in {**hosts, "*": common}.items():
-        lines += [f"Host {name}", *(f"  {key} {value}" for key, value in settings.items())]
+        lines.append(f"Host {name}")
+        for key, value in settings.items():
+            lines += [f"  {key} {each}" for each in (value if isinstance(value, list) else [value])]
     file.write_text("\n".join(lines) + "\n", encoding="utf-8")
     return file
 

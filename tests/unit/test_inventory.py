@@ -9,6 +9,7 @@ import pytest
 from swarmlab.errors import UsageError
 from swarmlab.labs.existing.inventory import DEFAULT_PORTS, Machine, learned, read
 from swarmlab.labs.existing.node import write_config
+from swarmlab.labs.existing.routes import route
 
 WHOLE = """
 user: admin
@@ -116,7 +117,7 @@ def contexts(folder, monkeypatch):
 
 def test_a_context_names_the_manager(contexts):
     known = read(written(contexts, "context: production\nkey: id"))
-    assert known.machines == (Machine("10.0.0.1", user="ops", key=contexts / "id"),)
+    assert known.machines == (Machine("10.0.0.1", user="ops", key=contexts / "id", like_ssh=True),)
 
 
 @pytest.mark.parametrize(
@@ -312,8 +313,10 @@ def test_ansibles_variables_say_how_a_host_is_reached(folder, ansible):
     ansible(json.dumps({"_meta": {"hostvars": variables}, **groups, "workers": {"hosts": ["slave01"]}}))
     known = read(written(folder, INI, "hosts.ini"), ports="31000-31030")
     first, second = known.machines
-    assert first == Machine("10.0.0.1", "", "", "ops", 2222, folder / "id", "ops@bastion", folder / "hosts", True)
-    assert second == Machine("slave01")
+    own = {"like_ssh": True, "folder": folder}
+    whole = Machine("10.0.0.1", "", "", "ops", 2222, folder / "id", "ops@bastion", folder / "hosts", True, **own)
+    assert first == whole
+    assert second == Machine("slave01", **own)
     assert known.ports == range(31000, 31031)
 
 
@@ -329,7 +332,7 @@ def test_what_ansible_makes_nothing_of(folder, ansible, printed, code):
 
 def test_host_keys_are_checked_and_nobody_is_asked(folder):
     known = read(written(folder, WHOLE))
-    text = write_config(folder, known.machines).read_text()
+    text = write_config(folder, [route(machine, folder) for machine in known.machines]).read_text()
     for line in (
         "StrictHostKeyChecking yes",
         "BatchMode yes",

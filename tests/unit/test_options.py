@@ -35,6 +35,11 @@ EXISTING = ["--lab", "inventory", "--inventory"]
         (["--may-disrupt", "x"], "--may-disrupt: is an option of --lab inventory; give that too"),
         ([*EXISTING, "nowhere.yaml"], "--inventory: inventory nowhere.yaml: cannot be read"),
         ([*EXISTING, "tox.ini"], "--inventory: inventory tox.ini: is not in the suite's format"),
+        (
+            [*EXISTING, "ssh://a", "--group", "x"],
+            "--group: inventory ssh://a is not of Ansible and has no groups; leave",
+        ),
+        (["--group", "x"], "--group: is an option of --lab inventory; give that too"),
         ([*EXISTING, "ssh://a", "--ports", "1-2"], "--ports: 1-2 is not a port range"),
         ([*EXISTING, "ssh://a", "--engine", "trixie"], "--engine: a swarm that exists is taken as it is; leave it out"),
         ([*EXISTING, "ssh://a", "-n", "2"], "-n: all tests share the one swarm, so --lab inventory runs in one"),

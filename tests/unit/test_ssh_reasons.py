@@ -113,6 +113,39 @@ def test_of_a_jump_host_its_own_user_and_port_are_told():
     assert "for the user ops" in why_not(DENIED + CLOSED_BY_JUMP, machine)
 
 
+CHAIN = Machine("10.0.0.1", user="ops", jump="me@[fd00::1]:2201,inner:2202")
+REFUSED = "channel 0: open failed: connect failed: Connection refused\nstdio forwarding failed\n"
+
+
+@pytest.mark.parametrize(
+    ("message", "told"),
+    [
+        (
+            "ssh: connect to host fd00::1 port 2201: Connection refused\n" + CLOSED_BY_JUMP * 2,
+            "node 10.0.0.1: its jump host fd00::1 cannot be reached: nothing answers on port 2201",
+        ),
+        (
+            REFUSED + CLOSED_BY_JUMP * 2,
+            "node 10.0.0.1: its jump host inner:2202 cannot be reached from the jump host me@[fd00::1]:2201: nothing "
+            "answers on port 2202",
+        ),
+        (REFUSED + CLOSED_BY_JUMP, "node 10.0.0.1, from the jump host inner:2202: nothing answers on port 22"),
+        (
+            "x@inner: Permission denied (publickey).\n" + CLOSED_BY_JUMP,
+            "node 10.0.0.1: its jump host inner cannot be reached: it does not accept any of",
+        ),
+        (DENIED, "node 10.0.0.1 (through me@[fd00::1]:2201,inner:2202): it does not accept any"),
+    ],
+)
+def test_of_a_chain_the_host_that_fails_is_told(message, told):
+    assert why_not(message, CHAIN).startswith(told)
+
+
+def test_a_password_of_the_inventory_is_told_where_the_key_is_not_accepted():
+    line = why_not(DENIED, Machine("10.0.0.1", user="ops", unused="ansible_password"))
+    assert "; ansible_password is not used, as the suite logs in by key only: ssh-copy-id ops@10.0.0.1" in line
+
+
 @pytest.fixture
 def keys(tmp_path):
     for name, passphrase in (("plain", ""), ("locked", "words")):

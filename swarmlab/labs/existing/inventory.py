@@ -10,9 +10,6 @@ import difflib
 import json
 import os
 import re
-import shlex
-import shutil
-import subprocess
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -23,6 +20,8 @@ import jsonschema
 from swarmlab.errors import UsageError
 from swarmlab.files import YamlFile, named, read_text, shown
 from swarmlab.labs.base import Declared
+from swarmlab.labs.existing import ansible
+from swarmlab.labs.existing.places import FORM, bare, chain, place
 
 _SCHEMA = Path(__file__).with_name("inventory.schema.json")
 #: The published ports that the suite uses if the file names none.
@@ -31,9 +30,9 @@ DEFAULT_PORTS = range(30000, 30100)
 LEAST_PORTS = 20
 #: The declaration of a file that declares nothing: its owner has made none of the document's choices.
 NOTHING = Declared({}, "", "", packaged=False, names=(), hosts=False, user="", keys=False, compose="", outside=False)
-_ANSIBLE = ("all", "ungrouped")
-#: The group in an inventory of Ansible whose hosts count; without it all hosts do.
-ANSIBLE_GROUP = "swarm"
+#: The user who logs in if neither the file nor ssh's configuration names one.
+DEFAULT_USER = "root"
+_ANSIBLE = ("all", "ungrouped", "plugin", "_meta")
 
 
 @dataclass(frozen=True)
@@ -44,23 +43,36 @@ class Machine:
         address: where its sshd answers.
         name: its host name by the file; empty if the file has none.
         role: its role by the file, manager or worker; empty if the file has none.
-        user: the user who logs in.
-        port: the port of its sshd.
-        key: file of the private key; None for the agent's keys and the default ones.
-        jump: [USER@]HOST[:PORT] through which it is reached; empty if it is reached directly.
+        user: the user who logs in; empty if ssh's configuration says so, or else it is `DEFAULT_USER`.
+        port: the port of its sshd; 0 if ssh's configuration says so, or else it is 22.
+        key: file of the private key; None for those of ssh's configuration, the agent and the default ones.
+        jump: [USER@]HOST[:PORT] through which it is reached, several with commas; "none" for none; empty if ssh's
+            configuration says so.
         known_hosts: file of the host keys; None for the user's own file.
-        sudo: the user becomes root by sudo.
+        sudo: the user becomes root by sudo or doas.
+        like: the address of the manager from which it was learned; ssh's configuration of that holds for it too.
+        like_ssh: what the file leaves out is as of ssh: this process's user, and jump hosts with keys of their own.
+        config: the file of ssh's configuration that is read in place of the user's.
+        arguments: further options of ssh.
+        folder: the folder to which files in *arguments* are relative.
+        unused: what the file has for it and the suite does not use, for messages.
     """
 
     address: str
     name: str = ""
     role: str = ""
-    user: str = "root"
-    port: int = 22
+    user: str = ""
+    port: int = 0
     key: Path | None = None
     jump: str = ""
     known_hosts: Path | None = None
     sudo: bool = False
+    like: str = ""
+    like_ssh: bool = False
+    config: Path | None = None
+    arguments: tuple[str, ...] = ()
+    folder: Path | None = None
+    unused: str = ""
 
     def __str__(self) -> str:
         """Return name and address, for messages."""
@@ -78,6 +90,7 @@ class Inventory:
         ports: published ports that the suite may use.
         registry: the registry from which nodes pull the suite's images; empty if the suite starts one on each node.
         declared: the properties that the file declares for the nodes.
+        group: the groups of an inventory of Ansible that the user chose; empty for the default.
     """
 
     source: str
@@ -86,36 +99,53 @@ class Inventory:
     ports: range = DEFAULT_PORTS
     registry: str = ""
     declared: Declared = NOTHING
+    group: str = ""
+
+    @property
+    def options(self) -> list[str]:
+        """The options of the command line that name it."""
+        return ["--inventory", self.source, *(["--group", self.group] if self.group else [])]
 
 
-def read(source: str, *, ports: str = "") -> Inventory:
+def read(source: str, *, ports: str = "", group: str = "") -> Inventory:
     """Read an inventory.
 
     Args:
-        source: a file, or ``ssh://[USER@]HOST[:PORT]`` of one manager.
+        source: a file, ``ssh://[USER@]HOST[:PORT]`` of one manager, or a folder of Ansible's.
         ports: a range, FIRST-LAST, in place of the file's.
+        group: groups of an inventory of Ansible, with commas; empty for the default.
 
     Raises:
         UsageError: it cannot be read, or its contents are wrong; the message names the place.
     """
     mistakes = Mistakes(source)
-    if source.startswith("ssh://"):
-        raw: Any = {"manager": source}
-        folder = Path.cwd()
-    else:
-        text = read_text(source, "inventory")
-        file = named(source, "inventory")
-        folder = file.absolute().parent
-        raw = None if _is_ini(file, text) else _parsed(text, mistakes)
-        if raw is None or _is_ansible(raw):
-            raw, mistakes.file = _from_ansible(file), None
+    more: list[dict[str, Any]] = []
+    raw, folder = _raw(source, mistakes)
+    if raw is None:
+        hosts = ansible.read(named(source, "inventory"), source, group, MOST_NODES)
+        raw, more, folder, mistakes.file = {"nodes": hosts.nodes}, hosts.more, hosts.folder, None
+    elif group:
+        raise UsageError(f"--group: {mistakes.name} is not of Ansible and has no groups; leave it out")
     if ports:
         mistakes.by_option = True
         raw = {**raw, "ports": ports} if isinstance(raw, dict) else raw
     _check(raw, mistakes)
     _check_nodes(raw, folder, mistakes)
     mistakes.end()
-    return _inventory(source, raw, folder)
+    return _inventory(source, raw, folder, more, group)
+
+
+def _raw(source: str, mistakes: Mistakes) -> tuple[Any, Path]:
+    """Return the content of an inventory in the suite's format, None for one of Ansible's; and its folder."""
+    if source.startswith("ssh://"):
+        return {"manager": source}, Path.cwd()
+    file = named(source, "inventory")
+    folder = file.absolute().parent
+    if file.is_dir() or _is_program(file):
+        return None, folder
+    text = read_text(source, "inventory")
+    raw = None if _is_ini(file, text) else _parsed(text, mistakes)
+    return None if raw is None or _is_ansible(raw) else raw, folder
 
 
 class Mistakes:
@@ -185,21 +215,30 @@ def refuse(wrong: Sequence[str]) -> None:
         raise UsageError("\n".join([*lines[:_MOST_LINES], *more]))
 
 
+def _is_program(file: Path) -> bool:
+    """Whether a file is a program, which prints an inventory of Ansible."""
+    try:
+        with file.open("rb") as opened:
+            return file.is_file() and os.access(file, os.X_OK) and opened.read(4) == b"\x7fELF"
+    except OSError:
+        return False
+
+
 def _is_ini(file: Path, text: str) -> bool:
-    """Whether a file is an inventory of Ansible that is not YAML: of its INI format, or a script."""
+    """Whether a file is an inventory of Ansible that is not plain YAML: INI, TOML, a script, or of its vault."""
+    if text.startswith("$ANSIBLE_VAULT;"):
+        return True
     if file.suffix in (".yaml", ".yml", ".json"):
         return False
     lines = [line.strip() for line in text.splitlines() if line.strip() and not line.lstrip().startswith(("#", ";"))]
-    sections = any(re.fullmatch(r"\[[\w.-]+(:\w+)?\]", line) for line in lines)
+    sections = any(re.fullmatch(r"\[[\w.-]+(:\w+)?\]\s*([#;].*)?", line) for line in lines)
     hosts = bool(lines) and not any(re.search(r":(\s|$)|^[-{\[]", line) for line in lines)
-    return file.suffix == ".ini" or text.startswith("#!") or sections or hosts
+    return file.suffix in (".ini", ".toml") or text.startswith("#!") or sections or hosts
 
 
 def _parsed(text: str, mistakes: Mistakes) -> Any:
     """Return the content of a file in the suite's format, or of Ansible's as YAML; None for one with Ansible's tags."""
-    if re.search(r"\s!(vault|unsafe)\s", text):
-        return None
-    mistakes.file = YamlFile(text, mistakes.name)
+    mistakes.file = YamlFile(ansible.untagged(text), mistakes.name)
     raw = mistakes.file.content
     if raw is None:
         mistakes.add([], "is empty; write nodes, manager or context")
@@ -211,16 +250,28 @@ def _parsed(text: str, mistakes: Mistakes) -> Any:
 
 
 def _is_ansible(raw: Mapping[str, Any]) -> bool:
-    # Each top key of Ansible's is a group, which holds a mapping of hosts, children and variables.
-    parts = {"hosts", "children", "vars"}
-    return any(key in raw for key in (*_ANSIBLE, "plugin")) or (
-        bool(raw) and all(isinstance(group, dict) and set(group) & parts for group in raw.values())
+    # Each top key of Ansible's is a group, which holds a mapping of hosts, children and variables, or nothing.
+    if any(key in raw for key in _ANSIBLE):
+        return True
+    groups = [group for group in raw.values() if group is not None]
+    return (
+        bool(groups)
+        and all(isinstance(group, dict) for group in groups)
+        and (
+            any(set(group) & {"hosts", "children", "vars"} for group in groups)
+            or not set(map(str, raw)) & set(_schema()["properties"])
+        )
     )
+
+
+def _schema() -> dict[str, Any]:
+    schema: dict[str, Any] = json.loads(_SCHEMA.read_text(encoding="utf-8"))
+    return schema
 
 
 def _check(raw: Any, mistakes: Mistakes) -> None:
     """Hold an inventory to its schema."""
-    validator = jsonschema.Draft202012Validator(json.loads(_SCHEMA.read_text(encoding="utf-8")))
+    validator = jsonschema.Draft202012Validator(_schema())
     # Of a key that is mistyped, the unknown key is the mistake, and not the key that is missing for it.
     meant: set[tuple[tuple[str | int, ...], str]] = set()
     errors = sorted(validator.iter_errors(raw), key=lambda error: list(map(str, error.absolute_path)))
@@ -269,20 +320,21 @@ def _check_nodes(raw: Any, folder: Path, mistakes: Mistakes) -> None:
         mistakes.add(["nodes"], f"are {len(nodes)}, and a run reaches at most {MOST_NODES}; list those of the swarm")
         return
     first: dict[tuple[Any, ...], int] = {}
-    for place, node in [(None, raw), *enumerate(nodes)]:
+    for number, node in [(None, raw), *enumerate(nodes)]:
         if not isinstance(node, dict):
             continue
-        at: list[str | int] = [] if place is None else ["nodes", place]
+        at: list[str | int] = [] if number is None else ["nodes", number]
         for key in ("key", "known_hosts"):
             if isinstance(given := node.get(key), str) and given and (wrong := _no_file(folder, given)):
                 mistakes.add([*at, key], wrong, raw=raw)
-        if isinstance(jump := node.get("jump"), str) and not _JUMP.fullmatch(jump):
-            mistakes.add([*at, "jump"], f"{shown(repr(jump))} is wrong: write [USER@]HOST[:PORT]", raw=raw)
+        if isinstance(jump := node.get("jump"), str) and jump and chain(jump) is None:
+            mistakes.add([*at, "jump"], f"{shown(repr(jump))} is wrong: write {FORM}", raw=raw)
         # Two machines may be forwarded ports of one address.
         of_address = [str(node.get(key, raw.get(key, ""))) for key in ("port", "jump")]
-        for what in ("address", "name") if place is not None else ():
-            name = (what, node.get(what), *(of_address if what == "address" else ()))
-            if isinstance(name[1], str) and first.setdefault(name, place or 0) != place:
+        for what in ("address", "name") if number is not None else ():
+            given = node.get(what)
+            name = (what, bare(given) if isinstance(given, str) else None, *(of_address if what == "address" else ()))
+            if name[1] and first.setdefault(name, number or 0) != number:
                 wrong = f"two nodes have the {what} {shown(name[1])}, this and the {_nth(first[name] + 1)}"
                 mend = "; where machines do have one host name, leave it out" if what == "name" else ""
                 mistakes.add([*at, what], f"{wrong}{mend}", raw=raw)
@@ -310,17 +362,22 @@ def _range(ports: str) -> range:
     return range(int(first), int(last) + 1)
 
 
-def _inventory(source: str, raw: Mapping[str, Any], folder: Path) -> Inventory:
-    def machine(node: Mapping[str, Any]) -> Machine:
+def _inventory(
+    source: str, raw: Mapping[str, Any], folder: Path, more: Sequence[Mapping[str, Any]], group: str
+) -> Inventory:
+    def machine(node: Mapping[str, Any], **further: Any) -> Machine:
         of_machine = {**{key: raw[key] for key in _OF_MACHINES if key in raw}, **node}
+        of_machine["address"] = bare(of_machine["address"])
         files = {key: folder / named(of_machine[key]) for key in ("key", "known_hosts") if of_machine.get(key)}
-        return Machine(**{**of_machine, **files})
+        return Machine(**{**of_machine, **files, **further})
 
     if "nodes" in raw:
-        machines = tuple(machine(node) for node in raw["nodes"])
+        machines = tuple(machine(node, **(more[at] if more else {})) for at, node in enumerate(raw["nodes"]))
+    elif "manager" in raw:
+        machines = (machine(_of_url(raw["manager"])),)
     else:
-        url = raw["manager"] if "manager" in raw else _of_context(source, raw["context"])
-        machines = (machine(_of_url(url)),)
+        # As with docker itself, the context's user is ssh's if it names none.
+        machines = (machine(_of_url(_of_context(source, raw["context"])), like_ssh=True),)
     declared: Any = raw.get("declared", {})
     return Inventory(
         source,
@@ -329,6 +386,7 @@ def _inventory(source: str, raw: Mapping[str, Any], folder: Path) -> Inventory:
         ports=_range(raw["ports"]) if "ports" in raw else DEFAULT_PORTS,
         registry=raw.get("registry", ""),
         declared=replace(NOTHING, **{**declared, "names": tuple(declared.get("names", ()))}),
+        group=group,
     )
 
 
@@ -342,14 +400,11 @@ _OF_MACHINES = ("user", "port", "key", "jump", "known_hosts", "sudo")
 
 
 def _of_url(url: str) -> dict[str, Any]:
-    found = re.fullmatch(r"ssh://(?:([^@/]+)@)?([^@:/]+)(?::(\d+))?/?", url)
-    assert found, url
-    raw: dict[str, Any] = {"address": found[2]}
-    if found[1]:
-        raw["user"] = found[1]
-    if found[3]:
-        raw["port"] = int(found[3])
-    return raw
+    found = place(url)
+    if not found:
+        raise UsageError(f"{shown(url)}: is no address of a manager; write ssh://[USER@]HOST[:PORT]")
+    named_there = {"user": found.user, "port": found.port}
+    return {"address": found.host, **{key: value for key, value in named_there.items() if value}}
 
 
 def _of_context(source: str, name: str) -> str:
@@ -363,7 +418,7 @@ def _of_context(source: str, name: str) -> str:
         raise UsageError(
             f"inventory {source}: no Docker context {name!r}; there are {', '.join(sorted(known)) or 'none'}"
         )
-    if not re.fullmatch(r"ssh://([^@/\s]+@)?[^@:/\s-][^@:/\s]*(:\d+)?/?", known[name]):
+    if not known[name].startswith("ssh://") or not place(known[name]):
         raise UsageError(
             f"inventory {source}: the Docker context {name} is {known[name] or 'without a host'}; "
             "write a context whose host is ssh://…"
@@ -371,95 +426,6 @@ def _of_context(source: str, name: str) -> str:
     return str(known[name])
 
 
-_JUMP = re.compile(r"(?:([^@\s:]+)@)?([^@:\s]+)(?::(\d{1,5}))?")
-
-
-def jump_of(machine: Machine) -> Machine:
-    """Return the jump host of a machine that has one. It is reached with the machine's key and known hosts."""
-    found = _JUMP.fullmatch(machine.jump)
-    assert found, machine.jump
-    return replace(
-        machine,
-        address=found[2],
-        name="",
-        user=found[1] or machine.user,
-        port=int(found[3] or 22),
-        jump="",
-    )
-
-
 def learned(manager: Machine, address: str) -> Machine:
-    """Return a machine at *address* that is reached with the user, key and port of *manager*."""
-    return replace(manager, address=address, name="", role="")
-
-
-# Ansible
-
-
-def _from_ansible(file: Path) -> dict[str, Any]:
-    """Return an inventory of Ansible in the suite's format."""
-    program = shutil.which("ansible-inventory")
-    if not program:
-        raise UsageError(
-            f"inventory {file}: is not in the suite's format (YAML with nodes, manager or context), and an inventory "
-            "of Ansible needs the command ansible-inventory; install it, or write the suite's format"
-        )
-    command = [program, "-i", str(file), "--list"]
-    environment = {**os.environ, "ANSIBLE_VERBOSITY": "0"}
-    done = subprocess.run(command, check=False, capture_output=True, text=True, env=environment)
-    try:
-        raw = json.loads(done.stdout)
-    except ValueError:
-        raw = {}
-    hosts = _hosts_of(raw, ANSIBLE_GROUP if ANSIBLE_GROUP in raw else "all")
-    if done.returncode != 0 or not hosts:
-        why = (done.stderr.strip().splitlines() or ["it names no hosts"])[-1]
-        raise UsageError(f"inventory {file}: Ansible finds no hosts in it: {why}")
-    variables = raw.get("_meta", {}).get("hostvars", {})
-    return {"nodes": [_node_of(host, variables.get(host, {})) for host in hosts]}
-
-
-def _hosts_of(raw: Mapping[str, Any], group: str) -> list[str]:
-    of_group = raw.get(group, {})
-    hosts = list(of_group.get("hosts", []))
-    for child in of_group.get("children", []):
-        hosts += _hosts_of(raw, child)
-    return list(dict.fromkeys(hosts))
-
-
-def _node_of(host: str, variables: Mapping[str, Any]) -> dict[str, Any]:
-    node: dict[str, Any] = {"address": str(variables.get("ansible_host", host))}
-    for key, names in {
-        "user": ("ansible_user", "ansible_ssh_user"),
-        "port": ("ansible_port", "ansible_ssh_port"),
-        "key": ("ansible_ssh_private_key_file", "ansible_private_key_file"),
-        "sudo": ("ansible_become",),
-    }.items():
-        for name in names:
-            if name in variables:
-                node[key] = variables[name]
-    if "port" in node:
-        node["port"] = int(node["port"])
-    if "key" in node:
-        node["key"] = str(Path(str(node["key"])).expanduser())
-    if "sudo" in node:
-        node["sudo"] = str(node["sudo"]).lower() in ("true", "yes", "1")
-    options = f"{variables.get('ansible_ssh_common_args', '')} {variables.get('ansible_ssh_extra_args', '')}"
-    node |= _of_options(options)
-    return node
-
-
-def _of_options(options: str) -> dict[str, str]:
-    """Return the jump host and the file of known hosts that options of ssh name."""
-    found: dict[str, str] = {}
-    parts = shlex.split(options)
-    for place, part in enumerate(parts):
-        following = parts[place + 1] if place + 1 < len(parts) else ""
-        if part == "-J":
-            found["jump"] = following
-        setting, _, value = (following if part == "-o" else part.removeprefix("-o")).partition("=")
-        if setting.lower() == "proxyjump":
-            found["jump"] = value
-        if setting.lower() == "userknownhostsfile" and value != "/dev/null":
-            found["known_hosts"] = value
-    return found
+    """Return a machine at *address* that is reached with the user, key, port and jump hosts of *manager*."""
+    return replace(manager, address=bare(address), name="", role="", like=manager.like or manager.address)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import functools
+from pathlib import Path
 from typing import ClassVar
 
 from typing_extensions import override
@@ -10,6 +12,7 @@ from swarmlab.errors import UsageError
 from swarmlab.host import Progress
 from swarmlab.labs.base import FoundKind, Option, Request
 from swarmlab.labs.existing import inventory
+from swarmlab.labs.existing.ansible import GROUP
 from swarmlab.labs.existing.inventory import DEFAULT_PORTS, Inventory
 from swarmlab.labs.existing.lab import WORD, InventoryLab
 
@@ -19,6 +22,7 @@ _PORTS = Option(
     "FIRST-LAST",
     f"published ports that the suites may use there (default: {DEFAULT_PORTS.start}-{DEFAULT_PORTS.stop - 1})",
 )
+_GROUP = Option("--group", "NAME[,NAME…]", f"the group of an inventory of Ansible that is the swarm (default: {GROUP})")
 _MAY_DISRUPT = Option("--may-disrupt", "CLUSTER-ID", "the id (docker info) of the swarm, if tests may disrupt it")
 _AS_IT_IS = "a swarm that exists is taken as it is; leave it out"
 
@@ -28,7 +32,7 @@ class ExistingKind(FoundKind):
 
     word = WORD
     summary = "each a machine of a swarm that exists"
-    options = (_INVENTORY, _PORTS, _MAY_DISRUPT)
+    options = (_INVENTORY, _GROUP, _PORTS, _MAY_DISRUPT)
     refuses: ClassVar = {
         "--engine": _AS_IT_IS,
         "--lab-name": _AS_IT_IS,
@@ -60,10 +64,16 @@ class ExistingKind(FoundKind):
         if not source:
             raise UsageError(f"--lab {WORD}: needs --inventory FILE, or --inventory ssh://USER@MANAGER")
         try:
-            return inventory.read(source, ports=request.option(_PORTS.name))
+            return _read(source, request.option(_PORTS.name), request.option(_GROUP.name), Path.cwd())
         except UsageError as wrong:
-            option = "" if str(wrong).startswith(_PORTS.name) else f"{_INVENTORY.name}: "
-            raise UsageError(f"{option}{wrong}") from None
+            of_another = str(wrong).startswith((_PORTS.name, _GROUP.name))
+            raise UsageError(f"{'' if of_another else f'{_INVENTORY.name}: '}{wrong}") from None
+
+
+@functools.lru_cache(maxsize=1)
+def _read(source: str, ports: str, group: str, _here: Path) -> Inventory:
+    """Read an inventory once: a program may make it, and Ansible takes seconds."""
+    return inventory.read(source, ports=ports, group=group)
 
 
 EXISTING = ExistingKind()

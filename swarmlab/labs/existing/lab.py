@@ -30,11 +30,13 @@ from swarmlab.images import recipes, workshop
 from swarmlab.images.given import GivenImage
 from swarmlab.labs import outer
 from swarmlab.labs.base import Declared, Lab
-from swarmlab.labs.existing import fitness, inventory, settings
+from swarmlab.labs.existing import fitness, inventory, routes, settings
 from swarmlab.labs.existing.images import check_registry
 from swarmlab.labs.existing.inventory import Inventory
 from swarmlab.labs.existing.names import FINGERPRINT, names_of
 from swarmlab.labs.existing.node import Connection, SshNode, write_config
+from swarmlab.labs.existing.places import bare
+from swarmlab.labs.existing.routes import Route
 from swarmlab.labs.ssh import Ssh
 from swarmlab.needs import Offers
 from swarmlab.parallel import parallel
@@ -118,10 +120,14 @@ class InventoryLab(Lab):
             self._folder = _folder_of(self._owner)
             shutil.rmtree(self._folder, ignore_errors=True)
             self._folder.mkdir(mode=0o700, parents=True)
-        config = write_config(self._folder, machines)
+        folder = self._folder
+        found = parallel(lambda machine: _route(machine, folder), machines)
+        inventory.refuse([wrong for wrong in found if isinstance(wrong, str)])
+        reached = [route for route in found if isinstance(route, Route)]
+        config = write_config(folder, reached)
         known = {connection.machine: connection for connection in self._connections}
         self._connections = [
-            known.get(machine) or Connection(machine, place, config) for place, machine in enumerate(machines)
+            known.get(route.machine) or Connection(route.machine, place, config) for place, route in enumerate(reached)
         ]
         fresh = [connection for connection in self._connections if connection.machine not in known]
         wrong = dict(zip(fresh, parallel(self._opened, fresh), strict=True))
@@ -155,20 +161,20 @@ class InventoryLab(Lab):
 
     def _learn(self) -> None:
         """Reach all other members of the one manager's swarm, with the manager's user, key and port."""
-        (manager,) = self._connections
+        (manager,), (given,) = self._connections, self.known.machines
         here = SshNode(manager, str(manager.machine), manager.machine.address)
         own = here.info()["Swarm"]
         if not own["ControlAvailable"]:
             raise UsageError(
                 f"node {manager.machine}: is not a manager (its swarm is {own['LocalNodeState']}); name a manager"
             )
-        machines = [manager.machine]
+        machines = [given]
         wrong: dict[str, str] = {}
         members = self._members(here)
         hosts = [member["Description"].get("Hostname", member["ID"]) for member in members]
         for member in members:
             # The status of a manager may have the address 0.0.0.0; its ManagerStatus has the true one.
-            as_manager = member.get("ManagerStatus", {}).get("Addr", "").rpartition(":")[0]
+            as_manager = bare(member.get("ManagerStatus", {}).get("Addr", "").rpartition(":")[0])
             address = as_manager or member["Status"].get("Addr", "")
             name = member["Description"].get("Hostname", member["ID"])
             if member["ID"] == own["NodeID"]:
@@ -178,7 +184,7 @@ class InventoryLab(Lab):
                 wrong[one] = f"node {name} ({address}): is down in the swarm; start it, or: docker node rm {one}"
                 if self._partly:
                     continue
-            machines.append(inventory.learned(manager.machine, address))
+            machines.append(inventory.learned(given, address))
         if not self._partly:
             inventory.refuse(list(wrong.values()))
         self.unreached |= wrong
@@ -381,7 +387,7 @@ class InventoryLab(Lab):
 
     @property
     def _cleanup(self) -> str:
-        return command("swarmlab", "cleanup", "--inventory", self.known.source)
+        return command("swarmlab", "cleanup", *self.known.options)
 
     @property
     def manager(self) -> Node:
@@ -496,6 +502,14 @@ class InventoryLab(Lab):
             wait(serves, f"the suite's registry on {node} to serve", deadline=30, error=LabError)
 
         parallel(serve, self._nodes)
+
+
+def _route(machine: inventory.Machine, folder: Path) -> Route | str:
+    """Return how a machine is reached, or what is wrong with what is said of it."""
+    try:
+        return routes.route(machine, folder)
+    except UsageError as wrong:
+        return str(wrong)
 
 
 def _fingerprint(connection: Connection) -> str:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import math
 import os
+import re
 import shlex
 import socket
 import subprocess
@@ -20,27 +22,31 @@ from swarmlab.cluster.node import MANAGEMENT_PORT, Answer, Node, Result
 from swarmlab.errors import Blocked, UsageError
 from swarmlab.labs import ssh
 from swarmlab.labs.answering import answers
-from swarmlab.labs.existing.inventory import Machine, jump_of
+from swarmlab.labs.existing import manners
+from swarmlab.labs.existing.inventory import Machine
+from swarmlab.labs.existing.manners import MARK, Manners
 from swarmlab.labs.existing.reasons import why_not
+from swarmlab.labs.existing.routes import Route
 from swarmlab.labs.ssh import Ssh
 
 _SOCKET = "/var/run/docker.sock"
 
 
-def write_config(folder: Path, machines: Sequence[Machine]) -> Path:
-    """Write the configuration of ssh for *machines* to *folder*; `alias` gives each its name there.
+def write_config(folder: Path, routes: Sequence[Route]) -> Path:
+    """Write the configuration of ssh for the machines of *routes* to *folder*; `alias` gives each its name there.
 
-    The user's own ssh_config is not read. The user's keys and known hosts are used if the inventory names none.
+    It stands alone: what the user's own configuration says of a machine is in its route.
     """
     hosts: dict[str, dict[str, object]] = {}
-    for place, machine in enumerate(machines):
-        settings = _settings(machine)
-        settings |= {"ControlMaster": "auto", "ControlPath": f"{folder}/{alias(place)}.ssh"}
-        hosts[alias(place)] = settings
-        if machine.jump:
-            jump = f"{alias(place)}-jump"
-            settings["ProxyJump"] = jump
-            hosts[jump] = {**_settings(jump_of(machine)), "LogLevel": "INFO"}  # see `Ssh.open`
+    for place, route in enumerate(routes):
+        name = alias(place)
+        settings = {**route.settings, "ControlMaster": "auto", "ControlPath": f"{folder}/{name}.ssh"}
+        hosts[name] = settings
+        # Each jump host is reached through the one before it. The last has the shortest name.
+        for number, jump in enumerate(reversed(route.jumps), 1):
+            through = f"{name}-jump{number if number > 1 else ''}"
+            settings["ProxyJump"] = through
+            hosts[through] = settings = dict(jump)
     common = {
         "BatchMode": "yes",
         "StrictHostKeyChecking": "yes",
@@ -53,15 +59,6 @@ def write_config(folder: Path, machines: Sequence[Machine]) -> Path:
         "StreamLocalBindUnlink": "yes",
     }
     return ssh.write_config(folder / "ssh_config", hosts, common)
-
-
-def _settings(machine: Machine) -> dict[str, object]:
-    settings: dict[str, object] = {"HostName": machine.address, "Port": machine.port, "User": machine.user}
-    if machine.key:
-        settings |= {"IdentityFile": f'"{machine.key}"', "IdentitiesOnly": "yes"}
-    if machine.known_hosts:
-        settings |= {"UserKnownHostsFile": f'"{machine.known_hosts}"', "GlobalKnownHostsFile": "/dev/null"}
-    return settings
 
 
 def alias(place: int) -> str:
@@ -82,6 +79,7 @@ class Connection:
         machine: the machine, as the inventory has it.
         engine_socket: a local socket at which the machine's engine answers while the connection is open.
         ssh: the SSH connection.
+        manners: how commands are given there; known once the connection is open.
         root: commands run as root there; known once the connection is open.
     """
 
@@ -96,6 +94,7 @@ class Connection:
         self.machine = machine
         self.engine_socket = config.parent / f"{alias(place)}.sock"
         self.ssh = Ssh(config, alias(place), timeout=120)
+        self.manners = Manners()
         self.root = False
         self._bridge: Bridge | None = None
 
@@ -108,35 +107,55 @@ class Connection:
         """
         if message := self.ssh.open():
             raise UsageError(why_not(message, self.machine))
-        user = self.machine.user
-        asked = self.ssh.run("id -u")
+        user, where = self.machine.user, f"node {self.machine}"
+        try:
+            self.manners, self.root = manners.learn(self._run, where, user, sudo=self.machine.sudo)
+        except UsageError as refused:
+            unused = f" ({self.machine.unused} of the inventory is not used)" if self.machine.unused else ""
+            raise UsageError(f"{refused}{unused}") from None
+        asked = self._run(self.manners.line("docker version --format '{{.Server.Version}}'"))
         if asked.returncode != 0:
-            raise UsageError(why_not(f"{asked.stdout}\n{asked.stderr}", self.machine))
-        self.root = asked.stdout.split()[-1:] == ["0"]  # a login shell may print a greeting before
-        if not self.root and self.machine.sudo:
-            if self.ssh.run("sudo -n true").returncode != 0:
-                raise UsageError(
-                    f"node {self.machine}: sudo asks {user} for a password; "
-                    "allow all commands without one (NOPASSWD), or take sudo out of the inventory"
-                )
-            self.root = True
-        asked = self.ssh.run(f"{self.sudo}docker version --format '{{{{.Server.Version}}}}'")
-        if asked.returncode != 0:
-            message = asked.stderr.strip().replace("\n", " ")
+            message = " ".join(self.manners.printed(asked.stderr.encode()).decode().split())
             if "permission denied" in message.lower():
                 raise UsageError(
-                    f"node {self.machine}: the user {user} may not use the engine; "
+                    f"{where}: the user {user} may not use the engine; "
                     "add the user to the group docker, or set sudo: true"
                 )
-            if "not found" in message:
-                raise UsageError(f"node {self.machine}: has no docker command; install the engine, or mend its address")
-            raise UsageError(f"node {self.machine}: its engine does not answer; start it ({message[-150:]})")
+            if re.search(r"docker: .*not found|not found.*docker|No such file.*docker", message, re.IGNORECASE):
+                raise UsageError(
+                    f"{where}: has no docker command, neither in the PATH of {user} nor in the usual folders; install "
+                    "the engine, or mend its address"
+                )
+            raise UsageError(f"{where}: its engine does not answer; start it ({message[-150:]})")
         self._lead_to_engine()
 
-    @property
-    def sudo(self) -> str:
-        """The prefix for commands that need root, if the user becomes root by sudo; else empty."""
-        return "sudo -n " if self.machine.sudo and self.machine.user != "root" else ""
+    def _run(self, line: str) -> subprocess.CompletedProcess[str]:
+        """Run a line there.
+
+        Raises:
+            UsageError: ssh itself failed.
+        """
+        done = self.ssh.run(line)
+        # What sshd prints for an account that may not log in stands for the command.
+        closed = r"account is currently not available|password has expired|Password change required|account has expired"
+        if done.returncode == 255 or (done.returncode != 0 and re.search(closed, f"{done.stdout}{done.stderr}")):
+            raise UsageError(why_not(f"{done.stdout}\n{done.stderr}", self.machine))
+        return done
+
+    def testinfra(self) -> Any:
+        """Return testinfra's view of the machine, as root if commands run as root there."""
+        host = self.ssh.testinfra()
+        backend, learned = host.backend, self.manners
+        send = backend.run_ssh
+
+        def run_ssh(line: str) -> Any:
+            done = send(line)
+            out, err = learned.printed(done.stdout_bytes), learned.printed(done.stderr_bytes)
+            return backend.result(done.rc, done.command, out, err)
+
+        backend.get_command = lambda command, *args: learned.line(backend.quote(command, *args))
+        backend.run_ssh = run_ssh
+        return host
 
     def close(self) -> None:
         """Close the connection, if it is open."""
@@ -153,12 +172,13 @@ class Connection:
         docker command there.
         """
         forward = ("-L", f"{self.engine_socket}:{_SOCKET}")
-        if not self.sudo:
+        if not self.manners.become:
             if self.ssh.control("forward", *forward) and self._answers():
                 return
             self.ssh.control("cancel", *forward)
             self.engine_socket.unlink(missing_ok=True)
-        self._bridge = Bridge(self.engine_socket, self.ssh.command(f"{self.sudo}docker system dial-stdio"))
+        command = self.ssh.command(self.manners.line("docker system dial-stdio"))
+        self._bridge = Bridge(self.engine_socket, command, after=f"{MARK}\n".encode() if self.manners.talks else b"")
         if not self._answers():
             raise UsageError(f"node {self.machine}: its engine cannot be asked over SSH (docker system dial-stdio)")
 
@@ -169,9 +189,16 @@ class Connection:
 class Bridge:
     """A local socket that runs a command for each connection, with the connection as its input and output."""
 
-    def __init__(self, path: Path, command: Sequence[str]) -> None:
-        """Listen at *path*, and run *command* for each connection until `close`."""
+    def __init__(self, path: Path, command: Sequence[str], *, after: bytes = b"") -> None:
+        """Listen at *path*, and run *command* for each connection until `close`.
+
+        Args:
+            path: the local socket.
+            command: the command.
+            after: the connection gets what the command prints after this; empty for all of it.
+        """
         self._command = list(command)
+        self._after = after
         self._path = path
         self._running: list[subprocess.Popen[bytes]] = []
         path.unlink(missing_ok=True)
@@ -192,15 +219,30 @@ class Bridge:
                 return
             with connection:
                 self._running = [process for process in self._running if process.poll() is None]
-                self._running.append(
-                    subprocess.Popen(
-                        self._command,
-                        stdin=connection.fileno(),
-                        stdout=connection.fileno(),
-                        stderr=subprocess.DEVNULL,
-                        start_new_session=True,
-                    )
+                process = subprocess.Popen(
+                    self._command,
+                    stdin=connection.fileno(),
+                    stdout=subprocess.PIPE if self._after else connection.fileno(),
+                    stderr=subprocess.DEVNULL,
+                    start_new_session=True,
                 )
+                self._running.append(process)
+                if self._after:
+                    threading.Thread(target=self._pass_on, args=(process, connection.dup()), daemon=True).start()
+
+    def _pass_on(self, process: subprocess.Popen[bytes], connection: socket.socket) -> None:
+        """Give a connection what its command prints after `_after`."""
+        assert process.stdout
+        before, begun = b"", False
+        with connection, process.stdout as printed, contextlib.suppress(OSError):
+            while block := os.read(printed.fileno(), 2**16):
+                if not begun:
+                    before += block
+                    _, found, block = before.partition(self._after)
+                    begun = bool(found)
+                if block:
+                    connection.sendall(block)
+            connection.shutdown(socket.SHUT_WR)
 
     def close(self) -> None:
         """Close the socket, and end the commands."""
@@ -247,7 +289,7 @@ class SshNode(Node):
             name: its host name.
             address: its address in the swarm.
         """
-        shell = connection.ssh.testinfra(sudo=bool(connection.sudo))
+        shell = connection.testinfra()
         super().__init__(name, address, shell, f"unix://{connection.engine_socket}")
         self.connection = connection
         self.root = connection.root
@@ -262,6 +304,8 @@ class SshNode(Node):
         if not self.root and (user or not command.startswith("docker ")):
             raise Blocked(self._why)
         line = self._apart(command)
+        if user:
+            line = self.connection.manners.with_path(line)
         return self._run(self.host, f"su - {user} -c {shlex.quote(line)}" if user else line, command, shown)
 
     @override

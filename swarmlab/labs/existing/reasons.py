@@ -7,7 +7,9 @@ import subprocess
 from pathlib import Path
 
 from swarmlab.files import shown
-from swarmlab.labs.existing.inventory import Machine, jump_of
+from swarmlab.labs.existing.inventory import DEFAULT_USER, Machine
+from swarmlab.labs.existing.places import chain
+from swarmlab.labs.existing.routes import jump_of
 
 #: Patterns of ssh's messages, each with the problem and the mend. The first that matches counts.
 _REASONS = {
@@ -91,19 +93,31 @@ def why_not(message: str, machine: Machine) -> str:
         machine: the machine.
     """
     where = f"node {machine}"
-    if machine.jump and "stdio forwarding failed" in message:
-        where += f", from the jump host {machine.jump}"
-        message = "\n".join(line for line in message.splitlines() if "kex_exchange" not in line)
+    jumps = chain(machine.jump) or []
+    # The ssh of each host behind the one that is not reached says so once.
+    behind = message.count("UNKNOWN port 65535")
+    if "stdio forwarding failed" in message and 1 < behind <= len(jumps):
+        where += f": its jump host {jumps[1 - behind]} cannot be reached from the jump host {jumps[-behind]}"
+        machine = jump_of(machine, jumps[1 - behind].host)
+    elif machine.jump and "stdio forwarding failed" in message:
+        where += f", from the jump host {jumps[-1]}"
     elif machine.jump and "UNKNOWN port 65535" in message:
-        # The end of the connection to the jump host is no more than the consequence.
-        where += f": its jump host {machine.jump} cannot be reached"
-        machine = jump_of(machine)
-        message = re.sub(r"kex_exchange_identification: .*|Connection closed by UNKNOWN.*", "", message)
+        named = re.search(r"connect to host (\S+) port|@(\S+): Permission denied", message)
+        at_jump = jump_of(machine, next(filter(None, named.groups()), "") if named else "")
+        where += f": its jump host {at_jump if ',' in machine.jump else machine.jump} cannot be reached"
+        machine = at_jump
     elif machine.jump:
         where += f" (through {machine.jump})"
+    if behind:
+        # The end of the connection to a jump host is no more than the consequence.
+        message = re.sub(r"kex_exchange_identification: .*|Connection closed by UNKNOWN.*", "", message)
+    user, port = machine.user or DEFAULT_USER, machine.port or 22
+    # What ssh itself names goes first: its configuration may have another user or port for a jump host.
+    if tried := re.search(r"connect to host \S+ port (\d+)", message):
+        port = int(tried[1])
     facts = {
-        "user": machine.user,
-        "port": machine.port,
+        "user": user,
+        "port": port,
         "keys": f"the key {machine.key}" if machine.key else "any of the agent's and the default keys",
     }
     for pattern, (wrong, mend) in _REASONS.items():
@@ -113,6 +127,10 @@ def why_not(message: str, machine: Machine) -> str:
         if pattern == "Permission denied" and machine.key and (of_key := trouble_of(machine.key)):
             wrong, mend = of_key
         match = found[1] if found.groups() else ""
+        if pattern == "Permission denied" and machine.unused:
+            mend = (
+                f"{machine.unused} is not used, as the suite logs in by key only: ssh-copy-id {user}@{machine.address}"
+            )
         return f"{where}: {wrong.format(**facts, match=match)}; {mend.format(**facts)}"
     return f"{where}: cannot be reached over SSH: {shown(message.strip() or 'ssh gave no reason')}"
 
