@@ -16,6 +16,8 @@ _OVERDUE = 0.2
 #: A cluster that is switched off for longer than its certificates are valid does not work again.
 _LEAST = timedelta(days=7)
 _LEAST_OF_ROOT = timedelta(days=180)
+#: What follows where a node's certificate is not valid: its swarm has lost it.
+_LOST = ("membership", "quorum", "stuck-tasks: pending for")
 _INCIDENTS = "moby#24132, moby#42660, swarmkit#2933"
 
 
@@ -47,6 +49,7 @@ def of_nodes(_: Sight, view: NodeView) -> Iterator[Finding]:
             "the node has lost its swarm",
             _INCIDENTS,
             mend=mend,
+            causes=_LOST,
         )
     elif certificate.not_valid_before_utc > now:
         yield Finding(
@@ -55,6 +58,7 @@ def of_nodes(_: Sight, view: NodeView) -> Iterator[Finding]:
             "managers and the node refuse each other's certificates",
             _INCIDENTS,
             mend="set the clocks of {nodes} and of the managers: chronyc makestep, or ntpdate",
+            causes=_LOST,
         )
     elif left < _OVERDUE * whole:
         summary = f"its certificate is valid for {_days(left)} of {_days(whole)}, and should have been renewed"

@@ -143,9 +143,7 @@ CHECKS: dict[str, Check] = {
         networks.free_addresses, r"task|running|replica|new|pending", causes=(r"stuck-tasks: \bnew for",)
     ),
     "gateway-bridge": Check(networks.gateway_bridge, _TRAFFIC),
-    "node-certificates": Check(
-        certificates.of_nodes, r"certificate|8\.3|join|TLS", causes=("membership", "quorum", _WAITING)
-    ),
+    "node-certificates": Check(certificates.of_nodes, r"certificate|8\.3|join|TLS"),
     "root-certificate": Check(certificates.of_root, r"certificate|8\.3|join|TLS"),
     "quorum": Check(managers.quorum, r"quorum|leader|manager", causes=("membership",)),
     "odd-managers": Check(managers.odd_number, r"quorum|leader|manager"),

@@ -18,7 +18,7 @@ _ROOT = "everybody who reaches that address is root on the node"
 
 
 def answers(sight: Sight) -> Iterator[Finding]:
-    """Whether every engine answers."""
+    """Whether every engine answers, and the shell of every node."""
     for view in sight.nodes:
         if view.silent:
             risk = "its tasks are lost or cannot be changed, and nothing else is known about the engine"

@@ -158,7 +158,10 @@ def gather(
                 asked = [together.begin(_ask, *pair) for pair in pairs]
             with deadline.within(scaled(_LONGEST)):
                 counts = [together.begin(packets.count, table, node) for node, _ in pairs if probe]
-            begun = [together.begin(_read_once_asked, *pair, answer) for pair, answer in zip(pairs, asked, strict=True)]
+            begun: list[Future[None]] = [
+                together.begin(_read_once_asked, *pair, asked[place], counts[place : place + 1])
+                for place, pair in enumerate(pairs)
+            ]
             factor = _wait(asked, pairs, progress)
             answering = [(place, pair) for place, pair in enumerate(pairs) if pair[1].info]
             with deadline.within(scaled(_ANSWER) * factor):
@@ -325,10 +328,16 @@ def _judge(sight: Sight, nodes: list[Node]) -> None:
             sight.conditions = {"managers answer": State(False, str(failed))}
 
 
-def _read_once_asked(node: Node, view: NodeView, asked: Future[float | None]) -> None:
-    """Read a node's own state, as soon as its engine has told its folder or seems to be silent."""
+def _read_once_asked(
+    node: Node, view: NodeView, asked: Future[float | None], counts: Sequence[Future[packets.Counting]]
+) -> None:
+    """Read a node's own state, as soon as its engine has told its folder or seems to be silent.
+
+    It comes after the beginning of the count: an SSH server takes no more than ten commands at once.
+    """
     start = time.monotonic()
-    futures.wait([asked], timeout=scaled(_HESITATES))
+    first: list[Future[Any]] = [asked, *counts]
+    futures.wait(first, timeout=scaled(_HESITATES))
     took = asked.result() if asked.done() else None
     factor = min(max((took or 0.0) / _USUAL, 1.0), _SLOWEST)
     with deadline.within(scaled(_LONGEST) * factor - (time.monotonic() - start) - 1):

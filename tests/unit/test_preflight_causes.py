@@ -209,6 +209,9 @@ def test_a_certificate_that_ended_explains_the_member_that_is_lost(sight):
     set_answer(sight, "certificate", pem_of(AUTHORITY.issue(x509.Name([]), since=-90, until=-1).leaf))
     lose(sight, 1)
     assert groups(sight) == {("node-certificates", ("slave01",)): {"quorum", "membership"}}
+    set_answer(sight, "certificate", pem_of(AUTHORITY.issue(x509.Name([]), since=-80, until=10).leaf))
+    assert groups(sight)["node-certificates", ("slave01",)] == set(), "it is valid still"
+    set_answer(sight, "certificate", pem_of(AUTHORITY.issue(x509.Name([]), since=-90, until=-1).leaf))
     sight.swarm["TLSInfo"]["TrustRoot"] = pem_of(AUTHORITY.issue(AUTHORITY.root.subject, since=-9, until=-1).leaf)
     assert groups(sight) == {("root-certificate", ()): {"node-certificates", "quorum", "membership"}}
 

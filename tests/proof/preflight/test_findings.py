@@ -73,8 +73,7 @@ def _is(finding, fault):
         (finding.check, str(finding.level)) == (fault.check, fault.level)
         and set(fault.nodes) <= set(finding.nodes)
         and re.search(fault.finding, finding.summary)
-        and bool(fault.because) == bool(finding.because)
-        and re.search(fault.because, finding.because)
+        and re.search(fault.because or "^$", finding.because)
     )
 
 
