@@ -185,6 +185,7 @@ def test_what_is_in_the_subnet_of_a_bridge_is_named(sight):
     held = f"1: eth0    inet {ADDRESSES['slave01']}/24 scope global\n2: docker0    inet 172.17.0.1/16 scope global"
     set_answer(sight, "addresses", held)
     set_answer(sight, "resolvers", "nameserver 172.17.0.1")
+    set_answer(sight, "links", "\n".join(f"{link} 1500 " for link in ("eth0", "docker0", "docker_gwbridge", "br-user")))
     assert {level for level, _, _ in found(sight, "bridges")} == {"ok"}
     set_answer(sight, "resolvers", "nameserver 172.17.0.53")
     only(
