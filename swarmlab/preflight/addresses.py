@@ -193,8 +193,8 @@ def shared(sight: Sight) -> Iterator[Finding]:
         # Where a router or a cloud answers for all addresses, no node is seen with a hardware address of its own.
         proxied = {name for name in wrong if not _sees_any(sight, name, links)}
         for name, seen in wrong.items():
-            if name not in proxied:
-                owner = next((f", which is of {other}" for other, own in links.items() if seen in own), "")
+            owner = next((f", which is of {other}" for other, own in links.items() if seen in own), "")
+            if owner or name not in proxied:
                 summary = f"{name} reaches {view.address} of {view.name} at the hardware address {seen}{owner}"
                 summary += f", and {view.name} has {', '.join(sorted(links[view.name]))}"
                 yield Finding(Level.ERROR, summary, risk, nodes=(view.name,), mend=mend)
@@ -214,9 +214,7 @@ def _sees_any(sight: Sight, name: str, links: dict[str, set[str]]) -> bool:
     """Whether a node sees another one at a hardware address that this one has."""
     (seeing,) = [view for view in sight.nodes if view.name == name]
     seen = seeing.arrived.neighbours if seeing.arrived else {}
-    return len(seen) < 2 or any(
-        seen.get(other.address) in links.get(other.name, ()) for other in sight.nodes if other.active
-    )
+    return any(seen.get(other.address) in links.get(other.name, ()) for other in sight.nodes if other.active)
 
 
 def known(sight: Sight) -> Iterator[Finding]:

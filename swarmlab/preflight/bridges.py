@@ -28,7 +28,8 @@ def overlaps(sight: Sight, view: NodeView) -> Iterator[Finding]:
     }
     # A bridge that the node itself is reached by joins its containers to the network of the nodes.
     joined = {link for link, address in held if str(address) in (view.address, view.data_address)}
-    links = {name: link for name, link in view.bridges.items() if link not in joined}
+    there = [line.split()[0] for line in view.read("links").splitlines() if line.strip()]
+    links = {name: link for name, link in view.bridges.items() if link in there and link not in joined}
     bridged = [network for network in view.networks if network.get("Driver") == "bridge" and network["Name"] in links]
     for network in bridged:
         name, link = network["Name"], links[network["Name"]]

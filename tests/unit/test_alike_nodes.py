@@ -1,11 +1,15 @@
 """Nodes of a swarm that exists whose host name or identity another one has are told apart, or refused in one line."""
 
+from types import SimpleNamespace
+
 import pytest
 
 from swarmlab.errors import UsageError
+from swarmlab.labs.existing import lab as existing
 from swarmlab.labs.existing.fitness import check_members
-from swarmlab.labs.existing.inventory import Machine
-from swarmlab.labs.existing.names import names_of
+from swarmlab.labs.existing.inventory import Inventory, Machine
+from swarmlab.labs.existing.lab import InventoryLab
+from swarmlab.labs.existing.names import FINGERPRINT, names_of
 
 
 def swarm(*machines):
@@ -75,3 +79,46 @@ def test_a_member_that_is_missing_is_removed_by_its_id_where_its_name_is_another
     _, others = swarm(WEB, ("cache", "zyxwvuts2", "10.0.0.2"), LAST)
     assert "or: docker node rm cache" in refused(infos, others, to_judge=False)[0]
     check_members(infos, members, next(iter(infos)), to_judge=True)
+
+
+class Machinery:
+    """Takes the place of a machine over SSH: its engine's answers are of a swarm of `swarm`."""
+
+    infos, members, prints = {}, {}, {}
+
+    def __init__(self, connection, name, address):
+        self.connection, self.name, self.address = connection, name, address
+
+    def info(self):
+        info = self.infos[self.connection]
+        swarm = {"LocalNodeState": "active", "ControlAvailable": True, "Cluster": {"ID": "c"}, "NodeAddr": "10.0.0.9"}
+        return {**info, "Swarm": {**info["Swarm"], **swarm}}
+
+    def ask(self, *_):
+        return list(self.members.values())
+
+    def look(self, command):
+        assert command == FINGERPRINT
+        return SimpleNamespace(out=self.prints.get(self.connection, ""))
+
+
+@pytest.mark.parametrize("to_judge", [False, True])
+def test_a_lab_of_nodes_of_one_host_name_has_names_that_differ_or_is_refused(monkeypatch, to_judge):
+    infos, members = swarm(WEB, OTHER, ("web", OTHER[1], "10.0.0.4"), LAST)
+    Machinery.infos, Machinery.members = infos, members
+    Machinery.prints = {connection: connection.machine.address for connection in infos}
+    monkeypatch.setattr(existing, "SshNode", Machinery)
+    monkeypatch.setattr(existing, "be_discreet", lambda _: None)
+    lab = InventoryLab(Inventory("nodes.yaml", tuple(connection.machine for connection in infos)))
+    lab._connections = list(infos)
+    if to_judge:
+        with pytest.raises(UsageError, match=r"have one node id, zyxwvuts2(.|\n)*node web: .* have this host name"):
+            lab._join_up(to_judge=True)
+    else:
+        lab._join_up(to_judge=False)
+        assert [node.name for node in lab.nodes()] == [
+            "web-abcde",
+            "web-zyxwv-10.0.0.2",
+            "web-zyxwv-10.0.0.4",
+            "db",
+        ]

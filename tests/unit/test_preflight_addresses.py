@@ -148,6 +148,11 @@ def test_a_machine_that_answers_for_another_is_named_by_its_hardware_address(sig
     assert {level for level, _, _ in found(sight, "same-addresses")} == {"ok"}
     sight.nodes[0].arrived.neighbours[ADDRESSES["slave01"]] = "de:ad:be:ef:00:01"
     only(sight, "same-addresses", "error", ("slave01",), "master reaches 192.168.58.104 of slave01 at the hardware")
+    # Where a node sees one other alone, that may be the hardware address of a router, unless a node has it.
+    sight.nodes[0].arrived.neighbours = {ADDRESSES["slave01"]: "12:34:56:78:9a:bc"}
+    assert {level for level, _, _ in found(sight, "same-addresses")} == {"ok"}
+    sight.nodes[0].arrived.neighbours = {ADDRESSES["slave01"]: hardware["slave02"]}
+    only(sight, "same-addresses", "error", ("slave01",), "02:42:c0:a8:3a:02, which is of slave02, and slave01 has")
     # A router or a cloud that answers for all addresses.
     for view in sight.nodes:
         view.arrived.neighbours = dict.fromkeys(view.arrived.neighbours, "12:34:56:78:9a:bc")
@@ -185,6 +190,7 @@ def test_what_is_in_the_subnet_of_a_bridge_is_named(sight):
     held = f"1: eth0    inet {ADDRESSES['slave01']}/24 scope global\n2: docker0    inet 172.17.0.1/16 scope global"
     set_answer(sight, "addresses", held)
     set_answer(sight, "resolvers", "nameserver 172.17.0.1")
+    set_answer(sight, "links", "\n".join(f"{link} 1500 " for link in ("eth0", "docker0", "docker_gwbridge", "br-user")))
     assert {level for level, _, _ in found(sight, "bridges")} == {"ok"}
     set_answer(sight, "resolvers", "nameserver 172.17.0.53")
     only(
