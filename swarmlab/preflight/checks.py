@@ -61,8 +61,6 @@ _TRAFFIC = r"^7\.|^8\.\d|HTTP|timed out|reach|resolve|arriv|overlay|mesh|address
 _ANY = r""
 #: How the programs of an image fail where the profile refuses what they call.
 _TOOLS = r"not permitted|\bthread|cannot access|no (such )?file|exit(ed)?( with)?( code)? [1-9]|ended with [1-9]"
-#: The checks of tasks that do not come up.
-_OF_TASKS = ("replicas", "updates", "stuck-tasks")
 #: The checks, by name.
 CHECKS: dict[str, Check] = {
     "engines-answer": Check(engines.answers, _ANY),
@@ -101,16 +99,14 @@ CHECKS: dict[str, Check] = {
         content.registries,
         r"image|pull|registry|content|digest|prepar|reject",
         asks=True,
-        causes=(*_OF_TASKS, "images"),
+        causes=("replicas",),
     ),
-    "service-needs": Check(settings.demands, r"task|running|replica|volume|logs?\b|reserv", causes=_OF_TASKS),
-    "images": Check(content.images, r"image|content|version|pull|digest|prepar|reject", asks=True, causes=_OF_TASKS),
+    "service-needs": Check(settings.demands, r"task|running|replica|volume|logs?\b|reserv"),
+    "images": Check(content.images, r"image|content|version|pull|digest|prepar|reject", asks=True),
     "replicas": Check(services.replicas, rf"task|running|replica|service|{_TRAFFIC}"),
     "updates": Check(services.updates, r"update|roll|image|version|task|running|replica"),
-    "stuck-tasks": Check(tasks.stuck, r"task|running|replica|pending|network|volume", causes=("updates",)),
-    "task-containers": Check(
-        holdings.containers, rf"task|running|replica|container|{_TRAFFIC}", causes=("task-names",)
-    ),
+    "stuck-tasks": Check(tasks.stuck, r"task|running|replica|pending|network|volume"),
+    "task-containers": Check(holdings.containers, rf"task|running|replica|container|{_TRAFFIC}"),
     "task-networks": Check(holdings.networks, _TRAFFIC, causes=("task-names",)),
     "task-names": Check(holdings.names, _TRAFFIC),
     "disk": Check(kernel.disk, _ANY),

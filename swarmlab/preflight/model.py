@@ -95,6 +95,7 @@ class NodeView:
         tables: the engine's account of each overlay network that tasks on it use, with the services and tasks that it
             knows there, by the network's id.
         pulls: what the engine found in the registries, by the reference of the image that it was asked for.
+        health: what the engine says of the health of some containers, by id.
         answers: exit code and text by name of the question (`swarmlab.preflight.sight.QUESTIONS`).
         arrived: the packets that arrived from the other nodes, None if none were sent.
     """
@@ -109,6 +110,7 @@ class NodeView:
     images: list[dict[str, Any]] | None = None
     tables: dict[str, dict[str, Any]] = field(default_factory=dict)
     pulls: dict[str, Pull] = field(default_factory=dict)
+    health: dict[str, str] = field(default_factory=dict)
     answers: Mapping[str, tuple[int, str]] = field(default_factory=dict)
     arrived: Arrivals | None = None
 

@@ -352,9 +352,9 @@ WORK = [
     ),
     PreflightFault(
         "an image that cannot be pulled",
-        "stuck-tasks",
+        "replicas",
         "error",
-        r"1 task of noimage preparing for over 20 s: .*nothing:1 cannot be pulled: ",
+        r"noimage runs 0 of 1 replicas: \d+ tasks? rejected within \d+ s: .*[Nn]o such image",
         nodes=("slave01",),
     ),
     PreflightFault(
