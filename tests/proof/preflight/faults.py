@@ -402,7 +402,7 @@ WORK = [
         "names that a node does not hear of",
         "task-names",
         "error",
-        r"on network app the node does not know tasks that run: late",
+        r"on network app the node does not know tasks that run: .*late",
     ),
     PreflightFault("a heartbeat that is slow", "swarm-settings", "warning", "nodes send a heartbeat every 60 s"),
     PreflightFault(
