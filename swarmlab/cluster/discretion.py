@@ -69,7 +69,7 @@ NetworkSettings.Networks.*.MacAddress NetworkSettings.SandboxID NetworkSettings.
 Mounts.Type Mounts.Name Mounts.Driver State.Status State.StartedAt State.FinishedAt State.Health.Status
 State.Health.Log.Start State.Health.Log.End Config.Image
 Swarm.NodeID Swarm.NodeAddr Swarm.LocalNodeState Swarm.RemoteManagers.NodeID Swarm.RemoteManagers.Addr
-status id progress
+status id progress Descriptor.digest Descriptor.mediaType Platforms.architecture Platforms.os
 """
 #: Messages of engines, in which what they quote is left out.
 _SAID = "Status.Err Status.Message State.Error UpdateStatus.Message Swarm.Error message error Warnings"

@@ -89,8 +89,6 @@ _WAITING = "stuck-tasks: pending for"
 _PORTS = tuple(name for name in WAYS if name != "path-mtu")
 #: The checks of what nodes hold of the swarm's work.
 _OF_NODES = ("replicas", "task-containers", "task-networks", "task-names")
-#: The checks of tasks that do not come up.
-_OF_TASKS = ("replicas", "updates", "stuck-tasks")
 #: The checks, by name.
 CHECKS: dict[str, Check] = {
     "engines-answer": Check(engines.answers, _ANY, causes=("quorum", "membership", _WAITING, *_OF_NODES)),
@@ -155,16 +153,14 @@ CHECKS: dict[str, Check] = {
         content.registries,
         r"image|pull|registry|content|digest|prepar|reject",
         asks=True,
-        causes=(*_OF_TASKS, "images"),
+        causes=("replicas",),
     ),
-    "service-needs": Check(swarm_settings.demands, r"task|running|replica|volume|logs?\b|reserv", causes=_OF_TASKS),
-    "images": Check(content.images, r"image|content|version|pull|digest|prepar|reject", asks=True, causes=_OF_TASKS),
+    "service-needs": Check(swarm_settings.demands, r"task|running|replica|volume|logs?\b|reserv"),
+    "images": Check(content.images, r"image|content|version|pull|digest|prepar|reject", asks=True),
     "replicas": Check(services.replicas, rf"task|running|replica|service|{_TRAFFIC}"),
     "updates": Check(services.updates, r"update|roll|image|version|task|running|replica"),
-    "stuck-tasks": Check(tasks.stuck, r"task|running|replica|pending|network|volume", causes=("updates",)),
-    "task-containers": Check(
-        holdings.containers, rf"task|running|replica|container|{_TRAFFIC}", causes=("task-names",)
-    ),
+    "stuck-tasks": Check(tasks.stuck, r"task|running|replica|pending|network|volume"),
+    "task-containers": Check(holdings.containers, rf"task|running|replica|container|{_TRAFFIC}"),
     "task-networks": Check(holdings.networks, _TRAFFIC, causes=("task-names",)),
     "task-names": Check(holdings.names, _TRAFFIC),
     "volumes": Check(volumes.differing, r"volume|mount|7\.3"),

@@ -15,7 +15,7 @@ from swarmlab.cluster.node import Node
 from swarmlab.cluster.quotes import said
 from swarmlab.errors import DeadlineExceeded, EngineRefused, NoAnswer, SwarmlabError
 from swarmlab.parallel import parallel
-from swarmlab.preflight import content, holdings
+from swarmlab.preflight import content, holdings, services
 from swarmlab.preflight.model import LACKS, LOGIN, THERE, UNREACHED, NodeView, Pull, Sight
 from swarmlab.preflight.networks import pools_of
 from swarmlab.wait import State, scaled, wait
@@ -62,7 +62,14 @@ def deepen(sight: Sight, nodes: Mapping[str, Node], *, registries: bool = True) 
         functools.partial(_ask_registry, nodes[view.name], view, reference)
         for view, reference in (content.questions(sight) if registries else [])
     ]
-    parallel(lambda action: action(), [functools.partial(_settle, sight, nodes, active), *wishes])
+    looks = [functools.partial(_health, nodes[view.name], view, identity) for view, identity in services.ended(sight)]
+    parallel(lambda action: action(), [functools.partial(_settle, sight, nodes, active), *wishes, *looks])
+
+
+def _health(node: Node, view: NodeView, identity: str) -> None:
+    with contextlib.suppress(SwarmlabError):
+        state = node.ask("GET", f"/containers/{identity}/json").get("State") or {}
+        view.health[identity] = str((state.get("Health") or {}).get("Status") or "")
 
 
 def _settle(sight: Sight, nodes: Mapping[str, Node], active: list[NodeView]) -> None:

@@ -126,6 +126,7 @@ class NodeView:
             knows there, by the network's id.
         pulls: what the engine found in the registries, by the reference of the image that it was asked for.
         volumes: the volumes that the engine lists; None if it did not answer.
+        health: what the engine says of the health of some containers, by id.
         answers: exit code and text by name of the question (`swarmlab.preflight.sight.QUESTIONS`).
         arrived: the packets that arrived from the other nodes, None if none were sent.
     """
@@ -146,6 +147,7 @@ class NodeView:
     tables: dict[str, dict[str, Any]] = field(default_factory=dict)
     pulls: dict[str, Pull] = field(default_factory=dict)
     volumes: list[dict[str, Any]] | None = None
+    health: dict[str, str] = field(default_factory=dict)
     answers: Mapping[str, tuple[int, str]] = field(default_factory=dict)
     arrived: Arrivals | None = None
 

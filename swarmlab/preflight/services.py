@@ -11,7 +11,7 @@ from swarmlab.cluster.quotes import said
 from swarmlab.cluster.refusals import kind
 from swarmlab.preflight import work
 from swarmlab.preflight.finding import Finding, Level
-from swarmlab.preflight.model import Sight, unasked
+from swarmlab.preflight.model import NodeView, Sight, unasked
 from swarmlab.preflight.work import Work
 
 #: So many tasks of one slot that ended in a row, within so many seconds, are a loop.
@@ -26,6 +26,8 @@ _PERIODIC = 60.0
 #: Seconds without any change of a task after which an update that goes on counts as stuck, beside its own pauses.
 _STALLED = 120.0
 _DELAY, _MONITOR = 5.0, 30.0
+#: The most containers whose health is read.
+_INSPECTED = 10
 _OF_IMAGES = re.compile(r"no such image|pull|manifest|registry|repository", re.IGNORECASE)
 
 
@@ -39,6 +41,7 @@ class _Short:
         node: id of the node of the last task; empty if there is none.
         tasks: how many tasks ended in a row.
         lasted: seconds since the first of them was made.
+        container: id of the last one's container, if it had one.
     """
 
     how: str
@@ -46,6 +49,7 @@ class _Short:
     node: str = ""
     tasks: int = 0
     lasted: float = 0.0
+    container: str = ""
 
 
 def replicas(sight: Sight) -> Iterator[Finding]:
@@ -82,7 +86,7 @@ def _short(sight: Sight, each: Work, now: float) -> Iterator[_Short]:
     for tasks in slots.values():
         if loop := _loop(sight, each, tasks, now):
             yield loop
-    live = {key for key, tasks in slots.items() if any(map(work.alive, tasks))}
+    live = {key for key, tasks in slots.items() if any(map(work.alive, tasks)) or _comes(tasks[-1])}
     done = {key for key, tasks in slots.items() if key not in live and _completed(each, tasks)}
     missing = wanted - len(live) - len(done)
     if each.job and live and not each.everywhere:
@@ -115,6 +119,14 @@ def _delay(each: Work) -> float:
     return _DELAY if delay is None else float(delay) / 1e9
 
 
+def _comes(task: Mapping[str, Any]) -> bool:
+    """Whether a task that failed is about to be followed by another.
+
+    A task is prepared while its start is delayed. If that fails, managers follow it up only after the delay.
+    """
+    return task["DesiredState"] in work.WANTED and task["Status"]["State"] in ("failed", "rejected")
+
+
 def _completed(each: Work, tasks: Sequence[Mapping[str, Any]]) -> bool:
     """Whether the last task of a slot ended well, and is not to be started again."""
     return tasks[-1]["Status"]["State"] == "complete" and (each.job or _condition(each) != "any")
@@ -130,10 +142,10 @@ def _loop(sight: Sight, each: Work, tasks: Sequence[Mapping[str, Any]], now: flo
         now: the time by the leader's clock.
     """
     present = tasks[-1]
-    if not work.alive(present):
+    if not work.alive(present) and not _comes(present):
         return None  # nothing is started again
     row: list[Mapping[str, Any]] = []
-    for task in reversed(tasks[:-1]):
+    for task in reversed(tasks if _comes(present) else tasks[:-1]):
         state = task["Status"]["State"]
         meant = state == "complete" and (_delay(each) >= _PERIODIC or each.job)
         if state not in work.ENDED_ALONE or meant or task.get("Spec") != present.get("Spec"):
@@ -151,7 +163,24 @@ def _loop(sight: Sight, each: Work, tasks: Sequence[Mapping[str, Any]], now: flo
     if recovered or not enough:
         return None
     how = {"complete": "ended"}.get(last["Status"]["State"], last["Status"]["State"])
-    return _Short(how, _words(last), last.get("NodeID", ""), len(row), lasted)
+    identity = (last["Status"].get("ContainerStatus") or {}).get("ContainerID", "")
+    words = _words(last)
+    if any(view.health.get(identity) == "unhealthy" for view in sight.nodes):
+        how, words = "failed", f"unhealthy container; {words}"
+    return _Short(how, words, last.get("NodeID", ""), len(row), lasted, container=identity)
+
+
+def ended(sight: Sight) -> list[tuple[NodeView, str]]:
+    """Return the nodes and ids of containers that end well again and again: their health says whether they are to."""
+    views = {view.swarm["NodeID"]: view for view in sight.nodes if view.active}
+    now = work.now(sight)
+    found = []
+    for each in work.works(sight):
+        for tasks in each.slots().values():
+            loop = _loop(sight, each, tasks, now)
+            if loop and loop.how == "ended" and loop.container and loop.node in views:
+                found.append((views[loop.node], loop.container))
+    return found[:_INSPECTED]
 
 
 def _words(task: Mapping[str, Any]) -> str:
@@ -169,7 +198,8 @@ def _finding(sight: Sight, each: Work, how: str, alike: Sequence[_Short]) -> Fin
     counted = f"{name} {'has done' if each.job else 'runs' if not each.everywhere else 'runs on'} "
     counted += work.count(each, sight)
     ps = f"docker service ps --no-trunc {name}"
-    level = Level.ERROR
+    wanted = each.wanted(sight)
+    level = Level.ERROR if how != "rejected" or f" {wanted} of {wanted} " not in counted else Level.WARNING
     if how == "none":
         summary = f"{counted}: {'no task there' if nodes else f'{number} have no task'}"
         risk = "the managers made no task for it, and say no reason"

@@ -135,7 +135,7 @@ def _drivers(sight: Sight) -> Iterator[Finding]:
                 known = {str(one).partition(":")[0] for one in plugins.get(kind) or []}
                 if known and name.partition(":")[0] not in known:
                     summary = f"{each.name} asks for the {what} {name}, which the engine does not have"
-                    risk = "the engine rejects each task of the service"
+                    risk = "tasks of the service stay pending, or are rejected there"
                     mend = f"docker plugin install {name} on the node, or change the service: docker service update"
                     yield Finding(Level.WARNING, summary, risk, nodes=(view.name,), mend=mend)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from swarmlab.cluster.service import ENDED
+from swarmlab.cluster.service import ENDED, SERVICE_NAME_LABEL
 from swarmlab.preflight import work
 from swarmlab.preflight.finding import Finding, Level
 from swarmlab.preflight.model import PULL_FAILS, Sight, unasked
@@ -55,23 +55,22 @@ def stuck(sight: Sight) -> Iterator[Finding]:
         return
     now = work.now(sight)
     known = {each.service["ID"]: each for each in work.works(sight)}
-    hung: dict[tuple[str, str, float, str, str], list[dict[str, Any]]] = {}
+    hung: dict[tuple[str, str, str, str, str], list[dict[str, Any]]] = {}
     left: dict[tuple[str, str], int] = {}
     lost: dict[str, list[dict[str, Any]]] = {}
     for task in sight.tasks:
         of = known.get(task.get("ServiceID", ""))
-        name, state = of.name if of else "no service", task["Status"]["State"]
+        name, state = of.name if of else _removed(sight, task), task["Status"]["State"]
         if state == "orphaned":
             lost.setdefault(name, []).append(task)
         elif state in ("new", "pending", "allocated") and task["DesiredState"] not in work.WANTED:
             if now - work.created(task) > _LIMITS[state]:
                 left[name, state] = left.get((name, state), 0) + 1
-        elif limit := _limit(sight, task, now):
+        elif most := _limit(sight, task, now):
             kind = "ending" if task["DesiredState"] in _UNWANTED else state
-            key = (task.get("ServiceID", ""), kind, limit, work.reason(task), "" if not of else work.count(of, sight))
+            key = (name, kind, f"{most:.0f}", work.reason(task), work.count(of, sight) if of else "")
             hung.setdefault(key, []).append(task)
-    for (service, state, limit, why, number), tasks in hung.items():
-        name = known[service].name if service in known else "no service"
+    for (name, state, limit, why, number), tasks in hung.items():
         yield _hung(sight, name, state, limit, why, number, tasks)
     for (name, state), unwanted in left.items():
         summary = f"tasks of {name} that nobody wants stay {state}: {unwanted}"
@@ -105,18 +104,27 @@ def _limit(sight: Sight, task: Mapping[str, Any], now: float) -> float:
     return limit if 0 < limit < age else 0.0
 
 
+def _removed(sight: Sight, task: Mapping[str, Any]) -> str:
+    """Return the name of a service that was removed, as the container of its task has it."""
+    identity = (task["Status"].get("ContainerStatus") or {}).get("ContainerID", "")
+    listed = (one for view in sight.nodes for one in view.containers or [] if one["Id"] == identity)
+    labels = next(listed, {}).get("Labels") or {}
+    return str(labels.get(SERVICE_NAME_LABEL) or "no service")
+
+
 def _hung(
-    sight: Sight, name: str, state: str, limit: float, why: str, number: str, tasks: list[dict[str, Any]]
+    sight: Sight, name: str, state: str, limit: str, why: str, number: str, tasks: list[dict[str, Any]]
 ) -> Finding:
     plural = "s" if len(tasks) > 1 else ""
     nodes = _on(sight, tasks)
     if state == "ending":
         states = "/".join(sorted({task["Status"]["State"] for task in tasks}))
-        summary = f"{len(tasks)} task{plural} of {name} {states}, though to be removed for over {limit:.0f} s"
+        summary = f"{len(tasks)} task{plural} of {name} {states}, though to be removed for over {limit} s"
         risk = "its engine does not end it: addresses, ports, networks and volumes stay in use"
-        mend = f"on the node: docker rm -f $(docker ps -q --filter label=com.docker.swarm.service.name={name})"
+        held = [(task["Status"].get("ContainerStatus") or {}).get("ContainerID", "")[:12] for task in tasks]
+        mend = f"on the node: docker rm -f {' '.join(filter(None, held)) or 'CONTAINER'}; else restart its engine"
         return Finding(Level.WARNING, summary, risk, nodes=nodes, mend=mend)
-    summary = f"{len(tasks)} task{plural} of {name} {state} for over {limit:.0f} s: {why}"
+    summary = f"{len(tasks)} task{plural} of {name} {state} for over {limit} s: {why}"
     summary += f" ({number} {'done' if number.endswith('tasks') else 'run'})" if number else ""
     risk, mend = _WORDS[_AS.get(state, state)]
     level = Level.WARNING if state in ("pending", "allocated", "preparing", "starting", "ready") else Level.ERROR

@@ -10,6 +10,7 @@ import pytest
 
 from swarmlab.preflight import checks as made
 from swarmlab.preflight.model import LACKS, UNREACHED, Pull
+from swarmlab.preflight.services import ended
 from swarmlab.preflight.work import fits, suits
 from tests.unit.test_preflight import found, only, sound
 
@@ -119,6 +120,28 @@ def test_an_unhealthy_loop_says_so(sight):
         ("master",),
         "3 tasks failed within 120 s: task: non-zero exit (137): dockerexec: un",
     )
+
+
+def test_a_process_that_ends_well_as_it_is_unhealthy_says_so(sight):
+    sight.tasks = [*row("complete", 6, 3, code=0), task("starting", made=6)]
+    only(sight, "replicas", "warning", ("master",), "3 tasks ended within 24 s")
+    [(view, identity)] = ended(sight)
+    view.health[identity] = "unhealthy"
+    only(sight, "replicas", "error", ("master",), "3 tasks failed within 24 s: unhealthy container")
+
+
+def test_a_task_that_is_refused_before_its_delayed_start_counts(sight):
+    # As it is prepared already while its start is delayed.
+    sight.tasks = row("rejected", 6, 3, err=REFUSED)
+    sight.tasks[-1]["DesiredState"] = "ready"
+    only(sight, "replicas", "error", ("master",), "web runs 0 of 1 replicas: 3 tasks rejected within 24 s")
+    sight.tasks = sight.tasks[2:]
+    well(sight)
+
+
+def test_a_task_that_was_refused_elsewhere_and_runs_now_is_a_warning(sight):
+    sight.tasks = [*row("rejected", 40, 3, node="slave01", err=REFUSED), task("running", made=40, since=39)]
+    only(sight, "replicas", "warning", ("slave01",), "web runs 1 of 1 replicas: 3 tasks rejected")
 
 
 def test_one_failure_is_no_loop(sight):
@@ -290,6 +313,14 @@ def test_a_task_whose_image_cannot_be_pulled_is_named_soon(sight):
 def test_orphaned_tasks_are_told(sight):
     sight.tasks = [task("orphaned", node="slave02")]
     only(sight, "stuck-tasks", "info", ("slave02",), "tasks of web are orphaned: 1")
+
+
+def test_a_task_of_a_service_that_was_removed_has_its_name(sight):
+    sight.tasks = [task("running", desired="remove", made=60, code=0)]
+    sight.services = []
+    labels = {"com.docker.swarm.service.name": "gone"}
+    sight.nodes[0].containers = [{"Id": "c-1-60", "State": "running", "Status": "Up", "Labels": labels}]
+    only(sight, "stuck-tasks", "warning", ("master",), "1 task of gone running, though to be removed for over 40 s")
 
 
 # Constraints, as managers read them

@@ -572,9 +572,9 @@ WORK = [
     ),
     PreflightFault(
         "an image that cannot be pulled",
-        "stuck-tasks",
+        "replicas",
         "error",
-        r"1 task of noimage preparing for over 20 s: .*nothing:1 cannot be pulled: ",
+        r"noimage runs 0 of 1 replicas: \d+ tasks? rejected within \d+ s: .*[Nn]o such image",
         nodes=("slave01",),
     ),
     PreflightFault(
@@ -622,7 +622,7 @@ WORK = [
         "names that a node does not hear of",
         "task-names",
         "error",
-        r"on network app the node does not know tasks that run: late",
+        r"on network app the node does not know tasks that run: .*late",
     ),
     PreflightFault("a heartbeat that is slow", "swarm-settings", "warning", "nodes send a heartbeat every 60 s"),
     PreflightFault(

@@ -331,6 +331,8 @@ def busy(lab):
         join(node, master, swarm.tokens()["Worker"])
     swarm.wait_ready()
     yield swarm
+    for node in nodes:  # nothing can end what is frozen
+        node.run("pkill -CONT -f containerd-shim; docker ps -q --filter status=paused | xargs -r docker unpause")
     lab.remove(nodes)
 
 
@@ -411,10 +413,8 @@ def test_faults_of_work_are_found_on_their_nodes(busy, lab, always):
 
     wait(ripe, "the faults to show", deadline=150, every=1)
     faults = [*WORK, *([WORK_OF_JOBS] if jobs else []), *([WORK_OF_POOLS] if pools else [])]
-    ports = {"port-gossip-tcp", "port-gossip-udp", "membership"}
-    found = preflight(busy)
-    third.run(f"kill -CONT $(pgrep -f shim.*{container('tough')})")
-    hold_against(found, faults, {*always, *ports, "replicas"})
+    ports = {"port-gossip-tcp", "port-gossip-udp", "membership", "quorum"}
+    hold_against(preflight(busy), faults, {*always, *ports})
 
 
 def test_faults_of_the_ways_are_found_on_their_nodes(broken, always):
