@@ -26,6 +26,7 @@ _FILE = (
     "| sed -n -e 's/^--config-file=//p' -e '/^--config-file$/{n;p}' | tail -n 1); F=${F:-/etc/docker/daemon.json}"
 )
 QUESTIONS = {
+    "command line": f"{_PID}; tr '\\0' '\\n' < /proc/$P/cmdline",
     "daemon.json": f'{_FILE}; [ ! -e "$F" ] || cat "$F"',
     "unit": (
         "[ -d /run/systemd/system ] || exit 0; systemctl cat docker.service 2>/dev/null || exit 0; "
@@ -50,7 +51,8 @@ QUESTIONS = {
         '\'shift; timeout 10 /proc/$0/exe --validate "$@" 2>&1; echo "status $?"\' $P'
     ),
 }
-_READ = (*QUESTIONS, "command line", "links", "addresses")
+#: What `of_view` reads of a node.
+READ = (*QUESTIONS, "links", "addresses")
 _ROOT = "let preflight be root there (in the inventory: sudo: true)"
 _LOST = "the engine starts with an empty state: it is in no swarm, and has no containers, images or volumes"
 _BARE = "the engine starts without the images and containers that it has, and pulls all anew"
@@ -148,7 +150,7 @@ def of_view(view: NodeView) -> Ahead:
         Unreadable: its daemon.json is not JSON.
     """
     view.swarm  # noqa: B018
-    texts = {name: read(view, name) for name in _READ}
+    texts = {name: read(view, name) for name in READ}
     command = of_unit(texts["unit"])
     if command is None:
         command = [word for word in texts["command line"].splitlines()[1:] if word]

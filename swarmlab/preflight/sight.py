@@ -67,7 +67,6 @@ QUESTIONS = {
         'N=$((N + $(echo "$R" | grep -c -e ^-A))); done; echo $N'
     ),
     "firewalld": "grep -lxs firewalld /proc/[0-9]*/comm; true",
-    "command line": "tr '\\0' '\\n' < /proc/$(cat /run/docker.pid)/cmdline",
     "runc": "for R in docker-runc runc; do command -v $R >/dev/null && exec $R --version; done; true",
     # Where engines up to 17.12, up to 18.06 and since keep what their containers were started with. Profiles that
     # refuse nothing but what they name, or that answer "not implemented" (38), do no harm.

@@ -19,9 +19,8 @@ from swarmlab.preflight.model import NodeView, Sight
 from swarmlab.preflight.sight import answers
 from swarmlab.versions import parsed
 
-#: The checks of preflight that say whether an engine starts again, and what they ask a node.
+#: The checks of preflight that say whether an engine starts again.
 _CHECKS = ("engine-restart", "engine-firewall")
-_QUESTIONS = (*settings.QUESTIONS, "command line", "links", "addresses")
 
 
 def read(nodes: Sequence[Node]) -> list[dict[str, Any]]:
@@ -38,7 +37,7 @@ def _of_node(node: Node) -> dict[str, Any]:
         view.info, view.version = node.ask("GET", "/info"), node.ask("GET", "/version")
     except SwarmlabError as failed:
         return of_view(view) | {"findings": [_found(Level.UNKNOWN, f"its engine does not answer: {failed}", "")]}
-    view.answers = answers(node, view, _QUESTIONS)
+    view.answers = answers(node, view, settings.READ)
     return of_view(view)
 
 
