@@ -10,7 +10,8 @@ from typing import Any
 from typing_extensions import override
 
 from swarmlab.cluster.node import Node
-from swarmlab.cluster.swarm import Swarm
+from swarmlab.cluster.swarm import Swarm, has_ingress
+from swarmlab.wait import State, wait
 from tests.proof.existing.world import World
 
 #: The owner's host names; one is whole, with its domain.
@@ -82,9 +83,18 @@ class Foreign(World):
             role = "manager" if place < self.managers else "worker"
             token = self.docker(f"swarm join-token -q {role}")
             self.docker(f"swarm join --token {token} {first.address}:2377", node)
+        swarm = Swarm(self.nodes, image=self.lab.image)
+        # A node that joins while the network is replaced may not be given the new one.
+        swarm.wait_ready()
         first.run("echo y | docker network rm ingress").expect("docker network rm ingress")
+
+        def gone() -> State:
+            left = [node.name for node in self.nodes if has_ingress(node)]
+            return State(not left, f"on {', '.join(left)}")
+
+        wait(gone, "the network that init made to be gone", deadline=60)
         self.docker("network create --driver overlay --ingress --subnet 10.91.0.0/16 mesh-of-ours")
-        Swarm(self.nodes, image=self.lab.image).wait_ready()
+        swarm.wait_ready()
 
     @override
     def _admit(self, node: Node, key: str) -> None:
