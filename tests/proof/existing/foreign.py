@@ -11,7 +11,7 @@ from typing_extensions import override
 
 from swarmlab.cluster.node import Node
 from swarmlab.cluster.swarm import Swarm, has_ingress
-from swarmlab.wait import State, wait
+from swarmlab.wait import wait
 from tests.proof.existing.world import World
 
 #: The owner's host names; one is whole, with its domain.
@@ -79,22 +79,15 @@ class Foreign(World):
             node.run(settle).expect(f"settings of {name}")
             node.name = name
         self.docker(f"swarm init --advertise-addr {first.address} {SWARM}")
+        # Before others join: engines that lose the network that init made may not be given the new one.
+        first.run("echo y | docker network rm ingress").expect("docker network rm ingress")
+        wait(lambda: not has_ingress(first), "the network that init made to be gone", deadline=60)
+        self.docker("network create --driver overlay --ingress --subnet 10.91.0.0/16 mesh-of-ours")
         for place, node in enumerate(self.nodes[1:], 1):
             role = "manager" if place < self.managers else "worker"
             token = self.docker(f"swarm join-token -q {role}")
             self.docker(f"swarm join --token {token} {first.address}:2377", node)
-        swarm = Swarm(self.nodes, image=self.lab.image)
-        # A node that joins while the network is replaced may not be given the new one.
-        swarm.wait_ready()
-        first.run("echo y | docker network rm ingress").expect("docker network rm ingress")
-
-        def gone() -> State:
-            left = [node.name for node in self.nodes if has_ingress(node)]
-            return State(not left, f"on {', '.join(left)}")
-
-        wait(gone, "the network that init made to be gone", deadline=60)
-        self.docker("network create --driver overlay --ingress --subnet 10.91.0.0/16 mesh-of-ours")
-        swarm.wait_ready()
+        Swarm(self.nodes, image=self.lab.image).wait_ready()
 
     @override
     def _admit(self, node: Node, key: str) -> None:
