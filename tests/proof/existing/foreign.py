@@ -10,7 +10,8 @@ from typing import Any
 from typing_extensions import override
 
 from swarmlab.cluster.node import Node
-from swarmlab.cluster.swarm import Swarm
+from swarmlab.cluster.swarm import Swarm, has_ingress
+from swarmlab.wait import wait
 from tests.proof.existing.world import World
 
 #: The owner's host names; one is whole, with its domain.
@@ -78,12 +79,14 @@ class Foreign(World):
             node.run(settle).expect(f"settings of {name}")
             node.name = name
         self.docker(f"swarm init --advertise-addr {first.address} {SWARM}")
+        # Before others join: engines that lose the network that init made may not be given the new one.
+        first.run("echo y | docker network rm ingress").expect("docker network rm ingress")
+        wait(lambda: not has_ingress(first), "the network that init made to be gone", deadline=60)
+        self.docker("network create --driver overlay --ingress --subnet 10.91.0.0/16 mesh-of-ours")
         for place, node in enumerate(self.nodes[1:], 1):
             role = "manager" if place < self.managers else "worker"
             token = self.docker(f"swarm join-token -q {role}")
             self.docker(f"swarm join --token {token} {first.address}:2377", node)
-        first.run("echo y | docker network rm ingress").expect("docker network rm ingress")
-        self.docker("network create --driver overlay --ingress --subnet 10.91.0.0/16 mesh-of-ours")
         Swarm(self.nodes, image=self.lab.image).wait_ready()
 
     @override

@@ -70,9 +70,13 @@ class World:
         self.lab = DindLab(self._outer, engines=engine.split(","), name=name)
         self.lab.up()
         self.nodes: list[Node] = self.lab.nodes()
-        self._form()
-        self._work()
-        self.inventory = self.write_inventory()
+        try:
+            self._form()
+            self._work()
+            self.inventory = self.write_inventory()
+        except BaseException:
+            self.close()
+            raise
 
     def close(self) -> None:
         """Take it down."""
