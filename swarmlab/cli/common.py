@@ -96,7 +96,8 @@ def inventory_options(args: argparse.Namespace) -> dict[str, str]:
         UsageError: a group is named, and no inventory.
     """
     if not args.inventory:
-        refuse(args, "a lab", "--group")
+        if args.group:
+            raise UsageError("--group: is for an inventory of Ansible; give --inventory too")
         return {}
     return {"--inventory": args.inventory, "--group": args.group or ""}
 

@@ -57,8 +57,8 @@ def run(args: argparse.Namespace) -> int:
     """Rehearse the upgrade of a swarm and decide go or no-go."""
     if args.path and (args.start or args.to):
         raise UsageError("--path names all engines, in place of --from and --to; leave those out")
-    if not args.like:
-        refuse(args, "no --like", "--group")
+    if args.group and not args.like:
+        raise UsageError("--group: is for an inventory of Ansible; give --like too")
     like = _likeness(args) if args.like else None
     start = (like.oldest if like else engine_choice(args.start or "")).name
     path = args.path or ",".join([start, *(args.to or [newest().name])])

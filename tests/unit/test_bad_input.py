@@ -151,6 +151,9 @@ def swarmlab_rows():
     broken = {"DOCKER_HOST": "", "DOCKER_CONFIG": "{tmp}/json"}
     yield row("status", "{tmp}/json/config.json: is not JSON", environment=broken)
     yield row("preflight --name nosuch", f"no engine answers at DOCKER_HOST={NOWHERE}")
+    yield row("preflight --group x", "--group: is for an inventory of Ansible; give --inventory too")
+    yield row("cleanup --group x", "--group: is for an inventory of Ansible; give --inventory too")
+    yield row("rehearse --group x", "--group: is for an inventory of Ansible; give --like too")
     yield row("preflight --name x --inventory y", "--name: has no effect beside --inventory")
     yield row("preflight --list --json", "--json: has no effect beside --list")
     yield row("preflight --inventory {tmp}/file --skip host-memory=known", "no check 'host-memory'")

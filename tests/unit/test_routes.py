@@ -117,6 +117,13 @@ def test_a_jump_host_may_be_an_alias_with_jump_hosts_of_its_own(reached):
     assert [jump["HostName"] for jump in found.jumps] == ["gate.example", "fd00::7"]
 
 
+def test_a_host_is_no_jump_host_to_itself(tmp_path, monkeypatch):
+    (tmp_path / "config").write_text("Host gate\n  HostName 10.0.0.250\nHost *\n  ProxyJump gate\n")
+    monkeypatch.setattr(routes, "USERS_OWN", (str(tmp_path / "config"),))
+    assert route(Machine("gate"), tmp_path).jumps == ()
+    assert [jump["HostName"] for jump in route(Machine("10.0.0.1"), tmp_path).jumps] == ["10.0.0.250"]
+
+
 def test_keys_of_a_jump_host_are_its_own_too(reached, tmp_path):
     """As with ssh's own -J the jump host is not reached with the machine's key alone."""
     keys = reached("10.0.0.4", jump="gate", key=tmp_path / "key").jumps[0]["IdentityFile"]

@@ -217,7 +217,7 @@ class _Reader:
             return {host: self._unfilled(host, written[host]) for host in hosts}
         command = [program, "-i", str(self._file), "-m", "debug", "-a", f"msg={_question()}", "-f", "16"]
         command += ["-e", json.dumps(dict.fromkeys(_PASSWORDS, ""))]
-        done = self._run([*command, ":".join(groups)])
+        done = self._run([*command, ":".join(groups)], more=len(hosts))
         filled = {}
         for found in re.findall(r"SWC([A-Za-z0-9+/=]+)CWS", done.stdout):
             with contextlib.suppress(ValueError, binascii.Error):
@@ -343,7 +343,7 @@ class _Reader:
 
     # Asking, and what goes wrong
 
-    def _run(self, command: Sequence[str]) -> subprocess.CompletedProcess[str]:
+    def _run(self, command: Sequence[str], *, more: float = 0) -> subprocess.CompletedProcess[str]:
         environment = {
             **os.environ,
             "ANSIBLE_VERBOSITY": "0",
@@ -372,10 +372,10 @@ class _Reader:
         with contextlib.suppress(ProcessLookupError, PermissionError):
             resource.prlimit(process.pid, resource.RLIMIT_AS, (_MOST_MEMORY, _MOST_MEMORY))
         try:
-            printed = process.communicate(timeout=_PATIENCE)
+            printed = process.communicate(timeout=_PATIENCE + more)
         except subprocess.TimeoutExpired:
             raise UsageError(
-                f"{self._name}: {Path(command[0]).name} takes over {_PATIENCE:.0f} s to read it; see what it waits for"
+                f"{self._name}: {Path(command[0]).name} takes over {_PATIENCE + more:.0f} s to read it; see what it waits for"
             ) from None
         finally:
             if process.returncode is None:

@@ -68,6 +68,7 @@ _TAKEN = frozenset(
 )
 #: Of these a machine that was learned from a manager has its own.
 _OF_ONE_HOST = frozenset(("hostkeyalias",))
+_PROXIES = ("proxyjump", "proxycommand")
 _FILES = frozenset(("identityfile", "certificatefile"))
 #: Most jump hosts on the way to a machine, and seconds that ``ssh -G`` may take: a Match may run a command.
 _MOST_JUMPS, _PATIENCE = 8, 30.0
@@ -111,7 +112,7 @@ def route(machine: Machine, folder: Path) -> Route:
     asked = asker.ask(given, defaults, options=True)
     own = _proxy(asked)
     if own:
-        taken = {key: value for key, value in taken.items() if not key.startswith("proxy")}
+        taken = {key: value for key, value in taken.items() if key not in _PROXIES}
     taken |= _differing(asked) | own
     user, port = asked["user"][0], int(asked["port"][0])
     settings = _settings(asked["hostname"][0], user, port, taken, machine)
@@ -120,9 +121,10 @@ def route(machine: Machine, folder: Path) -> Route:
         jumps = asker.jumps(chain(machine.jump) or [], replace(machine, user=user), ours=True)
     elif "proxyjump" in taken:
         jumps = asker.jumps(chain(taken["proxyjump"][0]) or [], None)
+        # As ssh does, for a configuration that has all hosts go through one of them.
+        jumps = [jump for jump in jumps if (jump.settings["HostName"], jump.port) != (settings["HostName"], port)]
     elif "proxycommand" in taken:
         settings["ProxyCommand"] = _command(taken["proxycommand"][0], machine.address)
-    jumps = [jump for jump in jumps if jump.settings["HostName"] != settings["HostName"] or jump.port != port]
     through = ",".join(str(jump.place) for jump in jumps)
     return Route(replace(machine, user=user, port=port, jump=through), settings, tuple(jump.settings for jump in jumps))
 
@@ -252,13 +254,14 @@ def _without() -> Asked:
 
 
 def _differing(asked: Asked) -> dict[str, list[str]]:
-    """Return the settings that are not what ssh has without any configuration."""
-    return {key: list(value) for key, value in asked.items() if value != _without().get(key)}
+    """Return the settings that are not what ssh has without any configuration, but for those of `_proxy`."""
+    without = {**_without(), **{key: asked[key] for key in _PROXIES if key in asked}}
+    return {key: list(value) for key, value in asked.items() if value != without.get(key)}
 
 
 def _proxy(asked: Asked) -> dict[str, list[str]]:
     """Return the one setting that leads through another host; empty if there is none."""
-    for key in ("proxyjump", "proxycommand"):
+    for key in _PROXIES:
         value = asked.get(key, ["none"])[0]
         if value and value.lower() != "none":
             return {key: [value]}

@@ -1,0 +1,145 @@
+"""Real connections over SSH to this machine itself, where it has an sshd: aliases, chains of jump hosts, IPv6."""
+
+import getpass
+import os
+import shutil
+import socket
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from swarmlab.labs.existing import routes
+from swarmlab.labs.existing.inventory import Machine
+from swarmlab.labs.existing.node import Connection, write_config
+from swarmlab.labs.existing.reasons import why_not
+from swarmlab.labs.existing.routes import route
+from swarmlab.wait import State, wait
+
+SSHD = shutil.which("sshd", path=f"{os.environ.get('PATH', '')}:/usr/sbin")
+
+pytestmark = pytest.mark.skipif(not SSHD or os.geteuid() != 0, reason="this machine has no sshd that root may start")
+
+CONFIG = """
+Host far
+  HostName ::1
+  Port {second}
+  ProxyJump near,[::1]:{first}
+Host near
+  HostName 127.0.0.1
+  Port {second}
+Host by-command
+  HostName 127.0.0.1
+  Port {first}
+  ProxyCommand ssh -F {folder}/config -W %h:%p near
+Match host 127.0.0.1,::1
+  IdentityFile {folder}/key
+  IdentitiesOnly yes
+  UserKnownHostsFile {folder}/known
+  BatchMode yes
+"""
+
+
+def free_port():
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
+
+
+@pytest.fixture(scope="module")
+def ports(tmp_path_factory):
+    """Two ports of this machine's loopback addresses at which an sshd answers, and the folder of its keys."""
+    folder = tmp_path_factory.mktemp("sshd")
+    Path("/run/sshd").mkdir(exist_ok=True)
+    for name in ("host", "key"):
+        subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", str(folder / name)], check=True)
+    first, second = free_port(), free_port()
+    options = {
+        "HostKey": folder / "host",
+        "AuthorizedKeysFile": folder / "key.pub",
+        "PidFile": "none",
+        "StrictModes": "no",
+        "UsePAM": "no",
+        "PermitRootLogin": "yes",
+    }
+    command = [SSHD, "-D", "-e", "-f", "/dev/null", *(f"-o{key}={value}" for key, value in options.items())]
+    command += [f"-oListenAddress={host}:{port}" for host in ("127.0.0.1", "[::1]") for port in (first, second)]
+    with (folder / "log").open("w") as log:
+        server = subprocess.Popen(command, stderr=log)
+    try:
+        wait(lambda: State(answers(first) and answers(second), (folder / "log").read_text()), "sshd", deadline=20)
+        public = " ".join((folder / "host.pub").read_text().split()[:2])
+        known = [f"[{host}]:{port} {public}" for host in ("127.0.0.1", "::1") for port in (first, second)]
+        (folder / "known").write_text("\n".join(known) + "\n")
+        (folder / "config").write_text(CONFIG.format(first=first, second=second, folder=folder))
+        yield first, second, folder
+    finally:
+        server.terminate()
+        server.wait()
+
+
+def answers(port):
+    with socket.socket() as probe:
+        return probe.connect_ex(("127.0.0.1", port)) == 0
+
+
+@pytest.fixture
+def connected(ports, tmp_path, monkeypatch):
+    """Returns what a command prints on a machine, or why it is not reached."""
+    monkeypatch.setattr(routes, "USERS_OWN", (str(ports[2] / "config"),))
+    opened = []
+
+    def connect(machine):
+        found = route(machine, tmp_path)
+        connection = Connection(found.machine, 0, write_config(tmp_path, [found]))
+        opened.append(connection)
+        if failed := connection.ssh.open():
+            return why_not(failed, found.machine)
+        return connection.ssh.run('echo "$SSH_CONNECTION"').stdout.strip()
+
+    yield connect
+    for connection in opened:
+        connection.close()
+
+
+@pytest.mark.parametrize("address", ["far", "near", "by-command"])
+def test_what_ssh_reaches_by_its_configuration_is_reached(connected, ports, address):
+    own = {"far": f"::1 {ports[1]}", "near": f"127.0.0.1 {ports[1]}", "by-command": f"127.0.0.1 {ports[0]}"}
+    assert connected(Machine(address)).endswith(own[address])
+
+
+def test_a_chain_of_jump_hosts_with_ports_is_gone_through(connected, ports):
+    first, second, folder = ports
+    jump = f"{getpass.getuser()}@127.0.0.1:{second},[::1]:{first}"
+    given = {"key": folder / "key", "known_hosts": folder / "known", "jump": jump}
+    assert connected(Machine("::1", port=first, **given)).endswith(f"::1 {first}")
+
+
+@pytest.mark.parametrize(
+    ("jump", "told"),
+    [
+        (
+            "near,[::1]:{closed}",
+            "its jump host [::1]:{closed} cannot be reached from the jump host near: nothing answers",
+        ),
+        ("127.0.0.1:{closed},near", "its jump host 127.0.0.1 cannot be reached: nothing answers on port {closed}"),
+        ("near,nobody@[::1]:{first}", "its jump host ::1 cannot be reached: it does not accept any"),
+        ("near", "node 127.0.0.1, from the jump host near: nothing answers on port {closed}"),
+    ],
+)
+def test_the_host_that_fails_is_told(connected, ports, jump, told):
+    places = {"closed": free_port(), "first": ports[0]}
+    port = places["closed"] if jump == "near" else places["first"]
+    line = connected(Machine("127.0.0.1", port=port, jump=jump.format(**places)))
+    assert told.format(**places) in line
+    assert "\n" not in line
+
+
+def test_host_keys_are_checked_on_the_whole_way(connected, ports):
+    known = ports[2] / "known"
+    whole = known.read_text()
+    try:
+        known.write_text("\n".join(line for line in whole.splitlines() if f"[127.0.0.1]:{ports[1]}" not in line) + "\n")
+        assert "its host key is not known" in connected(Machine("far"))
+    finally:
+        known.write_text(whole)
