@@ -6,13 +6,21 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from swarmlab.rehearsal import losses
 from swarmlab.rehearsal.likeness.model import Likeness
+from swarmlab.verdicts import catalogue
 from swarmlab.verdicts.catalogue import Incident
 from swarmlab.verdicts.compare import Comparison, compare
 from swarmlab.verdicts.results import Judged, Run
 from swarmlab.verdicts.verdict import Verdict
 
 GO, CONDITIONS, NO_GO = "Go", "Go with conditions", "No-go"
+
+#: Said of what a plain restart loses as well.
+_ALIKE = (
+    "Plan for a loss that a plain restart of the engine has as well, as was seen before the first step with the engine "
+    "that each node had."
+)
 
 
 @dataclass(frozen=True)
@@ -76,6 +84,9 @@ def decide(
 ) -> Decision:
     """Return the decision that the three runs of a rehearsal lead to.
 
+    What a step lost and the control lost as well, before the first step, is a condition (see
+    `swarmlab.rehearsal.losses`): a plain restart of the engine loses it too.
+
     A claim that was not judged never counts as passed. A claim of claims/upgrade.yaml that was not judged is a reason
     against the upgrade. It is only a condition if the lab lacks what the claim needs, or if the claim is minor and its
     test broke.
@@ -93,7 +104,7 @@ def decide(
         made.likeness = _of_likeness(likeness, course)
         made.conditions += _unlike(likeness, made.likeness["left_out"])
     for judged in upgrade.claims.values():
-        _weigh(made, judged, known.get(judged.id))
+        _weigh(made, judged, known.get(judged.id), course)
     if course.get("done", 0) < course.get("wanted", 1):
         begun = f"{course.get('done', 0)} of {course.get('wanted', '?')} steps were done"
         _first(made, Reason(f"The upgrade was not completed: {begun}."))
@@ -126,7 +137,7 @@ def _first(made: Decision, reason: Reason) -> None:
         made.reasons.append(reason)
 
 
-def _weigh(made: Decision, judged: Judged, incident: Incident | None) -> None:
+def _weigh(made: Decision, judged: Judged, incident: Incident | None, course: Mapping[str, Any]) -> None:
     files = _files("upgrade", judged)
     if judged.verdict is Verdict.PASS or judged.verdict is Verdict.WAIVED:
         return
@@ -134,15 +145,23 @@ def _weigh(made: Decision, judged: Judged, incident: Incident | None) -> None:
         what = f"incident {', '.join(incident.incidents)}" if incident else judged.must.rstrip(".")
         made.conditions.append(Reason(f"Not judged, {judged.reason}: {what}.", judged.id))
         return
-    summary = f"{judged.must} {judged.explained}" if judged.verdict is Verdict.FAIL else f"Not judged: {judged.reason}"
-    if incident is not None and (incident.condition or judged.verdict is not Verdict.FAIL):
+    failed = judged.verdict is Verdict.FAIL
+    summary = f"{judged.must} {judged.explained}" if failed else f"Not judged: {judged.reason}"
+    claim = catalogue.rehearsal().get(judged.id)
+    lost = losses.compare(course, [losses.KINDS[judged.id]]) if failed and judged.id in losses.KINDS else []
+    if incident is not None and (incident.condition or not failed):
         what = incident.condition or f"Look for incident {', '.join(incident.incidents)} yourself."
         made.conditions.append(Reason(f"{what} ({judged.explained})", judged.id, files))
     elif incident is None and judged.level == "minor":
         made.conditions.append(Reason(f"This does not hold: {summary}", judged.id, files))
+    elif failed and claim and claim.condition:
+        made.conditions.append(Reason(f"{claim.condition} ({judged.explained})", judged.id, files))
+    elif lost and all(one.alike for one in lost):
+        made.conditions.append(Reason(f"{_ALIKE} ({'; '.join(map(str, lost))}. {judged.explained})", judged.id, files))
     else:
         name = f" ({', '.join(incident.incidents)})" if incident else ""
-        made.reasons.append(Reason(f"This does not hold: {summary}{name}", judged.id, files))
+        beside = f" Beside the control: {'; '.join(map(str, lost))}." if lost else ""
+        made.reasons.append(Reason(f"This does not hold: {summary}{name}{beside}", judged.id, files))
 
 
 def _bad_before(before: Run) -> Iterator[Reason]:
