@@ -2,7 +2,6 @@
 
 from fixtures.claims import claim
 from fixtures.rehearsal import at
-from suites.support.traffic import GOSSIP
 from swarmlab.errors import LabError
 from swarmlab.rehearsal.permitted import GROUPS, changes, unmeasured
 from swarmlab.wait import eventually
@@ -41,7 +40,7 @@ def test_aliases_lead_where_they_led(course, cluster):
     eventually(
         lambda: course.estate.aliases_resolve(probes),
         "aliases of services that were made before the first step to resolve on every node",
-        deadline=GOSSIP,
+        deadline=course.patience,
     )
 
 

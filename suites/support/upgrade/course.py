@@ -30,6 +30,7 @@ from swarmlab.errors import DeadlineExceeded, LabError
 from swarmlab.evidence import picture, record
 from swarmlab.labs.base import Lab
 from swarmlab.parallel import parallel
+from swarmlab.rehearsal.losses import MOST
 from swarmlab.rehearsal.permitted import RESTARTED
 from swarmlab.rehearsal.plan import Plan
 from swarmlab.wait import State, eventually, scaled, wait
@@ -66,6 +67,7 @@ class Step:
         leaving: addresses of the replicas that it had when the step began.
         cut: a line for each download between other nodes that did not go on.
         again: whether its engine had to be started a second time.
+        settled: in the control, seconds from `back` until every name resolved on every node, or until nobody waited on.
     """
 
     number: int
@@ -83,6 +85,7 @@ class Step:
     leaving: tuple[str, ...] = ()
     cut: tuple[str, ...] = ()
     again: bool = False
+    settled: float = 0.0
 
 
 class Course(Kept):
@@ -282,10 +285,23 @@ class Course(Kept):
             step = self._begin(len(self.control) + 1, node, self.versions[name])
             self.control.append(step)
             self._pass(step, node, partial(restart, node, reboot=self.plan.reboot))
+            probes = [self.cluster.probe(task) for task in self.estate.site.running()]
+            with contextlib.suppress(DeadlineExceeded):
+                wait(partial(self.estate.names_resolve, probes), "every name on every node", deadline=2 * GOSSIP)
+            step.settled = time.monotonic() - step.back
         with contextlib.suppress(DeadlineExceeded):
             wait(self._calm, "requests through every node to be answered again", deadline=GOSSIP, stable=3)
         self.tasks[RESTARTED] = self.estate.witness.measured()
         self.write()
+
+    @property
+    def patience(self) -> float:
+        """Seconds, at reference speed, until names must resolve on every node after a step.
+
+        It is as long as gossip takes, or as the control took, and what two restarts may differ by. What is lost
+        meanwhile is judged by the claims of losses.
+        """
+        return max(GOSSIP, max((step.settled for step in self.control), default=0.0) / scaled(1.0) + MOST)
 
     def _calm(self) -> State:
         """Whether requests are answered through every node, so that no loss of the control counts as one of a step."""

@@ -68,6 +68,15 @@ FAULTS = (
         script=drop("udp dport 4789 meta length gt 1200"),
         nodes=("slave01",),
     ),
+    # Interfaces of overlay networks are left on the node, where its engine does not see them.
+    UpgradeFault(
+        "interfaces-left",
+        "upgrade/step",
+        r"step1: .*error creating vxlan interface: file exists",
+        script="ip netns add gremlin; for id in $(seq 4096 4120); do "
+        "ip link add left$id type vxlan id $id dstport 4789 && ip link set left$id netns gremlin; done",
+        nodes=("slave01",),
+    ),
     # The node comes back without its labels.
     UpgradeFault(
         "labels-lost",
