@@ -115,6 +115,7 @@ def limits() -> Iterator[tuple[str, str]]:
         yield name, read(f"/sys/fs/cgroup/{new if v2 else old}")
     yield "processors", str(len(os.sched_getaffinity(1)))
     yield "oom_score_adj", read("/proc/1/oom_score_adj")
+    yield "MTU of its interfaces", " ".join(sorted(read(f"{file}/mtu") for file in Path("/sys/class/net").iterdir()))
     yield from ((f"sysctl {name.replace('/', '.')}", read(f"/proc/sys/{name}")) for name in _SYSCTLS)
 
 
