@@ -27,7 +27,8 @@ ITSELF, OTHERS = "itself", "others"
 #: An upgrade that loses up to so many times what the control lost is of the same order.
 TIMES = 3
 #: Seconds, at reference speed, that it may lose more than the control: so many in any case, and so many at most. Nodes
-#: tell each other all that they know of names every 30 s, so two restarts of one engine differ by up to that.
+#: tell each other all that they know of names every 30 s, and look for a lost manager every 60 s. So two restarts of
+#: one engine differ by half a minute in how long names are away on the node itself.
 LEAST, MOST = 5.0, 30.0
 
 
@@ -99,30 +100,32 @@ def total(spans: Iterable[tuple[float, float]]) -> float:
     return seconds
 
 
-def counterpart(step: Mapping[str, Any], control: Sequence[Mapping[str, Any]]) -> Mapping[str, Any] | None:
-    """Return the restart of the control that a step is compared with: of the same node in the same role.
+def counterparts(step: Mapping[str, Any], control: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
+    """Return the restarts of the control that a step is compared with: of the same node in the same role.
 
     The leader of the control need not be the leader at the step. A step of the leader is compared with the restart of
     the leader, and that of another manager with one of another manager where the node itself led.
     """
     alike = [one for one in control if (one["role"], one["leads"]) == (step["role"], step["leads"])]
-    for one in [*alike, *control]:
-        if one["node"] == step["node"] and (one in alike or not alike):
-            return one
-    return alike[0] if alike else None
+    names = [one["node"] for one in alike or control]
+    name = step["node"] if step["node"] in names or not alike else names[0]
+    return [one for one in alike or control if one["node"] == name]
 
 
-def alike(lost: Loss, control: Loss, scale: float = 1.0) -> bool:
-    """Whether the control lost this too, and the upgrade clearly no more: at most `TIMES` as much.
+def alike(lost: Loss, control: Loss, place: str = OTHERS, scale: float = 1.0) -> bool:
+    """Whether the control lost this too, and the upgrade clearly no more.
 
     Args:
         lost: What the upgrade lost.
         control: What the control lost.
+        place: Where.
         scale: How much slower than the reference the lab is.
     """
     if not control.whole:
         return False
-    more = min(max((TIMES - 1) * control.seconds, LEAST * scale), MOST * scale)
+    more = MOST * scale
+    if place == OTHERS:
+        more = min(max((TIMES - 1) * control.seconds, LEAST * scale), more)
     if lost.seconds > control.seconds + more:
         return False
     # A longer loss has more of them. Losses that come and go are short, and many.
@@ -145,13 +148,14 @@ def compare(course: Mapping[str, Any], kinds: Iterable[str] = tuple(WORDS), *, a
         gone = Loss(len(missing), len(missing))
         found.append(Compared("", 0, "kept", OTHERS, gone, Loss(), "", alike=False))
     for step in losses.get("steps", []):
-        other = counterpart(step, control)
+        others = counterparts(step, control)
+        name = others[0]["node"] if others else ""
         for kind in wanted:
             for place in (ITSELF, OTHERS):
-                lost, was = _loss(step, kind, place), _loss(other, kind, place) if other else Loss()
+                lost = _loss(step, kind, place)
+                was = max((_loss(other, kind, place) for other in others), key=_size, default=Loss())
                 if lost.count or (all and (lost.whole or was.whole)):
-                    name = other["node"] if other else ""
-                    same = alike(lost, was, losses.get("scale", 1.0))
+                    same = alike(lost, was, place, losses.get("scale", 1.0))
                     found.append(Compared(step["node"], step["number"], kind, place, lost, was, name, same))
     return found
 
@@ -159,3 +163,7 @@ def compare(course: Mapping[str, Any], kinds: Iterable[str] = tuple(WORDS), *, a
 def _loss(move: Mapping[str, Any], kind: str, place: str) -> Loss:
     given = move.get("losses", {}).get(kind, {}).get(place, {})
     return Loss(**given)
+
+
+def _size(loss: Loss) -> tuple[float, int]:
+    return loss.seconds, loss.whole

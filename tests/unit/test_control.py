@@ -5,7 +5,7 @@ from types import SimpleNamespace
 import pytest
 
 from suites.support.upgrade.lost import losses
-from swarmlab.rehearsal.losses import Loss, alike, compare, counterpart, total
+from swarmlab.rehearsal.losses import Loss, alike, compare, counterparts, total
 from swarmlab.watching.asker import Heard
 
 
@@ -21,7 +21,7 @@ def test_time_that_two_losses_share_counts_once(spans, seconds):
     ("lost", "control", "same"),
     [
         (Loss(5, 5, 24.0), Loss(), False),  # the control lost nothing
-        (Loss(5, 5, 24.0), Loss(0, 5, 24.0), True),  # names were away for as long, and back before the restart's end
+        (Loss(5, 5, 24.0), Loss(0, 5, 24.0), True),
         (Loss(120, 120, 20.0), Loss(40, 40, 7.0), True),
         (Loss(120, 120, 22.0), Loss(40, 40, 7.0), False),  # more than three times as long
         (Loss(8, 8, 6.0), Loss(4, 4, 1.5), True),  # so short a loss may be some seconds longer
@@ -37,6 +37,14 @@ def test_an_upgrade_may_lose_what_a_restart_loses_and_clearly_no_more(lost, cont
     assert alike(lost, control) is same
 
 
+@pytest.mark.parametrize(("seconds", "same"), [(35.0, True), (37.0, False)])
+def test_names_on_the_node_itself_come_back_half_a_minute_sooner_or_later(seconds, same):
+    lost = Loss(9, int(seconds * 5), seconds)
+    assert alike(lost, Loss(0, 30, 6.0), "itself") is same
+    assert not alike(lost, Loss(0, 30, 6.0), "others")
+    assert not alike(Loss(5, 5, 3.0), Loss(0, 1, 0.4), "itself"), "one lost request explains no five"
+
+
 def test_a_slow_lab_has_as_much_more_time():
     assert not alike(Loss(3, 3, 12.0), Loss(1, 1, 1.0))
     assert alike(Loss(3, 3, 12.0), Loss(1, 1, 1.0), scale=3)
@@ -50,12 +58,23 @@ def move(node, *, leads=False, role="manager", number=1, **lost):
 
 def test_a_step_is_compared_with_the_restart_of_that_node_in_that_role():
     control = [move("slave01"), move("slave02"), move("master", leads=True), move("slave03", role="worker")]
-    assert counterpart(move("slave02"), control)["node"] == "slave02"
-    assert counterpart(move("slave03", role="worker"), control)["node"] == "slave03"
-    assert counterpart(move("slave01", leads=True), control)["node"] == "master", "another leader"
-    assert counterpart(move("master"), control)["node"] == "slave01", "it leads no more"
-    assert counterpart(move("master"), [move("slave01", role="worker")]) is None
-    assert counterpart(move("master"), []) is None
+
+    def nodes(step, held=control):
+        return [one["node"] for one in counterparts(step, held)]
+
+    assert nodes(move("slave02")) == ["slave02"]
+    assert nodes(move("slave03", role="worker")) == ["slave03"]
+    assert nodes(move("slave01", leads=True)) == ["master"], "another leader"
+    assert nodes(move("master")) == ["slave01"], "it leads no more"
+    assert nodes(move("master"), [move("slave01", role="worker")]) == nodes(move("master"), []) == []
+    assert nodes(move("master", leads=True), [*control, control[2]]) == ["master", "master"], "a lone manager"
+
+
+def test_of_several_restarts_the_one_that_lost_most_counts():
+    restarts = [move("master", leads=True, names={"itself": Loss(0, 9, lost)}) for lost in (0.5, 24.0, 3.0)]
+    step = move("master", leads=True, names={"itself": Loss(9, 20, 40.0)})
+    [row] = compare({"losses": {"control": restarts, "steps": [step]}}, ["names"])
+    assert (row.control.seconds, row.alike) == (24.0, True)
 
 
 def test_losses_of_a_step_stand_beside_those_of_its_restart():
