@@ -114,6 +114,7 @@ def decide(
         made.conditions.append(Reason(f"These incidents were not looked for to the end: {', '.join(unjudged)}."))
     made.conditions += _bad_before(before)
     made.conditions += _started_twice(course)
+    made.conditions += _waited(course)
     if after is None:
         _first(made, Reason("The claims were not judged on the new engine, because the upgrade did not get there."))
         return made
@@ -179,6 +180,16 @@ def _started_twice(course: Mapping[str, Any]) -> Iterator[Reason]:
                 "a manager, until its engine was restarted."
             )
             yield Reason(summary, "upgrade/step")
+
+
+def _waited(course: Mapping[str, Any]) -> Iterator[Reason]:
+    """Yield a condition for each step after which the node itself lost requests, while the rehearsal waited for it."""
+    least = losses.LEAST * (course.get("losses") or {}).get("scale", 1.0)
+    for one in losses.compare(course, ["requests"], all=True):
+        if one.place == losses.ITSELF and not one.lost.count and one.lost.seconds > least:
+            yield Reason(
+                f"Upgrade the next node only when names resolve on the last: {one}.", "upgrade/no-request-lost"
+            )
 
 
 def _of_likeness(likeness: Likeness, course: Mapping[str, Any]) -> dict[str, Any]:

@@ -230,6 +230,17 @@ def test_what_an_upgrade_loses_beyond_the_control_is_no_go(decided, claim, cours
     assert (made.word, [reason.claim for reason in made.reasons]) == (NO_GO, [claim])
 
 
+@pytest.mark.parametrize(("lost", "words"), [(30, ["30 in 15.0 s; in the control: none"]), (8, [])])
+def test_what_the_node_itself_lost_while_the_rehearsal_waited_is_a_condition(decided, lost, words):
+    course = lossy(0, lost)
+    course["losses"]["steps"][0]["losses"]["requests"]["itself"]["count"] = 0
+    made = decided(course=course)
+    assert [word in condition.summary for word, condition in zip(words, made.conditions, strict=True)] == [True] * len(
+        words
+    )
+    assert not made.reasons
+
+
 def test_a_loss_that_was_not_judged_has_no_excuse(decided):
     assert decided(upgrade={"upgrade/no-request-lost": "broken"}, course=lossy(40, 48)).word == NO_GO
 
