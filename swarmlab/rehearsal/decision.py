@@ -173,11 +173,13 @@ def _bad_before(before: Run) -> Iterator[Reason]:
 
 
 def _started_twice(course: Mapping[str, Any]) -> Iterator[Reason]:
+    plain = {step["node"] for step in course.get("control", []) if step.get("again")}
     for step in course.get("steps", []):
         if step.get("again"):
+            also = " So it did after a plain restart of its engine." if step["node"] in plain else ""
             summary = (
                 f"Check docker node ls after every node: {step['node']} stayed down, although it had registered with "
-                "a manager, until its engine was restarted."
+                f"a manager, until its engine was restarted.{also}"
             )
             yield Reason(summary, "upgrade/step")
 

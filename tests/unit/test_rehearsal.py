@@ -188,6 +188,7 @@ def test_what_is_not_well_or_not_known_is_no_go(decided, given, summary):
         ({"upgrade": {"upgrade/task-names": "fail"}}, "why upgrade/task-names"),
         ({"upgrade": {"upgrade/task-mounts": "fail"}}, "why upgrade/task-mounts"),
         ({"course": WHOLE | {"steps": [{"node": "slave01", "again": True}]}}, "slave01 stayed down"),
+        ({"course": WHOLE | {kind: [{"node": "master", "again": True}] for kind in ("steps", "control")}}, "So it did"),
     ],
 )
 def test_what_can_be_met_or_was_so_before_is_a_condition(decided, given, summary):

@@ -288,7 +288,7 @@ class Course(Kept):
             # The other nodes look for a lone manager that they lost once a minute. Where that was just then, the
             # restart shows nothing of what another one loses.
             tries = _TRIES if managers == 1 and node in self.cluster.managers else 1
-            while tries and not self._restart(node).settled > LEAST:
+            while tries and self._restart(node).settled < scaled(LEAST):
                 tries -= 1
         with contextlib.suppress(DeadlineExceeded):
             wait(self._calm, "requests through every node to be answered again", deadline=GOSSIP, stable=3)
