@@ -299,7 +299,7 @@ class Course(Kept):
         """Restart one engine, and note how long names take until they resolve everywhere."""
         step = self._begin(len(self.control) + 1, node, self.versions[node.name])
         self.control.append(step)
-        self._pass(step, node, partial(restart, node, reboot=self.plan.reboot))
+        self._pass(step, node, partial(self.lab.restart, node, reboot=self.plan.reboot))
         probes = [self.cluster.probe(task) for task in self.estate.site.running()]
         with contextlib.suppress(DeadlineExceeded):
             wait(partial(self.estate.names_resolve, probes), "every name on every node", deadline=2 * GOSSIP)
@@ -488,15 +488,6 @@ def was_leaving(lost: Heard, steps: Sequence[Step]) -> bool:
         and any(f" at {address}: " in lost.error for address in step.leaving)
         for step in steps
     )
-
-
-def restart(node: Node, *, reboot: bool) -> None:
-    """Restart the engine of *node* as it is; with *reboot*, as in its step, its operating system."""
-    if reboot:
-        node.reboot()
-    else:
-        node.stop()
-        node.start()
 
 
 def answers(node: Node, port: int) -> State:
