@@ -176,14 +176,16 @@ FAULTS = (
         script="echo nameserver 192.0.2.1 > /etc/resolv.conf",
         nodes=("slave01",),
     ),
-    # The only manager hears nothing of names for longer than after a plain restart.
+    # The only manager is away from names for longer than after a plain restart.
     UpgradeFault(
-        "names-lost-for-a-minute",
-        "upgrade/no-request-lost",
-        r"of \d+ requests \d+ were lost: .*through master .*Beside the control: .*of master, .*in the control: ",
-        script=filtering("udp dport 7946 drop")
-        + f"\n{filtering('tcp dport 7946 drop')}\n"
-        + background("sleep 100; nft delete table ip gremlin"),
+        "names-lost-for-long",
+        "upgrade/names-and-bodies",
+        r"step1: .*every name to resolve on every node: .*on master \S+ leads to nothing",
+        script="".join(
+            f"{filtering(f'{protocol} dport 7946 drop', hook=hook, chain=hook)}\n"
+            for protocol in ("udp", "tcp")
+            for hook in ("prerouting", "output")
+        ),
         nodes=("master",),
         shape="--managers 1 --workers 2 --order leader,workers",
     ),
