@@ -5,6 +5,7 @@ import json
 
 from fixtures.claims import claim
 from fixtures.rehearsal import at, in_stage
+from suites.support.commands import accepted
 from suites.support.names import resolve_to
 from suites.support.rolling_updates import AT_ONCE, status
 from suites.support.subnets import create_overlay, disjoint, free_subnets, subnets, told
@@ -16,8 +17,11 @@ from suites.support.upgrade.incidents import (
     names_after_a_cut,
     node_loses_power,
 )
+from suites.support.upgrade.leftovers import not_each_once, refused_for_vxlan
+from suites.support.upgrade.moving_tag import MovingTag, all_run
 from swarmlab.cluster import pki
 from swarmlab.cluster.service import ENDED
+from swarmlab.errors import Blocked
 from swarmlab.parallel import parallel
 from swarmlab.wait import State, eventually, wait
 
@@ -240,6 +244,73 @@ def none_misleads(cluster, identity, network, tasks):
             if task.node != node.name and way and way != cluster.node(task.node).address:
                 wrong.append(f"{node} sends what is for {address} to {way}, and its task is on {task.node}")
     return State(not wrong, "; ".join(wrong) or "none")
+
+
+@claim("known/one-node-id-twice")
+@at("ends")
+def test_every_node_has_an_id_of_its_own(cluster):
+    own = {node.name: node.node_id() for node in cluster.nodes}
+    for manager in cluster.managers:
+        listed = [(member["ID"], member["Description"]["Hostname"]) for member in cluster.members(manager)]
+        wrong = not_each_once(own, listed)
+        assert not wrong, f"as {manager} lists them: {'; '.join(wrong)}"
+
+
+@claim("known/apparmor-without-parser")
+@at("ends")
+def test_nodes_with_apparmor_have_its_parser(cluster):
+    enabled = [node for node in cluster.nodes if node.run("cat /sys/module/apparmor/parameters/enabled").out[:1] == "Y"]
+    if not enabled:
+        raise Blocked("no node's kernel has AppArmor enabled")
+    # The engine looks in the folders that it was started with, which may be fewer than those of a login.
+    lacking = [
+        str(node)
+        for node in enabled
+        if not node.run("PATH=/usr/sbin:/sbin:/usr/bin:/bin command -v apparmor_parser").ok
+    ]
+    assert not lacking, (
+        f"the kernel of {' and '.join(lacking)} has AppArmor, and apparmor_parser is not installed there"
+    )
+
+
+@claim("known/vxlan-file-exists")
+@at("after")
+def test_no_interface_is_left_of_an_overlay_network(course, cluster):
+    tasks = cluster.manager.ask("GET", "/tasks")
+    wrong = refused_for_vxlan(tasks, course.new_lines(), cluster.names())
+    assert not wrong, f"an interface was left on {'; '.join(wrong)}"
+
+
+@claim("known/tag-moved")
+@at("after")
+def test_replaced_tasks_have_the_content_that_their_service_was_made_with(cluster):
+    tag = MovingTag(cluster)
+    tag.move("web:1")
+    service = tag.create("pinned")
+    wait(lambda: all_run(cluster, service, "1"), "a service to run with the content of its tag", deadline=90)
+    tag.move("web:2")
+    service.renew()
+    eventually(
+        lambda: status(service) == "completed" and all_run(cluster, service, "1"),
+        "replaced tasks to run the content that the service was made with",
+        deadline=120,
+    )
+    service.remove()
+
+
+@claim("known/update-keeps-tag")
+@at("after")
+def test_an_update_to_a_tag_that_moved_brings_its_content(cluster):
+    tag = MovingTag(cluster)
+    tag.move("web:1")
+    service = tag.create("updated")
+    wait(lambda: all_run(cluster, service, "1"), "a service to run with the content of its tag", deadline=90)
+    tag.move("web:2")
+    accepted(cluster.manager, f"service update --detach --image {tag.name} {service}")
+    eventually(
+        lambda: all_run(cluster, service, "2"), "an update to the same tag to bring its new content", deadline=120
+    )
+    service.remove()
 
 
 @claim("known/demote-and-promote")

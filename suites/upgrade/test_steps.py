@@ -1,12 +1,17 @@
-"""The steps of an upgrade, and what was lost during them."""
+"""The control, the steps of an upgrade, and what was lost during them."""
 
 from fixtures.claims import claim
 from fixtures.rehearsal import at, in_stage
+from suites.support.upgrade.lost import HOLE
 from swarmlab.wait import scaled
-from swarmlab.watching.writer import Outcome, found
+from swarmlab.watching.writer import found
 
-#: Seconds for which a node may leave datagrams unanswered.
-HOLE = 3.0
+
+@claim("upgrade/restart")
+@at("before")
+@in_stage("last")  # the steps follow, under the traffic that begins here
+def test_every_engine_is_restarted_as_it_is(course):
+    course.restart_each()
 
 
 @claim("upgrade/step")
@@ -30,20 +35,15 @@ def test_losses_of_requests(course):
 @in_stage("first")
 def test_losses_of_writes(course):
     course.rest()
-    writer, begin = course.writer, course.steps[0].began
+    writer = course.writer
     for manager in course.cluster.managers:
         state = found(writer.writes, manager.ask("GET", "/configs"))
-        assert state, f"{manager}: {state.summary}"
+        course.missing += [] if state else [f"{manager}: {state.summary}"]
+    course.write()
+    assert not course.missing, "; ".join(course.missing)
     for step in course.steps:
-        for manager in course.cluster.managers:
-            if manager.name == step.node:
-                continue
-            during = [
-                write
-                for write in writer.since(step.began - begin, manager)
-                if write.ended <= step.ended - begin and write.outcome is Outcome.ACKNOWLEDGED
-            ]
-            assert during, f"{manager} took no write while {step.node} was upgraded: {writer.summary}"
+        idle = " and ".join(map(str, course.idle_managers(step)))
+        assert not idle, f"{idle} took no write while {step.node} was upgraded: {writer.summary}"
 
 
 @claim("upgrade/streams-kept")

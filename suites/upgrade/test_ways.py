@@ -17,7 +17,7 @@ def test_names_resolve_and_bodies_pass_between_all_nodes(course, cluster):
     estate = course.estate
     tasks = estate.site.wait_running(len(cluster.nodes))
     probes = [cluster.probe(task) for task in tasks]
-    eventually(lambda: estate.names_resolve(probes), "every name to resolve on every node", deadline=GOSSIP)
+    eventually(lambda: estate.names_resolve(probes), "every name to resolve on every node", deadline=course.patience)
     eventually(
         lambda: every_size_reached(cluster, probes, tasks, estate.network),
         "bodies of every size to pass between every two nodes",

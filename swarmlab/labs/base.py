@@ -272,6 +272,19 @@ class Lab(ABC):
             LabError: the new engine does not answer.
         """
 
+    def restart(self, node: Node, *, reboot: bool = False) -> None:  # noqa: ARG002 - most nodes have no system of their own
+        """Restart a node's engine as it is, in the way in which `upgrade` gives it another.
+
+        Args:
+            node: a node that `nodes` or `more` returned.
+            reboot: restart the node's operating system, where it has one of its own.
+
+        Raises:
+            LabError: the engine does not answer.
+        """
+        node.stop()
+        node.start()
+
     def wipe(self, node: Node) -> None:
         """Stop a node, and remove all that its engine keeps, as on a machine that is set up anew.
 

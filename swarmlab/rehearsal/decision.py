@@ -7,14 +7,22 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from swarmlab.images.engines import EngineChoice
+from swarmlab.rehearsal import losses
 from swarmlab.rehearsal.likeness import restarts
 from swarmlab.rehearsal.likeness.model import Likeness
+from swarmlab.verdicts import catalogue
 from swarmlab.verdicts.catalogue import Incident
 from swarmlab.verdicts.compare import Comparison, compare
 from swarmlab.verdicts.results import Judged, Run
 from swarmlab.verdicts.verdict import Verdict
 
 GO, CONDITIONS, NO_GO = "Go", "Go with conditions", "No-go"
+
+#: Said of what a plain restart loses as well.
+_ALIKE = (
+    "Plan for a loss that a plain restart of the engine has as well, as was seen before the first step with the engine "
+    "that each node had."
+)
 
 
 @dataclass(frozen=True)
@@ -79,6 +87,9 @@ def decide(
 ) -> Decision:
     """Return the decision that the three runs of a rehearsal lead to, and what is set on the nodes of a swarm.
 
+    What a step lost and the control lost as well, before the first step, is a condition (see
+    `swarmlab.rehearsal.losses`): a plain restart of the engine loses it too.
+
     A claim that was not judged never counts as passed. A claim of claims/upgrade.yaml that was not judged is a reason
     against the upgrade. It is only a condition if the lab lacks what the claim needs, or if the claim is minor and its
     test broke.
@@ -114,7 +125,7 @@ def _of_runs(
         made.likeness = _of_likeness(likeness, course)
         made.conditions += _unlike(likeness, made.likeness["left_out"])
     for judged in upgrade.claims.values():
-        _weigh(made, judged, known.get(judged.id))
+        _weigh(made, judged, known.get(judged.id), course)
     if course.get("done", 0) < course.get("wanted", 1):
         begun = f"{course.get('done', 0)} of {course.get('wanted', '?')} steps were done"
         _first(made, Reason(f"The upgrade was not completed: {begun}."))
@@ -124,6 +135,7 @@ def _of_runs(
         made.conditions.append(Reason(f"These incidents were not looked for to the end: {', '.join(unjudged)}."))
     made.conditions += _bad_before(before)
     made.conditions += _started_twice(course)
+    made.conditions += _waited(course)
     if after is None:
         _first(made, Reason("The claims were not judged on the new engine, because the upgrade did not get there."))
         return made
@@ -147,7 +159,7 @@ def _first(made: Decision, reason: Reason) -> None:
         made.reasons.append(reason)
 
 
-def _weigh(made: Decision, judged: Judged, incident: Incident | None) -> None:
+def _weigh(made: Decision, judged: Judged, incident: Incident | None, course: Mapping[str, Any]) -> None:
     files = _files("upgrade", judged)
     if judged.verdict is Verdict.PASS or judged.verdict is Verdict.WAIVED:
         return
@@ -155,15 +167,23 @@ def _weigh(made: Decision, judged: Judged, incident: Incident | None) -> None:
         what = f"incident {', '.join(incident.incidents)}" if incident else judged.must.rstrip(".")
         made.conditions.append(Reason(f"Not judged, {judged.reason}: {what}.", judged.id))
         return
-    summary = f"{judged.must} {judged.explained}" if judged.verdict is Verdict.FAIL else f"Not judged: {judged.reason}"
-    if incident is not None and (incident.condition or judged.verdict is not Verdict.FAIL):
+    failed = judged.verdict is Verdict.FAIL
+    summary = f"{judged.must} {judged.explained}" if failed else f"Not judged: {judged.reason}"
+    claim = catalogue.rehearsal().get(judged.id)
+    lost = losses.compare(course, [losses.KINDS[judged.id]]) if failed and judged.id in losses.KINDS else []
+    if incident is not None and (incident.condition or not failed):
         what = incident.condition or f"Look for incident {', '.join(incident.incidents)} yourself."
         made.conditions.append(Reason(f"{what} ({judged.explained})", judged.id, files))
     elif incident is None and judged.level == "minor":
         made.conditions.append(Reason(f"This does not hold: {summary}", judged.id, files))
+    elif failed and claim and claim.condition:
+        made.conditions.append(Reason(f"{claim.condition} ({judged.explained})", judged.id, files))
+    elif lost and all(one.alike for one in lost):
+        made.conditions.append(Reason(f"{_ALIKE} ({'; '.join(map(str, lost))}. {judged.explained})", judged.id, files))
     else:
         name = f" ({', '.join(incident.incidents)})" if incident else ""
-        made.reasons.append(Reason(f"This does not hold: {summary}{name}", judged.id, files))
+        beside = f" Beside the control: {'; '.join(map(str, lost))}." if lost else ""
+        made.reasons.append(Reason(f"This does not hold: {summary}{name}{beside}", judged.id, files))
 
 
 def _bad_before(before: Run) -> Iterator[Reason]:
@@ -174,13 +194,25 @@ def _bad_before(before: Run) -> Iterator[Reason]:
 
 
 def _started_twice(course: Mapping[str, Any]) -> Iterator[Reason]:
+    plain = {step["node"] for step in course.get("control", []) if step.get("again")}
     for step in course.get("steps", []):
         if step.get("again"):
+            also = " So it did after a plain restart of its engine." if step["node"] in plain else ""
             summary = (
                 f"Check docker node ls after every node: {step['node']} stayed down, although it had registered with "
-                "a manager, until its engine was restarted."
+                f"a manager, until its engine was restarted.{also}"
             )
             yield Reason(summary, "upgrade/step")
+
+
+def _waited(course: Mapping[str, Any]) -> Iterator[Reason]:
+    """Yield a condition for each step after which the node itself lost requests, while the rehearsal waited for it."""
+    least = losses.LEAST * (course.get("losses") or {}).get("scale", 1.0)
+    for one in losses.compare(course, ["requests"], all=True):
+        if one.place == losses.ITSELF and not one.lost.count and one.lost.seconds > least:
+            yield Reason(
+                f"Upgrade the next node only when names resolve on the last: {one}.", "upgrade/no-request-lost"
+            )
 
 
 def _of_likeness(likeness: Likeness, course: Mapping[str, Any]) -> dict[str, Any]:

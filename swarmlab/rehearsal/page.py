@@ -11,6 +11,7 @@ from markupsafe import Markup
 
 from swarmlab import outputs
 from swarmlab.labs.base import MadeKind
+from swarmlab.rehearsal import losses, permitted
 from swarmlab.rehearsal.decision import CONDITIONS, GO, NO_GO, Decision
 from swarmlab.rehearsal.plan import Plan
 from swarmlab.rehearsal.upstream import statements
@@ -31,6 +32,7 @@ LIMITS = (
     "A lost request to a replica that was leaving the node being upgraded is listed but does not count: engines may "
     "be up to half a minute late in telling a node that a replica leaves. Servers that keep serving for longer after "
     "SIGTERM lose less.",
+    "The control restarts each engine once. What a restart loses now and then only, it may not have shown.",
     "Only what is listed here was judged: the claims of the named profile, not the whole catalogue.",
 )
 _NOT_RESTARTED = "No machine's operating system was restarted, unless its packages required it (see --reboot)."
@@ -103,6 +105,10 @@ def write(
             known=[(incident, _row(upgrade, incident.id, incident.must)) for incident in known.values()],
             claims=list(_claims(runs)),
             changes=list(_changes(course)),
+            losses=losses.compare(course, all=True),
+            tasks=[
+                change for group in permitted.GROUPS.values() for change in permitted.changes(_tasks(course), group)
+            ],
             news=list(_news(course)),
             evidence=list(_evidence(runs)),
             limits=[*_of_nodes(kind, plan), LIMITS[0], *_of_whom(decision), *LIMITS[1:]],
@@ -183,6 +189,12 @@ def _changes(course: Mapping[str, Any]) -> Iterator[dict[str, str]]:
         was, now = (", ".join(each.get(name, [])) or "none" for each in (old, new))
         if was != now:
             yield {"what": name, "before": was, "after": now}
+
+
+def _tasks(course: Mapping[str, Any]) -> permitted.Stages:
+    """Return what was measured in tasks."""
+    stages: permitted.Stages = course.get("tasks") or {}
+    return stages
 
 
 def _plain(value: Any) -> str:

@@ -31,6 +31,8 @@ class Claim:
         needs: What the lab must offer for the claim to be judged.
         disrupts: Judging it disturbs a cluster that others use.
         erratum: Where the document is wrong; empty if it is right.
+        condition: Of a claim of claims/upgrade.yaml: what makes an upgrade safe although it does not hold; empty if
+            nothing does.
     """
 
     id: str
@@ -39,6 +41,7 @@ class Claim:
     needs: tuple[str, ...] = ()
     disrupts: bool = False
     erratum: str = ""
+    condition: str = ""
 
     @property
     def section(self) -> str:

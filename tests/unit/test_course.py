@@ -5,7 +5,7 @@ from types import SimpleNamespace
 import pytest
 
 from fixtures.rehearsal import _place, in_stage
-from suites.support.upgrade.course import was_leaving
+from suites.support.upgrade.course import Course, was_leaving
 from swarmlab.watching.asker import Heard
 
 STEPS = [SimpleNamespace(began=100.0, leaving=("10.0.1.7",)), SimpleNamespace(began=200.0, leaving=("10.0.1.9",))]
@@ -40,3 +40,34 @@ def test_losses_are_judged_first_and_known_incidents_last():
     incident, losses = item("test_a.py", 1, in_stage("last")), item("test_z.py", 9, in_stage("first"))
     plain, later = item("test_b.py", 7), item("test_b.py", 8)
     assert sorted([incident, later, losses, plain], key=_place) == [losses, plain, later, incident]
+
+
+@pytest.mark.parametrize(("settled", "patience"), [([], 45), ([0.5, 2.0], 45), ([24.0, 1.0], 54), ([70.0], 100)])
+def test_names_have_as_long_as_after_a_plain_restart_and_half_a_minute_more(settled, patience):
+    course = object.__new__(Course)
+    course.control = [SimpleNamespace(settled=seconds) for seconds in settled]
+    assert course.patience == patience
+
+
+def test_losses_of_the_control_are_told_by_its_restart():
+    course = object.__new__(Course)
+    course._start = 1000.0
+    course.control = [SimpleNamespace(node="master", began=1010.0, ended=1020.0, engine="20.10.24")]
+    course.steps = [SimpleNamespace(node="master", began=1030.0, ended=1040.0, engine="28.5.2")]
+    assert [course.when(at).partition(", ")[2] for at in (1005.0, 1015.0, 1025.0, 1035.0, 1045.0)] == [
+        "before the first step",
+        "while master was restarted",
+        "after master was restarted",
+        "while master got 28.5.2",
+        "after master had got 28.5.2",
+    ]
+
+
+def test_what_engines_logged_before_the_first_step_is_not_new():
+    course = object.__new__(Course)
+    course.cluster = SimpleNamespace(nodes=[SimpleNamespace(name="master")])
+    course.engines = {
+        "before": {"master": {"log": ["old (3 times)"]}},
+        "after": {"master": {"log": ["old (9 times)", "error creating vxlan interface: file exists"]}},
+    }
+    assert course.new_lines() == {"master": "error creating vxlan interface: file exists"}

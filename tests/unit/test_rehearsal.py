@@ -155,6 +155,8 @@ def test_all_well_is_go(decided):
         ({"upgrade": {"upgrade/identity-kept": "broken"}}, "Not judged: why upgrade/identity-kept"),
         ({"upgrade": {"upgrade/identity-kept": "timeout"}}, "Not judged: why upgrade/identity-kept"),
         ({"upgrade": {"upgrade/identity-kept": ""}}, "was judged: upgrade/identity-kept"),
+        ({"upgrade": {"upgrade/task-limits": "broken"}}, "Not judged: why upgrade/task-limits"),
+        ({"upgrade": {"upgrade/no-request-lost": "fail"}}, "why upgrade/no-request-lost"),
         ({"upgrade": {"known/ghost-tasks": "fail"}}, "why known/ghost-tasks"),
         ({"after": {"7.2/service-name-resolves": "fail"}}, "7.2/service-name-resolves .* was pass and is fail"),
         ({"course": {"done": 2, "wanted": 4}, "reached": False}, "2 of 4 steps were done"),
@@ -181,13 +183,67 @@ def test_what_is_not_well_or_not_known_is_no_go(decided, given, summary):
             "already before the upgrade",
         ),
         ({"after": {"7.2/service-name-resolves": "blocked"}}, "cannot be judged on the new engine"),
+        ({"upgrade": {"upgrade/task-limits": "fail"}}, "--ulimit-add"),
+        ({"upgrade": {"upgrade/task-rights": "fail"}}, "why upgrade/task-rights"),
+        ({"upgrade": {"upgrade/task-names": "fail"}}, "why upgrade/task-names"),
+        ({"upgrade": {"upgrade/task-mounts": "fail"}}, "why upgrade/task-mounts"),
         ({"course": WHOLE | {"steps": [{"node": "slave01", "again": True}]}}, "slave01 stayed down"),
+        ({"course": WHOLE | {kind: [{"node": "master", "again": True}] for kind in ("steps", "control")}}, "So it did"),
     ],
 )
 def test_what_can_be_met_or_was_so_before_is_a_condition(decided, given, summary):
     made = decided(**given)
     assert (made.word, made.status) == (CONDITIONS, 0), made.reasons
     assert summary in made.conditions[0].summary
+
+
+def lossy(control, step, kind="requests", **more):
+    """Return the record of a course in which one restart and one step of the leader lost something of this kind."""
+
+    def one(lost):
+        losses = {kind: {"itself": {"count": lost, "whole": lost, "seconds": lost / 2}}}
+        return {"number": 1, "node": "master", "role": "manager", "leads": True, "losses": losses}
+
+    return WHOLE | {"losses": {"control": [one(control)], "steps": [one(step)], "scale": 1.0, **more}}
+
+
+def test_what_a_plain_restart_loses_as_well_is_a_condition_with_both_figures(decided):
+    made = decided(upgrade={"upgrade/no-request-lost": "fail"}, course=lossy(40, 48))
+    assert (made.word, made.status) == (CONDITIONS, 0), made.reasons
+    [condition] = made.conditions
+    assert "a plain restart of the engine has as well" in condition.summary
+    assert "48 in 24.0 s; in the control: 40 in 20.0 s when master was restarted as it is" in condition.summary
+    assert condition.evidence == ("upgrade/evidence/upgrade-no-request-lost.txt",)
+
+
+@pytest.mark.parametrize(
+    ("claim", "course"),
+    [
+        ("upgrade/no-request-lost", lossy(40, 140)),
+        ("upgrade/no-request-lost", lossy(0, 2)),
+        ("upgrade/no-request-lost", lossy(40, 48, kind="datagrams")),  # the control excuses its own kind of loss only
+        ("upgrade/no-request-lost", lossy(40, 0)),  # nothing on record explains the verdict
+        ("upgrade/no-write-lost", lossy(1, 1, kind="writes", missing=["master: gone"])),
+    ],
+)
+def test_what_an_upgrade_loses_beyond_the_control_is_no_go(decided, claim, course):
+    made = decided(upgrade={claim: "fail"}, course=course)
+    assert (made.word, [reason.claim for reason in made.reasons]) == (NO_GO, [claim])
+
+
+@pytest.mark.parametrize(("lost", "words"), [(30, ["30 in 15.0 s; in the control: none"]), (8, [])])
+def test_what_the_node_itself_lost_while_the_rehearsal_waited_is_a_condition(decided, lost, words):
+    course = lossy(0, lost)
+    course["losses"]["steps"][0]["losses"]["requests"]["itself"]["count"] = 0
+    made = decided(course=course)
+    assert [word in condition.summary for word, condition in zip(words, made.conditions, strict=True)] == [True] * len(
+        words
+    )
+    assert not made.reasons
+
+
+def test_a_loss_that_was_not_judged_has_no_excuse(decided):
+    assert decided(upgrade={"upgrade/no-request-lost": "broken"}, course=lossy(40, 48)).word == NO_GO
 
 
 def test_a_decision_names_known_defects_and_is_the_same_with_them(run):

@@ -1,4 +1,8 @@
-"""The course of a rehearsal: one cluster, the watching of its availability, and the steps of its upgrade."""
+"""The course of a rehearsal: one cluster, the watching of its availability, the control, and the steps of its upgrade.
+
+The control comes before the first step: each node's engine is restarted as it is, in the same way and under the same
+traffic as in a step, so that what an upgrade loses can be told from what any restart loses.
+"""
 
 from __future__ import annotations
 
@@ -7,8 +11,9 @@ import json
 import re
 import time
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +22,7 @@ from suites.support.traffic import GOSSIP
 from suites.support.upgrade.copied_services import Copied
 from suites.support.upgrade.estate import REPLICAS, Estate
 from suites.support.upgrade.kept import Kept
+from suites.support.upgrade.lost import losses
 from swarmlab.cluster.node import Node
 from swarmlab.cluster.service import over
 from swarmlab.cluster.swarm import Swarm, leads
@@ -24,25 +30,31 @@ from swarmlab.errors import DeadlineExceeded, LabError
 from swarmlab.evidence import picture, record
 from swarmlab.labs.base import Lab
 from swarmlab.parallel import parallel
+from swarmlab.rehearsal.losses import LEAST, MOST
+from swarmlab.rehearsal.permitted import RESTARTED
 from swarmlab.rehearsal.plan import Plan
 from swarmlab.wait import State, eventually, scaled, wait
 from swarmlab.watching.asker import Heard
 from swarmlab.watching.datagrams import Datagrams
 from swarmlab.watching.timeline import Mark, Request, draw
 from swarmlab.watching.watch import Watch
-from swarmlab.watching.writer import Writer
+from swarmlab.watching.writer import Outcome, Writer
 
 #: Seconds between two requests to a node, and between two writes through a manager, where nodes are containers. Slower
 #: nodes are asked less often: a load that they cannot carry makes engines miss their own deadlines.
 _EVERY, _PAUSE = 0.2, 2.0
+#: How often a lone manager is restarted in the control until names are away on it for longer than a moment.
+_TRIES = 3
 
 
 @dataclass
 class Step:
     """One step: a node that gets another engine. The node is away from `began` until `ended`.
 
+    In the control a node's engine is restarted as it is; all else is as in a step.
+
     Attributes:
-        number: its place in the order of steps, from 1.
+        number: its place in the order of steps, or of the control, from 1.
         node: host name of the node.
         role: manager or worker.
         leads: whether the node is the leader when the step begins.
@@ -50,12 +62,14 @@ class Step:
         engine: the version that it gets.
         began: when the step began, in seconds of the monotonic clock.
         ended: when it ended, by the same clock; 0 before.
+        back: when the node had its tasks again, by the same clock; 0 before.
         drain: seconds until its tasks had left.
         change: seconds until the new engine was a member again.
         activate: seconds until it had tasks again.
         leaving: addresses of the replicas that it had when the step began.
         cut: a line for each download between other nodes that did not go on.
         again: whether its engine had to be started a second time.
+        settled: in the control, seconds from `back` until every name resolved on every node, or until nobody waited on.
     """
 
     number: int
@@ -66,12 +80,14 @@ class Step:
     engine: str
     began: float
     ended: float = 0.0
+    back: float = 0.0
     drain: float = 0.0
     change: float = 0.0
     activate: float = 0.0
     leaving: tuple[str, ...] = ()
     cut: tuple[str, ...] = ()
     again: bool = False
+    settled: float = 0.0
 
 
 class Course(Kept):
@@ -82,9 +98,15 @@ class Course(Kept):
         plan: the plan of the rehearsal (see `swarmlab.rehearsal.plan`).
         done: the number of steps that are done.
         steps: the steps that were begun.
+        control: the restarts of the control that were begun.
+        missing: a line for each manager that lacks an acknowledged write.
+        tasks: what a task on every node may do, by stage, host name, group and name (see `Witness`).
         engines: every engine's account of itself, by stage and host name (see `about`).
-        datagrams: the datagrams that are sent through every node during the steps.
-        writer: writes through every manager during the steps; None before.
+        datagrams: the datagrams that are sent through every node during control and steps.
+        writer: writes through every manager during control and steps; None before.
+        watches: the requests by name through every node, by host name.
+        every: seconds between two requests.
+        ended: when the watching ended, in seconds of the monotonic clock.
     """
 
     def __init__(self, lab: Lab, cluster: Swarm, plan: Plan, file: Path) -> None:
@@ -100,20 +122,26 @@ class Course(Kept):
         self.lab, self.plan = lab, plan
         self.done = 0
         self.steps: list[Step] = []
+        self.control: list[Step] = []
+        self.missing: list[str] = []
+        self.tasks: dict[str, dict[str, dict[str, dict[str, str]]]] = {}
         self.engines: dict[str, dict[str, dict[str, Any]]] = {}
         self._file = file
         self._queue: list[str] = []
-        self._watches = {node.name: Watch([node], self.estate.port, every=scaled(_EVERY)) for node in cluster.nodes}
+        self._svg = ""
+        self.every = scaled(_EVERY)
+        self.watches = {node.name: Watch([node], self.estate.port, every=self.every) for node in cluster.nodes}
         self.datagrams = Datagrams(cluster.nodes, self.estate.datagrams)
         self.writer: Writer | None = None
-        self._start = time.monotonic()
+        self._start = self.ended = time.monotonic()
         self._watching = contextlib.ExitStack()
         self.look()
 
     def look(self) -> None:
-        """Note every engine's account of itself at this stage."""
-        nodes = self.cluster.nodes
-        self.engines[self.plan.stage(self.done)] = dict(zip(map(str, nodes), parallel(about, nodes), strict=True))
+        """Note every engine's account of itself at this stage, and what tasks may do."""
+        nodes, stage = self.cluster.nodes, self.plan.stage(self.done)
+        self.engines[stage] = dict(zip(map(str, nodes), parallel(about, nodes), strict=True))
+        self.tasks[stage] = self.estate.witness.measured()
         self.write()
 
     @property
@@ -121,39 +149,55 @@ class Course(Kept):
         """The version of every node's engine at this stage, by host name."""
         return {name: engine["version"] for name, engine in self.engines[self.plan.stage(self.done)].items()}
 
+    def new_lines(self) -> dict[str, str]:
+        """Return the warnings and errors that engines have logged since before the first step, by host name."""
+        old = {line.partition(" (")[0] for account in self.engines["before"].values() for line in account["log"]}
+        lines: dict[str, list[str]] = {node.name: [] for node in self.cluster.nodes}
+        for accounts in self.engines.values():
+            for name, account in accounts.items():
+                lines[name] += [line for line in account["log"] if line.partition(" (")[0] not in old]
+        return {name: "\n".join(logged) for name, logged in lines.items()}
+
     # Watching
 
     def watch(self) -> None:
         """Begin to ask every node, to send it datagrams, and to write through every manager, without pause."""
         self._start = time.monotonic()
-        for watch in self._watches.values():
+        for watch in self.watches.values():
             self._watching.enter_context(watch)
         self._watching.enter_context(self.datagrams)
         self.writer = self._watching.enter_context(Writer(self.cluster.managers, pause=scaled(_PAUSE)))
-        for watch in self._watches.values():
+        for watch in self.watches.values():
             watch.rounds(3)
 
     def rest(self) -> None:
         """Stop watching, and draw the requests."""
-        if self.writer is None:
+        if self.writer is None or self.ended > self._start:
             return
+        self.ended = time.monotonic()
         with contextlib.suppress(LabError):  # `lost` raises it again
             self._watching.close()
-        summary = "; ".join(f"{name}: {watch.summary}" for name, watch in self._watches.items())
+        summary = "; ".join(f"{name}: {watch.summary}" for name, watch in self.watches.items())
         requests = [
             Request(request.at - self._start, request.end - self._start, name, request.container, self.why(request))
-            for name, watch in self._watches.items()
+            for name, watch in self.watches.items()
             for request in watch.heard
         ]
-        marks = [Mark(step.began - self._start, f"{step.node} ({step.role}) is drained") for step in self.steps]
+        marks = [Mark(step.began - self._start, f"{step.node} ({step.role}) is drained") for step in self.moves]
         marks += [
-            Mark(step.ended - self._start, f"{step.node} is back, {step.engine}") for step in self.steps if step.ended
+            Mark(step.ended - self._start, f"{step.node} is back, {step.engine}") for step in self.moves if step.ended
         ]
         marks.sort(key=lambda mark: mark.at)
         title = f"Requests by name through every node, {' to '.join(choice.version for choice in self.plan.path)}"
-        picture("availability", draw(title, summary, list(self._watches), requests, marks))
+        picture("availability", draw(title, summary, list(self.watches), requests, marks))
         record("suite", "requests by name through every node, without pause", summary)
-        self.write(svg=draw(title, summary, list(self._watches), requests, marks))
+        self._svg = draw(title, summary, list(self.watches), requests, marks)
+        self.write()
+
+    @property
+    def moves(self) -> list[Step]:
+        """The restarts of the control and the steps, in their order."""
+        return [*self.control, *self.steps]
 
     @staticmethod
     def why(request: Heard) -> str:
@@ -164,16 +208,20 @@ class Course(Kept):
 
     def away(self, name: str) -> list[tuple[float, float]]:
         """Return the spans (begin, end) in which a node was drained, away or coming back, by the monotonic clock."""
-        return [(step.began, step.ended or time.monotonic()) for step in self.steps if step.node == name]
+        return [(step.began, step.ended or time.monotonic()) for step in self.moves if step.node == name]
 
     def when(self, at: float) -> str:
         """Return a moment of the monotonic clock for messages: seconds since the watching began, and the step."""
-        for step in self.steps:
+        for step in self.moves:
             if step.began <= at <= (step.ended or at):
-                return f"{at - self._start:.1f} s, while {step.node} got {step.engine}"
-        before = [step for step in self.steps if step.ended and step.ended < at]
-        after = f"after {before[-1].node} had got {before[-1].engine}" if before else "before the first step"
-        return f"{at - self._start:.1f} s, {after}"
+                what = "was restarted" if step in self.control else f"got {step.engine}"
+                return f"{at - self._start:.1f} s, while {step.node} {what}"
+        before = [step for step in self.moves if step.ended and step.ended < at]
+        if not before:
+            return f"{at - self._start:.1f} s, before the first step"
+        last = before[-1]
+        what = "was restarted" if last in self.control else f"had got {last.engine}"
+        return f"{at - self._start:.1f} s, after {last.node} {what}"
 
     def elsewhere(self, name: str, losses: Iterable[Heard]) -> list[Heard]:
         """Return those of the requests lost through a node that were not lost while it was being upgraded."""
@@ -183,23 +231,94 @@ class Course(Kept):
         ]
 
     def lost(self) -> dict[str, list[Heard]]:
-        """Return the lost requests by the host name of the node that they went through.
+        """Return the requests lost since the first step, by the host name of the node that they went through.
 
         Requests through a node that was being upgraded, and to a replica that was leaving one, do not count.
 
         Raises:
             LabError: the watching was not whole.
         """
+        begin = self.steps[0].began
         return {
-            name: [request for request in self.elsewhere(name, watch.lost) if not was_leaving(request, self.steps)]
-            for name, watch in self._watches.items()
+            name: [
+                request
+                for request in self.elsewhere(name, watch.lost)
+                if request.at >= begin and not was_leaving(request, self.moves)
+            ]
+            for name, watch in self.watches.items()
         }
+
+    def losses_through(self, name: str) -> list[Heard]:
+        """Return the requests lost through a node, also while it was away, but to replicas that were leaving."""
+        return [request for request in self.watches[name].losses if not was_leaving(request, self.moves)]
+
+    def idle_managers(self, step: Step) -> list[Node]:
+        """Return the other managers that took no write while the node of *step* was away."""
+        if self.writer is None:
+            return []
+        # Times of a writer are seconds since it began.
+        begun = time.monotonic() - self.writer.now
+        since, until = step.began - begun, (step.ended or time.monotonic()) - begun
+        return [
+            manager
+            for manager in self.cluster.managers
+            if manager.name != step.node
+            and not any(
+                write.ended <= until and write.outcome is Outcome.ACKNOWLEDGED
+                for write in self.writer.since(since, manager)
+            )
+        ]
 
     def asked(self) -> int:
         """Return the number of all requests."""
-        return sum(len(watch.heard) for watch in self._watches.values())
+        return sum(len(watch.heard) for watch in self.watches.values())
 
     # Stepping
+
+    def restart_each(self) -> None:
+        """Hold the control: restart every node's engine as it is, in the order and in the way of a round of steps.
+
+        Raises:
+            AssertionError: a node did not leave, or did not come back as it was.
+        """
+        self.watch()
+        managers = len(self.cluster.managers)
+        for name in self.plan.queue(self.cluster.roles(), self.cluster.leader.name):
+            node = self.cluster.node(name)
+            # The other nodes look for a lone manager that they lost once a minute. Where that was just then, the
+            # restart shows nothing of what another one loses.
+            tries = _TRIES if managers == 1 and node in self.cluster.managers else 1
+            while tries and self._restart(node).settled < scaled(LEAST):
+                tries -= 1
+        with contextlib.suppress(DeadlineExceeded):
+            wait(self._calm, "requests through every node to be answered again", deadline=GOSSIP, stable=3)
+        self.tasks[RESTARTED] = self.estate.witness.measured()
+        self.write()
+
+    def _restart(self, node: Node) -> Step:
+        """Restart one engine, and note how long names take until they resolve everywhere."""
+        step = self._begin(len(self.control) + 1, node, self.versions[node.name])
+        self.control.append(step)
+        self._pass(step, node, partial(self.lab.restart, node, reboot=self.plan.reboot))
+        probes = [self.cluster.probe(task) for task in self.estate.site.running()]
+        with contextlib.suppress(DeadlineExceeded):
+            wait(partial(self.estate.names_resolve, probes), "every name on every node", deadline=2 * GOSSIP)
+        step.settled = time.monotonic() - step.back
+        return step
+
+    @property
+    def patience(self) -> float:
+        """Seconds, at reference speed, until names must resolve on every node after a step.
+
+        It is as long as gossip takes, or as the control took, and what two restarts may differ by. What is lost
+        meanwhile is judged by the claims of losses.
+        """
+        return max(GOSSIP, max((step.settled for step in self.control), default=0.0) / scaled(1.0) + MOST)
+
+    def _calm(self) -> State:
+        """Whether requests are answered through every node, so that no loss of the control counts as one of a step."""
+        states = [answers(node, self.estate.port) for node in self.cluster.nodes]
+        return next((state for state in states if not state), State(True, "all answer"))
 
     def next(self, number: int) -> Node:
         """Return the node of a step. A round's order is decided when the round begins, as the leader may change."""
@@ -217,30 +336,52 @@ class Course(Kept):
         """
         if self.writer is None:
             self.watch()
-        node = self.next(number)
+        node, engine = self.next(number), self.plan.engine(number)
+        step = self._begin(number, node, engine.version)
+        self.steps.append(step)
+        self._pass(step, node, lambda: self.lab.upgrade(node, engine.name, reboot=self.plan.reboot))
+        self.done = number
+        self.look()
+        version = self.versions[node.name]
+        assert version.startswith(engine.version), f"{node} was given engine {engine.version} and has {version}"
+
+    def _begin(self, number: int, node: Node, engine: str) -> Step:
+        """Return a step of *node* that begins now."""
         members = {member["Description"]["Hostname"]: member for member in self.cluster.members()}
-        engine = self.plan.engine(number)
-        streams, web = self.estate.streams(), self.estate.web
-        step = Step(
+        return Step(
             number,
             node.name,
             members[node.name]["Spec"]["Role"],
             leads(members[node.name]),
             self.versions[node.name],
-            engine.version,
+            engine,
             time.monotonic(),
-            leaving=tuple(ip for task in web.running() if task.node == node.name for ip in task.addresses.values()),
+            leaving=tuple(
+                ip for task in self.estate.web.running() if task.node == node.name for ip in task.addresses.values()
+            ),
         )
-        self.steps.append(step)
+
+    def _pass(self, step: Step, node: Node, change: Callable[[], None]) -> None:
+        """Drain a node, change its engine, and make it active again, as an operator does.
+
+        Args:
+            step: the step, which has just begun; its times are noted.
+            node: the node.
+            change: stops the engine, and starts it or another one in its place.
+
+        Raises:
+            AssertionError: the node did not leave, or did not come back as it was.
+        """
+        streams = self.estate.streams()
         set_availability(self.cluster, node, "drain")
         eventually(lambda: self.left(node), f"tasks to leave {node}, which is drained", deadline=90)
         step.drain = time.monotonic() - step.began
         begin = time.monotonic()
         try:
-            self.lab.upgrade(node, engine.name, reboot=self.plan.reboot)
+            change()
         except LabError as failed:
-            raise AssertionError(f"{node} did not come back with engine {engine.version}: {failed}") from failed
-        step.again = self.expect_same(node, engine.version)
+            raise AssertionError(f"{node} did not come back with engine {step.engine}: {failed}") from failed
+        step.again = self.expect_same(node, step.engine)
         step.change = time.monotonic() - begin
         begin = time.monotonic()
         set_availability(self.cluster, node, "active")
@@ -248,18 +389,15 @@ class Course(Kept):
         eventually(
             lambda: State(bool(self.estate.agent_state(node)), "silent"), f"the agent on {node} to answer", deadline=60
         )
+        step.back = time.monotonic()
         # Names and ways to other nodes have claims of their own, which say more closely what is wrong.
         with contextlib.suppress(DeadlineExceeded):
             wait(lambda: answers(node, self.estate.port), f"requests by name through {node}", deadline=30, stable=3)
         step.activate = time.monotonic() - begin
         step.ended = time.monotonic()
         step.cut = tuple(self.cut_streams(node, streams))
-        self.done = number
         with contextlib.suppress(DeadlineExceeded):
             wait(self.estate.streams_run, "downloads between all nodes to run again", deadline=30)
-        self.look()
-        version = self.versions[node.name]
-        assert version.startswith(engine.version), f"{node} was given engine {engine.version} and has {version}"
 
     def left(self, node: Node) -> State:
         """Whether no task runs on *node*, and all replicas run elsewhere."""
@@ -290,8 +428,9 @@ class Course(Kept):
 
     # Reporting
 
-    def write(self, svg: str = "") -> None:
-        """Write what is known so far to the file that the page is made from; with *svg* also the picture."""
+    def write(self) -> None:
+        """Write what is known to the file that the page is made from; once the watching ended, also the picture."""
+        svg = self._svg
         known = {
             "path": [str(choice) for choice in self.plan.path],
             "order": list(self.plan.order),
@@ -299,10 +438,10 @@ class Course(Kept):
             "workers": self.plan.workers,
             "wanted": self.plan.steps,
             "done": self.done,
-            "steps": [
-                {**asdict(step), "began": step.began - self._start, "ended": max(0.0, step.ended - self._start)}
-                for step in self.steps
-            ],
+            "steps": list(map(self._noted, self.steps)),
+            "control": list(map(self._noted, self.control)),
+            "losses": losses(self) if svg else {},
+            "tasks": self.tasks,
             "engines": self.engines,
             "requests": {
                 name: {
@@ -313,12 +452,12 @@ class Course(Kept):
                         {
                             "at": self.when(request.at),
                             "why": self.why(request),
-                            "leaving": was_leaving(request, self.steps),
+                            "leaving": was_leaving(request, self.moves),
                         }
                         for request in self.elsewhere(name, watch.losses)
                     ][:50],
                 }
-                for name, watch in self._watches.items()
+                for name, watch in self.watches.items()
             }
             if svg
             else {},
@@ -331,6 +470,11 @@ class Course(Kept):
         self._file.write_text(json.dumps(known, indent=1) + "\n", encoding="utf-8")
         if svg:
             self._file.with_name("availability.svg").write_text(svg, encoding="utf-8")
+
+    def _noted(self, step: Step) -> dict[str, Any]:
+        """Return a step for the file: its times are seconds since the watching began."""
+        times = {name: max(0.0, getattr(step, name) - self._start) for name in ("began", "ended", "back")}
+        return {**asdict(step), **times}
 
 
 def was_leaving(lost: Heard, steps: Sequence[Step]) -> bool:

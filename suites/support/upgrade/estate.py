@@ -14,6 +14,7 @@ from suites.support.rolling_updates import differences
 from suites.support.subnets import pools
 from suites.support.traffic import hands_over
 from suites.support.upgrade.copied_services import Copied
+from suites.support.upgrade.witness import Witness
 from swarmlab.cluster.node import Node
 from swarmlab.cluster.probe import Probe
 from swarmlab.cluster.service import Service, Task, specification
@@ -57,6 +58,8 @@ class Estate:
         volume: name of the site's volume.
         config: id and name of the agent's config.
         secret: id and name of the agent's secret.
+        alias: a further name of `web` in the network.
+        witness: services that tell what a task on every node may do.
         copied: copies of a real swarm's services, which must be kept too; None if there are none.
     """
 
@@ -78,11 +81,13 @@ class Estate:
         self.config = self._payload("configs", "settings", self._values["settings"])
         self.secret = self._payload("secrets", "key", self._values["key"])
         program = self._payload("configs", "agent", Path(agent.__file__).read_text(encoding="utf-8"))
+        self.alias = cluster.unique("alias")
         self.web = self._service(
             "web",
             "web:1",
             replicas=REPLICAS,
             endpoint_mode="dnsrr",
+            networks=[{"Target": self.network, "Aliases": [self.alias]}],
             health_every=min(scaled(_HEALTH), 10),
             **hands_over(_LINGER),
         )
@@ -106,6 +111,7 @@ class Estate:
             stop_grace=1.0,
             change=lambda spec: self._agent(spec, program),
         )
+        self.witness = Witness(cluster, self.network, self.site, self._service, self._payload)
         for service, count in self.wanted():
             service.wait_running(count)
         for task in self.site.running():
@@ -167,6 +173,7 @@ class Estate:
         """Return the services, each with how many of its tasks run while all nodes are active."""
         nodes = len(self.cluster.nodes)
         own = [(self.web, REPLICAS), (self.front, 1), (self.site, nodes), (self.agent, nodes)]
+        own += self.witness.wanted()
         return own + (self.copied.wanted() if self.copied else [])
 
     def history(self) -> list[Task]:
@@ -211,6 +218,11 @@ class Estate:
         wanted[self.web.name] = wanted[f"tasks.{self.web}"]
         wanted[self.front.name] = {self.front.virtual_address(self.network)}
         return resolve_to(probes, wanted)
+
+    def aliases_resolve(self, probes: Sequence[Probe]) -> State:
+        """Whether the names of the witness, and the alias of `web`, lead for every probe to their services' tasks."""
+        tasks = {task.addresses[self.network] for task in self.web.running()}
+        return self.witness.found_by_name(probes, {self.alias: tasks})
 
     def members(self, asked: Node) -> dict[str, dict[str, Any]]:
         """Return what must stay of every node, by host name, as the manager *asked* lists it."""

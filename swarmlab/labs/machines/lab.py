@@ -313,6 +313,16 @@ class VagrantLab(Lab):
             node.wait_up()
         self.note_engine(place, choice, choice.place if parcel.has_release else "")
 
+    @override
+    def restart(self, node: Node, *, reboot: bool = False) -> None:
+        assert isinstance(node, VagrantNode)
+        node.run("systemctl stop docker.socket docker.service")
+        node.forget()
+        if reboot:
+            node.reboot()
+        node.run("systemctl start docker.service")
+        node.wait_up()
+
     def _install_engines(self) -> None:
         """Install the engines of machines whose box has none."""
         if self.provider_name == "virtualbox":

@@ -1,8 +1,9 @@
-"""Faults of a new engine, each with the reason of the no-go that the rehearsal must end in."""
+"""Faults of a new engine, each with the reason of the no-go, or the conditions, that the rehearsal must end in."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 
 from tests.proof.planting import Fault, background, drop, filtering, wrap, wrap_any
 
@@ -14,16 +15,19 @@ class UpgradeFault(Fault):
     The script runs on a node when the node has its new engine.
 
     Attributes:
-        claim: Id of the claim that the decision's first reason comes from.
+        claim: Id of the claim that the decision's first reason comes from; empty where there is to be none.
         reason: A regular expression that this reason must match.
+        conditions: By claim, a regular expression that a condition from it must match. The decision is then go with
+            conditions, unless there is to be a reason.
         settings: Content of the node's /etc/docker/daemon.json when the new engine starts; unchanged if empty.
         empty: The node's engine finds no state of its swarm.
         beside: The fault is planted in the cluster beside the rehearsed one, where nodes are hurt.
         shape: Options of the rehearsal: as small a cluster as shows the fault.
     """
 
-    claim: str
-    reason: str
+    claim: str = ""
+    reason: str = ""
+    conditions: Mapping[str, str] = field(default_factory=dict)
     settings: str = ""
     empty: bool = False
     beside: bool = False
@@ -62,6 +66,15 @@ FAULTS = (
         "upgrade/names-and-bodies",
         r"step1: .*bodies of every size.* with slave01: ",
         script=drop("udp dport 4789 meta length gt 1200"),
+        nodes=("slave01",),
+    ),
+    # Interfaces of overlay networks are left on the node, where its engine does not see them.
+    UpgradeFault(
+        "interfaces-left",
+        "upgrade/step",
+        r"step1: .*error creating vxlan interface: file exists",
+        script="ip netns add gremlin; for id in $(seq 4096 4120); do "
+        "ip link add left$id type vxlan id $id dstport 4789 && ip link set left$id netns gremlin; done",
         nodes=("slave01",),
     ),
     # The node comes back without its labels.
@@ -145,6 +158,37 @@ FAULTS = (
         beside=True,
         shape=MANAGERS,
     ),
+    # The node comes back with settings by which its tasks may do less.
+    UpgradeFault(
+        "tasks-may-do-less",
+        conditions={
+            "upgrade/task-limits": r"open files \(soft\): \d+ before, 512 after on slave01[;.)]",
+            "upgrade/task-rights": r"no_new_privs: 0 before, 1 after on slave01[;.)]",
+            "upgrade/task-names": r"of the node, nameserver: .+ before, 192\.0\.2\.1 after on slave01[;.)]",
+            "upgrade/task-mounts": r"mount /dev/shm: .*size=65536k.* before, .*size=16384k.* after on slave01[;.)]",
+        },
+        settings="""{
+            "insecure-registries": ["registry:5000"],
+            "default-ulimits": {"nofile": {"Name": "nofile", "Soft": 512, "Hard": 1024}},
+            "no-new-privileges": true,
+            "default-shm-size": "16M"
+        }""",
+        script="echo nameserver 192.0.2.1 > /etc/resolv.conf",
+        nodes=("slave01",),
+    ),
+    # The only manager is away from names for longer than after a plain restart.
+    UpgradeFault(
+        "names-lost-for-long",
+        "upgrade/names-and-bodies",
+        r"step1: .*every name to resolve on every node: .*on master \S+ leads to nothing",
+        script="".join(
+            f"{filtering(f'{protocol} dport 7946 drop', hook=hook, chain=hook)}\n"
+            for protocol in ("udp", "tcp")
+            for hook in ("prerouting", "output")
+        ),
+        nodes=("master",),
+        shape="--managers 1 --workers 2 --order leader,workers",
+    ),
     # Tasks of the swarm's own services (likeness.json) do not last on a node with the new engine.
     UpgradeFault(
         "copied-service-dies",
@@ -158,6 +202,7 @@ FAULTS = (
 
 #: Claims of an upgrade for which nothing is planted, and why.
 UNPLANTED = {
+    "upgrade/restart": "the control's restart is judged as upgrade/step is, which has faults",
     "upgrade/objects-kept": "compared as upgrade/identity-kept is, which has a fault",
     "upgrade/writes": "chapter 8.1.1 has the faults of writes (tests/proof/claims)",
     "upgrade/scheduling": "chapters 7.2 and 8.2 have the faults of services (tests/proof/claims)",
