@@ -375,7 +375,8 @@ class _Reader:
             printed = process.communicate(timeout=_PATIENCE + more)
         except subprocess.TimeoutExpired:
             raise UsageError(
-                f"{self._name}: {Path(command[0]).name} takes over {_PATIENCE + more:.0f} s to read it; see what it waits for"
+                f"{self._name}: {Path(command[0]).name} takes over {_PATIENCE + more:.0f} s to read it; "
+                "see what it waits for"
             ) from None
         finally:
             if process.returncode is None:
