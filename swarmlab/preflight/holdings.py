@@ -229,7 +229,8 @@ def _of_names(sight: Sight, view: NodeView) -> Iterator[Difference]:
             continue
         known = {
             address.partition("/")[0]
-            for service in (table["Services"] or {}).values()
+            for name, service in (table["Services"] or {}).items()
+            if name  # those without are the nodes' own, and containers that are no task's
             for one in service.get("Tasks") or []
             if (address := one.get("EndpointIP") or "")
         }
