@@ -8,6 +8,7 @@ from __future__ import annotations
 import contextlib
 import functools
 import re
+import shlex
 from collections.abc import Mapping
 from typing import Any
 
@@ -20,11 +21,14 @@ from swarmlab.preflight.model import LACKS, LOGIN, THERE, UNREACHED, NodeView, P
 from swarmlab.preflight.networks import pools_of
 from swarmlab.wait import State, scaled, wait
 
+#: Where the engine finds images whose reference names no registry.
+_HUB = "registry-1.docker.io"
 #: Seconds in which an engine has to answer what a registry has.
 _PATIENCE = 8.0
 #: Seconds for which managers and nodes are read again where they tell different things: one may just have changed.
 _SETTLING = 6.0
 _OF_LACKING = re.compile(r"manifest unknown|not found|no such|name unknown|does not exist", re.IGNORECASE)
+_OF_LATENESS = re.compile(r"time(d )?out|deadline|cancell?ed", re.IGNORECASE)
 _OF_LOGIN = re.compile(r"unauthori[sz]ed|denied|forbidden|authentication|no basic auth|credential", re.IGNORECASE)
 
 
@@ -109,18 +113,38 @@ def _tables(sight: Sight, node: Node, view: NodeView) -> None:
 
 
 def _ask_registry(node: Node, view: NodeView, reference: str) -> None:
+    answer = _pull(node, reference)
+    behind = view.info.get("HttpProxy") or view.info.get("HttpsProxy")
+    late = answer.kind == UNREACHED and _OF_LATENESS.search(answer.words)
+    if late and not behind and not _closed(node, reference):
+        return  # the registry or the engine is busy, which says nothing of the way between them
+    view.pulls[reference] = answer
+
+
+def _pull(node: Node, reference: str) -> Pull:
+    """Return what an engine finds when it asks a registry for an image."""
     try:
         answer = node.ask("GET", f"/distribution/{reference}/json", timeout=scaled(_PATIENCE))
     except NoAnswer:
-        view.pulls[reference] = Pull(UNREACHED, words=f"no answer from the registry within {scaled(_PATIENCE):.0f} s")
+        return Pull(UNREACHED, words=f"no answer from the registry: timeout after {scaled(_PATIENCE):.0f} s")
     except EngineRefused as refused:
         words = said(refused.explanation) if node.discretion else refused.explanation
         login, lacking = _OF_LOGIN.search(words), _OF_LACKING.search(words)
-        view.pulls[reference] = Pull(LOGIN if login else LACKS if lacking else UNREACHED, words=words.strip())
+        return Pull(LOGIN if login else LACKS if lacking else UNREACHED, words=words.strip())
     except SwarmlabError as failed:
-        view.pulls[reference] = Pull(UNREACHED, words=str(failed))
-    else:
-        view.pulls[reference] = Pull(THERE, digest=_digest(answer))
+        return Pull(UNREACHED, words=str(failed))
+    return Pull(THERE, digest=_digest(answer))
+
+
+def _closed(node: Node, reference: str) -> bool:
+    """Whether a node's own connection to the registry of a reference is refused or gets no answer."""
+    host, _, port = content.parse(reference).registry.partition(":")
+    host = _HUB if host == "docker.io" else host
+    try_it = "timeout 3 bash -c 'exec 3<>/dev/tcp/$0/$1' " + shlex.join([host, port or "443"])
+    try:
+        return node.look(f"command -v bash timeout >/dev/null || exit 0; {try_it}").code != 0
+    except SwarmlabError:
+        return False
 
 
 def _digest(answer: Any) -> str:

@@ -5,6 +5,7 @@ import json
 import pytest
 
 from swarmlab.cluster.discretion import Discretion
+from swarmlab.cluster.node import Result
 from swarmlab.errors import EngineRefused, NoAnswer
 from swarmlab.preflight import checks as made
 from swarmlab.preflight import held
@@ -23,6 +24,11 @@ class Engine:
         self.discretion = None
         self.answers = answers
         self.asked = []
+        self.opens = False
+
+    def look(self, command):
+        assert "/dev/tcp/$0/$1' registry 5000" in command
+        return Result(command, 0 if self.opens else 124, "", "")
 
     def ask(self, _method, path, **how):
         self.asked.append((path, how))
@@ -89,7 +95,7 @@ def test_messages_of_others_are_quoted_at_the_second_look_too(sight, monkeypatch
             UNREACHED,
             "i/o timeout",
         ),
-        (NoAnswer("timed out"), UNREACHED, "no answer from the registry within 8 s"),
+        (NoAnswer("timed out"), UNREACHED, "no answer from the registry: timeout after 8 s"),
     ],
 )
 def test_what_a_registry_has_is_told_apart(sight, answer, kind, words):
@@ -100,6 +106,19 @@ def test_what_a_registry_has_is_told_apart(sight, answer, kind, words):
     assert pull.kind == kind
     assert words in pull.words
     assert [path for path, _ in engines["master"].asked if "distribution" in path] == [f"/distribution/{IMAGE}/json"]
+
+
+@pytest.mark.parametrize(
+    "answer", [NoAnswer("timed out"), EngineRefused("node", 500, "request canceled (Client.Timeout exceeded)")]
+)
+def test_a_registry_that_is_late_and_can_be_reached_is_not_judged(sight, answer):
+    engines = nodes(sight, tasks=[sight.tasks], distribution=[answer])
+    for engine in engines.values():
+        engine.opens = True
+    sight.nodes[0].containers = None
+    held.deepen(sight, engines)
+    assert not any(view.pulls for view in sight.nodes)
+    assert summaries(sight, "registries")[0][0] == "ok"
 
 
 def test_without_a_manager_nothing_further_is_asked(sight):
