@@ -1,4 +1,7 @@
-"""A rehearsal of a swarm like one that exists says which of its engines do not start again with their settings."""
+"""A rehearsal of a swarm like one that exists says which of its engines do not start again with their settings.
+
+`make proof-rehearsal` runs it too (a minute).
+"""
 
 import re
 
