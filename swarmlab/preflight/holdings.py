@@ -225,8 +225,8 @@ def _of_names(sight: Sight, view: NodeView) -> Iterator[Difference]:
     services, heard = _services(sight), {member["ID"] for member in sight.members if work.ready(member)}
     for identity, table in view.tables.items():
         network = _overlays(sight).get(identity)
-        if network is None or "Services" not in table:
-            continue
+        if network is None or network.get("Ingress") or "Services" not in table:
+            continue  # nobody looks up a name on the network of the routing mesh
         known = {
             address.partition("/")[0]
             for name, service in (table["Services"] or {}).items()

@@ -163,11 +163,11 @@ def _loop(sight: Sight, each: Work, tasks: Sequence[Mapping[str, Any]], now: flo
     if recovered or not enough:
         return None
     how = {"complete": "ended"}.get(last["Status"]["State"], last["Status"]["State"])
-    identity = (last["Status"].get("ContainerStatus") or {}).get("ContainerID", "")
+    held = [(task["Status"].get("ContainerStatus") or {}).get("ContainerID", "") for task in row]
     words = _words(last)
-    if any(view.health.get(identity) == "unhealthy" for view in sight.nodes):
+    if any(view.health.get(identity) == "unhealthy" for view in sight.nodes for identity in held):
         how, words = "failed", f"unhealthy container; {words}"
-    return _Short(how, words, last.get("NodeID", ""), len(row), lasted, container=identity)
+    return _Short(how, words, last.get("NodeID", ""), len(row), lasted, container=held[-1])
 
 
 def ended(sight: Sight) -> list[tuple[NodeView, str]]:

@@ -25,7 +25,7 @@ _ARCHITECTURES = {"amd64": "x86_64", "arm64": "aarch64"}
 
 
 def now(sight: Sight) -> float:
-    """Return the time by the leader's clock, which managers date what they note by, in seconds since 1970.
+    """Return the time of the look by the leader's clock, which managers date what they note by, in s since 1970.
 
     Raises:
         Unknown: no manager answered.
@@ -35,7 +35,12 @@ def now(sight: Sight) -> float:
     leading = [member["ID"] for member in sight.members if leads(member)]
     views = [view for view in sight.nodes if view.active and view.swarm["NodeID"] in leading]
     views += [view for view in sight.nodes if view.name == sight.asked]
-    return seconds_of(views[0].info["SystemTime"])
+    # The tasks were read after the clock.
+    return max([seconds_of(views[0].info["SystemTime"]), *map(created, filter(_dated, sight.tasks))])
+
+
+def _dated(task: Mapping[str, Any]) -> bool:
+    return bool(task.get("CreatedAt"))
 
 
 def created(task: Mapping[str, Any]) -> float:

@@ -128,6 +128,9 @@ def test_names_that_a_node_does_not_know_are_told(sight):
     only(sight, "task-names", "error", ("master",), part)
     tasks[:] = [{"EndpointIP": address} for address in (*ADDRESSES.values(), "10.0.5.77")]
     only(sight, "task-names", "warning", ("master",), "knows addresses that no task has: 10.0.5.77")
+    next(network for network in sight.networks if network["Name"] == "app")["Ingress"] = True
+    assert found(sight, "task-names")[0][0] == "ok"
+    sight.networks[-1]["Ingress"] = False
     # A task that is about to run, or to end, may be known.
     sight.tasks.append(task("starting", NetworksAttachments=attached("10.0.5.77")))
     assert found(sight, "task-names")[0][0] == "ok"

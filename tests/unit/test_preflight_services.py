@@ -355,3 +355,8 @@ def test_constraints_are_judged_as_managers_do(constraint, meets):
     platforms = [{"OS": "linux", "Architecture": "amd64"}]
     assert suits(service(template={"Placement": {"Platforms": platforms}}), member)
     assert not suits(service(template={"Placement": {"Platforms": [{"OS": "windows"}]}}), member)
+
+
+def test_tasks_that_were_made_after_the_clock_was_read_have_no_age(sight):
+    sight.tasks = [*row("failed", 2, 3, err="task: non-zero exit (1)", code=1), task("starting", made=-5)]
+    only(sight, "replicas", "error", ("master",), "3 tasks failed within 13 s")

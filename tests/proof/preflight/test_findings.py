@@ -393,8 +393,9 @@ def test_faults_of_work_are_found_on_their_nodes(busy, lab, always):
     done(master, "swarm update --dispatcher-heartbeat 60s")
     assert third.run(f"docker pause {container('still')}").ok
     assert third.run(f"docker network disconnect -f app {container('apart')}").ok
-    labels = "com.docker.swarm.task.id=ghost com.docker.swarm.service.id=ghost com.docker.swarm.service.name=ghost"
-    done(third, f"run -d {' '.join(f'--label {label}' for label in labels.split())} {image}")
+    labels = {"task.id": "ghost", "service.id": busy.service("still").id, "service.name": "ghost"}
+    given = " ".join(f"--label com.docker.swarm.{name}={value}" for name, value in labels.items())
+    done(third, f"run -d {given} {image}")
     assert third.run(f"kill -STOP $(pgrep -f shim.*{container('tough')})").ok
     done(master, "service rm tough")
     # What is gossiped from now on does not reach the third node.
