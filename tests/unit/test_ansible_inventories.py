@@ -436,6 +436,17 @@ def test_what_ansible_does_not_read_is_one_line(folder, commands, name, text, sa
     assert message.format(file=file) in line
 
 
+def test_lines_that_ansible_breaks_are_joined(folder, commands):
+    """Ansible before 2.19 breaks them after 79 characters, in the midst of a path if that is longer."""
+    file = written(folder, INI, f"{'long' * 20}.ini")
+    path = f"{file[:79]}\n{file[79:]}"
+    said = f"[WARNING]:  * Failed to parse\n{path} with ini\nplugin: {path}:2: Expected\nkey=value\n"
+    said += f"ERROR! Completely failed to parse inventory source\n{path}\n"
+    commands({"a": {}})
+    commands.program("ansible-inventory", "{}", said, 1)
+    assert refused(file).endswith(".ini, line 2: Ansible does not read it: Expected key=value")
+
+
 def test_no_hosts_are_refused_where_ansible_finds_nothing_wrong(folder, commands):
     commands({}, groups={"other": {}})
     assert refused(written(folder, INI)).endswith("hosts.ini: Ansible finds no hosts in it; write some")

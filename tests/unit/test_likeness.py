@@ -469,7 +469,7 @@ def test_what_was_not_rehearsed_is_a_condition_and_told_to_programs():
     ],
 )
 def test_options_that_contradict_the_swarm_are_one_line(options, message, monkeypatch, capsys):
-    monkeypatch.setattr(rehearse.inventory, "read", lambda source: SimpleNamespace(source=source))
+    monkeypatch.setattr(rehearse.inventory, "read", lambda source, group: SimpleNamespace(source=source, group=group))
     monkeypatch.setattr(rehearse, "read", lambda _known, workers, *_: quiet(read(workers)))
     assert main(["rehearse", "--like", "swarm.yaml", *options.split()]) == 2
     printed = capsys.readouterr().err

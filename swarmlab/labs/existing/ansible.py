@@ -371,12 +371,12 @@ class _Reader:
         )
         with contextlib.suppress(ProcessLookupError, PermissionError):
             resource.prlimit(process.pid, resource.RLIMIT_AS, (_MOST_MEMORY, _MOST_MEMORY))
+        patience = _PATIENCE + more
         try:
-            printed = process.communicate(timeout=_PATIENCE + more)
+            printed = process.communicate(timeout=patience)
         except subprocess.TimeoutExpired:
             raise UsageError(
-                f"{self._name}: {Path(command[0]).name} takes over {_PATIENCE + more:.0f} s to read it; "
-                "see what it waits for"
+                f"{self._name}: {Path(command[0]).name} takes over {patience:.0f} s to read it; see what it waits for"
             ) from None
         finally:
             if process.returncode is None:
@@ -387,29 +387,27 @@ class _Reader:
     def _refused(self, said: str) -> str:
         """Return in one line why Ansible makes nothing of the inventory."""
         plain = re.sub(r"\x1b\[[\d;]*m", "", said)
-        broken = re.search(
-            r"(?m)(?:Completely failed|Unable) to parse (?:inventory source )?(/.*?)(?: as an inv.*)?$", plain
-        )
-        file = Path(broken[1]) if broken else self._file
-        tries = {
-            plugin: words.strip()
-            for plugin, words in re.findall(
-                r"(?s)Failed to parse \S+ with '?([\w.]+)'? plugin:\s*(.*?)(?=\n\s*\n|\n\[|\n ?<<|\nERROR!|\Z)", plain
-            )
-        }
+        # Older ones break lines after 79 characters, within long words too.
+        blocks = re.split(r"\n(?=\[[A-Z]+\]|ERROR!)", plain.strip())
+        file = self._file
+        tries: dict[str, str] = {}
+        for block in blocks:
+            if broken := _BROKEN.search(block):
+                file = Path(broken[1].replace("\n", ""))
+            elif tried := _TRIED.search(block):
+                tries.setdefault(tried[1], tried[2])
         why = next((tries[plugin] for plugin in _plugins(file) if plugin in tries), "")
         if not why:
             if mistake := self._not_yaml():
                 return mistake
-            said_last = re.split(r"\n(?=\[|ERROR!)", plain.strip())
-            errors = [block for block in said_last if block.startswith(("[ERROR]", "ERROR!"))]
-            why = re.sub(r"^(\[\w+\]:|ERROR!) *", "", [*errors[:1], *said_last[-1:]][0])
+            errors = [block for block in blocks if block.startswith(("[ERROR]", "ERROR!"))]
+            why = re.sub(r"^(\[\w+\]:|ERROR!) *", "", [*errors[:1], blocks[-1]][0])
         why = " ".join(why.split())
         if not why or "No inventory was parsed" in why or file.is_dir():
             return f"{self._name}: Ansible finds no hosts in it; write some"
         beside = "" if file == self._file else f": {file.name}"
         # Older ones name the file in front, with the line.
-        at = re.match(rf"{re.escape(str(file))}:(\d+): ", why)
+        at = re.match(rf"{' ?'.join(map(re.escape, str(file)))}:(\d+): ", why)
         if at:
             return f"{self._name}{beside}, line {at[1]}: Ansible does not read it: {_mended(why[at.end() :])}"
         where = f"{self._name}{beside}" if beside else self._origin(plain, "", why)
@@ -458,6 +456,12 @@ class _Reader:
 
 #: Most groups that a message lists, and most files beside an inventory that are looked at for a mistake.
 _MOST_GROUPS, _MOST_FILES = 12, 200
+#: What Ansible says of a file that none of its plugins reads, and of each plugin that was tried.
+_BROKEN = re.compile(
+    r"(?s)(?:Completely\s+failed|Unable)\s+to\s+parse\s+(?:inventory\s+source\s+)?"
+    r"(/.+?)(?:\s+as\s+an\s+inventory\s+source)?\s*$"
+)
+_TRIED = re.compile(r"(?s)Failed\s+to\s+parse\s.{1,1000}?\swith\s+'?([\w.]+)'?\s+plugin:\s*(.*?)(?=\n\s*\n|\n ?<<|\Z)")
 #: Keywords of Ansible's messages that have another name as a variable.
 _KEYWORDS = {"remote_user": "user"}
 #: Settings of ssh that a run has its own of.
