@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from swarmlab.images.engines import EngineChoice
-from swarmlab.rehearsal import losses
+from swarmlab.rehearsal import losses, permitted
 from swarmlab.rehearsal.likeness import restarts
 from swarmlab.rehearsal.likeness.model import Likeness
 from swarmlab.verdicts import catalogue
@@ -133,6 +133,7 @@ def _of_runs(
         made.reasons.append(Reason(f"Not everything that an upgrade must keep was judged: {', '.join(lost)}."))
     if unjudged := [id for id in upgrade.not_run if id.startswith("known/")]:
         made.conditions.append(Reason(f"These incidents were not looked for to the end: {', '.join(unjudged)}."))
+    made.conditions += _changed(upgrade, course)
     made.conditions += _bad_before(before)
     made.conditions += _started_twice(course)
     made.conditions += _waited(course)
@@ -184,6 +185,15 @@ def _weigh(made: Decision, judged: Judged, incident: Incident | None, course: Ma
         name = f" ({', '.join(incident.incidents)})" if incident else ""
         beside = f" Beside the control: {'; '.join(map(str, lost))}." if lost else ""
         made.reasons.append(Reason(f"This does not hold: {summary}{name}{beside}", judged.id, files))
+
+
+def _changed(upgrade: Run, course: Mapping[str, Any]) -> Iterator[Reason]:
+    """Yield a condition for what tasks may do differently after a step, where the upgrade did not get to the end."""
+    for id, group in permitted.GROUPS.items():
+        changes = permitted.changes(course.get("tasks") or {}, group) if id in upgrade.not_run else []
+        if changes:
+            condition = catalogue.rehearsal()[id].condition
+            yield Reason(f"{condition} (So far: {'; '.join(map(str, changes))})", id)
 
 
 def _bad_before(before: Run) -> Iterator[Reason]:

@@ -242,6 +242,15 @@ def test_what_the_node_itself_lost_while_the_rehearsal_waited_is_a_condition(dec
     assert not made.reasons
 
 
+def test_what_tasks_may_do_differently_is_told_where_the_upgrade_stopped(decided):
+    figures = {"before": "1048576", "step1": "1024"}
+    tasks = {stage: {"slave01": {"limits": {"open files (soft)": figure}}} for stage, figure in figures.items()}
+    unjudged = {"upgrade/step": "fail", "upgrade/task-limits": ""}
+    made = decided(upgrade=unjudged, course={"done": 1, "wanted": 4, "tasks": tasks}, reached=False)
+    assert made.word == NO_GO
+    assert "So far: open files (soft): 1048576 before, 1024 after on slave01" in made.conditions[0].summary
+
+
 def test_a_loss_that_was_not_judged_has_no_excuse(decided):
     assert decided(upgrade={"upgrade/no-request-lost": "broken"}, course=lossy(40, 48)).word == NO_GO
 
