@@ -28,7 +28,7 @@ _RAN = re.compile(r"^task: |unhealthy|non-zero exit")
 #: The states in which an engine has taken a task.
 _TAKEN = {"running", "complete", "shutdown"}
 #: Parts of an error that differ from task to task: ids, addresses, numbers.
-_OWN = re.compile(r"\b[0-9a-f]{12,64}\b|\b[0-9a-z]{25}\b|\d+")
+_OWN = re.compile(r"(\b|_)[0-9a-f]{12,64}\b|\b[0-9a-z]{25}\b|\bveth[0-9a-f]+|\d+")
 
 
 class Task(Protocol):

@@ -204,10 +204,13 @@ def hardware(view: NodeView) -> set[str]:
     """Return the hardware addresses of a node's interfaces.
 
     Raises:
-        Unknown: the node's command failed.
+        Unknown: the node's command failed, or tells of none.
     """
     lines = [line.split() for line in view.read("machine").splitlines()]
-    return {fields[2] for fields in lines if len(fields) == 3 and fields[0] == "link" and fields[2].strip("0:")}
+    found = {fields[2] for fields in lines if len(fields) == 3 and fields[0] == "link" and fields[2].strip("0:")}
+    if not found:
+        raise Unknown("its interfaces have no hardware address", "on {nodes}: ip link")
+    return found
 
 
 def _sees_any(sight: Sight, name: str, links: dict[str, set[str]]) -> bool:

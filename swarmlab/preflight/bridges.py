@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from ipaddress import ip_address
 
 from swarmlab.preflight.finding import Finding, Level
-from swarmlab.preflight.model import NodeView, Sight, by_node
+from swarmlab.preflight.model import WAYS, NodeView, Sight, by_node
 from swarmlab.preflight.networks import routes, subnets_of
 from swarmlab.preflight.resolvers import servers
 
@@ -45,15 +45,19 @@ def overlaps(sight: Sight, view: NodeView) -> Iterator[Finding]:
             for by, mine in held:
                 if by != link and by not in links.values() and mine in subnet:
                     summary = f"{whose}, which the host's own address {mine} of {by} is in"
-                    yield Finding(Level.ERROR, summary, "what is beyond that interface is cut off", mend=mend)
+                    risk = "what is beyond that interface is cut off"
+                    yield Finding(Level.ERROR, summary, risk, mend=mend, causes=(*WAYS, "membership"))
             for server in asked:
                 if server in subnet:
                     summary = f"{whose}, which the name server {server} is in"
-                    yield Finding(Level.ERROR, summary, "the node and its containers do not reach it", mend=mend)
+                    risk = "the node and its containers do not reach it"
+                    yield Finding(Level.ERROR, summary, risk, mend=mend, causes=("name-servers",))
             for address, other in others.items():
                 if ip_address(address) in subnet:
                     summary = f"{whose}, which {address} of {other} is in"
-                    yield Finding(Level.ERROR, summary, f"it does not reach {other}", mend=mend)
+                    yield Finding(
+                        Level.ERROR, summary, f"it does not reach {other}", mend=mend, causes=(*WAYS, "membership")
+                    )
     pairs = [(network["Name"], subnet) for network in bridged for subnet in subnets_of(network)]
     for (first, one), (second, two) in itertools.combinations(pairs, 2):
         if first != second and one.overlaps(two):

@@ -107,9 +107,7 @@ CHECKS: dict[str, Check] = {
     ),
     "engine-settings": Check(alike.alike, r"log|pull|image|registry|resolve|limit|ulimit|proxy|start"),
     "clocks": Check(engines.clocks, r"8\.3|8\.4/service-ps|time|clock|certificate|valid|ago|since|join"),
-    "kernel-modules": Check(
-        kernel.modules, r"mesh|virtual|publish|encrypt|ipvs", causes=("gateway-bridge", "membership: ingress")
-    ),
+    "kernel-modules": Check(kernel.modules, r"mesh|virtual|publish|encrypt|ipvs", causes=("membership: ingress",)),
     "forwarding": Check(kernel.forwarding, _TRAFFIC),
     "iptables-backend": Check(firewall.backends, _TRAFFIC),
     "legacy-rules": Check(firewall.leftovers, _TRAFFIC, causes=_PORTS),
@@ -134,7 +132,7 @@ CHECKS: dict[str, Check] = {
     "subnets-and-routes": Check(networks.host_routes, _TRAFFIC),
     "subnets": Check(networks.each_other, _TRAFFIC, causes=(r"stuck-tasks: \bnew for",)),
     "subnets-host-bits": Check(networks.host_bits, r"7\.3|rejected|subnet|network"),
-    "bridges": Check(bridges.overlaps, _TRAFFIC, causes=(*WAYS, "membership", "name-servers")),
+    "bridges": Check(bridges.overlaps, _TRAFFIC),
     "name-servers": Check(resolvers.of_node, _NAMES),
     "name-servers-alike": Check(resolvers.alike, _NAMES),
     "free-addresses": Check(
@@ -153,7 +151,7 @@ CHECKS: dict[str, Check] = {
         content.registries,
         r"image|pull|registry|content|digest|prepar|reject",
         asks=True,
-        causes=("replicas",),
+        causes=("replicas: No such image|pull|manifest|registry", "stuck-tasks: preparing"),
     ),
     "service-needs": Check(swarm_settings.demands, r"task|running|replica|volume|logs?\b|reserv"),
     "images": Check(content.images, r"image|content|version|pull|digest|prepar|reject", asks=True),

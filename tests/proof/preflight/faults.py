@@ -45,7 +45,8 @@ NEWEST_API_ONLY = started_by("env DOCKER_MIN_API_VERSION=1.44 dockerd.real")
 
 #: A VMware network card, as far as /sys and ethtool show: no such card is at hand.
 VMWARE = (
-    "mkdir /tmp/cards; cd /sys/class/net; for L in *; do mkdir /tmp/cards/$L; cat $L/mtu > /tmp/cards/$L/mtu; done;"
+    "mkdir /tmp/cards; cd /sys/class/net; for L in *; do mkdir /tmp/cards/$L; for F in mtu address; do"
+    " cat $L/$F > /tmp/cards/$L/$F; done; done;"
     " mkdir /tmp/cards/eth0/device; ln -s /nowhere/vmxnet3 /tmp/cards/eth0/device/driver;"
     " printf '#!/bin/sh\nprintf \"Features for $2:\\\\n\\\\ttx-checksum-ip-generic: on\\\\n\"\n' > /usr/sbin/ethtool;"
     " chmod +x /usr/sbin/ethtool; mount --bind /tmp/cards /sys/class/net"
@@ -269,7 +270,7 @@ STATE = [
         "a script of a firewall removed the engine's rules",
         "engine-rules",
         "error",
-        r"leads to none of the engine's chains.*no masquerading of .*network docker_gwbridge",
+        r"chain FORWARD does not lead to DOCKER.*no masquerading of .*network docker_gwbridge",
         nodes=("slave03",),
         script="iptables -F; iptables -t nat -F",
     ),
@@ -559,7 +560,7 @@ WORK = [
         script="rmdir /run/there",
     ),
     PreflightFault(
-        "an update that is paused", "updates", "warning", "the update of pausing is paused, 1 of 2 replicas"
+        "an update that is paused", "updates", "warning", "the update of pausing is paused, [01] of 2 replicas"
     ),
     PreflightFault("an update that was rolled back", "updates", "warning", "the last update of back failed and was"),
     PreflightFault(
@@ -576,6 +577,7 @@ WORK = [
         "error",
         r"noimage runs 0 of 1 replicas: \d+ tasks? rejected within \d+ s: .*[Nn]o such image",
         nodes=("slave01",),
+        because="registries: slave01",
     ),
     PreflightFault(
         "a digest that the registry does not have",
@@ -623,6 +625,7 @@ WORK = [
         "task-names",
         "error",
         r"on network app the node does not know tasks that run: .*late",
+        because="task-networks: slave02|^$",
     ),
     PreflightFault("a heartbeat that is slow", "swarm-settings", "warning", "nodes send a heartbeat every 60 s"),
     PreflightFault(

@@ -180,7 +180,7 @@ def test_what_needs_rights_is_unknown_to_a_user_without(healthy, monkeypatch):
     print("\n".join(f"{finding.level} {finding.check}: {finding}" for finding in found))
     by_level = {level: {finding.check for finding in found if finding.level is level} for level in Level}
     needing = {"legacy-rules", "port-gossip-udp", "port-data-udp", "path-mtu", "node-certificates", "limits"}
-    needing |= {"seccomp-profile", "advertised-addresses", "source-addresses"}
+    needing |= {"seccomp-profile", "advertised-addresses", "source-addresses", "engine-restart", "engine-rules"}
     assert by_level[Level.UNKNOWN] == needing
     assert not by_level[Level.OK] & needing
 
