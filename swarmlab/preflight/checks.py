@@ -84,6 +84,8 @@ _OF_AN_ADDRESS = (
 _OF_A_COPY = (*_OF_AN_ADDRESS, "host-names", "advertised-addresses", "same-addresses")
 #: How the programs of an image fail where the profile refuses what they call.
 _TOOLS = r"not permitted|\bthread|cannot access|no (such )?file|exit(ed)?( with)?( code)? [1-9]|ended with [1-9]"
+#: A manager that looks for a leader.
+_HESITATES = "engines-answer: looks for a leader"
 #: Tasks that no node is found for.
 _WAITING = "stuck-tasks: pending for"
 _PORTS = tuple(name for name in WAYS if name != "path-mtu")
@@ -119,10 +121,13 @@ CHECKS: dict[str, Check] = {
     "source-addresses": Check(addresses.sources, _TRAFFIC, sends=True, causes=_OF_A_SOURCE),
     "known-addresses": Check(addresses.known, _ANY),
     "paths": Check(
-        ports.paths, _ANY, sends=True, causes=(*WAYS[1:], "node-certificates", "membership", "quorum", _WAITING)
+        ports.paths,
+        _ANY,
+        sends=True,
+        causes=(_HESITATES, *WAYS[1:], "node-certificates", "membership", "quorum", _WAITING),
     ),
     "port-management-tcp": Check(
-        ports.management, _ANY, sends=True, causes=("node-certificates", "membership", "quorum")
+        ports.management, _ANY, sends=True, causes=(_HESITATES, "node-certificates", "membership", "quorum")
     ),
     "port-gossip-tcp": Check(ports.gossip_tcp, _TRAFFIC, sends=True),
     "port-gossip-udp": Check(ports.gossip_udp, _TRAFFIC, sends=True),

@@ -118,6 +118,7 @@ class NodeView:
         unread: why the node's shell did not answer all questions; empty if it did.
         hangs: whether it did not because it did not end in its time.
         access: what makes the shell answer.
+        listed: the managers' entry for it, where its engine hesitates to tell of itself; empty if it does not.
         alone: why no packets were sent to it though it answers; empty if there were.
         networks: the networks that the engine lists.
         containers: the containers that the engine lists, also those that do not run; None if it did not.
@@ -140,6 +141,7 @@ class NodeView:
     unread: str = ""
     hangs: bool = False
     access: str = ""
+    listed: dict[str, Any] = field(default_factory=dict)
     alone: str = ""
     networks: list[dict[str, Any]] = field(default_factory=list)
     containers: list[dict[str, Any]] | None = None
@@ -168,6 +170,20 @@ class NodeView:
         """Whether its engine is in a swarm."""
         return bool(self.info) and self.info["Swarm"]["LocalNodeState"] == "active"
 
+    @property
+    def takes_part(self) -> bool:
+        """Whether it is in a swarm, as its engine says or, while that hesitates, the managers say."""
+        return self.active or bool(self.listed)
+
+    @property
+    def node_id(self) -> str:
+        """The id of the node in the swarm.
+
+        Raises:
+            Unknown: neither its engine nor the managers tell it.
+        """
+        return str((self.listed if self.listed and not self.info else {"ID": self.swarm["NodeID"]})["ID"])
+
     def check_active(self) -> None:
         """Check that its engine is in a swarm.
 
@@ -183,6 +199,11 @@ class NodeView:
     def manages(self) -> bool:
         """Whether its engine is a manager that works."""
         return bool(self.info.get("Swarm", {}).get("ControlAvailable"))
+
+    @property
+    def is_manager(self) -> bool:
+        """Whether it is a manager that works, or one whose engine hesitates."""
+        return self.manages or (not self.info and bool(self.listed.get("ManagerStatus")))
 
     @property
     def release(self) -> Version:
@@ -201,6 +222,9 @@ class NodeView:
     @property
     def address(self) -> str:
         """The address at which the other nodes reach it."""
+        if self.listed and not self.info:
+            as_manager = str((self.listed.get("ManagerStatus") or {}).get("Addr", "")).rpartition(":")[0].strip("[]")
+            return as_manager or str(self.listed["Status"].get("Addr", ""))
         return str(self.swarm.get("NodeAddr", ""))
 
     @property
@@ -390,7 +414,7 @@ class Sight:
         """Return the management port of a manager, which need not be 2377."""
         for other in self.nodes:
             for manager in other.info.get("Swarm", {}).get("RemoteManagers") or []:
-                if manager["NodeID"] == node.swarm["NodeID"]:
+                if manager["NodeID"] == node.node_id:
                     return int(manager["Addr"].rpartition(":")[2])
         return MANAGEMENT_PORT
 
@@ -424,4 +448,4 @@ def data_addresses_of_others(sight: Sight, view: NodeView) -> dict[str, str]:
 
 
 def _sending(sight: Sight, view: NodeView) -> list[NodeView]:
-    return [other for other in sight.nodes if other is not view and other.active and other.arrived is not None]
+    return [other for other in sight.nodes if other is not view and other.takes_part and other.arrived is not None]

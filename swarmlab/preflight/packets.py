@@ -159,7 +159,7 @@ def _count(sight: Sight, table: str, node: Node, _: NodeView, arrived: Arrivals)
 def _send(sight: Sight, node: Node, view: NodeView, arrived: Arrivals, *, limit: float) -> None:
     targets, data = addresses_of_others(sight, view), data_addresses_of_others(sight, view)
     fill = sight.packet_size - _IP - _UDP - _VXLAN
-    others = [other for other in sight.nodes if other.active and other.address in targets]
+    others = [other for other in sight.nodes if other.takes_part and other.address in targets]
     ports = {(other.address, port) for other in others for port in (sight.management_port(other), GOSSIP_PORT)}
     script = [
         "command -v bash timeout >/dev/null || { echo bash and timeout are not there; exit 9; }",
@@ -217,7 +217,7 @@ def _read(sight: Sight, table: str, node: Node, view: NodeView, arrived: Arrival
     arrived.gossip |= found.get("gossip", set())
     arrived.large |= found.get("large", set())
     for other in sight.nodes:
-        if other is not view and other.active and (came := found.get(f"small_{sight.tagged(other)}")):
+        if other is not view and other.takes_part and (came := found.get(f"small_{sight.tagged(other)}")):
             arrived.small |= came
             alike = {one.data_address for one in sight.nodes if sight.tagged(one) == sight.tagged(other)}
             arrived.senders.setdefault(other.name, set()).update(came - (alike - {other.data_address}))

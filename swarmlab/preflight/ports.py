@@ -72,8 +72,8 @@ def _hears(view: NodeView, other: NodeView) -> bool:
 
 def management(sight: Sight) -> Iterator[Finding]:
     """Whether every node reaches the management port of every manager, and of workers in case they are promoted."""
-    managers = [view for view in sight.nodes if view.manages]
-    workers = [view for view in sight.nodes if view.active and view not in managers]
+    managers = [view for view in sight.nodes if view.is_manager]
+    workers = [view for view in sight.nodes if view.takes_part and view not in managers]
     risk = "a node that reaches no manager loses its tasks, and managers lose quorum"
     yield from _connections(sight, managers, lambda node: sight.management_port(node), (OPEN,), Level.ERROR, risk)
     later = "needed once the node is promoted"
@@ -97,7 +97,7 @@ def _connections(
 ) -> Iterator[Finding]:
     closed: list[tuple[str, str, str]] = []
     tried = 0
-    listed = [target for target in targets if target.active and target.arrived is not None]
+    listed = [target for target in targets if target.takes_part and target.arrived is not None]
     for source in sight.nodes:
         try:
             arrived = _arrived(source)
@@ -235,10 +235,10 @@ def _arrivals(
     others = data_addresses_of_others if told else addresses_of_others
     lost = []
     counted = 0
-    known = {address for view in sight.nodes if view.active for address in (view.address, view.data_address)}
+    known = {address for view in sight.nodes if view.takes_part for address in (view.address, view.data_address)}
     known |= {member["Status"].get("Addr", "") for member in sight.members}
     # The other addresses that a node's packets leave with, which is the matter of another check.
-    also = {view.name: leaving(sight, view) - known for view in sight.nodes if view.active}
+    also = {view.name: leaving(sight, view) - known for view in sight.nodes if view.takes_part}
     known |= set().union(*also.values())
     for view in sight.nodes:
         try:
@@ -297,7 +297,7 @@ def _arrived(view: NodeView) -> Arrivals:
     if view.arrived and view.unread and (view.arrived.unseen or view.arrived.untried):
         raise Unknown(view.unread, view.access)
     if view.arrived is None:
-        if view.silent or not view.active:
+        if view.silent or not view.takes_part:
             raise Unknown(view.silent or "no packets were sent to it", view.remedy or START_THE_ENGINE)
         raise Unknown(view.alone or "its engine answered too late for packets to be sent to it", _AGAIN)
     return view.arrived

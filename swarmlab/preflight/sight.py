@@ -167,7 +167,10 @@ def gather(
                 begun.append(together.begin(_judge, sight, [node for _, (node, _) in answering]))
                 begun += [together.begin(_list_volumes, *pair) for _, pair in answering]
                 _ask_managers(sight, [pair for _, pair in answering if pair[1].manages], together, factor)
-            active = [(node, view, counts[place]) for place, (node, view) in answering if probe and view.active]
+            _list_hesitating(sight, pairs)
+            active = [
+                (node, view, counts[place]) for place, (node, view) in enumerate(pairs) if probe and view.takes_part
+            ]
             rest = start + scaled(_LONGEST) * factor + max(len(active) - 9, 0) - time.monotonic()
             with deadline.within(rest):
                 begun.append(together.begin(_deepen, sight, dict(map(_named, pairs)), [*begun], registries))
@@ -198,6 +201,22 @@ def _deepen(sight: Sight, nodes: Mapping[str, Node], begun: Sequence[Future[Any]
 def _named(pair: tuple[Node, NodeView]) -> tuple[str, Node]:
     node, view = pair
     return view.name, node
+
+
+def _list_hesitating(sight: Sight, pairs: Sequence[tuple[Node, NodeView]]) -> None:
+    """Note the managers' entries for nodes whose engines hesitate, so that the ways to them are looked at all the same.
+
+    A manager that looks for a leader answers GET /info only once it has found one or given up, after some 20 s. Often
+    the reason is a way to it that is closed.
+    """
+    for node, view in pairs:
+        if view.version and not view.info:
+            alike = [
+                member
+                for member in sight.members
+                if node.address in (member["Status"].get("Addr"), NodeView("", listed=member).address)
+            ]
+            view.listed = alike[0] if len(alike) == 1 else {}
 
 
 def _counting(count: Future[packets.Counting], until: float) -> packets.Counting:

@@ -256,7 +256,7 @@ def test_the_hosts_of_the_group_count(folder, commands, groups, group, hosts):
     commands({host: {} for host in "abc"}, groups=groups, filled={host: {} for host in "abc"})
     known = read(written(folder, INI), group=group)
     assert "".join(machine.address for machine in known.machines) == hosts
-    assert known.options == f"--inventory {folder}/hosts.ini" + (f" --group {group}" if group else "")
+    assert known.options == ["--inventory", f"{folder}/hosts.ini", *(["--group", group] if group else [])]
 
 
 @pytest.mark.parametrize(

@@ -74,7 +74,8 @@ def test_the_suite_of_rehearsals_is_run_by_a_rehearsal_only():
     assert "suites/upgrade" not in document.stdout
     alone = subprocess.run([*command, "suites/upgrade"], cwd=ROOT, capture_output=True, text=True)
     assert alone.returncode == 4
-    assert "suites/upgrade runs in a rehearsal only; use swarmlab rehearse" in alone.stdout + alone.stderr
+    assert "suites/upgrade runs in a rehearsal only; use " in alone.stdout + alone.stderr
+    assert "swarmlab rehearse --to ENGINE, or add --rehearse A,B" in alone.stdout + alone.stderr
     options = ["suites/", "--rehearse", "20.10.24,26.1.5,28.5.2", "--rehearse-workers", "0"]
     ran = subprocess.run([*command, *options], cwd=ROOT, capture_output=True, text=True)
     listed = [line for line in ran.stdout.splitlines() if "::" in line]

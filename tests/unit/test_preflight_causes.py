@@ -262,3 +262,20 @@ def test_the_shell_that_tells_nothing_stands_above_all_that_it_does_not_tell(sig
     view.hangs = True
     assert {str(one.level) for one in made.look("engines-answer", sight)} == {"error"}
     assert set(groups(sight)) == set(heads)
+
+
+def test_a_closed_way_explains_a_manager_that_looks_for_a_leader(sight):
+    view = sight.nodes[1]
+    arrived = view.arrived
+    silence(sight, 1)
+    view.silent += ", though it answers GET /version: a manager that looks for a leader does that"
+    view.listed, view.arrived = sight.members[1], arrived
+    assert view.address == ADDRESSES["slave01"]
+    assert view.node_id == "id-slave01"
+    for other in sight.nodes:
+        others = set(ADDRESSES.values()) if other is view else {view.address}
+        for address in others - {other.address}:
+            other.arrived.tcp[address, 2377] = "silent"
+    heads = groups(sight)
+    assert set(heads) == {("port-management-tcp", ("slave01",))}
+    assert "engines-answer" in heads["port-management-tcp", ("slave01",)]
