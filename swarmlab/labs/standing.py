@@ -28,6 +28,11 @@ from swarmlab.ownership import LABEL, OWNER, USER, alive, note_gone, note_kept, 
 from swarmlab.parallel import parallel
 from swarmlab.wait import State, wait
 
+#: Thaws whatever is frozen in a container, with cgroup v1 and v2.
+_THAW = (
+    "for F in $(find /sys/fs/cgroup -mindepth 2 -name freezer.state); do grep -q FROZEN $F && echo THAWED > $F; done; "
+    "for F in $(find /sys/fs/cgroup -mindepth 2 -name cgroup.freeze); do grep -q 1 $F && echo 0 > $F; done"
+)
 #: Labels of a node beside the lab's own: host name, cluster, place in the cluster, and the path of the engine's socket.
 NODE, CLUSTER, PLACE, SOCKET = (f"swarmlab.{part}" for part in ("node", "cluster", "place", "socket"))
 #: Label of a node: its engine, as `swarmlab.images.engines.EngineChoice` in JSON.
@@ -195,11 +200,19 @@ def remove_node(container: Container) -> None:
     volumes = [mount["Name"] for mount in container.attrs.get("Mounts", []) if mount.get("Type") == "volume"]
     client = container.client
     assert client is not None
+    thaw_inside(container)
     _ignore_missing(lambda: container.remove(force=True, v=True))
     for volume in volumes:
         _ignore_missing(lambda: client.volumes.get(volume).remove(force=True))  # noqa: B023
     if socket_folder:
         shutil.rmtree(socket_folder, ignore_errors=True)
+
+
+def thaw_inside(container: Container) -> None:
+    """Thaw the containers in a node that somebody has paused: with cgroup v1, what is frozen outlives a SIGKILL."""
+    with contextlib.suppress(docker.errors.APIError):  # it does not run, or is paused itself
+        if container.status == "running":
+            container.exec_run(["sh", "-c", _THAW])
 
 
 def _ignore_missing(action: Callable[[], object]) -> None:

@@ -14,7 +14,7 @@ from typing_extensions import override
 from swarmlab.cluster.node import Node
 from swarmlab.errors import LabError
 from swarmlab.labs.answering import answers
-from swarmlab.labs.standing import NODE, SOCKET
+from swarmlab.labs.standing import NODE, SOCKET, thaw_inside
 from swarmlab.wait import State, wait
 
 
@@ -66,6 +66,7 @@ class DindNode(Node):
     @override
     def kill(self) -> None:
         self.expect_off()
+        thaw_inside(self.container)
         self.container.kill()
         self.container.wait(timeout=30)
 
