@@ -27,8 +27,13 @@ class Part:
         self.engine, self.kind, self.name, self.labels = engine, kind, name, labels
         self.attrs = {"Labels": labels, "Mounts": [], "IPAM": {"Config": []}}
         self.client = engine.client
+        self.status, self.frozen = "running", True
+
+    def exec_run(self, command):
+        self.frozen = "THAWED" not in " ".join(command)
 
     def remove(self, **_):
+        assert self.kind != "container" or not self.frozen, "what is frozen outlives a SIGKILL"
         self.engine.removed.append(self.name)
         self.engine.parts.remove(self)
 
