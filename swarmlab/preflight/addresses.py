@@ -215,7 +215,7 @@ def hardware(view: NodeView) -> set[str]:
 
 def _sees_any(sight: Sight, name: str, links: dict[str, set[str]]) -> bool:
     """Whether a node sees another one at a hardware address that this one has."""
-    (seeing,) = [view for view in sight.nodes if view.name == name]
+    seeing = next(view for view in sight.nodes if view.name == name)
     seen = seeing.arrived.neighbours if seeing.arrived else {}
     return any(seen.get(other.address) in links.get(other.name, ()) for other in sight.nodes if other.active)
 

@@ -114,7 +114,7 @@ CHECKS: dict[str, Check] = {
     "iptables-backend": Check(firewall.backends, _TRAFFIC),
     "legacy-rules": Check(firewall.leftovers, _TRAFFIC, causes=_PORTS),
     "engine-firewall": Check(firewall.engine_backend, _ANY, causes=("engines-answer", "daemon-sockets")),
-    "engine-rules": Check(rules.rules, _TRAFFIC, causes=("gateway-bridge",)),
+    "engine-rules": Check(rules.rules, _TRAFFIC),
     "firewalld": Check(firewall.firewalld, _TRAFFIC, causes=_PORTS),
     "advertised-addresses": Check(addresses.advertised, _ANY, sends=True, causes=_OF_AN_ADDRESS),
     "same-addresses": Check(addresses.shared, _ANY, sends=True, causes=_OF_AN_ADDRESS),
@@ -143,7 +143,7 @@ CHECKS: dict[str, Check] = {
     "free-addresses": Check(
         networks.free_addresses, r"task|running|replica|new|pending", causes=(r"stuck-tasks: \bnew for",)
     ),
-    "gateway-bridge": Check(networks.gateway_bridge, _TRAFFIC),
+    "gateway-bridge": Check(networks.gateway_bridge, _TRAFFIC, causes=("replicas: docker_gwbridge|GW Network",)),
     "node-certificates": Check(certificates.of_nodes, r"certificate|8\.3|join|TLS"),
     "root-certificate": Check(certificates.of_root, r"certificate|8\.3|join|TLS"),
     "quorum": Check(managers.quorum, r"quorum|leader|manager", causes=("membership",)),

@@ -270,7 +270,8 @@ STATE = [
         "a script of a firewall removed the engine's rules",
         "engine-rules",
         "error",
-        r"chain FORWARD does not lead to DOCKER.*no masquerading of .*network docker_gwbridge",
+        r"chain FORWARD (leads to none of the engine's chains|does not lead to DOCKER).*"
+        r"no masquerading of .*network docker_gwbridge",
         nodes=("slave03",),
         script="iptables -F; iptables -t nat -F",
     ),
@@ -486,6 +487,7 @@ SEEN_ELSEWHERE = PreflightFault(
     "warning",
     r"its connection to the managers came from \S+\.190, another address of it; it advertises",
     nodes=("slave03",),
+    because="advertised-addresses: slave03|^$",
 )
 NAMED_ALIKE = PreflightFault(
     "two nodes have one host name",

@@ -315,7 +315,7 @@ def test_faults_of_state_are_found_on_their_nodes(broken, lab, always):
         return State(len(states) == 2 and min(states.values()) > 31, f"seconds by state: {states}")
 
     wait(stuck, "tasks to be stuck for so long", deadline=120, every=1)
-    hold_against(preflight(broken), STATE, always)
+    hold_against(preflight(broken), STATE, {*always, "replicas"})
 
 
 @pytest.fixture(scope="module")
@@ -424,7 +424,7 @@ def test_faults_of_the_ways_are_found_on_their_nodes(broken, always):
     assert second.run(f"nft add rule ip gremlin in ip saddr {last.address} tcp dport 2377 drop").ok
     found = preflight(broken)
     assert first.run("ip link set eth0 mtu 1500").ok
-    hold_against(found, [*WAYS, MANAGEMENT], {*always, "membership", *(fault.check for fault in STATE)})
+    hold_against(found, [*WAYS, MANAGEMENT], {*always, "membership", "replicas", *(fault.check for fault in STATE)})
 
 
 def test_engines_that_no_client_can_ask_alike_are_told(always):
