@@ -168,8 +168,11 @@ def gather(
                 begun += [together.begin(_list_volumes, *pair) for _, pair in answering]
                 _ask_managers(sight, [pair for _, pair in answering if pair[1].manages], together, factor)
             _list_hesitating(sight, pairs)
+            hesitating = [(place, pair) for place, pair in enumerate(pairs) if pair[1].listed and not pair[1].info]
             active = [
-                (node, view, counts[place]) for place, (node, view) in enumerate(pairs) if probe and view.takes_part
+                (node, view, counts[place])
+                for place, (node, view) in [*answering, *hesitating]
+                if probe and view.takes_part
             ]
             rest = start + scaled(_LONGEST) * factor + max(len(active) - 9, 0) - time.monotonic()
             with deadline.within(rest):
