@@ -180,6 +180,8 @@ def gather(
             if len(active) > 1:
                 with deadline.within(rest):
                     until = start + scaled(_SOON) * factor
+                    # Nodes tell in their answers to which address the data of overlay networks goes.
+                    futures.wait(begun[: len(pairs)], timeout=max(until - time.monotonic(), 0.0))
                     counted = [(node, view, _counting(count, until)) for node, view, count in active]
                     packets.send(sight, table, counted, factor)
             for _, view, _ in active if len(active) == 1 else []:
