@@ -83,7 +83,9 @@ def always(lab):
     kernel = {"kernel-modules"} if lab.offers.missing(["ipvs"]) else set()
     told = [node.ask("GET", "/version") for node in lab.nodes()]
     engines = {"engine-versions"} if len({each["Version"] for each in told}) > 1 else set()
-    apart = [parsed(each["ApiVersion"]) < (1, 40) or parsed(each["MinAPIVersion"]) >= (1, 40) for each in told]
+    apart = [
+        parsed(each["ApiVersion"]) < (1, 40) or parsed(each.get("MinAPIVersion", "1.12")) >= (1, 40) for each in told
+    ]
     clients = {"api-versions"} if any(apart) else set()
     tried = [node.docker(f'run --rm {lab.image("python:3")} python3 -c "{REFUSED}"').expect() for node in lab.nodes()]
     profile = {"seccomp-profile"} if any("refused" in one for one in tried) else set()
