@@ -7,7 +7,7 @@ from ipaddress import IPv4Address, IPv6Address, ip_address
 
 from swarmlab.cluster.node import GOSSIP_PORT
 from swarmlab.preflight.finding import Finding, Level, Unknown
-from swarmlab.preflight.model import OPEN, NodeView, Sight, addresses_of_others, by_node, unasked
+from swarmlab.preflight.model import OPEN, NodeView, Sight, addresses_of_others, by_managers, by_node
 from swarmlab.preflight.ports import leaving
 
 _LOST = "the other nodes send what is for it to an address that it does not have: to them it is down"
@@ -174,7 +174,7 @@ def shared(sight: Sight) -> Iterator[Finding]:
             links[view.name] = hardware(view)
         except Unknown as why:
             unknown.append(view.name)
-            yield Finding(Level.UNKNOWN, str(why), nodes=(view.name,), mend=why.mend)
+            yield why.finding(view.name)
     mend = "give one of the two machines another address, and have it leave the swarm and join again if it is a node"
     risk = "what is for one of them goes to the other: the node is up and down by turns, and connections break"
     for view in active:
@@ -220,11 +220,9 @@ def _sees_any(sight: Sight, name: str, links: dict[str, set[str]]) -> bool:
     return any(seen.get(other.address) in links.get(other.name, ()) for other in sight.nodes if other.active)
 
 
+@by_managers
 def known(sight: Sight) -> Iterator[Finding]:
     """Whether nodes and managers know each node by the address that it advertises."""
-    if not sight.asked:
-        yield unasked(sight)
-        return
     advertising = {view.swarm["NodeID"]: view for view in sight.nodes if view.active}
     listed = {
         member["ID"]: str((member.get("ManagerStatus") or {}).get("Addr", "")).rpartition(":")[0].strip("[]")

@@ -44,7 +44,7 @@ def alike(sight: Sight) -> Iterator[Finding]:
             views.append(view)
             known[view.name] = _settings(view)
         except Unknown as why:
-            yield Finding(Level.UNKNOWN, str(why), nodes=(view.name,), mend=why.mend)
+            yield why.finding(view.name)
     one_release = len({view.release for view in views}) == 1
     for shared in SHARED:
         yield from _compared(shared, views, known, one_release=one_release)

@@ -10,7 +10,7 @@ from typing import Any
 from swarmlab.cluster.marks import ours
 from swarmlab.preflight import work
 from swarmlab.preflight.finding import Finding, Level
-from swarmlab.preflight.model import LACKS, THERE, UNREACHED, NodeView, Sight, unasked
+from swarmlab.preflight.model import LACKS, THERE, UNREACHED, NodeView, Sight, by_managers
 from swarmlab.preflight.work import Work
 
 #: The registry of references without a host. It counts who asks, and refuses after some hundred questions.
@@ -192,11 +192,9 @@ def _parted(contents: Mapping[str, _Content]) -> list[tuple[_Content, list[str]]
     return sorted(groups, key=lambda group: -len(group[1]))
 
 
+@by_managers
 def images(sight: Sight) -> Iterator[Finding]:
     """Whether nodes run the same content of an image, its name is pinned, and the registry still has it."""
-    if not sight.asked:
-        yield unasked(sight)
-        return
     for view in sight.nodes:
         if not view.active or view.images is None:
             why = view.silent or ("its engine does not list its images" if view.active else "it is not in a swarm")
@@ -291,11 +289,9 @@ def _named_apart(
 # Registries
 
 
+@by_managers
 def registries(sight: Sight) -> Iterator[Finding]:
     """Whether the nodes can ask the registries from which they may have to pull."""
-    if not sight.asked:
-        yield unasked(sight)
-        return
     answers: dict[str, dict[str, str]] = {}
     for view in sight.nodes:
         for reference, answer in view.pulls.items():

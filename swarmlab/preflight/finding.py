@@ -78,6 +78,10 @@ class Unknown(Exception):
         super().__init__(why)
         self.mend = mend
 
+    def finding(self, node: str) -> Finding:
+        """Return the finding of level *unknown* for a node, by its host name."""
+        return Finding(Level.UNKNOWN, str(self), nodes=(node,), mend=self.mend)
+
 
 def merged(findings: Iterable[Finding]) -> list[Finding]:
     """Merge findings that differ in their nodes alone into one, and return all, the worst first."""

@@ -18,7 +18,7 @@ def backends(sight: Sight) -> Iterator[Finding]:
         try:
             found.setdefault(_backend(view), []).append(view.name)
         except Unknown as why:
-            yield Finding(Level.UNKNOWN, str(why), nodes=(view.name,), mend=why.mend)
+            yield why.finding(view.name)
     summary = "; ".join(f"{backend} on {', '.join(names)}" for backend, names in found.items())
     if len(found) > 1:
         few = min(found.values(), key=len)

@@ -69,7 +69,7 @@ def _told(sight: Sight, subject: str, what: str) -> Iterator[Finding]:
         try:
             view.check_active()
         except Unknown as why:
-            yield Finding(Level.UNKNOWN, str(why), nodes=(view.name,), mend=why.mend)
+            yield why.finding(view.name)
             continue
         if view.containers is None:
             mend = "docker ps -a on the node says what its engine lacks"

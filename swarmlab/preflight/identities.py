@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 
 from swarmlab.preflight.addresses import hardware
 from swarmlab.preflight.finding import Finding, Level, Unknown
-from swarmlab.preflight.model import NodeView, Sight, unasked
+from swarmlab.preflight.model import NodeView, Sight, by_managers
 
 #: What makes a copy of a machine a node of its own.
 _RENEW = (
@@ -16,11 +16,9 @@ _RENEW = (
 )
 
 
+@by_managers
 def host_names(sight: Sight) -> Iterator[Finding]:
     """Whether each node of the swarm has a host name of its own."""
-    if not sight.asked:
-        yield unasked(sight)
-        return
     by_name: dict[str, list[dict[str, object]]] = {}
     for member in sight.members:
         if name := member["Description"].get("Hostname"):
@@ -80,7 +78,7 @@ def copies(sight: Sight) -> Iterator[Finding]:
             view.read("machine")
             told.append(view)
         except Unknown as why:
-            yield Finding(Level.UNKNOWN, str(why), nodes=(view.name,), mend=why.mend)
+            yield why.finding(view.name)
     for id, views in _alike(told, _machine_id).items():
         contained = all("container" in view.read("machine").splitlines() for view in views)
         yield Finding(

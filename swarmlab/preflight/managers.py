@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterator
 
 from swarmlab.preflight.finding import Finding, Level
-from swarmlab.preflight.model import Sight, unasked
+from swarmlab.preflight.model import Sight, by_managers
 
 #: More managers make every write slower and the cluster no safer.
 _MOST = 7
@@ -67,11 +67,9 @@ def membership(sight: Sight) -> Iterator[Finding]:
         yield Finding(Level.UNKNOWN, "no engine answered about its membership", mend=mend)
 
 
+@by_managers
 def quorum(sight: Sight) -> Iterator[Finding]:
     """How many managers may be lost before quorum is lost."""
-    if not sight.asked:
-        yield unasked(sight)
-        return
     managers = [member for member in sight.members if member["Spec"]["Role"] == "manager"]
     there = [member for member in managers if (member.get("ManagerStatus") or {}).get("Reachability") == "reachable"]
     spare = len(there) - (len(managers) // 2 + 1)
@@ -94,11 +92,9 @@ def quorum(sight: Sight) -> Iterator[Finding]:
         yield Finding(Level.OK, summary)
 
 
+@by_managers
 def odd_number(sight: Sight) -> Iterator[Finding]:
     """Whether the number of managers is odd."""
-    if not sight.asked:
-        yield unasked(sight)
-        return
     number = sum(member["Spec"]["Role"] == "manager" for member in sight.members)
     if number % 2:
         yield Finding(Level.OK, f"{number} of {len(sight.members)} nodes")
@@ -108,22 +104,19 @@ def odd_number(sight: Sight) -> Iterator[Finding]:
         yield Finding(Level.WARNING, f"{number} managers, an even number", risk, mend=mend)
 
 
+@by_managers
 def autolock(sight: Sight) -> Iterator[Finding]:
     """Whether managers stay locked after a restart until somebody enters the key (autolock)."""
-    if not sight.asked:
-        yield unasked(sight)
-    elif sight.swarm["Spec"].get("EncryptionConfig", {}).get("AutoLockManagers"):
+    if sight.swarm["Spec"].get("EncryptionConfig", {}).get("AutoLockManagers"):
         risk = "after a restart a manager waits for docker swarm unlock"
         yield Finding(Level.INFO, "autolock is on", risk, mend="keep the key: docker swarm unlock-key")
     else:
         yield Finding(Level.OK, "off")
 
 
+@by_managers
 def availability(sight: Sight) -> Iterator[Finding]:
     """Whether nodes are drained or paused."""
-    if not sight.asked:
-        yield unasked(sight)
-        return
     for member in sight.members:
         state = member["Spec"]["Availability"]
         if state != "active":

@@ -432,7 +432,20 @@ def by_node(look: Callable[[Sight, NodeView], Iterator[Finding]]) -> Look:
                 for finding in look(sight, view):
                     yield replace(finding, nodes=(view.name,))
             except Unknown as why:
-                yield Finding(Level.UNKNOWN, str(why), nodes=(view.name,), mend=why.mend)
+                yield why.finding(view.name)
+
+    return check
+
+
+def by_managers(look: Callable[[Sight], Iterator[Finding]]) -> Look:
+    """Make a check of what managers tell from one that takes for granted that a manager answered."""
+
+    @functools.wraps(look)
+    def check(sight: Sight) -> Iterator[Finding]:
+        if sight.asked:
+            yield from look(sight)
+        else:
+            yield unasked(sight)
 
     return check
 

@@ -11,7 +11,7 @@ from typing import Any
 
 from swarmlab.cluster.service import ENDED
 from swarmlab.preflight.finding import Finding, Level, Unknown
-from swarmlab.preflight.model import ASK_A_MANAGER, GATEWAY_BRIDGE, NodeView, Sight, by_node, unasked
+from swarmlab.preflight.model import ASK_A_MANAGER, GATEWAY_BRIDGE, NodeView, Sight, by_managers, by_node
 from swarmlab.preflight.resolvers import servers
 
 #: The default pools of subnets for overlay networks, which newer engines do not list.
@@ -123,11 +123,9 @@ def _again(network: dict[str, Any]) -> str:
     )
 
 
+@by_managers
 def each_other(sight: Sight) -> Iterator[Finding]:
     """Whether the subnets of two networks overlap, or a network was given no subnet."""
-    if not sight.asked:
-        yield unasked(sight)
-        return
     for network in sight.networks:
         if network["Scope"] == "swarm" and not network["Driver"]:
             summary = f"network {network['Name']} was given no subnet"
@@ -165,11 +163,9 @@ def with_host_bits(sight: Sight) -> dict[str, list[str]]:
     return {name: subnets for name, subnets in found.items() if subnets}
 
 
+@by_managers
 def host_bits(sight: Sight) -> Iterator[Finding]:
     """Whether the subnet of an overlay network has bits beyond its mask, which some engines reject."""
-    if not sight.asked:
-        yield unasked(sight)
-        return
     refusing = [view.name for view in sight.nodes if (25,) <= view.release[:3] < (25, 0, 4)]
     for name, subnets in with_host_bits(sight).items():
         right = ", ".join(str(ip_interface(subnet).network) for subnet in subnets)
@@ -184,11 +180,9 @@ def host_bits(sight: Sight) -> Iterator[Finding]:
     yield from _untold(sight)
 
 
+@by_managers
 def free_addresses(sight: Sight) -> Iterator[Finding]:
     """How many addresses the overlay networks have left."""
-    if not sight.asked:
-        yield unasked(sight)
-        return
     free_by_network = []
     for network in sight.overlays:
         room = sum(max(subnet.num_addresses - 2, 0) for subnet in subnets_of(network))

@@ -43,7 +43,7 @@ def paths(sight: Sight) -> Iterator[Finding]:
                 raise Unknown(f"it could not connect: {arrived.untried}", _COUNT)
             seen.append(view)
         except Unknown as why:
-            yield Finding(Level.UNKNOWN, str(why), nodes=(view.name,), mend=why.mend)
+            yield why.finding(view.name)
     for first, second in itertools.combinations(seen, 2):
         judged += 1
         if not _hears(first, second) and not _hears(second, first):
@@ -104,7 +104,7 @@ def _connections(
             if arrived.untried:
                 raise Unknown(f"it could not connect: {arrived.untried}", _COUNT)
         except Unknown as why:
-            yield Finding(Level.UNKNOWN, str(why), nodes=(source.name,), mend=why.mend)
+            yield why.finding(source.name)
             continue
         for target in listed:
             if target is not source:
@@ -148,7 +148,7 @@ def path_mtu(sight: Sight) -> Iterator[Finding]:
         try:
             name, mtu, _ = view.interface(view.data_address)
         except Unknown as why:
-            yield Finding(Level.UNKNOWN, str(why), nodes=(view.name,), mend=why.mend)
+            yield why.finding(view.name)
             continue
         fits[view.name] = mtu >= size
         if mtu < size:
@@ -176,7 +176,7 @@ def path_mtu(sight: Sight) -> Iterator[Finding]:
             if arrived.unseen:
                 raise Unknown(f"arriving packets were not counted: {arrived.unseen}", _COUNT)
         except Unknown as why:
-            yield Finding(Level.UNKNOWN, str(why), nodes=(view.name,), mend=why.mend)
+            yield why.finding(view.name)
             continue
         for address, name in data_addresses_of_others(sight, view).items():
             came = {address} & arrived.small | arrived.senders.get(name, set())
@@ -265,7 +265,7 @@ def _arrivals(
             if missing and patient and not arrived.patient:
                 raise Unknown(f"the wait for {what} was too short: it did not come from {len(missing)} nodes", _AGAIN)
         except Unknown as why:
-            yield Finding(Level.UNKNOWN, str(why), nodes=(view.name,), mend=why.mend)
+            yield why.finding(view.name)
             continue
         counted += 1
         lost += [(name, view.name) for name in missing]

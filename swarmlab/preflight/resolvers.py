@@ -180,7 +180,7 @@ def alike(sight: Sight) -> Iterator[Finding]:
         try:
             settings = parse(view.read("resolvers"))
         except Unknown as why:
-            yield Finding(Level.UNKNOWN, str(why), nodes=(view.name,), mend=why.mend)
+            yield why.finding(view.name)
             continue
         by_settings.setdefault((settings.servers, settings.domains), []).append(view.name)
     if len(by_settings) < 2:

@@ -59,7 +59,7 @@ def rules(sight: Sight) -> Iterator[Finding]:
             except Unknown as why:
                 raise Unknown(str(why), why.mend or _ROOT) from None
         except Unknown as why:
-            yield Finding(Level.UNKNOWN, str(why), nodes=(view.name,), mend=why.mend)
+            yield why.finding(view.name)
             continue
         if not _judged(view):
             continue

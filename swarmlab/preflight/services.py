@@ -11,7 +11,7 @@ from swarmlab.cluster.quotes import said
 from swarmlab.cluster.refusals import kind
 from swarmlab.preflight import work
 from swarmlab.preflight.finding import Finding, Level
-from swarmlab.preflight.model import NodeView, Sight, unasked
+from swarmlab.preflight.model import NodeView, Sight, by_managers
 from swarmlab.preflight.work import Work
 
 #: So many tasks of one slot that ended in a row, within so many seconds, are a loop.
@@ -52,11 +52,9 @@ class _Short:
     container: str = ""
 
 
+@by_managers
 def replicas(sight: Sight) -> Iterator[Finding]:
     """Whether services have all their replicas, jobs can complete, and no task fails again and again."""
-    if not sight.asked:
-        yield unasked(sight)
-        return
     now = work.now(sight)
     healthy = 0
     for each in work.works(sight):
@@ -232,11 +230,9 @@ def _policy(each: Work) -> str:
     return f"condition {_condition(each)}" + (f", {attempts} attempts" if attempts else "")
 
 
+@by_managers
 def updates(sight: Sight) -> Iterator[Finding]:
     """Whether updates of services are paused, were rolled back, or go on for too long."""
-    if not sight.asked:
-        yield unasked(sight)
-        return
     now = work.now(sight)
     quiet = True
     for each in work.works(sight):

@@ -8,7 +8,7 @@ from typing import Any
 
 from swarmlab.preflight import work
 from swarmlab.preflight.finding import Finding, Level
-from swarmlab.preflight.model import Sight, unasked
+from swarmlab.preflight.model import Sight, by_managers
 from swarmlab.preflight.networks import subnets_of
 
 #: Managers take a node for lost after three periods; the period is 5 s if nobody sets it.
@@ -23,11 +23,9 @@ _SHORT_CERTIFICATES = 86_400.0
 _FEW_PART, _FEW = 0.1, 2
 
 
+@by_managers
 def swarm(sight: Sight) -> Iterator[Finding]:
     """Whether settings of the swarm are such that they bite later: heartbeat, history, snapshots, certificates."""
-    if not sight.asked:
-        yield unasked(sight)
-        return
     found = list(_settings(sight.swarm["Spec"]))
     yield from found
     if not found:
@@ -67,11 +65,9 @@ def _settings(spec: dict[str, Any]) -> Iterator[Finding]:
         yield Finding(Level.WARNING, f"certificates are made for {expiry / 3.6e12:.1f} hours", risk, mend=mend)
 
 
+@by_managers
 def address_pool(sight: Sight) -> Iterator[Finding]:
     """Whether the swarm has subnets left for new networks."""
-    if not sight.asked:
-        yield unasked(sight)
-        return
     size = int(sight.swarm.get("SubnetSize") or 24)
     set_pools = [ip_network(pool, strict=False) for pool in sight.swarm.get("DefaultAddrPool") or ["10.0.0.0/8"]]
     pools = [pool for pool in set_pools if isinstance(pool, IPv4Network) and pool.prefixlen <= size]
@@ -102,11 +98,9 @@ def _parts(subnet: IPv4Network, size: int, pool: IPv4Network) -> Iterator[int]:
     yield from range(first, last + 1)
 
 
+@by_managers
 def demands(sight: Sight) -> Iterator[Finding]:
     """Whether nodes have what services ask for: drivers of logs, volumes and networks, and what tasks reserve."""
-    if not sight.asked:
-        yield unasked(sight)
-        return
     found = [*_drivers(sight), *_reserved(sight)]
     yield from found
     if not found:

@@ -8,7 +8,7 @@ from typing import Any
 from swarmlab.cluster.service import ENDED, SERVICE_NAME_LABEL
 from swarmlab.preflight import work
 from swarmlab.preflight.finding import Finding, Level
-from swarmlab.preflight.model import PULL_FAILS, Sight, unasked
+from swarmlab.preflight.model import PULL_FAILS, Sight, by_managers
 
 #: Seconds after which a task that is still in a state counts as stuck.
 _LIMITS = {
@@ -48,11 +48,9 @@ _WORDS = {
 _AS = {"allocated": "pending", "accepted": "assigned", "ready": "starting"}
 
 
+@by_managers
 def stuck(sight: Sight) -> Iterator[Finding]:
     """Whether tasks stay in one state for too long, on their way up or down, or stay though nobody wants them."""
-    if not sight.asked:
-        yield unasked(sight)
-        return
     now = work.now(sight)
     known = {each.service["ID"]: each for each in work.works(sight)}
     hung: dict[tuple[str, str, str, str, str], list[dict[str, Any]]] = {}

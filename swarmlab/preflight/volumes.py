@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from swarmlab.preflight.finding import Finding, Level
-from swarmlab.preflight.model import NodeView, Sight, unasked
+from swarmlab.preflight.model import NodeView, Sight, by_managers
 
 #: The driver of a volume for which none is named.
 _DEFAULT = "local"
@@ -73,11 +73,9 @@ class Use:
     bound: bool
 
 
+@by_managers
 def differing(sight: Sight) -> Iterator[Finding]:
     """Whether volumes that services mount differ from node to node, or from what the service asks for."""
-    if not sight.asked:
-        yield unasked(sight)
-        return
     uses = list(_uses(sight))
     told = False
     for use in uses:
