@@ -223,7 +223,7 @@ def _sees_any(sight: Sight, name: str, links: dict[str, set[str]]) -> bool:
 @by_managers
 def known(sight: Sight) -> Iterator[Finding]:
     """Whether nodes and managers know each node by the address that it advertises."""
-    advertising = {view.swarm["NodeID"]: view for view in sight.nodes if view.active}
+    advertising = sight.members_read
     listed = {
         member["ID"]: str((member.get("ManagerStatus") or {}).get("Addr", "")).rpartition(":")[0].strip("[]")
         for member in sight.members

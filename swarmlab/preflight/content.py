@@ -74,13 +74,13 @@ def _lacks(view: NodeView, reference: str) -> bool:
 
 def _used(sight: Sight) -> list[tuple[Work, list[NodeView]]]:
     """Return the services that are to have tasks of an image, each with the nodes that may run them."""
-    views = {view.swarm["NodeID"]: view for view in sight.nodes if view.active}
+    views = sight.members_read
     members = work.members_by_id(sight)
     found = []
     for each in work.works(sight):
         if work.image_of(work.template(each.service)) and each.wanted(sight):
             may = [views[node] for node in each.nodes(sight) if node in views]
-            found.append((each, [view for view in may if work.suits(each.service, members[view.swarm["NodeID"]])]))
+            found.append((each, [view for view in may if work.suits(each.service, members[view.node_id])]))
     return found
 
 
@@ -89,7 +89,7 @@ def _waiting(sight: Sight, view: NodeView) -> list[str]:
     return [
         work.image_of(task.get("Spec", {}))
         for task in sight.tasks
-        if task.get("NodeID") == view.swarm["NodeID"]
+        if task.get("NodeID") == view.node_id
         and (
             (task["Status"]["State"] == "preparing" and task["DesiredState"] in work.WANTED)
             or (task["Status"]["State"] == "rejected" and _OF_IMAGES.search(work.reason(task)))
@@ -165,7 +165,7 @@ def _content(view: NodeView, image: Mapping[str, Any] | None, identity: str, ref
 
 def _running(sight: Sight, each: Work) -> dict[str, dict[str, _Content]]:
     """Return what a service's tasks run: the content by host name, by the reference that the tasks have."""
-    views = {view.swarm["NodeID"]: view for view in sight.nodes if view.active}
+    views = sight.members_read
     found: dict[str, dict[str, _Content]] = {}
     for task in each.tasks:
         view = views.get(task.get("NodeID", ""))
@@ -200,14 +200,14 @@ def images(sight: Sight) -> Iterator[Finding]:
             why = view.silent or ("its engine does not list its images" if view.active else "it is not in a swarm")
             mend = "docker images on the node says what its engine lacks"
             yield Finding(Level.UNKNOWN, why, nodes=(view.name,), mend=mend)
-    found = False
-    for each, views in _used(sight):
+    found, used = False, _used(sight)
+    for each, views in used:
         for finding in [*_apart(sight, each), *_of_registry(sight, each, views)]:
             found = True
             yield finding
     unpinned = [
         f"{each.name} ({reference})"
-        for each, _ in _used(sight)
+        for each, _ in used
         if not parse(reference := work.image_of(work.template(each.service))).digest and not _of_suite(each)
     ]
     if unpinned:
@@ -219,7 +219,7 @@ def images(sight: Sight) -> Iterator[Finding]:
         mend = "docker service update --image NAME SERVICE resolves it to a digest, where the registry can be asked"
         yield Finding(Level.INFO, summary, risk, mend=mend)
     if not found:
-        yield Finding(Level.OK, f"{len(_used(sight))} services")
+        yield Finding(Level.OK, f"{len(used)} services")
 
 
 def _of_suite(each: Work) -> bool:

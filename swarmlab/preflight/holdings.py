@@ -9,7 +9,7 @@ from typing import Any
 from swarmlab.cluster.service import ENDED, SERVICE_LABEL, SERVICE_NAME_LABEL, TASK_LABEL
 from swarmlab.preflight import work
 from swarmlab.preflight.finding import Finding, Level, Unknown
-from swarmlab.preflight.model import NodeView, Sight, unasked
+from swarmlab.preflight.model import NodeView, Sight, by_managers
 from swarmlab.preflight.networks import subnets_of
 
 #: The release from which on a task stays listed until its container has ended (swarmkit#2461). Before, managers forget
@@ -46,25 +46,25 @@ _RISKS = {
 }
 
 
+@by_managers
 def containers(sight: Sight) -> Iterator[Finding]:
     """Whether the tasks that managers count as running have a container that runs, and no container runs besides."""
     yield from _told(sight, "containers", "tasks")
 
 
+@by_managers
 def networks(sight: Sight) -> Iterator[Finding]:
     """Whether nodes and containers have the overlay networks of their tasks as the managers have them."""
     yield from _told(sight, "networks", "networks of tasks")
 
 
+@by_managers
 def names(sight: Sight) -> Iterator[Finding]:
     """Whether every node that uses an overlay network knows the addresses of all its tasks, and of no others."""
     yield from _told(sight, "names", "names on networks")
 
 
 def _told(sight: Sight, subject: str, what: str) -> Iterator[Finding]:
-    if not sight.asked:
-        yield unasked(sight)
-        return
     for view in sight.nodes:
         try:
             view.check_active()
@@ -105,7 +105,7 @@ def differences(sight: Sight) -> set[Difference]:
 
 def _on(sight: Sight, view: NodeView) -> list[dict[str, Any]]:
     """Return the tasks of services that managers count as running on a node that they hear."""
-    identity = view.swarm["NodeID"]
+    identity = view.node_id
     if not any(member["ID"] == identity and work.ready(member) for member in sight.members):
         return []
     return [task for task in sight.tasks if task.get("NodeID") == identity and work.runs(task)]
@@ -155,7 +155,7 @@ def _of_containers(sight: Sight, view: NodeView) -> Iterator[Difference]:
             what = f"a container of {name} runs whose task the managers do not know"
         elif task_known["Status"]["State"] in ENDED:
             what = f"a container of {name} runs whose task is {task_known['Status']['State']}, say the managers"
-        elif task_known.get("NodeID") not in ("", view.swarm["NodeID"], None):
+        elif task_known.get("NodeID") not in ("", view.node_id, None):
             what = f"a container of {name} runs whose task is on another node, say the managers"
         else:
             continue

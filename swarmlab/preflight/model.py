@@ -375,12 +375,17 @@ class Sight:
     def names(self) -> dict[str, str]:
         """Host names of all members by node id; a node that was read has the name that the lab gives it."""
         names = {member["ID"]: member["Description"].get("Hostname", member["ID"]) for member in self.members}
-        return names | {view.swarm["NodeID"]: view.name for view in self.nodes if view.active}
+        return names | {id: view.name for id, view in self.members_read.items()}
+
+    @property
+    def members_read(self) -> dict[str, NodeView]:
+        """The nodes whose engines say that they are in a swarm, by node id."""
+        return {view.node_id: view for view in self.nodes if view.active}
 
     @property
     def strangers(self) -> list[str]:
         """Host names of members that were not read, because the lab has no node for them."""
-        known = {view.swarm["NodeID"] for view in self.nodes if view.active}
+        known = self.members_read
         silent = {view.name for view in self.nodes if not view.active}
         return [name for id, name in self.names.items() if id not in known and name not in silent]
 

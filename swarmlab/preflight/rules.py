@@ -201,7 +201,7 @@ def _own(sight: Sight, view: NodeView) -> list[tuple[str, int]]:
     found = {
         (str(port.get("Protocol", "tcp")), int(port["PublishedPort"]))
         for task in sight.tasks
-        if task.get("NodeID") == view.swarm["NodeID"] and _settled(view, task)
+        if task.get("NodeID") == view.node_id and _settled(view, task)
         for port in (task["Status"].get("PortStatus") or {}).get("Ports") or []
         if port.get("PublishMode") == "host" and port.get("PublishedPort")
     }

@@ -170,7 +170,7 @@ def _loop(sight: Sight, each: Work, tasks: Sequence[Mapping[str, Any]], now: flo
 
 def ended(sight: Sight) -> list[tuple[NodeView, str]]:
     """Return the nodes and ids of containers that end well again and again: their health says whether they are to."""
-    views = {view.swarm["NodeID"]: view for view in sight.nodes if view.active}
+    views = sight.members_read
     now = work.now(sight)
     found = []
     for each in work.works(sight):

@@ -121,7 +121,7 @@ def _drivers(sight: Sight) -> Iterator[Finding]:
         eligible = each.nodes(sight) if each.wanted(sight) else []
         for view in sight.nodes:
             plugins = view.info.get("Plugins") or {}
-            if not view.active or view.swarm["NodeID"] not in eligible:
+            if not view.active or view.node_id not in eligible:
                 continue
             needs = [("log driver", "Log", log)] * bool(log and log != "none")
             needs += [("volume driver", "Volume", driver) for driver in sorted(volumes)]

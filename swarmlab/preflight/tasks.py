@@ -137,7 +137,7 @@ def _hung(
 
 def _pull(sight: Sight, task: Mapping[str, Any]) -> str:
     """Return what the task's node says of its image, if it lacks it and cannot have it from the registry."""
-    view = next((view for view in sight.nodes if view.active and view.swarm["NodeID"] == task.get("NodeID")), None)
+    view = sight.members_read.get(task.get("NodeID", ""))
     answer = view.pulls.get(_image(task)) if view else None
     return f"{_image(task)} cannot be pulled: {answer.words}" if answer and answer.kind in PULL_FAILS else ""
 

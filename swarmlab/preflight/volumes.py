@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
+from swarmlab.cluster.service import ENDED
 from swarmlab.preflight.finding import Finding, Level
 from swarmlab.preflight.model import NodeView, Sight, by_managers
 
@@ -12,8 +13,6 @@ from swarmlab.preflight.model import NodeView, Sight, by_managers
 _DEFAULT = "local"
 #: Options that say what kind of volume it is. Of the others, owners may give each node its own value.
 _KIND = ("type",)
-#: The states of tasks that still use a volume, or are about to.
-_ENDED = ("complete", "shutdown", "failed", "rejected", "orphaned", "remove")
 _RISK = (
     "an engine keeps a volume as it was first made, whatever a service asks for later: tasks there read and write "
     "other data than the file of the stack says, and nothing fails"
@@ -105,7 +104,7 @@ def _uses(sight: Sight) -> Iterator[Use]:
         nodes = frozenset(
             task["NodeID"]
             for task in sight.tasks
-            if task.get("ServiceID") == service["ID"] and task.get("NodeID") and task["Status"]["State"] not in _ENDED
+            if task.get("ServiceID") == service["ID"] and task.get("NodeID") and task["Status"]["State"] not in ENDED
         )
         for mount in mounts:
             name = mount.get("Source") or ""

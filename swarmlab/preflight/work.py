@@ -33,7 +33,7 @@ def now(sight: Sight) -> float:
     if not sight.asked:
         raise Unknown(sight.unasked, "docker node ls on a manager says what the managers lack")
     leading = [member["ID"] for member in sight.members if leads(member)]
-    views = [view for view in sight.nodes if view.active and view.swarm["NodeID"] in leading]
+    views = [view for id, view in sight.members_read.items() if id in leading]
     views += [view for view in sight.nodes if view.name == sight.asked]
     # The tasks were read after the clock.
     return max([seconds_of(views[0].info["SystemTime"]), *map(created, filter(_dated, sight.tasks))])
