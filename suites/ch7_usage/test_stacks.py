@@ -10,8 +10,19 @@ from swarmlab.cluster.marks import STACK_LABEL
 from swarmlab.cluster.service import SERVICE_NAME_LABEL, TASK_LABEL
 from swarmlab.wait import State, eventually
 
+#: A config and a secret, at the end of a file.
+CONTENT = """configs:
+  greeting:
+    file: ./greeting
+    labels: ["{label}"]
+secrets:
+  word:
+    file: ./word
+    labels: ["{label}"]
+"""
 #: One of each kind that a file may have; tasks must find the content of `FILES`.
-WHOLE = """version: "3.3"
+WHOLE = (
+    """version: "3.3"
 services:
   web:
     image: {web}
@@ -35,15 +46,9 @@ volumes:
 networks:
   inner:
     labels: ["{label}"]
-configs:
-  greeting:
-    file: ./greeting
-    labels: ["{label}"]
-secrets:
-  word:
-    file: ./word
-    labels: ["{label}"]
 """
+    + CONTENT
+)
 FILES = {"greeting": "good morning\n", "word": "open sesame\n"}
 #: Two services, of which one is changed.
 PAIR = """services:
@@ -61,7 +66,8 @@ PAIR = """services:
       labels: ["{label}"]
 """
 #: A service with what an engine and the managers keep as it was made, on one node.
-KEPT = """version: "3.3"
+KEPT = (
+    """version: "3.3"
 services:
   web:
     image: {image}
@@ -79,15 +85,9 @@ volumes:
 networks:
   default:
     labels: ["{label}"]
-configs:
-  greeting:
-    file: ./greeting
-    labels: ["{label}"]
-secrets:
-  word:
-    file: ./word
-    labels: ["{label}"]
 """
+    + CONTENT
+)
 #: What the managers say to other content of a config or secret.
 _LABELS_ALONE = "only updates to Labels are allowed"
 #: The only service of another stack beside it.

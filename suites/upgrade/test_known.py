@@ -281,14 +281,20 @@ def test_no_interface_is_left_of_an_overlay_network(course, cluster):
     assert not wrong, f"an interface was left on {'; '.join(wrong)}"
 
 
+def moved(cluster, name):
+    """Return a tag that has moved to the second release, and a service that was made with the first under it."""
+    tag = MovingTag(cluster)
+    tag.move("web:1")
+    service = tag.create(name)
+    wait(lambda: all_run(cluster, service, "1"), "a service to run with the content of its tag", deadline=90)
+    tag.move("web:2")
+    return tag, service
+
+
 @claim("known/tag-moved")
 @at("after")
 def test_replaced_tasks_have_the_content_that_their_service_was_made_with(cluster):
-    tag = MovingTag(cluster)
-    tag.move("web:1")
-    service = tag.create("pinned")
-    wait(lambda: all_run(cluster, service, "1"), "a service to run with the content of its tag", deadline=90)
-    tag.move("web:2")
+    _, service = moved(cluster, "pinned")
     service.renew()
     eventually(
         lambda: status(service) == "completed" and all_run(cluster, service, "1"),
@@ -301,11 +307,7 @@ def test_replaced_tasks_have_the_content_that_their_service_was_made_with(cluste
 @claim("known/update-keeps-tag")
 @at("after")
 def test_an_update_to_a_tag_that_moved_brings_its_content(cluster):
-    tag = MovingTag(cluster)
-    tag.move("web:1")
-    service = tag.create("updated")
-    wait(lambda: all_run(cluster, service, "1"), "a service to run with the content of its tag", deadline=90)
-    tag.move("web:2")
+    tag, service = moved(cluster, "updated")
     accepted(cluster.manager, f"service update --detach --image {tag.name} {service}")
     eventually(
         lambda: all_run(cluster, service, "2"), "an update to the same tag to bring its new content", deadline=120

@@ -433,6 +433,14 @@ def leads(member: Mapping[str, Any]) -> bool:
     return bool((member.get("ManagerStatus") or {}).get("Leader"))
 
 
+def manager_address(member: Mapping[str, Any]) -> str:
+    """Return the address at which managers reach a manager, without its port; empty of a worker.
+
+    It is the manager's true address also where its ``Status.Addr`` is 0.0.0.0.
+    """
+    return str((member.get("ManagerStatus") or {}).get("Addr", "")).rpartition(":")[0].strip("[]")
+
+
 def leaders(members: Iterable[Mapping[str, Any]]) -> list[str]:
     """Return the host names of the leaders in a node list: exactly one in a swarm with quorum."""
     return sorted(member["Description"].get("Hostname", member["ID"]) for member in members if leads(member))

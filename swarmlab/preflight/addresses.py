@@ -6,6 +6,7 @@ from collections.abc import Iterable, Iterator
 from ipaddress import IPv4Address, IPv6Address, ip_address
 
 from swarmlab.cluster.node import GOSSIP_PORT
+from swarmlab.cluster.swarm import manager_address
 from swarmlab.preflight.finding import Finding, Level, Unknown
 from swarmlab.preflight.model import OPEN, NodeView, Sight, addresses_of_others, by_managers, by_node
 from swarmlab.preflight.ports import leaving
@@ -224,10 +225,7 @@ def _sees_any(sight: Sight, name: str, links: dict[str, set[str]]) -> bool:
 def known(sight: Sight) -> Iterator[Finding]:
     """Whether nodes and managers know each node by the address that it advertises."""
     advertising = sight.members_read
-    listed = {
-        member["ID"]: str((member.get("ManagerStatus") or {}).get("Addr", "")).rpartition(":")[0].strip("[]")
-        for member in sight.members
-    }
+    listed = {member["ID"]: manager_address(member) for member in sight.members}
     everybody = {view.address for view in advertising.values()} | set(listed.values())
     untold = {identity for identity, address in listed.items() if not address and identity not in advertising}
     mend = "have the node leave the swarm and join again (a manager is demoted first), so that all learn its address"

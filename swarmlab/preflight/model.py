@@ -11,6 +11,7 @@ from typing import Any
 
 from swarmlab.cluster.clocks import Clock
 from swarmlab.cluster.node import DATA_PORT, MANAGEMENT_PORT
+from swarmlab.cluster.swarm import manager_address
 from swarmlab.preflight.finding import Finding, Level, Look, Unknown
 from swarmlab.versions import Version, parsed
 from swarmlab.wait import State
@@ -223,8 +224,7 @@ class NodeView:
     def address(self) -> str:
         """The address at which the other nodes reach it."""
         if self.listed and not self.info:
-            as_manager = str((self.listed.get("ManagerStatus") or {}).get("Addr", "")).rpartition(":")[0].strip("[]")
-            return as_manager or str(self.listed["Status"].get("Addr", ""))
+            return manager_address(self.listed) or str(self.listed["Status"].get("Addr", ""))
         return str(self.swarm.get("NodeAddr", ""))
 
     @property

@@ -24,6 +24,7 @@ from swarmlab.cluster.discretion import be_discreet
 from swarmlab.cluster.leavings import LOOPBACK, REGISTRY_IMAGE
 from swarmlab.cluster.marks import SUITE_LABEL, unique
 from swarmlab.cluster.node import MANAGEMENT_PORT, Node, look_for
+from swarmlab.cluster.swarm import manager_address
 from swarmlab.errors import EngineRefused, LabError, SwarmlabError, UsageError
 from swarmlab.host import Progress, run_folder
 from swarmlab.images import recipes, workshop
@@ -35,7 +36,6 @@ from swarmlab.labs.existing.images import check_registry
 from swarmlab.labs.existing.inventory import Inventory
 from swarmlab.labs.existing.names import FINGERPRINT, names_of
 from swarmlab.labs.existing.node import Connection, SshNode, write_config
-from swarmlab.labs.existing.places import bare
 from swarmlab.labs.existing.routes import Route
 from swarmlab.labs.ssh import Ssh
 from swarmlab.needs import Offers
@@ -162,7 +162,7 @@ class InventoryLab(Lab):
     def _learn(self) -> None:
         """Reach all other members of the one manager's swarm, with the manager's user, key and port."""
         (manager,), (given,) = self._connections, self.known.machines
-        here = SshNode(manager, str(manager.machine), manager.machine.address)
+        here = _node(manager)
         own = here.info()["Swarm"]
         if not own["ControlAvailable"]:
             raise UsageError(
@@ -173,9 +173,7 @@ class InventoryLab(Lab):
         members = self._members(here)
         hosts = [member["Description"].get("Hostname", member["ID"]) for member in members]
         for member in members:
-            # The status of a manager may have the address 0.0.0.0; its ManagerStatus has the true one.
-            as_manager = bare(member.get("ManagerStatus", {}).get("Addr", "").rpartition(":")[0])
-            address = as_manager or member["Status"].get("Addr", "")
+            address = manager_address(member) or member["Status"].get("Addr", "")
             name = member["Description"].get("Hostname", member["ID"])
             if member["ID"] == own["NodeID"]:
                 continue
@@ -240,7 +238,7 @@ class InventoryLab(Lab):
         """Return what a machine's engine tells of itself, or why it may be left out."""
         try:
             with self._in_time():
-                return SshNode(connection, str(connection.machine), connection.machine.address).info()
+                return _node(connection).info()
         except SwarmlabError as failed:
             if not self._partly:
                 raise
@@ -282,8 +280,7 @@ class InventoryLab(Lab):
     def _rename(self, members: Iterable[Mapping[str, Any]]) -> None:
         """Give machines that were left out the names that the swarm has for their addresses."""
         for member in members:
-            as_manager = (member.get("ManagerStatus") or {}).get("Addr", "").rpartition(":")[0]
-            for address in (as_manager, member["Status"].get("Addr", "")):
+            for address in (manager_address(member), member["Status"].get("Addr", "")):
                 if address in self.unreached:
                     self.unreached[member["Description"].get("Hostname", address)] = self.unreached.pop(address)
 
@@ -512,9 +509,13 @@ def _route(machine: inventory.Machine, folder: Path) -> Route | str:
         return str(wrong)
 
 
+def _node(connection: Connection) -> SshNode:
+    """Return the node at the end of a connection, before its name in the swarm is known."""
+    return SshNode(connection, str(connection.machine), connection.machine.address)
+
+
 def _fingerprint(connection: Connection) -> str:
-    node = SshNode(connection, str(connection.machine), connection.machine.address)
-    return node.look(FINGERPRINT).out
+    return _node(connection).look(FINGERPRINT).out
 
 
 # Connections on this machine
