@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Iterator
 
 from swarmlab.preflight.finding import Finding, Level, Unknown
 from swarmlab.preflight.model import NodeView, Sight, by_node
+from swarmlab.preflight.options import Settings
 from swarmlab.versions import parsed
 
 
@@ -65,12 +65,7 @@ def leftovers(_: Sight, view: NodeView) -> Iterator[Finding]:
 def engine_backend(_: Sight, view: NodeView) -> Iterator[Finding]:
     """Whether the engine's firewall backend is nftables, which swarms do not support."""
     now = (view.info.get("FirewallBackend") or {}).get("Driver", "")
-    text = view.read("daemon.json")
-    try:
-        settings = json.loads(text or "{}")
-    except ValueError:  # engine-restart says so
-        settings = {}
-    settings = settings if isinstance(settings, dict) else {}
+    settings = Settings.as_far_as_read(view.read("daemon.json"), [])  # engine-restart tells of a broken file
     if now.startswith("nftables") or settings.get("firewall-backend") == "nftables":
         since = "" if now.startswith("nftables") else ", from its next start on"
         risk = "the engine refuses swarm init, and exits at its start in a swarm"

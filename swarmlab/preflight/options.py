@@ -190,6 +190,14 @@ class Settings:
                 made.flags.setdefault(option.key, []).append(value)
         return made
 
+    @classmethod
+    def as_far_as_read(cls, text: str, command: Sequence[str]) -> Settings:
+        """Return what `read` does, or what the command line alone sets where the text cannot be read."""
+        try:
+            return cls.read(text, command)
+        except ValueError:
+            return cls.read("", command)
+
     def get(self, key: str) -> Any:
         """Return the value of an option; None if it is not set. A list has what file and command line give."""
         flags = self.flags.get(key)

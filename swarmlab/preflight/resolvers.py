@@ -7,11 +7,11 @@ node's name servers, or 8.8.8.8 where the node has none but local ones.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator
 from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv6Address, ip_address
 
+from swarmlab.preflight import options
 from swarmlab.preflight.finding import Finding, Level, Unknown
 from swarmlab.preflight.model import NodeView, Sight, by_node
 
@@ -165,12 +165,8 @@ def _reads_resolved(view: NodeView, host: Settings) -> bool:
 
 def _own_servers(view: NodeView) -> bool:
     """Whether the engine is given name servers for its containers, so that those of the node do not count."""
-    if any(word.partition("=")[0] == "--dns" for word in view.answers.get("command line", (1, ""))[1].splitlines()):
-        return True
-    try:
-        return bool(json.loads(view.answers.get("daemon.json", (1, ""))[1] or "{}").get("dns"))
-    except (ValueError, AttributeError):
-        return False
+    text, command = (view.answers.get(name, (1, ""))[1] for name in ("daemon.json", "command line"))
+    return bool(options.Settings.as_far_as_read(text, command.splitlines()[1:]).get("dns"))
 
 
 def alike(sight: Sight) -> Iterator[Finding]:
