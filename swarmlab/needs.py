@@ -56,6 +56,7 @@ DECLARED = {
     "keys": "SSH keys of the cluster's user",
     "compose": "release of docker-compose",
     "outside": "way to the outside from every node",
+    "listen": "listen address of the managers",
 }
 _DECLARED = "declared:"
 #: The setting of a swarm that nobody has changed: how many tasks of a slot the managers keep.

@@ -47,6 +47,7 @@ class Declared:
         keys: whether the cluster user logs in from every node to every node by key.
         compose: the release of docker-compose; empty if it is not declared.
         outside: whether the node has a way to the outside.
+        listen: whether managers were given their own address to listen on (``--listen-addr``), and no other.
     """
 
     system: Mapping[str, str]
@@ -60,6 +61,7 @@ class Declared:
     keys: bool = True
     compose: str = COMPOSE
     outside: bool = True
+    listen: bool = True
 
     @property
     def places(self) -> Mapping[str, str]:

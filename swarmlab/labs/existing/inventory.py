@@ -29,7 +29,9 @@ DEFAULT_PORTS = range(30000, 30100)
 #: The least number of ports with which tests can run one after the other.
 LEAST_PORTS = 20
 #: The declaration of a file that declares nothing: its owner has made none of the document's choices.
-NOTHING = Declared({}, "", "", packaged=False, names=(), hosts=False, user="", keys=False, compose="", outside=False)
+NOTHING = Declared(
+    {}, "", "", packaged=False, names=(), hosts=False, user="", keys=False, compose="", outside=False, listen=False
+)
 #: The user who logs in if neither the file nor ssh's configuration names one.
 DEFAULT_USER = "root"
 _ANSIBLE = ("all", "ungrouped", "plugin", "_meta")
