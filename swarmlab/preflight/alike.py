@@ -7,10 +7,10 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from swarmlab.preflight.ahead import read
 from swarmlab.preflight.finding import Finding, Level, Unknown
 from swarmlab.preflight.model import NodeView, Sight
 from swarmlab.preflight.options import Settings
-from swarmlab.preflight.settings import read
 
 
 @dataclass(frozen=True)

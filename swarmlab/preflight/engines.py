@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import argparse
-import json
 import re
 from collections.abc import Iterator, Mapping, Sequence
 
 from swarmlab.cluster.clocks import BACKDATED, Clock, astray
 from swarmlab.preflight.finding import Finding, Level, Unknown
 from swarmlab.preflight.model import START_THE_ENGINE, NodeView, Sight, by_node
+from swarmlab.preflight.options import Settings
 from swarmlab.versions import parsed
 
 #: The lowest newest API version of an engine that all clients of today speak to (docker/cli 29.3 on; 29.0: 1.44).
@@ -111,22 +110,16 @@ def _open(command: Sequence[str], settings: str) -> list[tuple[str, str]]:
         settings: the text of its daemon.json.
     """
     try:
-        known = json.loads(settings or "{}")
+        known = Settings.read(settings, command[1:])
     except ValueError:
         raise Unknown(
             "/etc/docker/daemon.json is not JSON, so its addresses are not known",
             "on {nodes}: correct the line that python3 -m json.tool /etc/docker/daemon.json names",
         ) from None
-    options = argparse.ArgumentParser(add_help=False, allow_abbrev=False, exit_on_error=False)
-    options.add_argument("-H", "--host", action="append", default=[])
-    for name in ("--tls", "--tlsverify"):
-        options.add_argument(name, nargs="?", const="true", default=str(known.get(name[2:], "")))
-    given, _ = options.parse_known_args([argument for argument in command[1:] if argument])
-    yes = ("true", "1", "t")
-    if given.tlsverify.lower() in yes:
+    if known.get("tlsverify") is True:
         return []
-    lacking = "client certificates" if given.tls.lower() in yes else "encryption"
-    return [(host, lacking) for host in [*given.host, *known.get("hosts", [])] if host.startswith("tcp://")]
+    lacking = "client certificates" if known.get("tls") is True else "encryption"
+    return [(host, lacking) for host in known.listed("hosts") if host.startswith("tcp://")]
 
 
 def clocks(sight: Sight) -> Iterator[Finding]:

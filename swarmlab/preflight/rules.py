@@ -8,12 +8,12 @@ from ipaddress import IPv4Network
 from typing import Any
 
 from swarmlab.cluster.clocks import seconds_of
+from swarmlab.preflight.ahead import read as answer
 from swarmlab.preflight.filters import Packet, Rules, sets
 from swarmlab.preflight.finding import Finding, Level, Unknown
 from swarmlab.preflight.model import GATEWAY_BRIDGE, NodeView, Sight
 from swarmlab.preflight.networks import subnets_of
 from swarmlab.preflight.options import Settings
-from swarmlab.preflight.settings import read as answer
 
 #: Of both programs where a node has both: rules of either are in force. The one of old is asked only where it has
 #: tables already, as it would load its modules.

@@ -28,7 +28,7 @@ from swarmlab.cluster.node import Node
 from swarmlab.cluster.swarm import Swarm
 from swarmlab.errors import Blocked, LabError, Overdue, SwarmlabError
 from swarmlab.parallel import parallel
-from swarmlab.preflight import held, packets, rules, settings
+from swarmlab.preflight import ahead, held, packets, rules
 from swarmlab.preflight.model import CALLS, GATEWAY_BRIDGE, MODULES, Arrivals, NodeView, Sight
 from swarmlab.preflight.networks import complete
 from swarmlab.wait import State, scaled, wait
@@ -80,7 +80,7 @@ QUESTIONS = {
         'echo "containers $(echo $L | wc -w)"; '
         'for C in {calls}; do echo "$C $(grep -ls "\\"$C\\"" $L /dev/null | wc -l)"; done'
     ),
-    **settings.QUESTIONS,
+    **ahead.QUESTIONS,
     "rules": rules.QUESTION,
     "mesh rules": rules.MESH_QUESTION,
     "routes": "cat /proc/net/route",

@@ -7,7 +7,7 @@ import pytest
 
 from swarmlab.preflight import checks
 from swarmlab.preflight.options import Settings, of_unit
-from swarmlab.preflight.settings import quoted, unknown_to
+from swarmlab.preflight.refused import quoted, unknown_to
 from tests.unit.test_preflight import found, set_answer, sight  # noqa: F401
 
 PATHS = "bytes 40\ngroup root\ngroup docker\n/var/lib/docker /var/lib/docker\n/etc/ca.pem \n/nowhere \n/mnt/d /srv/d"

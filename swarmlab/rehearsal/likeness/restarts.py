@@ -12,7 +12,7 @@ from swarmlab.cluster.node import Node
 from swarmlab.errors import SwarmlabError
 from swarmlab.images.engines import EngineChoice
 from swarmlab.parallel import parallel
-from swarmlab.preflight import settings
+from swarmlab.preflight import ahead, refused
 from swarmlab.preflight.checks import look
 from swarmlab.preflight.finding import Level, Unknown
 from swarmlab.preflight.model import NodeView, Sight
@@ -37,7 +37,7 @@ def _of_node(node: Node) -> dict[str, Any]:
         view.info, view.version = node.ask("GET", "/info"), node.ask("GET", "/version")
     except SwarmlabError as failed:
         return of_view(view) | {"findings": [_found(Level.UNKNOWN, f"its engine does not answer: {failed}", "")]}
-    view.answers = answers(node, view, settings.READ)
+    view.answers = answers(node, view, ahead.READ)
     return of_view(view)
 
 
@@ -47,10 +47,10 @@ def of_view(view: NodeView) -> dict[str, Any]:
     options: list[str] = []
     driver = str(view.info.get("Driver", ""))
     try:
-        known = settings.of_view(view).settings
+        known = ahead.of_view(view).settings
         options = sorted({*known.file, *known.flags, *known.unknown})
         driver = str(known.get("storage-driver") or driver)
-    except (SwarmlabError, Unknown, settings.Unreadable):
+    except (SwarmlabError, Unknown, ahead.Unreadable):
         pass  # the findings say so
     return {
         "name": view.name,
@@ -75,9 +75,9 @@ def against(restarts: Iterable[Mapping[str, Any]], path: Sequence[EngineChoice])
     for node in restarts:
         yield from _told(node, lambda level: level == Level.ERROR)
         options = [str(option) for option in node["options"]]
-        known = settings.unknown_to(options, parsed(node["engine"]))
+        known = refused.unknown_to(options, parsed(node["engine"]))
         for engine in path:
-            lost = [one for one in settings.unknown_to(options, engine.numbers) if one not in known]
+            lost = [one for one in refused.unknown_to(options, engine.numbers) if one not in known]
             if lost:
                 yield (
                     f"{node['name']}: engine {engine.version} does not know {', '.join(lost)}, and does not start with "
@@ -85,7 +85,7 @@ def against(restarts: Iterable[Mapping[str, Any]], path: Sequence[EngineChoice])
                 )
                 break
         for engine in path:
-            gone = settings.GONE_DRIVERS.get(str(node["driver"]), (999,))
+            gone = refused.GONE_DRIVERS.get(str(node["driver"]), (999,))
             if parsed(node["engine"]) < gone <= engine.numbers:
                 yield (
                     f"{node['name']}: engine {engine.version} has no storage driver {node['driver']}: move the node to "
