@@ -21,6 +21,7 @@ class UpgradeFault(Fault):
             conditions, unless there is to be a reason.
         settings: Content of the node's /etc/docker/daemon.json when the new engine starts; unchanged if empty.
         empty: The node's engine finds no state of its swarm.
+        control: The fault is planted when the node's engine is restarted as it is, before the first step.
         beside: The fault is planted in the cluster beside the rehearsed one, where nodes are hurt.
         shape: Options of the rehearsal: as small a cluster as shows the fault.
     """
@@ -30,6 +31,7 @@ class UpgradeFault(Fault):
     conditions: Mapping[str, str] = field(default_factory=dict)
     settings: str = ""
     empty: bool = False
+    control: bool = False
     beside: bool = False
     shape: str = "--managers 1 --workers 2 --order slave01,workers,leader"
 
@@ -60,6 +62,15 @@ FAULTS = (
         r"step1: .*slave01 is inactive with id none after it was given engine",
         empty=True,
     ),
+    # No upgrade, but a plain restart loses the node.
+    UpgradeFault(
+        "empty-after-restart",
+        "upgrade/restart",
+        r"slave01 is inactive with id none after ",
+        empty=True,
+        control=True,
+        nodes=("slave01",),
+    ),
     # Small packets pass, larger ones do not.
     UpgradeFault(
         "narrow-link",
@@ -75,7 +86,22 @@ FAULTS = (
         r"step1: .*error creating vxlan interface: file exists",
         script="ip netns add gremlin; for id in $(seq 4096 4120); do "
         "ip link add left$id type vxlan id $id dstport 4789 && ip link set left$id netns gremlin; done",
+        conditions={"known/vxlan-file-exists": r"drain, stop the engine, .*slave01: .*file exists"},
         nodes=("slave01",),
+    ),
+    # Services are not pinned to a digest, and an update of the image is not carried out.
+    UpgradeFault(
+        "tags-not-followed",
+        conditions={
+            "known/tag-moved": r"Pin the images .*(master|slave0\d) runs release 2, wanted release 1",
+            "known/update-keeps-tag": r"Give docker service update --image .* runs release 1, wanted release 2",
+        },
+        script=wrap(
+            '"service create --detach=true --mode global"*) '
+            'shift 2; exec docker.real service create --no-resolve-image "$@"',
+            '"service update --detach --image"*) exit 0',
+        ),
+        nodes=("master",),
     ),
     # The node comes back without its labels.
     UpgradeFault(
@@ -202,7 +228,6 @@ FAULTS = (
 
 #: Claims of an upgrade for which nothing is planted, and why.
 UNPLANTED = {
-    "upgrade/restart": "the control's restart is judged as upgrade/step is, which has faults",
     "upgrade/objects-kept": "compared as upgrade/identity-kept is, which has a fault",
     "upgrade/writes": "chapter 8.1.1 has the faults of writes (tests/proof/claims)",
     "upgrade/scheduling": "chapters 7.2 and 8.2 have the faults of services (tests/proof/claims)",

@@ -15,14 +15,14 @@ from tests.proof.rehearsal.faults import FAULTS
 
 def pytest_configure():
     [fault] = [fault for fault in FAULTS if fault.name == os.environ["UPGRADE_FAULT"]]
-    upgrade = DindLab.upgrade
+    upgrade, restart = DindLab.upgrade, DindLab.restart
     planted = set()  # nodes that are given the fault while they are upgraded
 
     def upgrade_broken(self, node, engine, **how):
         cluster, members = self.cluster_of(node)
         # The cluster beside the rehearsed one has several nodes, and the way back is tried with one.
         here = len(members) > 1 and (cluster != 0) == fault.beside
-        if not here or engine != "forky" or (fault.nodes and node.name not in fault.nodes):
+        if not here or fault.control or engine != "forky" or (fault.nodes and node.name not in fault.nodes):
             return upgrade(self, node, engine, **how)
         if fault.empty:
             _make_empty(node)
@@ -34,11 +34,16 @@ def pytest_configure():
         fault.plant([node])
         return None
 
+    def restart_broken(self, node, **how):
+        if fault.control and node.name in fault.nodes:
+            _make_empty(node)
+        restart(self, node, **how)
+
     def change_settings(node, container):
         if fault.settings and node in planted:
             put_settings(container, fault.settings)
 
-    DindLab.upgrade = upgrade_broken
+    DindLab.upgrade, DindLab.restart = upgrade_broken, restart_broken
     DindLab.on_upgrade.append(change_settings)
 
 
