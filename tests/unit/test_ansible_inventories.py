@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from swarmlab.errors import UsageError
-from swarmlab.labs.existing import ansible
+from swarmlab.labs.existing import ansible_commands
 from swarmlab.labs.existing.inventory import Machine, read
 from swarmlab.wait import State, wait
 
@@ -479,7 +479,7 @@ def test_variables_beside_the_inventory_that_are_not_yaml_are_told_with_their_pl
 def test_a_command_that_does_not_end_is_ended(folder, commands, monkeypatch):
     commands({"a": {}})
     (commands.place / "ansible-inventory").write_text(f"#!/bin/sh\nsleep 600 &\necho $! > {folder}/pid\nwait\n")
-    monkeypatch.setattr(ansible, "_PATIENCE", 0.5)
+    monkeypatch.setattr(ansible_commands, "_PATIENCE", 0.5)
     begun = time.monotonic()
     assert "ansible-inventory takes over 0 s to read it; see what it waits for" in refused(written(folder, INI))
     assert time.monotonic() - begun < 30

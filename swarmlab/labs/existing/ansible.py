@@ -16,24 +16,23 @@ import getopt
 import json
 import os
 import re
-import resource
 import shlex
 import shutil
-import signal
-import subprocess
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from swarmlab.errors import UsageError
-from swarmlab.files import YamlFile, exists, read_text, shown
+from swarmlab.files import exists, shown
+from swarmlab.labs.existing.ansible_commands import run
+from swarmlab.labs.existing.ansible_mistakes import Mistakes
 from swarmlab.labs.existing.places import bare
 
 #: The group whose hosts count if the user names none.
 GROUP = "swarm"
-#: Seconds that a command of Ansible's may take, and most bytes of memory: an inventory may be made by a program.
-_PATIENCE, _MOST_MEMORY = 120.0, 4 * 2**30
+#: Most groups that a message lists.
+_MOST_GROUPS = 12
 #: Ansible's ways to a host that are SSH.
 _SSH = re.compile(r"((ansible\.(builtin|netcommon)|community\.\w+)\.)?(ssh|smart|paramiko|paramiko_ssh|libssh)")
 _TEMPLATE = re.compile(r"{[{%]")
@@ -42,6 +41,8 @@ _YES, _NO = ("true", "yes", "on", "y", "t", "1", "1.0"), ("false", "no", "off", 
 #: The letters of ssh's options, as of getopt, and those that concern how a host is reached.
 _LETTERS = "1246ab:c:e:fgi:kl:m:no:p:qstvxAB:CD:E:F:GI:J:KL:MNO:P:Q:R:S:TVw:W:XYy"
 _TAKEN = ("-4", "-6", "-b", "-B", "-c", "-m", "-I", "-o")
+#: Settings of ssh that a run has its own of.
+_OURS = ("controlmaster", "controlpath", "controlpersist", "stricthostkeychecking", "batchmode", "loglevel")
 #: Variables of a host by what they say, in Ansible's order: of two names for one thing, the last counts.
 _NAMES: Mapping[str, tuple[str, ...]] = {
     "host": ("ansible_host", "ansible_ssh_host"),
@@ -120,6 +121,7 @@ class _Reader:
         self._file = file.absolute()
         self._name = f"inventory {shown(source)}"
         self._folder = _folder_of(self._file)
+        self._mistakes = Mistakes(self._file, self._name)
 
     def read(self, group: str, most: int) -> Hosts:
         raw = self._listed()
@@ -159,15 +161,15 @@ class _Reader:
                 f"{self._name}: is {what}, and an inventory of Ansible needs the command ansible-inventory; install "
                 "it, or write the suite's format"
             )
-        done = self._run([program, "-i", str(self._file), "--list"])
+        done = run([program, "-i", str(self._file), "--list"], self._name, self._folder)
         try:
             raw = json.loads(done.stdout)
         except ValueError:
             raw = None
         if done.returncode != 0 or not isinstance(raw, dict):
-            raise UsageError(self._refused(done.stderr))
+            raise UsageError(self._mistakes.refused(done.stderr))
         if not _hosts_of(raw, "all") and not raw.get("_meta", {}).get("hostvars"):
-            raise UsageError(self._refused(done.stderr))
+            raise UsageError(self._mistakes.refused(done.stderr))
         return raw
 
     def _chosen(self, raw: Mapping[str, Any], group: str) -> tuple[list[str], list[str]]:
@@ -206,7 +208,7 @@ class _Reader:
             if isinstance(way, str) and way and not _TEMPLATE.search(way) and not _SSH.fullmatch(way):
                 wrong = f"is {shown(way, 60)}, and the suite reaches nodes over SSH only"
                 mend = "write ssh and its ansible_host, or choose other hosts with --group"
-                raise self._mistake(host, "ansible_connection", way, f"{wrong}; {mend}")
+                raise self._mistakes.at(host, "ansible_connection", way, f"{wrong}; {mend}")
 
     def _filled(
         self, hosts: Sequence[str], groups: Sequence[str], written: Mapping[str, Mapping[str, Any]]
@@ -217,7 +219,7 @@ class _Reader:
             return {host: self._unfilled(host, written[host]) for host in hosts}
         command = [program, "-i", str(self._file), "-m", "debug", "-a", f"msg={_question()}", "-f", "16"]
         command += ["-e", json.dumps(dict.fromkeys(_PASSWORDS, ""))]
-        done = self._run([*command, ":".join(groups)], more=len(hosts))
+        done = run([*command, ":".join(groups)], self._name, self._folder, more=len(hosts))
         filled = {}
         for found in re.findall(r"SWC([A-Za-z0-9+/=]+)CWS", done.stdout):
             with contextlib.suppress(ValueError, binascii.Error):
@@ -227,19 +229,8 @@ class _Reader:
         for host in hosts:
             if host not in filled:
                 why = failed.get(host) or (done.stderr.strip().splitlines() or ["Ansible says nothing of it"])[-1]
-                raise UsageError(self._not_filled(host, why, done.stderr))
+                raise UsageError(self._mistakes.not_filled(host, why, done.stderr))
         return filled
-
-    def _not_filled(self, host: str, why: str, said: str) -> str:
-        """Return in one line why Ansible does not fill in the variables of a host."""
-        why = re.sub(r"^Task failed: |^The task includes an option with an undefined variable\. ", "", why)
-        about = re.match(r"Error processing keyword '(\w+)': ", why)
-        if not about:
-            return f"{self._origin(said, host, why)}: host {shown(host, 60)}: {_mended(why)}"
-        name = f"ansible_{_KEYWORDS.get(about[1], about[1])}"
-        where = self._origin(said, host, "")
-        where = self._where(name, host, "") if where == self._name else where
-        return f"{where}: host {shown(host, 60)}: {name}: {_mended(why[about.end() :])}"
 
     def _unfilled(self, host: str, variables: Mapping[str, Any]) -> dict[str, Any]:
         filled: dict[str, Any] = {}
@@ -249,7 +240,7 @@ class _Reader:
                     value = variables[name]
                     if not isinstance(value, (str, int, float)) or _TEMPLATE.search(str(value)):
                         wrong = "is a template or a secret, which only the command ansible fills in; install it"
-                        raise self._mistake(host, name, str(value), wrong)
+                        raise self._mistakes.at(host, name, str(value), wrong)
                     filled[key] = value
         return filled
 
@@ -261,7 +252,7 @@ class _Reader:
         if port := said.get("port"):
             if not re.fullmatch(r"\d{1,5}", str(port)) or not 1 <= int(port) <= 65535:
                 wrong = f"is {shown(repr(port), 60)}; write a number from 1 to 65535"
-                raise self._mistake(host, "ansible_port", str(port), wrong)
+                raise self._mistakes.at(host, "ansible_port", str(port), wrong)
             node["port"] = int(port)
         if self._yes(host, said):
             node["sudo"] = True
@@ -287,16 +278,16 @@ class _Reader:
         """
         word = str(said.get("become", "")).strip().lower()
         if word not in (*_YES, *_NO):
-            raise self._mistake(host, "ansible_become", word, f"is {shown(repr(word), 60)}; write true or false")
+            raise self._mistakes.at(host, "ansible_become", word, f"is {shown(repr(word), 60)}; write true or false")
         if word in _NO:
             return False
         method = str(said.get("become_method") or "sudo").rpartition(".")[2]
         if method not in ("sudo", "doas"):
             wrong = f"is {shown(method, 60)}, and the suite knows sudo and doas without a password; allow one of them"
-            raise self._mistake(host, "ansible_become_method", method, wrong)
+            raise self._mistakes.at(host, "ansible_become_method", method, wrong)
         if (user := str(said.get("become_user") or "root")) != "root":
             wrong = f"is {shown(user, 60)}, and the suite needs root, or the rights of who logs in; write root"
-            raise self._mistake(host, "ansible_become_user", user, wrong)
+            raise self._mistakes.at(host, "ansible_become_user", user, wrong)
         return True
 
     def _add_options(
@@ -306,9 +297,9 @@ class _Reader:
         try:
             options, rest = getopt.getopt(shlex.split(text), _LETTERS)
         except (ValueError, getopt.GetoptError) as wrong:
-            raise self._mistake(host, variable, text, f"{shown(wrong)}, in {shown(text, 80)!r}; mend it") from None
+            raise self._mistakes.at(host, variable, text, f"{shown(wrong)}, in {shown(text, 80)!r}; mend it") from None
         if rest:
-            raise self._mistake(host, variable, text, f"{shown(rest[0], 60)!r} is no option of ssh; mend it")
+            raise self._mistakes.at(host, variable, text, f"{shown(rest[0], 60)!r} is no option of ssh; mend it")
         for option, value in options:
             name, setting = re.match(r"\s*(\w*)\s*[=\s]?\s*(.*)", value, re.DOTALL).groups()  # type: ignore[union-attr]
             word = {"-J": "proxyjump", "-l": "user", "-p": "port", "-F": "config"}.get(option, "")
@@ -324,7 +315,9 @@ class _Reader:
             elif word == "config":
                 more["config"] = self._whole(setting)
                 if setting != "none" and not exists(more["config"]):
-                    raise self._mistake(host, variable, text, f"-F {shown(setting)}: there is no such file; mend it")
+                    raise self._mistakes.at(
+                        host, variable, text, f"-F {shown(setting)}: there is no such file; mend it"
+                    )
             elif word == "userknownhostsfile" and not re.search(r"[\s%$]", setting):
                 if setting not in ("/dev/null", "none"):
                     node.setdefault("known_hosts", setting)
@@ -340,148 +333,6 @@ class _Reader:
             beside = (self._file if self._file.is_dir() else self._file.parent) / path
             return beside if not exists(self._folder / path) and exists(beside) else self._folder / path
         return Path(file)
-
-    # Asking, and what goes wrong
-
-    def _run(self, command: Sequence[str], *, more: float = 0) -> subprocess.CompletedProcess[str]:
-        environment = {
-            **os.environ,
-            "ANSIBLE_VERBOSITY": "0",
-            "ANSIBLE_NOCOLOR": "1",
-            "ANSIBLE_FORCE_COLOR": "0",
-            "ANSIBLE_STDOUT_CALLBACK": "minimal",
-            "ANSIBLE_CALLBACK_RESULT_FORMAT": "json",
-            "ANSIBLE_DISPLAY_FAILED_STDERR": "0",
-            "ANSIBLE_NO_LOG": "0",
-            "ANSIBLE_DEPRECATION_WARNINGS": "0",
-            "ANSIBLE_LOG_PATH": "/dev/null",
-            "ANSIBLE_RETRY_FILES_ENABLED": "0",
-        }
-        environment.setdefault("ANSIBLE_INVENTORY_ANY_UNPARSED_IS_FAILED", "1")
-        process = subprocess.Popen(
-            command,
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
-            errors="replace",
-            env=environment,
-            cwd=self._folder,
-            start_new_session=True,  # it has no terminal to ask for a password on
-        )
-        with contextlib.suppress(ProcessLookupError, PermissionError):
-            resource.prlimit(process.pid, resource.RLIMIT_AS, (_MOST_MEMORY, _MOST_MEMORY))
-        patience = _PATIENCE + more
-        try:
-            printed = process.communicate(timeout=patience)
-        except subprocess.TimeoutExpired:
-            raise UsageError(
-                f"{self._name}: {Path(command[0]).name} takes over {patience:.0f} s to read it; see what it waits for"
-            ) from None
-        finally:
-            if process.returncode is None:
-                os.killpg(process.pid, signal.SIGKILL)
-                process.communicate()
-        return subprocess.CompletedProcess(command, process.returncode, *printed)
-
-    def _refused(self, said: str) -> str:
-        """Return in one line why Ansible makes nothing of the inventory."""
-        plain = re.sub(r"\x1b\[[\d;]*m", "", said)
-        # Older ones break lines after 79 characters, within long words too.
-        blocks = re.split(r"\n(?=\[[A-Z]+\]|ERROR!)", plain.strip())
-        file = self._file
-        tries: dict[str, str] = {}
-        for block in blocks:
-            if broken := _BROKEN.search(block):
-                file = Path(broken[1].replace("\n", ""))
-            elif tried := _TRIED.search(block):
-                tries.setdefault(tried[1], tried[2])
-        why = next((tries[plugin] for plugin in _plugins(file) if plugin in tries), "")
-        if not why:
-            if mistake := self._not_yaml():
-                return mistake
-            errors = [block for block in blocks if block.startswith(("[ERROR]", "ERROR!"))]
-            why = re.sub(r"^(\[\w+\]:|ERROR!) *", "", [*errors[:1], blocks[-1]][0])
-        why = " ".join(why.split())
-        if not why or "No inventory was parsed" in why or file.is_dir():
-            return f"{self._name}: Ansible finds no hosts in it; write some"
-        beside = "" if file == self._file else f": {file.name}"
-        # Older ones name the file in front, with the line.
-        at = re.match(rf"{' ?'.join(map(re.escape, str(file)))}:(\d+): ", why)
-        if at:
-            return f"{self._name}{beside}, line {at[1]}: Ansible does not read it: {_mended(why[at.end() :])}"
-        where = f"{self._name}{beside}" if beside else self._origin(plain, "", why)
-        return f"{where}: Ansible does not read it: {_mended(why)}"
-
-    def _not_yaml(self) -> str:
-        """Return what is wrong in a file of variables beside the inventory; Ansible does not say which it is."""
-        beside = self._file if self._file.is_dir() else self._file.parent
-        files = [file for part in ("group_vars", "host_vars") for file in sorted((beside / part).rglob("*"))]
-        for file in files[:_MOST_FILES]:
-            if file.is_file() and file.suffix in ("", ".yml", ".yaml", ".json"):
-                try:
-                    text = read_text(file)
-                    if not text.startswith("$ANSIBLE_VAULT;"):
-                        YamlFile(untagged(text), f"{self._name}: {file.relative_to(beside)}")
-                except UsageError as mistake:
-                    return str(mistake)
-        return ""
-
-    def _origin(self, said: str, host: str, why: str) -> str:
-        """Return the inventory's name and, where Ansible or a search tells it, the place in it."""
-        for path, line, column in reversed(re.findall(r"(?m)^Origin: (/.*?):(\d+)(?::(\d+))?$", said)):
-            column = f", column {column}" if column else ""
-            beside = "" if Path(path) == self._file else f": {Path(path).name}"
-            return f"{self._name}{beside}, line {line}{column}"
-        quoted = re.findall(r"'([^']{3,})'", why)
-        return next((at for words in quoted if (at := self._where(words, host, words)) != self._name), self._name)
-
-    def _mistake(self, host: str, name: str, value: str, wrong: str) -> UsageError:
-        """Return the error about a variable of a host."""
-        return UsageError(f"{self._where(name, host, value)}: host {shown(host, 60)}: {name}: {wrong}")
-
-    def _where(self, name: str, host: str, value: str) -> str:
-        """Return the inventory's name, with the line where a variable stands if it stands in one line of the file."""
-        for words in ((name, value, host), (name, value), (name, host), (name,)):
-            lines = [number for number, line in self._lines() if all(word in line for word in words if word)]
-            if len(lines) == 1:
-                return f"{self._name}, line {lines[0]}"
-        return self._name
-
-    def _lines(self) -> Iterator[tuple[int, str]]:
-        if self._file.is_file():
-            with contextlib.suppress(UsageError):
-                yield from enumerate(read_text(self._file).splitlines(), 1)
-
-
-#: Most groups that a message lists, and most files beside an inventory that are looked at for a mistake.
-_MOST_GROUPS, _MOST_FILES = 12, 200
-#: What Ansible says of a file that none of its plugins reads, and of each plugin that was tried.
-_BROKEN = re.compile(
-    r"(?s)(?:Completely\s+failed|Unable)\s+to\s+parse\s+(?:inventory\s+source\s+)?"
-    r"(/.+?)(?:\s+as\s+an\s+inventory\s+source)?\s*$"
-)
-_TRIED = re.compile(r"(?s)Failed\s+to\s+parse\s.{1,1000}?\swith\s+'?([\w.]+)'?\s+plugin:\s*(.*?)(?=\n\s*\n|\n ?<<|\Z)")
-#: Keywords of Ansible's messages that have another name as a variable.
-_KEYWORDS = {"remote_user": "user"}
-#: Settings of ssh that a run has its own of.
-_OURS = ("controlmaster", "controlpath", "controlpersist", "stricthostkeychecking", "batchmode", "loglevel")
-
-
-def untagged(text: str) -> str:
-    """Return a document in YAML without the tags of Ansible's, each letter in its place."""
-    return re.sub(r"(?<=[\s\[{,])!(vault(-encrypted)?|unsafe)(?=\s)", lambda found: " " * len(found[0]), text)
-
-
-def _plugins(file: Path) -> list[str]:
-    """Return Ansible's plugins that may have been meant for a file, the likeliest first."""
-    with contextlib.suppress(OSError):
-        config = file.suffix in (".yml", ".yaml", ".json")
-        if config and re.search(r"(?m)^plugin:", file.read_text("utf-8", "replace")):
-            return ["auto"]
-        script = ["script"] if os.access(file, os.X_OK) else []
-        return [*script, *(["yaml"] if config else ["ini", "toml", "yaml"])]
-    return []
 
 
 def _folder_of(file: Path) -> Path:
@@ -532,20 +383,3 @@ def _failures(printed: str) -> Iterator[tuple[str, str]]:
     for host, words in re.findall(r"(?ms)^(\S+) \| (?:FAILED|UNREACHABLE)! =>\s*(\{.*?^\})", printed):
         with contextlib.suppress(ValueError):
             yield host, str(json.loads(words).get("msg", ""))
-
-
-def _mended(why: str) -> str:
-    """Return Ansible's words with the mend."""
-    why = shown(re.sub(r"\s*The error appears to be in .*", "", " ".join(why.split()))).rstrip(".")
-    for pattern, mend in _MENDS.items():
-        if re.search(pattern, why, re.IGNORECASE):
-            return f"{why}; {mend}"
-    return why
-
-
-_MENDS = {
-    r"vault|decrypt": "name the file of its vault's password: ANSIBLE_VAULT_PASSWORD_FILE=FILE",
-    r"unknown plugin|No module named|was not found|requires the": "install what that plugin needs",
-    r"is undefined": "define it in the inventory, group_vars or host_vars",
-    r"quotation|quote": "close the quote",
-}

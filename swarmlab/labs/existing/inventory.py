@@ -20,7 +20,7 @@ import jsonschema
 from swarmlab.errors import UsageError
 from swarmlab.files import YamlFile, named, read_text, shown
 from swarmlab.labs.base import Declared
-from swarmlab.labs.existing import ansible
+from swarmlab.labs.existing import ansible, ansible_mistakes
 from swarmlab.labs.existing.places import FORM, bare, chain, place
 
 _SCHEMA = Path(__file__).with_name("inventory.schema.json")
@@ -240,7 +240,7 @@ def _is_ini(file: Path, text: str) -> bool:
 
 def _parsed(text: str, mistakes: Mistakes) -> Any:
     """Return the content of a file in the suite's format, or of Ansible's as YAML; None for one with Ansible's tags."""
-    mistakes.file = YamlFile(ansible.untagged(text), mistakes.name)
+    mistakes.file = YamlFile(ansible_mistakes.untagged(text), mistakes.name)
     raw = mistakes.file.content
     if raw is None:
         mistakes.add([], "is empty; write nodes, manager or context")
