@@ -42,7 +42,7 @@ def test_the_number_is_chosen_for_the_machine_and_told(tmp_path):
     printed = start(tmp_path, "suites", "--engine", "bookworm")
     told = [line for line in printed.splitlines() if line.startswith("lab: ")]
     assert len(told) == 1
-    assert "GiB of free memory" in told[0]
+    assert " GiB of free memory and " in told[0]
     assert "of tests" in told[0]
 
 
