@@ -38,7 +38,7 @@ test-vm: $(ready) ## Test on virtual machines what containers cannot show, and a
 .PHONY: engines
 engines: $(ready) ## Run the suites on every engine of images/engines.yaml, and on a swarm of several.
 	for engine in bullseye bookworm trixie forky bullseye,trixie,forky; do \
-		$(pytest) suites/ -n 3 --engine $$engine --reports reports/$$engine $(PYTEST_ARGS) $(call ended,pytest on $$engine); done
+		$(pytest) suites/ --engine $$engine --reports reports/$$engine $(PYTEST_ARGS) $(call ended,pytest on $$engine); done
 
 FROM ?=
 TO ?=
@@ -73,8 +73,8 @@ unit: $(ready) ## Run the tests that need no lab.
 	$(pytest) tests/ -q -n 2 $(UNIT_ARGS) $(call ended,pytest)
 
 .PHONY: suites
-suites: $(ready) ## Run the suites on three labs of containers at once.
-	$(pytest) suites/ -n 3 $(engine) $(PYTEST_ARGS) $(call ended,pytest)
+suites: $(ready) ## Run the suites on labs of containers, as many side by side as the machine has room for.
+	$(pytest) suites/ $(engine) $(PYTEST_ARGS) $(call ended,pytest)
 
 .PHONY: browser
 browser: $(ready) ## Check the report with a browser and axe; installs chromium and npm where they are missing.
@@ -138,6 +138,10 @@ docs: $(ready) ## Write the generated pages of docs/reference anew from the pars
 .PHONY: results
 results: $(ready) ## Write RESULTS.md anew from the verdicts of runs: make results RUNS="reports/bullseye …"
 	$(BIN)/swarmlab results $(RUNS) $(addprefix --kills ,$(wildcard reports/proof/kills.json)) --out RESULTS.md $(call ended,swarmlab)
+
+.PHONY: estimates
+estimates: $(ready) ## Write claims/seconds.yaml anew, by which first runs are ordered: make estimates RUNS="reports …"
+	$(BIN)/python -m tools.estimates $(RUNS)
 
 .PHONY: lock
 lock: $(ready) ## Pin the newest releases of what pyproject.toml names in requirements.lock.

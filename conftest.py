@@ -4,6 +4,8 @@ pytest_plugins = [
     "fixtures.output",
     "fixtures.claims",
     "fixtures.ending",
+    "fixtures.kept",
+    "fixtures.shards",
     "fixtures.verdicts",
     "fixtures.allure_labels",
     "fixtures.lab_end",
@@ -13,5 +15,6 @@ pytest_plugins = [
     "fixtures.profiles",
     "fixtures.workers",
     "fixtures.rehearsal",
+    "fixtures.side_by_side",
     "fixtures.options",
 ]

@@ -40,6 +40,8 @@ OPTIONS = (
     "--rehearse-order",
     "--rehearse-workers",
     "--reports",
+    "--seconds",
+    "--shard",
     "--skip-preflight",
     "--waivers",
 )

@@ -94,6 +94,7 @@ class Cell:
         reason: Why it did not pass; empty if it did.
         seconds: Duration of its tests.
         tests: Node ids of its tests, the parameters of one test together.
+        places: Where they ran, in a run of several parts.
         waiver: The waiver that was applied.
         known: The known defects of its engines that explain why it fails.
         must: The claim's text in this run's catalogue, if it differs from the row's.
@@ -105,6 +106,7 @@ class Cell:
     reason: str = ""
     seconds: float = 0.0
     tests: Sequence[str] = ()
+    places: Sequence[str] = ()
     waiver: Mapping[str, str] | None = None
     known: Sequence[KnownFailure] = ()
     must: str = ""
@@ -383,6 +385,7 @@ def _cell(number: int, run: Run, judged: Judged, row: Row, allowance: _Allowance
         reason=judged.reason,
         seconds=judged.seconds,
         tests=_by_function(judged.tests),
+        places=judged.places if run.shards else (),
         waiver=judged.waiver,
         known=judged.known,
         must=judged.must if judged.must != row.must else "",

@@ -129,6 +129,8 @@ def _facts(run: Run) -> Iterator[tuple[str, str]]:
     yield "did not end", plain(run.unfinished)
     yield "command", code(_without_folders(str(raw["command"]))) if raw.get("command") else ""
     yield "profile", plain(str(raw.get("profile", "")))
+    hosts = {str(part["host"]) for part in run.shards}
+    yield "split", f"{len(run.shards)} shards on {len(hosts)} host{'s' if len(hosts) > 1 else ''}" if hosts else ""
     yield "suite", plain(", ".join(f"{name} {value}" for name, value in suite.items() if value))
     labs = len(raw["lab"].get("each", {}))
     yield "lab", plain(run.lab) + (f", {labs} side by side" if labs > 1 else "")

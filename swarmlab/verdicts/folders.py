@@ -52,8 +52,7 @@ def new(reports: Path, names: Sequence[str], started: datetime) -> Path:
     Raises:
         LabError: The folder cannot be made or written.
     """
-    label = "-".join(re.sub(r"[^A-Za-z0-9.+]+", "-", name).strip("-.")[:60] for name in names if name)
-    name = f"{started.astimezone(timezone.utc):%Y%m%dT%H%M%SZ}-{label}"
+    name = f"{started.astimezone(timezone.utc):%Y%m%dT%H%M%SZ}-{_label(names)}"
     try:
         (reports / RUNS).mkdir(parents=True, exist_ok=True)
         number = 1
@@ -69,6 +68,21 @@ def new(reports: Path, names: Sequence[str], started: datetime) -> Path:
     except OSError as failed:
         raise LabError(outputs.unwritable(reports, failed)) from None
     return folder
+
+
+def _label(names: Sequence[str]) -> str:
+    return "-".join(re.sub(r"[^A-Za-z0-9.+]+", "-", name).strip("-.")[:60] for name in names if name)
+
+
+def alike(reports: Path, names: Sequence[str]) -> list[Path]:
+    """Return the folders of earlier runs on the same kind of lab and the same engine, the newest first.
+
+    Args:
+        reports: The folder of reports.
+        names: See `new`.
+    """
+    form = re.compile(rf"\d{{8}}T\d{{6}}Z-{re.escape(_label(names))}(-\d+)?")
+    return [folder for folder in reversed(_all(reports)) if form.fullmatch(folder.name)]
 
 
 def publish(folder: Path) -> None:
@@ -113,10 +127,16 @@ def prune(reports: Path, keep: int) -> None:
         shutil.rmtree(old, ignore_errors=True)
 
 
-def running(folder: Path) -> bool:
-    """Whether the process that writes to a run's folder is alive, or of another host."""
+def running(folder: Path, *, elsewhere: bool = True) -> bool:
+    """Whether the process that writes to a run's folder is alive.
+
+    Args:
+        folder: The run's folder.
+        elsewhere: What is returned of a process of another host, of which this host knows nothing.
+    """
     try:
-        return ownership.alive((folder / _OWNER).read_text(encoding="utf-8")) is not False
+        alive = ownership.alive((folder / _OWNER).read_text(encoding="utf-8"))
+        return elsewhere if alive is None else alive
     except OSError:
         return False
 

@@ -3,9 +3,10 @@
 A run is a series of entries, which `swarmlab.verdicts.record` keeps in a file:
 
 ==========  ============================================================================
-start       what the run is: command, options, suite, waivers, catalogue, its tests
+start       what the run is: command, options, host, shard, suite, waivers, catalogue, its tests
 selected    tests that were selected
-lab         the facts of a lab, as of now
+split       of a shard: what the split was made from (see `swarmlab.verdicts.shards`)
+lab         the facts of a lab, as of now; in a merged run also the shard and the host that it belonged to
 test        a test that ended: its seconds, its judgement, what else pytest said of it
 lost        a worker of pytest-xdist that died
 end         how long the run took, and why it ended before its last test, if it did
@@ -14,6 +15,7 @@ end         how long the run took, and why it ended before its last test, if it 
 
 from __future__ import annotations
 
+import contextlib
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Mapping
 from datetime import datetime, timedelta
@@ -41,6 +43,8 @@ class Gathered:
         self._end: Mapping[str, Any] | None = None
         self._last: float = 0.0
         self._selected: set[str] = set()
+        self._split: Mapping[str, Any] | None = None
+        self._places: dict[str, Mapping[str, str]] = {}
         self._labs: dict[str, dict[str, Any]] = {}
         self._tests: dict[str, Mapping[str, Any]] = {}
         self._lost: dict[str, str] = {}
@@ -56,6 +60,9 @@ class Gathered:
             self._selected |= set(entry["tests"])
         elif kind == "lab":
             self._labs[entry["name"]] = dict(entry["facts"])
+            self._places[entry["name"]] = {key: entry[key] for key in ("shard", "host") if entry.get(key)}
+        elif kind == "split":
+            self._split = entry
         elif kind == "test":
             self._tests[entry["test"]] = entry
             self._last = entry["finished"]
@@ -68,6 +75,26 @@ class Gathered:
     def labs(self) -> Mapping[str, Mapping[str, Any]]:
         """The facts of the run's labs, by name."""
         return self._labs
+
+    @property
+    def start(self) -> Mapping[str, Any]:
+        """What the run is."""
+        return self._start
+
+    @property
+    def end(self) -> Mapping[str, Any] | None:
+        """How long it took, and why it ended before its last test; None while it runs, or if it was killed."""
+        return self._end
+
+    @property
+    def split(self) -> Mapping[str, Any] | None:
+        """What the run is a part of: the `digest` of the split, and its number of `tests`; None if it is not known."""
+        return self._split
+
+    @property
+    def tests(self) -> Mapping[str, Mapping[str, Any]]:
+        """The tests that ended, by node id."""
+        return self._tests
 
     @property
     def lab(self) -> dict[str, Any]:
@@ -104,6 +131,7 @@ class Gathered:
             "seconds": self._seconds(),
             "unfinished": self._unfinished(),
             **{key: self._start[key] for key in ("suite", "command", "profile", "options")},
+            **{key: self._start[key] for key in ("host", "shard", "shards") if self._start.get(key)},
             "lab": {key: value for key, value in lab.items() if key != "nodes"},
             "nodes": lab["nodes"],
             "preflight": [
@@ -119,8 +147,10 @@ class Gathered:
                 for claim in catalogue
                 if claim["id"] not in judged
             },
+            "tests": {test: round(entry["seconds"], 2) for test, entry in self._tests.items()},
         }
-        if self._start["allows"] is not None:
+        # A part of a run certifies nothing: what it lacks may be in the others.
+        if self._start["allows"] is not None and not self._start.get("shard"):
             result["certification"] = list(self._refusals(judged, frozenset(self._start["allows"])))
         return result
 
@@ -176,8 +206,13 @@ class Gathered:
         for test in self._start["tests"].get(id, []):
             ran = [judgement for judgement in judgements if function_of(judgement["test"]) == test]
             if not ran or len(ran) < ran[0]["variants"]:
-                return f"passed so far, but {test} did not run" + (" with all parameters" if ran else "")
+                how = (" with all parameters" if ran else "") + self._here
+                return f"passed so far, but {test} did not run{how}"
         return ""
+
+    @property
+    def _here(self) -> str:
+        return f" in shard {shard}" if (shard := self._start.get("shard")) else ""
 
     def _not_run(self, id: str) -> str:
         """Return why a claim has no verdict."""
@@ -185,7 +220,7 @@ class Gathered:
         if not tests:
             return "no test"
         if not self._selected.intersection(tests):
-            return "not selected"
+            return f"not selected{self._here}"
         why = self._end["why"] if self._end else ""
         return f"the run ended before: {why}" if why else "the run ended before"
 
@@ -227,6 +262,7 @@ class Gathered:
                 for judgement in sorted(judgements, key=lambda judgement: judgement["verdict"] != str(verdict))
                 for file in judgement["evidence"]
             ],
+            "judged": self._judged_where(judgements),
             "tests": [judgement["test"] for judgement in judgements],
             "seconds": round(sum(judgement["seconds"] for judgement in judgements), 2),
         }
@@ -234,6 +270,20 @@ class Gathered:
     def _lab_of(self, judgement: Mapping[str, Any]) -> Mapping[str, Any]:
         """Return the facts of the lab that a test ran on; of all labs if that is not known."""
         return self._labs.get(judgement.get("lab", "")) or self.lab
+
+    def _judged_where(self, judgements: list[dict[str, Any]]) -> list[dict[str, str]]:
+        """Return each place where tests of a claim ran, as far as it is known: shard, host, lab and engine."""
+        places: list[dict[str, str]] = []
+        for judgement in judgements:
+            name = judgement.get("lab", "")
+            own = {"shard": self._start.get("shard") or "", "host": self._start.get("host") or "", "lab": name}
+            nodes = self._labs.get(name, {}).get("nodes", [])
+            engines = dict.fromkeys(str(node["engine"]) for node in nodes if node.get("engine"))
+            place = {**own, **self._places.get(name, {}), "engine": ", ".join(engines)}
+            place = {key: value for key, value in place.items() if value}
+            if place and place not in places:
+                places.append(place)
+        return places
 
     def _known(self, id: str, judgements: list[dict[str, Any]]) -> list[dict[str, Any]]:
         """Return the known defects of the cluster's engines that explain why a claim fails; it still fails."""
@@ -286,8 +336,19 @@ def read(file: Path) -> dict[str, Any]:
     Raises:
         UsageError: The file cannot be read, or a run of the suites did not write it.
     """
-    try:
+    with understood(file):
         return Gathered(record.read(file)).result()
+
+
+@contextlib.contextmanager
+def understood(file: Path) -> Iterator[None]:
+    """Turn every error of a block that reads a run's record into one line that names the file.
+
+    Raises:
+        UsageError: The file cannot be read, or a run of the suites did not write it.
+    """
+    try:
+        yield
     except OSError as failed:
         raise UsageError(f"{file} cannot be read: {failed.strerror}") from None
     except (ValueError, KeyError, TypeError, AttributeError) as broken:

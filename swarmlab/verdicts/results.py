@@ -35,6 +35,7 @@ class Judged:
         reason: Why it did not pass; empty if it did.
         evidence: Files in the run's folder.
         tests: Node ids of the tests that judged it.
+        places: Where they ran, each place once: shard, host, lab and engine, as far as they are known.
         seconds: Duration of these tests together, in seconds.
         waiver: The waiver that was applied (claim, justification, owner, expires, outcome); None if none was.
         known: The known defects of the cluster's engines that explain why it fails.
@@ -48,6 +49,7 @@ class Judged:
     erratum: str = ""
     evidence: tuple[str, ...] = ()
     tests: tuple[str, ...] = ()
+    places: tuple[str, ...] = ()
     seconds: float = 0.0
     waiver: Mapping[str, str] | None = None
     known: tuple[KnownFailure, ...] = ()
@@ -90,6 +92,11 @@ class Run:
         if self.path.suffix == ".jsonl" and folders.running(self.folder):
             return "it is still running"
         return why
+
+    @property
+    def shards(self) -> list[Mapping[str, Any]]:
+        """The parts of a run that was split over machines and merged; empty for any other run."""
+        return list(self.raw.get("shards", []))
 
     @property
     def counts(self) -> dict[Verdict, int]:
@@ -215,6 +222,10 @@ def _judged(entry: Mapping[str, Any]) -> Judged:
         erratum=entry.get("erratum", ""),
         evidence=tuple(dict.fromkeys(entry["evidence"])),
         tests=tuple(entry["tests"]),
+        places=tuple(
+            ", ".join(f"{key} {place[key]}" for key in ("shard", "host", "lab", "engine") if key in place)
+            for place in entry.get("judged", [])
+        ),
         seconds=entry["seconds"],
         waiver=entry.get("waiver"),
         known=tuple(map(KnownFailure.from_json, entry.get("known", []))),

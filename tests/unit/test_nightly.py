@@ -6,6 +6,7 @@ import re
 import shutil
 import subprocess
 import sys
+import textwrap
 
 import pytest
 import yaml
@@ -13,6 +14,7 @@ import yaml
 from swarmlab.images.engines import known_engines
 from swarmlab.paths import ROOT
 from swarmlab.verdicts import catalogue
+from tests.unit.helpers import CONFTEST, HEADER
 
 GITHUB = yaml.safe_load((ROOT / ".github/workflows/nightly.yml").read_text())
 GITLAB = yaml.safe_load((ROOT / ".gitlab-ci.yml").read_text())
@@ -28,16 +30,20 @@ def gitlab_jobs():
 
 
 def choices():
-    """Name and options of every run, in both systems."""
-    github = [(one["name"], one["options"]) for one in GITHUB["jobs"]["suites"]["strategy"]["matrix"]["include"]]
-    gitlab = [(one["NAME"], one["OPTIONS"]) for one in GITLAB["suites"]["parallel"]["matrix"]]
+    """Name, shards and options of every run, in both systems."""
+    matrix = GITHUB["jobs"]["suites"]["strategy"]["matrix"]
+    assert [one["name"] for one in matrix["include"]] == matrix["name"]
+    github = [(one["name"], matrix["shard"], one["options"]) for one in matrix["include"]]
+    gitlab = [(one["NAME"], one["SHARD"], one["OPTIONS"]) for one in GITLAB["suites"]["parallel"]["matrix"]]
     return github, gitlab
 
 
 def test_both_run_every_engine_all_together_and_machines():
     github, gitlab = choices()
     assert github == gitlab
-    jobs = dict(github)
+    jobs = {name: options for name, _, options in github}
+    for _, shards, _ in github:
+        assert shards == [f"{number}/{len(shards)}" for number in range(1, len(shards) + 1)]
     assert {"18.03.1", *known_engines(), "mixed", "machines"} == set(jobs)
     assert jobs["18.03.1"] == "--lab vagrant --engine 18.03.1 --profile nightly"
     for suite in known_engines():
@@ -74,27 +80,42 @@ def test_github_workflow_is_whole():
             assert re.fullmatch(r"actions/[a-z/-]+@v\d+", step["uses"]) if "uses" in step else True
     assert GITHUB["jobs"]["suites"]["strategy"]["fail-fast"] is False
     assert GITHUB["jobs"]["report"]["if"] == "always()"
-    kept = [step for step in GITHUB["jobs"]["suites"]["steps"] if step.get("with", {}).get("path") == "reports/kept"]
-    assert [step["uses"].partition("@")[0] for step in kept] == ["actions/cache/restore", "actions/cache/save"]
+    kept = {
+        name: [
+            step["uses"].partition("@")[0]
+            for step in job["steps"]
+            if step.get("with", {}).get("path") == "reports/kept"
+        ]
+        for name, job in GITHUB["jobs"].items()
+    }
+    assert kept == {
+        "plan": ["actions/cache/restore", "actions/upload-artifact"],
+        "suites": ["actions/download-artifact"],
+        "report": ["actions/download-artifact", "actions/cache/save"],
+    }
 
 
 def test_gitlab_pipeline_is_whole():
     for name, job in gitlab_jobs().items():
         assert job["stage"] in GITLAB["stages"], name
         assert job["artifacts"]["when"] == "always"
-        assert job["cache"]["paths"] == ["reports/kept"]
         for needed in job.get("needs", []):
             assert needed["job"] in gitlab_jobs()
-    assert GITLAB["suites"]["artifacts"]["reports"]["junit"] == "reports/$NAME/runs/*/junit.xml"
-    assert GITLAB["pages"]["artifacts"]["paths"] == ["public"]
+    kept = {name: job["cache"] for name, job in gitlab_jobs().items() if "cache" in job}
+    assert {name: (cache["paths"], cache["policy"]) for name, cache in kept.items()} == {
+        "plan": (["reports/kept"], "pull"),
+        "pages": (["reports/kept"], "push"),
+    }
+    assert GITLAB["suites"]["artifacts"]["reports"]["junit"] == "reports/shards/*/*/runs/*/junit.xml"
+    assert GITLAB["pages"]["artifacts"]["paths"][0] == "public"
 
 
 def test_what_they_call_is_there_and_is_shell():
     scripts = github_scripts() + [line for job in gitlab_jobs().values() for line in job["script"]]
     assert scripts
     called = {word for script in scripts for word in re.findall(r"\btools/[\w/-]+", script)}
-    assert called == {"tools/nightly", "tools/publish"}
-    for file in [*called, "tools/allure/generate"]:
+    assert called == {"tools/shard", "tools/merge"}
+    for file in [*called, "tools/nightly", "tools/publish", "tools/allure/generate"]:
         assert os.access(ROOT / file, os.X_OK), file
         subprocess.run(["bash", "-n", ROOT / file], check=True)
     for script in scripts:
@@ -159,7 +180,7 @@ def test_a_night_that_fails_itself_fails(project):
     assert project("fail", 1).returncode == 1
     ended = project("pass", 4, WRITES="")
     assert ended.returncode == 1
-    assert "nightly trixie: there are no verdicts; pytest ended with 4" in ended.stdout
+    assert "nightly trixie: there are no verdicts; the run ended with 4" in ended.stdout
 
 
 def test_a_night_that_was_stopped_is_no_baseline(project, tmp_path):
@@ -168,6 +189,53 @@ def test_a_night_that_was_stopped_is_no_baseline(project, tmp_path):
     assert project("pass", 0).returncode == 0
     assert (tmp_path / "reports/kept/trixie.json").exists()
     assert project("pass", 3, WRITES="").returncode == 1
+
+
+#: Runs a part of a made suite in the place of the project's own.
+SHARD = """#!/bin/sh
+cd project && exec {python} -m pytest "$@" --rootdir . -p no:cacheprovider
+"""
+
+
+@pytest.mark.usefixtures("project")
+def test_shards_are_split_by_the_baseline_merged_compared_and_published(tmp_path, monkeypatch):
+    monkeypatch.setenv("PYTHONPATH", str(ROOT))
+    made = tmp_path / "project"
+    (made / "suites").mkdir(parents=True)
+    (made / "pytest.ini").write_text("[pytest]\ncomplete_sections = 7.2.2\n")
+    plugins = '"fixtures.profiles", "fixtures.kept", "fixtures.shards",'
+    (made / "conftest.py").write_text(textwrap.dedent(CONFTEST.replace('"fixtures.profiles",', plugins)))
+    tests = [("a", "7.2.2/ls-columns"), ("b", "7.2.2/inspect"), ("c", "7.2.2/managers-only")]
+    lines = [f"@claim('{id}')\ndef test_{name}(cluster): pass" for name, id in tests]
+    (made / "suites" / "test_it.py").write_text("\n".join([textwrap.dedent(HEADER), *lines]))
+    # The scripts give paths from the project's folder, and the made suite is below it.
+    script = SHARD.format(python=sys.executable).replace('"$@"', '$(echo "$@" | sed "s, reports/, ../reports/,g")')
+    (tmp_path / ".venv/bin/pytest").write_text(script)
+
+    def night():
+        for number in (1, 2):
+            command = ["tools/shard", "trixie", f"{number}/2"]
+            ran = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True)
+            assert ran.returncode == 0, ran.stdout + ran.stderr
+        command = ["tools/merge", "reports/shards", "public"]
+        return subprocess.run(command, cwd=tmp_path, capture_output=True, text=True)
+
+    first = night()
+    assert first.returncode == 0, first.stdout + first.stderr
+    assert "no baseline of trixie yet" in first.stdout
+    kept = json.loads((tmp_path / "reports/kept/trixie.json").read_text())
+    assert [part["shard"] for part in kept["shards"]] == ["1/2", "2/2"]
+    assert len(kept["tests"]) == 3
+    second = night()
+    assert second.returncode == 0, second.stdout + second.stderr
+    assert "Nothing is worse." in second.stdout
+    records = sorted((tmp_path / "reports/shards/trixie/1/runs").glob("*/verdicts.jsonl"))
+    commands = [json.loads(record.read_text().splitlines()[0])["command"] for record in records]
+    assert ["--seconds" in command for command in commands] == [False, True]
+    shutil.rmtree(tmp_path / "reports/shards/trixie/2")
+    alone = subprocess.run(["tools/merge", "reports/shards", "public"], cwd=tmp_path, capture_output=True, text=True)
+    assert alone.returncode == 1
+    assert "shard 2/2 is missing; name its folder, too" in alone.stderr
 
 
 def test_all_runs_are_published_as_one_report(project, tmp_path):

@@ -102,7 +102,7 @@ def test_what_removes_or_cleans_a_lab_waits_for_its_run(outer, other, monkeypatc
 
 @pytest.mark.parametrize(
     "options",
-    [["-n", "2"], ["-n", "auto"], ["--tx", "2*popen", "--dist", "load"]],
+    [["-n", "2"], ["--tx", "2*popen", "--dist", "load"]],
 )
 def test_processes_of_one_run_do_not_share_a_lab(options, tmp_path):
     command = [sys.executable, "-m", "pytest", "suites/", "--lab-name", "one", "--reports", str(tmp_path / "reports")]

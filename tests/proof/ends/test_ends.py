@@ -40,7 +40,7 @@ def standing():
 
 def run(folder, *options, prank=""):
     """Return the exit status of a run, its output, and its results."""
-    command = [sys.executable, "-m", "pytest", *TESTS, "--reports", str(folder), *options]
+    command = [sys.executable, "-m", "pytest", *TESTS, "-n", "0", "--reports", str(folder), *options]
     command += ["-p", "tests.proof.ends.gremlin"] if prank else []
     environment = {key: value for key, value in os.environ.items() if not key.startswith("PYTEST_")}
     ran = subprocess.run(command, cwd=ROOT, env={**environment, "GREMLIN": prank}, capture_output=True, text=True)

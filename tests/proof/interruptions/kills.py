@@ -66,8 +66,9 @@ def main() -> int:
     return int(bool(wrong))
 
 
-def _command(reports: Path, *more: str) -> list[str]:
-    return [program("pytest"), *TESTS, "-v", "--engine", "bookworm", "--reports", str(reports), *more]
+def _command(reports: Path, *, processes: int = 0) -> list[str]:
+    options = ["-v", "-n", str(processes), "--engine", "bookworm", "--reports", str(reports)]
+    return [program("pytest"), *TESTS, *options]
 
 
 def _seconds_of_a_run(folder: Path) -> float:
@@ -92,7 +93,7 @@ def kill(folder: Path, moment: float, victim: str, engine: outer.OuterEngine) ->
         A row of the table; None if the run had ended before.
     """
     reports = folder / "reports"
-    run = Trial(_command(reports, *([] if victim == "run" else ["-n", "2"])), folder / "killed")
+    run = Trial(_command(reports, processes=0 if victim == "run" else 2), folder / "killed")
     while time.monotonic() - run.started < moment and run.process.poll() is None:
         time.sleep(0.02)
     hit = _victim(run, victim)

@@ -23,8 +23,9 @@ pytestmark = pytest.mark.lab
 NAME = f"trial-{os.getpid()}"
 ONE = ["suites/ch2_networks/test_commands.py", "-v", "-p", "no:randomly"]
 UP = ["swarmlab", "up", "--name", f"{NAME}-up"]
-PYTEST = ["pytest", *ONE, "--engine", "bookworm"]  # with an engine it takes a lab of its own
-WORKERS = [*PYTEST, "-n", "2"]
+OWN = ["pytest", *ONE, "--engine", "bookworm"]  # with an engine it takes a lab of its own
+PYTEST = [*OWN, "-n", "0"]
+WORKERS = [*OWN, "-n", "2"]
 #: Tests that start runs of pytest, which make the labs.
 PROOF = ["pytest", "tests/proof/claims", "-m", "lab", "-n", "2", "-k", "docker0 or hosts"]
 REHEARSE = ["swarmlab", "rehearse", "--from", "bookworm", "--to", "trixie", "--managers", "1", "--workers", "2"]

@@ -1,0 +1,58 @@
+"""``swarmlab merge``: one run of the parts of a run that was split over machines."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+from swarmlab.paths import REPORTS
+from swarmlab.report.html import overall
+from swarmlab.verdicts import folders, merge, results
+
+#: The exit status where a part did not end, as of a run that could not be held.
+_UNFINISHED = 3
+
+
+def add_options(parser: argparse.ArgumentParser) -> None:
+    """Add the options of the command."""
+    parser.add_argument(
+        "parts",
+        nargs="+",
+        metavar="DIR",
+        help="folder of a part: of a run with --shard, or a folder of reports, of which the latest run is taken",
+    )
+    parser.add_argument(
+        "--reports",
+        metavar="DIR",
+        help="folder of reports; the run gets a folder of its own below runs/ there (default: the checkout's reports/)",
+    )
+    parser.add_argument(
+        "--keep-runs",
+        type=folders.count,
+        default=folders.KEPT,
+        metavar="N",
+        help=f"how many runs stay below runs/, this one among them; 0 keeps all (default: {folders.KEPT})",
+    )
+    parser.epilog = (
+        "Exit status: 0 if nothing that was judged is bad, 1 if something is, 2 if these are not the parts of one run, "
+        "3 if a part did not end."
+    )
+
+
+def run(args: argparse.Namespace) -> int:
+    """Make one run of the parts of a run that was split with --shard."""
+    parts = merge.read([Path(path) for path in args.parts])
+    folder = merge.write(parts, Path(args.reports) if args.reports else REPORTS)
+    folders.ended(folder, keep=args.keep_runs)
+    merged = results.load(folder)
+    whole = overall(merged)
+    print(f"{whole.word}. {whole.summary}")
+    for claim in merged.claims.values():
+        if claim.verdict.bad:
+            print(f"{claim.verdict}: {claim.id} ({claim.level}): {claim.explained} [{'; '.join(claim.places)}]")
+    for refusal in merged.raw.get("certification", []):
+        print(f"not certified: {refusal}")
+    print(folder)
+    if merged.unfinished:
+        return _UNFINISHED
+    return int(any(claim.verdict.bad for claim in merged.claims.values()) or bool(merged.raw.get("certification")))
