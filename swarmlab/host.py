@@ -204,6 +204,32 @@ def process(pid: int) -> Process | None:
     return None if fields[0] == "Z" else Process(pid, fields[19], tuple(arguments.rstrip("\0").split("\0")))
 
 
+def cores() -> int:
+    """Return how many processors this process may use, by its affinity and its control group.
+
+    Source: the kernel's admin-guide/cgroup-v2, cpu.max.
+    """
+    usable = len(os.sched_getaffinity(0))
+    with contextlib.suppress(OSError, ValueError):  # no group of its own, or no limit ("max")
+        quota, period = Path("/sys/fs/cgroup/cpu.max").read_text().split()
+        usable = min(usable, max(1, int(quota) // int(period)))
+    return usable
+
+
+def free_memory() -> int:
+    """Return the memory that processes can still take, in MiB, by the kernel and by this process's control group.
+
+    Source: proc(5), /proc/meminfo; the kernel's admin-guide/cgroup-v2, memory.max and memory.current.
+    """
+    found = re.search(r"^MemAvailable:\s+(\d+) kB", Path("/proc/meminfo").read_text(), re.MULTILINE)
+    free = int(found[1]) // 1024 if found else 0
+    group = Path("/sys/fs/cgroup")
+    with contextlib.suppress(OSError, ValueError):
+        most, used = (int((group / name).read_text()) for name in ("memory.max", "memory.current"))
+        free = min(free, max(0, most - used) // 2**20)
+    return free
+
+
 def process_of(pidfile: Path, programs: Sequence[str]) -> int | None:
     """Return the pid in a pid file; None unless that process runs a program whose path contains one of *programs*."""
     try:

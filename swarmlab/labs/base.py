@@ -115,6 +115,7 @@ class Lab(ABC):
         steps: seconds that each step of bringing it up took.
         given: references of images that the user gave, by name.
         kept: it has been handed to its user (see `keep`).
+        has_room: further nodes are made while others are in use (see `more`).
         gives_images: the engines of its nodes hold the workloads at first, unless they are asked for bare (see `more`).
     """
 
@@ -122,6 +123,7 @@ class Lab(ABC):
     name: str
     standing = False
     kept = False
+    has_room = False
     gives_images = False
     speed = 1.0
 

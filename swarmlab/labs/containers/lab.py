@@ -101,7 +101,7 @@ class DindLab(Lab):
 
     kind = WORD
     ports = PORTS
-    gives_images = True
+    has_room = gives_images = True
 
     #: Called with a node that is upgraded and its new container, which is not started yet. Planted faults change the
     #: container here.
@@ -261,7 +261,12 @@ class DindLab(Lab):
             if not free:
                 raise LabError(f"the lab holds {_CLUSTERS} clusters already")
             self._nodes[free[0]] = []  # reserved while its nodes are made
-        self._nodes[free[0]] = self._create(free[0], count, bare=bare)
+        try:
+            self._nodes[free[0]] = self._create(free[0], count, bare=bare)
+        except BaseException:
+            remove_cluster(self.outer, self.name, free[0])
+            del self._nodes[free[0]]
+            raise
         return self._nodes[free[0]]
 
     @override
