@@ -4,8 +4,8 @@ A data root is a volume on the outer engine. Nodes mount it read-only. Their fir
 images and mounts the layers (see images/node/root/usr/local/sbin/node-start), so nothing is pulled or unpacked, and the
 files of a layer are in the memory once for all nodes. What a node does to its images stays in its own volumes.
 
-An engine that keeps images otherwise than in layers of overlay2, as with containerd's store, gets nothing of its root:
-its nodes pull.
+An engine that keeps images otherwise than in layers of overlay2, as with containerd's store, has an empty root, and its
+nodes pull.
 """
 
 from __future__ import annotations
@@ -32,8 +32,11 @@ PLACE = "/var/lib/swarmlab/docker"
 ROOT = "swarmlab.root"
 #: Suffix of the name of a volume that has no other use: the root of the rest of the name is whole.
 _WHOLE = "-whole"
-#: Pulls what it is given, and puts it on the disk.
-_PULL = 'for image in "$@"; do docker pull "$image" || exit 1; done; sync -f /var/lib/docker'
+#: Pulls what it is given, and puts it on the disk; nothing where nodes could not use it.
+_PULL = (
+    '[ "$(docker info --format "{{.Driver}}")" = overlay2 ] || exit 0; '
+    'for image in "$@"; do docker pull "$image" || exit 1; done; sync -f /var/lib/docker'
+)
 
 
 def prepare(outer: OuterEngine, image: str, registry: str, progress: Progress) -> str:
