@@ -23,6 +23,7 @@ def test_hello_image_greets_and_leaves_no_container(node, bench):
 
 
 @claim("1.3.2/first-run-pulls")
+@pytest.mark.cluster(bare=True)
 def test_first_run_of_an_image_pulls_it_and_the_second_does_not(node, bench):
     forget(node, bench.reference("hello"))
     for run, wanted in (("first", True), ("second", False)):

@@ -163,6 +163,7 @@ def test_update_replicas_brings_exactly_three_tasks(cluster, documented):
 
 
 @claim("7.2.3/missing-image-pulled")
+@pytest.mark.cluster(bare=True)
 def test_a_node_pulls_the_image_that_it_lacks(cluster):
     image = cluster.image("redis")
     for node in cluster.nodes:

@@ -40,7 +40,7 @@ class Entry:
 
     def __str__(self) -> str:
         lines = self.answer.splitlines() or ["(no answer)"]
-        return "\n".join([f"+{self.offset:.2f} s  {self.source}  {self.request}", *(f"    {line}" for line in lines)])
+        return "\n".join([f"{self.offset:+.2f} s  {self.source}  {self.request}", *(f"    {line}" for line in lines)])
 
 
 class Journal:

@@ -115,12 +115,16 @@ class Lab(ABC):
         steps: seconds that each step of bringing it up took.
         given: references of images that the user gave, by name.
         kept: it has been handed to its user (see `keep`).
+        has_room: further nodes are made while others are in use (see `more`).
+        gives_images: the engines of its nodes hold the workloads at first, unless they are asked for bare (see `more`).
     """
 
     kind: str
     name: str
     standing = False
     kept = False
+    has_room = False
+    gives_images = False
     speed = 1.0
 
     def __init__(self, progress: Progress) -> None:
@@ -233,8 +237,12 @@ class Lab(ABC):
         """Return the nodes of the default cluster: master, slave01 and slave02 first."""
 
     @abstractmethod
-    def more(self, count: int) -> list[Node]:
+    def more(self, count: int, *, bare: bool = False) -> list[Node]:
         """Make *count* nodes for a further cluster, beside the existing nodes.
+
+        Args:
+            count: the number of nodes.
+            bare: their engines hold no image yet, also where the lab gives its nodes the workloads.
 
         Raises:
             LabError: the lab has no room for them.

@@ -13,6 +13,7 @@ from swarmlab.files import shown
 from swarmlab.host import Progress, alone
 from swarmlab.labs import standing
 from swarmlab.labs.base import FoundKind, Lab, LabKind, MadeKind
+from swarmlab.labs.containers import roots
 from swarmlab.labs.containers.kind import CONTAINERS
 from swarmlab.labs.existing.kind import EXISTING
 from swarmlab.labs.machines.kind import MACHINES
@@ -106,6 +107,7 @@ def remove_stale(outer: OuterEngine, progress: Progress) -> None:
             progress(f"removing {len(left)} nodes of a run that was killed")
             parallel.parallel(standing.remove_node, left)
         standing.sweep_folders(outer)
+        roots.sweep(outer)
 
 
 def known(outer: OuterEngine, name: str) -> Standing:

@@ -197,7 +197,9 @@ def _gone(outer: OuterEngine, *labels: str) -> State:
 def remove_node(container: Container) -> None:
     """Remove a container of a lab with its volumes and its socket's folder."""
     socket_folder = Path(container.labels[SOCKET]).parent if SOCKET in container.labels else None
-    volumes = [mount["Name"] for mount in container.attrs.get("Mounts", []) if mount.get("Type") == "volume"]
+    mounts = container.attrs.get("Mounts", [])
+    # What it may not write to is not its own: the data root that it began with is of all nodes of its engine.
+    volumes = [mount["Name"] for mount in mounts if mount.get("Type") == "volume" and mount.get("RW", True)]
     client = container.client
     assert client is not None
     thaw_inside(container)

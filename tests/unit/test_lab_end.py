@@ -158,7 +158,7 @@ def test_a_swarm_has_ended_when_no_engine_of_it_answers(standing, answering, ove
 
 
 def test_a_lab_whose_clusters_do_not_come_up_any_more_has_ended():
-    def more(count):
+    def more(count, **_):
         raise LabError(f"{count} nodes did not come up")
 
     lab = SimpleNamespace(standing=False, free=100, more=more, nodes=lambda: more(3), ended=lambda *_, **__: None)

@@ -88,7 +88,7 @@ class StandingLab(SimpleNamespace):
     """A lab that its user brought up, with nodes of the given roles; None is a node that is frozen."""
 
     def __init__(self, *roles):
-        super().__init__(standing=True, name="mine", free=100, made=[], ports=PORTS)
+        super().__init__(standing=True, name="mine", free=100, made=[], ports=PORTS, gives_images=True)
         self._nodes = [self._node(f"m{place}", role, roles) for place, role in enumerate(roles)]
 
     def _node(self, name, role, roles):
@@ -129,3 +129,10 @@ def test_a_standing_cluster_with_enough_managers_is_the_one_that_is_judged(roles
     assert leases.is_standing(Shape(managers=3, workers=0, standing=True)) is stands
     assert leases.is_standing(Shape())
     assert not leases.is_standing(Shape(managers=3, workers=0))
+
+
+@pytest.mark.parametrize(("standing", "gives_images"), [(False, True), (True, True), (False, False)])
+def test_bare_engines_are_given_only_where_others_hold_images(standing, gives_images):
+    leases = Leases(SimpleNamespace(standing=standing, gives_images=gives_images), print)
+    assert leases.given(Shape(bare=True)) == Shape(bare=gives_images and not standing)
+    assert leases.given(Shape()) == Shape()

@@ -36,7 +36,9 @@ from swarmlab.images.recipes import REGISTRY
 from swarmlab.images.releases import check_host
 from swarmlab.labs import base, hosts, provision
 from swarmlab.labs.base import Declared, Ended, Lab
+from swarmlab.labs.containers import roots
 from swarmlab.labs.containers.node import DindNode
+from swarmlab.labs.containers.options import node_options
 from swarmlab.labs.hosts import host_names
 from swarmlab.labs.outer import OuterEngine
 from swarmlab.labs.standing import (
@@ -66,6 +68,8 @@ _NAME = re.compile(r"^[a-z0-9][a-z0-9-]{0,30}$")
 _REMOVED = ("removed", "")
 #: Suffix of the name of a node's old container, while an upgrade replaces it.
 _OLD = "-was"
+#: Empties a node's volumes. A data root that is not quite empty is not given images again (see node-start).
+_WIPE = "find /var/lib/docker /var/lib/containerd -mindepth 1 -delete; mkdir /var/lib/docker/tmp"
 #: The files that a node keeps in an upgrade, beside its volumes: the beginning of their names, by folder (empty: all).
 _KEPT = {"/etc/docker": "", "/etc/ssh": "ssh_host_", "/home": "", "/root": ""}
 
@@ -97,6 +101,7 @@ class DindLab(Lab):
 
     kind = WORD
     ports = PORTS
+    has_room = gives_images = True
 
     #: Called with a node that is upgraded and its new container, which is not started yet. Planted faults change the
     #: container here.
@@ -138,6 +143,8 @@ class DindLab(Lab):
         self._nodes: dict[int, list[Node]] = {}
         self._giving = threading.Lock()
         self._systems: dict[str, tuple[str, str]] = {}
+        self._roots: dict[str, str] = {}
+        self._rooting = threading.Lock()
 
     @classmethod
     def attach(cls, outer: OuterEngine, name: str, progress: Progress = lambda _: None) -> DindLab:
@@ -246,7 +253,7 @@ class DindLab(Lab):
         return self._nodes[0]
 
     @override
-    def more(self, count: int) -> list[Node]:
+    def more(self, count: int, *, bare: bool = False) -> list[Node]:
         if count > hosts.MOST:
             raise LabError(f"a cluster of the container lab has at most {hosts.MOST} nodes, not {count}")
         with self._giving:
@@ -254,7 +261,12 @@ class DindLab(Lab):
             if not free:
                 raise LabError(f"the lab holds {_CLUSTERS} clusters already")
             self._nodes[free[0]] = []  # reserved while its nodes are made
-        self._nodes[free[0]] = self._create(free[0], count)
+        try:
+            self._nodes[free[0]] = self._create(free[0], count, bare=bare)
+        except BaseException:
+            remove_cluster(self.outer, self.name, free[0])
+            del self._nodes[free[0]]
+            raise
         return self._nodes[free[0]]
 
     @override
@@ -334,7 +346,7 @@ class DindLab(Lab):
         node.stop()
         self.outer.client.containers.run(
             node.container.attrs["Config"]["Image"],
-            ["-c", "find /var/lib/docker /var/lib/containerd -mindepth 1 -delete"],
+            ["-c", _WIPE],
             entrypoint="sh",
             network_mode="none",
             volumes_from=[str(node.container.id)],
@@ -474,20 +486,32 @@ class DindLab(Lab):
         address = f"{self.prefix}.{_REGISTRY_OCTET}"
         self._container(f"{self._network_name}-registry", self._registry_image, address, {}).start()
 
-    def _create(self, cluster: int, count: int) -> list[Node]:
+    def _root(self, image: str) -> str:
+        """Return the name of the data root for nodes of an image."""
+        with self._rooting:
+            if image not in self._roots:
+                registry = self.outer.client.containers.get(f"{self._network_name}-registry")
+                holding = registry.attrs["Config"]["Image"]
+                self._roots[image] = roots.prepare(self.outer, image, holding, self._progress)
+            return self._roots[image]
+
+    def _create(self, cluster: int, count: int, *, bare: bool = False) -> list[Node]:
         if not self.images:
             self._prepare_images()
+        data = [] if bare else [self._root(image) for image in self.images]
         addresses = {
             host: f"{self.prefix}.{octet + 10 * cluster}"
             for host, octet in zip(host_names(count), hosts.OCTETS, strict=False)
         }
         known = {**addresses, "registry": f"{self.prefix}.{_REGISTRY_OCTET}"}
-        nodes = parallel(lambda place: self._create_node(cluster, place, addresses, known), range(count))
+        nodes = parallel(lambda place: self._create_node(cluster, place, addresses, known, data), range(count))
         if cluster == 0 or self.keys_everywhere:  # claims about the cluster user are of the document's cluster
             provision.share_keys(nodes)
         return nodes
 
-    def _create_node(self, cluster: int, place: int, addresses: dict[str, str], known: dict[str, str]) -> Node:
+    def _create_node(
+        self, cluster: int, place: int, addresses: dict[str, str], known: dict[str, str], data: Sequence[str]
+    ) -> Node:
         host = list(addresses)[place]
         name = f"{self._network_name}-{cluster}-{host}"
         sockets = run_folder() / "labs" / self.name / f"{cluster}-{host}"
@@ -507,6 +531,8 @@ class DindLab(Lab):
             binds.append(f"{name}-{part}:/var/lib/{part}")
         if Path("/lib/modules").is_dir():
             binds.append("/lib/modules:/lib/modules:ro")  # engines load ip_vs and the like by themselves
+        if data:
+            binds.append(f"{data[place % len(data)]}:{roots.PLACE}:ro")
         image = self.images[place % len(self.images)]
         container = self._container(
             name, image, addresses[host], labels, hostname=host, host_config=node_options(binds, known)
@@ -580,25 +606,3 @@ def _copy_files(old: Container, new: Container, folder: str, beginning: str) -> 
 def _label(choice: EngineChoice) -> str:
     """Return the value of a node's label `ENGINE`."""
     return json.dumps(asdict(choice))
-
-
-def node_options(binds: list[str], extra_hosts: dict[str, str]) -> dict[str, Any]:
-    """Return the options (HostConfig) of a node's container.
-
-    They are narrower than --privileged, which fails where the machine itself lacks CAP_SYS_RESOURCE.
-
-    Args:
-        binds: volumes and folders, as the API's Binds has them.
-        extra_hosts: addresses for /etc/hosts, by name.
-    """
-    return {
-        "CapAdd": ["ALL"],
-        "CapDrop": ["SYS_RESOURCE"],
-        "SecurityOpt": ["seccomp=unconfined", "apparmor=unconfined"],
-        "MaskedPaths": [],
-        "ReadonlyPaths": [],
-        "DeviceCgroupRules": ["a *:* rwm"],
-        "Tmpfs": {"/run": "exec,mode=755", "/tmp": "exec,mode=1777"},
-        "Binds": binds,
-        "ExtraHosts": [f"{name}:{address}" for name, address in extra_hosts.items()],
-    }

@@ -409,7 +409,7 @@ class InventoryLab(Lab):
         return list(self._nodes)
 
     @override
-    def more(self, count: int) -> list[Node]:
+    def more(self, count: int, *, bare: bool = False) -> list[Node]:
         raise LabError(f"a swarm that exists has no further {count} machines")
 
     def remove(self, nodes: Sequence[Node]) -> None:

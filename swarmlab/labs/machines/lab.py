@@ -260,7 +260,7 @@ class VagrantLab(Lab):
         return self.more(len(MACHINES))
 
     @override
-    def more(self, count: int) -> list[Node]:
+    def more(self, count: int, *, bare: bool = False) -> list[Node]:
         if count > self.free:
             raise LabError(f"the lab has {len(MACHINES)} machines, {self.free} of them free; {count} are asked for")
         if self._dirty:

@@ -1,0 +1,27 @@
+"""The options of a node's container."""
+
+from __future__ import annotations
+
+from typing import Any
+
+
+def node_options(binds: list[str], extra_hosts: dict[str, str]) -> dict[str, Any]:
+    """Return the options (HostConfig) of a node's container.
+
+    They are narrower than --privileged, which fails where the machine itself lacks CAP_SYS_RESOURCE.
+
+    Args:
+        binds: volumes and folders, as the API's Binds has them.
+        extra_hosts: addresses for /etc/hosts, by name.
+    """
+    return {
+        "CapAdd": ["ALL"],
+        "CapDrop": ["SYS_RESOURCE"],
+        "SecurityOpt": ["seccomp=unconfined", "apparmor=unconfined"],
+        "MaskedPaths": [],
+        "ReadonlyPaths": [],
+        "DeviceCgroupRules": ["a *:* rwm"],
+        "Tmpfs": {"/run": "exec,mode=755", "/tmp": "exec,mode=1777"},
+        "Binds": binds,
+        "ExtraHosts": [f"{name}:{address}" for name, address in extra_hosts.items()],
+    }

@@ -1,0 +1,139 @@
+"""Data roots that nodes begin with: the workload images, pulled once by each engine for all its nodes.
+
+A data root is a volume on the outer engine. Nodes mount it read-only. Their first process copies the records of the
+images and mounts the layers (see images/node/root/usr/local/sbin/node-start), so nothing is pulled or unpacked, and the
+files of a layer are in the memory once for all nodes. What a node does to its images stays in its own volumes.
+
+An engine that keeps images otherwise than in layers of overlay2, as with containerd's store, has an empty root, and its
+nodes pull.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import time
+from typing import Any
+
+import docker
+from docker.models.containers import Container
+
+from swarmlab.errors import LabError
+from swarmlab.host import Progress
+from swarmlab.images.recipes import REGISTRY, making_images, workloads
+from swarmlab.labs.containers.options import node_options
+from swarmlab.labs.outer import OuterEngine
+from swarmlab.ownership import LABEL, OWNER, alive, this_process
+from swarmlab.wait import State, wait
+
+#: Where a node finds its root.
+PLACE = "/var/lib/swarmlab/docker"
+#: Label of a root; its value is the name, without tag, of the image of the nodes that begin with it.
+ROOT = "swarmlab.root"
+#: Suffix of the name of a volume that has no other use: the root of the rest of the name is whole.
+_WHOLE = "-whole"
+#: Pulls what it is given, and puts it on the disk; nothing where nodes could not use it.
+_PULL = (
+    '[ "$(docker info --format "{{.Driver}}")" = overlay2 ] || exit 0; '
+    'for image in "$@"; do docker pull "$image" || exit 1; done; sync -f /var/lib/docker'
+)
+
+
+def prepare(outer: OuterEngine, image: str, registry: str, progress: Progress) -> str:
+    """Return the name of the root for nodes of an image; make it if the outer engine lacks it.
+
+    Args:
+        outer: the engine that has the images.
+        image: the image of the nodes.
+        registry: the image of the lab's registry, whose workloads the root has.
+        progress: called with a line before and after the root is made.
+
+    Raises:
+        LabError: it could not be made.
+    """
+    name = f"swarmlab-root-{hashlib.sha256(f'{image} {registry}'.encode()).hexdigest()[:12]}"
+    # Roots are looked for under the lock only, as another run may remove older ones.
+    with making_images(progress):
+        found = {str(volume.name) for volume in outer.client.volumes.list(filters={"label": ROOT})}
+        if not {name, name + _WHOLE} <= found:
+            progress(f"pulling the workloads into a data root for nodes of {image}")
+            start = time.monotonic()
+            try:
+                _make(outer, name, image, registry)
+            except docker.errors.DockerException as failed:
+                raise LabError(f"the data root for nodes of {image} could not be made: {failed}") from failed
+            progress(f"made the data root in {time.monotonic() - start:.0f} s")
+            _forget_older(outer, name, image)
+    return name
+
+
+def sweep(outer: OuterEngine) -> None:
+    """Remove the roots that killed processes have left half made."""
+    volumes = {str(volume.name): volume for volume in outer.client.volumes.list(filters={"label": ROOT})}
+    for name, volume in volumes.items():
+        owner = volume.attrs["Labels"].get(OWNER, "")
+        if not name.endswith(_WHOLE) and name + _WHOLE not in volumes and alive(owner) is False:
+            with contextlib.suppress(docker.errors.NotFound):
+                volume.remove(force=True)
+
+
+def _make(outer: OuterEngine, name: str, image: str, registry: str) -> None:
+    labels = {ROOT: image.partition(":")[0], OWNER: this_process()}
+    _remove(outer, name)  # left by a process that was killed here
+    outer.client.volumes.create(name, labels=labels)
+    passing = {LABEL: "images", OWNER: this_process()}
+    containers: list[Container] = []
+
+    def run(image: str, host_config: dict[str, Any]) -> Container:
+        config = {"Image": image, "Labels": passing, "HostConfig": host_config}
+        api = outer.client.api
+        made = api.create_container_from_config(config)  # type: ignore[no-untyped-call]
+        containers.append(outer.client.containers.get(made["Id"]))
+        containers[-1].start()
+        return containers[-1]
+
+    try:
+        # The node has the registry's network, which has no way out, and finds the registry on its loopback.
+        first = run(registry, {"NetworkMode": "none", "ExtraHosts": [f"{REGISTRY.partition(':')[0]}:127.0.0.1"]})
+        options = node_options([f"{name}:/var/lib/docker"], {}) | {"NetworkMode": f"container:{first.id}"}
+        node = run(image, options)
+        wait(lambda: _answers(node), f"the engine of {image} to answer", deadline=60, error=LabError)
+        references = [f"{REGISTRY}/{reference}" for reference in workloads()]
+        done = node.exec_run(["sh", "-c", _PULL, "pull", *references])
+        if done.exit_code != 0:
+            said = " ".join(str(done.output, errors="replace").split())[-300:]  # type: ignore[arg-type]
+            raise LabError(f"an engine of {image} could not pull the workloads: {said}")
+        node.stop(timeout=60)
+        outer.client.volumes.create(name + _WHOLE, labels=labels)
+    except BaseException:
+        _remove_containers(containers)
+        _remove(outer, name)
+        raise
+    _remove_containers(containers)
+
+
+def _answers(node: Container) -> State:
+    node.reload()
+    running = node.status == "running"
+    return State(running and node.exec_run(["docker", "version"]).exit_code == 0, node.status, hopeless=not running)
+
+
+def _remove_containers(containers: list[Container]) -> None:
+    for container in reversed(containers):
+        container.remove(force=True, v=True)
+
+
+def _remove(outer: OuterEngine, name: str) -> None:
+    """Remove a root. One in use stays, as the first removal is refused."""
+    for part in (name, name + _WHOLE):
+        with contextlib.suppress(docker.errors.NotFound):
+            outer.client.volumes.get(part).remove(force=True)
+
+
+def _forget_older(outer: OuterEngine, name: str, image: str) -> None:
+    """Remove the roots of the image's older contents, unless a node uses them."""
+    for volume in outer.client.volumes.list(filters={"label": f"{ROOT}={image.partition(':')[0]}"}):
+        older = str(volume.name).removesuffix(_WHOLE)
+        if older != name:
+            with contextlib.suppress(docker.errors.APIError):
+                _remove(outer, older)
