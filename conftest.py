@@ -12,6 +12,7 @@ pytest_plugins = [
     "fixtures.cluster",
     "fixtures.profiles",
     "fixtures.workers",
+    "fixtures.time_profile",
     "fixtures.rehearsal",
     "fixtures.options",
 ]

@@ -24,7 +24,7 @@ from docker.models.containers import Container
 from docker.models.networks import Network
 from typing_extensions import override
 
-from swarmlab import netns, signals
+from swarmlab import netns, signals, timing
 from swarmlab.cluster.node import Node, look_for
 from swarmlab.cluster.workbench import PORTS
 from swarmlab.errors import LabError, UsageError
@@ -55,6 +55,7 @@ from swarmlab.needs import DECLARED, MADE, Offers
 from swarmlab.ownership import LABEL, OWNER, note_left, this_process
 from swarmlab.parallel import parallel
 from swarmlab.paths import command
+from swarmlab.timing import Meter
 
 #: The word of the kind, and the name of the lab that `swarmlab up` makes and pytest looks for.
 WORD, DEFAULT = "dind", "swarmlab"
@@ -137,6 +138,8 @@ class DindLab(Lab):
         self._count = nodes
         self._nodes: dict[int, list[Node]] = {}
         self._giving = threading.Lock()
+        #: Ids of all containers that this process made or found.
+        self._ids: list[str] = []
         self._systems: dict[str, tuple[str, str]] = {}
 
     @classmethod
@@ -154,6 +157,7 @@ class DindLab(Lab):
             down = command("swarmlab", "down", "--name", name)
             raise UsageError(f"lab {name} has no nodes; remove what is left of it: {down}")
         lab._owner = members[0].labels[OWNER]
+        lab._ids = [str(member.id) for member in members]
         lab.standing = lab._made = True
         lab.reach()
         choices: list[EngineChoice] = []
@@ -165,6 +169,10 @@ class DindLab(Lab):
         lab.choices = choices or lab.choices
         lab._count = len(lab._nodes.get(0, []))
         return lab
+
+    @override
+    def meters(self) -> list[Meter]:
+        return [timing.Container(id) for id in list(self._ids)]
 
     # Up and down
 
@@ -541,6 +549,7 @@ class DindLab(Lab):
         }
         api = self.outer.client.api
         created = api.create_container_from_config(config, name)  # type: ignore[no-untyped-call]
+        self._ids.append(created["Id"])
         return self.outer.client.containers.get(created["Id"])
 
     def containers(self) -> list[Container]:
