@@ -18,6 +18,9 @@ KINDS = {
     "call": "Calls of the nodes' engines",
     "outer": "Calls of the outer engine",
 }
+_TESTS = "Tests, by what they took of the processors"
+#: The kinds of the summary.
+_SUMMED = ("fixture", "wait", "command")
 
 
 @dataclass(frozen=True)
@@ -60,7 +63,7 @@ def processors(profile: Profile) -> list[tuple[str, float, float]]:
 def tables(profile: Profile, count: int = MANY) -> list[tuple[str, list[Line]]]:
     """Return tables with their headings: the dearest tests, and the longest of each kind."""
     tests = [Line(test.id, 0, test.seconds, test.busy) for test in dearest(profile.tests, count)]
-    found = [("Tests, by what they took of the processors", tests)]
+    found = [(_TESTS, tests)]
     for kind, heading in KINDS.items():
         entries = profile.entries(kind)[:count]
         found.append((heading, [Line(each.name, each.count, each.seconds, each.busy) for each in entries]))
@@ -70,9 +73,13 @@ def tables(profile: Profile, count: int = MANY) -> list[tuple[str, list[Line]]]:
 def summary(profile: Profile) -> Iterator[str]:
     """Yield a short profile for a terminal."""
     yield f"Time of the tests: {_shares(uses(profile))}"
-    yield f"Time of the {profile.cores} processors: {_shares(processors(profile))}"
+    yield f"Time of {profile.cores} processors: {_shares(processors(profile))}"
+    yield "   seconds  processors   times"
     for heading, lines in tables(profile, _FEW):
-        yield f"{heading}: {'; '.join(map(_short, lines))}"
+        if heading in (_TESTS, *(KINDS[kind] for kind in _SUMMED)):
+            yield heading
+            for line in lines:
+                yield f"{line.seconds:10.1f}  {line.busy.total:10.1f}  {line.count or '':6}   {line.name}"
 
 
 def _shares(parts: Sequence[tuple[str, float, float]]) -> str:
@@ -81,8 +88,3 @@ def _shares(parts: Sequence[tuple[str, float, float]]) -> str:
 
 def _largest(parts: Iterable[tuple[str, float, float]]) -> list[tuple[str, float, float]]:
     return sorted(parts, key=lambda part: -part[1])
-
-
-def _short(line: Line) -> str:
-    times = f", {line.count} times" if line.count > 1 else ""
-    return f"{line.name} {line.seconds:.1f} s ({line.busy.total:.1f} s of the processors{times})"

@@ -19,8 +19,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple, TypeAlias
 
-#: Seconds for which a reading holds, and between two looks for new processes.
-FRESH, _LOOK = 0.01, 1.0
+#: Seconds for which a reading holds at least, and how many times as long as it took: readings take a fiftieth at most.
+FRESH, _HOLDS = 0.01, 50
+#: Seconds between two looks for new processes.
+_LOOK = 1.0
 _TICK = os.sysconf("SC_CLK_TCK")
 #: The first 15 characters of the names of the outer engine's programs; those that runc starts are of containers.
 _SHIM = "containerd-shim"
@@ -99,20 +101,20 @@ class Processors:
         """Begin to count.
 
         Args:
-            engine: count all of the outer engine, whichever containers it works for. Without, it counts from the first
-                `watch` on: its daemons, and the shims of the containers that are watched.
+            engine: count the daemons of the outer engine from the beginning, and not from the first `watch` on.
         """
         self._lock = threading.Lock()
-        self._whole = self._daemons = engine
+        self._daemons = engine
         self._sources: list[tuple[Callable[[], Sequence[Meter]], bool]] = []
         self._parents: dict[int, int] = {}
         self._young: set[int] = set()
         self._family: dict[int, _Stat] = {}
         self._engines: dict[int, _Engine] = {}
-        self._ended = 0.0  # of engine processes whose end nobody counts
+        self._ended = [0.0, 0.0]  # daemons and shims whose end nobody counts
+        self._shims = 0.0
         self._nodes: dict[Meter, _Counter] = {}
         self._missing: dict[Meter, int] = {}
-        self._looked = self._read_at = -1.0
+        self._looked = self._due = -1.0
         self._known = Busy()
         self._look(first=True)
         self._before = self._of_suite()
@@ -137,20 +139,33 @@ class Processors:
             self._sources.append((source, True))
 
     def busy(self) -> Busy:
-        """Return what the processors did since this began to count. A reading holds for `FRESH` seconds."""
+        """Return what the processors did since this began to count, as of some milliseconds ago."""
         with self._lock:
             now = time.monotonic()
-            if now - self._read_at >= FRESH and not self._stop.is_set():
+            if now >= self._due and not self._stop.is_set():
                 if now - self._looked >= _LOOK:
                     self._look()
                 of_nodes = sum(node.seconds() - node.before for node in self._nodes.values())
-                self._known = Busy(self._of_suite() - self._before, self._of_engine(), of_nodes)
-                self._read_at = now
+                daemons, self._shims = self._of_engine()
+                self._known = Busy(self._of_suite() - self._before, daemons + self._shims, of_nodes)
+                after = time.monotonic()
+                self._due = after + max(FRESH, _HOLDS * (after - now))
             return self._known
+
+    def shims(self) -> float:
+        """Return the part of `Busy.engine` that is of the shims of the containers that are watched."""
+        self.busy()
+        return self._shims
+
+    def now(self) -> Busy:
+        """Return what the processors did since this began to count, as of now."""
+        with self._lock:
+            self._due = self._looked = -1.0
+        return self.busy()
 
     def close(self) -> None:
         """Stop counting: `busy` returns the last reading from now on."""
-        self.busy()
+        self.now()
         self._stop.set()
         with self._lock:
             for counter in [*self._family.values(), *(each.stat for each in self._engines.values())]:
@@ -174,18 +189,21 @@ class Processors:
                 del self._family[pid]
         return total
 
-    def _of_engine(self) -> float:
+    def _of_engine(self) -> tuple[float, float]:
+        """Return the seconds of the daemons, and of the shims of the containers that are watched."""
         watched = {meter.id for meter in self._nodes if isinstance(meter, Container)}
-        total = self._ended
+        total = list(self._ended)
         for pid, each in list(self._engines.items()):
-            counts = self._whole or (each.container in watched if each.container else self._daemons)
+            if not (each.container in watched if each.container else self._daemons):
+                continue
+            place = int(bool(each.container))
             if not each.stat.read():
                 del self._engines[pid]
                 if each.parent in self._engines:
                     continue  # which has its time now
-                self._ended += each.seconds() if counts else 0.0
-            total += each.seconds() if counts else 0.0
-        return total
+                self._ended[place] += each.seconds()
+            total[place] += each.seconds()
+        return total[0], total[1]
 
     # Looking for what is new
 

@@ -27,7 +27,7 @@ USES: dict[str, tuple[str, ...]] = {
     "commands on nodes": ("command",),
     "calls of the nodes' engines": ("call",),
     "calls of the outer engine": ("outer",),
-    "the suite itself": ("fixture", "phase", "test"),
+    "the suite, and what it does in several threads": ("fixture", "phase", "test"),
 }
 _LAYOUT = Path(__file__).with_name("profile.schema.json")
 _DIGITS = 4
@@ -116,7 +116,7 @@ def part(recorder: Recorder, test: str) -> dict[str, Any]:
         "seconds": _rounded(whole.seconds if whole else 0.0),
         "call": _rounded(call),
         **_busy(whole.busy if whole else Busy()),
-        "so_far": _busy(recorder.processors.busy()),
+        "so_far": {"shims": recorder.processors.shims(), "nodes": recorder.processors.busy().nodes},
         "spent": [_entry(entry) for entry in entries],
     }
 
@@ -133,11 +133,11 @@ class Gathering:
         self._processors = processors
         self._machine = machine()
         self._parts: list[Mapping[str, Any]] = []
-        self._nodes: dict[str, float] = {}
+        self._so_far: dict[str, Mapping[str, float]] = {}
 
     def add(self, worker: str, found: Mapping[str, Any]) -> None:
         """Add what `part` returned in a process of the run."""
-        self._nodes[worker] = found["so_far"]["nodes"]
+        self._so_far[worker] = found["so_far"]
         self._parts.append({key: value for key, value in found.items() if key != "so_far"})
 
     def to_json(self, seconds: float) -> dict[str, Any]:
@@ -147,15 +147,16 @@ class Gathering:
             seconds: how long the run took.
         """
         busy = self._processors.busy()
-        nodes = sum(self._nodes.values()) or busy.nodes
+        shims, nodes = (sum(found[what] for found in self._so_far.values()) for what in ("shims", "nodes"))
+        engine = busy.engine - self._processors.shims() + shims
         worked, idle = (now - then for now, then in zip(machine(), self._machine, strict=True))
-        other = max(0.0, worked - busy.suite - busy.engine - nodes)
+        other = max(0.0, worked - busy.suite - engine - nodes)
         profile = {
             "schema": SCHEMA,
             "seconds": _rounded(seconds),
             "cores": os.cpu_count() or 1,
             "labs": len({found["lab"] for found in self._parts if found["lab"]}),
-            "busy": {**_busy(Busy(busy.suite, busy.engine, nodes)), "other": _rounded(other), "idle": _rounded(idle)},
+            "busy": {**_busy(Busy(busy.suite, engine, nodes)), "other": _rounded(other), "idle": _rounded(idle)},
         }
         return {**profile, "totals": self._totals(), "tests": list(self._parts)}
 
