@@ -76,18 +76,19 @@ class Profile:
     idle: float
     tests: tuple[Test, ...] = field(default=())
 
-    def entries(self, kind: str, among: Iterable[str] | None = None) -> list[Entry]:
+    def entries(self, kind: str, among: Iterable[str] | None = None, *, beside: bool = True) -> list[Entry]:
         """Return the entries of a kind, those of one name together, the longest first.
 
         Args:
             kind: one of `swarmlab.timing.recorder.KINDS`.
             among: ids of the tests that count; None for all.
+            beside: count those of threads beside the tests, too.
         """
         wanted = None if among is None else set(among)
         found: dict[str, Entry] = {}
         for test in self.tests:
             for entry in test.entries if wanted is None or test.id in wanted else ():
-                if entry.kind == kind:
+                if entry.kind == kind and (beside or not entry.beside):
                     found[entry.name] = together(found[entry.name], entry) if entry.name in found else entry
         return sorted(found.values(), key=lambda entry: (-entry.seconds, entry.name))
 
