@@ -130,12 +130,11 @@ def test_a_command_is_named_by_its_first_words(line, name):
         ("master, slave01 and slave02 to be ready", "NODE… to be ready"),
         ("port 192.168.56.101:2377 to answer", "port ADDRESS to answer"),
         ("task 3xk2jd93kdk2s9d0f2k3j4h5 to run for 2.5 s", "task ID to run for N s"),
-        ("SWMTKN-1-3pu6hszjas19xyp7ghgosyx9k8atbfcr8p2is99znpy26u2lkl-7p73s1dx5in4tatdymyhg9hu2 to work", None),
+        ("MYSQL_PASSWORD=abcDEFghi to be taken", "MYSQL_PASSWORD=[redacted password] to be taken"),
     ],
 )
-def test_a_reason_has_no_names(reason, name):
-    got = words.normal("wait", reason)
-    assert got == name if name else "7p73s1dx5in4tatdymyhg9hu2" not in got
+def test_a_reason_has_no_names_and_no_secrets(reason, name):
+    assert words.normal("wait", reason) == name
 
 
 def test_a_call_is_named_by_the_words_of_the_api():

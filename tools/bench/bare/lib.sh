@@ -12,7 +12,7 @@ node() { # NAME: start a container as the lab does
     for part in docker containerd; do
         docker volume create "${CREATE[@]}" "$NETWORK-$1-$part" >/dev/null
     done
-    docker run -d --name "$NETWORK-$1" --hostname "$1" --network "$NETWORK" --cidfile "$DIR/$1.cid" \
+    docker run -d --name "$NETWORK-$1" --hostname "$1" --network "$NETWORK" --ip "$(address "$1")" --cidfile "$DIR/$1.cid" \
         --add-host "registry:$REGISTRY" --volume "$DIR/$1:/swarmlab" \
         --volume "$NETWORK-$1-docker:/var/lib/docker" --volume "$NETWORK-$1-containerd:/var/lib/containerd" \
         "${CREATE[@]}" "${OPTIONS[@]}" "$IMAGE" >/dev/null
@@ -28,7 +28,16 @@ down() { # NAME…
 }
 lose() { docker kill "${@/#/$NETWORK-}" >/dev/null; }
 inside() { local name=$1; shift; docker exec "$NETWORK-$name" "$@"; }
-address() { docker inspect --format "{{ (index .NetworkSettings.Networks \"$NETWORK\").IPAddress }}" "$NETWORK-$1"; }
+address() { # NAME: the same whenever it starts; a letter and a digit, or a name of the document's
+    local letters=abcdefghij first=${1:0:1}
+    case $1 in
+        master) set -- 101 ;;
+        slave01) set -- 104 ;;
+        slave02) set -- 103 ;;
+        *) first=${letters%%"$first"*}; set -- $(((${#first} + 1) * 10 + ${1:1})) ;;
+    esac
+    echo "${REGISTRY%.*}.$1"
+}
 
 # Engines
 
