@@ -186,7 +186,7 @@ class Lab(ABC):
     def meters(self) -> Sequence[Meter]:
         """Return what counts the processor time of the lab's nodes on this machine; nothing if they are elsewhere.
 
-        It is called from any thread, also while nodes are made. Nodes that are gone may be among them.
+        It is called from any thread, also while nodes are made and removed.
         """
         return ()
 

@@ -196,7 +196,7 @@ def _floor(floor: Mapping[str, Any]) -> Iterator[str]:
             code(name) if "/" in name else name,
             *(f"{part['seconds']:.1f}" for part in (each["suite"], each["bare"])),
             *(f"{_busy(part):.1f}" for part in (each["suite"], each["bare"])),
-            f"{_busy(each['suite']) / _busy(each['bare']):.2f}" if _busy(each["bare"]) else "?",
+            _ratio(each["suite"], each["bare"]),
         ]
         for each in floor["rows"]
         for name in [each["name"]]
@@ -207,3 +207,9 @@ def _floor(floor: Mapping[str, Any]) -> Iterator[str]:
         for who in ("suite", "bare"):
             if each[who]["failed"]:
                 yield f"{code(each['name'])}: {who}: {plain(each[who]['failed'])}."
+
+
+def _ratio(suite: Mapping[str, Any], bare: Mapping[str, Any]) -> str:
+    if suite["failed"] or bare["failed"] or not _busy(bare):
+        return "?"
+    return f"{_busy(suite) / _busy(bare):.2f}"

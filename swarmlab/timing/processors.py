@@ -105,7 +105,7 @@ class Processors:
         """
         self._lock = threading.Lock()
         self._daemons = engine
-        self._sources: list[tuple[Callable[[], Sequence[Meter]], bool]] = []
+        self._sources: list[Callable[[], Sequence[Meter]]] = []
         self._parents: dict[int, int] = {}
         self._young: set[int] = set()
         self._family: dict[int, _Stat] = {}
@@ -113,6 +113,8 @@ class Processors:
         self._ended = [0.0, 0.0]  # daemons and shims whose end nobody counts
         self._shims = 0.0
         self._nodes: dict[Meter, _Counter] = {}
+        self._removed = 0.0  # of nodes that are named no more
+        self._watched: set[str] = set()
         self._missing: dict[Meter, int] = {}
         self._looked = self._due = -1.0
         self._known = Busy()
@@ -126,7 +128,7 @@ class Processors:
         """Count the nodes that *source* names from now on.
 
         Args:
-            source: returns the nodes there are, or were; it is called about once a second, from any thread.
+            source: returns the nodes there are, running or not; it is called about once a second, from any thread.
             anew: they are made from now on, so that all that they do counts.
         """
         with self._lock:
@@ -135,8 +137,8 @@ class Processors:
                 for each in self._engines.values():
                     if not each.container:
                         each.before = each.stat.seconds()
-            self._look_for_nodes(source, anew=anew)
-            self._sources.append((source, True))
+            self._sources.append(source)
+            self._look_for_nodes(anew=anew)
 
     def busy(self) -> Busy:
         """Return what the processors did since this began to count, as of some milliseconds ago."""
@@ -145,7 +147,7 @@ class Processors:
             if now >= self._due and not self._stop.is_set():
                 if now - self._looked >= _LOOK:
                     self._look()
-                of_nodes = sum(node.seconds() - node.before for node in self._nodes.values())
+                of_nodes = self._removed + sum(node.seconds() - node.before for node in self._nodes.values())
                 daemons, self._shims = self._of_engine()
                 self._known = Busy(self._of_suite() - self._before, daemons + self._shims, of_nodes)
                 after = time.monotonic()
@@ -191,10 +193,9 @@ class Processors:
 
     def _of_engine(self) -> tuple[float, float]:
         """Return the seconds of the daemons, and of the shims of the containers that are watched."""
-        watched = {meter.id for meter in self._nodes if isinstance(meter, Container)}
         total = list(self._ended)
         for pid, each in list(self._engines.items()):
-            if not (each.container in watched if each.container else self._daemons):
+            if not (each.container in self._watched if each.container else self._daemons):
                 continue
             place = int(bool(each.container))
             if not each.stat.read():
@@ -230,8 +231,7 @@ class Processors:
             elif name in _ENGINE and _outermost(pid) and (stat := _Stat.open(pid)):
                 container = _argument(pid, "-id") if name == _SHIM else ""
                 self._engines[pid] = _Engine(stat, container, self._parents[pid], stat.seconds() if first else 0.0)
-        for source, anew in self._sources:
-            self._look_for_nodes(source, anew=anew)
+        self._look_for_nodes(anew=True)
 
     def _descends(self, pid: int, ancestor: int) -> bool:
         for _ in range(100):
@@ -240,14 +240,21 @@ class Processors:
                 break
         return pid == ancestor
 
-    def _look_for_nodes(self, source: Callable[[], Sequence[Meter]], *, anew: bool) -> None:
-        for meter in source():
+    def _look_for_nodes(self, *, anew: bool) -> None:
+        named = {meter for source in self._sources for meter in source()}
+        for gone in self._nodes.keys() - named:
+            counter = self._nodes.pop(gone)
+            self._removed += counter.seconds() - counter.before
+            counter.close()
+        for meter in named:
             if meter in self._nodes or self._missing.get(meter, 0) >= _TRIES:
                 continue
             found = _Cgroup.find(meter.id) if isinstance(meter, Container) else _Stat.open(meter.pid)
             if found:
                 found.before = 0.0 if anew else found.seconds()
                 self._nodes[meter] = found
+                if isinstance(meter, Container):
+                    self._watched.add(meter.id)
             else:
                 self._missing[meter] = self._missing.get(meter, 0) + 1
 

@@ -182,6 +182,20 @@ def test_a_machine_is_its_program(counter):
     assert counter.now().nodes >= 0.15
 
 
+def test_what_a_removed_node_did_stays_counted(counter):
+    there = []
+    with subprocess.Popen([sys.executable, "-c", BURN.format(0.2)]) as machine:
+        there.append(Program(machine.pid))
+        counter.watch(lambda: list(there), anew=True)
+        machine.wait()
+    counter.now()
+    before = counter.now().nodes
+    assert before >= 0.1
+    there.clear()
+    counter.now()
+    assert counter.now().nodes == before
+
+
 @pytest.mark.parametrize("text", [b"1500000000\n", b"usage_usec 1500000\nuser_usec 1\n"])
 def test_both_versions_of_cgroups_are_read(tmp_path, text):
     file = tmp_path / "usage"

@@ -138,8 +138,8 @@ class DindLab(Lab):
         self._count = nodes
         self._nodes: dict[int, list[Node]] = {}
         self._giving = threading.Lock()
-        #: Ids of all containers that this process made or found.
-        self._ids: list[str] = []
+        #: Ids of the containers that this process made or found.
+        self._ids: set[str] = set()
         self._systems: dict[str, tuple[str, str]] = {}
 
     @classmethod
@@ -157,7 +157,7 @@ class DindLab(Lab):
             down = command("swarmlab", "down", "--name", name)
             raise UsageError(f"lab {name} has no nodes; remove what is left of it: {down}")
         lab._owner = members[0].labels[OWNER]
-        lab._ids = [str(member.id) for member in members]
+        lab._ids = {str(member.id) for member in members}
         lab.standing = lab._made = True
         lab.reach()
         choices: list[EngineChoice] = []
@@ -271,6 +271,7 @@ class DindLab(Lab):
             if any(node is member for node in nodes for member in members):
                 # The whole cluster, also a node that a test has taken out of it.
                 remove_cluster(self.outer, self.name, index)
+                self._ids -= {str(member.container.id) for member in members if isinstance(member, DindNode)}
                 del self._nodes[index]
 
     def cluster_of(self, node: Node) -> tuple[int, list[Node]]:
@@ -549,7 +550,7 @@ class DindLab(Lab):
         }
         api = self.outer.client.api
         created = api.create_container_from_config(config, name)  # type: ignore[no-untyped-call]
-        self._ids.append(created["Id"])
+        self._ids.add(created["Id"])
         return self.outer.client.containers.get(created["Id"])
 
     def containers(self) -> list[Container]:
