@@ -137,7 +137,19 @@ docs: $(ready) ## Write the generated pages of docs/reference anew from the pars
 
 .PHONY: results
 results: $(ready) ## Write RESULTS.md anew from the verdicts of runs: make results RUNS="reports/bullseye …"
-	$(BIN)/swarmlab results $(RUNS) $(addprefix --kills ,$(wildcard reports/proof/kills.json)) --out RESULTS.md $(call ended,swarmlab)
+	$(BIN)/swarmlab results $(RUNS) $(addprefix --kills ,$(wildcard reports/proof/kills.json)) \
+		$(addprefix --picture docs/images/growth.svg --bench ,$(wildcard reports/bench/bench.json)) \
+		--out RESULTS.md $(call ended,swarmlab)
+
+NODES ?= 3,10,20,40
+BENCH_ARGS ?=
+.PHONY: bench
+bench: $(ready) ## Measure how the work grows with the nodes, and the work of dear tests against bare commands (an hour).
+	$(BIN)/python -m tools.bench --nodes $(NODES) $(BENCH_ARGS) $(call ended,bench)
+
+.PHONY: bench-floor
+bench-floor: $(ready) ## The second part alone: make bench-floor BENCH_ARGS="--tests rollback,tolerates-5"
+	$(BIN)/python -m tools.bench floor $(BENCH_ARGS) $(call ended,bench)
 
 .PHONY: estimates
 estimates: $(ready) ## Write claims/seconds.yaml anew, by which first runs are ordered: make estimates RUNS="reports …"

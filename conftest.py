@@ -14,6 +14,7 @@ pytest_plugins = [
     "fixtures.cluster",
     "fixtures.profiles",
     "fixtures.workers",
+    "fixtures.time_profile",
     "fixtures.rehearsal",
     "fixtures.side_by_side",
     "fixtures.options",

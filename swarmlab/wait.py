@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from swarmlab.errors import DeadlineExceeded, LabError, TasksRefused
 from swarmlab.evidence import provisional, record
 from swarmlab.signals import given_up
+from swarmlab.timing import spanned
 
 #: The speed factor: every deadline is scaled by it. A run sets it once, as measured (1.0: container nodes, two cores).
 _scale = 1.0
@@ -71,6 +72,7 @@ def _as_state(found: State | bool) -> State:
     return found if isinstance(found, State) else State(bool(found), str(found))
 
 
+@spanned("wait", lambda _, reason, **how: reason)  # noqa: ARG005 - as `wait` is called
 def wait(
     predicate: Callable[[], State | bool],
     reason: str,

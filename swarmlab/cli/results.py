@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import argparse
+import os
 from pathlib import Path
 
 from swarmlab import outputs
 from swarmlab.cli.common import RUN
+from swarmlab.errors import UsageError
 from swarmlab.paths import REPORTS
-from swarmlab.report import results_page
+from swarmlab.report import bench, results_page
 from swarmlab.verdicts import results
 
 
@@ -18,12 +20,26 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--kills", metavar="FILE", type=Path, help="add the table of killed runs that make proof-interruptions wrote"
     )
+    parser.add_argument(
+        "--bench", metavar="FILE", type=Path, help="add the benchmark that make bench wrote (bench.json)"
+    )
+    parser.add_argument(
+        "--picture", metavar="FILE", type=Path, help="write the picture of the benchmark there, and show it on the page"
+    )
     parser.add_argument("--out", metavar="FILE", help="file to write (default: standard output)")
 
 
 def run(args: argparse.Namespace) -> int:
     """Write a Markdown page of runs: verdicts, what was blocked and why, what took long."""
-    text = results_page.render((results.load(Path(path)) for path in args.runs or [REPORTS]), args.kills)
+    if args.picture and not args.bench:
+        raise UsageError("--picture: is the picture of a benchmark; give --bench too")
+    measured = bench.load(args.bench) if args.bench else None
+    page = Path(args.out).absolute().parent if args.out else Path.cwd()
+    picture = os.path.relpath(args.picture.absolute(), page) if args.picture else ""
+    runs = (results.load(Path(path)) for path in args.runs or [REPORTS])
+    text = results_page.render(runs, args.kills, measured, picture)
+    if measured and args.picture:
+        outputs.write(args.picture, bench.picture(measured))
     if args.out is None:
         print(text, end="")
         return 0

@@ -24,6 +24,7 @@ from swarmlab.cluster.clocks import Clock, seconds_of
 from swarmlab.errors import Blocked, EngineRefused, LabError, NoAnswer, Overdue, SwarmlabError
 from swarmlab.evidence import provisional, record
 from swarmlab.needs import FEATURES
+from swarmlab.timing import span, timed
 from swarmlab.versions import parsed
 from swarmlab.wait import scaled
 
@@ -211,6 +212,7 @@ class Node(ABC):
         client.api.timeout = 60
         client.api.trust_env = False  # no node is behind a proxy, and looking for one takes longer than a request
         client.api.hooks["response"].append(self._note)
+        client.api.send = timed("call", client.api.send)  # type: ignore[method-assign]
         self._heard, self._silent = time.monotonic(), False
         return client
 
@@ -293,7 +295,8 @@ class Node(ABC):
     def _run(self, host: Host, line: str, command: str = "", shown: Callable[[str], str] | None = None) -> Result:
         command = command or line
         try:
-            done = deadline.run(host, line)
+            with span("command", command):
+                done = deadline.run(host, line)
         except Overdue as late:
             record(self.name, command, str(late))
             raise Overdue(f"the shell of {self.name} {late}", late.printed) from None

@@ -21,6 +21,7 @@ from swarmlab.labs.outer import OuterEngine
 from swarmlab.labs.speed import calibrate
 from swarmlab.needs import DECLARED, Offers
 from swarmlab.parallel import parallel
+from swarmlab.timing import Meter
 
 #: Called with each node that a lab makes, or restores from a snapshot, before the lab hands it out. Planted faults
 #: break nodes here.
@@ -187,6 +188,13 @@ class Lab(ABC):
     def account(self) -> dict[str, Any]:
         """Return the facts of the lab as a whole, for reports: speed, seconds of its steps, and what its kind adds."""
         return {"speed": round(self.speed, 1), **({"seconds": dict(self.steps)} if self.steps else {})}
+
+    def meters(self) -> Sequence[Meter]:
+        """Return what counts the processor time of the lab's nodes on this machine; nothing if they are elsewhere.
+
+        It is called from any thread, also while nodes are made and removed.
+        """
+        return ()
 
     # Up and down
 

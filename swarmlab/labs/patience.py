@@ -11,6 +11,7 @@ import requests
 from swarmlab.errors import NoAnswer
 from swarmlab.files import shown
 from swarmlab.host import Progress
+from swarmlab.timing import timed
 
 #: Seconds until a line says that an answer is waited for, and until a question that changes nothing is given up.
 SOON, MOST = 5.0, 25.0
@@ -53,5 +54,5 @@ def watch(client: docker.DockerClient, url: str, progress: Progress) -> docker.D
             timer.cancel()
         return answer
 
-    client.api.send = watched  # type: ignore[method-assign]
+    client.api.send = timed("outer", watched)  # type: ignore[method-assign]
     return client

@@ -19,6 +19,7 @@ from markupsafe import Markup
 from swarmlab import outputs
 from swarmlab.labs.registry import KINDS
 from swarmlab.preflight import Level, explaining, grouped
+from swarmlab.report import times
 from swarmlab.report.condense import asked, condense
 from swarmlab.verdicts import catalogue
 from swarmlab.verdicts.catalogue import Catalogue
@@ -292,12 +293,21 @@ def _about(number: int, run: Run, runs: Sequence[Run], beside: Path) -> dict[str
         "columns": present if several_labs else [name for name in present if name != "lab"],
         "nodes": run.nodes,
         "preflight": grouped(run.preflight),
+        "times": _times(run),
         "found": _found(run),
         "logs": [
             _link(run.folder / look["evidence"], beside) for look in raw.get("preflight", []) if "evidence" in look
         ],
         "verdicts": File(run.path.name, _link(run.path, beside), _digest(run.path.read_bytes())),
     }
+
+
+def _times(run: Run) -> dict[str, Any] | None:
+    """Return what the report has of a run's profile; None if there is none."""
+    if not run.profile:
+        return None
+    shares = (("Tests", times.uses(run.profile)), ("Processors", times.processors(run.profile)))
+    return {"shares": shares, "tables": times.tables(run.profile)}
 
 
 def _cluster(run: Run) -> str:

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
-from swarmlab.report import kills
+from swarmlab.report import bench, kills, times
 from swarmlab.report.html import MEANINGS, SIGNS, duration, overall
 from swarmlab.report.markdown import code, plain, table
 from swarmlab.verdicts import catalogue
@@ -15,9 +16,13 @@ from swarmlab.verdicts.verdict import Verdict
 
 #: Claims that are listed as the slowest of a run.
 _SLOWEST = 10
+#: Lines of each table of a profile.
+_DEAREST = 10
 
 
-def render(runs: Iterable[Run], killed: Path | None = None) -> str:
+def render(
+    runs: Iterable[Run], killed: Path | None = None, measured: Mapping[str, Any] | None = None, picture: str = ""
+) -> str:
     """Return the page of these runs.
 
     The same runs in another order, or given twice, make the same page.
@@ -25,6 +30,8 @@ def render(runs: Iterable[Run], killed: Path | None = None) -> str:
     Args:
         runs: Runs, as `swarmlab.verdicts.results.load` returns them.
         killed: Table of the proof that kills runs; None leaves it out.
+        measured: Benchmark, as `swarmlab.report.bench.load` returns it; None leaves it out.
+        picture: Path of the benchmark's picture from the page; empty for none.
 
     Raises:
         UsageError: That table cannot be read.
@@ -43,9 +50,11 @@ def render(runs: Iterable[Run], killed: Path | None = None) -> str:
         _overview(held),
         "## Verdicts by chapter",
         _chapters(held),
+        *(["## Time", times_page] if (times_page := _times(held)) else []),
         "## Claims that did not pass in every run",
         _others(held) or "None.",
         *(block for number, run in enumerate(held, 1) for block in _about(number, run)),
+        *(["## Benchmark", *bench.blocks(measured, picture)] if measured else []),
         *(["## Runs that were killed", "\n".join(kills.lines(killed))] if killed else []),
     ]
     return "\n\n".join(filter(None, blocks)) + "\n"
@@ -85,6 +94,40 @@ def _chapters(runs: Sequence[Run]) -> str:
     return table(["chapter", *(_head(number) for number in range(1, len(runs) + 1))], rows)
 
 
+def _times(runs: Sequence[Run]) -> str:
+    """Return the table of what the time of the runs and of the processors went to; empty without any profile."""
+    profiled = [(number, run.profile) for number, run in enumerate(runs, 1) if run.profile]
+    if not profiled:
+        return ""
+    rows = [["took", *(duration(profile.seconds) for _, profile in profiled)]]
+    rows += [["labs side by side", *(str(profile.labs) for _, profile in profiled)]]
+    for prefix, parts in (("tests", times.uses), ("processors", times.processors)):
+        columns = [parts(profile) for _, profile in profiled]
+        for cells in zip(*columns, strict=True):
+            rows.append(
+                [f"{prefix}: {cells[0][0]}", *(f"{seconds:.0f} s ({share:.0%})" for _, seconds, share in cells)]
+            )
+    return table(["", *(_head(number) for number, _ in profiled)], rows)
+
+
+def _dearest(run: Run) -> Iterator[str]:
+    """Yield tables of what took most time in a run, as far as it has a profile."""
+    for heading, lines in times.tables(run.profile, _DEAREST) if run.profile else ():
+        yield f"### {heading}"
+        yield table(
+            ["", "times", "seconds", "processors"],
+            (
+                [
+                    code(line.name.removeprefix("suites/")),
+                    str(line.count or ""),
+                    f"{line.seconds:.1f}",
+                    f"{line.busy.total:.1f}",
+                ]
+                for line in lines
+            ),
+        )
+
+
 def _others(runs: Sequence[Run]) -> str:
     """Return a table of the claims that did not pass in every run, with the verdict in each run."""
     ids = [id for id in catalogue.load() if any(_verdict(run, id) != str(Verdict.PASS) for run in runs)]
@@ -119,6 +162,7 @@ def _about(number: int, run: Run) -> Iterator[str]:
         yield "### Slowest claims"
         slowest = sorted(run.claims.values(), key=lambda claim: (-claim.seconds, claim.id))[:_SLOWEST]
         yield table(["claim", "took"], ([code(claim.id), duration(claim.seconds)] for claim in slowest))
+    yield from _dearest(run)
 
 
 def _facts(run: Run) -> Iterator[tuple[str, str]]:

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from statistics import median
 
+from swarmlab.timing.changes import BOUNDS, Slower, slower
 from swarmlab.verdicts.results import Judged, Run
 from swarmlab.verdicts.verdict import Verdict
 
@@ -51,6 +52,7 @@ class Comparison:
         better: Now better than before.
         added: Judged now, and not run before. Bad verdicts among these are in `worse`.
         other: Differences of engines, lab or profile, which may explain the rest.
+        times: What got slower by the profiles of both runs; it does not count as worse, as it may not be a claim's.
         pace: How many times as slow the newer run was as a whole, at least 1.
         same: Number of claims with the same verdict.
     """
@@ -62,6 +64,7 @@ class Comparison:
     better: list[Change] = field(default_factory=list)
     added: list[Change] = field(default_factory=list)
     other: list[str] = field(default_factory=list)
+    times: list[Slower] = field(default_factory=list)
     pace: float = 1.0
     same: int = 0
 
@@ -81,6 +84,8 @@ def compare(old: Run, new: Run) -> Comparison:
     ):
         if before != now:
             found.other.append(f"{name}: {before or 'none'} before, {now or 'none'} now")
+    if old.profile and new.profile:
+        found.times = slower(old.profile, new.profile, found.pace)
     # First the claims that the newer run lists as not run, in its catalogue's order; then those it does not know.
     gone = [id for id in new.not_run if id in old.claims]
     gone += [id for id in old.claims if id not in new.claims and id not in new.not_run]
@@ -162,6 +167,16 @@ def lines(old: Run, new: Run, found: Comparison, *, markdown: bool = False) -> I
         for change in changes:
             reason = f": {_safe(change.reason, markdown)}" if change.reason else ""
             yield f"{item}{code}{change.id}{code} ({change.level}) {change.old} -> {change.new}{reason}"
+    if found.times:
+        yield ""
+        yield f"{'### ' if markdown else ''}Slower by the profiles ({BOUNDS}): {len(found.times)}"
+        if markdown:
+            yield ""
+        for each in found.times:
+            yield f"{item}{_safe(str(each), markdown)}"
+    elif old.profile and new.profile:
+        yield ""
+        yield f"Nothing is slower by the profiles ({BOUNDS})."
     yield ""
     yield f"{found.same} claims have the same verdict. A claim is slower if it takes {_BOUNDS}."
 

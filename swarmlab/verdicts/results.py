@@ -14,6 +14,8 @@ from typing import Any
 import jsonschema
 
 from swarmlab.errors import UsageError
+from swarmlab.timing import profile
+from swarmlab.timing.profile import Profile
 from swarmlab.verdicts import folders, gathered
 from swarmlab.verdicts.defects import KnownFailure
 from swarmlab.verdicts.gathered import SCHEMA
@@ -130,6 +132,15 @@ class Run:
         """Speed factor of the lab, by which deadlines were scaled; the largest of several labs."""
         factors = [each.get("speed") for each in self.raw["lab"].get("each", {}).values() if isinstance(each, dict)]
         return max([1.0, *(float(speed) for speed in factors if isinstance(speed, (int, float)))])
+
+    @functools.cached_property
+    def profile(self) -> Profile | None:
+        """Where it spent its time; None unless it was run with --profile-run.
+
+        Raises:
+            UsageError: its profile.json is no profile.
+        """
+        return profile.load(self.folder)
 
     def read(self, name: str) -> bytes | None:
         """Return the content of an evidence file; None if the file is gone."""

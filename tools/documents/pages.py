@@ -8,7 +8,7 @@ from swarmlab.paths import ROOT
 from tools.documents.claims import claims, needs
 from tools.documents.defects import known_defects
 from tools.documents.options import command_line, pytest_options
-from tools.documents.schemas import inventory, verdicts_json
+from tools.documents.schemas import inventory, profile_json, verdicts_json
 
 #: Where the pages go.
 FOLDER = ROOT / "docs" / "reference"
@@ -18,6 +18,7 @@ PAGES: dict[str, Callable[[], str]] = {
     "inventory.md": inventory,
     "known-defects.md": known_defects,
     "needs.md": needs,
+    "profile-json.md": profile_json,
     "pytest-options.md": pytest_options,
     "verdicts-json.md": verdicts_json,
 }

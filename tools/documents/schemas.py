@@ -12,6 +12,7 @@ from tools.documents.markdown import page
 
 _INVENTORY = "swarmlab/labs/existing/inventory.schema.json"
 _VERDICTS = "swarmlab/verdicts/verdicts.schema.json"
+_PROFILE = "swarmlab/timing/profile.schema.json"
 
 
 def inventory() -> str:
@@ -39,6 +40,19 @@ def verdicts_json() -> str:
         "`swarmlab compare` and `swarmlab results` read it.",
         *_objects(_schema(_VERDICTS)),
         f"The schema: [verdicts.schema.json](../../{_VERDICTS}).",
+    )
+
+
+def profile_json() -> str:
+    """Return the page of the file that says where a run's time went."""
+    return page(
+        "profile.json",
+        _PROFILE,
+        "A run with `--profile-run` writes `profile.json` to its folder (see [Find out where the time "
+        "goes](../how-to/time.md)). Names stand without what differs from run to run, so that equals add up. "
+        "`swarmlab report`, `swarmlab compare` and `swarmlab results` read it.",
+        *_objects(_schema(_PROFILE)),
+        f"The schema: [profile.schema.json](../../{_PROFILE}).",
     )
 
 

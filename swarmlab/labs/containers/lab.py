@@ -24,7 +24,7 @@ from docker.models.containers import Container
 from docker.models.networks import Network
 from typing_extensions import override
 
-from swarmlab import netns, signals
+from swarmlab import netns, signals, timing
 from swarmlab.cluster.node import Node, look_for
 from swarmlab.cluster.workbench import PORTS
 from swarmlab.errors import LabError, UsageError
@@ -57,6 +57,7 @@ from swarmlab.needs import DECLARED, MADE, Offers
 from swarmlab.ownership import LABEL, OWNER, note_left, this_process
 from swarmlab.parallel import parallel
 from swarmlab.paths import command
+from swarmlab.timing import Meter
 
 #: The word of the kind, and the name of the lab that `swarmlab up` makes and pytest looks for.
 WORD, DEFAULT = "dind", "swarmlab"
@@ -142,6 +143,8 @@ class DindLab(Lab):
         self._count = nodes
         self._nodes: dict[int, list[Node]] = {}
         self._giving = threading.Lock()
+        #: Ids of the containers that this process made or found.
+        self._ids: set[str] = set()
         self._systems: dict[str, tuple[str, str]] = {}
         self._roots: dict[str, str] = {}
         self._rooting = threading.Lock()
@@ -161,6 +164,7 @@ class DindLab(Lab):
             down = command("swarmlab", "down", "--name", name)
             raise UsageError(f"lab {name} has no nodes; remove what is left of it: {down}")
         lab._owner = members[0].labels[OWNER]
+        lab._ids = {str(member.id) for member in members}
         lab.standing = lab._made = True
         lab.reach()
         choices: list[EngineChoice] = []
@@ -172,6 +176,10 @@ class DindLab(Lab):
         lab.choices = choices or lab.choices
         lab._count = len(lab._nodes.get(0, []))
         return lab
+
+    @override
+    def meters(self) -> list[Meter]:
+        return [timing.Container(id) for id in list(self._ids)]
 
     # Up and down
 
@@ -275,6 +283,7 @@ class DindLab(Lab):
             if any(node is member for node in nodes for member in members):
                 # The whole cluster, also a node that a test has taken out of it.
                 remove_cluster(self.outer, self.name, index)
+                self._ids -= {str(member.container.id) for member in members if isinstance(member, DindNode)}
                 del self._nodes[index]
 
     def cluster_of(self, node: Node) -> tuple[int, list[Node]]:
@@ -567,6 +576,7 @@ class DindLab(Lab):
         }
         api = self.outer.client.api
         created = api.create_container_from_config(config, name)  # type: ignore[no-untyped-call]
+        self._ids.add(created["Id"])
         return self.outer.client.containers.get(created["Id"])
 
     def containers(self) -> list[Container]:

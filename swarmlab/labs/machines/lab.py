@@ -48,6 +48,7 @@ from swarmlab.needs import DECLARED, MADE, Offers
 from swarmlab.ownership import LABEL, OWNER, USER, note_left, this_process
 from swarmlab.parallel import parallel
 from swarmlab.paths import ROOT, command
+from swarmlab.timing import Meter, Program
 from swarmlab.wait import State, wait
 
 _MEMORY = 1536  # MiB a machine: room for an engine, its tasks and a database
@@ -387,6 +388,10 @@ class VagrantLab(Lab):
         made = self._boxes[place % len(self._boxes)]
         package = "" if self.places.engines.exists() else made.package
         return Declared.debian(choice, self._releases.get(node, made.recipe.suite), package, self.prefix)
+
+    @override
+    def meters(self) -> list[Meter]:
+        return [Program(pid) for pid in libvirt.pids(domains())]
 
     def account(self) -> dict[str, Any]:
         """Return the facts of the lab as a whole, for reports: provider, memory, speed, and seconds of each step."""

@@ -232,6 +232,13 @@ class Libvirt:
             self._drop_pool(pool)
 
 
+def pids(machines: Sequence[str]) -> list[int]:
+    """Return the processes of machines that run, of the host's libvirt or a private one."""
+    folders = (_folder() / "run", Path("/run/libvirt"))
+    found = [process_of(folder / "qemu" / f"{machine}.pid", ("qemu",)) for folder in folders for machine in machines]
+    return [pid for pid in found if pid]
+
+
 def accelerator(kernel: Path, initrd: Path, progress: Progress) -> str:
     """Return the driver for machines on this host: kvm where a kernel boots on it, else qemu (emulation).
 
