@@ -62,7 +62,7 @@ def expect_mounted(cluster, task, volume, place):
 
 @claim("7.3/service-volume")
 def test_mount_makes_the_volume_where_the_task_runs_and_there_only(cluster):
-    for host in cluster.nodes:
+    for host in cluster.sample:
         volume, name = cluster.unique("volume"), cluster.unique("uchin_v_test")
         given = f"type=volume,src={volume},dst=/data,volume-label={cluster.label}"
         options = f"--constraint node.hostname=={host} --label {cluster.label} --name {name} {cluster.image('client')}"
@@ -76,7 +76,7 @@ def test_mount_makes_the_volume_where_the_task_runs_and_there_only(cluster):
 
 @claim("7.3/volume-outlives-task")
 def test_what_a_task_wrote_is_there_for_the_next_one_on_its_node(cluster):
-    for host in cluster.nodes:
+    for host in cluster.sample:
         volume = cluster.unique("volume")
         settings = {"mounts": [mount(cluster, volume)], "constraints": [f"node.hostname=={host}"]}
         service = cluster.create_service("writer", "client", **settings)
@@ -148,7 +148,7 @@ def test_each_node_has_a_volume_of_its_own(cluster):
     service = cluster.create_service("mover", "client", mounts=[mount(cluster, volume)])
     service.wait_running(1)
     held = {}
-    for host in cluster.nodes:
+    for host in cluster.sample:
         task = service.move_to(host)
         if host.name not in held:
             found = inside(cluster, task, "ls -A /data").split()
@@ -157,7 +157,7 @@ def test_each_node_has_a_volume_of_its_own(cluster):
         held[host.name] = host
         expect_own(held.values(), volume)
     # The task finds the same data again when it moves back.
-    for host in cluster.nodes:
+    for host in cluster.sample:
         task = service.move_to(host)
         names = inside(cluster, task, "ls -A /data").split()
         assert names == sorted([f"of-{host}", "same"]), f"the task moved back to {host}, which wrote other than {names}"

@@ -27,6 +27,7 @@ from swarmlab.cluster.clocks import Clock, seconds_of
 from swarmlab.cluster.node import Node
 from swarmlab.cluster.swarm import Swarm
 from swarmlab.errors import Blocked, LabError, Overdue, SwarmlabError
+from swarmlab.lists import few
 from swarmlab.parallel import parallel
 from swarmlab.preflight import ahead, held, packets, rules
 from swarmlab.preflight.model import CALLS, GATEWAY_BRIDGE, MODULES, Arrivals, NodeView, Sight
@@ -298,7 +299,7 @@ def _wait(
             return factor
         if waited >= _PROGRESS and not told:
             told = True
-            names = ", ".join(view.name for one, (_, view) in zip(asked, pairs, strict=True) if one in pending)
+            names = few(view.name for one, (_, view) in zip(asked, pairs, strict=True) if one in pending)
             progress(f"waiting for the engines of {names}, at most {scaled(_ANSWER):.0f} s")
         futures.wait(pending, timeout=max(notice - waited, 0.01), return_when=futures.FIRST_COMPLETED)
 
@@ -310,7 +311,7 @@ def _ask_managers(sight: Sight, managers: Sequence[tuple[Node, NodeView]], toget
     left, asked, turn = list(managers), dict[Future[list[Any]], tuple[Node, NodeView]](), start
     reasons: list[str] = []
     if not managers and (silent := [view.name for view in sight.nodes if not view.info]):
-        sight.unasked = f"no node that answers is a manager, and {', '.join(silent)} does not answer"
+        sight.unasked = f"no node that answers is a manager, and {few(silent)} does not answer"
     while (left or asked) and (now := time.monotonic()) < until:
         if left and (not asked or now >= turn):
             pair = left.pop(0)
@@ -332,7 +333,7 @@ def _ask_managers(sight: Sight, managers: Sequence[tuple[Node, NodeView]], toget
                 node.discretion.quote(sight.tasks)
             return
     if asked:
-        names = ", ".join(view.name for _, view in asked.values())
+        names = few(view.name for _, view in asked.values())
         reasons.append(f"{names} did not tell of the swarm within {time.monotonic() - start:.0f} s")
     if reasons:
         sight.unasked = "; ".join(dict.fromkeys(reasons[-2:]))  # managers mostly give the same reason

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from swarmlab.cluster.node import Node
 from swarmlab.errors import EngineRefused, LabError, NoAnswer
 from swarmlab.images import recipes
+from swarmlab.lists import few
 from swarmlab.parallel import parallel
 from swarmlab.paths import command
 
@@ -45,7 +46,7 @@ def check_registry(nodes: Sequence[Node], registry: str) -> None:
     refused = {node.name: why for node, why in answers.items() if why}
     if refused:
         why = next(iter(refused.values()))
-        raise LabError(f"node {', '.join(refused)}: cannot pull {first}: {_mended(why, registry)}")
+        raise LabError(f"node {few(refused)}: cannot pull {first}: {_mended(why, registry)}")
     lacking = [image for image in images if not _listed(nodes[0], image)]
     for image in lacking:
         if why := _refusal(nodes[0], image):

@@ -38,6 +38,7 @@ from swarmlab.labs.existing.names import FINGERPRINT, names_of
 from swarmlab.labs.existing.node import Connection, SshNode, write_config
 from swarmlab.labs.existing.routes import Route
 from swarmlab.labs.ssh import Ssh
+from swarmlab.lists import few
 from swarmlab.needs import Offers
 from swarmlab.parallel import parallel
 from swarmlab.paths import command
@@ -221,7 +222,7 @@ class InventoryLab(Lab):
         if managers:
             self._check_one_swarm(infos, managers, to_judge=to_judge)
         elif not self._partly:
-            listed = ", ".join(str(connection.machine) for connection in infos)
+            listed = few(str(connection.machine) for connection in infos)
             raise UsageError(f"inventory {self.known.source}: none of {listed} is a manager; add the managers")
         order = [*managers, *(connection for connection in infos if connection not in managers)]
         names = names_of(infos)
@@ -293,7 +294,7 @@ class InventoryLab(Lab):
         for node in self._nodes:
             node.published, node.management = published, management
         if not published:
-            addresses = ", ".join(node.address for node in self._nodes)
+            addresses = few(node.address for node in self._nodes)
             self._progress(f"no port of {addresses} can be reached from here; claims that need one are blocked")
 
     def disconnect(self) -> None:
@@ -460,7 +461,7 @@ class InventoryLab(Lab):
         for member in self._nodes:
             if member.name == node:
                 return member.connection.ssh.shell(command)
-        raise UsageError(f"the inventory has no node {node!r}; it has {', '.join(map(str, self._nodes))}")
+        raise UsageError(f"the inventory has no node {node!r}; it has {few(map(str, self._nodes))}")
 
     # Making
 
