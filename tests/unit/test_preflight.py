@@ -376,6 +376,28 @@ def test_ways_are_told_by_pair_and_the_node_that_explains_them_is_named(sight):
     assert found(sight, "port-data-udp")[0][0] == "ok"
 
 
+def test_of_twenty_nodes_the_bad_one_is_named_with_few_of_its_pairs_and_their_count(monkeypatch):
+    names = ["master", *(f"slave{place:02}" for place in range(1, 20))]
+    monkeypatch.setitem(globals(), "ADDRESSES", {name: f"10.0.0.{place}" for place, name in enumerate(names, start=1)})
+    sight = sound()
+    bad = next(view for view in sight.nodes if view.name == "slave07")
+    bad.arrived.small, bad.arrived.large = set(), set()
+    (one,) = made.look("port-data-udp", sight)
+    assert (one.level, one.nodes) == (Level.ERROR, ("slave07",))
+    assert one.summary.endswith("slave05 -> slave07 and 13 more")
+    assert one.pairs == tuple((name, "slave07") for name in names if name != "slave07")
+    assert len(one.to_json()["pairs"]) == 19
+    # Where no packet passes at all, there are 380 pairs, and no node explains more of them than another.
+    for view in sight.nodes:
+        view.arrived.small, view.arrived.large = set(), set()
+    (one,) = made.look("port-data-udp", sight)
+    assert (len(one.nodes), len(one.pairs)) == (20, 380)
+    assert str(one).startswith("master, slave01, slave02, slave03, slave04, slave05 and 14 more: UDP to port 4789")
+    assert one.summary.endswith("and 374 more")
+    (mended,) = merged([one])
+    assert mended.mend.startswith("on master, slave01, slave02, slave03, slave04, slave05 and 14 more: ")
+
+
 def test_large_packets_are_not_judged_where_nothing_arrives_or_nobody_counts(sight):
     sight.nodes[0].arrived.small, sight.nodes[0].arrived.large = set(), set()
     findings = {level: (nodes, summary) for level, nodes, summary in found(sight, "path-mtu")}
