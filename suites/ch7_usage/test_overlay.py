@@ -5,7 +5,7 @@ from ipaddress import ip_address, ip_interface
 from fixtures.claims import claim
 from suites.support.commands import refusal
 from suites.support.names import names_follow, tasks_resolve
-from suites.support.subnets import create_overlay, disjoint, free_subnets, overlaps, subnets, told
+from suites.support.subnets import create_overlay, disjoint, free_subnets, overlaps, subnets, told, wide_subnet
 from suites.support.traffic import GOSSIP, all_reached, every_size_reached
 from swarmlab.cluster.probe import Probe
 from swarmlab.cluster.service import TASK_LABEL
@@ -61,7 +61,8 @@ def test_tasks_have_addresses_of_the_subnet_that_was_given(cluster):
 
 @claim("7.3/attachable")
 def test_docker_run_joins_an_attachable_overlay_from_every_node(cluster):
-    network = create_overlay(cluster, "net", "--attachable")
+    wide = wide_subnet(cluster)
+    network = create_overlay(cluster, "net", "--attachable", *([f"--subnet {wide}"] if wide else []))
     web = cluster.create_service("web", "web:1", everywhere=True, networks=[network])
     # Its name resolves to its tasks, so that requests by name go through no load balancer.
     direct = cluster.create_service("direct", "web:1", everywhere=True, networks=[network], endpoint_mode="dnsrr")

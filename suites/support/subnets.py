@@ -21,6 +21,10 @@ from swarmlab.wait import State, wait
 #: The document's own subnet first, then subnets that are rarely in use.
 _CANDIDATES = ["172.30.0.0/16", "172.31.0.0/16", *(f"10.{second}.0.0/16" for second in range(230, 250))]
 
+#: Bits of the mask of subnets that swarms choose, unless told otherwise; and how many addresses of a network are its
+#: own, its gateway's and those of services.
+_USUAL_SIZE, _SET_ASIDE = 24, 6
+
 
 def create_overlay(cluster: Swarm, name: str, *options: str) -> str:
     """Create an overlay network with the document's command.
@@ -125,6 +129,15 @@ def free_subnets(cluster: Swarm, count: int = 1) -> list[IPv4Network]:
     if len(free) < count:
         raise LabError(f"of the subnets {', '.join(_CANDIDATES)} are free on every node only {free}")
     return free[:count]
+
+
+def wide_subnet(cluster: Swarm) -> IPv4Network | None:
+    """Return a free subnet for a network with containers on every node; None if one that the swarm chooses has room.
+
+    A network has an address on each node beside those of its containers there, of which tests have up to three.
+    """
+    size = cluster.manager.ask("GET", "/swarm").get("SubnetSize") or _USUAL_SIZE
+    return free_subnets(cluster)[0] if 4 * len(cluster.nodes) > 2 ** (32 - size) - _SET_ASIDE else None
 
 
 def disjoint(cluster: Swarm, networks: Sequence[str]) -> State:

@@ -70,11 +70,8 @@ class Probe:
         if padding:
             curl += f' -H "X-Padding: $(printf %0{padding}d 0)"'
         asked = list(urls)
-        requests = [f"{curl} {shlex.quote(url)} 2>&1" for url in asked]
-        if at_once > 1:
-            script = _together(requests, at_once)
-        else:
-            script = "; ".join(f"{request}; echo ." for request in requests)
+        # A function, as a command has at most 128 KiB.
+        script = f'ask() {{ {curl} "$1" 2>&1; }}\n' + _each([f"ask {shlex.quote(url)}" for url in asked], at_once)
         printed = self.run(script).out.split("\n.\n")
         return [_answer(url, printed[index] if index < len(printed) else "") for index, url in enumerate(asked)]
 
@@ -107,8 +104,15 @@ class Probe:
         return {address: int(size) for address, code, size in lines if code != "0"}
 
 
-def _together(commands: Sequence[str], at_once: int) -> str:
-    """Return a script that runs *commands*, some at the same time, and prints what each printed, in their order."""
+def _each(commands: Sequence[str], at_once: int) -> str:
+    """Return a script that runs *commands* and prints what each printed, in their order, with a line "." after it.
+
+    Args:
+        commands: the commands.
+        at_once: how many may run at the same time.
+    """
+    if at_once == 1:
+        return "; ".join(f"{command}; echo ." for command in commands)
     lines = ["D=$(mktemp -d) || exit"]
     # Each of these takes its turn: none waits for one that another keeps waiting.
     for first in range(min(at_once, len(commands))):

@@ -133,7 +133,8 @@ class Swarm:
     @property
     def managers(self) -> list[Node]:
         """The nodes that serve the cluster's API."""
-        return [node for node in self.nodes if node.serves_cluster()]
+        serve = parallel(lambda node: node.serves_cluster(), self.nodes)
+        return [node for node, serves in zip(self.nodes, serve, strict=True) if serves]
 
     @property
     def workers(self) -> list[Node]:
@@ -365,16 +366,20 @@ class Swarm:
 
     def diagnosis(self) -> dict[str, str]:
         """Return the diagnosis of every node, and the managers' lists, by "NODE: NAME"."""
-        texts: dict[str, str] = {}
-        for node in self.nodes + self.spare:
+
+        def told_by(node: Node) -> dict[str, str]:
+            texts = {}
             try:
-                texts |= {f"{node.name}: {name}": text for name, text in node.diagnosis().items()}
+                texts = {f"{node.name}: {name}": text for name, text in node.diagnosis().items()}
                 if node.info()["Swarm"]["ControlAvailable"]:
                     texts[f"{node.name}: nodes"] = node.docker("node ls").output
                     texts[f"{node.name}: services"] = node.docker("service ls").output
             except Exception as failed:  # that a node does not answer is worth knowing, and must not hide the others
                 texts[f"{node.name}: no answer"] = str(failed)
-        return texts
+            return texts
+
+        told = parallel(told_by, self.nodes + self.spare)
+        return {name: text for texts in told for name, text in texts.items()}
 
 
 # For swarms that tests form step by step
