@@ -5,7 +5,7 @@ import pytest
 from fixtures.claims import claim
 from suites.support.commands import accepted
 from suites.support.names import names_follow, tasks_resolve
-from suites.support.traffic import GOSSIP, all_answer, all_reached
+from suites.support.traffic import GOSSIP, PROBES, all_answer, all_reached
 from swarmlab.cluster.swarm import suspects
 from swarmlab.lists import few
 from swarmlab.parallel import parallel
@@ -58,7 +58,7 @@ def test_requests_to_the_virtual_address_reach_all_replicas(cluster, network, pr
         )
         probe.node.ipvs(probe.container)
 
-    parallel(reached_from, probes, at_once=4)
+    parallel(reached_from, probes, at_once=PROBES)
 
 
 @claim("7.2/dns-round-robin")

@@ -3,7 +3,7 @@
 import pytest
 
 from fixtures.claims import claim
-from suites.support.traffic import GOSSIP, all_answer, all_reached, every_size_reached, note_mesh
+from suites.support.traffic import GOSSIP, PROBES, all_answer, all_reached, every_size_reached, note_mesh
 from swarmlab.errors import Blocked
 from swarmlab.parallel import parallel
 from swarmlab.wait import eventually
@@ -36,7 +36,7 @@ def test_requests_to_the_published_port_reach_all_replicas(cluster):
             stable=2,
         )
 
-    parallel(passes_on, cluster.nodes, at_once=4)
+    parallel(passes_on, cluster.nodes, at_once=PROBES)
 
 
 @claim("7.1/overlay-spans-nodes")

@@ -11,6 +11,7 @@ from suites.support.mounts import volume as known
 from suites.support.subnets import free_subnets
 from suites.support.traffic import GOSSIP, all_from, reached_from_all
 from swarmlab.cluster.probe import Probe
+from swarmlab.lists import few
 from swarmlab.wait import State, eventually, wait
 
 #: Writes a file of several blocks, and prints its checksum.
@@ -71,7 +72,7 @@ def test_mount_makes_the_volume_where_the_task_runs_and_there_only(cluster):
         assert task.node == host.name, f"the task that was bound to {host} runs on {task.node}"
         expect_mounted(cluster, task, volume, "/data")
         others = [node.name for node in cluster.nodes if node is not host and known(node, volume)]
-        assert not others, f"the only task runs on {host}, and {volume} is also on {', '.join(others)}"
+        assert not others, f"the only task runs on {host}, and {volume} is also on {few(others)}"
 
 
 @claim("7.3/volume-outlives-task")

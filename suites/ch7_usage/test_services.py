@@ -11,6 +11,7 @@ from suites.support.mesh import mesh_of
 from suites.support.placement import containers
 from suites.support.traffic import GOSSIP, all_from, hands_over, note_mesh, reached_from_all, strangers
 from swarmlab.errors import Blocked
+from swarmlab.lists import few
 from swarmlab.parallel import parallel
 from swarmlab.wait import State, eventually
 from swarmlab.watching.events import History
@@ -251,7 +252,7 @@ def containers_of(cluster, service):
 
 def listed(containers):
     """Containers and their nodes, for messages."""
-    return ", ".join(f"{container[:12]} on {node}" for container, node in containers.items()) or "none"
+    return few(f"{container[:12]} on {node}" for container, node in containers.items()) or "none"
 
 
 def routed(cluster, port, task):

@@ -16,6 +16,7 @@ from suites.support.commands import accepted
 from swarmlab.cluster.node import Node
 from swarmlab.cluster.swarm import Swarm
 from swarmlab.errors import DeadlineExceeded, LabError
+from swarmlab.lists import few
 from swarmlab.wait import State, wait
 
 #: The document's own subnet first, then subnets that are rarely in use.
@@ -166,4 +167,4 @@ def disjoint(cluster: Swarm, networks: Sequence[str]) -> State:
             for route, line in routes(node).items()
             if subnet.overlaps(route)
         ]
-    return State(not wrong, f"these overlap: {'; '.join(wrong)}" if wrong else "disjoint")
+    return State(not wrong, f"these overlap: {few(wrong, '; ')}" if wrong else "disjoint")

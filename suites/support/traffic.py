@@ -36,7 +36,7 @@ GOSSIP = 45
 #: How many requests a container sends at the same time where all ask all, and how many containers do. So each of the
 #: few processors that a lab of containers shares has to do with a score of them, and a node that answers nobody keeps
 #: the others waiting once.
-_REQUESTS, _PROBES = 5, 4
+REQUESTS, PROBES = 5, 4
 
 #: The outcome of each lost request, by its two nodes (from, to).
 Lost = Mapping[tuple[Node, Node], str]
@@ -110,7 +110,7 @@ def all_reached(
     asked = [(task, size) for task in tasks for size in sizes]
     urls = [f"http://{task.addresses[network]}{PATHS[size]}" for task, size in asked]
     fetched = parallel(
-        lambda probe: probe.fetch(urls, timeout=timeout, padding=padding, at_once=_REQUESTS), probes, at_once=_PROBES
+        lambda probe: probe.fetch(urls, timeout=timeout, padding=padding, at_once=REQUESTS), probes, at_once=PROBES
     )
     for probe, answers in zip(probes, fetched, strict=True):
         for (task, size), answer in zip(asked, answers, strict=True):
