@@ -2,6 +2,10 @@
 
 from types import SimpleNamespace
 
+import pytest
+
+from fixtures import cluster as clusters
+from fixtures.lab import _take
 from swarmlab.cluster.sample import MOST, choose, sample
 from swarmlab.cluster.swarm import Swarm
 from swarmlab.errors import NoAnswer
@@ -79,6 +83,34 @@ def test_a_swarm_gives_its_sample_or_all_its_nodes():
     assert [node.name for node in swarm.sample] == ["n0", "n2"]
     swarm.chosen = ("elsewhere",)
     assert swarm.sample == swarm.nodes
+
+
+def places(monkeypatch, nodes, *, every=False):
+    """Return for which nodes of a lab that stands a test of one node is made, and what the run says of that."""
+    said, made = [], []
+    config = SimpleNamespace(stash=pytest.Stash(), getoption={"--every-node": every}.get)
+    _take(config, nodes, said.append)
+    definition = SimpleNamespace(path=None, iter_markers=lambda _: [])
+    metafunc = SimpleNamespace(config=config, definition=definition, fixturenames=["node"])
+    metafunc.parametrize = lambda name, places, ids, indirect: made.append((name, places, ids, indirect))
+    monkeypatch.setattr(clusters, "is_of_suites", lambda *_: True)
+    clusters.pytest_generate_tests(metafunc)
+    ((name, places, ids, indirect),) = made
+    assert (name, indirect) == ("node", True)
+    return dict(zip(ids, places, strict=True)), said
+
+
+def test_a_test_of_one_node_is_made_for_the_sample_or_for_every_node(monkeypatch):
+    large = cluster(20, n7={"engine": "28.5.2"})
+    assert places(monkeypatch, large) == (
+        {"n0": 0, "n7": 7},
+        [
+            "tests of one node on 2 of 20 nodes: n0 (role manager, engine 20.10.24, system Debian 12, kernel 6.1), "
+            "n7 (role worker, engine 28.5.2); on all: --every-node"
+        ],
+    )
+    assert places(monkeypatch, large, every=True) == ({f"n{place}": place for place in range(20)}, [])
+    assert places(monkeypatch, cluster(4)) == ({f"n{place}": place for place in range(4)}, [])
 
 
 def test_the_report_says_which_nodes_were_taken_and_why():
