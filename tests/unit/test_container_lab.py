@@ -8,7 +8,7 @@ from swarmlab.errors import LabError, UsageError
 from swarmlab.host import MIB, free_memory
 from swarmlab.labs import hosts
 from swarmlab.labs.base import Request
-from swarmlab.labs.containers import kind, lab
+from swarmlab.labs.containers import kind, lab, neighbours
 from swarmlab.labs.containers.lab import NODE_MEMORY, DindLab
 
 
@@ -130,3 +130,35 @@ def test_free_memory_is_what_the_kernel_and_the_limit_of_a_container_leave(tmp_p
     assert free_memory(tmp_path) == 2 * MIB
     (tmp_path / "sys/fs/cgroup/memory.max").write_text(f"{MIB}\n")
     assert free_memory(tmp_path) == MIB
+
+
+@pytest.fixture
+def table(monkeypatch, tmp_path):
+    """The files of the kernel's limits of neighbours, with its usual values."""
+    for name, value in (("SOFT", 512), ("HARD", 1024)):
+        (tmp_path / name).write_text(f"{value}\n")
+        monkeypatch.setattr(neighbours, name, str(tmp_path / name))
+    monkeypatch.setattr(neighbours, "as_root", list)
+    monkeypatch.setattr(neighbours.netns, "outside", list)
+    return tmp_path
+
+
+def test_the_kernels_table_of_neighbours_is_made_large_enough_for_the_pairs_of_nodes(table):
+    said = []
+    neighbours.make_room(11, said.append)
+    assert not said
+    neighbours.make_room(20, said.append)
+    assert [(table / name).read_text() for name in ("SOFT", "HARD")] == ["1600\n", "3200\n"]
+    assert said == ["this machine has room for 3200 neighbours (ARP) from now on, as 20 nodes need; it was 1024"]
+    neighbours.make_room(12, said.append)
+    assert len(said) == 1
+
+
+def test_limits_that_may_not_be_raised_are_one_line_with_the_command(table, monkeypatch):
+    monkeypatch.setattr(neighbours, "as_root", lambda: None)
+    with pytest.raises(
+        UsageError, match=r"room for 1024 neighbours .* needs 3200: as root, sysctl -w .*gc_thresh3=3200"
+    ):
+        neighbours.make_room(20, print)
+    (table / "HARD").unlink()  # as in a container
+    neighbours.make_room(20, print)

@@ -37,6 +37,7 @@ from swarmlab.images.recipes import REGISTRY
 from swarmlab.images.releases import check_host
 from swarmlab.labs import base, hosts, provision
 from swarmlab.labs.base import Declared, Ended, Lab
+from swarmlab.labs.containers import neighbours
 from swarmlab.labs.containers.node import DindNode
 from swarmlab.labs.hosts import host_names
 from swarmlab.labs.outer import OuterEngine
@@ -204,6 +205,7 @@ class DindLab(Lab):
             down = command("swarmlab", "down", "--name", self.name)
             raise UsageError(f"lab {self.name!r} is up already; use it, or: {down}")
         check_memory(self._count)
+        neighbours.make_room(self._count, self._progress)
         self._prepare_images()
         try:
             self._create_network()
