@@ -128,6 +128,13 @@ QUESTIONS = {
         "ls /proc/1/fd >/dev/null || exit; ls -l /proc/[0-9]*/fd 2>/dev/null | grep -c 'anon_inode:.*inotify'; true"
     ),
     "files": "cat /proc/sys/fs/file-nr",
+    # The most neighbours, how many there are, and for each processor how often there was no room. Only the kernel's
+    # first namespace shows them: in a container they are none.
+    "neighbours": (
+        "D=/proc/sys/net/ipv4/neigh/default/gc_thresh3; F=/proc/net/stat/arp_cache; "
+        "[ -e $D ] || { echo 0 0; exit 0; }; cat $D && grep -q table_fulls $F || { echo 0; exit 0; }; "
+        "E=$(sed -n 2p $F); echo $((0x${E%% *})); tail -n +2 $F | while read -r L; do echo $((0x${L##* })); done"
+    ),
     "connections": "cd /proc/sys/net/netfilter && cat nf_conntrack_count nf_conntrack_max",
 }
 

@@ -83,6 +83,7 @@ ANSWERS = {
     "inotify": "128\n192536",
     "inotify used": "0",
     "files": "4234\t0\t2466174",
+    "neighbours": "1024\n9\n0\n0",
     "connections": "71\n262144",
 }
 AUTHORITY = Authority.make()
@@ -300,11 +301,18 @@ def test_an_engine_that_writes_to_nftables_is_named(sight):
         ("inotify used", "120", "120 of 128 instances used"),
         ("files", "2466000\t0\t2466174", "2466000 of 2466174 files"),
         ("connections", "262000\n262144", "262000 of 262144 connections"),
+        ("neighbours", "1024\n1598\n1172\n1018", "(ARP), of 1024 entries, had no room 2190 times"),
     ],
 )
 def test_limits_that_are_near_are_named(sight, question, text, part):
     set_answer(sight, question, text)
     only(sight, "limits", "warning", ("slave01",), part)
+
+
+def test_a_table_of_neighbours_that_was_too_small_once_is_no_trouble(sight):
+    for text in ("8192\n1598\n1172\n1018", "0\n0", "1024\n900\n0"):
+        set_answer(sight, "neighbours", text)
+        assert [level for level, _, _ in found(sight, "limits")] == ["ok"]
 
 
 def test_a_full_disk_is_named(sight):
