@@ -3,6 +3,7 @@
 import pytest
 
 from suites.support.stacks import Stack, dissolve, swept
+from suites.support.subnets import wide_subnet
 from swarmlab.cluster.marks import unique
 from swarmlab.wait import wait
 
@@ -11,6 +12,13 @@ from swarmlab.wait import wait
 def user(cluster, lab):
     """The cluster user that the lab declares; empty if it declares none."""
     return lab.declared(cluster.nodes[0].name).user
+
+
+@pytest.fixture
+def network(cluster):
+    """The name of an attachable overlay network, with addresses for containers of the test on every node."""
+    wide = wide_subnet(cluster)
+    return cluster.create_network("net", **({"IPAM": {"Config": [{"Subnet": str(wide)}]}} if wide else {}))
 
 
 @pytest.fixture

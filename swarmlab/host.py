@@ -26,6 +26,10 @@ from swarmlab.files import exists, named, reason, shown
 #: Takes a line for every step that takes time.
 Progress = Callable[[str], None]
 
+#: Bytes of a mebibyte.
+MIB = 2**20
+#: The files of a container's limit of memory, for both versions of control groups.
+_LIMITS = ("sys/fs/cgroup/memory.max", "sys/fs/cgroup/memory/memory.limit_in_bytes")
 #: Seconds between two lines that say for which process this one waits.
 _REMINDER = 60.0
 
@@ -53,6 +57,24 @@ def machines_folder() -> Path:
     It is not below a user's home: QEMU may run as another user, who must reach it.
     """
     return named(os.environ.get("SWARMLAB_CACHE") or "/var/lib/swarmlab", "SWARMLAB_CACHE").absolute()
+
+
+def free_memory(root: Path = Path("/")) -> int | None:
+    """Return the bytes of memory that programs can still have on this machine; None if it does not tell.
+
+    In a container with a limit it is no more than that limit.
+
+    Args:
+        root: the folder that holds proc and sys.
+    """
+    found = []
+    with contextlib.suppress(OSError):
+        if told := re.search(r"^MemAvailable: +(\d+) kB$", (root / "proc/meminfo").read_text(), re.MULTILINE):
+            found.append(int(told[1]) * 1024)
+    for limit in _LIMITS:
+        with contextlib.suppress(OSError, ValueError):  # there is none, or it is the word "max"
+            found.append(int((root / limit).read_text()))
+    return min(found, default=None)
 
 
 def check_cache() -> None:
@@ -214,20 +236,6 @@ def cores() -> int:
         quota, period = Path("/sys/fs/cgroup/cpu.max").read_text().split()
         usable = min(usable, max(1, int(quota) // int(period)))
     return usable
-
-
-def free_memory() -> int:
-    """Return the memory that processes can still take, in MiB, by the kernel and by this process's control group.
-
-    Source: proc(5), /proc/meminfo; the kernel's admin-guide/cgroup-v2, memory.max and memory.current.
-    """
-    found = re.search(r"^MemAvailable:\s+(\d+) kB", Path("/proc/meminfo").read_text(), re.MULTILINE)
-    free = int(found[1]) // 1024 if found else 0
-    group = Path("/sys/fs/cgroup")
-    with contextlib.suppress(OSError, ValueError):
-        most, used = (int((group / name).read_text()) for name in ("memory.max", "memory.current"))
-        free = min(free, max(0, most - used) // 2**20)
-    return free
 
 
 def process_of(pidfile: Path, programs: Sequence[str]) -> int | None:

@@ -11,8 +11,12 @@ from swarmlab import signals
 
 T = TypeVar("T")
 
+#: How many calls there may be at the same time where each takes time of this machine's processors, as nodes of a
+#: container lab do, and where each waits for another machine.
+HERE, ELSEWHERE = 10, 32
 
-def parallel(action: Callable[[Any], T], items: Iterable[Any], *, at_once: int = 10) -> list[T]:
+
+def parallel(action: Callable[[Any], T], items: Iterable[Any], *, at_once: int = HERE) -> list[T]:
     """Call *action* with every item at the same time; return the results in the order of the items.
 
     Args:

@@ -6,6 +6,8 @@ from fixtures.claims import claim
 from suites.support.interfaces import addresses
 from suites.support.traffic import without_loss
 from swarmlab.errors import Blocked
+from swarmlab.lists import few
+from swarmlab.parallel import parallel
 from swarmlab.wait import State, eventually, scaled
 
 #: The first three octets of the document's cluster addresses.
@@ -20,7 +22,7 @@ OUTSIDE = "http://deb.debian.org/"
 def test_the_cluster_has_the_nodes_of_the_declared_names(cluster, lab):
     wanted = sorted(lab.declared(cluster.nodes[0].name).names)
     members = sorted(cluster.names().values())
-    assert members == wanted, f"the cluster's nodes are {members}, not {wanted}"
+    assert members == wanted, f"the cluster's nodes are {few(members)}, not {few(wanted)}"
     for node in cluster.nodes:
         running = node.run("uname -n").out.strip()
         assert running == node.name, f"the host name of {node} is {running}"
@@ -31,7 +33,7 @@ def test_each_node_holds_its_documented_address_statically(cluster, lab):
     for node in cluster.nodes:
         declared = lab.declared(node.name)
         wanted = declared.places
-        assert node.name in wanted, f"{node} is none of the nodes with a declared address, {', '.join(wanted)}"
+        assert node.name in wanted, f"{node} is none of the nodes with a declared address, {few(wanted)}"
         held = addresses(node.run)
         at = [card for card, listed in held.items() for entry in listed if entry.split("/")[0] == wanted[node.name]]
         assert at, f"{node} must have {wanted[node.name]}, and has {held}"
@@ -105,25 +107,30 @@ def test_node_runs_the_declared_system(node, lab):
 def unreached(nodes):
     """Return how many of three pings came back, for each pair of nodes (from, to) that lost one."""
     lost = {}
-    for asking in nodes:
+    for asking, printed in zip(nodes, parallel(lambda asking: pinged(asking, nodes), nodes), strict=True):
         for asked in nodes:
             if asking is not asked:
-                done = asking.run(f"LC_ALL=C ping -c 3 -i 0.2 -W {scaled(2):.0f} {asked.address}")
-                received = re.search(r"(\d+) (packets )?received", done.out)
+                output = printed.get(asked.address, "ping printed nothing")
+                received = re.search(r"(\d+) (packets )?received", output)
                 if not (received and received[1] == "3"):
-                    of = f"{received[1]} of 3 pings came back" if received else done.output.replace("\n", " ")
+                    of = f"{received[1]} of 3 pings came back" if received else output
                     lost[asking, asked] = f"{asking} to {asked} at {asked.address}: {of}"
     return lost
+
+
+def pinged(asking, nodes):
+    """Return what ping prints on a node for each other node, by address; all are pinged at the same time."""
+    ping = f"LC_ALL=C ping -c 3 -i 0.2 -W {scaled(2):.0f}"
+    others = " ".join(node.address for node in nodes if node is not asking)
+    done = asking.run(f"for A in {others}; do (P=$({ping} $A 2>&1 | tr '\\n' ' '); echo \"$A $P\") & done; wait")
+    return {address: printed for address, _, printed in (line.partition(" ") for line in done.out.splitlines())}
 
 
 def unconnected(lost):
     """Return those of the pairs of `unreached` that make no connection either, to the port of the nodes' gossip."""
     limit = f"timeout {scaled(3):.0f}"
-    return {
-        (asking, asked): why
-        for (asking, asked), why in lost.items()
-        if not asking.run(f"{limit} bash -c '</dev/tcp/{asked.address}/7946'").ok
-    }
+    connects = parallel(lambda pair: pair[0].run(f"{limit} bash -c '</dev/tcp/{pair[1].address}/7946'").ok, lost)
+    return {pair: why for (pair, why), connected in zip(lost.items(), connects, strict=True) if not connected}
 
 
 def answered_by_another(node, inside):

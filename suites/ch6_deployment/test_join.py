@@ -8,6 +8,7 @@ from fixtures.claims import claim
 from suites.support.certificates import expect_ready_member
 from suites.support.commands import accepted, refusal
 from swarmlab.cluster.swarm import join, join_command
+from swarmlab.lists import few
 from swarmlab.wait import State, eventually
 
 TOKEN = re.compile(r"SWMTKN-1-(?P<digest>[0-9a-z]{50})-(?P<secret>[0-9a-z]{25})")
@@ -80,7 +81,7 @@ def test_a_swarm_holds_several_managers_and_workers(cluster):
     def runs_on_all():
         state = service.converged(len(cluster.nodes))
         lacking = set(wanted) - {task.node for task in service.running()}
-        return State(state.done, f"no task on {', '.join(sorted(lacking)) or 'none'}; {state.summary}")
+        return State(state.done, f"no task on {few(sorted(lacking)) or 'none'}; {state.summary}")
 
     eventually(runs_on_all, "a task on each of two managers and two workers", deadline=60)
 

@@ -5,8 +5,10 @@ import pytest
 from fixtures.claims import claim
 from suites.support.commands import accepted
 from suites.support.names import names_follow, tasks_resolve
-from suites.support.traffic import GOSSIP, all_answer, all_reached
+from suites.support.traffic import GOSSIP, PROBES, all_answer, all_reached
 from swarmlab.cluster.swarm import suspects
+from swarmlab.lists import few
+from swarmlab.parallel import parallel
 from swarmlab.wait import State, eventually
 
 
@@ -46,14 +48,17 @@ def test_requests_to_the_virtual_address_reach_all_replicas(cluster, network, pr
     web = cluster.create_service("web", "web:1", replicas=3, networks=[network])
     tasks = web.wait_running(3)
     address = web.virtual_address(network)
-    for probe in probes:
+
+    def reached_from(probe):
         eventually(
-            lambda probe=probe: all_answer(tasks, probe.fetch([f"http://{address}/"] * 30, timeout=1)),
+            lambda: all_answer(tasks, probe.fetch([f"http://{address}/"] * 30, timeout=1)),
             f"requests from {probe.node} to the virtual address to reach all replicas, and none to be lost",
             deadline=GOSSIP,
             stable=2,
         )
         probe.node.ipvs(probe.container)
+
+    parallel(reached_from, probes, at_once=PROBES)
 
 
 @claim("7.2/dns-round-robin")
@@ -120,10 +125,11 @@ def test_names_follow_replaced_moved_and_removed_tasks(cluster, network, probes)
 
 def forgotten(cluster, probes, names, former):
     """Whether no probe resolves any of *names* to one of the *former* addresses."""
-    resolved = [(probe.node, set().union(*probe.resolve_each(names)) & former) for probe in probes]
-    known = {node: f"on {node} {names[0]} is still {', '.join(sorted(found))}" for node, found in resolved if found}
-    blame = " and ".join(suspects([(node, node) for node in known], cluster.nodes))
-    return State(not known, f"wrong with {blame}: {'; '.join(known.values())}" if known else "all forgot")
+    each = parallel(lambda probe: set().union(*probe.resolve_each(names)) & former, probes)
+    resolved = [(probe.node, found) for probe, found in zip(probes, each, strict=True)]
+    known = {node: f"on {node} {names[0]} is still {few(sorted(found))}" for node, found in resolved if found}
+    blame = few(suspects([(node, node) for node in known], cluster.nodes), " and ")
+    return State(not known, f"wrong with {blame}: {few(known.values(), '; ')}" if known else "all forgot")
 
 
 @claim("7.2/failure-management")

@@ -3,8 +3,9 @@
 import pytest
 
 from fixtures.claims import claim
-from suites.support.traffic import GOSSIP, all_answer, all_reached, every_size_reached, note_mesh
+from suites.support.traffic import GOSSIP, PROBES, all_answer, all_reached, every_size_reached, note_mesh
 from swarmlab.errors import Blocked
+from swarmlab.parallel import parallel
 from swarmlab.wait import eventually
 
 
@@ -26,13 +27,16 @@ def test_requests_to_the_published_port_reach_all_replicas(cluster):
     tasks = web.wait_running(3)
     port = web.published()
     note_mesh(cluster)
-    for asked in cluster.nodes:
+
+    def passes_on(asked):
         eventually(
-            lambda asked=asked: all_answer(tasks, [asked.get(port) for _ in range(30)]),
+            lambda: all_answer(tasks, [asked.get(port) for _ in range(30)]),
             f"{asked} to pass requests to its port {port} on to all replicas, and to lose none",
             deadline=GOSSIP,
             stable=2,
         )
+
+    parallel(passes_on, cluster.nodes, at_once=PROBES)
 
 
 @claim("7.1/overlay-spans-nodes")

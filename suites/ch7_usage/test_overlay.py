@@ -5,10 +5,12 @@ from ipaddress import ip_address, ip_interface
 from fixtures.claims import claim
 from suites.support.commands import refusal
 from suites.support.names import names_follow, tasks_resolve
-from suites.support.subnets import create_overlay, disjoint, free_subnets, overlaps, subnets, told
+from suites.support.subnets import create_overlay, disjoint, free_subnets, overlaps, subnets, told, wide_subnet
 from suites.support.traffic import GOSSIP, all_reached, every_size_reached
 from swarmlab.cluster.probe import Probe
 from swarmlab.cluster.service import TASK_LABEL
+from swarmlab.lists import few
+from swarmlab.parallel import parallel
 from swarmlab.wait import eventually
 
 
@@ -40,13 +42,13 @@ def test_tasks_have_addresses_of_the_subnet_that_was_given(cluster):
         virtual = web.virtual_address(network)
         used = [virtual]
         assert ip_address(virtual) in subnet, f"the virtual address of {web} is {virtual}, {network} has {subnet}"
-        for task in tasks:
+        insides = parallel(lambda task: [str(entry) for entry in held(cluster.probe(task))], tasks)
+        for task, inside in zip(tasks, insides, strict=True):
             address = task.addresses[network]
             assert ip_address(address) in subnet, f"the task on {task.node} has {address}, {network} has {subnet}"
             assert address != str(gateway), f"the task on {task.node} was given the gateway's address, {gateway}"
-            assert address not in used, f"the task on {task.node} was given {address}, which is in use: {used}"
+            assert address not in used, f"the task on {task.node} was given {address}, which is in use: {few(used)}"
             used.append(address)
-            inside = [str(entry) for entry in held(cluster.probe(task))]
             assert f"{address}/{subnet.prefixlen}" in inside, (
                 f"the task on {task.node} was given {address} of {subnet}, its container holds {inside}"
             )
@@ -59,22 +61,25 @@ def test_tasks_have_addresses_of_the_subnet_that_was_given(cluster):
 
 @claim("7.3/attachable")
 def test_docker_run_joins_an_attachable_overlay_from_every_node(cluster):
-    network = create_overlay(cluster, "net", "--attachable")
+    wide = wide_subnet(cluster)
+    network = create_overlay(cluster, "net", "--attachable", *([f"--subnet {wide}"] if wide else []))
     web = cluster.create_service("web", "web:1", everywhere=True, networks=[network])
     # Its name resolves to its tasks, so that requests by name go through no load balancer.
     direct = cluster.create_service("direct", "web:1", everywhere=True, networks=[network], endpoint_mode="dnsrr")
     tasks = web.wait_running(len(cluster.nodes))
     behind = direct.wait_running(len(cluster.nodes))
     chosen = subnets(cluster.manager)[network]
-    probes = []
-    for node in cluster.nodes:
+
+    def joined(node):
         bench = cluster.bench(node)
         box = bench.start("client", f"--network {network}")
         address = bench.address(box, network)
         assert address, f"a container of docker run on {node} has no address in {network}"
         inside = any(ip_address(address) in subnet for subnet in chosen)
         assert inside, f"a container of docker run on {node} has {address}, and {network} has {chosen}"
-        probes.append(Probe(node, box))
+        return Probe(node, box)
+
+    probes = parallel(joined, cluster.nodes)
     eventually(
         lambda: names_follow(cluster, probes, web, network),
         f"{web} to resolve in a container of docker run on every node",
@@ -93,8 +98,10 @@ def test_docker_run_joins_an_attachable_overlay_from_every_node(cluster):
     every_size = every_size_reached(cluster, probes, tasks, network)
     assert every_size, every_size.summary
     known = {task.container[:12]: cluster.node(task.node) for task in behind}
-    for probe in probes:
-        for answer in probe.fetch([f"http://{direct}/"] * 5):
+    for probe, answers in zip(
+        probes, parallel(lambda probe: probe.fetch([f"http://{direct}/"] * 5), probes), strict=True
+    ):
+        for answer in answers:
             assert answer.status == 200, f"a container of docker run on {probe.node} asked {direct} by name: {answer}"
             assert answer.container in known, f"{direct}, asked by name on {probe.node}, answered as {answer.container}"
 
@@ -104,7 +111,8 @@ def test_docker_run_is_refused_where_the_overlay_is_not_attachable(cluster):
     closed, open = create_overlay(cluster, "closed"), create_overlay(cluster, "open", "--attachable")
     service = cluster.create_service("web", "web:1", everywhere=True, networks=[closed])
     service.wait_running(len(cluster.nodes))
-    for node in cluster.nodes:
+
+    def refuses(node):
         before = attached(node, closed)
         bench = cluster.bench(node)
         # The same command works for the attachable network, so a refusal is for this one not being attachable.
@@ -123,6 +131,8 @@ def test_docker_run_is_refused_where_the_overlay_is_not_attachable(cluster):
         assert explanation, f"{node} connected a container of docker run to {closed}, which is not attachable"
         assert not bench.address(box, closed), f"{node} refused to connect a container to {closed}, and it is connected"
         assert attached(node, closed) == before, f"{node} has in {closed} {attached(node, closed)}, before {before}"
+
+    parallel(refuses, cluster.nodes)
     service.expect_running(len(cluster.nodes))
 
 
@@ -149,8 +159,7 @@ def test_subnets_that_the_swarm_chooses_overlap_nothing(cluster):
     tasks = everywhere.expect_running(len(cluster.nodes))
     expect_disjoint(cluster, networks)  # with all networks in use
     # The interfaces of one container show, too, whether the subnets differ.
-    for task in tasks:
-        found = held(cluster.probe(task))
+    for task, found in zip(tasks, parallel(lambda task: held(cluster.probe(task)), tasks), strict=True):
         lacking = [
             f"{name} ({address})"
             for name, address in task.addresses.items()

@@ -11,6 +11,7 @@ from suites.support.mounts import volume as known
 from suites.support.subnets import free_subnets
 from suites.support.traffic import GOSSIP, all_from, reached_from_all
 from swarmlab.cluster.probe import Probe
+from swarmlab.lists import few
 from swarmlab.wait import State, eventually, wait
 
 #: Writes a file of several blocks, and prints its checksum.
@@ -62,7 +63,7 @@ def expect_mounted(cluster, task, volume, place):
 
 @claim("7.3/service-volume")
 def test_mount_makes_the_volume_where_the_task_runs_and_there_only(cluster):
-    for host in cluster.nodes:
+    for host in cluster.sample:
         volume, name = cluster.unique("volume"), cluster.unique("uchin_v_test")
         given = f"type=volume,src={volume},dst=/data,volume-label={cluster.label}"
         options = f"--constraint node.hostname=={host} --label {cluster.label} --name {name} {cluster.image('client')}"
@@ -71,12 +72,12 @@ def test_mount_makes_the_volume_where_the_task_runs_and_there_only(cluster):
         assert task.node == host.name, f"the task that was bound to {host} runs on {task.node}"
         expect_mounted(cluster, task, volume, "/data")
         others = [node.name for node in cluster.nodes if node is not host and known(node, volume)]
-        assert not others, f"the only task runs on {host}, and {volume} is also on {', '.join(others)}"
+        assert not others, f"the only task runs on {host}, and {volume} is also on {few(others)}"
 
 
 @claim("7.3/volume-outlives-task")
 def test_what_a_task_wrote_is_there_for_the_next_one_on_its_node(cluster):
-    for host in cluster.nodes:
+    for host in cluster.sample:
         volume = cluster.unique("volume")
         settings = {"mounts": [mount(cluster, volume)], "constraints": [f"node.hostname=={host}"]}
         service = cluster.create_service("writer", "client", **settings)
@@ -148,7 +149,7 @@ def test_each_node_has_a_volume_of_its_own(cluster):
     service = cluster.create_service("mover", "client", mounts=[mount(cluster, volume)])
     service.wait_running(1)
     held = {}
-    for host in cluster.nodes:
+    for host in cluster.sample:
         task = service.move_to(host)
         if host.name not in held:
             found = inside(cluster, task, "ls -A /data").split()
@@ -157,7 +158,7 @@ def test_each_node_has_a_volume_of_its_own(cluster):
         held[host.name] = host
         expect_own(held.values(), volume)
     # The task finds the same data again when it moves back.
-    for host in cluster.nodes:
+    for host in cluster.sample:
         task = service.move_to(host)
         names = inside(cluster, task, "ls -A /data").split()
         assert names == sorted([f"of-{host}", "same"]), f"the task moved back to {host}, which wrote other than {names}"

@@ -11,6 +11,8 @@ from suites.support.mesh import mesh_of
 from suites.support.placement import containers
 from suites.support.traffic import GOSSIP, all_from, hands_over, note_mesh, reached_from_all, strangers
 from swarmlab.errors import Blocked
+from swarmlab.lists import few
+from swarmlab.parallel import parallel
 from swarmlab.wait import State, eventually
 from swarmlab.watching.events import History
 from swarmlab.watching.watch import Watch
@@ -50,7 +52,7 @@ def test_create_gives_one_task_and_publishes_the_port(cluster):
 def test_published_port_answers_on_every_node(cluster, documented):
     documented.wait_running(1)
     port = documented.published()
-    for host in cluster.nodes:
+    for host in cluster.sample:
         task = documented.move_to(host)
         eventually(
             lambda task=task: routed(cluster, port, task),
@@ -66,7 +68,7 @@ def test_port_of_mode_host_answers_where_a_task_runs_only(cluster):
     port = cluster.port()
     web = cluster.create_service("web", "web:1", publish={port: 80}, publish_mode="host")
     web.wait_running(1)
-    for host in cluster.nodes:
+    for host in cluster.sample:
         task = web.move_to(host)
         eventually(
             lambda host=host, task=task: all_from(task, [host.get(port)]),
@@ -251,10 +253,11 @@ def containers_of(cluster, service):
 
 def listed(containers):
     """Containers and their nodes, for messages."""
-    return ", ".join(f"{container[:12]} on {node}" for container, node in containers.items()) or "none"
+    return few(f"{container[:12]} on {node}" for container, node in containers.items()) or "none"
 
 
 def routed(cluster, port, task):
     """Whether every node routes the published *port* to *task*, the service's only one."""
-    states = {asked: all_from(task, [asked.get(port)]) for asked in cluster.nodes}
+    answers = parallel(lambda asked: asked.get(port), cluster.nodes)
+    states = {asked: all_from(task, [answer]) for asked, answer in zip(cluster.nodes, answers, strict=True)}
     return reached_from_all(states, cluster.node(task.node))

@@ -5,9 +5,11 @@ import pytest
 from fixtures.claims import claim
 from suites.support.commands import accepted, table
 from suites.support.stacks import deploy, deploy_project, deployed, nothing_of, removed, runs, services, why_left
-from suites.support.traffic import GOSSIP, without_loss
+from suites.support.traffic import GOSSIP, PROBES, REQUESTS, without_loss
 from swarmlab.cluster.marks import STACK_LABEL
 from swarmlab.cluster.service import SERVICE_NAME_LABEL, TASK_LABEL
+from swarmlab.lists import few
+from swarmlab.parallel import parallel
 from swarmlab.wait import State, eventually
 
 #: A config and a secret, at the end of a file.
@@ -165,18 +167,23 @@ def names_lead_to_all(stack):
     web = stack.service("web").running()
     address = stack.service("web").virtual_address(network)
     lost, unresolved = {}, []
-    for source in [*web, *stack.service("client").running()]:
+    urls = [f"http://{target.addresses[network]}/bytes/65536" for target in web]
+
+    def ask(source):
         probe = cluster.probe(source)
-        if (found := probe.resolve("web")) != {address}:
-            unresolved.append(f"on {source.node}, web is {', '.join(sorted(found)) or 'unknown'}, not {address}")
-        if (found := probe.resolve("tasks.web")) != (held := {task.addresses[network] for task in web}):
-            unresolved.append(f"on {source.node}, tasks.web are {sorted(found)}, not {sorted(held)}")
-        urls = [f"http://{target.addresses[network]}/bytes/65536" for target in web]
-        for target, answer in zip(web, probe.fetch(urls), strict=True):
+        return *probe.resolve_each(["web", "tasks.web"]), probe.fetch(urls, at_once=REQUESTS)
+
+    sources = [*web, *stack.service("client").running()]
+    for source, (found, tasks, answers) in zip(sources, parallel(ask, sources, at_once=PROBES), strict=True):
+        if found != {address}:
+            unresolved.append(f"on {source.node}, web is {few(sorted(found)) or 'unknown'}, not {address}")
+        if tasks != (held := {task.addresses[network] for task in web}):
+            unresolved.append(f"on {source.node}, tasks.web are {few(sorted(tasks))}, not {few(sorted(held))}")
+        for target, answer in zip(web, answers, strict=True):
             if (answer.size, answer.container) != (65536, target.container[:12]):
                 pair = cluster.node(source.node), cluster.node(target.node)
                 lost.setdefault(pair, f"{source.node} -> {target.node}: {answer}")
-    return State(False, "; ".join(unresolved)) if unresolved else without_loss(lost, cluster.nodes)
+    return State(False, few(unresolved, "; ")) if unresolved else without_loss(lost, cluster.nodes)
 
 
 @claim("7.3/stack-spreads")
@@ -201,7 +208,7 @@ def test_the_tasks_of_a_stack_run_on_several_nodes(cluster, stack):
         state = runs(stack, {"web": count, "redis": 1})
         # Only one task of a node can have the port, so that as many tasks as nodes must be on all nodes.
         where = {task.node for task in stack.service("web").running()}
-        lacking = ", ".join(node.name for node in cluster.nodes if node.name not in where)
+        lacking = few(node.name for node in cluster.nodes if node.name not in where)
         return State(state.done and not lacking, f"no task of web on {lacking or 'none'}; {state.summary}")
 
     eventually(on_every_node, f"{stack} to run its services, one task of web on every node", deadline=120)

@@ -10,6 +10,7 @@ from suites.support.commands import accepted, refusal
 from swarmlab.cluster import pki
 from swarmlab.cluster.fault import applied, apply, cut_off, heal, kill
 from swarmlab.cluster.swarm import join
+from swarmlab.lists import few
 from swarmlab.wait import State, eventually
 from swarmlab.watching.watch import Watch
 
@@ -224,7 +225,7 @@ def test_tasks_run_on_and_keep_answering_through_a_rotation(cluster):
     web.expect_running(len(cluster.nodes))
     after = {(task.id, task.container, task.node) for task in web.tasks()}
     moved = sorted({node for _, _, node in before ^ after})
-    assert not moved, f"the tasks on {', '.join(moved)} are others after the rotation: {before} became {after}"
+    assert not moved, f"the tasks on {few(moved)} are others after the rotation: {before} became {after}"
     for node in cluster.nodes:
         now = started(node, web)
         assert now == began[node.name], f"the container on {node} was started again: {began[node.name]} became {now}"

@@ -4,6 +4,7 @@ from fixtures.claims import claim
 from suites.support.commands import accepted
 from suites.support.placement import containers, lives, matched, one_on_each, stays
 from swarmlab.cluster.service import ENDED
+from swarmlab.lists import few
 from swarmlab.wait import State, eventually
 
 #: Ends with the exit code that is written into /run/end, or by a signal.
@@ -56,7 +57,7 @@ def test_the_failure_of_a_task_leaves_the_others_alone(cluster):
     for node in cluster.nodes:
         tasks = work.wait_running(count)
         failed = next((task for task in tasks if task.node == node.name), None)
-        assert failed, f"{node} was given none of {count} tasks: {'; '.join(map(str, tasks))}"
+        assert failed, f"{node} was given none of {count} tasks: {few(map(str, tasks), '; ')}"
         others = [task for task in tasks if task is not failed]
         before = lives(cluster, others)
         end(cluster, failed, 1)
@@ -72,7 +73,7 @@ def test_the_failure_of_a_task_leaves_the_others_alone(cluster):
         assert not gone, f"a task on {node} failed, and others went with it: {gone}"
         after = lives(cluster, others)
         touched = [f"{before[id]} became {after[id]}" for id in before if before[id] != after[id]]
-        assert not touched, f"a task on {node} failed, and others were touched: {'; '.join(touched)}"
+        assert not touched, f"a task on {node} failed, and others were touched: {few(touched, '; ')}"
 
 
 @claim("8.2.1/one-container-per-task")
@@ -83,7 +84,7 @@ def test_each_task_has_one_container_that_carries_its_id(cluster):
     tasks = work.wait_running(count)
     eventually(lambda: one_on_each(everywhere, cluster.nodes), "a task on every node", deadline=60)
     lacking = {node.name for node in cluster.nodes} - {task.node for task in tasks}
-    assert not lacking, f"of {count} tasks none was given to {', '.join(sorted(lacking))}"
+    assert not lacking, f"of {count} tasks none was given to {few(sorted(lacking))}"
     for service in (work, everywhere):
         eventually(lambda service=service: matched(cluster, service), f"one container for each task of {service}")
     # The same after tasks have ended and others have replaced them.
@@ -141,7 +142,7 @@ def test_a_task_ends_when_its_container_does(cluster):
         wrong = [str(task) for task in tasks if (task.state == "complete") != (way == "ended well")]
         assert not wrong, f"containers {way}, and their tasks do not show it: {wrong}"
         left = [f"{container[:12]} on {node}" for _, node, container in containers(cluster, work)]
-        assert not left, f"tasks have ended, and containers run: {', '.join(left)}"
+        assert not left, f"tasks have ended, and containers run: {few(left)}"
 
 
 @claim("8.2.2/slot-refilled")
@@ -152,7 +153,7 @@ def test_a_crashed_task_is_replaced_in_its_slot(cluster):
     slots = set(range(1, count + 1))
     assert set(before) == slots, f"the slots of {count} tasks are {sorted(before)}"
     lacking = {node.name for node in cluster.nodes} - {task.node for task in before.values()}
-    assert not lacking, f"of {count} tasks none was given to {', '.join(sorted(lacking))}"
+    assert not lacking, f"of {count} tasks none was given to {few(sorted(lacking))}"
     for task in before.values():
         end(cluster, task, 1)
     crashed = {task.id for task in before.values()}
@@ -167,7 +168,7 @@ def test_a_crashed_task_is_replaced_in_its_slot(cluster):
     assert set(after) == slots, f"{count} tasks crashed, and after that slots are {sorted(after)}"
     used = {task.container for task in before.values()}
     again = [f"{task} in {task.container[:12]}" for task in after.values() if task.container in used]
-    assert not again, f"crashed tasks were replaced in containers of old: {'; '.join(again)}"
+    assert not again, f"crashed tasks were replaced in containers of old: {few(again, '; ')}"
     ended = {task.id: task for task in work.tasks() if task.id in crashed}
     moved = [str(task) for slot, task in before.items() if task.id in ended and ended[task.id].slot != slot]
     assert not moved, f"crashed tasks have changed their slots: {moved}"
@@ -211,6 +212,6 @@ def test_a_failed_task_stays_as_it_ended(cluster):
         ]
         run = {container for _, _, container in containers(cluster, work)}
         changed += [f"the container of {task} runs again" for task in known.values() if task.container in run]
-        return State(not changed, "; ".join(changed))
+        return State(not changed, few(changed, "; "))
 
     stays(as_they_ended, "failed tasks to stay as they ended")

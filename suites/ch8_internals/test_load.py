@@ -13,7 +13,7 @@ def test_each_of_three_http_replicas_answers_its_part(cluster):
     web = cluster.create_service("web", "web:1", replicas=3, publish={port: 80})
     replicas = {task.container[:12] for task in web.wait_running(3)}
     note_mesh(cluster)
-    for node in cluster.nodes:
+    for node in cluster.sample:
         eventually(
             lambda node=node: shared(replicas, [node.get(port) for _ in range(REQUESTS)]),
             f"requests to {node} to be shared by the three replicas",

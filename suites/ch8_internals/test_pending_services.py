@@ -11,6 +11,7 @@ from suites.support.placement import (
     stays,
     stays_pending,
 )
+from swarmlab.lists import few
 from swarmlab.wait import State, eventually
 
 
@@ -134,7 +135,7 @@ def test_a_service_waits_for_a_node_with_the_label_of_its_constraint(cluster, la
 def all_pending(services):
     """Whether each of *services* has one task, which is pending."""
     wrong = [f"{service}: {state.summary}" for service in services if not (state := pending(service, 1))]
-    return State(not wrong, "; ".join(wrong))
+    return State(not wrong, few(wrong, "; "))
 
 
 @claim("8.2.3/scale-zero")

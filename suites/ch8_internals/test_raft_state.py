@@ -10,6 +10,7 @@ from suites.support.commands import accepted
 from suites.support.placement import count_by_node
 from suites.support.quorum import one_leader
 from swarmlab.errors import EngineRefused, NoAnswer
+from swarmlab.lists import few
 from swarmlab.parallel import parallel
 from swarmlab.wait import State, eventually
 
@@ -50,7 +51,7 @@ def managers_of(cluster):
     managers = [node for node in cluster.nodes if roles.get(node.name) == "manager"]
     expect_answers(managers)
     idle = [node.name for node in managers if not node.info()["Swarm"]["ControlAvailable"]]
-    assert not idle, f"{', '.join(idle)}: manager by role, and the engine serves no manager's API"
+    assert not idle, f"{few(idle)}: manager by role, and the engine serves no manager's API"
     return managers
 
 
@@ -190,7 +191,7 @@ def test_a_service_becomes_tasks_that_are_spread_over_the_nodes(cluster):
                 for name, count in held.items()
                 if not tasks.count(name) == count == each
             ]
-            return State(state.done and not uneven, f"{', '.join(uneven) or 'even'}; {state.summary}")
+            return State(state.done and not uneven, f"{few(uneven) or 'even'}; {state.summary}")
 
         eventually(spread, f"{replicas} tasks of {service} to run, {each} on every node", deadline=90)
         service.remove()

@@ -8,6 +8,7 @@ from suites.support.placement import lives, one_on_each
 from suites.support.quorum import one_leader
 from suites.support.roles import acting, writes
 from swarmlab.cluster.fault import applied, apply, cut_off, kill
+from swarmlab.lists import few
 from swarmlab.wait import State, eventually
 
 
@@ -79,7 +80,7 @@ def same_tasks(cluster, service, before):
     changed = [
         f"the task on {before[id][0]} was {before[id]} and is {after[id]}" for id in before if after[id] != before[id]
     ]
-    assert not changed, f"tasks did not run on: {'; '.join(changed)}"
+    assert not changed, f"tasks did not run on: {few(changed, '; ')}"
 
 
 @claim("8.1.3/promote-replaces-lost")

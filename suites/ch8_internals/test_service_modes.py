@@ -11,6 +11,7 @@ from suites.support.placement import (
     stays,
 )
 from swarmlab.cluster.swarm import join
+from swarmlab.lists import few
 from swarmlab.wait import State, eventually
 
 
@@ -21,7 +22,7 @@ def test_a_replicated_service_has_as_many_tasks_as_declared(cluster):
         work.scale(count)
         tasks = work.expect_running(count)
         slots = {task.slot for task in tasks}
-        assert len(slots) == count, f"{count} tasks share slots: {', '.join(map(str, tasks))}"
+        assert len(slots) == count, f"{count} tasks share slots: {few(map(str, tasks))}"
         eventually(lambda: matched(cluster, work), f"one container for each of {count} tasks", deadline=60)
     for node in cluster.nodes:
         bound = cluster.create_service("bound", "idle", replicas=3, constraints=[f"node.hostname=={node}"])
@@ -76,7 +77,7 @@ def test_a_global_service_has_one_task_on_every_node(cluster):
 def on_each_and_matched(cluster, service):
     """Whether every node has one task of the service, and each task one container."""
     wrong = [state.summary for state in (one_on_each(service, cluster.nodes), matched(cluster, service)) if not state]
-    return State(not wrong, "; ".join(wrong))
+    return State(not wrong, few(wrong, "; "))
 
 
 @claim("8.2.4/global-has-no-count")

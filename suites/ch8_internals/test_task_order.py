@@ -3,6 +3,7 @@
 import pytest
 
 from fixtures.claims import claim
+from swarmlab.lists import few
 from swarmlab.wait import State, wait
 from swarmlab.watching.events import Recorder
 
@@ -50,13 +51,13 @@ def go_one_way(cluster):
         ids = {service.id for service in services.values()}
         wait(lambda: not cluster.with_tasks() & ids, "the tasks of the removed services to be forgotten", deadline=90)
     back = cluster.lifelines.went_back()
-    assert not back, "; ".join(back)
+    assert not back, few(back, "; ")
     again = events.started_again()
-    assert not again, "; ".join(again)
+    assert not again, few(again, "; ")
 
 
 def has_ended(service, state, count):
     """Whether at least *count* tasks of *service* are in *state*."""
     tasks = service.tasks()
     ended = [task for task in tasks if task.state == state]
-    return State(len(ended) >= count, "; ".join(map(str, tasks)))
+    return State(len(ended) >= count, few(map(str, tasks), "; "))

@@ -14,6 +14,7 @@ from swarmlab.cluster.fault import apply, kill
 from swarmlab.cluster.leavings import LOOPBACK
 from swarmlab.cluster.service import TASK_LABEL
 from swarmlab.errors import DeadlineExceeded
+from swarmlab.lists import few
 from swarmlab.wait import State, eventually, scaled, wait
 from swarmlab.watching.events import Recorder
 
@@ -204,7 +205,7 @@ def test_a_task_whose_image_is_fetched_is_preparing(cluster, gates):
     count = len(cluster.nodes)
     expect_all(cluster, fetched, "preparing", count, lambda task: task.node, so=" while the image is fetched")
     running = [node.name for node in cluster.nodes if fetched.containers(node)]
-    assert not running, f"without its image the task has a container on {', '.join(running)}"
+    assert not running, f"without its image the task has a container on {few(running)}"
     for gate in gates:
         gate.open()
     fetched.wait_running(count)
@@ -261,7 +262,7 @@ def half_started(cluster, service):
     """Whether the containers of *service* run on every node, and its tasks are starting."""
     idle = [node.name for node in cluster.nodes if not containers_of(node, service)]
     if idle:
-        return State(False, f"no container on {', '.join(idle)}")
+        return State(False, f"no container on {few(idle)}")
     return all_listed(cluster, service, "starting", len(cluster.nodes))
 
 
@@ -317,7 +318,7 @@ def replaced(cluster, service, old, state="shutdown"):
         wrong += [f"{manager} lists {task}" for task in tasks if task.id in old and task.state != state]
         if missing := old - {task.id for task in tasks}:
             wrong.append(f"{manager} has forgotten {len(missing)}")
-    return State(not wrong, "; ".join(wrong) or "all are")
+    return State(not wrong, few(wrong, "; ") or "all are")
 
 
 @claim("8.4/state-rejected")
@@ -364,7 +365,7 @@ def test_a_complete_task_never_runs_again(cluster):
 def ended_twice(service, count):
     """Whether the tasks of *service* are twice *count*, all of them complete."""
     states = [task.state for task in service.tasks()]
-    return State(states == ["complete"] * 2 * count, ", ".join(states))
+    return State(states == ["complete"] * 2 * count, few(states))
 
 
 @claim("8.4/service-ps")

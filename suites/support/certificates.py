@@ -11,6 +11,7 @@ from swarmlab.cluster import pki
 from swarmlab.cluster.node import Node
 from swarmlab.cluster.swarm import Swarm, join
 from swarmlab.errors import EngineRefused, LabError
+from swarmlab.lists import few
 from swarmlab.wait import State, eventually, wait
 
 HOUR = datetime.timedelta(hours=1)
@@ -76,7 +77,7 @@ def managed(cluster: Swarm) -> State:
     broken = [
         f"{name}: {state.summary}" for name, state in cluster.conditions().items() if name in of_managers and not state
     ]
-    return State(not broken, "; ".join(broken) or "all managers are at work")
+    return State(not broken, few(broken, "; ") or "all managers are at work")
 
 
 def accepted_rotation(cluster: Swarm, options: str = "") -> None:
@@ -99,7 +100,7 @@ def rotated(cluster: Swarm) -> State:
         for member in members
         if member["Description"].get("TLSInfo", {}).get("CertIssuerPublicKey") != wanted
     ]
-    return State(False, f"it waits for {', '.join(late) or 'no node'}")
+    return State(False, f"it waits for {few(late) or 'no node'}")
 
 
 def known_to_be_in_force(cluster: Swarm, root: x509.Certificate) -> State:
@@ -114,7 +115,7 @@ def known_to_be_in_force(cluster: Swarm, root: x509.Certificate) -> State:
         if pki.parse(member["Description"]["TLSInfo"]["TrustRoot"]) != [root]
         or pki.issuer_key(member["Description"]["TLSInfo"]) != pki.public(root)
     ]
-    return State(not late, f"another root, or another's certificate, is shown of {', '.join(late) or 'no node'}")
+    return State(not late, f"another root, or another's certificate, is shown of {few(late) or 'no node'}")
 
 
 def in_force(node: Node, root: x509.Certificate) -> State:

@@ -8,6 +8,7 @@ from swarmlab.cluster.node import Node
 from swarmlab.cluster.probe import Probe
 from swarmlab.cluster.service import Service, Task
 from swarmlab.cluster.swarm import Swarm, suspects
+from swarmlab.lists import few
 from swarmlab.parallel import parallel
 from swarmlab.wait import State
 
@@ -20,23 +21,27 @@ def names_follow(cluster: Swarm, probes: Iterable[Probe], service: Service, netw
     virtual = service.virtual_address(network)
     tasks = service.running()
     hosts = [cluster.node(task.node) for task in tasks]
-    resolved = [(probe, probe.resolve_each([service.name, f"tasks.{service}"])) for probe in probes]
+    asked = list(probes)
+    names = [service.name, f"tasks.{service}"]
+    resolved = list(zip(asked, parallel(lambda probe: probe.resolve_each(names), asked), strict=True))
     wrong: list[str] = []
     pairs: list[tuple[Node, Node]] = []
     for probe, (found, _) in resolved:
         if found != {virtual}:
-            wrong.append(f"on {probe.node} it is {', '.join(sorted(found)) or 'unknown'}")
+            wrong.append(f"on {probe.node} it is {few(sorted(found)) or 'unknown'}")
             # A name is unknown where no gossip arrived from the nodes that have its tasks.
             pairs += [(probe.node, host) for host in hosts if not found] or [(probe.node, probe.node)]
     if wrong:
-        blame = " and ".join(suspects(pairs, cluster.nodes))
-        return State(False, f"wrong with {blame}: {service} has the virtual address {virtual}, and {'; '.join(wrong)}")
+        blame = few(suspects(pairs, cluster.nodes), " and ")
+        return State(False, f"wrong with {blame}: {service} has the virtual address {virtual}, and {few(wrong, '; ')}")
     return _of_tasks(cluster, f"tasks.{service}", [(probe, found) for probe, (_, found) in resolved], tasks, network)
 
 
 def tasks_resolve(cluster: Swarm, probes: Iterable[Probe], name: str, tasks: Collection[Task], network: str) -> State:
     """Whether *name* resolves for every probe to the addresses of *tasks*, and to no other."""
-    return _of_tasks(cluster, name, [(probe, probe.resolve(name)) for probe in probes], tasks, network)
+    asked = list(probes)
+    found = parallel(lambda probe: probe.resolve(name), asked)
+    return _of_tasks(cluster, name, zip(asked, found, strict=True), tasks, network)
 
 
 def _of_tasks(cluster: Swarm, name: str, resolved: Iterable[Resolved], tasks: Collection[Task], network: str) -> State:
@@ -50,11 +55,11 @@ def _of_tasks(cluster: Swarm, name: str, resolved: Iterable[Resolved], tasks: Co
         stale = sorted(found - set(live))
         if lacking or stale:
             wrong.append(
-                f"on {probe.node} it lacks the tasks on {[node.name for node in lacking]}, and has stale {stale}"
+                f"on {probe.node} it lacks the tasks on {few(lacking) or 'none'}, and has stale {few(stale) or 'none'}"
             )
             pairs += [(probe.node, node) for node in lacking] or [(probe.node, probe.node)]
-    blame = " and ".join(suspects(pairs, cluster.nodes))
-    return State(not wrong, f"{name} is " + (f"wrong with {blame}: {'; '.join(wrong)}" if wrong else "the live tasks"))
+    blame = few(suspects(pairs, cluster.nodes), " and ")
+    return State(not wrong, f"{name} is " + (f"wrong with {blame}: {few(wrong, '; ')}" if wrong else "the live tasks"))
 
 
 def resolve_to(probes: Sequence[Probe], wanted: Mapping[str, set[str]]) -> State:
@@ -66,8 +71,8 @@ def resolve_to(probes: Sequence[Probe], wanted: Mapping[str, set[str]]) -> State
         for name, found in zip(wanted, each, strict=True)
         if found != wanted[name]
     ]
-    return State(not wrong, "; ".join(wrong) or "all lead where they should")
+    return State(not wrong, few(wrong, "; ") or "all lead where they should")
 
 
 def _list(addresses: Iterable[str]) -> str:
-    return ", ".join(sorted(addresses)) or "nothing"
+    return few(sorted(addresses)) or "nothing"

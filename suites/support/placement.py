@@ -10,6 +10,7 @@ from suites.support.commands import accepted
 from swarmlab.cluster.node import Node
 from swarmlab.cluster.service import SERVICE_LABEL, TASK_LABEL, Service, Task
 from swarmlab.cluster.swarm import Swarm
+from swarmlab.lists import few
 from swarmlab.wait import State, eventually
 
 
@@ -64,13 +65,13 @@ def one_on_each(service: Service, nodes: Collection[Node]) -> State:
     wrong = [f"{where.count(node.name)} on {node}" for node in nodes if where.count(node.name) != 1]
     wrong += [f"one on {name}" for name in where if name not in {node.name for node in nodes}]
     done = state.done and not wrong
-    return State(done, f"{', '.join(wrong) or 'one on each'}; {state.summary}", refused=state.refused)
+    return State(done, f"{few(wrong) or 'one on each'}; {state.summary}", refused=state.refused)
 
 
 def none_on(service: Service, node: Node) -> State:
     """Whether no task of the service was ever assigned to *node*, ended or not."""
     given = [task for task in service.tasks() if task.node == node.name]
-    return State(not given, f"given to {node}: {'; '.join(map(str, given)) or 'none'}")
+    return State(not given, f"given to {node}: {few(map(str, given), '; ') or 'none'}")
 
 
 def nothing_left(cluster: Swarm, services: Collection[str]) -> State:
@@ -86,14 +87,14 @@ def nothing_left(cluster: Swarm, services: Collection[str]) -> State:
         for resource in node.containers(all=True, label=SERVICE_LABEL):
             if resource["Labels"][SERVICE_LABEL] in services:
                 left.append(f"{node} has container {resource['Names'][0]} ({resource['State']})")
-    return State(not left, "; ".join(left[:4]) or "nothing")
+    return State(not left, few(left, "; ") or "nothing")
 
 
 def pending(service: Service, count: int) -> State:
     """Whether the service has *count* tasks, all of them pending and assigned to no node."""
     tasks = service.tasks()
     done = len(tasks) == count and all(task.state == "pending" and not task.node for task in tasks)
-    return State(done, f"{count} pending tasks wanted: {'; '.join(map(str, tasks)) or 'no task'}")
+    return State(done, f"{count} pending tasks wanted: {few(map(str, tasks), '; ') or 'no task'}")
 
 
 def stays(holds: Callable[[], State], promise: str, *, polls: int = 8) -> State:

@@ -13,6 +13,7 @@ from swarmlab.cluster.node import Node
 from swarmlab.cluster.service import Service
 from swarmlab.cluster.swarm import Swarm, leaders
 from swarmlab.errors import EngineRefused, NoAnswer
+from swarmlab.lists import few
 from swarmlab.parallel import parallel
 from swarmlab.wait import State, eventually, scaled
 from swarmlab.watching.writer import Outcome, Writer, found
@@ -192,7 +193,7 @@ def expect_found(writer: Writer, managers: Sequence[Node]) -> None:
         }
         first = next(iter(there.values()))
         other = [f"{name} has {len(has ^ first)} otherwise" for name, has in there.items() if has != first]
-        return State(not wrong and not other, "; ".join([*wrong, *other]) or "all there")
+        return State(not wrong and not other, few([*wrong, *other], "; ") or "all there")
 
     # A write of unknown outcome may take effect between two of the questions.
     eventually(tried(agree), f"what was written to be whole, and the same, on {names(managers)}", deadline=20)

@@ -8,6 +8,7 @@ from collections.abc import Iterable, Mapping
 from suites.support.commands import refusal
 from swarmlab.cluster.node import Node
 from swarmlab.cluster.swarm import Swarm
+from swarmlab.lists import few
 from swarmlab.wait import State
 
 _ROLE = re.compile(r"OU ?= ?swarm-(\w+)")
@@ -48,7 +49,7 @@ def acting(cluster: Swarm, wanted: Mapping[Node, str], asked: Iterable[Node]) ->
             shown, reach = member["Spec"]["Role"], member.get("ManagerStatus", {}).get("Reachability", "")
             if (shown, reach) != (role, "reachable" if role == "manager" else ""):
                 wrong.append(f"{manager} lists {node}, a {role}, as {shown}{reach and ', ' + reach}")
-    return State(not wrong, "; ".join(wrong) or "as wanted")
+    return State(not wrong, few(wrong, "; ") or "as wanted")
 
 
 def writes(cluster: Swarm, asked: Node) -> State:

@@ -11,6 +11,7 @@ from typing import Any
 
 from swarmlab.cluster.service import ENDED, Service, Task
 from swarmlab.cluster.swarm import Swarm
+from swarmlab.lists import few
 from swarmlab.wait import State
 from swarmlab.watching.events import History, Recorder, moment
 
@@ -109,7 +110,7 @@ def shortage(history: History, wanted: int) -> str:
     """Judge that at every look at least *wanted* tasks ran."""
     fewest = min(history.looks, key=lambda tasks: sum(task.alive for task in tasks))
     count = sum(task.alive for task in fewest)
-    recent = "; ".join(str(task) for task in fewest if task.state not in ENDED)
+    recent = few((str(task) for task in fewest if task.state not in ENDED), "; ")
     return f"{count} tasks ran at a time, wanted were at least {wanted}: {recent}" if count < wanted else ""
 
 

@@ -14,6 +14,7 @@ from swarmlab.cluster.node import Node, Result
 from swarmlab.cluster.service import Service
 from swarmlab.cluster.swarm import Made, Swarm
 from swarmlab.cluster.workbench import Workbench
+from swarmlab.lists import few
 from swarmlab.paths import ROOT
 from swarmlab.wait import State
 
@@ -217,7 +218,7 @@ def remains(stack: Stack) -> list[str]:
 def nothing_of(stack: Stack) -> State:
     """`remains` as a state to wait for."""
     left = remains(stack)
-    return State(not left, f"there are still {'; '.join(left)}")
+    return State(not left, f"there are still {few(left, '; ')}")
 
 
 def swept(stack: Stack) -> State:

@@ -16,10 +16,15 @@ from suites.support.commands import accepted
 from swarmlab.cluster.node import Node
 from swarmlab.cluster.swarm import Swarm
 from swarmlab.errors import DeadlineExceeded, LabError
+from swarmlab.lists import few
 from swarmlab.wait import State, wait
 
 #: The document's own subnet first, then subnets that are rarely in use.
 _CANDIDATES = ["172.30.0.0/16", "172.31.0.0/16", *(f"10.{second}.0.0/16" for second in range(230, 250))]
+
+#: Bits of the mask of subnets that swarms choose, unless told otherwise; and how many addresses of a network are its
+#: own, its gateway's and those of services.
+_USUAL_SIZE, _SET_ASIDE = 24, 6
 
 
 def create_overlay(cluster: Swarm, name: str, *options: str) -> str:
@@ -127,6 +132,15 @@ def free_subnets(cluster: Swarm, count: int = 1) -> list[IPv4Network]:
     return free[:count]
 
 
+def wide_subnet(cluster: Swarm) -> IPv4Network | None:
+    """Return a free subnet for a network with containers on every node; None if one that the swarm chooses has room.
+
+    A network has an address on each node beside those of its containers there, of which tests have up to three.
+    """
+    size = cluster.manager.ask("GET", "/swarm").get("SubnetSize") or _USUAL_SIZE
+    return free_subnets(cluster)[0] if 4 * len(cluster.nodes) > 2 ** (32 - size) - _SET_ASIDE else None
+
+
 def disjoint(cluster: Swarm, networks: Sequence[str]) -> State:
     """Whether the subnets of *networks* overlap neither each other, nor other networks', nor the nodes' routes."""
     wrong: list[str] = []
@@ -153,4 +167,4 @@ def disjoint(cluster: Swarm, networks: Sequence[str]) -> State:
             for route, line in routes(node).items()
             if subnet.overlaps(route)
         ]
-    return State(not wrong, f"these overlap: {'; '.join(wrong)}" if wrong else "disjoint")
+    return State(not wrong, f"these overlap: {few(wrong, '; ')}" if wrong else "disjoint")

@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping
 from swarmlab.cluster.node import Node
 from swarmlab.cluster.service import Service, Task
 from swarmlab.cluster.swarm import Swarm
+from swarmlab.lists import few
 from swarmlab.wait import State, eventually
 
 
@@ -32,7 +33,7 @@ def all_listed(
         wrong += [f"{manager} lists {task}" for task in tasks if task.state != state or not where(task)]
         if len(tasks) != count:
             wrong.append(f"{manager} lists {len(tasks)} tasks, not {count}")
-    return State(not wrong, "; ".join(wrong) or f"{count} tasks are {state}")
+    return State(not wrong, few(wrong, "; ") or f"{count} tasks are {state}")
 
 
 def expect_all(

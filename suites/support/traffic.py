@@ -10,6 +10,7 @@ from swarmlab.cluster.node import Answer, Node
 from swarmlab.cluster.probe import Probe
 from swarmlab.cluster.service import Task
 from swarmlab.cluster.swarm import Swarm, suspects
+from swarmlab.lists import few
 from swarmlab.parallel import parallel
 from swarmlab.wait import State, scaled
 from swarmlab.watching.events import History
@@ -31,6 +32,11 @@ FILLING = 1280
 #: Seconds until every node knows of a change of names and ways to tasks. Gossip that busy nodes lose is made up for by
 #: networkdb's bulk sync, every 30 s.
 GOSSIP = 45
+
+#: How many requests a container sends at the same time where all ask all, and how many containers do. So each of the
+#: few processors that a lab of containers shares has to do with a score of them, and a node that answers nobody keeps
+#: the others waiting once.
+REQUESTS, PROBES = 5, 4
 
 #: The outcome of each lost request, by its two nodes (from, to).
 Lost = Mapping[tuple[Node, Node], str]
@@ -74,12 +80,13 @@ def all_answer(tasks: Iterable[Task], answers: Iterable[Answer]) -> State:
     counts = {
         f"{sender} on {nodes[sender]}" if sender in nodes else sender: count for sender, count in answered.items()
     }
-    return State(set(answered) == set(nodes), f"no answer from {', '.join(silent) or 'none'}; answered {counts}")
+    gave = few(f"{container}: {count}" for container, count in counts.items())
+    return State(set(answered) == set(nodes), f"no answer from {few(silent) or 'none'}; answered {gave or 'none'}")
 
 
 def all_reached(
     cluster: Swarm,
-    probes: Iterable[Probe],
+    probes: Sequence[Probe],
     tasks: Collection[Task],
     network: str,
     sizes: Sequence[int] = (SHORT,),
@@ -100,10 +107,12 @@ def all_reached(
     """
     lost: dict[tuple[Node, Node], str] = {}
     how = " (the request fills a packet)" if padding else ""
-    for probe in probes:
-        asked = [(task, size) for task in tasks for size in sizes]
-        urls = [f"http://{task.addresses[network]}{PATHS[size]}" for task, size in asked]
-        answers = probe.fetch(urls, timeout=timeout, padding=padding)
+    asked = [(task, size) for task in tasks for size in sizes]
+    urls = [f"http://{task.addresses[network]}{PATHS[size]}" for task, size in asked]
+    fetched = parallel(
+        lambda probe: probe.fetch(urls, timeout=timeout, padding=padding, at_once=REQUESTS), probes, at_once=PROBES
+    )
+    for probe, answers in zip(probes, fetched, strict=True):
         for (task, size), answer in zip(asked, answers, strict=True):
             if answer.status != 200 or answer.size != size or answer.container != task.container[:12]:
                 pair = probe.node, cluster.node(task.node)
@@ -142,7 +151,7 @@ def full_packets_reach(cluster: Swarm, probes: Sequence[Probe], tasks: Iterable[
 def all_from(task: Task, answers: Iterable[Answer]) -> State:
     """Whether all *answers* came from the container of *task*."""
     wrong = [str(answer) for answer in answers if answer.status != 200 or answer.container != task.container[:12]]
-    return State(not wrong, "; ".join(wrong))
+    return State(not wrong, few(wrong, "; "))
 
 
 def reached_from_all(states: Mapping[Node, State], host: Node) -> State:
@@ -163,8 +172,8 @@ def reached_from_all(states: Mapping[Node, State], host: Node) -> State:
 
 def without_loss(lost: Lost, nodes: Sequence[Node]) -> State:
     """Whether *lost* is empty; if not, the summary names the nodes that explain it."""
-    blame = " and ".join(suspects(lost, nodes))
-    return State(not lost, f"no way between nodes, with {blame}: {'; '.join(lost.values())}" if lost else "all passed")
+    blame = few(suspects(lost, nodes), " and ")
+    return State(not lost, f"no way between nodes, with {blame}: {few(lost.values(), '; ')}" if lost else "all passed")
 
 
 def strangers(watch: Watch, history: History) -> dict[str, int]:

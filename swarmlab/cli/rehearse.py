@@ -15,8 +15,8 @@ from swarmlab.labs.registry import DEFAULT, MADE
 from swarmlab.paths import REPORTS
 from swarmlab.rehearsal import run as play
 from swarmlab.rehearsal.likeness import restarts
-from swarmlab.rehearsal.likeness.model import FILE, Likeness
-from swarmlab.rehearsal.likeness.read import MOST_NODES, read
+from swarmlab.rehearsal.likeness.model import FILE, MOST_NODES, Likeness
+from swarmlab.rehearsal.likeness.read import read
 from swarmlab.rehearsal.plan import GROUPS, ORDER, newest
 from swarmlab.verdicts.folders import KEPT, count
 

@@ -15,6 +15,7 @@ from swarmlab.cluster.node import Node
 from swarmlab.cluster.swarm import Swarm
 from swarmlab.errors import LabError
 from swarmlab.evidence import record
+from swarmlab.lists import few
 from swarmlab.parallel import parallel
 from swarmlab.wait import State, wait
 
@@ -114,7 +115,7 @@ def cut_off(node: Node, others: Iterable[Node]) -> Fault:
 def deafen(node: Node, others: Iterable[Node]) -> Fault:
     """Return the fault by which *node* drops the packets of *others*, which still receive its own."""
     far = frozenset(other.name for other in others if other.name != node.name)
-    return Fault(f"{node} drops the packets of {', '.join(sorted(far))}", drops={node.name: far})
+    return Fault(f"{node} drops the packets of {few(sorted(far))}", drops={node.name: far})
 
 
 def close_port(port: int, *nodes: Node, protocols: Sequence[str] = ("tcp", "udp")) -> Fault:
@@ -124,7 +125,7 @@ def close_port(port: int, *nodes: Node, protocols: Sequence[str] = ("tcp", "udp"
 
 
 def _names(nodes: Iterable[Node]) -> str:
-    return ", ".join(node.name for node in nodes)
+    return few(node.name for node in nodes)
 
 
 # Applying

@@ -9,6 +9,7 @@ from typing import Any, Protocol
 from swarmlab.cluster.node import Answer, Node
 from swarmlab.cluster.refusals import Refusals
 from swarmlab.errors import DeadlineExceeded
+from swarmlab.lists import few
 from swarmlab.wait import State, wait
 
 #: Labels that an engine puts on the container of a task: ids of task and service, and the service's name.
@@ -274,11 +275,12 @@ class Service:
         moving = [task for task in tasks if not over(task.state, task.desired) and not task.alive]
         alive = [task for task in tasks if task.alive]
         recent = tasks if len(tasks) < 12 else [task for task in tasks if task.state not in ENDED]
+        recent = sorted(recent, key=lambda task: task.alive)  # what is not well is named first
         done = len(alive) == replicas and not moving and all(where(task) for task in alive)
         refused = self._refusals.note(tasks)
         if refused and not done:
             return State(False, f"{len(alive)} running, wanted {replicas}: {refused}", refused=True)
-        return State(done, f"{len(alive)} running, wanted {replicas}: " + ("; ".join(map(str, recent)) or "no task"))
+        return State(done, f"{len(alive)} running, wanted {replicas}: " + (few(map(str, recent), "; ") or "no task"))
 
     def wait_running(self, replicas: int, *, error: type[Exception] = DeadlineExceeded) -> list[Task]:
         """Wait until exactly *replicas* tasks run, as a precondition of a judgement, and return them.

@@ -14,6 +14,7 @@ from swarmlab.cluster.probe import Probe
 from swarmlab.cluster.service import Service, Task, specification
 from swarmlab.cluster.workbench import PORTS, Workbench, sweep
 from swarmlab.errors import EngineRefused, LabError
+from swarmlab.lists import few
 from swarmlab.parallel import parallel
 from swarmlab.wait import State, wait
 
@@ -40,6 +41,7 @@ class Swarm:
 
     Attributes:
         nodes: its nodes, the first manager first.
+        chosen: host names of the nodes that stand for all of a large cluster (see `sample`); empty for all.
         spare: machines of the same lab that are in no swarm, for tests in which one joins.
         image: returns the reference by which nodes pull a workload image: ``cluster.image("web:1")``.
         ports: the published ports that tests may use.
@@ -65,6 +67,7 @@ class Swarm:
     ) -> None:
         self.ports = ports
         self.nodes = list(nodes)
+        self.chosen: Sequence[str] = ()
         self.spare = list(spare)
         self.image = image
         self.damage: list[str] = []
@@ -98,8 +101,10 @@ class Swarm:
         first, *others = nodes
         try:
             init(first)
-            for index, node in enumerate(others, start=1):
-                join(node, first, swarm.tokens()["Manager" if index < managers else "Worker"])
+            tokens = swarm.tokens()
+            for node in others[: managers - 1]:  # one after the other: each changes the quorum
+                join(node, first, tokens["Manager"])
+            parallel(lambda node: join(node, first, tokens["Worker"]), others[managers - 1 :])
         except EngineRefused as refused:
             raise LabError(f"the swarm could not be formed: {refused}") from refused
         swarm.wait_ready()
@@ -128,7 +133,8 @@ class Swarm:
     @property
     def managers(self) -> list[Node]:
         """The nodes that serve the cluster's API."""
-        return [node for node in self.nodes if node.serves_cluster()]
+        serve = parallel(lambda node: node.serves_cluster(), self.nodes)
+        return [node for node, serves in zip(self.nodes, serve, strict=True) if serves]
 
     @property
     def workers(self) -> list[Node]:
@@ -170,7 +176,12 @@ class Swarm:
         for node in self.nodes + self.spare:
             if node.name == name:
                 return node
-        raise LabError(f"the lab has no node {name}; it has {', '.join(map(str, self.nodes + self.spare))}")
+        raise LabError(f"the lab has no node {name}; it has {few(map(str, self.nodes + self.spare))}")
+
+    @property
+    def sample(self) -> list[Node]:
+        """The nodes for a test that goes from node to node: all, or in a large cluster those that stand for all."""
+        return [node for node in self.nodes if node.name in self.chosen] or self.nodes
 
     def names(self, asked: Node | None = None) -> dict[str, str]:
         """Return the host name of every member by node id (see `members`)."""
@@ -203,27 +214,27 @@ class Swarm:
         """Return the state of each condition of a ready swarm, by its name."""
         infos = dict(zip(map(str, self.nodes), parallel(lambda node: node.info()["Swarm"], self.nodes), strict=True))
         inactive = [f"{name} is {info['LocalNodeState']}" for name, info in infos.items() if not _active(info)]
-        conditions = {"every engine is in the swarm": State(not inactive, ", ".join(inactive) or "all active")}
+        conditions = {"every engine is in the swarm": State(not inactive, few(inactive) or "all active")}
         managers = [node for node in self.nodes if infos[node.name]["ControlAvailable"]]
         try:
             views = dict(zip(map(str, managers), parallel(self.members, managers), strict=True))
         except EngineRefused as refused:
             conditions["managers answer"] = State(False, str(refused))
             return conditions
-        conditions["managers answer"] = State(bool(views), ", ".join(views) or "no manager")
+        conditions["managers answer"] = State(bool(views), few(views) or "no manager")
         if not views:
             return conditions
         conditions |= _agreement(views)
         conditions["role equals certificate"] = _roles(next(iter(views.values())), infos)
         present = parallel(has_ingress, self.nodes)
         lacking = [node.name for node, there in zip(self.nodes, present, strict=True) if not there]
-        conditions["ingress present"] = State(not lacking, f"missing on {', '.join(lacking)}" if lacking else "on all")
+        conditions["ingress present"] = State(not lacking, f"missing on {few(lacking)}" if lacking else "on all")
         return conditions
 
     def ready(self) -> State:
         """Whether all `conditions` hold; if not, the summary names those that do not, and why."""
         broken = [f"{name}: {state.summary}" for name, state in self.conditions().items() if not state]
-        return State(not broken, "; ".join(broken) or "ready")
+        return State(not broken, few(broken, "; ") or "ready")
 
     def wait_ready(self, deadline: float = 120) -> None:
         """Wait until all `conditions` hold.
@@ -355,16 +366,20 @@ class Swarm:
 
     def diagnosis(self) -> dict[str, str]:
         """Return the diagnosis of every node, and the managers' lists, by "NODE: NAME"."""
-        texts: dict[str, str] = {}
-        for node in self.nodes + self.spare:
+
+        def told_by(node: Node) -> dict[str, str]:
+            texts = {}
             try:
-                texts |= {f"{node.name}: {name}": text for name, text in node.diagnosis().items()}
+                texts = {f"{node.name}: {name}": text for name, text in node.diagnosis().items()}
                 if node.info()["Swarm"]["ControlAvailable"]:
                     texts[f"{node.name}: nodes"] = node.docker("node ls").output
                     texts[f"{node.name}: services"] = node.docker("service ls").output
             except Exception as failed:  # that a node does not answer is worth knowing, and must not hide the others
                 texts[f"{node.name}: no answer"] = str(failed)
-        return texts
+            return texts
+
+        told = parallel(told_by, self.nodes + self.spare)
+        return {name: text for texts in told for name, text in texts.items()}
 
 
 # For swarms that tests form step by step
@@ -492,8 +507,8 @@ def _agreement(views: dict[str, list[dict[str, Any]]]) -> dict[str, State]:
     roots = {member["Description"].get("TLSInfo", {}).get("TrustRoot", "") for _, member in members}
     return {
         "agreed leader": State(agreed, f"leader by manager: {leaders}"),
-        "all managers reachable": State(not unreachable, ", ".join(unreachable)),
-        "all nodes ready": State(not down, ", ".join(down)),
+        "all managers reachable": State(not unreachable, few(unreachable)),
+        "all nodes ready": State(not down, few(down)),
         "CA agreed": State(len(roots) == 1 and all(roots), f"{len(roots)} different roots of trust"),
     }
 
@@ -506,4 +521,4 @@ def _roles(view: list[dict[str, Any]], infos: dict[str, dict[str, Any]]) -> Stat
         for name, info in infos.items()
         if (role := roles.get(info["NodeID"], "unknown")) != ("manager" if info["ControlAvailable"] else "worker")
     ]
-    return State(not wrong, ", ".join(wrong))
+    return State(not wrong, few(wrong))

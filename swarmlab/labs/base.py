@@ -11,6 +11,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any, ClassVar
 
 from swarmlab.cluster.node import Node, facts_of
+from swarmlab.cluster.sample import Sample
 from swarmlab.errors import LabError, NoAnswer, SwarmlabError
 from swarmlab.host import Progress
 from swarmlab.images.engines import EngineChoice
@@ -118,6 +119,7 @@ class Lab(ABC):
         kept: it has been handed to its user (see `keep`).
         has_room: further nodes are made while others are in use (see `more`).
         gives_images: the engines of its nodes hold the workloads at first, unless they are asked for bare (see `more`).
+        sample: the nodes of a large cluster on which tests of one node run; None for all.
     """
 
     kind: str
@@ -127,6 +129,7 @@ class Lab(ABC):
     has_room = False
     gives_images = False
     speed = 1.0
+    sample: Sample | None = None
 
     def __init__(self, progress: Progress) -> None:
         """Start with nothing made.
@@ -183,11 +186,15 @@ class Lab(ABC):
 
     def facts(self) -> list[dict[str, str]]:
         """Return the facts of each node of the default cluster, for reports."""
-        return [facts_of(node) for node in self.nodes()]
+        return parallel(facts_of, self.nodes())
 
     def account(self) -> dict[str, Any]:
         """Return the facts of the lab as a whole, for reports: speed, seconds of its steps, and what its kind adds."""
-        return {"speed": round(self.speed, 1), **({"seconds": dict(self.steps)} if self.steps else {})}
+        return {
+            "speed": round(self.speed, 1),
+            **({"seconds": dict(self.steps)} if self.steps else {}),
+            **({"sample": self.sample.to_json()} if self.sample else {}),
+        }
 
     def meters(self) -> Sequence[Meter]:
         """Return what counts the processor time of the lab's nodes on this machine; nothing if they are elsewhere.

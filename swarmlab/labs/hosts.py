@@ -8,10 +8,16 @@ DOCUMENT = {"master": 101, "slave01": 104, "slave02": 103}
 USER = "hadoop"
 #: The release of docker-compose that the document installs.
 COMPOSE = "1.29.2"
-#: The last octets of the nodes' addresses; the first three are the document's.
-OCTETS = (*DOCUMENT.values(), 102, 105, 106, 107, 108, 109, 110)
-#: The most nodes that one cluster has addresses for.
-MOST = len(OCTETS)
+#: The last octet of the address of a lab's registry.
+REGISTRY_OCTET = 250
+#: The last octets of the nodes' addresses, in the order in which clusters take them; the first three octets, and the
+#: first three of these, are the document's. The network's gateway has 1.
+OCTETS = (
+    *DOCUMENT.values(),
+    *(octet for octet in (*range(101, 255), *range(100, 1, -1)) if octet not in (*DOCUMENT.values(), REGISTRY_OCTET)),
+)
+#: The most nodes of one cluster.
+MOST = 60
 #: The third octets of the networks that a lab may have, in the order in which they are tried. The document has 56.
 NETWORKS = range(56, 72)
 

@@ -135,10 +135,8 @@ def free_networks(outer: OuterEngine) -> list[str]:
 def describe(outer: OuterEngine, name: str) -> list[str]:
     """Return a line for each node of a lab whose nodes are containers."""
     members = outer.containers(f"{LABEL}={name}", NODE)
-    return [
-        _described(member)
-        for member in sorted(members, key=lambda member: (member.labels[CLUSTER], int(member.labels[PLACE])))
-    ]
+    members.sort(key=lambda member: (int(member.labels[CLUSTER]), int(member.labels[PLACE])))
+    return parallel(_described, members)
 
 
 def _described(member: Container) -> str:

@@ -7,6 +7,7 @@ from ipaddress import IPv4Address, IPv6Address, ip_address
 
 from swarmlab.cluster.node import GOSSIP_PORT
 from swarmlab.cluster.swarm import manager_address
+from swarmlab.lists import few
 from swarmlab.preflight.finding import Finding, Level, Unknown
 from swarmlab.preflight.model import OPEN, NodeView, Sight, addresses_of_others, by_managers, by_node
 from swarmlab.preflight.ports import leaving
@@ -242,7 +243,7 @@ def known(sight: Sight) -> Iterator[Finding]:
             if address not in everybody and manager["NodeID"] not in untold:
                 wrong[manager["NodeID"]] = address
         if wrong:
-            named = ", ".join(f"{sight.names.get(id, id)} at {address}" for id, address in wrong.items())
+            named = few(f"{sight.names.get(id, id)} at {address}" for id, address in wrong.items())
             summary = f"it looks for managers where none is: {named}"
             risk = "once it loses the manager that it talks to, it may find no other"
             mend_list = "restart its engine, which makes it ask for the list again; else have it leave and join again"

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from swarmlab.lists import few
 from swarmlab.preflight.ahead import read
 from swarmlab.preflight.finding import Finding, Level, Unknown
 from swarmlab.preflight.model import NodeView, Sight
@@ -69,14 +70,14 @@ def _compared(
     if len(groups) < 2:
         return
     most = max(groups.values(), key=len)
-    few = tuple(name for names in groups.values() if names is not most for name in names)
+    odd = tuple(name for names in groups.values() if names is not most for name in names)
     if shared.open:
-        told = "; ".join(f"{json.loads(value)} on {', '.join(names)}" for value, names in groups.items())
+        told = few((f"{json.loads(value)} on {few(names)}" for value, names in groups.items()), "; ")
     else:
-        told = f"not alike on {', '.join(few)} and {', '.join(most)}"
+        told = f"not alike on {few(odd)} and {few(most)}"
     values = {str(json.loads(value)) for value in groups}
     mend = f"{shared.mend} on all nodes, then restart the engines one after the other (systemctl restart docker)"
-    yield Finding(shared.level(values, one_release), f"{shared.name}: {told}", shared.risk, nodes=few, mend=mend)
+    yield Finding(shared.level(values, one_release), f"{shared.name}: {told}", shared.risk, nodes=odd, mend=mend)
 
 
 # Values

@@ -12,7 +12,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
-from swarmlab.preflight.finding import Finding, Level
+from swarmlab.preflight.finding import Finding, Level, whose
 
 
 def folded(findings: Sequence[Finding], causes: Mapping[str, Sequence[str]]) -> list[Finding]:
@@ -99,8 +99,7 @@ def _accounts(finding: Finding, nodes: Sequence[str]) -> bool:
 
 
 def _concerned(finding: Finding) -> list[tuple[str, ...]]:
-    pairs = re.findall(r"(\S+) -> ([^\s,]+)", finding.summary)
-    return pairs or [(node,) for node in finding.nodes]
+    return list(finding.pairs) or [(node,) for node in finding.nodes]
 
 
 def _summary(finding: Finding) -> str:
@@ -120,8 +119,7 @@ def grouped(findings: Iterable[Mapping[str, Any]]) -> list[tuple[Mapping[str, An
 
 def headline(finding: Mapping[str, Any], followers: Sequence[Mapping[str, Any]]) -> str:
     """Return a finding of verdicts.json in one line, with the number of those that may follow from it (`grouped`)."""
-    nodes = f"{', '.join(finding['nodes'])}: " if finding["nodes"] else ""
     errors = sum(follower["level"] == Level.ERROR for follower in followers)
     worse = f", {errors} of them errors" if errors and finding["level"] != Level.ERROR else ""
     more = f" ({len(followers)} more may follow from it{worse})" if followers else ""
-    return f"{finding['level']}: {finding['check']}: {nodes}{finding['seen']}{more}"
+    return f"{finding['level']}: {finding['check']}: {whose(finding['nodes'])}{finding['seen']}{more}"

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from swarmlab.cluster.marks import ours
+from swarmlab.lists import few
 from swarmlab.preflight import work
 from swarmlab.preflight.finding import Finding, Level
 from swarmlab.preflight.model import LACKS, THERE, UNREACHED, NodeView, Sight, by_managers
@@ -213,8 +214,7 @@ def images(sight: Sight) -> Iterator[Finding]:
     if unpinned:
         found = True
         plural = "s" if len(unpinned) > 1 else ""
-        summary = f"image{plural} without a digest: {', '.join(unpinned[:8])}"
-        summary += f" and {len(unpinned) - 8} more" if len(unpinned) > 8 else ""
+        summary = f"image{plural} without a digest: {few(unpinned)}"
         risk = "each node runs what the name means there when a task starts, which may change"
         mend = "docker service update --image NAME SERVICE resolves it to a digest, where the registry can be asked"
         yield Finding(Level.INFO, summary, risk, mend=mend)
@@ -231,7 +231,7 @@ def _apart(sight: Sight, each: Work) -> Iterator[Finding]:
         parts = _parted(contents)
         if len(parts) < 2:
             continue
-        told = "; ".join(f"{content} on {', '.join(names)}" for content, names in parts)
+        told = few((f"{content} on {few(names)}" for content, names in parts), "; ")
         summary = f"{each.name} runs different content of {reference}: {told}"
         others = tuple(name for _, names in parts[1:] for name in names)
         risk = "its tasks behave differently, and which one answers is chance"
@@ -251,7 +251,7 @@ def _of_registry(sight: Sight, each: Work, views: Sequence[NodeView]) -> Iterato
         waits = [view.name for view in sight.nodes if view.active and reference in _waiting(sight, view)]
         level = Level.ERROR if waits else Level.WARNING if lacking or parts.digest else Level.INFO
         what = "digest" if parts.digest else "image"
-        nodes = f"and {', '.join(lacking)} lack{'s' if len(lacking) == 1 else ''} it too" if lacking else ""
+        nodes = f"and {few(lacking)} lack{'s' if len(lacking) == 1 else ''} it too" if lacking else ""
         summary = f"the registry does not have the {what} of {each.name}, {reference} {nodes}".rstrip()
         risk = f"a node without it cannot start the service's tasks ({gone.words})"
         mend = f"push it again, or docker service update --image NAME {each.name}"
@@ -304,8 +304,8 @@ def registries(sight: Sight) -> Iterator[Finding]:
             found = True
             yield finding
     if not found:
-        listed = [f"{registry} from {', '.join(by_node)}" for registry, by_node in answers.items()]
-        yield Finding(Level.OK, "; ".join(listed) or "no service needs one")
+        listed = [f"{registry} from {few(by_node)}" for registry, by_node in answers.items()]
+        yield Finding(Level.OK, few(listed, "; ") or "no service needs one")
 
 
 def _unreached(sight: Sight, registry: str, silent: Mapping[str, str], reached: Sequence[str]) -> Iterator[Finding]:
@@ -321,10 +321,10 @@ def _unreached(sight: Sight, registry: str, silent: Mapping[str, str], reached: 
         view = next(view for view in sight.nodes if view.name == name)
         waits = [one for one in _waiting(sight, view) if parse(one).registry == registry]
         waits = [one for one in waits if _lacks(view, one)]
-        others = f", {', '.join(reached)} can" if reached else ""
+        others = f", {few(reached)} can" if reached else ""
         summary = f"it cannot ask the registry {registry}{others}: {words}"
         if waits:
-            risk = f"its tasks wait for {', '.join(dict.fromkeys(waits))}"
+            risk = f"its tasks wait for {few(dict.fromkeys(waits))}"
             yield Finding(Level.ERROR, summary, risk, nodes=(name,), mend=mend)
         elif reached or name in lacking:
             risk = "a task whose image it lacks does not start there"

@@ -6,6 +6,7 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 
 from swarmlab.cluster.clocks import BACKDATED, Clock, astray
+from swarmlab.lists import few
 from swarmlab.preflight.finding import Finding, Level, Unknown
 from swarmlab.preflight.model import START_THE_ENGINE, NodeView, Sight, by_node
 from swarmlab.preflight.options import Settings
@@ -34,7 +35,7 @@ def versions(sight: Sight) -> Iterator[Finding]:
     for view in sight.nodes:
         if view.version:
             by_version.setdefault(view.version["Version"], []).append(view.name)
-    summary = "; ".join(f"{version} on {', '.join(names)}" for version, names in by_version.items())
+    summary = few((f"{version} on {few(names)}" for version, names in by_version.items()), "; ")
     if len(by_version) < 2:
         yield Finding(Level.OK, summary or "no engine answered")
         return
@@ -132,7 +133,7 @@ def agreement(read: Mapping[str, Clock]) -> Finding:
     """Return whether these clocks agree; if not, the finding names the nodes whose clocks are wrong."""
     wrong = astray(read)
     if not wrong:
-        return Finding(Level.OK, ", ".join(f"{name} {clock}" for name, clock in read.items()))
+        return Finding(Level.OK, few(f"{name} {clock}" for name, clock in read.items()))
     late = any(abs(seconds) > BACKDATED for seconds in wrong.values())
     summary = ", ".join(
         f"{name} is {abs(seconds):.0f} s {'ahead' if seconds > 0 else 'behind'}" for name, seconds in wrong.items()

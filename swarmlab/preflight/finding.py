@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
 from enum import Enum
 from typing import Any
+
+from swarmlab.lists import few
 
 
 class Level(str, Enum):
@@ -37,6 +39,7 @@ class Finding:
         risk: the possible consequences.
         incident: issues or advisories about the same trouble, separated by commas.
         nodes: host names of the nodes that it concerns; none if it concerns the cluster as a whole.
+        pairs: all the pairs of nodes that it concerns (from, to), of which the summary names the first few.
         check: name of the check.
         mend: how to mend it, with a command where there is one; of an *unknown*, what would make it known. `merged`
             puts the names of the nodes in the place of "{nodes}".
@@ -54,16 +57,24 @@ class Finding:
     mend: str = ""
     because: str = ""
     causes: tuple[str, ...] = ()
+    pairs: tuple[tuple[str, str], ...] = ()
 
     def __str__(self) -> str:
-        whose = f"{', '.join(self.nodes)}: " if self.nodes else ""
-        return f"{whose}{self.summary}"
+        return f"{whose(self.nodes)}{self.summary}"
 
     def to_json(self) -> dict[str, Any]:
         """Return the finding as verdicts.json has it; there the summary's name is "seen"."""
         raw = asdict(self) | {"level": str(self.level), "nodes": list(self.nodes)}
         del raw["causes"]
+        raw["pairs"] = [list(pair) for pair in self.pairs]
+        if not self.pairs:
+            del raw["pairs"]
         return {"seen": raw.pop("summary"), **raw}
+
+
+def whose(nodes: Sequence[str]) -> str:
+    """Return what stands before the summary of a finding that concerns *nodes*."""
+    return f"{few(nodes)}: " if nodes else ""
 
 
 class Unknown(Exception):
@@ -91,7 +102,7 @@ def merged(findings: Iterable[Finding]) -> list[Finding]:
         nodes[alike] = tuple(dict.fromkeys((*nodes.get(alike, ()), *finding.nodes)))
     order = list(Level)
     found = [
-        replace(finding, nodes=on, mend=finding.mend.replace("{nodes}", ", ".join(on) or "each node"))
+        replace(finding, nodes=on, mend=finding.mend.replace("{nodes}", few(on) or "each node"))
         for finding, on in nodes.items()
     ]
     return sorted(found, key=lambda finding: order.index(finding.level))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
+from swarmlab.lists import few
 from swarmlab.preflight.finding import Finding, Level, Unknown
 from swarmlab.preflight.model import NodeView, Sight, by_node
 from swarmlab.preflight.options import Settings
@@ -19,14 +20,14 @@ def backends(sight: Sight) -> Iterator[Finding]:
             found.setdefault(_backend(view), []).append(view.name)
         except Unknown as why:
             yield why.finding(view.name)
-    summary = "; ".join(f"{backend} on {', '.join(names)}" for backend, names in found.items())
+    summary = few((f"{backend} on {few(names)}" for backend, names in found.items()), "; ")
     if len(found) > 1:
-        few = min(found.values(), key=len)
+        odd = min(found.values(), key=len)
         common = max(found, key=lambda backend: len(found[backend]))
         program = "/usr/sbin/iptables-nft" if common == "nf_tables" else "/usr/sbin/iptables-legacy"
         risk = "published ports have failed on nodes with the legacy backend"
         mend = f"on {{nodes}}: update-alternatives --set iptables {program} && systemctl restart docker"
-        yield Finding(Level.WARNING, summary, risk, "moby#46636", tuple(few), mend=mend)
+        yield Finding(Level.WARNING, summary, risk, "moby#46636", tuple(odd), mend=mend)
     elif found:
         yield Finding(Level.OK, summary)
 

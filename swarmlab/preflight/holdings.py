@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from swarmlab.cluster.service import ENDED, SERVICE_LABEL, SERVICE_NAME_LABEL, TASK_LABEL
+from swarmlab.lists import few
 from swarmlab.preflight import work
 from swarmlab.preflight.finding import Finding, Level, Unknown
 from swarmlab.preflight.model import NodeView, Sight, by_managers
@@ -80,16 +81,11 @@ def _told(sight: Sight, subject: str, what: str) -> Iterator[Finding]:
         if one.subject == subject:
             found.setdefault((one.node, one.what, one.mend, one.level), []).append(one.order)
     for (node, text, mend, level), orders in found.items():
-        summary = f"{text}: {_some(orders)}" if any(orders) else text
+        summary = f"{text}: {few(filter(None, orders))}" if any(orders) else text
         risk = _RISKS[subject] if level.trouble else ""
         yield Finding(level, summary, risk, nodes=(node,), mend=mend)
     if not found:
         yield Finding(Level.OK, f"{what} are as the managers have them")
-
-
-def _some(words: Iterable[str]) -> str:
-    every = [word for word in words if word]
-    return ", ".join(every[:5]) + (f" and {len(every) - 5} more" if len(every) > 5 else "")
 
 
 def differences(sight: Sight) -> set[Difference]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 
+from swarmlab.lists import few
 from swarmlab.preflight.addresses import hardware
 from swarmlab.preflight.finding import Finding, Level, Unknown
 from swarmlab.preflight.model import NodeView, Sight, by_managers
@@ -27,7 +28,7 @@ def host_names(sight: Sight) -> Iterator[Finding]:
         if len(alike) < 2:
             continue
         gone = [one for one in alike if _state(one) == "down"]
-        listed = ", ".join(f"{one['ID']} ({_state(one)})" for one in alike)
+        listed = few(f"{one['ID']} ({_state(one)})" for one in alike)
         nodes = tuple(sight.names[str(one["ID"])] for one in alike)
         if len(gone) == len(alike) - 1:
             mend = "; ".join(f"docker node rm {one['ID']}" for one in gone)
@@ -53,7 +54,7 @@ def copies(sight: Sight) -> Iterator[Finding]:
     """Whether two machines are copies of one: with one node id, engine id, machine id or hardware address."""
     answering = [view for view in sight.nodes if view.info]
     for id, views in _alike(answering, lambda view: str(view.info["Swarm"].get("NodeID", ""))).items():
-        where = ", ".join(f"{view.name} (engine {view.info.get('Name', '')}, {_addresses(view)})" for view in views)
+        where = few(f"{view.name} (engine {view.info.get('Name', '')}, {_addresses(view)})" for view in views)
         root = views[0].info.get("DockerRootDir", "/var/lib/docker")
         yield Finding(
             Level.ERROR,

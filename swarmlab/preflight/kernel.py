@@ -1,4 +1,4 @@
-"""Checks of the nodes' kernels and limits: modules, forwarding, disk, inotify, open files, connections."""
+"""Checks of the nodes' kernels and limits: modules, forwarding, disk, inotify, open files, neighbours, connections."""
 
 from __future__ import annotations
 
@@ -126,7 +126,7 @@ def disk(_: Sight, view: NodeView) -> Iterator[Finding]:
 
 @by_node
 def limits(_: Sight, view: NodeView) -> Iterator[Finding]:
-    """Whether inotify, open files and tracked connections are well below their limits."""
+    """Whether inotify, open files, neighbours and tracked connections are well below their limits."""
     instances, watches = view.numbers("inotify")
     used = view.numbers("inotify used")[0]
     if instances < _INSTANCES or watches < _WATCHES or used > _FULL * instances:
@@ -144,6 +144,15 @@ def limits(_: Sight, view: NodeView) -> Iterator[Finding]:
             "no file and no connection can be opened at the limit",
             mend=_sysctl(f"fs.file-max={2 * most}"),
             causes=("engines-answer", "membership", "quorum") if opened > _SPENT * most else (),
+        )
+    most, known, *refused = view.numbers("neighbours")
+    if sum(refused) and 2 * known > most:  # else it was too small once, and is not any more
+        yield Finding(
+            Level.WARNING,
+            f"the table of neighbours (ARP), of {most} entries, had no room {sum(refused)} times",
+            "connections between containers on different nodes time out now and then",
+            mend=_sysctl(f"net.ipv4.neigh.default.gc_thresh3={8 * most}"),
+            causes=WAYS,
         )
     tracked, room = view.numbers("connections")
     if tracked > _FULL * room:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
+from swarmlab.lists import few
 from swarmlab.preflight.finding import Finding, Level
 from swarmlab.preflight.model import Sight, by_managers
 
@@ -56,7 +57,7 @@ def membership(sight: Sight) -> Iterator[Finding]:
             nodes = _named(sight, state.summary)
             yield Finding(Level.ERROR, f"not ready: {name}: {state.summary}", risk, nodes=nodes, mend=mend)
     if sight.strangers:
-        summary = f"members that were not checked: {', '.join(sight.strangers)}"
+        summary = f"members that were not checked: {few(sight.strangers)}"
         risk = "trouble on them, and on the network to them, is not found"
         mend = "add them to the inventory; if they are gone for good: docker node rm " + " ".join(sight.strangers)
         yield Finding(Level.UNKNOWN, summary, risk, mend=mend)

@@ -54,11 +54,13 @@ class Counting:
         since: when it began, by the monotonic clock.
         unseen: why nothing can be counted; empty if it can.
         hangs: whether its shell does not answer in time: then nothing more is asked of it.
+        took: how many seconds it took to begin.
     """
 
     since: float
     unseen: str = ""
     hangs: bool = False
+    took: float = 0.0
 
 
 def table() -> str:
@@ -77,6 +79,7 @@ def count(table: str, node: Node) -> Counting:
 
     It needs no answer of an engine. So it is counted while others are still waited for.
     """
+    start = time.monotonic()
     present = tables.listed(_run(node, tables.LIST)[1].splitlines())
     for left in (known.name for known in present if known.look and known.left):
         _forget(node, f"ip {left}")
@@ -84,7 +87,8 @@ def count(table: str, node: Node) -> Counting:
     lines.append(f"add chain {table} arrivals {{ type filter hook input priority 1000; }}")
     code, output = _run(node, f"nft '{'; '.join([*lines, *_rules(table, gossip=f'udp dport {GOSSIP_PORT}')])}'")
     last = output.splitlines()[-1] if output else f"exit code {code}"
-    return Counting(time.monotonic(), f"nft cannot count there: {last}" if code else "")
+    now = time.monotonic()
+    return Counting(now, f"nft cannot count there: {last}" if code else "", took=now - start)
 
 
 def _rules(table: str, **rules: str) -> list[str]:
@@ -140,7 +144,8 @@ def _run(node: Node, script: str) -> tuple[int, str]:
         # What these scripts print are addresses and packets.
         done = node.run(f"export LC_ALL=C PATH=$PATH:/usr/sbin:/sbin\n{script}", shown=str)
     except SwarmlabError as failed:
-        return 255, str(failed)
+        # Without its name, so that findings of nodes that differ in nothing else are one.
+        return 255, str(failed).replace(f"the shell of {node.name}", "its shell")
     return done.code, done.out if done.ok else done.output
 
 

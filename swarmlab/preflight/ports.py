@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable, Iterator
 
 from swarmlab.cluster.node import GOSSIP_PORT
 from swarmlab.cluster.swarm import suspects
+from swarmlab.lists import few
 from swarmlab.preflight.finding import Finding, Level, Unknown
 from swarmlab.preflight.model import (
     OPEN,
@@ -51,9 +52,10 @@ def paths(sight: Sight) -> Iterator[Finding]:
     if cut:
         yield Finding(
             Level.ERROR,
-            f"no packet passes between {', '.join(f'{first} and {second}' for first, second in cut)}",
+            f"no packet passes between {few(f'{first} and {second}' for first, second in cut)}",
             "managers take a node for lost, and what runs there is not reached",
             nodes=_suspects(sight, cut),
+            pairs=tuple(cut),
             mend="on {nodes}: ip -brief address; ip route; ping -c 1 ADDRESS of another node; then mend the interface, "
             "what is between the nodes (VLAN, security group), or a firewall that drops everything (iptables -S, "
             "nft list ruleset)",
@@ -116,9 +118,10 @@ def _connections(
                 elif end not in good:
                     closed.append((source.name, target.name, end))
     if closed:
-        summary = ", ".join(f"{source} -> {target} ({end})" for source, target, end in closed)
-        nodes = _suspects(sight, [(source, other) for source, other, _ in closed])
-        yield Finding(level, summary, risk, nodes=nodes, mend=_allow(port(listed[0]), "tcp"))
+        summary = few(f"{source} -> {target} ({end})" for source, target, end in closed)
+        pairs = tuple((source, target) for source, target, _ in closed)
+        mend = _allow(port(listed[0]), "tcp")
+        yield Finding(level, summary, risk, nodes=_suspects(sight, pairs), mend=mend, pairs=pairs)
     elif tried:
         yield Finding(Level.OK, f"open ({tried} connections)")
 
@@ -188,7 +191,7 @@ def path_mtu(sight: Sight) -> Iterator[Finding]:
     if without:
         summary = f"packets of {size} bytes were not checked, as small ones do not arrive: {_pairs(without)}"
         mend = "open the port of overlay data first: " + _allow(sight.data_port, "udp")
-        yield Finding(Level.UNKNOWN, summary, nodes=_suspects(sight, without), mend=mend)
+        yield Finding(Level.UNKNOWN, summary, nodes=_suspects(sight, without), mend=mend, pairs=tuple(without))
     if lost:
         summary = f"packets of {size} bytes are lost, small ones pass: {_pairs(lost)}"
         (first, second), *_ = lost
@@ -197,7 +200,7 @@ def path_mtu(sight: Sight) -> Iterator[Finding]:
             f"find the size that passes: on {first}: ping -c 1 -M do -s {size - 28} {address}, and smaller; then raise "
             f"the MTU of the path, or {_smaller(0)}"
         )
-        yield Finding(Level.ERROR, summary, risk, incident, _suspects(sight, lost), mend=mend)
+        yield Finding(Level.ERROR, summary, risk, incident, _suspects(sight, lost), mend=mend, pairs=tuple(lost))
     elif judged and all(fits.values()):
         yield Finding(Level.OK, f"packets of {size} bytes pass ({judged} paths)")
 
@@ -258,7 +261,7 @@ def _arrivals(
                 if address not in came and not also_here.get(name, set()) & came
             ]
             if missing and came - known:
-                summary = f"{what} came from {', '.join(sorted(came - known))}, which is not a node's address"
+                summary = f"{what} came from {few(sorted(came - known))}, which is not a node's address"
                 mend = "find out where these packets come from: tcpdump -ni any udp, on the node that they arrive at"
                 yield Finding(Level.UNKNOWN, f"to {view.name} {summary}", nodes=tuple(missing), mend=mend)
                 continue
@@ -271,7 +274,7 @@ def _arrivals(
         lost += [(name, view.name) for name in missing]
     if lost:
         summary = f"{what} does not arrive: {_pairs(lost)}"
-        yield Finding(Level.ERROR, summary, risk, nodes=_suspects(sight, lost), mend=mend)
+        yield Finding(Level.ERROR, summary, risk, nodes=_suspects(sight, lost), mend=mend, pairs=tuple(lost))
     elif counted:
         yield Finding(Level.OK, f"{what} arrives at {counted} nodes from all others")
 
@@ -304,7 +307,7 @@ def _arrived(view: NodeView) -> Arrivals:
 
 
 def _pairs(pairs: list[tuple[str, str]]) -> str:
-    return ", ".join(f"{source} -> {target}" for source, target in pairs)
+    return few(f"{source} -> {target}" for source, target in pairs)
 
 
 def _suspects(sight: Sight, pairs: Iterable[tuple[str, str]]) -> tuple[str, ...]:

@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv6Address, ip_address
 
+from swarmlab.lists import few
 from swarmlab.preflight import options
 from swarmlab.preflight.finding import Finding, Level, Unknown
 from swarmlab.preflight.model import NodeView, Sight, by_node
@@ -185,7 +186,7 @@ def alike(sight: Sight) -> Iterator[Finding]:
     common = [names for names in by_settings.values() if len(names) == most]
     odd = [name for names in by_settings.values() if names is not common[0] or len(common) > 1 for name in names]
     listed = "; ".join(
-        f"{', '.join(map(str, addresses)) or 'no server'} with {len(domains)} search domains on {', '.join(names)}"
+        f"{few(map(str, addresses)) or 'no server'} with {len(domains)} search domains on {few(names)}"
         for (addresses, domains), names in by_settings.items()
         if isinstance(addresses, tuple) and isinstance(domains, tuple)
     )

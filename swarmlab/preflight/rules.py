@@ -8,6 +8,7 @@ from ipaddress import IPv4Network
 from typing import Any
 
 from swarmlab.cluster.clocks import seconds_of
+from swarmlab.lists import few
 from swarmlab.preflight.ahead import read as answer
 from swarmlab.preflight.filters import Packet, Rules, sets
 from swarmlab.preflight.finding import Finding, Level, Unknown
@@ -87,9 +88,9 @@ def rules(sight: Sight) -> Iterator[Finding]:
             if (protocol, port) not in marked[view.name] and any((protocol, port) in other for other in marked.values())
         ]
         if lacking:
-            shown = "; ".join(lacking[:6]) + (f"; and {len(lacking) - 6} more" if len(lacking) > 6 else "")
             mend = _MEND.replace("NODE", view.name)
-            yield Finding(Level.ERROR, f"the engine's rules are not whole: {shown}", _RISK, "", (view.name,), mend=mend)
+            summary = f"the engine's rules are not whole: {few(lacking, '; ')}"
+            yield Finding(Level.ERROR, summary, _RISK, "", (view.name,), mend=mend)
 
 
 def _marks(rules: Rules) -> set[tuple[str, int]]:

@@ -27,6 +27,7 @@ from swarmlab.cluster.clocks import Clock, seconds_of
 from swarmlab.cluster.node import Node
 from swarmlab.cluster.swarm import Swarm
 from swarmlab.errors import Blocked, LabError, Overdue, SwarmlabError
+from swarmlab.lists import few
 from swarmlab.parallel import parallel
 from swarmlab.preflight import ahead, held, packets, rules
 from swarmlab.preflight.model import CALLS, GATEWAY_BRIDGE, MODULES, Arrivals, NodeView, Sight
@@ -42,6 +43,8 @@ _LONGEST, _ANSWER, _SOON, _MANAGER, _NEXT, _HESITATES, _QUESTION = 15.0, 10.0, 4
 #: Seconds in which an engine answers at reference speed, on a busy machine; and by how much the times above are longer
 #: at most where all engines are slower.
 _USUAL, _SLOWEST = 0.5, 4.0
+#: The most nodes whose shells one machine runs at the same time without making each other late.
+_FEW = 10
 #: Seconds after which a line tells who is waited for.
 _PROGRESS = 3.0
 _MARK = "=== swarmlab"
@@ -125,6 +128,13 @@ QUESTIONS = {
         "ls /proc/1/fd >/dev/null || exit; ls -l /proc/[0-9]*/fd 2>/dev/null | grep -c 'anon_inode:.*inotify'; true"
     ),
     "files": "cat /proc/sys/fs/file-nr",
+    # The most neighbours, how many there are, and for each processor how often there was no room. Only the kernel's
+    # first namespace shows them: in a container they are none.
+    "neighbours": (
+        "D=/proc/sys/net/ipv4/neigh/default/gc_thresh3; F=/proc/net/stat/arp_cache; "
+        "[ -e $D ] || { echo 0 0; exit 0; }; cat $D && grep -q table_fulls $F || { echo 0; exit 0; }; "
+        "E=$(sed -n 2p $F); echo $((0x${E%% *})); tail -n +2 $F | while read -r L; do echo $((0x${L##* })); done"
+    ),
     "connections": "cd /proc/sys/net/netfilter && cat nf_conntrack_count nf_conntrack_max",
 }
 
@@ -138,8 +148,9 @@ def gather(
     """Read everything that the checks judge.
 
     All nodes are asked at once. Packets are sent once the engines have answered, without those that take much longer
-    than the others. What has not answered in its time is not known: together that is `_LONGEST` seconds, and more in a
-    swarm of more than nine nodes whose gossip does not arrive (see `swarmlab.preflight.packets`).
+    than the others. What has not answered in its time is not known: together that is `_LONGEST` seconds, and more where
+    all engines are slow, or so many nodes are asked at once that all shells are, and in a swarm of more than nine nodes
+    whose gossip does not arrive (see `swarmlab.preflight.packets`).
 
     Args:
         swarm: the cluster.
@@ -158,10 +169,10 @@ def gather(
             with deadline.within(scaled(_LONGEST)):
                 counts = [together.begin(packets.count, table, node) for node, _ in pairs if probe]
             begun: list[Future[None]] = [
-                together.begin(_read_once_asked, *pair, asked[place], counts[place : place + 1])
+                together.begin(_read_once_asked, *pair, asked[place], counts[place : place + 1], counts)
                 for place, pair in enumerate(pairs)
             ]
-            factor = _wait(asked, pairs, progress)
+            factor = max(_wait(asked, pairs, progress), _pace(counts))
             answering = [(place, pair) for place, pair in enumerate(pairs) if pair[1].info]
             with deadline.within(scaled(_ANSWER) * factor):
                 begun.append(together.begin(_judge, sight, [node for _, (node, _) in answering]))
@@ -298,9 +309,20 @@ def _wait(
             return factor
         if waited >= _PROGRESS and not told:
             told = True
-            names = ", ".join(view.name for one, (_, view) in zip(asked, pairs, strict=True) if one in pending)
+            names = few(view.name for one, (_, view) in zip(asked, pairs, strict=True) if one in pending)
             progress(f"waiting for the engines of {names}, at most {scaled(_ANSWER):.0f} s")
         futures.wait(pending, timeout=max(notice - waited, 0.01), return_when=futures.FIRST_COMPLETED)
+
+
+def _pace(counts: Sequence[Future[packets.Counting]]) -> float:
+    """Return how many times slower than usual the nodes' shells are by what most of them took so far.
+
+    Many nodes on one machine, or many connections from it, make each other late. None of them hangs then.
+    """
+    if len(counts) <= _FEW:
+        return 1.0
+    took = [one.result().took for one in counts if one.done()]
+    return min(max(median(took) / _USUAL, 1.0), _SLOWEST) if 2 * len(took) > len(counts) else _SLOWEST
 
 
 def _ask_managers(sight: Sight, managers: Sequence[tuple[Node, NodeView]], together: _Together, factor: float) -> None:
@@ -310,7 +332,7 @@ def _ask_managers(sight: Sight, managers: Sequence[tuple[Node, NodeView]], toget
     left, asked, turn = list(managers), dict[Future[list[Any]], tuple[Node, NodeView]](), start
     reasons: list[str] = []
     if not managers and (silent := [view.name for view in sight.nodes if not view.info]):
-        sight.unasked = f"no node that answers is a manager, and {', '.join(silent)} does not answer"
+        sight.unasked = f"no node that answers is a manager, and {few(silent)} does not answer"
     while (left or asked) and (now := time.monotonic()) < until:
         if left and (not asked or now >= turn):
             pair = left.pop(0)
@@ -332,7 +354,7 @@ def _ask_managers(sight: Sight, managers: Sequence[tuple[Node, NodeView]], toget
                 node.discretion.quote(sight.tasks)
             return
     if asked:
-        names = ", ".join(view.name for _, view in asked.values())
+        names = few(view.name for _, view in asked.values())
         reasons.append(f"{names} did not tell of the swarm within {time.monotonic() - start:.0f} s")
     if reasons:
         sight.unasked = "; ".join(dict.fromkeys(reasons[-2:]))  # managers mostly give the same reason
@@ -352,17 +374,21 @@ def _judge(sight: Sight, nodes: list[Node]) -> None:
 
 
 def _read_once_asked(
-    node: Node, view: NodeView, asked: Future[float | None], counts: Sequence[Future[packets.Counting]]
+    node: Node,
+    view: NodeView,
+    asked: Future[float | None],
+    count: Sequence[Future[packets.Counting]],
+    counts: Sequence[Future[packets.Counting]],
 ) -> None:
     """Read a node's own state, as soon as its engine has told its folder or seems to be silent.
 
     It comes after the beginning of the count: an SSH server takes no more than ten commands at once.
     """
     start = time.monotonic()
-    first: list[Future[Any]] = [asked, *counts]
+    first: list[Future[Any]] = [asked, *count]
     futures.wait(first, timeout=scaled(_HESITATES))
     took = asked.result() if asked.done() else None
-    factor = min(max((took or 0.0) / _USUAL, 1.0), _SLOWEST)
+    factor = max(min(max((took or 0.0) / _USUAL, 1.0), _SLOWEST), _pace(counts))
     with deadline.within(scaled(_LONGEST) * factor - (time.monotonic() - start) - 1):
         _read(node, view, limit=scaled(_QUESTION) * factor)
 

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from swarmlab.cluster.service import ENDED
+from swarmlab.lists import few
 from swarmlab.preflight.finding import Finding, Level
 from swarmlab.preflight.model import NodeView, Sight, by_managers
 
@@ -146,7 +147,7 @@ def _by_node(use: Use, held: Sequence[tuple[NodeView, Made]]) -> Iterator[Findin
     (usual, most), *others = sorted(groups, key=lambda group: -len(group[1]))
     for made, names in others:
         what = ", ".join(made.differences(usual))
-        summary = f"volume {use.volume} of {use.service} differs from that on {', '.join(most)}: {what}"
+        summary = f"volume {use.volume} of {use.service} differs from that on {few(most)}: {what}"
         level = Level.INFO if made.alike(usual) else Level.WARNING
         yield Finding(level, summary, _BY_NODE, nodes=tuple(names), mend=_mend(use))
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from swarmlab.errors import UsageError
 from swarmlab.files import shown
 from swarmlab.images.engines import EngineChoice, engine_choice, known_engines, split
-from swarmlab.rehearsal.likeness.model import Likeness
+from swarmlab.rehearsal.likeness.model import MOST_NODES, Likeness
 
 #: What an order may name beside hosts. Which nodes these are is known only once the cluster runs.
 GROUPS = ("leader", "managers", "workers")
@@ -82,9 +82,9 @@ class Plan:
             raise UsageError(f"--order {order} names a node or group twice")
         # With two nodes, draining a node moves all replicas to the other node, and Swarm never spreads them again. When
         # the other node is drained later, requests are lost.
-        if managers < 1 or workers < 0 or not 3 <= managers + workers <= 10:
+        if managers < 1 or workers < 0 or not 3 <= managers + workers <= MOST_NODES:
             shape = f"{managers} managers and {workers} workers"
-            raise UsageError(f"a rehearsal has 3 to 10 nodes, at least one a manager, not {shape}")
+            raise UsageError(f"a rehearsal has 3 to {MOST_NODES} nodes, at least one a manager, not {shape}")
         plan = cls(engines, names, managers, workers, likeness, reboot)
         if likeness:
             if engines[0].numbers != likeness.oldest.numbers:

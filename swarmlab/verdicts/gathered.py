@@ -31,7 +31,7 @@ from swarmlab.verdicts.waivers import WAIVABLE, Waiver, accepted, holding
 #: Version of the layout of verdicts.json. Keys may be added within a version; the meaning of a key never changes.
 SCHEMA = 1
 #: The facts of a lab that verdicts.json has for each lab (see `swarmlab.labs.base.Lab.account`).
-_OF_EACH = ("cluster", "provider", "driver", "speed", "memory_mib", "seconds")
+_OF_EACH = ("cluster", "provider", "driver", "speed", "memory_mib", "seconds", "sample")
 
 
 class Gathered:

@@ -169,7 +169,23 @@ def account(facts: Mapping[str, Any]) -> str:
     if facts.get("memory_mib"):
         parts.append(f"{sum(facts['memory_mib'].values())} MiB of memory")
     parts += [f"{step}: {seconds} s" for step, seconds in facts.get("seconds", {}).items()]
+    if "sample" in facts:
+        parts.append(sampled(facts["sample"]))
     return ", ".join(parts)
+
+
+def sampled(sample: Mapping[str, Any]) -> str:
+    """Return in a line on which nodes of a large cluster tests of one node ran, and why on these.
+
+    Args:
+        sample: The entry `sample` of a lab in verdicts.json.
+
+    Example:
+        sampled({"of": 20, "chosen": {"master": ["role manager"]}})
+        == "tests of one node on 1 of 20 nodes: master (role manager)"
+    """
+    listed = ", ".join(f"{name} ({', '.join(why)})" for name, why in sample["chosen"].items())
+    return f"tests of one node on {len(sample['chosen'])} of {sample['of']} nodes: {listed}"
 
 
 def suite_version() -> str:

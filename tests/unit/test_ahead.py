@@ -10,6 +10,7 @@ from fixtures.ahead import Ahead, gains
 from fixtures.cluster import DOCUMENT, Leases, Shape
 from swarmlab.errors import LabError
 from swarmlab.evidence import record, recording
+from swarmlab.host import MIB
 from swarmlab.wait import wait
 
 THREE = Shape(managers=3, workers=0)
@@ -90,7 +91,7 @@ def test_the_end_waits_for_none_that_is_being_made():
 )
 def test_none_is_made_where_tests_keep_the_processors_busy_or_memory_ends(monkeypatch, cores, memory, workers, gain):
     monkeypatch.setattr(ahead, "cores", lambda: cores)
-    monkeypatch.setattr(ahead, "free_memory", lambda: memory)
+    monkeypatch.setattr(ahead, "free_memory", lambda: memory * MIB)
     monkeypatch.delenv("PYTEST_XDIST_WORKER_COUNT", raising=False)
     if workers:
         monkeypatch.setenv("PYTEST_XDIST_WORKER_COUNT", str(workers))

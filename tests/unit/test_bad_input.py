@@ -119,7 +119,7 @@ def swarmlab_rows():
     yield row("fly", "invalid choice: 'fly'")
     yield row("up --provider nonsense", "--provider: is an option of --lab vagrant; give that too")
     yield row("up --provider libvirt", "--provider: is an option of --lab vagrant; give that too")
-    yield row("up --nodes 200000", "has 1 to 10 nodes, not 200000")
+    yield row("up --nodes 200000", "has 1 to 60 nodes, not 200000")
     yield row("up --nodes three", "invalid int value: 'three'")
     yield row(f"up --nodes {'9' * 5000}", "--nodes")
     yield row("up --engine bookworm,", "--engine bookworm,: has an empty part")

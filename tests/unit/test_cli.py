@@ -24,7 +24,7 @@ def _no_engine(monkeypatch):
     ("command", "line"),
     [
         ("up --engine v17", "swarmlab: no engine 'v17'; choose from 20.10.5 (bullseye), "),
-        ("up --nodes 0", "swarmlab: a cluster of the container lab has 1 to 10 nodes, not 0"),
+        ("up --nodes 0", "swarmlab: a cluster of the container lab has 1 to 60 nodes, not 0"),
         ("up --managers 4", "swarmlab: --managers 4: write 1 to 3, the number of nodes"),
         ("up --name My_Lab", "swarmlab: 'My_Lab' is not the name of a lab: write at most 31 of a-z, 0-9 and -"),
         ("up --lab vagrant --nodes 5", "swarmlab: the lab of machines has 3 nodes, not 5"),

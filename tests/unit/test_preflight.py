@@ -83,6 +83,7 @@ ANSWERS = {
     "inotify": "128\n192536",
     "inotify used": "0",
     "files": "4234\t0\t2466174",
+    "neighbours": "1024\n9\n0\n0",
     "connections": "71\n262144",
 }
 AUTHORITY = Authority.make()
@@ -300,11 +301,18 @@ def test_an_engine_that_writes_to_nftables_is_named(sight):
         ("inotify used", "120", "120 of 128 instances used"),
         ("files", "2466000\t0\t2466174", "2466000 of 2466174 files"),
         ("connections", "262000\n262144", "262000 of 262144 connections"),
+        ("neighbours", "1024\n1598\n1172\n1018", "(ARP), of 1024 entries, had no room 2190 times"),
     ],
 )
 def test_limits_that_are_near_are_named(sight, question, text, part):
     set_answer(sight, question, text)
     only(sight, "limits", "warning", ("slave01",), part)
+
+
+def test_a_table_of_neighbours_that_was_too_small_once_is_no_trouble(sight):
+    for text in ("8192\n1598\n1172\n1018", "0\n0", "1024\n900\n0"):
+        set_answer(sight, "neighbours", text)
+        assert [level for level, _, _ in found(sight, "limits")] == ["ok"]
 
 
 def test_a_full_disk_is_named(sight):
@@ -374,6 +382,28 @@ def test_ways_are_told_by_pair_and_the_node_that_explains_them_is_named(sight):
     only(sight, "port-gossip-udp", "error", ("slave01",), "slave01 -> master, slave01 -> slave02")
     only(sight, "path-mtu", "error", ("slave01",), "slave01 -> master, slave01 -> slave02")
     assert found(sight, "port-data-udp")[0][0] == "ok"
+
+
+def test_of_twenty_nodes_the_bad_one_is_named_with_few_of_its_pairs_and_their_count(monkeypatch):
+    names = ["master", *(f"slave{place:02}" for place in range(1, 20))]
+    monkeypatch.setitem(globals(), "ADDRESSES", {name: f"10.0.0.{place}" for place, name in enumerate(names, start=1)})
+    sight = sound()
+    bad = next(view for view in sight.nodes if view.name == "slave07")
+    bad.arrived.small, bad.arrived.large = set(), set()
+    (one,) = made.look("port-data-udp", sight)
+    assert (one.level, one.nodes) == (Level.ERROR, ("slave07",))
+    assert one.summary.endswith("slave05 -> slave07 and 13 more")
+    assert one.pairs == tuple((name, "slave07") for name in names if name != "slave07")
+    assert len(one.to_json()["pairs"]) == 19
+    # Where no packet passes at all, there are 380 pairs, and no node explains more of them than another.
+    for view in sight.nodes:
+        view.arrived.small, view.arrived.large = set(), set()
+    (one,) = made.look("port-data-udp", sight)
+    assert (len(one.nodes), len(one.pairs)) == (20, 380)
+    assert str(one).startswith("master, slave01, slave02, slave03, slave04, slave05 and 14 more: UDP to port 4789")
+    assert one.summary.endswith("and 374 more")
+    (mended,) = merged([one])
+    assert mended.mend.startswith("on master, slave01, slave02, slave03, slave04, slave05 and 14 more: ")
 
 
 def test_large_packets_are_not_judged_where_nothing_arrives_or_nobody_counts(sight):

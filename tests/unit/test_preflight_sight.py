@@ -110,6 +110,15 @@ def test_engines_of_a_busy_machine_are_not_taken_for_silent_or_late(sent):
     assert sent == ["n1", "n2", "n3"]
 
 
+def test_shells_that_many_nodes_make_slow_do_not_hang_and_one_that_hangs_is_named(sent):
+    names = [f"n{place}" for place in range(12)]
+    sight = read(*(Fake(name, shell=0.45) for name in names), probe=True)
+    assert not [view.unread for view in sight.nodes if view.unread]
+    assert sorted(sent) == sorted(names)
+    sight = read(*(Fake(name, shell=None if name == "n3" else 0.0) for name in names), probe=True)
+    assert [view.name for view in sight.nodes if view.hangs] == ["n3"]
+
+
 def test_a_manager_that_hesitates_or_refuses_does_not_keep_the_next_from_being_asked():
     assert read(Fake("n1", manager=None), Fake("n2"), Fake("n3")).asked == "n2"
     assert read(Fake("n1", refuses=True), Fake("n2")).asked == "n2"

@@ -1,3 +1,5 @@
+import os
+import subprocess
 from types import SimpleNamespace
 
 from swarmlab.cluster.node import Result
@@ -47,3 +49,43 @@ def test_each_request_has_its_own_answer():
         "transfer closed with 10 bytes remaining to read",
     )
     assert (none.status, none.url, none.error) == (0, "http://d/", "the probe gave no answer")
+
+
+def local(tmp_path, **programs):
+    """Return a probe whose commands run here, with *programs* (shell scripts) in place of those of the container."""
+    for name, script in programs.items():
+        (tmp_path / name).write_text(f"#!/bin/sh\n{script}\n")
+        (tmp_path / name).chmod(0o755)
+
+    def execute(_, command):
+        path = {"PATH": f"{tmp_path}:{os.environ['PATH']}"}
+        done = subprocess.run(["sh", "-c", command], env=path, capture_output=True, text=True, check=False)
+        return Result(command, done.returncode, done.stdout, done.stderr)
+
+    return Probe(SimpleNamespace(execute=execute), "client")
+
+
+#: Answers over UDP with the first two addresses of a name, as truncated where it is asked for a long list.
+DRILL = """
+flags="qr rd ra"; all="10.0.1.1 10.0.1.2"
+[ $1 = -t ] && { shift; all="$all 10.0.1.3"; } || case $1 in tasks.*) flags="qr tc rd ra";; esac
+echo ";; flags: $flags ; QUERY: 1, ANSWER: 2"; echo ";; $1.\tIN\tA"
+for A in $all; do printf '%s.\t600\tIN\tA\t%s\n' "$1" "$A"; done
+"""
+
+
+def test_a_truncated_answer_is_asked_for_again_over_tcp(tmp_path):
+    short, long = local(tmp_path, drill=DRILL).resolve_each(["web", "tasks.web"])
+    assert short == {"10.0.1.1", "10.0.1.2"}
+    assert long == {"10.0.1.1", "10.0.1.2", "10.0.1.3"}
+
+
+def test_requests_at_the_same_time_have_their_answers_in_order(tmp_path):
+    # The last argument is the URL, whose number decides how long the answer takes.
+    curl = 'for U; do :; done; N=${U##*/}; sleep 0.$((5 - N)); printf "X-Server: box$N\\r\\n\\t200\\t$N\\n"'
+    urls = [f"http://web/{place}" for place in range(5)]
+    answers = local(tmp_path, curl=curl).fetch(urls, at_once=3)
+    assert [(answer.url, answer.size, answer.container) for answer in answers] == [
+        (url, place, f"box{place}") for place, url in enumerate(urls)
+    ]
+    assert local(tmp_path).fetch([], at_once=3) == []

@@ -46,7 +46,7 @@ def test_an_order_names_every_node_once(order, queue):
         (("28.5.2,20.10.24",), "is no upgrade"),
         (("20.10.24,v99",), "no engine 'v99'"),
         (("20.10.24,28.5.2", "leader,leader"), "twice"),
-        (("20.10.24,28.5.2", "leader,workers", 1, 1), "3 to 10 nodes"),
+        (("20.10.24,28.5.2", "leader,workers", 1, 1), "3 to 30 nodes"),
     ],
 )
 def test_a_plan_that_cannot_be_is_refused_in_one_line(options, message):

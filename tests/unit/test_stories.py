@@ -88,7 +88,7 @@ class StandingLab(SimpleNamespace):
     """A lab that its user brought up, with nodes of the given roles; None is a node that is frozen."""
 
     def __init__(self, *roles):
-        super().__init__(standing=True, name="mine", free=100, made=[], ports=PORTS, gives_images=True)
+        super().__init__(standing=True, name="mine", free=100, made=[], ports=PORTS, gives_images=True, sample=None)
         self._nodes = [self._node(f"m{place}", role, roles) for place, role in enumerate(roles)]
 
     def _node(self, name, role, roles):

@@ -1,8 +1,11 @@
 """Subnets of networks as engines tell them, at once or only while a task uses the network."""
 
 from ipaddress import IPv4Network
+from types import SimpleNamespace
 
-from suites.support.subnets import pools, subnets
+import pytest
+
+from suites.support.subnets import pools, subnets, wide_subnet
 
 
 class Engine:
@@ -45,3 +48,14 @@ def test_what_networks_do_not_tell_is_told_by_their_tasks():
 
 def test_a_pool_of_another_protocol_is_no_subnet_here():
     assert subnets(Engine([network("both", FIRST, {"Subnet": "fd00::/64"})])) == {"both": [IPv4Network("10.0.1.0/24")]}
+
+
+@pytest.mark.parametrize(
+    ("nodes", "size", "wide"),
+    [(3, 24, None), (20, None, None), (62, 24, None), (63, 24, "172.30.0.0/16"), (20, 26, "172.30.0.0/16")],
+)
+def test_a_network_of_more_nodes_than_a_usual_subnet_has_addresses_for_gets_a_wide_one(monkeypatch, nodes, size, wide):
+    monkeypatch.setattr("suites.support.subnets.free_subnets", lambda _: [IPv4Network("172.30.0.0/16")])
+    manager = SimpleNamespace(ask=lambda *_: {"SubnetSize": size} if size else {})
+    cluster = SimpleNamespace(manager=manager, nodes=[None] * nodes)
+    assert wide_subnet(cluster) == (IPv4Network(wide) if wide else None)

@@ -97,6 +97,17 @@ def test_what_ends_a_test_decides_the_verdict(run, steps, verdict, reason):
     assert ran.code == (0 if verdict in ("pass", "blocked") else 1)
 
 
+def test_a_reason_that_shows_a_table_of_all_nodes_is_cut_and_the_evidence_has_it_all(run):
+    ran = run(one("assert False, 'tasks on: ' + ', '.join(f'slave{place:02}' for place in range(300))"))
+    verdict, reason = ran.verdict()
+    assert verdict == "fail"
+    assert reason.startswith("tasks on: slave00, slave01")
+    assert "[… 2208 characters, which the evidence has …]" in reason
+    assert reason.endswith("slave298, slave299")
+    assert "slave100" in ran.evidence()
+    assert "slave100" not in reason
+
+
 @pytest.mark.parametrize(
     ("error", "verdict"),
     [

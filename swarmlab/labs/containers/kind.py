@@ -9,7 +9,7 @@ from typing_extensions import override
 from swarmlab.host import Progress, check_cache
 from swarmlab.labs import standing
 from swarmlab.labs.base import Lab, MadeKind, Request
-from swarmlab.labs.containers.lab import DEFAULT, WORD, DindLab, check
+from swarmlab.labs.containers.lab import DEFAULT, WORD, DindLab, check, check_memory
 from swarmlab.labs.outer import OuterEngine
 
 _NODES = 3
@@ -34,6 +34,8 @@ class ContainerKind(MadeKind):
     def check(self, request: Request) -> None:
         check_cache()
         check(request.name or DEFAULT, request.engines, self._count(request))
+        if request.nodes is not None:  # else a run may use a lab that stands
+            check_memory(request.nodes)
 
     @override
     def own_name(self, purpose: str) -> str:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import functools
 import io
+import itertools
 import json
 import re
 import signal
@@ -14,7 +15,7 @@ import sys
 import tarfile
 import threading
 from collections.abc import Callable, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -28,7 +29,7 @@ from swarmlab import netns, signals, timing
 from swarmlab.cluster.node import Node, look_for
 from swarmlab.cluster.workbench import PORTS
 from swarmlab.errors import LabError, UsageError
-from swarmlab.host import Progress, run_folder
+from swarmlab.host import MIB, Progress, free_memory, run_folder
 from swarmlab.images import given, recipes, workshop
 from swarmlab.images.engines import EngineChoice, engine_choice
 from swarmlab.images.given import GivenImage
@@ -36,7 +37,7 @@ from swarmlab.images.recipes import REGISTRY
 from swarmlab.images.releases import check_host
 from swarmlab.labs import base, hosts, provision
 from swarmlab.labs.base import Declared, Ended, Lab
-from swarmlab.labs.containers import roots
+from swarmlab.labs.containers import neighbours, roots
 from swarmlab.labs.containers.node import DindNode
 from swarmlab.labs.containers.options import node_options
 from swarmlab.labs.hosts import host_names
@@ -53,6 +54,7 @@ from swarmlab.labs.standing import (
     remove,
     remove_cluster,
 )
+from swarmlab.lists import few
 from swarmlab.needs import DECLARED, MADE, Offers
 from swarmlab.ownership import LABEL, OWNER, note_left, this_process
 from swarmlab.parallel import parallel
@@ -62,11 +64,11 @@ from swarmlab.timing import Meter
 #: The word of the kind, and the name of the lab that `swarmlab up` makes and pytest looks for.
 WORD, DEFAULT = "dind", "swarmlab"
 
-_CLUSTERS = 14  # clusters of ten addresses each, from .101 to .240
-_REGISTRY_OCTET = 250
 _NAME = re.compile(r"^[a-z0-9][a-z0-9-]{0,30}$")
 #: The state of a container that the outer engine does not list.
 _REMOVED = ("removed", "")
+#: Bytes of memory that a node takes with its tasks: its engine takes 100 to 150 MiB.
+NODE_MEMORY = 200 * MIB
 #: Suffix of the name of a node's old container, while an upgrade replaces it.
 _OLD = "-was"
 #: Empties a node's volumes. A data root that is not quite empty is not given images again (see node-start).
@@ -89,6 +91,26 @@ def check(name: str, engines: Sequence[str], nodes: int) -> list[EngineChoice]:
     for choice in choices:
         check_host(choice.version)
     return choices
+
+
+def check_memory(nodes: int) -> None:
+    """Check that this machine has the memory for so many nodes and their tasks, before anything is made for them.
+
+    Raises:
+        UsageError: it has not.
+    """
+    free = free_memory()
+    if nodes > 1 and free is not None and free < nodes * NODE_MEMORY:
+        room = max(free // NODE_MEMORY, 1)
+        raise UsageError(
+            f"a lab of {nodes} nodes takes {_gib(nodes * NODE_MEMORY)} GiB of memory with its tasks "
+            f"({NODE_MEMORY // MIB} MiB a node), and {_gib(free)} GiB are free here: make room, or take at most "
+            f"{min(room, hosts.MOST)} nodes"
+        )
+
+
+def _gib(size: int) -> str:
+    return f"{size / 2**30:.1f}"
 
 
 class DindLab(Lab):
@@ -142,6 +164,7 @@ class DindLab(Lab):
         self.images: list[str] = []
         self._count = nodes
         self._nodes: dict[int, list[Node]] = {}
+        self._octets: dict[int, list[int]] = {}  # by cluster; taken while its nodes are made, too
         self._giving = threading.Lock()
         #: Ids of the containers that this process made or found.
         self._ids: set[str] = set()
@@ -175,6 +198,8 @@ class DindLab(Lab):
                 choices.append(EngineChoice(**json.loads(member.labels[ENGINE])))
         lab.choices = choices or lab.choices
         lab._count = len(lab._nodes.get(0, []))
+        for cluster, nodes in lab._nodes.items():
+            lab._octets[cluster] = [int(node.address.rpartition(".")[2]) for node in nodes]
         return lab
 
     @override
@@ -187,12 +212,14 @@ class DindLab(Lab):
         """Make images where they are missing, then network, registry and the nodes of the default cluster.
 
         Raises:
-            UsageError: a lab of this name is up already.
+            UsageError: a lab of this name is up already, or this machine has not the memory for its nodes.
             LabError: a part of the lab did not come up; what was made is removed.
         """
         if self.containers():
             down = command("swarmlab", "down", "--name", self.name)
             raise UsageError(f"lab {self.name!r} is up already; use it, or: {down}")
+        check_memory(self._count)
+        neighbours.make_room(self._count, self._progress)
         self._prepare_images()
         try:
             self._create_network()
@@ -218,6 +245,7 @@ class DindLab(Lab):
             remove(self.outer, self.name)
             self._made = False
             self._nodes.clear()
+            self._octets.clear()
 
     @override
     def ended(self, used: Sequence[Node] = (), *, thorough: bool = True) -> Ended | None:
@@ -252,7 +280,26 @@ class DindLab(Lab):
     @property
     @override
     def free(self) -> int:
-        return (_CLUSTERS - len(self._nodes)) * hosts.MOST
+        return len(self._free_octets())
+
+    def _free_octets(self) -> list[int]:
+        """Return the last octets that no cluster has. Those of the default cluster stay its own while it is away."""
+        taken = {*hosts.OCTETS[: self._count], *itertools.chain(*self._octets.values())}
+        return [octet for octet in hosts.OCTETS if octet not in taken]
+
+    def _give_octets(self, count: int) -> int:
+        """Give a new cluster addresses, and return its number.
+
+        Raises:
+            LabError: not so many are free.
+        """
+        with self._giving:
+            free = self._free_octets()
+            if count > min(len(free), hosts.MOST):
+                raise LabError(f"the lab has room for {min(len(free), hosts.MOST)} nodes more, not for {count}")
+            cluster = next(number for number in itertools.count(1) if number not in self._octets)
+            self._octets[cluster] = free[:count]
+            return cluster
 
     @override
     def nodes(self) -> list[Node]:
@@ -262,20 +309,14 @@ class DindLab(Lab):
 
     @override
     def more(self, count: int, *, bare: bool = False) -> list[Node]:
-        if count > hosts.MOST:
-            raise LabError(f"a cluster of the container lab has at most {hosts.MOST} nodes, not {count}")
-        with self._giving:
-            free = [index for index in range(1, _CLUSTERS) if index not in self._nodes]
-            if not free:
-                raise LabError(f"the lab holds {_CLUSTERS} clusters already")
-            self._nodes[free[0]] = []  # reserved while its nodes are made
+        cluster = self._give_octets(count)
         try:
-            self._nodes[free[0]] = self._create(free[0], count, bare=bare)
+            self._nodes[cluster] = self._create(cluster, count, bare=bare)
         except BaseException:
-            remove_cluster(self.outer, self.name, free[0])
-            del self._nodes[free[0]]
+            remove_cluster(self.outer, self.name, cluster)
+            del self._octets[cluster]
             raise
-        return self._nodes[free[0]]
+        return self._nodes[cluster]
 
     @override
     def remove(self, nodes: Sequence[Node]) -> None:
@@ -285,6 +326,7 @@ class DindLab(Lab):
                 remove_cluster(self.outer, self.name, index)
                 self._ids -= {str(member.container.id) for member in members if isinstance(member, DindNode)}
                 del self._nodes[index]
+                self._octets.pop(index, None)
 
     def cluster_of(self, node: Node) -> tuple[int, list[Node]]:
         """Return the number of the cluster that a node was made for (0 is the default), and that cluster's nodes.
@@ -304,7 +346,7 @@ class DindLab(Lab):
                 terminal = ["-it"] if sys.stdin.isatty() and sys.stdout.isatty() else ["-i"]
                 inside = ["sh", "-c", command] if command else ["bash"]
                 return ["docker", "exec", *terminal, str(member.container.name), *inside]
-        raise UsageError(f"lab {self.name} has no node {node!r}; it has {', '.join(map(str, self.nodes()))}")
+        raise UsageError(f"lab {self.name} has no node {node!r}; it has {few(map(str, self.nodes()))}")
 
     # Engines
 
@@ -401,7 +443,12 @@ class DindLab(Lab):
         release, package = self._system(self.images[place % len(self.images)])
         if choice.source == "debian" and release != choice.place:
             release, package = choice.place, ""
-        return Declared.debian(choice, release, package, self.prefix)
+        declared = Declared.debian(choice, release, package, self.prefix)
+        names = host_names(self._count)
+        if len(names) <= len(hosts.DOCUMENT):
+            return declared
+        addresses = {name: f"{self.prefix}.{octet}" for name, octet in zip(names, hosts.OCTETS, strict=False)}
+        return replace(declared, names=tuple(names), addresses=addresses)
 
     def _system(self, image: str) -> tuple[str, str]:
         """Return the release of an image of nodes, and the version of Debian's package of the engine in it.
@@ -492,7 +539,7 @@ class DindLab(Lab):
         self.outer.reach(str(self._network.id))
 
     def _start_registry(self) -> None:
-        address = f"{self.prefix}.{_REGISTRY_OCTET}"
+        address = f"{self.prefix}.{hosts.REGISTRY_OCTET}"
         self._container(f"{self._network_name}-registry", self._registry_image, address, {}).start()
 
     def _root(self, image: str) -> str:
@@ -508,11 +555,9 @@ class DindLab(Lab):
         if not self.images:
             self._prepare_images()
         data = [] if bare else [self._root(image) for image in self.images]
-        addresses = {
-            host: f"{self.prefix}.{octet + 10 * cluster}"
-            for host, octet in zip(host_names(count), hosts.OCTETS, strict=False)
-        }
-        known = {**addresses, "registry": f"{self.prefix}.{_REGISTRY_OCTET}"}
+        octets = self._octets.setdefault(cluster, list(hosts.OCTETS[:count]))
+        addresses = {host: f"{self.prefix}.{octet}" for host, octet in zip(host_names(count), octets, strict=True)}
+        known = {**addresses, "registry": f"{self.prefix}.{hosts.REGISTRY_OCTET}"}
         nodes = parallel(lambda place: self._create_node(cluster, place, addresses, known, data), range(count))
         if cluster == 0 or self.keys_everywhere:  # claims about the cluster user are of the document's cluster
             provision.share_keys(nodes)

@@ -8,7 +8,8 @@ from collections.abc import Sequence
 from swarmlab.cluster.node import Node
 from swarmlab.errors import EngineRefused, LabError, NoAnswer
 from swarmlab.images import recipes
-from swarmlab.parallel import parallel
+from swarmlab.lists import few
+from swarmlab.parallel import ELSEWHERE, parallel
 from swarmlab.paths import command
 
 #: The image that every node pulls: the smallest.
@@ -41,11 +42,11 @@ def check_registry(nodes: Sequence[Node], registry: str) -> None:
     """
     images = [f"{registry}/{name}" for name in recipes.workloads()]
     first = next(image for image in images if image.startswith(f"{registry}/{_SMALLEST}:"))
-    answers = dict(zip(nodes, parallel(lambda node: _refusal(node, first), nodes), strict=True))
+    answers = dict(zip(nodes, parallel(lambda node: _refusal(node, first), nodes, at_once=ELSEWHERE), strict=True))
     refused = {node.name: why for node, why in answers.items() if why}
     if refused:
         why = next(iter(refused.values()))
-        raise LabError(f"node {', '.join(refused)}: cannot pull {first}: {_mended(why, registry)}")
+        raise LabError(f"node {few(refused)}: cannot pull {first}: {_mended(why, registry)}")
     lacking = [image for image in images if not _listed(nodes[0], image)]
     for image in lacking:
         if why := _refusal(nodes[0], image):

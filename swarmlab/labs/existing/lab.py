@@ -38,8 +38,9 @@ from swarmlab.labs.existing.names import FINGERPRINT, names_of
 from swarmlab.labs.existing.node import Connection, SshNode, write_config
 from swarmlab.labs.existing.routes import Route
 from swarmlab.labs.ssh import Ssh
+from swarmlab.lists import few
 from swarmlab.needs import Offers
-from swarmlab.parallel import parallel
+from swarmlab.parallel import ELSEWHERE, parallel
 from swarmlab.paths import command
 from swarmlab.wait import State, scaled, wait
 
@@ -130,7 +131,7 @@ class InventoryLab(Lab):
             known.get(route.machine) or Connection(route.machine, place, config) for place, route in enumerate(reached)
         ]
         fresh = [connection for connection in self._connections if connection.machine not in known]
-        wrong = dict(zip(fresh, parallel(self._opened, fresh), strict=True))
+        wrong = dict(zip(fresh, parallel(self._opened, fresh, at_once=ELSEWHERE), strict=True))
         self._leave_out({connection: why for connection, why in wrong.items() if why})
 
     def _in_time(self) -> contextlib.AbstractContextManager[None]:
@@ -201,7 +202,7 @@ class InventoryLab(Lab):
 
     def _join_up(self, *, to_judge: bool) -> None:
         """Check that the machines are the members of one swarm, and make nodes of them, the managers first."""
-        asked = parallel(self._info, self._connections)
+        asked = parallel(self._info, self._connections, at_once=ELSEWHERE)
         told = dict(zip(self._connections, asked, strict=True))
         self._leave_out({connection: info for connection, info in told.items() if isinstance(info, str)})
         infos = {connection: info for connection, info in told.items() if not isinstance(info, str)}
@@ -221,7 +222,7 @@ class InventoryLab(Lab):
         if managers:
             self._check_one_swarm(infos, managers, to_judge=to_judge)
         elif not self._partly:
-            listed = ", ".join(str(connection.machine) for connection in infos)
+            listed = few(str(connection.machine) for connection in infos)
             raise UsageError(f"inventory {self.known.source}: none of {listed} is a manager; add the managers")
         order = [*managers, *(connection for connection in infos if connection not in managers)]
         names = names_of(infos)
@@ -274,7 +275,7 @@ class InventoryLab(Lab):
         if members and not self.unreached:  # or else members are missing, which preflight tells
             identities = [info["Swarm"]["NodeID"] for info in infos.values()]
             doubtful = [one for one, info in infos.items() if identities.count(info["Swarm"]["NodeID"]) > 1]
-            prints = dict(zip(doubtful, parallel(_fingerprint, doubtful), strict=True))
+            prints = dict(zip(doubtful, parallel(_fingerprint, doubtful, at_once=ELSEWHERE), strict=True))
             fitness.check_members(infos, members, first, to_judge=to_judge, prints=prints)
 
     def _rename(self, members: Iterable[Mapping[str, Any]]) -> None:
@@ -287,18 +288,18 @@ class InventoryLab(Lab):
     def _find_reachable(self) -> None:
         """Note on the nodes which of their ports this machine reaches."""
         first = self.known.ports.start
-        published = any(parallel(lambda node: fitness.reaches(node.address, first), self._nodes))
+        published = any(parallel(lambda node: fitness.reaches(node.address, first), self._nodes, at_once=ELSEWHERE))
         managers = [node for node in self._nodes if node.serves_cluster()]
         management = any(parallel(lambda node: fitness.reaches(node.address, MANAGEMENT_PORT), managers))
         for node in self._nodes:
             node.published, node.management = published, management
         if not published:
-            addresses = ", ".join(node.address for node in self._nodes)
+            addresses = few(node.address for node in self._nodes)
             self._progress(f"no port of {addresses} can be reached from here; claims that need one are blocked")
 
     def disconnect(self) -> None:
         """Close what `connect` opened."""
-        parallel(Connection.close, self._connections)
+        parallel(Connection.close, self._connections, at_once=ELSEWHERE)
         self._connections = []
         if self._folder:
             shutil.rmtree(self._folder, ignore_errors=True)
@@ -432,7 +433,7 @@ class InventoryLab(Lab):
     @override
     def offers(self) -> Offers:
         features = set()
-        engines = {node.ask("GET", "/version")["Version"] for node in self._nodes}
+        engines = set(parallel(lambda node: node.ask("GET", "/version")["Version"], self._nodes, at_once=ELSEWHERE))
         if len(engines) > 1:
             features.add("mixed-engines")
         if self.known.declared.keys:
@@ -460,7 +461,7 @@ class InventoryLab(Lab):
         for member in self._nodes:
             if member.name == node:
                 return member.connection.ssh.shell(command)
-        raise UsageError(f"the inventory has no node {node!r}; it has {', '.join(map(str, self._nodes))}")
+        raise UsageError(f"the inventory has no node {node!r}; it has {few(map(str, self._nodes))}")
 
     # Making
 
@@ -498,7 +499,7 @@ class InventoryLab(Lab):
 
             wait(serves, f"the suite's registry on {node} to serve", deadline=30, error=LabError)
 
-        parallel(serve, self._nodes)
+        parallel(serve, self._nodes, at_once=ELSEWHERE)
 
 
 def _route(machine: inventory.Machine, folder: Path) -> Route | str:

@@ -12,6 +12,7 @@ from typing import Any
 from swarmlab.cluster import pki
 from swarmlab.cluster.node import MANAGEMENT_PORT, Node
 from swarmlab.errors import EngineRefused
+from swarmlab.lists import few
 from swarmlab.needs import FEATURES, TASK_HISTORY
 from swarmlab.parallel import parallel
 
@@ -49,7 +50,7 @@ def look_for(nodes: Sequence[Node], manager: Node, port: int) -> dict[str, Calla
     def on_each(feature: str, has: Callable[[Node], bool]) -> str:
         found = parallel(has, nodes)
         lacking = [node.name for node, there in zip(nodes, found, strict=True) if not there]
-        return f"{FEATURES[feature]}: {', '.join(lacking)}" if lacking else ""
+        return f"{FEATURES[feature]}: {few(lacking)}" if lacking else ""
 
     def of_swarm(feature: str, has: Callable[[], bool]) -> str:
         return "" if has() else FEATURES[feature]

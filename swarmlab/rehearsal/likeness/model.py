@@ -18,7 +18,9 @@ from swarmlab.versions import parsed
 #: Name of the file in the folder of a rehearsal.
 FILE = "likeness.json"
 _SCHEMA = Path(__file__).with_name("likeness.schema.json")
-#: Most bytes of a likeness. That of nine nodes and sixty services has some 200 KB.
+#: The most nodes that are rehearsed, and the most managers among them. One machine cannot hold more.
+MOST_NODES, MOST_MANAGERS = 30, 7
+#: Most bytes of a likeness. That of thirty nodes and sixty services has some 300 KB.
 _MOST_BYTES = 2**22
 
 

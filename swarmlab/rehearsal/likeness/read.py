@@ -23,14 +23,13 @@ from swarmlab.host import Progress
 from swarmlab.images.engines import EngineChoice, engine_choice, known_engines, obtain
 from swarmlab.labs.existing.inventory import Inventory
 from swarmlab.labs.existing.lab import InventoryLab
+from swarmlab.lists import few
 from swarmlab.rehearsal.likeness import restarts
 from swarmlab.rehearsal.likeness import services as copies
-from swarmlab.rehearsal.likeness.model import Likeness
+from swarmlab.rehearsal.likeness.model import MOST_MANAGERS, MOST_NODES, Likeness
 from swarmlab.rehearsal.likeness.standins import StandIns
 from swarmlab.versions import parsed
 
-#: The most nodes that are rehearsed, and the most managers among them. One machine cannot hold more.
-MOST_NODES, MOST_MANAGERS = 9, 7
 #: Bounds within which a rehearsal on one machine can be judged: heartbeat period in nanoseconds, task history.
 HEARTBEATS, LEAST_HISTORY = (int(5e9), int(10e9)), 2
 
@@ -199,7 +198,7 @@ def _nodes(
         )
     if len(chosen) < len(up):
         kept = [id(member) for member in chosen]
-        gone = ", ".join(_name(member) for member in up if id(member) not in kept)
+        gone = few(_name(member) for member in up if id(member) not in kept)
         of = f"{len(managers)} managers and {len(workers)} workers"
         limits.append(
             f"Of {of} {min(len(managers), MOST_MANAGERS)} and {len(chosen) - min(len(managers), MOST_MANAGERS)} were "
