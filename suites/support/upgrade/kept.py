@@ -85,7 +85,7 @@ def expect_same(cluster: Swarm, node: Node, identity: str, engine: str) -> bool:
         wait(cluster.ready, promise, deadline=60)
     except DeadlineExceeded:
         if not kept_down(cluster, node):
-            raise AssertionError(f"{promise}: {cluster.ready().summary}") from None
+            raise AssertionError(f"{promise}: {cluster.ready().summary}{last_error(node)}") from None
         # Managers may take the end of a node's last session for the end of its new one. An operator starts the engine
         # once more; the rehearsal does the same, and reports it as a condition.
         node.stop()
@@ -93,6 +93,12 @@ def expect_same(cluster: Swarm, node: Node, identity: str, engine: str) -> bool:
         eventually(cluster.ready, f"{promise} that was started once more", deadline=120)
         return True
     return False
+
+
+def last_error(node: Node) -> str:
+    """Return the last error that a node's engine logged, to be put after a reason; empty if it logged none."""
+    errors = [line.partition(" msg=")[2] for line in node.log().splitlines() if "level=error" in line]
+    return f"; the last error of its engine: {errors[-1][-300:]}" if errors else ""
 
 
 def kept_down(cluster: Swarm, node: Node) -> bool:
