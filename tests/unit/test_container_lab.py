@@ -19,7 +19,7 @@ def made(monkeypatch):
     monkeypatch.setattr(lab, "remove_cluster", lambda *_: None)
     monkeypatch.setattr(lab.provision, "share_keys", lambda _: None)
 
-    def create(self, _, place, addresses, known):
+    def create(self, _, place, addresses, known, __):
         name = list(addresses)[place]
         assert known["registry"] == f"192.168.56.{hosts.REGISTRY_OCTET}"
         if self.name == "broken":
@@ -27,6 +27,7 @@ def made(monkeypatch):
         return SimpleNamespace(name=name, address=addresses[name])
 
     monkeypatch.setattr(DindLab, "_create_node", create)
+    monkeypatch.setattr(DindLab, "_root", lambda *_: "root")
 
     def make(nodes, name="one"):
         one = DindLab(SimpleNamespace(), name=name, nodes=nodes)
