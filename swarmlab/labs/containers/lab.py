@@ -5,6 +5,7 @@ The labels of its containers, network and volumes describe the lab (see `swarmla
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import io
 import json
@@ -264,8 +265,9 @@ class DindLab(Lab):
         try:
             self._nodes[free[0]] = self._create(free[0], count, bare=bare)
         except BaseException:
-            remove_cluster(self.outer, self.name, free[0])
-            del self._nodes[free[0]]
+            with contextlib.suppress(LabError, docker.errors.DockerException):  # what is left goes with the lab
+                remove_cluster(self.outer, self.name, free[0])
+                del self._nodes[free[0]]
             raise
         return self._nodes[free[0]]
 
