@@ -11,6 +11,7 @@ import requests
 from fixtures.cluster import DOCUMENT, Leases, Shape
 from swarmlab.errors import LabEnded, LabError, NoAnswer
 from swarmlab.labs.base import Lab
+from swarmlab.labs.containers import lab as lab_module
 from swarmlab.labs.containers.lab import DindLab, _stopped
 from swarmlab.labs.containers.node import DindNode
 from swarmlab.paths import ROOT, command
@@ -208,6 +209,21 @@ UP, STOPPED = ("running", "Up 3 seconds"), ("exited", "Exited (137) 1 second ago
 def test_a_container_lab_that_is_whole_has_not_ended(container_lab):
     lab = container_lab({"registry": UP, "a": UP, "b": UP})
     assert lab.ended(lab._nodes[1]) is None
+
+
+def test_a_cluster_that_does_not_come_up_leaves_no_nodes_and_frees_its_place(container_lab, monkeypatch):
+    lab, removed = container_lab({"registry": UP, "a": UP, "b": UP}), []
+
+    def fail(*_, **__):
+        raise LabError("node slave01 ended at once")
+
+    monkeypatch.setattr(lab, "_create", fail)
+    monkeypatch.setattr(lab_module, "remove_cluster", lambda _, name, cluster: removed.append((name, cluster)))
+    free = lab.free
+    with pytest.raises(LabError, match="ended at once"):
+        lab.more(3)
+    assert removed == [("one", 2)]
+    assert lab.free == free
 
 
 def test_a_container_lab_without_its_registry_is_over(container_lab):

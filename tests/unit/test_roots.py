@@ -43,10 +43,11 @@ class Volumes(dict):
 
 
 class Engine:
-    """An outer engine that makes containers. In a node the command docker ends with *code*."""
+    """An outer engine that makes containers. In a node every docker pull ends with *code*."""
 
-    def __init__(self, code=0):
-        self.code, self.running, self.pulled, self.stopped = code, {}, [], []
+    def __init__(self, code=0, driver="overlay2"):
+        self.code, self.driver = code, driver
+        self.running, self.pulled, self.stopped = {}, [], []
         api = SimpleNamespace(create_container_from_config=self._create)
         self.client = SimpleNamespace(
             api=api, volumes=Volumes(), containers=SimpleNamespace(get=lambda id: self.running[id])
@@ -56,13 +57,15 @@ class Engine:
         id = config["Image"]
 
         def execute(command):
-            if "pull" not in command:
-                return SimpleNamespace(exit_code=0)
-            self.pulled += command[command.index("pull") + 1 :]
-            return SimpleNamespace(exit_code=self.code, output=b"no\nroute")
+            assert command[0] in ("docker", "sync")
+            if command[1] == "pull":
+                self.pulled += command[2:]
+                return SimpleNamespace(exit_code=self.code, output=b"no route\n")
+            return SimpleNamespace(exit_code=0, output=f"{self.driver}\n".encode())
 
         self.running[id] = SimpleNamespace(
             id=id,
+            attrs={"Config": config},
             status="running",
             start=lambda: None,
             reload=lambda: None,
@@ -102,10 +105,16 @@ def test_a_root_is_made_once_of_all_workloads_by_an_engine_that_is_stopped():
 
 def test_nothing_is_left_of_a_root_that_could_not_be_pulled():
     engine = Engine(code=1)
-    with pytest.raises(LabError, match="an engine of swarmlab/node-bookworm:1 could not pull the workloads: no route"):
+    with pytest.raises(LabError, match=f"docker pull registry:5000/web:1 on a node of {IMAGE} ended with 1: no route"):
         prepared(engine)
     assert not engine.running
     assert not engine.client.volumes
+
+
+def test_the_root_of_an_engine_without_overlay2_is_empty():
+    engine = Engine(driver="overlayfs")
+    assert prepared(engine) in engine.client.volumes
+    assert not engine.pulled
 
 
 def test_a_root_that_a_killed_process_left_is_no_root():

@@ -5,6 +5,7 @@ The labels of its containers, network and volumes describe the lab (see `swarmla
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import io
 import itertools
@@ -313,8 +314,9 @@ class DindLab(Lab):
         try:
             self._nodes[cluster] = self._create(cluster, count, bare=bare)
         except BaseException:
-            remove_cluster(self.outer, self.name, cluster)
-            del self._octets[cluster]
+            with contextlib.suppress(LabError, docker.errors.DockerException):  # what is left goes with the lab
+                remove_cluster(self.outer, self.name, cluster)
+                del self._octets[cluster]
             raise
         return self._nodes[cluster]
 

@@ -32,11 +32,6 @@ PLACE = "/var/lib/swarmlab/docker"
 ROOT = "swarmlab.root"
 #: Suffix of the name of a volume that has no other use: the root of the rest of the name is whole.
 _WHOLE = "-whole"
-#: Pulls what it is given, and puts it on the disk; nothing where nodes could not use it.
-_PULL = (
-    '[ "$(docker info --format "{{.Driver}}")" = overlay2 ] || exit 0; '
-    'for image in "$@"; do docker pull "$image" || exit 1; done; sync -f /var/lib/docker'
-)
 
 
 def prepare(outer: OuterEngine, image: str, registry: str, progress: Progress) -> str:
@@ -98,11 +93,10 @@ def _make(outer: OuterEngine, name: str, image: str, registry: str) -> None:
         options = node_options([f"{name}:/var/lib/docker"], {}) | {"NetworkMode": f"container:{first.id}"}
         node = run(image, options)
         wait(lambda: _answers(node), f"the engine of {image} to answer", deadline=60, error=LabError)
-        references = [f"{REGISTRY}/{reference}" for reference in workloads()]
-        done = node.exec_run(["sh", "-c", _PULL, "pull", *references])
-        if done.exit_code != 0:
-            said = " ".join(str(done.output, errors="replace").split())[-300:]  # type: ignore[arg-type]
-            raise LabError(f"an engine of {image} could not pull the workloads: {said}")
+        if _done(node, "docker", "info", "--format", "{{.Driver}}").strip() == "overlay2":
+            for reference in workloads():
+                _done(node, "docker", "pull", f"{REGISTRY}/{reference}")
+        _done(node, "sync", "-f", "/var/lib/docker")  # it is kept, also if this machine loses its power
         node.stop(timeout=60)
         outer.client.volumes.create(name + _WHOLE, labels=labels)
     except BaseException:
@@ -116,6 +110,16 @@ def _answers(node: Container) -> State:
     node.reload()
     running = node.status == "running"
     return State(running and node.exec_run(["docker", "version"]).exit_code == 0, node.status, hopeless=not running)
+
+
+def _done(node: Container, *command: str) -> str:
+    result = node.exec_run(list(command))
+    assert isinstance(result.output, bytes)
+    said = result.output.decode(errors="replace")
+    if result.exit_code != 0:
+        of = node.attrs["Config"]["Image"]
+        raise LabError(f"{' '.join(command)} on a node of {of} ended with {result.exit_code}: {said.strip()[-300:]}")
+    return said
 
 
 def _remove_containers(containers: list[Container]) -> None:
