@@ -199,6 +199,8 @@ class DindLab(Lab):
 
     @override
     def down(self) -> None:
+        for members in self._nodes.values():
+            _let_go(members)
         if self._made:  # else the lab of this name is another's
             remove(self.outer, self.name)
             self._made = False
@@ -261,6 +263,7 @@ class DindLab(Lab):
     def remove(self, nodes: Sequence[Node]) -> None:
         for index, members in list(self._nodes.items()):
             if any(node is member for node in nodes for member in members):
+                _let_go(members)
                 # The whole cluster, also a node that a test has taken out of it.
                 remove_cluster(self.outer, self.name, index)
                 del self._nodes[index]
@@ -546,6 +549,12 @@ class DindLab(Lab):
     def containers(self) -> list[Container]:
         """Return the containers of the lab: nodes of all clusters, and the registry."""
         return self.outer.containers(f"{LABEL}={self.name}")
+
+
+def _let_go(members: Sequence[Node]) -> None:
+    for member in members:
+        assert isinstance(member, DindNode)
+        member.let_go()
 
 
 def _stopped(state: str, status: str) -> str:
