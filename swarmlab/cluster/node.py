@@ -254,6 +254,8 @@ class Node(ABC):
         return docker.DockerClient(base_url=self._engine_url, version="auto", timeout=math.ceil(scaled(2)))
 
     def _note(self, response: requests.Response, **how: Any) -> None:
+        if re.search(r"/exec(/|$)", str(response.request.path_url)):
+            return  # `execute` records the command with its result
         stream = how.get("stream")
         answer = "(a stream)" if stream else response.text
         if response.ok and response.request.path_url.endswith("/info"):
@@ -571,8 +573,7 @@ class Node(ABC):
         """
         line = f"docker exec {container} sh -c {shlex.quote(command)}"
         try:
-            with provisional():  # the record has the command and its result, as of any command
-                code, streams = self._execute(container, ["sh", "-c", command])
+            code, streams = self._execute(container, ["sh", "-c", command])
         except EngineRefused as refused:
             return self._result(line, 1, b"", f"Error response from daemon: {refused.explanation}".encode())
         except NoAnswer as silent:
@@ -609,6 +610,8 @@ class Node(ABC):
                 raise Overdue(f"a command in a container of {self.name} did not end in time", printed) from failed
             raise NoAnswer(f"the engine of {self.name} does not answer any more: {cause(failed)}") from failed
         code = self.ask("GET", f"/exec/{identity}/json")["ExitCode"]
+        if code is None:
+            raise NoAnswer(f"the engine of {self.name} does not say how a command ended")
         return int(code), streams
 
     def addresses(self) -> set[str]:
