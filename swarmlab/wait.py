@@ -16,6 +16,8 @@ from swarmlab.timing import spanned
 _scale = 1.0
 #: The largest factor by which the time between two polls is scaled.
 _RARER = 5.0
+#: The first pause between two polls is this part of what the caller asks for; each later one is twice the one before.
+_FIRST = 1 / 10
 #: Called while something is waited for, in every thread; the seconds between two calls.
 _guards: list[Callable[[], None]] = []
 _GUARDED = 5.0
@@ -84,12 +86,15 @@ def wait(
 ) -> State:
     """Poll *predicate* until it holds on *stable* polls in a row.
 
+    Much comes about at once, so the first polls follow each other sooner.
+
     Args:
         predicate: returns whether the condition holds now, as a bool or as a `State` with a summary.
         reason: the condition, as the message names it after "waiting for".
         deadline: seconds at reference speed (see `set_scale`).
         stable: number of polls in a row at which it must hold, so that holding for a moment does not count.
-        every: seconds between two polls; up to five times as many on a slow lab.
+        every: seconds between two polls, once the first are over, and from a poll at which it holds to the next; up to
+            five times as many on a slow lab.
         error: what is raised when the deadline passes or the state is hopeless: `DeadlineExceeded` for a
             precondition of a judgement, AssertionError for what the claim promises (see `eventually`).
 
@@ -107,6 +112,7 @@ def wait(
     limit = scaled(deadline)
     start = guarded_at = time.monotonic()
     held = polls = 0
+    pause = every * _FIRST
     while True:
         with provisional() as keep:
             try:
@@ -135,8 +141,11 @@ def wait(
             guarded_at = time.monotonic()
             for guard in list(_guards):
                 guard()
+        if state.done:
+            pause = every  # what does not last as long has not been stable
         # On a slow node each poll takes time away from what is waited for.
-        time.sleep(every * min(_scale, _RARER))
+        time.sleep(pause * min(_scale, _RARER))
+        pause = min(2 * pause, every)
 
 
 def eventually(

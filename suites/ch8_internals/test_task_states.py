@@ -12,6 +12,7 @@ from suites.support.task_states import all_listed, expect_all, listed_by
 from swarmlab.cluster.clocks import seconds_of
 from swarmlab.cluster.fault import apply, kill
 from swarmlab.cluster.leavings import LOOPBACK
+from swarmlab.cluster.marks import removed
 from swarmlab.cluster.service import TASK_LABEL
 from swarmlab.errors import DeadlineExceeded
 from swarmlab.lists import few
@@ -187,13 +188,8 @@ def gates(cluster):
             gate.open()
     cluster.clean()
     for node in cluster.nodes:  # the node may have the image by another name too
-        wait(lambda node=node: lost(node, image), f"{node} to lose the name {image}")
-
-
-def lost(node, image):
-    """Remove an image's name from a node; whether it is gone."""
-    output = node.docker(f"rmi {image}").output  # refused while a container of the image is left
-    return State(not node.docker(f"image inspect {image}").ok, output)
+        # Refused while a container of the image is left.
+        wait(lambda node=node: removed(node, f"/images/{image}"), f"{node} to lose the name {image}")
 
 
 @claim("8.4/state-preparing")

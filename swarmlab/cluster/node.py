@@ -10,17 +10,19 @@ import re
 import shlex
 import time
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
 
 import docker
 import requests
+import urllib3
 from testinfra.host import Host
 
 from swarmlab.cluster import deadline
 from swarmlab.cluster.clocks import Clock, seconds_of
+from swarmlab.cluster.streams import Streams
 from swarmlab.errors import Blocked, EngineRefused, LabError, NoAnswer, Overdue, SwarmlabError
 from swarmlab.evidence import provisional, record
 from swarmlab.needs import FEATURES
@@ -254,6 +256,8 @@ class Node(ABC):
         return docker.DockerClient(base_url=self._engine_url, version="auto", timeout=math.ceil(scaled(2)))
 
     def _note(self, response: requests.Response, **how: Any) -> None:
+        if re.search(r"/exec(/|$)", str(response.request.path_url)):
+            return  # `execute` records the command with its result
         stream = how.get("stream")
         answer = "(a stream)" if stream else response.text
         if response.ok and response.request.path_url.endswith("/info"):
@@ -305,9 +309,13 @@ class Node(ABC):
             # 255 is ssh's exit code for a lost connection, but the command may end with it too: it may be an ssh.
             if getattr(done, "rc", None) != 255 or not _reached(host):
                 raise LabError(f"{self.name} cannot be reached: {str(unreachable)[-200:]}") from unreachable
+        return self._result(command, done.rc, done.stdout_bytes, done.stderr_bytes, shown)
+
+    def _result(
+        self, command: str, code: int, out: bytes, err: bytes, shown: Callable[[str], str] | None = None
+    ) -> Result:
         # A command may print bytes that are no text, as openssl does with what a server sends.
-        printed = (done.stdout_bytes.decode(errors="replace"), done.stderr_bytes.decode(errors="replace"))
-        result = Result(command, done.rc, *printed, self.name)
+        result = Result(command, code, out.decode(errors="replace"), err.decode(errors="replace"), self.name)
         output = result.output
         if self.discretion:
             output = shown(output) if shown else self.discretion.printed(command, output)
@@ -559,8 +567,55 @@ class Node(ABC):
         return listed
 
     def execute(self, container: str, command: str) -> Result:
-        """Run a shell command inside a container of this node."""
-        return self.run(f"docker exec {container} sh -c {shlex.quote(command)}")
+        """Run a shell command inside a container of this node, with the outcome of ``docker exec``.
+
+        The engine's API is asked as that command asks it. Use `docker` where a claim speaks of the command.
+
+        Raises:
+            Overdue: it is run `within` a deadline, and did not end in time. It is not ended.
+        """
+        line = f"docker exec {container} sh -c {shlex.quote(command)}"
+        try:
+            code, streams = self._execute(container, ["sh", "-c", command])
+        except EngineRefused as refused:
+            return self._result(line, 1, b"", f"Error response from daemon: {refused.explanation}".encode())
+        except NoAnswer as silent:
+            return self._result(line, 1, b"", str(silent).encode())
+        except Overdue as late:
+            record(self.name, line, str(late))
+            raise
+        return self._result(line, code, bytes(streams.out), bytes(streams.err or streams.rest))
+
+    def _execute(self, container: str, command: Sequence[str]) -> tuple[int, Streams]:
+        wanted = {"AttachStdout": True, "AttachStderr": True, "Cmd": command}
+        identity = self.ask("POST", f"/containers/{container}/exec", body=wanted)["Id"]
+        api, streams, start = self.engine.api, Streams(), time.monotonic()
+        limit = deadline.left(math.inf)
+        most = None if limit == math.inf else limit
+        try:
+            with api.request(
+                "POST",
+                f"{api.base_url}/v{api.api_version}/exec/{identity}/start",
+                json={"Detach": False, "Tty": False},
+                stream=True,
+                timeout=(deadline.left(60), most),
+            ) as reply:
+                if reply.status_code >= 400:  # the container has no shell, or has just ended
+                    streams.rest = reply.content
+                    return 126, streams
+                while block := reply.raw.read1(2**16):
+                    streams.add(block)
+                    if time.monotonic() - start > limit:
+                        raise TimeoutError
+        except (requests.exceptions.RequestException, urllib3.exceptions.HTTPError, TimeoutError) as failed:
+            if most is not None and time.monotonic() - start >= most:
+                printed = streams.out.decode(errors="replace")
+                raise Overdue(f"a command in a container of {self.name} did not end in time", printed) from failed
+            raise NoAnswer(f"the engine of {self.name} does not answer any more: {cause(failed)}") from failed
+        code = self.ask("GET", f"/exec/{identity}/json")["ExitCode"]
+        if code is None:
+            raise NoAnswer(f"the engine of {self.name} does not say how a command ended")
+        return int(code), streams
 
     def addresses(self) -> set[str]:
         """Return all IPv4 addresses of the machine's interfaces, loopback included."""
@@ -575,8 +630,11 @@ class Node(ABC):
     def ipvs(self, container: str = "") -> str:
         """Return the IPVS table of the routing mesh on this node, or of a *container* here."""
         if container:
-            process = f"docker inspect --format '{{{{ .State.Pid }}}}' {container}"
-            return self.look(f"nsenter --net --target $({process}) ipvsadm -Ln").output
+            try:
+                process = self.ask("GET", f"/containers/{container}/json")["State"]["Pid"]
+            except EngineRefused as refused:
+                return str(refused)
+            return self.look(f"nsenter --net --target {process} ipvsadm -Ln").output
         return self.look(_MESH_TABLE).output
 
     def clock(self) -> Clock:

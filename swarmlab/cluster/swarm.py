@@ -336,10 +336,11 @@ class Swarm:
     def made(self, *kinds: str) -> list[Made]:
         """Return the resources of these *kinds* that tests made: services, configs, secrets, networks."""
         found = []
+        manager = self.manager  # which each use of the property would look for again
         for kind in kinds:
             only = {"scope": ["swarm"]} if kind == "networks" else {}
-            labelled = self.manager.ask("GET", f"/{kind}", filters={"label": [SUITE_LABEL], **only})
-            stacked = self.manager.ask("GET", f"/{kind}", filters={"label": [STACK_LABEL], **only})
+            labelled = manager.ask("GET", f"/{kind}", filters={"label": [SUITE_LABEL], **only})
+            stacked = manager.ask("GET", f"/{kind}", filters={"label": [STACK_LABEL], **only})
             for resource in (*labelled, *filter(of_a_stack, stacked)):
                 found.append(
                     Made(kind, resource.get("ID") or resource["Id"], resource.get("Name") or resource["Spec"]["Name"])

@@ -5,6 +5,7 @@ import os
 import shutil
 import socket
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -143,3 +144,33 @@ def test_host_keys_are_checked_on_the_whole_way(connected, ports):
         assert "its host key is not known" in connected(Machine("far"))
     finally:
         known.write_text(whole)
+
+
+_KILLED = """
+import signal, sys
+from pathlib import Path
+from swarmlab.labs.existing.watchdog import Watchdog
+from swarmlab.labs.ssh import Ssh
+folder = Path(sys.argv[1])
+watchdog = Watchdog(folder)
+print(Ssh(folder / "ssh_config", "n0").open() or "open", flush=True)
+signal.pause()
+"""
+
+
+def test_the_connection_of_a_run_that_is_killed_ends_by_itself(ports, tmp_path):
+    given = {"key": ports[2] / "key", "known_hosts": ports[2] / "known"}
+    folder = tmp_path / "run"
+    folder.mkdir()
+    write_config(folder, [route(Machine("127.0.0.1", port=ports[0], **given), folder)])
+    with subprocess.Popen([sys.executable, "-c", _KILLED, folder], stdout=subprocess.PIPE, text=True) as run:
+        assert run.stdout.readline() == "open\n"
+        master = folder / "n0.ssh"
+        assert master.is_socket()
+        found = subprocess.run(
+            ["ssh", "-F", folder / "ssh_config", "-O", "check", "n0"], capture_output=True, text=True
+        )
+        process = Path("/proc", found.stderr.partition("pid=")[2].rstrip(")\r\n"))
+        assert process.is_dir()
+        run.kill()
+    wait(lambda: not process.exists() and not folder.exists(), "the connection to end, and its folder to go")

@@ -97,3 +97,20 @@ def test_a_guard_ends_a_wait_and_is_asked_now_and_then(monkeypatch):
     with pytest.raises(DeadlineExceeded):
         wait(lambda: False, "nothing", deadline=0.1, every=0.01)
     assert len(asked) == 3
+
+
+def test_the_first_looks_follow_each_other_sooner_and_those_that_count_as_stable_do_not(monkeypatch):
+    pauses = []
+    monkeypatch.setattr(waiting.time, "sleep", lambda seconds: pauses.append(round(seconds, 3)))
+    polls = iter([False] * 6 + [True])
+    wait(lambda: next(polls), "an answer")
+    assert pauses == [0.02, 0.04, 0.08, 0.16, 0.2, 0.2]
+    pauses.clear()
+    polls = iter([False, True, False, True, True, True])
+    wait(lambda: next(polls), "a steady answer", stable=3, every=1)
+    assert pauses == [0.1, 1, 1, 1, 1]
+    pauses.clear()
+    waiting.set_scale(20)
+    polls = iter([False, False, True])
+    wait(lambda: next(polls), "a slow lab")
+    assert pauses == [0.1, 0.2]

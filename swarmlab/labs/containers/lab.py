@@ -242,6 +242,8 @@ class DindLab(Lab):
 
     @override
     def down(self) -> None:
+        for members in self._nodes.values():
+            _let_go(members)
         if self._made:  # else the lab of this name is another's
             remove(self.outer, self.name)
             self._made = False
@@ -324,6 +326,7 @@ class DindLab(Lab):
     def remove(self, nodes: Sequence[Node]) -> None:
         for index, members in list(self._nodes.items()):
             if any(node is member for node in nodes for member in members):
+                _let_go(members)
                 # The whole cluster, also a node that a test has taken out of it.
                 remove_cluster(self.outer, self.name, index)
                 self._ids -= {str(member.container.id) for member in members if isinstance(member, DindNode)}
@@ -629,6 +632,12 @@ class DindLab(Lab):
     def containers(self) -> list[Container]:
         """Return the containers of the lab: nodes of all clusters, and the registry."""
         return self.outer.containers(f"{LABEL}={self.name}")
+
+
+def _let_go(members: Sequence[Node]) -> None:
+    for member in members:
+        assert isinstance(member, DindNode)
+        member.let_go()
 
 
 def _stopped(state: str, status: str) -> str:

@@ -7,13 +7,14 @@ import tarfile
 from pathlib import Path
 
 import docker
-import testinfra
 from docker.models.containers import Container
+from testinfra.host import Host
 from typing_extensions import override
 
 from swarmlab.cluster.node import Node
 from swarmlab.errors import LabError
 from swarmlab.labs.answering import answers
+from swarmlab.labs.containers.shell import NodeBackend
 from swarmlab.labs.standing import NODE, SOCKET, thaw_inside
 from swarmlab.wait import State, wait
 
@@ -30,9 +31,9 @@ class DindNode(Node):
         labels = container.labels
         networks = container.attrs["NetworkSettings"]["Networks"]
         address = next(iter(networks.values()))["IPAMConfig"]["IPv4Address"]
-        host = testinfra.get_host(f"docker://{container.name}")
-        super().__init__(labels[NODE], address, host, f"unix://{labels[SOCKET]}")
         self.container = container
+        shells = NodeBackend(labels[NODE], lambda: self.container)
+        super().__init__(labels[NODE], address, Host(shells), f"unix://{labels[SOCKET]}")
         #: Says that the node was switched off on purpose: a file beside its socket, so that other processes know, too.
         self._off = Path(labels[SOCKET]).with_name("off")
 
@@ -103,8 +104,13 @@ class DindNode(Node):
 
     def become(self, container: Container) -> None:
         """Use another container from now on: the same node with another engine."""
+        self.let_go()
         self.container = container
         self._off.unlink(missing_ok=True)
+
+    def let_go(self) -> None:
+        """Close the connections to the node's shell and its engine."""
+        self.host.backend.close()
         self.forget()
 
     def wait_up(self) -> None:

@@ -37,6 +37,7 @@ from swarmlab.labs.existing.inventory import Inventory
 from swarmlab.labs.existing.names import FINGERPRINT, names_of
 from swarmlab.labs.existing.node import Connection, SshNode, write_config
 from swarmlab.labs.existing.routes import Route
+from swarmlab.labs.existing.watchdog import Watchdog
 from swarmlab.labs.ssh import Ssh
 from swarmlab.lists import few
 from swarmlab.needs import Offers
@@ -84,6 +85,7 @@ class InventoryLab(Lab):
         self._connections: list[Connection] = []
         self._nodes: list[SshNode] = []
         self._folder: Path | None = None
+        self._watchdog: Watchdog | None = None
         self._taken = False
 
     # Reaching it
@@ -121,6 +123,7 @@ class InventoryLab(Lab):
             self._folder = _folder_of(self._owner)
             shutil.rmtree(self._folder, ignore_errors=True)
             self._folder.mkdir(mode=0o700, parents=True)
+            self._watchdog = Watchdog(self._folder)
         folder = self._folder
         found = parallel(lambda machine: _route(machine, folder), machines)
         inventory.refuse([wrong for wrong in found if isinstance(wrong, str)])
@@ -301,9 +304,9 @@ class InventoryLab(Lab):
         """Close what `connect` opened."""
         parallel(Connection.close, self._connections, at_once=ELSEWHERE)
         self._connections = []
-        if self._folder:
-            shutil.rmtree(self._folder, ignore_errors=True)
-            self._folder = None
+        if self._watchdog:
+            self._watchdog.close()  # which removes the folder, too
+            self._watchdog = self._folder = None
 
     # Up and down
 
@@ -532,7 +535,7 @@ def _folder_of(owner: str) -> Path:
 
 
 def end_stale() -> None:
-    """Close the connections that killed runs left open on this machine."""
+    """Close the connections of killed runs on this machine, where what closes them was killed with the run."""
     for folder in _home().glob("*-*") if _home().exists() else []:
         pid, _, started = folder.name.partition("-")
         if ownership.alive(f"{socket.gethostname()}/{pid}/{started}") or pid == str(os.getpid()):
