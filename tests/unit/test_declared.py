@@ -74,7 +74,7 @@ class Member:
             "Config": {"Image": f"swarmlab/node-{engine}:0123456789ab"},
             "NetworkSettings": {"Networks": {"lab": {"IPAMConfig": {"IPv4Address": "192.168.56.101"}}}},
         }
-        self.name = name
+        self.name = self.id = name
 
 
 def test_a_lab_that_stands_has_the_choices_of_its_labels(monkeypatch):

@@ -65,9 +65,9 @@ def measure(engine: OuterEngine, names: Sequence[str], reports: Path, say: Say) 
         say: called with a line for every step.
     """
     registry.remove_stale(engine, say)
-    up = _lab_up(engine, say)
-    bare = _Bare(engine, say)
+    bare = _Bare(engine, say)  # which makes the images where they are missing
     try:
+        up = _lab_up(engine, say)
         took = bare.measure(names)
     finally:
         bare.close()
@@ -152,13 +152,10 @@ class _Bare:
         self._folder = standing.run_folder() / "labs" / self._name
         self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         [image], registry_image = workshop.Workshop(engine.client, say).prepare([engine_choice("")])
-        subnet = standing.free_networks(engine)[0]
         labels = {LABEL: self._name, OWNER: this_process(), KIND: DEFAULT.word}
         self._settings = {
             "DIR": str(self._folder),
             "NETWORK": f"swarmlab-{self._name}",
-            "SUBNET": subnet,
-            "REGISTRY": f"{subnet.rpartition('.')[0]}.250",
             "REGISTRY_IMAGE": registry_image,
             "IMAGE": image,
             "OPTIONS": "\n".join(flags(node_options([], {}))),
@@ -175,6 +172,8 @@ class _Bare:
     def measure(self, names: Sequence[str]) -> dict[str, Measured]:
         """Return what each script took: that of the lab, of its swarm, and of the tests."""
         found: dict[str, Measured] = {}
+        subnet = standing.free_networks(self._engine)[0]
+        self._settings |= {"SUBNET": subnet, "REGISTRY": f"{subnet.rpartition('.')[0]}.250"}
         for name in ["up", "form", *names]:
             self._say(f"bare commands: {name}")
             found[name] = self._meters.measure(lambda name=name: self._run(name))
