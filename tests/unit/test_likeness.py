@@ -26,7 +26,7 @@ from swarmlab.rehearsal.likeness.read import Reader, nearest, of_answers, same
 from swarmlab.rehearsal.likeness.services import MOST_REPLICAS, MOST_TASKS
 from swarmlab.rehearsal.plan import Plan
 
-HOSTS = host_names(9)
+HOSTS = host_names(30)
 #: Stands wherever a secret may be, and nowhere in what is written.
 SECRET = "hunter2-and-more"
 LABEL = "swarm-conformance"
@@ -223,11 +223,15 @@ def test_more_tasks_than_one_machine_takes_are_left_out():
 
 def test_a_swarm_that_is_too_large_keeps_its_managers_and_workers_that_differ():
     managers = [member(f"m{number}", leads=not number) for number in range(5)]
-    same = [member(f"w{number}", "worker") for number in range(10)]
+    same = [member(f"w{number}", "worker") for number in range(50)]
     made = read(nodes=[*managers, *same, member("x", "worker", "28.5.2"), member("y", "worker", labels={"gpu": "1"})])
     names = [one["name"] for one in made.data["nodes"]]
-    assert names == ["m0", "m1", "m2", "m3", "m4", "w0", "x", "y", "w1"]
-    assert "Of 5 managers and 12 workers 5 and 4 were rehearsed" in "\n".join(made.data["limits"])
+    assert names == ["m0", "m1", "m2", "m3", "m4", "w0", "x", "y", *(f"w{number}" for number in range(1, 23))]
+    (gone,) = [line for line in made.data["limits"] if "were rehearsed" in line]
+    assert gone == (
+        "Of 5 managers and 52 workers 5 and 25 were rehearsed (at most 30 nodes; --workers N takes fewer), "
+        "without w23, w24, w25, w26, w27, w28 and 21 more."
+    )
     fewer = read(1, nodes=[*managers, *same])
     assert (fewer.managers, fewer.workers) == (5, 1)
 
