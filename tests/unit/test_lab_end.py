@@ -197,6 +197,7 @@ def container_lab(tmp_path):
         lab = DindLab(SimpleNamespace(client=SimpleNamespace(api=api)), name="one")
         lab.standing = standing
         lab._nodes = {0: [Node(tmp_path, "a")], 1: [Node(tmp_path, "b", again=again)]}
+        lab._octets = {0: [101], 1: [102]}
         lab._nodes[0][0].greet = lambda: None
         return lab
 
