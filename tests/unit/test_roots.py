@@ -130,6 +130,7 @@ def test_half_made_roots_of_killed_processes_are_swept():
     engine = Engine()
     name = prepared(engine)
     engine.client.volumes.create("of-killed", {roots.ROOT: "x", OWNER: gone()})
+    engine.client.volumes.create("half-removed-whole", {roots.ROOT: "x", OWNER: gone()})
     engine.client.volumes.create("being-made", {roots.ROOT: "x", OWNER: this_process()})
     engine.client.volumes[name][OWNER] = gone()
     roots.sweep(engine)

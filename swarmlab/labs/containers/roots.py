@@ -62,14 +62,19 @@ def prepare(outer: OuterEngine, image: str, registry: str, progress: Progress) -
     return name
 
 
+def half_made(outer: OuterEngine) -> dict[str, str]:
+    """Return the names of the roots that are being made, or were left so, each with the process that makes it."""
+    volumes = outer.client.volumes.list(filters={"label": ROOT})
+    makers = {str(volume.name): str(volume.attrs["Labels"].get(OWNER, "")) for volume in volumes}
+    found = {name.removesuffix(_WHOLE): maker for name, maker in makers.items()}
+    return {name: maker for name, maker in found.items() if not {name, name + _WHOLE} <= makers.keys()}
+
+
 def sweep(outer: OuterEngine) -> None:
     """Remove the roots that killed processes have left half made."""
-    volumes = {str(volume.name): volume for volume in outer.client.volumes.list(filters={"label": ROOT})}
-    for name, volume in volumes.items():
-        owner = volume.attrs["Labels"].get(OWNER, "")
-        if not name.endswith(_WHOLE) and name + _WHOLE not in volumes and alive(owner) is False:
-            with contextlib.suppress(docker.errors.NotFound):
-                volume.remove(force=True)
+    for name, maker in half_made(outer).items():
+        if alive(maker) is False:
+            _remove(outer, name)
 
 
 def _make(outer: OuterEngine, name: str, image: str, registry: str) -> None:

@@ -25,6 +25,7 @@ from typing import Any
 
 from swarmlab.host import cache_folder, run_folder
 from swarmlab.labs import outer, standing
+from swarmlab.labs.containers import roots
 from swarmlab.labs.standing import Standing
 from swarmlab.netns import NETNS
 from swarmlab.ownership import LABEL
@@ -196,6 +197,8 @@ class Trial:
         found += [f"process {pid}: {line[:200]}" for pid, line in self.others().items()]
         found += [f"file {file}" for file in self.temporary.rglob("*") if not _is_of_pytest(file, self.temporary)]
         pids = {str(pid) for pid in self.pids}
+        half_made = roots.half_made(engine) if engine else {}
+        found += [f"data root {name}" for name, maker in half_made.items() if pids & {*maker.split("/")[1:2]}]
         found += [f"file {file}" for file in cache_folder().glob("*-*-*-*") if file.name.split("-")[1] in pids]
         if engine is None:
             found += [f"namespace {NETNS}"] if (Path("/run/netns") / NETNS).exists() else []
