@@ -2,13 +2,16 @@
 
 import subprocess
 import sys
+import textwrap
 
 import pytest
 
 from fixtures.claims import Suites
 from fixtures.side_by_side import longest_first
 from swarmlab.paths import ROOT
+from swarmlab.verdicts.results import load
 from swarmlab.verdicts.seconds import Seconds
+from tests.unit.helpers import CONFTEST, HEADER
 
 pytest_plugins = ["pytester"]
 
@@ -81,3 +84,28 @@ def test_long_tests_start_first_and_each_lab_begins_with_the_documents_cluster(p
     known = Seconds({item.nodeid: took[item.name.removeprefix("test_")] for item in items})
     names = [item.name.removeprefix("test_") for item in longest_first(items, known, 2)]
     assert names == ["c", "e", "d", "b", "own_long", "own_short", "three_too", "three", "five", "a"]
+
+
+def test_a_worker_that_is_killed_is_replaced_and_the_rest_is_run_once_in_the_same_order(pytester, monkeypatch):
+    monkeypatch.setenv("PYTHONPATH", str(ROOT))
+    pytester.makeini("[pytest]\ncomplete_sections = 7.2.2\n")
+    plugins = '"fixtures.kept", "fixtures.shards", "fixtures.profiles", "fixtures.lab", "fixtures.side_by_side",'
+    pytester.makeconftest(textwrap.dedent(CONFTEST.replace('"fixtures.profiles",', plugins)))
+    (pytester.path / "suites").mkdir()
+    tests = """
+import signal
+@claim('7.2.2/ls-columns', '7.2.2/inspect', '7.2.2/managers-only')
+@pytest.mark.parametrize('n', range(9))
+def test_one(cluster, n):
+    open(f'ran-{n}', 'a').write('x')
+    if n == 4:
+        os.kill(os.getpid(), signal.SIGKILL)
+"""
+    (pytester.path / "suites" / "test_it.py").write_text(textwrap.dedent(HEADER) + tests)
+    ran = pytester.runpytest_subprocess("suites", "-n", "2", "--engine", "bookworm")
+    assert ran.ret == 1
+    run = load(pytester.path / "reports")
+    assert len(run.raw["tests"]) == 9
+    assert {file.name: file.read_text() for file in pytester.path.glob("ran-*")} == {f"ran-{n}": "x" for n in range(9)}
+    assert len(run.raw["lost_workers"]) == 1
+    assert {str(claim.verdict) for claim in run.claims.values()} == {"broken"}
