@@ -12,9 +12,11 @@ from swarmlab import children
 from swarmlab.cluster.swarm import Swarm
 from swarmlab.errors import SwarmlabError, UsageError
 from swarmlab.labs import registry
+from swarmlab.labs.containers.node import DindNode
 from swarmlab.labs.outer import OuterEngine
 from swarmlab.labs.registry import DEFAULT
 from swarmlab.paths import ROOT
+from swarmlab.timing import Container
 from tools.bench.measure import Meters, free_mib, memory
 
 #: MiB that a node takes with what runs on it: a lab that would not fit is left out.
@@ -68,7 +70,8 @@ def _one(engine: OuterEngine, nodes: int, reports: Path, say: Say, found: dict[s
             say(f"{nodes} nodes: {name}: {measured.failed}")
 
     def remember(when: str) -> None:
-        found["memory"].append({"nodes": nodes, "when": when, **memory(lab.meters())})
+        containers = [Container(str(node.container.id)) for node in lab.nodes() if isinstance(node, DindNode)]
+        found["memory"].append({"nodes": nodes, "when": when, **memory(containers)})
 
     def suites(*what: str) -> Callable[[], str | None]:
         options = ["--lab-name", lab.name, "--reports", reports, "-q", "-p", "no:cacheprovider"]
