@@ -190,7 +190,9 @@ def running(progress: Progress = lambda _: None) -> OuterEngine | None:
             the engine at the default socket.
     """
     asked = None if _apart() else named_engine()
-    if (asked is None or asked.url == _private_url()) and _socket().exists():
+    if asked and asked.url == _private_url():
+        asked = None  # named by this process or its parent, which found the private engine; it may have ended since
+    if asked is None and _socket().exists():
         users = _join_users()
         if client := _client(_private_url(), progress):
             return OuterEngine(client, _private_url(), users)

@@ -338,6 +338,17 @@ def test_a_docker_context_names_the_engine_where_docker_host_does_not(tmp_path, 
     assert named_engine().url == "unix:///own.sock"
 
 
+def test_the_private_engine_that_this_process_named_is_not_missed_once_it_has_ended(tmp_path, monkeypatch):
+    monkeypatch.setattr(outer, "_socket", lambda: tmp_path / "docker.sock")
+    monkeypatch.setattr(outer, "_DEFAULT", f"unix://{tmp_path}/none.sock")
+    monkeypatch.delenv("SWARMLAB_PRIVATE", raising=False)
+    monkeypatch.setenv("DOCKER_HOST", f"unix://{tmp_path}/docker.sock")
+    assert outer.running() is None
+    monkeypatch.setenv("DOCKER_HOST", f"unix://{tmp_path}/other.sock")
+    with pytest.raises(UsageError, match="no engine answers at DOCKER_HOST"):
+        outer.running()
+
+
 # Who holds a lock
 
 

@@ -184,13 +184,15 @@ def test_a_machine_is_its_program(counter):
 
 def test_what_a_removed_node_did_stays_counted(counter):
     there = []
-    with subprocess.Popen([sys.executable, "-c", BURN.format(0.2)]) as machine:
+    command = [sys.executable, "-c", BURN.format(0.2) + "print(flush=True)\ninput()"]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as machine:
         there.append(Program(machine.pid))
         counter.watch(lambda: list(there), anew=True)
-        machine.wait()
-    counter.now()
-    before = counter.now().nodes
+        machine.stdout.readline()
+        before = counter.now().nodes
+        machine.kill()
     assert before >= 0.1
+    assert counter.now().nodes == before
     there.clear()
     counter.now()
     assert counter.now().nodes == before
