@@ -2,16 +2,17 @@
 
 import re
 
+import pytest
+
 from fixtures.claims import claim
 from suites.support.interfaces import addresses
 from suites.support.traffic import without_loss
 from swarmlab.errors import Blocked
+from swarmlab.labs.hosts import NETWORK
 from swarmlab.lists import few
 from swarmlab.parallel import parallel
 from swarmlab.wait import State, eventually, scaled
 
-#: The first three octets of the document's cluster addresses.
-NETWORK = "192.168.56"
 #: Size of each machine's disk in GB.
 DISKS = {"master": 100, "slave01": 50, "slave02": 50}
 #: The URL that shows that a node reaches the outside; the packages of its engine come from there.
@@ -29,6 +30,7 @@ def test_the_cluster_has_the_nodes_of_the_declared_names(cluster, lab):
 
 
 @claim("1.1/static-addresses")
+@pytest.mark.document_network
 def test_each_node_holds_its_documented_address_statically(cluster, lab):
     for node in cluster.nodes:
         declared = lab.declared(node.name)

@@ -360,12 +360,14 @@ class Request:
         engines: the engines of its nodes in turn (see `swarmlab.images.engines.engine_choice`).
         nodes: how many nodes its default cluster has; None for the kind's default.
         options: values of the kind's own options, by their names with dashes.
+        aside: the document's network is left to another lab, if others are free.
     """
 
     name: str = ""
     engines: Sequence[str] = ("",)
     nodes: int | None = None
     options: Mapping[str, str] = field(default_factory=dict)
+    aside: bool = False
 
     def option(self, name: str) -> str:
         """Return the value of one of the kind's own options; empty if it was not given."""

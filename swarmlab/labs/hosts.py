@@ -20,6 +20,8 @@ OCTETS = (
 MOST = 60
 #: The third octets of the networks that a lab may have, in the order in which they are tried. The document has 56.
 NETWORKS = range(56, 72)
+#: The first three octets of the document's network.
+NETWORK = f"192.168.{NETWORKS[0]}"
 
 
 def host_names(count: int) -> list[str]:

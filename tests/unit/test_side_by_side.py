@@ -62,6 +62,7 @@ def test_long_tests_start_first_and_each_lab_begins_with_the_documents_cluster(p
         own = pytest.mark.cluster(managers=3, spare=1)
         three = pytest.mark.cluster(managers=3)
         five = pytest.mark.cluster(managers=5)
+        @pytest.mark.document_network
         def test_a(): pass
         def test_b(): pass
         def test_c(): pass
@@ -83,7 +84,7 @@ def test_long_tests_start_first_and_each_lab_begins_with_the_documents_cluster(p
     took["three_too"] = 6
     known = Seconds({item.nodeid: took[item.name.removeprefix("test_")] for item in items})
     names = [item.name.removeprefix("test_") for item in longest_first(items, known, 2)]
-    assert names == ["c", "e", "d", "b", "own_long", "own_short", "three_too", "three", "five", "a"]
+    assert names == ["a", "c", "e", "d", "own_long", "own_short", "three_too", "three", "five", "b"]
 
 
 def test_a_worker_that_is_killed_is_replaced_and_the_rest_is_run_once_in_the_same_order(pytester, monkeypatch):

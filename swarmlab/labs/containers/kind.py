@@ -48,6 +48,7 @@ class ContainerKind(MadeKind):
             name=request.name or DEFAULT,
             engines=request.engines,
             nodes=self._count(request),
+            aside=request.aside,
             progress=progress,
         )
 

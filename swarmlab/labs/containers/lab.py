@@ -142,6 +142,7 @@ class DindLab(Lab):
         name: str = DEFAULT,
         engines: Sequence[str] = ("",),
         nodes: int = 3,
+        aside: bool = False,
         progress: Progress = lambda _: None,
     ) -> None:
         """Describe a lab; nothing is made before `up`.
@@ -151,6 +152,7 @@ class DindLab(Lab):
             name: its name, by which it differs from other labs on the engine.
             engines: engine choices of the nodes in turn (see `images.engines.engine_choice`); empty is the default.
             nodes: size of the default cluster.
+            aside: see `Request`.
             progress: called with a line for every step that takes time.
 
         Raises:
@@ -164,6 +166,7 @@ class DindLab(Lab):
         self._made = False
         self.images: list[str] = []
         self._count = nodes
+        self._aside = aside
         self._nodes: dict[int, list[Node]] = {}
         self._octets: dict[int, list[int]] = {}  # by cluster; taken while its nodes are made, too
         self._giving = threading.Lock()
@@ -499,7 +502,10 @@ class DindLab(Lab):
 
     def _create_network(self) -> None:
         refused = None
-        for subnet in free_networks(self.outer):
+        networks = free_networks(self.outer)
+        if self._aside:
+            networks.sort(key=lambda network: network.startswith(f"{hosts.NETWORK}."))
+        for subnet in networks:
             pool = docker.types.IPAMPool(subnet=subnet)
             try:
                 with signals.deferred():  # either the network is there and this lab's, or neither
