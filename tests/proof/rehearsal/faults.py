@@ -86,7 +86,15 @@ FAULTS = (
         r"step1: .*error creating vxlan interface: file exists",
         script="ip netns add gremlin; for id in $(seq 4096 4120); do "
         "ip link add left$id type vxlan id $id dstport 4789 && ip link set left$id netns gremlin; done",
+        nodes=("slave01",),
+    ),
+    # The same for some seconds, and not for the ingress network: tasks are refused, and then run.
+    UpgradeFault(
+        "interfaces-left-for-a-while",
         conditions={"known/vxlan-file-exists": r"drain, stop the engine, .*slave01: .*file exists"},
+        script="ip netns add gremlin; for id in $(seq 4097 4120); do "
+        "ip link add left$id type vxlan id $id dstport 4789 && ip link set left$id netns gremlin; done\n"
+        + background("sleep 20; ip netns delete gremlin"),
         nodes=("slave01",),
     ),
     # Services are not pinned to a digest, and an update of the image is not carried out.
