@@ -9,9 +9,11 @@ import docker
 import pytest
 
 from swarmlab.errors import LabError
+from swarmlab.images.engines import EngineChoice
 from swarmlab.images.recipes import workloads
 from swarmlab.labs import standing
 from swarmlab.labs.containers import roots
+from swarmlab.labs.containers.lab import DindLab
 from swarmlab.ownership import OWNER, this_process
 
 IMAGE, REGISTRY = "swarmlab/node-bookworm:1", "swarmlab/lab-registry:1"
@@ -157,3 +159,10 @@ def test_a_node_that_is_removed_leaves_the_root_that_it_began_with():
     )
     standing.remove_node(node)
     assert set(engine.client.volumes) == {"root"}
+
+
+def test_engines_before_20_10_have_no_root():
+    lab = DindLab(SimpleNamespace())  # which has no client that could make one
+    assert lab._root("image", EngineChoice("18.03.1", "18.03.1-ce", "archive", "docker-18.03.1-ce.tgz")) == ""
+    with pytest.raises(AttributeError, match="client"):
+        lab._root("image", EngineChoice("20.10.5", "20.10.5", "debian", "bullseye"))

@@ -553,8 +553,10 @@ class DindLab(Lab):
         address = f"{self.prefix}.{hosts.REGISTRY_OCTET}"
         self._container(f"{self._network_name}-registry", self._registry_image, address, {}).start()
 
-    def _root(self, image: str) -> str:
-        """Return the name of the data root for nodes of an image."""
+    def _root(self, image: str, choice: EngineChoice) -> str:
+        """Return the name of the data root for nodes of an image with this engine; empty if they pull."""
+        if choice.numbers < roots.SINCE:
+            return ""
         with self._rooting:
             if image not in self._roots:
                 registry = self.outer.client.containers.get(f"{self._network_name}-registry")
@@ -562,22 +564,27 @@ class DindLab(Lab):
                 self._roots[image] = roots.prepare(self.outer, image, holding, self._progress)
             return self._roots[image]
 
+    def _kind_at(self, place: int) -> tuple[str, EngineChoice]:
+        """Return image and engine of the nodes at this place of a cluster."""
+        return self.images[place % len(self.images)], self.choices[place % len(self.choices)]
+
     def _create(self, cluster: int, count: int, *, bare: bool = False) -> list[Node]:
         if not self.images:
             self._prepare_images()
-        data = [] if bare else [self._root(image) for image in self.images]
+        given = [""] * count if bare else [self._root(*self._kind_at(place)) for place in range(count)]
         octets = self._octets.setdefault(cluster, list(hosts.OCTETS[:count]))
         addresses = {host: f"{self.prefix}.{octet}" for host, octet in zip(host_names(count), octets, strict=True)}
         known = {**addresses, "registry": f"{self.prefix}.{hosts.REGISTRY_OCTET}"}
-        nodes = parallel(lambda place: self._create_node(cluster, place, addresses, known, data), range(count))
+        nodes = parallel(lambda place: self._create_node(cluster, place, addresses, known, given[place]), range(count))
         if cluster == 0 or self.keys_everywhere:  # claims about the cluster user are of the document's cluster
             provision.share_keys(nodes)
         return nodes
 
     def _create_node(
-        self, cluster: int, place: int, addresses: dict[str, str], known: dict[str, str], data: Sequence[str]
+        self, cluster: int, place: int, addresses: dict[str, str], known: dict[str, str], root: str
     ) -> Node:
         host = list(addresses)[place]
+        image, choice = self._kind_at(place)
         name = f"{self._network_name}-{cluster}-{host}"
         sockets = run_folder() / "labs" / self.name / f"{cluster}-{host}"
         sockets.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -587,7 +594,7 @@ class DindLab(Lab):
                 CLUSTER: str(cluster),
                 PLACE: str(place),
                 SOCKET: str(sockets / "docker.sock"),
-                ENGINE: _label(self.choices[place % len(self.choices)]),
+                ENGINE: _label(choice),
             }
         )
         binds = [f"{sockets}:/swarmlab"]
@@ -596,9 +603,8 @@ class DindLab(Lab):
             binds.append(f"{name}-{part}:/var/lib/{part}")
         if Path("/lib/modules").is_dir():
             binds.append("/lib/modules:/lib/modules:ro")  # engines load ip_vs and the like by themselves
-        if data:
-            binds.append(f"{data[place % len(data)]}:{roots.PLACE}:ro")
-        image = self.images[place % len(self.images)]
+        if root:
+            binds.append(f"{root}:{roots.PLACE}:ro")
         container = self._container(
             name, image, addresses[host], labels, hostname=host, host_config=node_options(binds, known)
         )

@@ -4,8 +4,8 @@ A data root is a volume on the outer engine. Nodes mount it read-only. Their fir
 images and mounts the layers (see images/node/root/usr/local/sbin/node-start), so nothing is pulled or unpacked, and the
 files of a layer are in the memory once for all nodes. What a node does to its images stays in its own volumes.
 
-An engine that keeps images otherwise than in layers of overlay2, as with containerd's store, has an empty root, and its
-nodes pull.
+Nodes of an engine before `SINCE` have no root. An engine that keeps images otherwise than in layers of overlay2, as with
+containerd's store, has an empty one. Their nodes pull.
 """
 
 from __future__ import annotations
@@ -24,10 +24,13 @@ from swarmlab.images.recipes import REGISTRY, making_images, workloads
 from swarmlab.labs.containers.options import node_options
 from swarmlab.labs.outer import OuterEngine
 from swarmlab.ownership import LABEL, OWNER, alive, this_process
+from swarmlab.versions import Version
 from swarmlab.wait import State, wait
 
 #: Where a node finds its root.
 PLACE = "/var/lib/swarmlab/docker"
+#: The first release whose nodes get one: with older engines it was not tried.
+SINCE: Version = (20, 10)
 #: Label of a root; its value is the name, without tag, of the image of the nodes that begin with it.
 ROOT = "swarmlab.root"
 #: Suffix of the name of a volume that has no other use: the root of the rest of the name is whole.
