@@ -4,8 +4,8 @@ A data root is a volume on the outer engine. Nodes mount it read-only. Their fir
 images and mounts the layers (see images/node/root/usr/local/sbin/node-start), so nothing is pulled or unpacked, and the
 files of a layer are in the memory once for all nodes. What a node does to its images stays in its own volumes.
 
-Nodes of an engine before `SINCE` have no root. An engine that keeps images otherwise than in layers of overlay2, as with
-containerd's store, has an empty one. Their nodes pull.
+Nodes of an engine before `SINCE` have no root. An engine that keeps images otherwise than in layers of overlay2, as
+with containerd's store, has an empty one. Their nodes pull.
 """
 
 from __future__ import annotations
