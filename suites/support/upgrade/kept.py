@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import re
+
 from suites.support.upgrade.copied_services import STEADY
 from suites.support.upgrade.estate import Estate
 from swarmlab.cluster.node import Node
 from swarmlab.cluster.swarm import Swarm
 from swarmlab.errors import DeadlineExceeded
 from swarmlab.wait import State, eventually, wait
+
+#: Errors of an engine that a reason names.
+_ERRORS = 3
 
 
 class Kept:
@@ -85,7 +90,7 @@ def expect_same(cluster: Swarm, node: Node, identity: str, engine: str) -> bool:
         wait(cluster.ready, promise, deadline=60)
     except DeadlineExceeded:
         if not kept_down(cluster, node):
-            raise AssertionError(f"{promise}: {cluster.ready().summary}{last_error(node)}") from None
+            raise AssertionError(f"{promise}: {cluster.ready().summary}{last_errors(node.log())}") from None
         # Managers may take the end of a node's last session for the end of its new one. An operator starts the engine
         # once more; the rehearsal does the same, and reports it as a condition.
         node.stop()
@@ -95,10 +100,14 @@ def expect_same(cluster: Swarm, node: Node, identity: str, engine: str) -> bool:
     return False
 
 
-def last_error(node: Node) -> str:
-    """Return the last error that a node's engine logged, to be put after a reason; empty if it logged none."""
-    errors = [line.partition(" msg=")[2] for line in node.log().splitlines() if "level=error" in line]
-    return f"; the last error of its engine: {errors[-1][-300:]}" if errors else ""
+def last_errors(log: str) -> str:
+    """Return the last three errors of an engine's log that differ, to be put after a reason; empty without any."""
+    errors = [line.partition(" msg=")[2] for line in log.splitlines() if "level=error" in line]
+    differing: dict[str, str] = {}
+    for error in reversed(errors):
+        differing.setdefault(re.sub(r"[0-9a-z]{12,}|\d+", "", error), error)
+    told = list(differing.values())[:_ERRORS]
+    return f"; the last errors of its engine: {'; '.join(error[-250:] for error in told)}" if told else ""
 
 
 def kept_down(cluster: Swarm, node: Node) -> bool:
