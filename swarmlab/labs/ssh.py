@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 import subprocess
 import time
 from collections.abc import Mapping, Sequence
@@ -15,6 +16,10 @@ from swarmlab.cluster import deadline
 
 #: Seconds that a login may take; ssh itself ends sooner if nothing answers.
 _LOGIN = 60.0
+#: What ssh itself prints where the open connection takes no further session, before it makes another connection.
+_OWN = re.compile(
+    rb"(?m)^(mux_client_request_session: .*|ControlSocket .* already exists, disabling multiplexing)\r?\n?"
+)
 #: Settings of ssh_config by their names; a list stands for several lines.
 Settings = Mapping[str, object]
 
@@ -71,7 +76,16 @@ class Ssh:
     def testinfra(self, *, sudo: bool = False) -> Any:
         """Return testinfra's view of the machine, as the user who logs in or, with *sudo*, as root."""
         query = f"ssh_config={self.config}&controlpersist=0&timeout=60"
-        return testinfra.get_host(f"ssh://{self.host}?{query}", sudo=sudo)
+        host = testinfra.get_host(f"ssh://{self.host}?{query}", sudo=sudo)
+        backend = host.backend
+        send = backend.run_ssh
+
+        def run_ssh(line: str) -> Any:
+            done = send(line)
+            return backend.result(done.rc, done.command, done.stdout_bytes, _OWN.sub(b"", done.stderr_bytes))
+
+        backend.run_ssh = run_ssh
+        return host
 
     def run(self, command: str) -> subprocess.CompletedProcess[str]:
         """Run a shell command on the machine."""

@@ -12,9 +12,11 @@ import pytest
 
 from swarmlab.labs.existing import routes
 from swarmlab.labs.existing.inventory import Machine
-from swarmlab.labs.existing.node import Connection, write_config
+from swarmlab.labs.existing.node import Connection, alias, engine_alias, write_config
 from swarmlab.labs.existing.reasons import why_not
 from swarmlab.labs.existing.routes import route
+from swarmlab.labs.ssh import Ssh
+from swarmlab.parallel import parallel
 from swarmlab.wait import State, wait
 
 SSHD = shutil.which("sshd", path=f"{os.environ.get('PATH', '')}:/usr/sbin")
@@ -156,6 +158,29 @@ watchdog = Watchdog(folder)
 print(Ssh(folder / "ssh_config", "n0").open() or "open", flush=True)
 signal.pause()
 """
+
+
+def test_commands_at_once_and_lasting_questions_of_the_engine_are_not_refused(ports, tmp_path):
+    given = {"key": ports[2] / "key", "known_hosts": ports[2] / "known"}
+    config = write_config(tmp_path, [route(Machine("127.0.0.1", port=ports[0], **given), tmp_path)])
+    connection = Connection(Machine("127.0.0.1"), 0, config)
+    engine = Ssh(config, engine_alias(alias(0)))
+    lasting = []
+    try:
+        assert connection.ssh.open() == engine.open() == ""
+        # A server of SSH takes ten sessions a connection.
+        lasting = [subprocess.Popen(engine.command("sleep", "60"), stderr=subprocess.DEVNULL) for _ in range(12)]
+        host = connection.testinfra()
+        done = parallel(
+            lambda number: host.run("sleep 0.2; echo %s; echo error >&2", str(number)), range(24), at_once=24
+        )
+        assert [(each.rc, each.stdout, each.stderr) for each in done] == [(0, f"{n}\n", "error\n") for n in range(24)]
+    finally:
+        for process in lasting:
+            process.terminate()
+            process.wait()
+        engine.close()
+        connection.close()
 
 
 def test_the_connection_of_a_run_that_is_killed_ends_by_itself(ports, tmp_path):

@@ -42,10 +42,12 @@ def write_config(folder: Path, routes: Sequence[Route]) -> Path:
         name = alias(place)
         settings = {**route.settings, "ControlMaster": "auto", "ControlPath": f"{folder}/{name}.ssh"}
         hosts[name] = settings
+        hosts[engine_alias(name)] = other = {**settings, "ControlPath": f"{folder}/{engine_alias(name)}.ssh"}
         # Each jump host is reached through the one before it. The last has the shortest name.
         for number, jump in enumerate(reversed(route.jumps), 1):
             through = f"{name}-jump{number if number > 1 else ''}"
             settings["ProxyJump"] = through
+            other.setdefault("ProxyJump", through)
             hosts[through] = settings = dict(jump)
     common = {
         "BatchMode": "yes",
@@ -66,6 +68,14 @@ def alias(place: int) -> str:
     return f"n{place}"
 
 
+def engine_alias(name: str) -> str:
+    """Return the name of a second connection to the machine, for what asks its engine."""
+    return f"{name}e"
+
+
+#: The most commands that run on a machine at the same time: a server of SSH takes ten sessions a connection, and
+#: refuses more (sshd_config(5), MaxSessions).
+_COMMANDS = 8
 #: Renames the keys of a user's settings of the docker command that change what it prints, or what containers get.
 _NEUTRAL = r's/"([A-Za-z]+Format|proxies|aliases|currentContext)"([[:space:]]*):/"swc-\1"\2:/g'
 #: Variables of a user's environment that lead docker's commands elsewhere, or have them do something else.
@@ -94,6 +104,8 @@ class Connection:
         self.machine = machine
         self.engine_socket = config.parent / f"{alias(place)}.sock"
         self.ssh = Ssh(config, alias(place), timeout=120)
+        self._engine_ssh = Ssh(config, engine_alias(alias(place)), timeout=120)
+        self._slots = threading.BoundedSemaphore(_COMMANDS)
         self.manners = Manners()
         self.root = False
         self._bridge: Bridge | None = None
@@ -149,7 +161,8 @@ class Connection:
         send = backend.run_ssh
 
         def run_ssh(line: str) -> Any:
-            done = send(line)
+            with self._slots:
+                done = send(line)
             out, err = learned.printed(done.stdout_bytes), learned.printed(done.stderr_bytes)
             return backend.result(done.rc, done.command, out, err)
 
@@ -162,6 +175,7 @@ class Connection:
         if self._bridge:
             self._bridge.close()
             self._bridge = None
+            self._engine_ssh.close()
         self.ssh.close()
         self.engine_socket.unlink(missing_ok=True)
 
@@ -169,7 +183,7 @@ class Connection:
         """Connect the local socket to the engine's socket.
 
         SSH forwards it. If the server does not allow that, or the user needs sudo, each connection goes through a
-        docker command there.
+        docker command there. These commands have a connection of SSH of their own, as they last.
         """
         forward = ("-L", f"{self.engine_socket}:{_SOCKET}")
         if not self.manners.become:
@@ -177,7 +191,9 @@ class Connection:
                 return
             self.ssh.control("cancel", *forward)
             self.engine_socket.unlink(missing_ok=True)
-        command = self.ssh.command(self.manners.line("docker system dial-stdio"))
+        if message := self._engine_ssh.open():
+            raise UsageError(why_not(message, self.machine))
+        command = self._engine_ssh.command(self.manners.line("docker system dial-stdio"))
         self._bridge = Bridge(self.engine_socket, command, after=f"{MARK}\n".encode() if self.manners.talks else b"")
         if not self._answers():
             raise UsageError(f"node {self.machine}: its engine cannot be asked over SSH (docker system dial-stdio)")
