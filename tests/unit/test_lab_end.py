@@ -212,6 +212,24 @@ def test_a_container_lab_that_is_whole_has_not_ended(container_lab):
     assert lab.ended(lab._nodes[1]) is None
 
 
+def test_a_node_that_is_switched_on_while_it_is_looked_at_was_stopped_by_nobody_else(container_lab):
+    states = {"registry": UP, "a": UP, "b": STOPPED}
+    lab = container_lab(states)
+    [node] = lab._nodes[1]
+    node.expect_off()
+    api, listed = lab.outer.client.api, lab.outer.client.api.containers
+
+    def switched_on_after(**how):
+        found = listed(**how)
+        node._off.unlink()
+        return found
+
+    api.containers = switched_on_after
+    assert lab.ended([node]) is None
+    api.containers = listed
+    assert "was stopped (Exited (137) 1 second ago) from outside" in lab.ended([node]).summary
+
+
 def test_a_cluster_that_does_not_come_up_leaves_no_nodes_and_frees_its_place(container_lab, monkeypatch):
     lab, removed = container_lab({"registry": UP, "a": UP, "b": UP}), []
 

@@ -257,6 +257,9 @@ class DindLab(Lab):
     def ended(self, used: Sequence[Node] = (), *, thorough: bool = True) -> Ended | None:
         registry = f"{self._network_name}-registry"
         stays = self._nodes.get(0, []) if self.standing else []
+        looked_at = [node for node in dict.fromkeys([*stays, *used]) if isinstance(node, DindNode)]
+        # A node that is switched on meanwhile is listed as it was before.
+        were_off = {node for node in looked_at if node.is_off}
         try:
             found = self.outer.client.api.containers(all=True, filters={"label": f"{LABEL}={self.name}"})
             states = {entry["Id"]: (entry["State"], entry["Status"]) for entry in found}
@@ -264,11 +267,10 @@ class DindLab(Lab):
             state, status = states.get(names.get(registry, ""), _REMOVED)
             if state != "running":
                 return self._ended(f"its registry does not run any more ({status or state})", over=True)
-            for node in dict.fromkeys([*stays, *used]):
-                assert isinstance(node, DindNode)
+            for node in looked_at:
                 how = _stopped(*states.get(str(node.container.id), _REMOVED))
                 again = not how and thorough and node.restarted()
-                if (how or again) and not node.is_off:
+                if (how or again) and node not in were_off and not node.is_off:
                     what = f"the container of node {node} was {how or 'started anew'} from outside"
                     return self._ended(what, over=node in stays and not again)
         except (docker.errors.DockerException, requests.exceptions.RequestException) as failed:
