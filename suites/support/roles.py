@@ -16,8 +16,7 @@ _ROLE = re.compile(r"OU ?= ?swarm-(\w+)")
 
 def certified(node: Node) -> str:
     """Return the role in the node's certificate."""
-    folder = node.info()["DockerRootDir"]
-    subject = node.run(f"openssl x509 -noout -subject -in {folder}/swarm/certificates/swarm-node.crt")
+    subject = node.run(f"openssl x509 -noout -subject -in {node.data_root()}/swarm/certificates/swarm-node.crt")
     found = _ROLE.search(subject.out)
     return found[1] if found else f"unknown ({subject.output.strip()[-80:]})"
 

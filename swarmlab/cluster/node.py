@@ -35,6 +35,9 @@ MANAGEMENT_PORT = 2377
 GOSSIP_PORT = 7946
 DATA_PORT = 4789
 
+#: The folder of an engine's state, unless its setting data-root names another.
+DATA_ROOT = "/var/lib/docker"
+
 #: Swarm's words for an optimistic-lock conflict, and how many in a row are retried.
 OUT_OF_SEQUENCE, REVISIONS = "update out of sequence", 10
 
@@ -530,6 +533,13 @@ class Node(ABC):
         """Return the engine's ``docker info``."""
         answer: dict[str, Any] = self.ask("GET", "/info")
         return answer
+
+    def data_root(self) -> str:
+        """Return the folder of the engine's state; the default one where the engine does not answer."""
+        try:
+            return str(self.info()["DockerRootDir"])
+        except NoAnswer:
+            return DATA_ROOT
 
     def swarm_state(self) -> str:
         """Return the engine's membership state: inactive, pending, active, locked or error."""

@@ -142,3 +142,20 @@ def test_a_call_is_answered_by_its_status_or_by_a_message():
     methods = [line.split()[0] for line in printed.splitlines()]
     replies = pki.call(lambda command: Result(command, 0, printed, ""), MANAGER, [], methods)
     assert [replies[method].code for method in methods] == [pki.OK, pki.DENIED, None, None]
+
+
+def test_certificates_are_read_below_the_folder_that_the_engine_tells():
+    asked = []
+
+    class Elsewhere(SimpleNamespace):
+        def run(self, command):
+            asked.append(command)
+            return Result(command, 1, "", "No such file", "web1")
+
+        def __str__(self):
+            return "web1"
+
+    node = Elsewhere(name="web1", data_root=lambda: "/srv/docker")
+    with pytest.raises(LabError, match="web1 has no swarm-root-ca.crt"):
+        pki.root_of(node)
+    assert asked == ["cat /srv/docker/swarm/certificates/swarm-root-ca.crt"]
