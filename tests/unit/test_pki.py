@@ -156,6 +156,6 @@ def test_certificates_are_read_below_the_folder_that_the_engine_tells():
             return "web1"
 
     node = Elsewhere(name="web1", data_root=lambda: "/srv/docker")
-    with pytest.raises(LabError, match="web1 has no swarm-root-ca.crt"):
+    with pytest.raises(LabError, match=r"web1 has no swarm-root-ca\.crt"):
         pki.root_of(node)
     assert asked == ["cat /srv/docker/swarm/certificates/swarm-root-ca.crt"]
