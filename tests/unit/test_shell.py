@@ -72,7 +72,7 @@ def _pair():
 
 
 def _pass_in(theirs, process):
-    with process.stdin as into, contextlib.suppress(ConnectionError):
+    with contextlib.suppress(ConnectionError), process.stdin as into:  # closing it writes what is left
         while block := theirs.recv(65536):
             into.write(block)
             into.flush()
