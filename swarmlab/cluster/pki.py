@@ -27,7 +27,7 @@ from swarmlab.evidence import record
 from swarmlab.wait import scaled
 
 #: The folder of an engine's certificates for the swarm, below the folder of its state.
-_FOLDER = "swarm/certificates"
+FOLDER = "swarm/certificates"
 #: The name that every manager's certificate is valid for, whatever the manager's address.
 MANAGER_NAME = "swarm-manager"
 
@@ -254,7 +254,7 @@ def _read(node: Node, file: str) -> str:
     Raises:
         LabError: the file is missing, or has no certificate or key.
     """
-    done = node.run(f"cat {node.data_root()}/{_FOLDER}/{file}")
+    done = node.run(f"cat {node.data_root()}/{FOLDER}/{file}")
     if not done.ok or "-----BEGIN" not in done.out:
         raise LabError(f"{node} has no {file}: {done.output[-200:]}")
     return done.out

@@ -1,10 +1,11 @@
 """Chapter 8: certificates, TLS, join secrets and the rotation of the root."""
 
 from swarmlab.cluster import pki
+from swarmlab.cluster.node import DATA_ROOT
 from tests.proof.claims.fault import ClaimFault
 from tests.proof.planting import background, wrap, wrap_any
 
-_FOLDER = pki.FOLDER
+_FOLDER = f"{DATA_ROOT}/{pki.FOLDER}"
 #: Shell expressions: the node's own address, by its name in /etc/hosts, and the suite's address.
 _OWN = "$(hostname -i | cut -d ' ' -f 1)"
 _SUITE = "$(hostname -i | cut -d ' ' -f 1 | sed 's/[0-9]*$/1/')"
