@@ -26,13 +26,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
         metavar="DIR",
         help="folder of reports; the run gets a folder of its own below runs/ there (default: the checkout's reports/)",
     )
-    parser.add_argument(
-        "--keep-runs",
-        type=folders.count,
-        default=folders.KEPT,
-        metavar="N",
-        help=f"how many runs stay below runs/, this one among them; 0 keeps all (default: {folders.KEPT})",
-    )
+    parser.add_argument("--keep-runs", **folders.KEEP_RUNS)
     parser.epilog = (
         "Exit status: 0 if nothing that was judged is bad, 1 if something is, 2 if these are not the parts of one run, "
         "3 if a part did not end."

@@ -62,7 +62,7 @@ class OuterEngine:
         self.client = client
         self.url = url
         self._users = users
-        os.environ["DOCKER_HOST"] = url  # testinfra's docker backend speaks through the docker command
+        os.environ["DOCKER_HOST"] = url  # `swarmlab shell` speaks through the docker command
 
     def containers(self, *wanted: str) -> list[Container]:
         """Return the containers, running or not, that carry each label of *wanted* (NAME or NAME=VALUE).

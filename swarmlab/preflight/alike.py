@@ -11,7 +11,7 @@ from swarmlab.lists import few
 from swarmlab.preflight.ahead import read
 from swarmlab.preflight.finding import Finding, Level, Unknown
 from swarmlab.preflight.model import NodeView, Sight
-from swarmlab.preflight.options import Settings
+from swarmlab.preflight.options import Settings, pairs
 
 
 @dataclass(frozen=True)
@@ -120,7 +120,7 @@ def _security(info: Mapping[str, Any], _: Settings | None) -> Any:
     told = info.get("SecurityOptions")
     if told is None:
         return None
-    options = [dict(part.partition("=")[::2] for part in str(option).split(",")) for option in told]
+    options = [pairs(str(option)) for option in told]
     by_name = {option.get("name", ""): option for option in options}
     profile = by_name.get("seccomp", {}).get("profile", "unconfined" if "seccomp" not in by_name else "default")
     made = [name for name in ("rootless", "userns", "selinux", "no-new-privileges") if name in by_name]

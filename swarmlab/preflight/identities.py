@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 
+from swarmlab.cluster.node import DATA_ROOT
 from swarmlab.lists import few
 from swarmlab.preflight.addresses import hardware
 from swarmlab.preflight.finding import Finding, Level, Unknown
@@ -55,7 +56,7 @@ def copies(sight: Sight) -> Iterator[Finding]:
     answering = [view for view in sight.nodes if view.info]
     for id, views in _alike(answering, lambda view: str(view.info["Swarm"].get("NodeID", ""))).items():
         where = few(f"{view.name} (engine {view.info.get('Name', '')}, {_addresses(view)})" for view in views)
-        root = views[0].info.get("DockerRootDir", "/var/lib/docker")
+        root = views[0].info.get("DockerRootDir", DATA_ROOT)
         yield Finding(
             Level.ERROR,
             f"{len(views)} machines have the node id {id}: {where}",
@@ -65,7 +66,7 @@ def copies(sight: Sight) -> Iterator[Finding]:
             mend=_RENEW.format(root=root),
         )
     for id, views in _alike(answering, lambda view: str(view.info.get("ID", ""))).items():
-        root = views[0].info.get("DockerRootDir", "/var/lib/docker")
+        root = views[0].info.get("DockerRootDir", DATA_ROOT)
         yield Finding(
             Level.WARNING,
             f"{len(views)} engines have the engine id {id}",

@@ -262,6 +262,11 @@ def _given(command: Sequence[str]) -> Iterator[tuple[str, str]]:
         yield name, value
 
 
+def pairs(text: str) -> dict[str, str]:
+    """Return the names and values of a text such as "base=10.0.0.0/8,size=24"."""
+    return dict(part.partition("=")[::2] for part in text.split(","))
+
+
 def of_unit(text: str) -> list[str] | None:
     """Return the arguments with which systemd starts the engine; None if there is no unit, or it cannot be read.
 

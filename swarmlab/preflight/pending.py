@@ -7,9 +7,10 @@ from collections.abc import Iterator, Mapping
 from ipaddress import ip_interface, ip_network
 from typing import Any
 
+from swarmlab.cluster.node import DATA_ROOT
 from swarmlab.preflight.ahead import Ahead
 from swarmlab.preflight.finding import Finding, Level
-from swarmlab.preflight.options import Settings
+from swarmlab.preflight.options import Settings, pairs
 from swarmlab.preflight.refused import GONE_DRIVERS, bad_pool
 from swarmlab.versions import Version
 
@@ -23,7 +24,7 @@ def loses(ahead: Ahead) -> Iterator[tuple[str, str, str]]:
     settings, info = ahead.settings, ahead.info
     security = [str(option).split(",")[0] for option in info.get("SecurityOptions") or []]
     now = str(info.get("DockerRootDir") or "")
-    then = settings.get("data-root") or settings.get("graph") or "/var/lib/docker"
+    then = settings.get("data-root") or settings.get("graph") or DATA_ROOT
     if now and "name=rootless" not in security and isinstance(then, str):
         real = ahead.paths.get(then) or then
         # With userns-remap the engine has a folder for the user within.
@@ -133,7 +134,7 @@ def _pending(settings: Settings, info: Mapping[str, Any], release: Version) -> I
         in_force = {(str(pool.get("Base")), pool.get("Size")) for pool in pools}
         then = set()
         for pool in settings.get("default-address-pools"):
-            parts = pool if isinstance(pool, dict) else dict(part.partition("=")[::2] for part in str(pool).split(","))
+            parts = pool if isinstance(pool, dict) else pairs(str(pool))
             if not bad_pool(pool):
                 then.add((str(parts["base"]), int(parts["size"])))
         if then != in_force:

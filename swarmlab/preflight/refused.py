@@ -13,7 +13,7 @@ from urllib.parse import urlsplit
 
 from swarmlab.cluster.quotes import said
 from swarmlab.preflight.ahead import Ahead
-from swarmlab.preflight.options import OPTIONS, Settings
+from swarmlab.preflight.options import OPTIONS, Settings, pairs
 from swarmlab.versions import Version
 
 #: Storage drivers that engines no longer have, and the first release without each.
@@ -165,7 +165,7 @@ def _missing(ahead: Ahead, path: Any) -> bool:
 
 def bad_pool(pool: Any) -> str:
     """Return what is wrong with a default address pool; empty if nothing is."""
-    parts = pool if isinstance(pool, dict) else dict(part.partition("=")[::2] for part in str(pool).split(","))
+    parts = pool if isinstance(pool, dict) else pairs(str(pool))
     try:
         base, size = ip_network(str(parts["base"]), strict=False), int(parts["size"])
     except (KeyError, ValueError):

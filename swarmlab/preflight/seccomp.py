@@ -8,6 +8,7 @@ from collections.abc import Iterator, Mapping
 from swarmlab.preflight.defects import of_distribution
 from swarmlab.preflight.finding import Finding, Level, Unknown
 from swarmlab.preflight.model import CALLS, NodeView, Sight, by_node
+from swarmlab.preflight.options import pairs
 from swarmlab.verdicts.defects import numbers
 
 #: What fails where a call is refused with "Operation not permitted": programs do not try an older call then.
@@ -59,7 +60,7 @@ def _profile(view: NodeView) -> str:
     """Return the name of the engine's default profile; empty if it filters nothing."""
     view.swarm  # noqa: B018 - raises if the engine does not answer
     for option in view.info.get("SecurityOptions") or []:
-        fields = dict(field.partition("=")[::2] for field in str(option).split(","))
+        fields = pairs(str(option))
         if fields.get("name") == "seccomp":
             return fields.get("profile", "default")
     return ""

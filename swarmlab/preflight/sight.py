@@ -24,7 +24,7 @@ import docker
 from swarmlab import signals
 from swarmlab.cluster import deadline, quotes
 from swarmlab.cluster.clocks import Clock, seconds_of
-from swarmlab.cluster.node import Node
+from swarmlab.cluster.node import DATA_ROOT, Node
 from swarmlab.cluster.swarm import Swarm
 from swarmlab.errors import Blocked, LabError, Overdue, SwarmlabError
 from swarmlab.lists import few
@@ -457,7 +457,7 @@ def _in_order() -> list[str]:
 def _script(view: NodeView, names: Iterable[str], limit: float) -> str:
     """Return the script that puts questions to a node, each with a time limit where the node has `timeout`."""
     values = {
-        "{root}": view.info.get("DockerRootDir", "/var/lib/docker"),
+        "{root}": view.info.get("DockerRootDir", DATA_ROOT),
         "{modules}": " ".join(MODULES),
         "{options}": "|".join(option for option, _ in MODULES.values()),
         "{calls}": " ".join(CALLS),

@@ -16,6 +16,7 @@ import shutil
 from collections.abc import Sequence
 from datetime import datetime, timezone
 from pathlib import Path
+from typing import Any
 
 from swarmlab import outputs, ownership
 from swarmlab.errors import LabError, UsageError
@@ -39,6 +40,15 @@ def count(text: str) -> int:
     if not text.isdecimal():
         raise argparse.ArgumentTypeError(f"{text!r} is not a number: write how many to keep, or 0 for all")
     return int(text)
+
+
+#: The option --keep-runs of what makes a run, for a parser of arguments.
+KEEP_RUNS: dict[str, Any] = {
+    "type": count,
+    "default": KEPT,
+    "metavar": "N",
+    "help": f"how many runs stay below runs/, this one among them; 0 keeps all (default: {KEPT})",
+}
 
 
 def new(reports: Path, names: Sequence[str], started: datetime) -> Path:
