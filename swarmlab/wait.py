@@ -18,6 +18,9 @@ _scale = 1.0
 _RARER = 5.0
 #: The first pause between two polls is this part of what the caller asks for; each later one is twice the one before.
 _FIRST = 1 / 10
+#: What has been waited for long is looked at less often: the longest pause as a part of the time waited so far, and its
+#: most seconds.
+_LATER, _LONGEST = 1 / 20, 1.0
 #: Called while something is waited for, in every thread; the seconds between two calls.
 _guards: list[Callable[[], None]] = []
 _GUARDED = 5.0
@@ -86,15 +89,16 @@ def wait(
 ) -> State:
     """Poll *predicate* until it holds on *stable* polls in a row.
 
-    Much comes about at once, so the first polls follow each other sooner.
+    Much comes about at once, so the first polls follow each other sooner. What takes long is noticed a twentieth of its
+    time late, and a second at most.
 
     Args:
         predicate: returns whether the condition holds now, as a bool or as a `State` with a summary.
         reason: the condition, as the message names it after "waiting for".
         deadline: seconds at reference speed (see `set_scale`).
         stable: number of polls in a row at which it must hold, so that holding for a moment does not count.
-        every: seconds between two polls, once the first are over, and from a poll at which it holds to the next; up to
-            five times as many on a slow lab.
+        every: seconds between two polls, after the first and before the late ones, and from a poll at which it holds to
+            the next; up to five times as many on a slow lab.
         error: what is raised when the deadline passes or the state is hopeless: `DeadlineExceeded` for a
             precondition of a judgement, AssertionError for what the claim promises (see `eventually`).
 
@@ -145,7 +149,7 @@ def wait(
             pause = every  # what does not last as long has not been stable
         # On a slow node each poll takes time away from what is waited for.
         time.sleep(pause * min(_scale, _RARER))
-        pause = min(2 * pause, every)
+        pause = min(2 * pause, max(every, min(waited * _LATER, _LONGEST)))
 
 
 def eventually(

@@ -33,8 +33,9 @@ ORDER = (
     "orphaned",
 )
 _RANK = {state: rank for rank, state in enumerate(ORDER)}
-#: Seconds until a node that did not answer, or is not a manager, is asked again whether it is one.
-_AGAIN = 2.0
+#: Seconds until a node that did not answer is asked again, and until a worker is asked whether it is a manager by now.
+#: An engine works longer on that answer than on any other, and the other managers tell of the same tasks.
+_AGAIN, _PROMOTED = 2.0, 10.0
 
 
 @dataclass(frozen=True)
@@ -80,6 +81,9 @@ class Lifelines:
         self._last: dict[tuple[str, str], Observation] = {}
         self._names: dict[str, str] = {}
         self._reported: set[str] = set()
+        #: Of the nodes that are sampled: which are managers, and when the others are asked again.
+        self._managers: set[str] = set()
+        self._due: dict[str, float] = {}
 
     def note(self, manager: str, tasks: Any) -> None:
         """Add the tasks of an answer to ``GET /tasks``; anything else in the answer is ignored."""
@@ -135,7 +139,7 @@ class Lifelines:
     # Sampling
 
     @contextlib.contextmanager
-    def sampled(self, nodes: Sequence[Node], *, every: float = 0.3, share: float = 0.03) -> Iterator[None]:
+    def sampled(self, nodes: Sequence[Node], *, every: float = 0.5, share: float = 0.03) -> Iterator[None]:
         """List the tasks at every manager, again and again, until the context ends.
 
         The requests do not go into the evidence. A node that does not answer, or is not a manager, is asked again
@@ -160,22 +164,25 @@ class Lifelines:
 
     def _sample(self, node: Node, end: threading.Event, every: float, share: float) -> None:
         ask: Callable[[str], Any] | None = None
-        manages = False
         pause = 0.0
         while not end.wait(pause):
             start = time.monotonic()
+            pause = max(self._due.get(node.name, start) - start, 0.0)
+            if pause:
+                continue
             try:
                 ask = ask or _reader(node)
-                manages = manages or ask("/info")["Swarm"]["ControlAvailable"]
-                if not manages:
-                    pause = scaled(_AGAIN)
-                    continue
+                if node.name not in self._managers:
+                    if not ask("/info")["Swarm"]["ControlAvailable"]:
+                        self._due[node.name] = start + scaled(_PROMOTED)
+                        continue
+                    self._managers.add(node.name)
                 tasks = ask("/tasks")
                 self.note(node.name, tasks)
                 self._learn_names(ask, tasks)
             except Exception:  # a node may be in any state, and this thread judges none
-                manages = False
-                pause = scaled(_AGAIN)
+                self._managers.discard(node.name)
+                self._due[node.name] = time.monotonic() + scaled(_AGAIN)
                 continue
             taken = time.monotonic() - start
             pause = max(scaled(every) - taken, taken / share - taken, 0.0)

@@ -245,11 +245,11 @@ class Swarm:
         Raises:
             LabError: a condition does not hold in time; the message names it.
         """
-        wait(self.ready, "the swarm to be ready", deadline=deadline, error=LabError)
+        wait(self.ready, "the swarm to be ready", deadline=deadline, every=0.5, error=LabError)
 
     def expect_ready(self, deadline: float = 120) -> None:
         """`wait_ready` where a claim promises it: a missed deadline raises an AssertionError."""
-        wait(self.ready, "the swarm to be ready", deadline=deadline, error=AssertionError)
+        wait(self.ready, "the swarm to be ready", deadline=deadline, every=0.5, error=AssertionError)
 
     # Resources of tests
 

@@ -25,7 +25,7 @@ from swarmlab.watching.timeline import Mark, Request, draw
 _PATIENCE = 25.0
 #: Seconds between two writes through one manager, and bytes of every tenth write: large writes make differences between
 #: the managers' states show sooner.
-_PAUSE = 0.3
+_PAUSE = 0.5
 _LARGE = 3_000
 
 

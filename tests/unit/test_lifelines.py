@@ -110,7 +110,8 @@ def test_samplers_ask_each_manager_and_name_what_they_saw():
 
 
 def test_a_node_is_asked_for_tasks_only_while_it_is_a_manager(monkeypatch):
-    monkeypatch.setattr(lifelines_module, "_AGAIN", 0.001)
+    for name in ("_AGAIN", "_PROMOTED"):
+        monkeypatch.setattr(lifelines_module, name, 0.001)
     asked, info = [], WORKER
 
     def answer(url):

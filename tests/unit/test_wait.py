@@ -1,4 +1,6 @@
+import itertools
 import threading
+from types import SimpleNamespace
 
 import pytest
 
@@ -114,3 +116,18 @@ def test_the_first_looks_follow_each_other_sooner_and_those_that_count_as_stable
     polls = iter([False, False, True])
     wait(lambda: next(polls), "a slow lab")
     assert pauses == [0.1, 0.2]
+
+
+def test_what_takes_long_is_looked_at_less_often(monkeypatch):
+    now, pauses = [0.0], []
+
+    def sleep(seconds):
+        pauses.append(seconds)
+        now[0] += seconds
+
+    monkeypatch.setattr(waiting, "time", SimpleNamespace(monotonic=lambda: now[0], sleep=sleep))
+    wait(lambda: now[0] > 60, "a minute", deadline=90)
+    assert max(pauses[:20]) == 0.2
+    assert pauses[-1] == 1.0
+    assert all(left <= right for left, right in itertools.pairwise(pauses))
+    assert len(pauses) < 130

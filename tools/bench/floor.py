@@ -15,7 +15,8 @@ from swarmlab.errors import LabError
 from swarmlab.images import workshop
 from swarmlab.images.engines import engine_choice
 from swarmlab.labs import registry, standing
-from swarmlab.labs.containers.lab import node_options
+from swarmlab.labs.containers import roots
+from swarmlab.labs.containers.options import node_options
 from swarmlab.labs.outer import OuterEngine
 from swarmlab.labs.registry import DEFAULT
 from swarmlab.labs.standing import KIND
@@ -158,6 +159,7 @@ class _Bare:
             "NETWORK": f"swarmlab-{self._name}",
             "REGISTRY_IMAGE": registry_image,
             "IMAGE": image,
+            "ROOT": f"{roots.prepare(engine, image, registry_image, say)}:{roots.PLACE}:ro",
             "OPTIONS": "\n".join(flags(node_options([], {}))),
             "CREATE": "\n".join(f"--label={name}={value}" for name, value in labels.items()),
             "DOCKER_HOST": engine.url,

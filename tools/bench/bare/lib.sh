@@ -1,6 +1,6 @@
 # What the bare scripts share: nodes, swarms, services and waits, with docker, curl and nothing else.
-# The benchmark sets DIR (a folder of this part), NETWORK, REGISTRY (its address), IMAGE, OPTIONS (of docker run, a line
-# each) and CREATE (options of docker that label what is made).
+# The benchmark sets DIR (a folder of this part), NETWORK, REGISTRY (its address), IMAGE, ROOT (the volume of a node's
+# data root), OPTIONS (of docker run, a line each) and CREATE (options of docker that label what is made).
 set -euo pipefail
 mapfile -t OPTIONS <<<"$OPTIONS"
 mapfile -t CREATE <<<"$CREATE"
@@ -14,7 +14,7 @@ node() { # NAME: start a container as the lab does
     done
     docker run -d --name "$NETWORK-$1" --hostname "$1" --network "$NETWORK" --ip "$(address "$1")" --cidfile "$DIR/$1.cid" \
         --add-host "registry:$REGISTRY" --volume "$DIR/$1:/swarmlab" \
-        --volume "$NETWORK-$1-docker:/var/lib/docker" --volume "$NETWORK-$1-containerd:/var/lib/containerd" \
+        --volume "$NETWORK-$1-docker:/var/lib/docker" --volume "$NETWORK-$1-containerd:/var/lib/containerd" --volume "$ROOT" \
         "${CREATE[@]}" "${OPTIONS[@]}" "$IMAGE" >/dev/null
 }
 up() { # NAME…: start nodes at the same time, and wait until their engines answer
@@ -115,6 +115,11 @@ running() { # NAME SERVICE COUNT [IMAGE]: whether so many tasks run
     [ "$(grep -o '"State":"running"' <<<"$found" | wc -l)" = "$3" ] || return 1
     [ -z "${4:-}" ] || [ "$(grep -o "\"Image\":\"registry:5000/$4[@\"]" <<<"$found" | wc -l)" = "$3" ]
 }
+gone() { # SERVICE: remove a service, and wait until its containers are gone
+    engine master service rm "$1" >/dev/null
+    for name in master slave01 slave02; do patience 60 empty "$name"; done
+}
+empty() { [ "$(api "$1" GET /containers/json)" = "[]" ]; }
 at_once() { # COMMAND…: run a story in the background; `all_of_them` waits for the stories and fails if one did
     "$@" & STORIES+=($!)
 }

@@ -10,11 +10,6 @@ change() { # IMAGE OPTION…
         --env-add EDITION=second --limit-memory 512m --stop-grace-period 9s --publish-rm 80 --publish-add 30081:80 \
         --constraint-rm node.platform.os==linux "$@" web >/dev/null
 }
-gone() {
-    engine master service rm web >/dev/null
-    for name in master slave01 slave02; do patience 60 empty "$name"; done
-}
-empty() { [ "$(api "$1" GET /containers/json)" = "[]" ]; }
 for _ in command API; do
     made
     change web:2
@@ -23,7 +18,7 @@ for _ in command API; do
     patience 120 running master web 2 web:1
     engine master service rollback --detach web >/dev/null
     patience 120 running master web 3 web:2
-    gone
+    gone web
 done
 policy="--update-failure-action rollback --update-monitor 120s --update-delay 120s --rollback-parallelism 1"
 rolled_back() { api master GET /services/web | grep -q '"State":"rollback_'; }
@@ -34,5 +29,5 @@ for fails in "web:broken" "web:2 --health-cmd false --health-interval 1s --healt
     change $fails
     patience 150 rolled_back
     patience 120 running master web 2 web:1
-    gone
+    gone web
 done

@@ -9,7 +9,6 @@ for order in stop-first start-first; do
             --update-order "$order" --image registry:5000/web:2 web >/dev/null
         patience 180 running master web "$replicas" web:2
         for name in master slave01 slave02; do api "$name" GET /containers/json >/dev/null; done
-        engine master service rm web >/dev/null
-        patience 60 running master web 0 || :
+        gone web
     done
 done
