@@ -12,6 +12,7 @@ pytest_plugins = [
     "fixtures.lab",
     "fixtures.preflight",
     "fixtures.cluster",
+    "fixtures.all_at_once",
     "fixtures.profiles",
     "fixtures.workers",
     "fixtures.time_profile",

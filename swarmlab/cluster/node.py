@@ -192,6 +192,7 @@ class Node(ABC):
         self._heard = -math.inf  # time of the engine's last answer, by the monotonic clock
         self._silent = False
         self._manages = False  # whether it was a manager when it was last asked
+        self._data_root = ""
 
     def __str__(self) -> str:
         return self.name
@@ -225,7 +226,7 @@ class Node(ABC):
         """Close the client: another engine, perhaps with another version of the API, has taken the engine's place."""
         if client := self.__dict__.pop("engine", None):
             client.close()
-        self._heard = -math.inf
+        self._heard, self._data_root = -math.inf, ""
 
     @property
     def _patience(self) -> float:
@@ -535,11 +536,13 @@ class Node(ABC):
         return answer
 
     def data_root(self) -> str:
-        """Return the folder of the engine's state; the default one where the engine does not answer."""
-        try:
-            return str(self.info()["DockerRootDir"])
-        except NoAnswer:
-            return DATA_ROOT
+        """Return the folder of the engine's state; the default one where the engine has never answered."""
+        if not self._data_root:
+            try:
+                self._data_root = str(self.info()["DockerRootDir"])
+            except NoAnswer:
+                return DATA_ROOT
+        return self._data_root
 
     def swarm_state(self) -> str:
         """Return the engine's membership state: inactive, pending, active, locked or error."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import threading
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeVar
@@ -81,6 +82,8 @@ class Swarm:
             node.lifelines = self.lifelines
         self._given: list[int] = []
         self._kept: dict[object, Any] = {}
+        # A test may run on several nodes at the same time.
+        self._giving, self._keeping = threading.Lock(), threading.RLock()
 
     @classmethod
     def form(
@@ -263,9 +266,10 @@ class Swarm:
 
     def keep(self, key: object, make: Callable[[], T]) -> T:
         """Return the result of the first *make* with this *key*, for resources that tests of a cluster share."""
-        if key not in self._kept:
-            self._kept[key] = make()
-        shared: T = self._kept[key]
+        with self._keeping:
+            if key not in self._kept:
+                self._kept[key] = make()
+            shared: T = self._kept[key]
         return shared
 
     def port(self) -> int:
@@ -275,10 +279,11 @@ class Swarm:
             LabError: services publish all of them.
         """
         used = {port for service in self.manager.ask("GET", "/services") for port in _published(service)}
-        for port in [port for port in self.ports if port not in self._given] + self._given:
-            if port not in used:
-                self._given = [*(given for given in self._given if given != port), port]
-                return port
+        with self._giving:
+            for port in [port for port in self.ports if port not in self._given] + self._given:
+                if port not in used:
+                    self._given = [*(given for given in self._given if given != port), port]
+                    return port
         raise LabError(f"no free port in {self.ports[0]} to {self.ports[-1]}")
 
     def create_service(self, name: str, image: str, **settings: Any) -> Service:

@@ -195,7 +195,7 @@ def diagnose(into: Journal) -> None:
     """Call everything in `on_failure`. An error of a call becomes an entry of the journal and is not raised."""
     for ask in list(on_failure):
         try:
-            with recording():  # its answers are attached, so their entries are dropped
+            with aside():  # its answers are attached, so their entries are dropped
                 ask(into)
         except Exception as failed:
             into.add("suite", "diagnosis", f"could not be collected: {type(failed).__name__}: {failed}")

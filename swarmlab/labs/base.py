@@ -119,6 +119,7 @@ class Lab(ABC):
         kept: it has been handed to its user (see `keep`).
         has_room: further nodes are made while others are in use (see `more`).
         gives_images: the engines of its nodes hold the workloads at first, unless they are asked for bare (see `more`).
+        own_processors: its nodes have processors of their own, so that work on one of them slows no other.
         sample: the nodes of a large cluster on which tests of one node run; None for all.
     """
 
@@ -128,6 +129,7 @@ class Lab(ABC):
     kept = False
     has_room = False
     gives_images = False
+    own_processors = False
     speed = 1.0
     sample: Sample | None = None
 

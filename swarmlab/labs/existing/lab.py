@@ -63,7 +63,7 @@ class InventoryLab(Lab):
     """
 
     kind = WORD
-    standing = True
+    standing = own_processors = True
     free = 0
 
     def __init__(self, known: Inventory, *, may_disrupt: str = "", progress: Progress = lambda _: None) -> None:
