@@ -138,8 +138,13 @@ docs: $(ready) ## Write the generated pages of docs/reference anew from the pars
 .PHONY: results
 results: $(ready) ## Write RESULTS.md anew from the verdicts of runs: make results RUNS="reports/bullseye …"
 	$(BIN)/swarmlab results $(RUNS) $(addprefix --kills ,$(wildcard reports/proof/kills.json)) \
-		$(addprefix --picture docs/images/growth.svg --bench ,$(wildcard reports/bench/bench.json)) \
 		--out RESULTS.md $(call ended,swarmlab)
+
+.PHONY: times
+times: $(ready) ## Write docs/reference/times.md anew from runs with --profile-run and the benchmark: make times RUNS="…"
+	$(BIN)/swarmlab results --times $(RUNS) \
+		$(addprefix --picture docs/images/growth.svg --bench ,$(wildcard reports/bench/bench.json)) \
+		--out docs/reference/times.md $(call ended,swarmlab)
 
 NODES ?= 3,10,20,40
 BENCH_ARGS ?=

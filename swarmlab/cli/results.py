@@ -1,4 +1,4 @@
-"""``swarmlab results``: a Markdown page of runs."""
+"""``swarmlab results``: Markdown pages of runs."""
 
 from __future__ import annotations
 
@@ -20,8 +20,9 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--kills", metavar="FILE", type=Path, help="add the table of killed runs that make proof-interruptions wrote"
     )
+    parser.add_argument("--times", action="store_true", help="write what the runs took in place of their verdicts")
     parser.add_argument(
-        "--bench", metavar="FILE", type=Path, help="add the benchmark that make bench wrote (bench.json)"
+        "--bench", metavar="FILE", type=Path, help="with --times: add the benchmark that make bench wrote (bench.json)"
     )
     parser.add_argument(
         "--picture", metavar="FILE", type=Path, help="write the picture of the benchmark there, and show it on the page"
@@ -30,14 +31,19 @@ def add_options(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    """Write a Markdown page of runs: verdicts, what was blocked and why, what took long."""
+    """Write a Markdown page of runs: verdicts, what was blocked and why; or what took long."""
+    if args.times and args.kills:
+        raise UsageError("--kills: has no place on the page of --times; leave one of them out")
+    if args.bench and not args.times:
+        raise UsageError("--bench: is on the page of times; give --times too")
     if args.picture and not args.bench:
         raise UsageError("--picture: is the picture of a benchmark; give --bench too")
     measured = bench.load(args.bench) if args.bench else None
     page = Path(args.out).absolute().parent if args.out else Path.cwd()
     picture = os.path.relpath(args.picture.absolute(), page) if args.picture else ""
     runs = (results.load(Path(path)) for path in args.runs or [REPORTS])
-    text = results_page.render(runs, args.kills, measured, picture)
+    times = args.times
+    text = results_page.render_times(runs, measured, picture) if times else results_page.render(runs, args.kills)
     if measured and args.picture:
         outputs.write(args.picture, bench.picture(measured))
     if args.out is None:

@@ -1,4 +1,4 @@
-"""A Markdown page of runs: labs and engines, verdicts, reasons, and the slowest claims."""
+"""Markdown pages of runs: their verdicts, and what they took."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from swarmlab.errors import UsageError
 from swarmlab.report import bench, kills, times
 from swarmlab.report.html import MEANINGS, SIGNS, duration, overall
 from swarmlab.report.markdown import code, plain, table
@@ -20,26 +21,19 @@ _SLOWEST = 10
 _DEAREST = 10
 
 
-def render(
-    runs: Iterable[Run], killed: Path | None = None, measured: Mapping[str, Any] | None = None, picture: str = ""
-) -> str:
-    """Return the page of these runs.
+def render(runs: Iterable[Run], killed: Path | None = None) -> str:
+    """Return the page of the verdicts of these runs.
 
     The same runs in another order, or given twice, make the same page.
 
     Args:
         runs: Runs, as `swarmlab.verdicts.results.load` returns them.
         killed: Table of the proof that kills runs; None leaves it out.
-        measured: Benchmark, as `swarmlab.report.bench.load` returns it; None leaves it out.
-        picture: Path of the benchmark's picture from the page; empty for none.
 
     Raises:
         UsageError: That table cannot be read.
     """
-    held = sorted(
-        {run.path.resolve(): run for run in runs}.values(),
-        key=lambda run: (run.started, run.lab, run.each("engine"), str(run.path)),
-    )
+    held = _in_order(runs)
     blocks = [
         "# Results",
         "<!-- Made by `make results` from the verdicts.json of runs. Do not edit: run it again. -->",
@@ -50,14 +44,45 @@ def render(
         _overview(held),
         "## Verdicts by chapter",
         _chapters(held),
-        *(["## Time", times_page] if (times_page := _times(held)) else []),
         "## Claims that did not pass in every run",
         _others(held) or "None.",
         *(block for number, run in enumerate(held, 1) for block in _about(number, run)),
-        *(["## Benchmark", *bench.blocks(measured, picture)] if measured else []),
         *(["## Runs that were killed", "\n".join(kills.lines(killed))] if killed else []),
     ]
     return "\n\n".join(filter(None, blocks)) + "\n"
+
+
+def render_times(runs: Iterable[Run], measured: Mapping[str, Any] | None = None, picture: str = "") -> str:
+    """Return the page of what runs took, as far as they have a profile, and of a benchmark.
+
+    Args:
+        runs: Runs, as `swarmlab.verdicts.results.load` returns them.
+        measured: Benchmark, as `swarmlab.report.bench.load` returns it; None leaves it out.
+        picture: Path of the benchmark's picture from the page; empty for none.
+
+    Raises:
+        UsageError: No run has a profile, and there is no benchmark.
+    """
+    held = [run for run in _in_order(runs) if run.profile]
+    if not held and not measured:
+        raise UsageError("--times: no run has a profile; make one with: pytest suites/ --profile-run")
+    blocks = [
+        "# Times",
+        "<!-- Made by `make times` from the profile.json of runs and bench.json. Do not edit: run it again. -->",
+        "What runs of the suites took, and what that hangs on. [Find out where the time goes](../how-to/time.md) says "
+        "what the figures mean.",
+        *(["## Runs", _overview(held), _times(held)] if held else []),
+        *(block for number, run in enumerate(held, 1) for block in (f"## Run {number}", *_dearest(run))),
+        *(["## Benchmark", *bench.blocks(measured, picture)] if measured else []),
+    ]
+    return "\n\n".join(filter(None, blocks)) + "\n"
+
+
+def _in_order(runs: Iterable[Run]) -> list[Run]:
+    return sorted(
+        {run.path.resolve(): run for run in runs}.values(),
+        key=lambda run: (run.started, run.lab, run.each("engine"), str(run.path)),
+    )
 
 
 def _overview(runs: Sequence[Run]) -> str:
@@ -95,10 +120,8 @@ def _chapters(runs: Sequence[Run]) -> str:
 
 
 def _times(runs: Sequence[Run]) -> str:
-    """Return the table of what the time of the runs and of the processors went to; empty without any profile."""
+    """Return the table of what the time of the runs and of the processors went to."""
     profiled = [(number, run.profile) for number, run in enumerate(runs, 1) if run.profile]
-    if not profiled:
-        return ""
     rows = [["took", *(duration(profile.seconds) for _, profile in profiled)]]
     rows += [["labs side by side", *(str(profile.labs) for _, profile in profiled)]]
     for prefix, parts in (("tests", times.uses), ("processors", times.processors)):
@@ -162,7 +185,6 @@ def _about(number: int, run: Run) -> Iterator[str]:
         yield "### Slowest claims"
         slowest = sorted(run.claims.values(), key=lambda claim: (-claim.seconds, claim.id))[:_SLOWEST]
         yield table(["claim", "took"], ([code(claim.id), duration(claim.seconds)] for claim in slowest))
-    yield from _dearest(run)
 
 
 def _facts(run: Run) -> Iterator[tuple[str, str]]:

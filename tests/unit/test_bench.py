@@ -103,12 +103,16 @@ def test_what_is_no_benchmark_is_refused_in_a_line(tmp_path, text):
 def test_results_have_the_benchmark_and_its_picture(run, file, tmp_path, capsys):
     folder = run({})
     page, picture = tmp_path / "page.md", tmp_path / "images" / "growth.svg"
-    given = ["results", str(folder), "--bench", str(file), "--picture", str(picture), "--out", str(page)]
+    given = ["results", "--times", str(folder), "--bench", str(file), "--picture", str(picture), "--out", str(page)]
     assert main(given) == 0
     assert "(images/growth.svg)" in page.read_text()
     assert picture.read_text().startswith("<svg")
-    assert main(["results", str(folder), "--picture", str(picture)]) == 2
+    assert main(["results", "--times", str(folder), "--picture", str(picture)]) == 2
     assert "--picture: is the picture of a benchmark; give --bench too" in capsys.readouterr().err
+    assert main(["results", str(folder), "--bench", str(file)]) == 2
+    assert "--bench: is on the page of times; give --times too" in capsys.readouterr().err
+    assert main(["results", "--times", str(folder)]) == 2
+    assert "no run has a profile" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(

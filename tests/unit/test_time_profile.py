@@ -149,7 +149,7 @@ def test_pages_have_the_profile(run, capsys):
     text = render([load(folder)], beside=folder)
     assert 'id="time"' in text
     assert "<code>a delay of the test to pass</code>" in text
-    main(["results", str(folder)])
+    main(["results", "--times", str(folder)])
     assert "| `a delay of the test to pass` | 3 |" in capsys.readouterr().out
 
 
