@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import threading
 from typing import Any
 
@@ -15,6 +16,10 @@ from swarmlab.timing import timed
 
 #: Seconds until a line says that an answer is waited for, and until a question that changes nothing is given up.
 SOON, MOST = 5.0, 25.0
+
+
+#: The id of a container or the like in the path of a request.
+_ID = re.compile(r"[0-9a-f]{64}")
 
 
 class EngineSilent(NoAnswer, requests.exceptions.ConnectionError):
@@ -34,6 +39,7 @@ def watch(client: docker.DockerClient, url: str, progress: Progress) -> docker.D
     Requests raise `EngineSilent` in place of the errors of a connection.
     """
     send = client.api.send
+    told: set[str] = set()
 
     def watched(request: requests.PreparedRequest, **how: Any) -> requests.Response:
         what = f"{request.method} {str(request.path_url).partition('?')[0]}"
@@ -41,7 +47,14 @@ def watch(client: docker.DockerClient, url: str, progress: Progress) -> docker.D
             how["timeout"] = min(how["timeout"], MOST)
         most = f" (at most {how['timeout']:.0f} s)" if how.get("timeout") else ""
         line = f"waiting for the engine at {shown(url)} to answer {what}{most}"
-        timer = threading.Timer(SOON, progress, [line])
+        kind = _ID.sub("ID", what)
+
+        def tell() -> None:
+            if kind not in told:  # when many nodes start at once, a line for one of them is enough
+                told.add(kind)
+                progress(line)
+
+        timer = threading.Timer(SOON, tell)
         timer.daemon = True
         timer.start()
         try:
@@ -52,6 +65,7 @@ def watch(client: docker.DockerClient, url: str, progress: Progress) -> docker.D
             raise EngineSilent(f"the engine at {shown(url)} ended while it was asked {what}: {failed}") from failed
         finally:
             timer.cancel()
+            told.discard(kind)
         return answer
 
     client.api.send = timed("outer", watched)  # type: ignore[method-assign]

@@ -8,6 +8,7 @@ import pytest
 
 from swarmlab.labs import patience
 from swarmlab.labs.answering import engine_at
+from swarmlab.parallel import parallel
 
 VERSION = b'{"ApiVersion": "1.41", "MinAPIVersion": "1.12"}'
 HEAD = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n"
@@ -64,3 +65,13 @@ def test_an_engine_that_ends_is_told(client):
     with pytest.raises(patience.EngineSilent, match=r"ended while it was asked GET /v1.41/volumes"):
         client.volumes.list()
     assert client.lines == []
+
+
+def test_many_that_are_waited_for_at_once_are_told_in_a_line(client):
+    def start(number):
+        with pytest.raises(patience.EngineSilent):
+            client.api.start(f"{number:064x}")
+
+    parallel(start, range(3))
+    assert len(client.lines) == 1
+    assert "/containers/000" in client.lines[0]
