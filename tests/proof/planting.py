@@ -5,6 +5,7 @@ A fault is a shell script that runs as root on nodes. A proof that needs more ad
 
 from __future__ import annotations
 
+import textwrap
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
@@ -81,15 +82,17 @@ def background(loop: str) -> str:
     return f"cat > /run/gremlin <<'GREMLIN'\n{loop}\nGREMLIN\nsetsid sh /run/gremlin >/run/gremlin.log 2>&1 &\n"
 
 
-def proxy(twist: str) -> str:
-    """Change answers on their way from the node's engine to the suite, until the node is switched off.
+def proxy(twist: str = "pass", *, before: str = "pass") -> str:
+    """Change what the suite and the node's engine say to each other, until the node is switched off.
 
     Args:
-        twist: A line of Python that may change an answer's `status` and `data`; it can read the request's `method`,
-            `path` and `body`.
+        twist: Python that may change an answer's `status` and `data`; it can read the request's `method`, `path` and
+            `body`.
+        before: Python that may change a request's `path` and `body`.
     """
+    twist, before = (textwrap.indent(code, " " * 8).lstrip() for code in (twist, before))
     program = f"""
-import http.client, http.server, json, os, secrets, socket, socketserver
+import base64, http.client, http.server, json, os, re, secrets, socket, socketserver
 class Engine(http.client.HTTPConnection):
     def connect(self):
         self.sock = socket.socket(socket.AF_UNIX)
@@ -99,8 +102,12 @@ class Handler(http.server.BaseHTTPRequestHandler):
     def pass_on(self):
         method, path = self.command, self.path
         body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
+        {before}
         engine = Engine("localhost")
-        engine.request(method, path, body, dict(self.headers))
+        headers = dict(self.headers)
+        if "Content-Length" in headers:
+            headers["Content-Length"] = str(len(body))
+        engine.request(method, path, body, headers)
         reply = engine.getresponse()
         status, data = reply.status, reply.read()
         {twist}
