@@ -72,7 +72,7 @@ def expect_lifecycle(cluster: Swarm, kind: str) -> None:
 def expect_kept_while_used(cluster: Swarm, kind: str) -> None:
     """Judge that what a service has is not removed, by whatever key, and that the refusal names the service."""
     made = make(cluster, kind, value())
-    service = create(cluster, "user", **_given(kind, made.at("held")))
+    service = create(cluster, "user", **_given(kind, made.at("/held")))
     for manager in cluster.managers:
         for key in (made.id, made.name):
             refused = refusal(manager.ask, "DELETE", f"/{kind}/{key}")

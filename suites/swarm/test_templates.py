@@ -3,7 +3,9 @@
 from fixtures.claims import claim
 from suites.support.mounts import volume as known
 from suites.support.payloads import create, make, on_every_node, printed, value
+from swarmlab.errors import Blocked
 from swarmlab.lists import few
+from swarmlab.versions import parsed
 
 #: What every engine knows of a task, as a template.
 TASK = "{{.Service.Name}}/{{.Service.ID}}/{{.Node.ID}}/{{.Task.ID}}/{{.Task.Slot}}"
@@ -12,6 +14,18 @@ TASK = "{{.Service.Name}}/{{.Service.ID}}/{{.Node.ID}}/{{.Task.ID}}/{{.Task.Slot
 def ids(cluster):
     """Return the id of every node by host name."""
     return {name: id for id, name in cluster.names().items()}
+
+
+def expect_known(cluster, version):
+    """Check that every engine of a mixed swarm knows this version of the API: nodes fill in what they know.
+
+    Raises:
+        Blocked: one does not.
+    """
+    known = {node.name: node.ask("GET", "/version")["ApiVersion"] for node in cluster.nodes}
+    older = [f"{name} knows {found}" for name, found in known.items() if parsed(found) < parsed(version)]
+    if older:
+        raise Blocked(f"engines of API {version} are needed, and {few(older)}")
 
 
 def spread(cluster, name, **settings):
@@ -47,11 +61,12 @@ def test_a_tasks_host_name_has_the_facts_of_that_task(cluster):
 
 @claim("templates/node-hostname")
 def test_a_task_is_told_the_name_of_its_node(cluster):
-    name = "on-{{.Node.Hostname}}"
-    _, tasks = on_every_node(cluster, "teller", environment={"HOST": name}, container={"Hostname": name})
+    expect_known(cluster, "1.33")
+    name = "{{.Node.Hostname}}"
+    _, tasks = on_every_node(cluster, "teller", environment={"HOST": f"on {name}"}, container={"Hostname": name})
     for task in tasks:
         found = printed(cluster, task, 'hostname; echo "$HOST"').splitlines()
-        wanted = [f"on-{task.node}"] * 2
+        wanted = [task.node, f"on {task.node}"]
         assert found == wanted, f"the task on {task.node} has host name and variable {found}, not {wanted}"
 
 
@@ -83,6 +98,7 @@ def expect_filled(cluster, kind, path):
         kind: configs or secrets.
         path: the file that tasks read.
     """
+    expect_known(cluster, "1.37")
     shade, word = value(), value()
     shown = make(cluster, "configs", shade)
     hidden = make(cluster, "secrets", word)

@@ -13,7 +13,7 @@ if method == "POST" and path.endswith("/services/create"):
     spec = json.loads(body)
     box = spec["TaskTemplate"]["ContainerSpec"]
     box["Env"] = [entry.replace("{{.Node.ID}}", "here") for entry in box.get("Env", [])]
-    box["Env"] = [entry.replace("on-{{.Node.Hostname}}", "on-slave01") for entry in box["Env"]]
+    box["Env"] = [entry.replace("on {{.Node.Hostname}}", "on slave01") for entry in box["Env"]]
     box["Hostname"] = box.get("Hostname", "").replace("{{.Task.Slot}}", "1")
     for mount in box.get("Mounts", []):
         mount["Source"] = mount.get("Source", "").replace("{{.Task.Slot}}", "1")
@@ -48,7 +48,7 @@ FAULTS = [
         {
             "templates/env": r"the task on .* has the variables \['swc-teller-\w+/\w+/here/",
             "templates/hostname": r"the task of slot [23] on .* has the host name h-1-",
-            "templates/node-hostname": r"the task on (master|slave02) has host name and variable \[.*'on-slave01'\]",
+            "templates/node-hostname": r"the task on (master|slave02) has host name and variable \[.*'on slave01'\]",
             "templates/mount-source": r"the task of slot [23] runs on .*, which has the volumes swc-slot-\w+-1 of it",
             "templates/config": _UNFILLED.format("/told"),
             "templates/secret": _UNFILLED.format("/run/secrets/told"),
