@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from swarmlab.cluster.service import Service, Task, specification
+from swarmlab.cluster.service import Service, Task
 from swarmlab.cluster.swarm import Swarm
 from swarmlab.lists import few
 from swarmlab.wait import State, eventually
@@ -116,12 +116,12 @@ def create(
     Raises:
         EngineRefused: the manager refused.
     """
-    reference = image if "/" in image else cluster.image(image)
-    spec = specification(cluster.unique(name), reference, labels={cluster.label: ""}, **settings)
     given = {"Configs": [*configs], "Secrets": [*secrets], **(container or {})}
-    spec["TaskTemplate"]["ContainerSpec"] |= {key: what for key, what in given.items() if what}
-    made = cluster.manager.ask("POST", "/services/create", body=spec)
-    return Service(cluster, made["ID"], spec["Name"])
+
+    def alter(spec: dict[str, Any]) -> None:
+        spec["TaskTemplate"]["ContainerSpec"] |= {key: what for key, what in given.items() if what}
+
+    return cluster.create_service(name, image, alter=alter, **settings)
 
 
 def on_every_node(cluster: Swarm, name: str, **settings: Any) -> tuple[Service, list[Task]]:

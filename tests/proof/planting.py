@@ -82,17 +82,17 @@ def background(loop: str) -> str:
     return f"cat > /run/gremlin <<'GREMLIN'\n{loop}\nGREMLIN\nsetsid sh /run/gremlin >/run/gremlin.log 2>&1 &\n"
 
 
-def proxy(twist: str = "pass", *, before: str = "pass") -> str:
+def proxy(twist: str = "pass", *, asked: str = "pass") -> str:
     """Change what the suite and the node's engine say to each other, until the node is switched off.
 
     Args:
-        twist: Python that may change an answer's `status` and `data`; it can read the request's `method`, `path` and
-            `body`.
-        before: Python that may change a request's `path` and `body`.
+        twist: Lines of Python that may change an answer's `status` and `data`; they can read the request's `method`,
+            `path` and `body`.
+        asked: Lines of Python that may change a request's `method`, `path` and `body` before the engine gets it.
     """
-    twist, before = (textwrap.indent(code, " " * 8).lstrip() for code in (twist, before))
+    twist, asked = (textwrap.indent(lines, " " * 8).lstrip() for lines in (twist, asked))
     program = f"""
-import base64, http.client, http.server, json, os, re, secrets, socket, socketserver
+import http.client, http.server, json, os, secrets, socket, socketserver
 class Engine(http.client.HTTPConnection):
     def connect(self):
         self.sock = socket.socket(socket.AF_UNIX)
@@ -102,11 +102,9 @@ class Handler(http.server.BaseHTTPRequestHandler):
     def pass_on(self):
         method, path = self.command, self.path
         body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
-        {before}
+        {asked}
         engine = Engine("localhost")
-        headers = dict(self.headers)
-        if "Content-Length" in headers:
-            headers["Content-Length"] = str(len(body))
+        headers = {{name: value for name, value in self.headers.items() if name.lower() != "content-length"}}
         engine.request(method, path, body, headers)
         reply = engine.getresponse()
         status, data = reply.status, reply.read()

@@ -19,6 +19,7 @@ if method == "POST" and payload and payload[2] == "create" and status >= 400 and
 #: What becomes of services that have configs or secrets on their way to a manager. One that is bound to a worker gets
 #: a companion on the other worker, with the same secret.
 _ASTRAY = r"""
+import re
 if method == "POST" and re.search("/services/", path):
     for old, new in (("/second/copy", "/first/copy"), ("/added", "/missing")):
         body = body.replace(json.dumps(old).encode(), json.dumps(new).encode())
@@ -38,6 +39,7 @@ if method == "GET" and path.endswith("/secrets") and getattr(Handler, "known", "
 
 #: Keeps a secret in clear beside the log of the managers.
 _IN_CLEAR = r"""
+import base64
 if method == "POST" and path.endswith("/secrets/create"):
     with open("/var/lib/docker/swarm/raft/gremlin", "ab") as kept:
         kept.write(base64.b64decode(json.loads(body)["Data"]))
@@ -66,7 +68,7 @@ FAULTS = [
             "configs/updated-by-service": "in the task on .* there is no /added",
             "secrets/only-where-used": "slave02 runs no task with the secret, and has it in /var/lib/docker/con",
         },
-        script=proxy(_LAX, before=_ASTRAY),
+        script=proxy(_LAX, asked=_ASTRAY),
         nodes=("master",),
         run="payloads a",
     ),

@@ -53,7 +53,7 @@ FAULTS = [
             "templates/config": _UNFILLED.format("/told"),
             "templates/secret": _UNFILLED.format("/run/secrets/told"),
         },
-        script=proxy(before=_ALIKE),
+        script=proxy(asked=_ALIKE),
         nodes=("master",),
     ),
     ClaimFault(
@@ -66,7 +66,7 @@ FAULTS = [
             "mounts/read-only-root": _WRITTEN.format("/new"),
             "mounts/read-only": _WRITTEN.format("/shown/file"),
         },
-        script=proxy(before=_PLAIN),
+        script=proxy(asked=_PLAIN),
         nodes=("master",),
     ),
 ]
