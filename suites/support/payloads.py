@@ -160,5 +160,5 @@ def expect_replaced(service: Service, before: Sequence[Task]) -> list[Task]:
         left = [task.node for task in service.running() if task.id in old]
         return State(not left, f"still the old task on {few(left)}") and service.converged(len(before))
 
-    eventually(replaced, f"an update of {service} to replace all its tasks", deadline=90)
+    eventually(replaced, f"an update of {service} to replace all its tasks", deadline=60 + 10 * len(before))
     return service.running()

@@ -13,6 +13,8 @@ from swarmlab.errors import Blocked
 from swarmlab.lists import few
 from swarmlab.wait import State, eventually
 
+#: File systems that have no disk.
+IN_MEMORY = ("tmpfs", "ramfs")
 #: Never start a task in place of one that ended.
 ONCE = {"Condition": "none"}
 
@@ -99,7 +101,7 @@ def test_a_secret_is_never_on_the_disk_of_a_node(cluster):
         expect_content(cluster, tasks, path, secret)
         for task in tasks:
             kind = printed(cluster, task, f"stat -f -c %T {path}")
-            assert kind == "tmpfs", f"in the task on {task.node}, {path} is on a file system {kind}, not in memory"
+            assert kind in IN_MEMORY, f"in the task on {task.node}, {path} is on a file system {kind}, not in memory"
     for node in cluster.sample:
         found = on_disk(node, text, service)
         assert not found, f"a task on {node} has the secret, and it is on the disk of {node} in {few(found)}"
