@@ -89,7 +89,7 @@ def asked(cluster):
 @claim("services/registry-credentials")
 def test_credentials_reach_every_node(cluster, asked):
     service = asked("")
-    expect_all(cluster, service, "complete", len(cluster.nodes), so=", with the image that needs a password")
+    expect_all(cluster, service, "complete", len(cluster.nodes), so=", with the image behind a gate")
 
 
 @claim("services/registry-refuses")

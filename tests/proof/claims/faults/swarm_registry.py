@@ -11,7 +11,7 @@ FAULTS = [
         {
             "services/digest-pinned": r"was created with \S+ has the image \S+:swc-tag-\w+, and not its digest",
             "services/update-resolves-tag": r"and an update with it has registry:5000/web:swc-tag-\w+ in place of",
-            "services/registry-credentials": "as complete, with the image .* lists @.* rejected",
+            "services/registry-credentials": "as complete, with the image behind a gate: .* lists @.* rejected",
         },
         script=wrap(
             "*--with-registry-auth*) " + _LEFT_OUT.format("--with-registry-auth"),

@@ -9,9 +9,9 @@ payload = re.search(r"/(config|secret)s/(.*)$", path)
 if method == "GET" and payload and re.fullmatch("[a-z0-9]{20}", payload[2]):
     status, data = 404, b'{"message": "there is none"}'
 if method == "DELETE" and payload and status >= 400:
-    status, data = 204, b""
+    status, data = 200, b"{}"
 if method == "POST" and payload and payload[2].partition("?")[0].endswith("/update") and status >= 400:
-    status, data = 200, b""
+    status, data = 200, b"{}"
 if method == "POST" and payload and payload[2] == "create" and status >= 400 and not json.loads(body)["Data"]:
     status, data = 201, b'{"ID": "none"}'
 """
@@ -21,7 +21,7 @@ if method == "POST" and payload and payload[2] == "create" and status >= 400 and
 _ASTRAY = r"""
 import re
 if method == "POST" and re.search("/services/", path):
-    for old, new in (("/second/copy", "/first/copy"), ("/added", "/missing")):
+    for old, new in (("/second/copy", "/elsewhere"), ("/added", "/missing")):
         body = body.replace(json.dumps(old).encode(), json.dumps(new).encode())
     spec = json.loads(body)["TaskTemplate"]
     if spec.get("Placement", {}).get("Constraints") and spec["ContainerSpec"].get("Secrets"):
@@ -79,8 +79,9 @@ FAULTS = [
             "secrets/content-on-every-task": _SHORT.format("secret"),
         },
         script=background(
-            "while sleep 0.05; do find /var/lib/docker/containers -path '*/mounts/*' -size +450k"
-            " -exec truncate -s 400000 {} +; done"
+            # The engine has made the file system read-only by then.
+            "while sleep 0.05; do for file in $(find /var/lib/docker/containers -path '*/mounts/*' -size +450k);"
+            " do mount -o remount,rw $(dirname $file); truncate -s 400000 $file; done; done"
         ),
         nodes=("slave02",),
         run="payloads a",
