@@ -39,6 +39,7 @@ FEATURES = {
     "encryption": "kernel has no ESP",
     "spare": "lab has no machine beside its cluster",
     "buildkit": "the node's command line and engine build without BuildKit",
+    "registry": "lab has no registry of its own that tests may push to",
     **_OWNERS,
 }
 #: The features that every lab has which the project makes. The owner of another swarm may have chosen otherwise.

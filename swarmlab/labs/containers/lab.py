@@ -432,7 +432,7 @@ class DindLab(Lab):
     @functools.cached_property
     @override
     def offers(self) -> Offers:
-        features = {"power", "spare"} | MADE | self.pretended
+        features = {"power", "spare", "registry"} | MADE | self.pretended
         if len(set(self.images)) > 1:
             features.add("mixed-engines")
         # At the first call the default cluster may be gone, while another cluster has nodes.

@@ -367,7 +367,7 @@ class VagrantLab(Lab):
     @functools.cached_property
     @override
     def offers(self) -> Offers:
-        features = {"power", "reboot", "systemd", "vagrant", "memory", "disk"} | MADE
+        features = {"power", "reboot", "systemd", "vagrant", "memory", "disk", "registry"} | MADE
         if len(set(self.choices)) > 1:
             features.add("mixed-engines")
         return Offers(

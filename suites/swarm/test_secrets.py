@@ -1,0 +1,173 @@
+"""Secrets: what a service is given that nobody else may read, and where it is left and where it is not."""
+
+import base64
+import json
+
+import pytest
+
+from fixtures.claims import claim
+from suites.support import payload_rules as rules
+from suites.support.payloads import create, expect_content, make, on_every_node, printed, value
+from suites.support.traces import files, in_memory, on_disk
+from swarmlab.errors import Blocked
+from swarmlab.lists import few
+from swarmlab.wait import State, eventually
+
+#: File systems that have no disk.
+IN_MEMORY = ("tmpfs", "ramfs")
+#: Never start a task in place of one that ended.
+ONCE = {"Condition": "none"}
+
+
+@claim("secrets/lifecycle")
+def test_a_secret_is_listed_and_found_until_it_is_removed(cluster):
+    rules.expect_lifecycle(cluster, "secrets")
+
+
+@claim("secrets/kept-while-used")
+def test_a_secret_that_a_service_has_is_not_removed(cluster):
+    rules.expect_kept_while_used(cluster, "secrets")
+
+
+@claim("secrets/immutable")
+def test_only_the_labels_of_a_secret_can_be_changed(cluster):
+    rules.expect_immutable(cluster, "secrets")
+
+
+@claim("secrets/content-on-every-task")
+def test_tasks_on_all_nodes_read_the_same_500_kb_of_a_secret(cluster):
+    rules.expect_whole_on_every_node(cluster, "secrets")
+
+
+@claim("secrets/limit")
+def test_a_secret_that_is_empty_or_too_large_is_refused(cluster):
+    rules.expect_limit(cluster, "secrets")
+
+
+@claim("secrets/target-and-mode")
+def test_a_secret_is_a_file_with_the_given_path_owner_and_mode(cluster):
+    rules.expect_target(cluster, "secrets")
+
+
+@claim("secrets/twice")
+def test_a_service_has_one_secret_at_two_places(cluster):
+    rules.expect_twice(cluster, "secrets")
+
+
+@claim("secrets/rotated-by-update")
+def test_an_update_of_a_service_rotates_its_secrets_on_every_node(cluster):
+    old = rules.expect_rotated(cluster, "secrets")
+    # The containers of the replaced tasks are still there.
+    eventually(lambda: nowhere(cluster.nodes, old), "the secret that the update removed to be on no node", deadline=60)
+
+
+def nowhere(nodes, secret):
+    """Whether none of *nodes* has a file of its engine's that holds the secret."""
+    left = [f"{node} has it in {few(found)}" for node in nodes if (found := files(node, secret.data.decode()))]
+    return State(not left, few(left, "; ") or "on none")
+
+
+@pytest.fixture
+def workers(cluster):
+    """A worker that is to have the task with a secret, and the other workers."""
+    host, *others = [node for node in cluster.sample if node in cluster.workers] or [None]
+    if not others:
+        raise Blocked("the test needs two workers, as managers have all secrets")
+    return host, others
+
+
+@claim("secrets/only-where-used")
+def test_a_worker_that_runs_no_task_with_a_secret_does_not_have_it(cluster, workers):
+    host, others = workers
+    text = value()
+    secret = make(cluster, "secrets", text)
+    service = create(cluster, "holder", secrets=[secret.at("held")], constraints=[f"node.hostname=={host}"])
+    expect_content(cluster, service.expect_running(1), "/run/secrets/held", secret)
+    for node in others:
+        found = files(node, text)
+        assert not found, f"{node} runs no task with the secret, and has it in {few(found)}"
+        assert not in_memory(node, text), f"{node} runs no task with the secret, and its engine has it in memory"
+    # Where it is known to be, it must be found, or nothing was looked into.
+    if not (files(host, text) and in_memory(host, text)):
+        raise Blocked(f"the memory of the engine of {host} cannot be looked into")
+
+
+@claim("secrets/in-memory")
+def test_a_secret_is_never_on_the_disk_of_a_node(cluster):
+    text = value()
+    secret = make(cluster, "secrets", text)
+    service, tasks = on_every_node(cluster, "holder", secrets=[secret.at("held"), secret.at("/etc/held")])
+    for path in ("/run/secrets/held", "/etc/held"):
+        expect_content(cluster, tasks, path, secret)
+        for task in tasks:
+            kind = printed(cluster, task, f"stat -f -c %T {path}")
+            assert kind in IN_MEMORY, f"in the task on {task.node}, {path} is on a file system {kind}, not in memory"
+    for node in cluster.sample:
+        found = on_disk(node, text, service)
+        assert not found, f"a task on {node} has the secret, and it is on the disk of {node} in {few(found)}"
+
+
+@claim("secrets/encrypted-at-rest")
+def test_managers_keep_secrets_encrypted(cluster):
+    texts = [value() for _ in range(3)]
+    for text in texts:
+        make(cluster, "secrets", text)
+    for manager in cluster.managers:
+        folder = f"{manager.data_root()}/swarm/raft"
+        if not manager.run(f"test -d {folder}").ok:
+            raise Blocked(f"{manager} does not keep the state of the swarm in {folder}")
+        for text in texts:
+            found = on_disk(manager, text)
+            assert not found, f"{manager} keeps a secret in clear in {few(found)}"
+
+
+@claim("secrets/gone-after-task")
+def test_a_secret_leaves_a_node_with_its_task(cluster):
+    secret = make(cluster, "secrets", value())
+    service, tasks = on_every_node(cluster, "holder", secrets=[secret.at("held")], restart=ONCE)
+    blind = [node.name for node in cluster.nodes if not files(node, secret.data.decode())]
+    if blind:
+        raise Blocked(f"the files of a running task's secret are not found on {few(blind)}")
+    # The container of a task that has ended is still there, until its service is removed.
+    host = cluster.node(tasks[0].node)
+    host.docker(f"kill {tasks[0].container}").expect(f"docker kill on {host}")
+    eventually(
+        lambda: nowhere([host], secret), f"the secret to leave {host} with the task that was killed", deadline=60
+    )
+    service.remove()
+    eventually(lambda: nowhere(cluster.nodes, secret), "the secret to leave all nodes with its service", deadline=60)
+
+
+@claim("secrets/not-shown")
+def test_no_answer_of_a_manager_or_a_node_shows_what_a_secret_holds(cluster):
+    text = value()
+    secret = make(cluster, "secrets", text)
+    service, tasks = on_every_node(cluster, "holder", secrets=[secret.at("held")])
+    hidden = (text, base64.b64encode(text.encode()).decode())
+    for manager in cluster.managers:
+        paths = ("/secrets", secret.path, f"/services/{service.id}", "/tasks")
+        answers = {f"GET {path}": json.dumps(manager.ask("GET", path)) for path in paths}
+        for command in ("secret ls", "secret inspect", "secret inspect --pretty", "service inspect"):
+            of = {"secret ls": "", "service inspect": service.name}.get(command, secret.name)
+            answers[f"docker {command}"] = manager.docker(f"{command} {of}").output
+        shown = [asked for asked, answer in answers.items() if any(word in answer for word in hidden)]
+        assert not shown, f"{manager} shows what a secret holds to {few(shown)}"
+    for task in tasks:
+        node = cluster.node(task.node)
+        answer = json.dumps(node.ask("GET", f"/containers/{task.container}/json"))
+        assert not any(word in answer for word in hidden), f"{node} shows what a secret holds with the task's container"
+
+
+@claim("secrets/not-in-image")
+def test_an_image_of_a_tasks_container_does_not_have_its_secrets(cluster):
+    secret = make(cluster, "secrets", value())
+    service = create(cluster, "holder", secrets=[secret.at("held")])
+    (task,) = service.expect_running(1)
+    expect_content(cluster, [task], "/run/secrets/held", secret)
+    node, image = cluster.node(task.node), cluster.unique("image")
+    committed = f"commit --change 'LABEL {cluster.label}=' {task.container} {image}"
+    node.docker(committed).expect(f"docker commit on {node}")
+    run = cluster.bench(node).run(image, command="sh -c 'cat /run/secrets/* /etc/* 2>/dev/null; echo read'")
+    read = run.expect(f"docker run of the image on {node}").strip()
+    assert read.endswith("read"), f"the image that was made on {node} could not be looked into: {read}"
+    assert secret.data.decode() not in read, f"an image that was made of the task's container on {node} has its secret"
