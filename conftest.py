@@ -13,6 +13,7 @@ pytest_plugins = [
     "fixtures.preflight",
     "fixtures.cluster",
     "fixtures.profiles",
+    "fixtures.policy",
     "fixtures.workers",
     "fixtures.time_profile",
     "fixtures.rehearsal",
