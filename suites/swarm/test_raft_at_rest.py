@@ -7,6 +7,7 @@ import pytest
 
 from fixtures.claims import claim
 from swarmlab.errors import LabError
+from swarmlab.lists import few
 
 
 @claim("autolock/nothing-readable-on-disk")
@@ -20,13 +21,12 @@ def test_configs_and_secrets_are_readable_in_no_file_of_a_manager(cluster):
         made = managers[0].ask("POST", f"/{kind}s/create", body=body)["ID"]
         for manager in managers:  # each has taken it into its log before it lists it
             assert manager.ask("GET", f"/{kind}s/{made}")["ID"] == made
+    forms = {form: kind for kind, mark in marks.items() for form in (mark, base64.b64encode(mark.encode()).decode())}
+    wanted = " ".join(f"-e {form}" for form in forms)
     for manager in managers:
-        log = f"{manager.data_root()}/swarm/raft"
-        size = manager.run(f"cat $(find {log} -type f) | wc -c").out.strip()
-        if not size.isdigit() or int(size) == 0:
-            raise LabError(f"{manager} has no file of its log below {log}")
-        for kind, mark in marks.items():
-            forms = {mark, base64.b64encode(mark.encode()).decode()}
-            wanted = " ".join(f"-e {form}" for form in forms)
-            found = manager.run(f"grep -rlaF {wanted} {manager.data_root()}/swarm").out.split()
-            assert not found, f"on {manager} the content of a {kind} is readable in {', '.join(found)}"
+        folder = f"{manager.data_root()}/swarm"
+        if not manager.run(f"find {folder}/raft -type f -size +0").out.strip():
+            raise LabError(f"{manager} has no file of its log below {folder}/raft")
+        found = [line.partition(":") for line in manager.run(f"grep -raoF {wanted} {folder}").out.splitlines()]
+        told = [f"a {forms[form]} in {file}" for file, _, form in found]
+        assert not told, f"on {manager} the content is readable of {few(dict.fromkeys(told))}"

@@ -56,7 +56,7 @@ FAULTS = [
     ),
     ClaimFault(
         "a manager writes what it is told beside its log",
-        {"autolock/nothing-readable-on-disk": f"on slave02 the content of a config is readable in {DATA_ROOT}/swarm/"},
+        {"autolock/nothing-readable-on-disk": f"on slave02 the content is readable of a config in {DATA_ROOT}/swarm/"},
         script=background(
             "while sleep 0.1; do docker config inspect $(docker config ls -q)"
             f" > {DATA_ROOT}/swarm/raft/in-words 2>/dev/null; done"
