@@ -298,6 +298,7 @@ def _about(number: int, run: Run, runs: Sequence[Run], beside: Path) -> dict[str
         "unfinished": run.unfinished,
         "certification": raw.get("certification"),
         "profile": raw.get("profile", ""),
+        "parts": run.parts,
         "columns": present if several_labs else [name for name in present if name != "lab"],
         "nodes": run.nodes,
         "preflight": grouped(run.preflight),

@@ -67,8 +67,8 @@ class Claim:
         return chapter_of(self.id)
 
     def within(self, part: str) -> bool:
-        """Whether the claim belongs to a section or chapter: 7 contains 7.2.1, but 7.2 does not contain 7.2.1."""
-        return part in (self.section, self.chapter)
+        """Whether the claim belongs to a section, chapter or part: 7 contains 7.2.1, but 7.2 does not contain 7.2.1."""
+        return part in (self.section, self.chapter, self.part)
 
     def told(self) -> Iterator[tuple[str, str]]:
         """Yield what is told beside the claim, each with its name: erratum, cost, what says otherwise, source."""
