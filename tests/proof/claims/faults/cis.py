@@ -17,7 +17,7 @@ _SECOND = (
     f"{_JOIN}) if [ $(hostname) = slave01 ]; then"
     ' token=$(su - hadoop -c "ssh master docker swarm join-token -q manager");'
     ' for word do shift; case "$word" in SWMTKN*) word=$token;; esac; set -- "$@" "$word"; done; fi;'
-    f' docker.real "$@" && if [ $(hostname) = slave01 ]; then cp /run/old.pem {_ROOT}; fi; exit'
+    f' docker.real "$@" && if [ $(hostname) = slave01 ]; then cp /root/old.pem {_ROOT}; fi; exit'
 )
 
 FAULTS = [
@@ -33,7 +33,7 @@ FAULTS = [
             "cis/root-rotated": "the policy is 90 days, and slave01 trusts a root of 400",
             "cis/data-plane-apart": "data of master goes by the address for management",
         },
-        script=f"cat > /run/old.pem <<'PEM'\n{pki.pem_of(_OLD)}PEM\n"
+        script=f"cat > /root/old.pem <<'PEM'\n{pki.pem_of(_OLD)}PEM\n"
         + wrap(
             f"{_INIT}) docker.real swarm init --autolock --advertise-addr {_OWN} --cert-expiry 4800h &&"
             " docker.real network create --driver overlay plain && docker.real service create --detach"
