@@ -44,12 +44,14 @@ FAULTS = [
         script=proxy("pass"),
         nodes=("slave01",),
         formed=True,
+        engine="forky",
         run="members told",
     ),
     ClaimFault(
         "engines name another manager",
         {"membership/info-names-managers": "master knows .*192.0.2.1:2377"},
         answers={"/info": ('"Addr":"[^"]*:2377"', '"Addr":"192.0.2.1:2377"')},
+        engine="forky",
         run="members told",
     ),
     ClaimFault(
