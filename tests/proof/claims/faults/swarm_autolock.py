@@ -51,7 +51,6 @@ FAULTS = [
         {"autolock/unlock-of-unlocked-refused": "slave02 is not locked, and takes an unlock"},
         script=proxy('if path.endswith("/swarm/unlock"): status, data = 200, b""'),
         nodes=("slave02",),
-        formed=True,
         run="autolock",
     ),
     ClaimFault(

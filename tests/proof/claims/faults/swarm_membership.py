@@ -43,7 +43,6 @@ FAULTS = [
         {"membership/ping-names-role": "slave01 is active/worker, and /_ping says nothing of it"},
         script=proxy("pass"),
         nodes=("slave01",),
-        formed=True,
         engine="forky",
         run="members told",
     ),
