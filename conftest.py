@@ -14,6 +14,7 @@ pytest_plugins = [
     "fixtures.cluster",
     "fixtures.all_at_once",
     "fixtures.profiles",
+    "fixtures.policy",
     "fixtures.workers",
     "fixtures.time_profile",
     "fixtures.rehearsal",

@@ -77,6 +77,15 @@ def at_boot(command: str, *, before: str = "") -> str:
     )
 
 
+def at_start(loop: str) -> str:
+    """Run a script beside the engine of a container node each time that the node is switched on, from the next."""
+    return (
+        f"cat > /usr/local/sbin/gremlin <<'GREMLIN'\n{loop}\nGREMLIN\n"
+        "sed -i 's|^exec dockerd|sh /usr/local/sbin/gremlin >/run/gremlin.log 2>\\&1 \\&\\n&|'"
+        " /usr/local/sbin/node-start\n"
+    )
+
+
 def background(loop: str) -> str:
     """Leave a script running after the one that starts it has ended."""
     return f"cat > /run/gremlin <<'GREMLIN'\n{loop}\nGREMLIN\nsetsid sh /run/gremlin >/run/gremlin.log 2>&1 &\n"
