@@ -281,12 +281,16 @@ class Swarm:
                 return port
         raise LabError(f"no free port in {self.ports[0]} to {self.ports[-1]}")
 
-    def create_service(self, name: str, image: str, **settings: Any) -> Service:
+    def create_service(
+        self, name: str, image: str, *, alter: Callable[[dict[str, Any]], None] = lambda _: None, **settings: Any
+    ) -> Service:
         """Create a service through the manager's API.
 
         Args:
             name: the middle of its name.
             image: name of a workload image ("web:1"), or a reference with a slash.
+            alter: changes the specification in place before it is sent, for settings that `specification` does not
+                have.
             settings: further arguments of `specification`.
 
         Raises:
@@ -297,6 +301,7 @@ class Swarm:
         """
         reference = image if "/" in image else self.image(image)
         spec = specification(self.unique(name), reference, labels={SUITE_LABEL: ""}, **settings)
+        alter(spec)
         created = self.manager.ask("POST", "/services/create", body=spec)
         return Service(self, created["ID"], spec["Name"])
 
