@@ -1,7 +1,5 @@
 """Services that are scaled, relabelled or updated by force, and tasks that a node cannot start."""
 
-import pytest
-
 from fixtures.claims import claim
 from suites.support.commands import accepted
 from suites.support.ending import AT_ONCE
@@ -106,7 +104,6 @@ def both_on(service, node):
 
 
 @claim("services/back-after-restart")
-@pytest.mark.cluster(managers=1, workers=2)
 def test_a_node_that_was_restarted_runs_its_part_again(cluster):
     count = len(cluster.nodes)
     everywhere = cluster.create_service("everywhere", "idle", everywhere=True, restart=AT_ONCE)
