@@ -47,7 +47,7 @@ def stopped(cluster, service):
 ALL = {"Parallelism": 0}
 
 
-@claim("services/stop-signal")
+@claim("containers/stop-signal")
 def test_the_stop_signal_of_a_service_reaches_its_process(cluster):
     for signal, code in (("SIGUSR1", 41), ("SIGTERM", 42)):
         work = cluster.create_service(
@@ -65,7 +65,7 @@ def test_the_stop_signal_of_a_service_reaches_its_process(cluster):
         work.remove()
 
 
-@claim("services/stop-grace-period")
+@claim("containers/stop-grace-period")
 def test_a_process_that_does_not_end_is_killed_after_the_grace_period(cluster):
     grace = scaled(4)
     settings = {"everywhere": True, "update": ALL, "restart": AT_ONCE}
@@ -89,7 +89,7 @@ def test_a_process_that_does_not_end_is_killed_after_the_grace_period(cluster):
     assert not wrong, f"a process that ends with 43 within its grace period was stopped, and ended with {few(wrong)}"
 
 
-@claim("services/init")
+@claim("containers/init")
 def test_a_service_with_init_has_a_first_process_that_tends_the_others(cluster):
     count = len(cluster.nodes)
     services = {

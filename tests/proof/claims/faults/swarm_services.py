@@ -76,19 +76,19 @@ FAULTS = [
     ),
     ClaimFault(
         "every process is told to end in the same way",
-        {"services/stop-signal": "ends with 41 at SIGUSR1 was stopped, and ended with 42"},
+        {"containers/stop-signal": "ends with 41 at SIGUSR1 was stopped, and ended with 42"},
         asks={CREATE: ('"StopSignal":"SIGUSR1"', '"StopSignal":"SIGTERM"')},
         run="services d",
     ),
     ClaimFault(
         "no process is given the time that it is promised",
-        {"services/stop-grace-period": r"was killed after \d\.\d s, its grace is"},
+        {"containers/stop-grace-period": r"was killed after \d\.\d s, its grace is"},
         asks={CREATE: (r'"StopGracePeriod":\d+', '"StopGracePeriod":500000000')},
         run="services d",
     ),
     ClaimFault(
         "containers get no init process",
-        {"services/init": "first process of a task on .* is sleep, with init: True"},
+        {"containers/init": "first process of a task on .* is sleep, with init: True"},
         asks={CREATE: ('"Init":true', '"Init":false')},
         run="services d",
     ),
