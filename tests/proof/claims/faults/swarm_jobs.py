@@ -14,7 +14,7 @@ FAULTS = [
     ),
     ClaimFault(
         "a job runs one task more at a time",
-        {"jobs/max-concurrent": "3 tasks run, 3 containers do, at most 2 may"},
+        {"jobs/max-concurrent": r"2 tasks of .* to run at a time.* at most 2 may begin: \d@.*; \d@.*; \d@"},
         asks={CREATE: ('"TotalCompletions":5,"MaxConcurrent":2', '"TotalCompletions":5,"MaxConcurrent":3')},
         run="jobs b",
     ),
