@@ -4,10 +4,11 @@ import pytest
 
 from fixtures.claims import claim
 from suites.support.commands import accepted
-from suites.support.ending import ENDS_ON_DEMAND, end
+from suites.support.ending import AT_ONCE, ENDS_ON_DEMAND, end
 from suites.support.jobs import at_work, completed, global_job, replicated_job
 from suites.support.placement import containers, count_by_node, stays
 from swarmlab.cluster.service import ENDED
+from swarmlab.cluster.swarm import join
 from swarmlab.lists import few
 from swarmlab.wait import State, eventually, wait
 
@@ -18,7 +19,8 @@ ENDS_WELL = ["sh", "-c", "sleep 1"]
 @claim("jobs/replicated-completes")
 def test_a_replicated_job_has_as_many_complete_tasks_as_declared_and_ends(cluster):
     total = 2 * len(cluster.nodes) + 1
-    job = replicated_job(cluster, total, at_once=total, command=ENDS_WELL)
+    # For a job the restart condition any, which is the default of services, is the same as on-failure.
+    job = replicated_job(cluster, total, at_once=total, command=ENDS_WELL, restart=AT_ONCE)
     eventually(lambda: completed(job, total), f"{total} tasks of {job} to complete", deadline=90)
     lasting(cluster, job, total)
     tasks = job.tasks()
@@ -81,23 +83,21 @@ def test_a_global_job_completes_once_on_every_node(cluster):
     lasting(cluster, job, count)
 
 
-@claim("jobs/global-reaches-late-nodes")
-def test_a_node_that_comes_to_meet_the_constraints_of_a_global_job_runs_it_too(cluster, node_labels):
-    first, late = cluster.nodes[0], cluster.nodes[-1]
-    pool = node_labels.new("pool")
-    node_labels.set(pool, {first: "yes"})
-    job = global_job(cluster, command=ENDS_WELL, constraints=[f"node.labels.{pool}==yes"])
-    eventually(
-        lambda: completed(job, 1), f"{job} to complete on {first}, the only node that it may run on", deadline=60
-    )
+@claim("jobs/global-reaches-new-nodes")
+@pytest.mark.cluster(managers=1, workers=1, spare=1)
+def test_a_node_that_joins_later_runs_a_global_job_too(cluster):
+    job = global_job(cluster, command=ENDS_WELL)
+    wait(lambda: completed(job, 2), f"{job} to complete on both nodes", deadline=60)
     done = {task.id for task in job.tasks()}
-    node_labels.set(pool, {late: "yes"})
+    newcomer = cluster.spare.pop()
+    join(newcomer, cluster.manager, cluster.tokens()["Worker"])
+    cluster.nodes.append(newcomer)
 
-    def on_late(tasks):
-        return few(str(task) for task in tasks if task.node != late.name)
+    def on_newcomer(tasks):
+        return few(str(task) for task in tasks if task.node != newcomer.name)
 
-    promise = f"{job} to complete on {late} too, and on no other node again"
-    eventually(lambda: completed(job, 1, besides=done, where=on_late), promise, deadline=60)
+    promise = f"{job} to complete on {newcomer} too, which joined, and on no other node again"
+    eventually(lambda: completed(job, 1, besides=done, where=on_newcomer), promise, deadline=90)
     lasting(cluster, job, 1, besides=done)
 
 
@@ -151,21 +151,6 @@ def retried(job, ended):
     state = few(map(str, others), "; ") or "no task"
     done = [task.state for task in others] == ["running"]
     return State(done, f"besides {len(ended)} that ended: {state}", hopeless=len(others) > 1)
-
-
-@claim("jobs/failed-is-left")
-def test_a_failed_task_of_a_job_that_is_never_restarted_is_left(cluster):
-    never = {"Condition": "none", "Delay": 0}
-    count = len(cluster.nodes)
-    job = replicated_job(cluster, count, at_once=count, command=["sh", "-c", "exit 5"], restart=never)
-
-    def failed():
-        tasks = job.tasks()
-        done = [task.state for task in tasks] == ["failed"] * count
-        return State(done, few(map(str, tasks), "; "), hopeless=len(tasks) > count)
-
-    eventually(failed, f"the {count} tasks of {job} to fail", deadline=60)
-    stays(failed, f"{job}, which has the restart condition none, to leave its failed tasks", polls=6)
 
 
 @claim("jobs/listed-completions")

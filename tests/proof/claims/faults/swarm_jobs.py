@@ -28,7 +28,7 @@ FAULTS = [
     ),
     ClaimFault(
         "a node that comes late is given no part of a job",
-        {"jobs/global-reaches-late-nodes": "to complete on slave02 too.*0 complete, wanted 1"},
+        {"jobs/global-reaches-new-nodes": "to complete on slave02 too.*0 complete, wanted 1"},
         script=background("while sleep 0.2; do docker node update --availability pause slave02; done"),
         nodes=("master",),
     ),
@@ -44,12 +44,6 @@ FAULTS = [
         {"jobs/failed-is-retried": "that failed with exit code 3 to be tried again.*no task"},
         asks={CREATE: ('"Condition":"on-failure"', '"Condition":"none"')},
         run="jobs a",
-    ),
-    ClaimFault(
-        "failed tasks of jobs are tried again whatever the policy",
-        {"jobs/failed-is-left": "tasks of .* to fail|to leave its failed tasks"},
-        asks={CREATE: ('"Condition":"none"', '"Condition":"on-failure"')},
-        run="jobs b",
     ),
     ClaimFault(
         "the API miscounts what is complete",

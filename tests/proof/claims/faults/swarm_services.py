@@ -14,7 +14,7 @@ FAULTS = [
     ),
     ClaimFault(
         "a label replaces all tasks",
-        {"services/label-replaces-no-task": "which was given a label, to run on.*other tasks: [^n]"},
+        {"services/label-replaces-no-task": "services that were given a label to run on.*new is "},
         script=wrap(
             '"service update --detach --label-add"*) docker.real "$@"; for last; do :; done;'
             " exec docker.real service update --detach --force $last"
