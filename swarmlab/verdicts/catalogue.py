@@ -67,8 +67,16 @@ class Claim:
         return chapter_of(self.id)
 
     def within(self, part: str) -> bool:
-        """Whether the claim belongs to a section or chapter: 7 contains 7.2.1, but 7.2 does not contain 7.2.1."""
-        return part in (self.section, self.chapter)
+        """Whether the claim belongs to a section, chapter or part: 7 contains 7.2.1, but 7.2 does not contain 7.2.1."""
+        return part in (self.section, self.chapter, self.part)
+
+    def told(self) -> Iterator[tuple[str, str]]:
+        """Yield what is told beside the claim, each with its name: erratum, cost, what says otherwise, source."""
+        yield from ((name, text) for name, text in (("Erratum", self.erratum), ("Cost", self.cost)) if text)
+        if self.beside:
+            yield "The document says otherwise", ", ".join(self.beside)
+        if self.source:
+            yield "Source", self.source
 
     def to_json(self) -> dict[str, Any]:
         """Return the claim as verdicts.json has it."""

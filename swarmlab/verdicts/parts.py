@@ -40,9 +40,9 @@ def chapter_of(id: str) -> str:
 
 
 def section_title(id: str) -> str:
-    """Return the heading of a claim's section: Section 7.2.1, but Area configs for one of Swarm."""
-    section = id.partition("/")[0]
-    return f"{'Section' if part_of(id) == DOCUMENT else 'Area'} {section}"
+    """Return the heading of a claim's section: Section 7.2.1, or Area configs for one of Swarm."""
+    part = part_of(id)
+    return "Recommendations" if part == CIS else f"{'Area' if part == SWARM else 'Section'} {id.partition('/')[0]}"
 
 
 def read(text: str) -> tuple[str, ...]:

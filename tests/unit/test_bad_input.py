@@ -402,7 +402,7 @@ ASCII = {"LC_ALL": "C", "PYTHONIOENCODING": "ascii", "PYTHONUTF8": "0"}
     [
         ("swarmlab up --engine ü", ASCII, 2, "no engine '\\xfc'"),
         ("swarmlab rehearse --help", ASCII, 0, "A,B[,C\\u2026]"),
-        ("pytest --claims", ASCII, 0, "All chapters: "),
+        ("pytest --claims", ASCII, 0, "All: "),
         ("pytest --profiles", ASCII, 0, "every claim"),
         ("pytest suites/ --engine ü", ASCII, 4, "no engine '\\xfc'"),
         ("pytest tests/unit/test_files.py -q -k parser", ASCII, 0, "1 passed"),
