@@ -11,32 +11,36 @@ import pytest
 from fixtures.claims import claim
 from suites.support.placement import containers, one_on_each, stays
 from swarmlab.lists import few
+from swarmlab.versions import parsed
 from swarmlab.wait import State, eventually, wait
 
 FILE = "/etc/docker/daemon.json"
 #: A label of the engine, a kind of resource that is counted, and one whose pieces have names.
 LABEL, COUNTED, NAMED = "swc.storage=ssd", "swc-slot", "swc-card"
 PIECES = ["card-one", "card-two"]
-SETTINGS = {
-    "labels": [LABEL],
-    "node-generic-resources": [f"{COUNTED}=3", *(f"{NAMED}={piece}" for piece in PIECES)],
-}
+RESOURCES = [f"{COUNTED}=3", *(f"{NAMED}={piece}" for piece in PIECES)]
+#: The first API whose engines take such resources as a list. Engines do not start with a setting that they do not know.
+LISTED = "1.37"
 
 small = pytest.mark.cluster(managers=1, workers=1)
 
 
 @pytest.fixture
 def worker(cluster):
-    """The worker, whose engine has `SETTINGS`."""
+    """The worker, whose engine has the label, and the resources if it takes them."""
     (worker,) = cluster.workers
     cluster.keep("engine settings", lambda: set_engine(cluster, worker))
     return worker
 
 
 def set_engine(cluster, node):
-    """Add `SETTINGS` to those of a node's engine, start it anew, and wait until the managers know."""
+    """Add label and resources to the settings of a node's engine, start it anew, and wait until the managers know."""
+    settings, words = {"labels": [LABEL]}, LABEL.split("=")
+    if parsed(node.ask("GET", "/version")["ApiVersion"]) >= parsed(LISTED):
+        settings["node-generic-resources"] = RESOURCES
+        words += [COUNTED, *PIECES]
     present = json.loads(node.run(f"cat {FILE} 2>/dev/null").out or "{}")
-    text = json.dumps({**present, **SETTINGS})
+    text = json.dumps({**present, **settings})
     node.run(f"mkdir -p /etc/docker && printf %s {shlex.quote(text)} > {FILE}").expect(f"writing {FILE} on {node}")
     node.stop()
     node.start()
@@ -45,7 +49,7 @@ def set_engine(cluster, node):
     def known():
         member = next(m for m in cluster.members() if m["Description"]["Hostname"] == node.name)
         told = json.dumps(member["Description"])
-        return State(all(word in told for word in (COUNTED, *PIECES, *LABEL.split("="))), told[:500])
+        return State(all(word in told for word in words), told[:500])
 
     wait(known, f"the managers to know the engine settings of {node}", deadline=60)
     return True
