@@ -2,6 +2,7 @@
 
 import pytest
 
+from suites.support.node_labels import NodeLabels
 from suites.support.stacks import Stack, dissolve, swept
 from suites.support.subnets import wide_subnet
 from swarmlab.cluster.marks import unique
@@ -19,6 +20,14 @@ def network(cluster):
     """The name of an attachable overlay network, with addresses for containers of the test on every node."""
     wide = wide_subnet(cluster)
     return cluster.create_network("net", **({"IPAM": {"Config": [{"Subnet": str(wide)}]}} if wide else {}))
+
+
+@pytest.fixture
+def node_labels(cluster):
+    """Labels that the test gives to nodes; they are removed afterwards."""
+    labels = NodeLabels(cluster)
+    yield labels
+    labels.clear()
 
 
 @pytest.fixture

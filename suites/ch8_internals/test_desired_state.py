@@ -1,22 +1,11 @@
 """8.2.1 and 8.2.2: services, tasks and containers, and the replacement of those that end."""
 
 from fixtures.claims import claim
-from suites.support.commands import accepted
+from suites.support.ending import AT_ONCE, ENDS_ON_DEMAND, end
 from suites.support.placement import containers, lives, matched, one_on_each, stays
 from swarmlab.cluster.service import ENDED
 from swarmlab.lists import few
 from swarmlab.wait import State, eventually
-
-#: Ends with the exit code that is written into /run/end, or by a signal.
-ENDS_ON_DEMAND = ["sh", "-c", "trap 'exit 143' TERM; until [ -s /run/end ]; do sleep 0.2; done; exit $(cat /run/end)"]
-#: Tasks are replaced at once; by default the swarm waits five seconds.
-AT_ONCE = {"Condition": "any", "Delay": 0}
-
-
-def end(cluster, task, code):
-    """Have the process of a task (of `ENDS_ON_DEMAND`) end by itself with this exit code."""
-    accepted(cluster.node(task.node), f"exec {task.container} sh -c 'echo {code} > /run/end'")
-
 
 #: Ways to end the container of a task, each as a shell command on its node.
 WAYS = {

@@ -35,21 +35,21 @@ class Task(Protocol):
     """The part of `swarmlab.cluster.service.Task` that is looked at here."""
 
     @property
-    def id(self) -> str: ...  # noqa: D102
+    def id(self) -> str: ...
     @property
-    def slot(self) -> int: ...  # noqa: D102
+    def slot(self) -> int: ...
     @property
-    def node(self) -> str: ...  # noqa: D102
+    def node(self) -> str: ...
     @property
-    def state(self) -> str: ...  # noqa: D102
+    def state(self) -> str: ...
     @property
-    def error(self) -> str: ...  # noqa: D102
+    def error(self) -> str: ...
     @property
-    def exit_code(self) -> int | None: ...  # noqa: D102
+    def exit_code(self) -> int | None: ...
     @property
-    def created(self) -> str: ...  # noqa: D102
+    def created(self) -> str: ...
     @property
-    def alive(self) -> bool: ...  # noqa: D102
+    def alive(self) -> bool: ...
 
 
 def is_refused(task: Task) -> bool:

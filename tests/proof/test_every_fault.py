@@ -61,7 +61,7 @@ def test_no_two_faults_have_one_name(proof):
 
 def test_patterns_of_reasons_are_regular_expressions():
     patterns = [pattern for fault in OF_CLAIMS for pattern in fault.fails.values()]
-    patterns += [pattern for fault in OF_CLAIMS for pattern, _ in fault.answers.values()]
+    patterns += [pattern for fault in OF_CLAIMS for pattern, _ in (*fault.answers.values(), *fault.asks.values())]
     patterns += [fault.finding for fault in preflight.FAULTS]
     patterns += [fault.reason for fault in (*rehearsal.FAULTS, *OF_MESH)]
     for pattern in patterns:

@@ -27,6 +27,8 @@ class ClaimFault(Fault):
         portainer: What the double of Portainer does wrong (see `tests.doubles.portainer.double`).
         answers: By path of the API, a pattern and its replacement in the answers: the only way to have managers that
             lie.
+        asks: By path of the API, a pattern and its replacement in what the suite asks for: an engine that takes no
+            notice of a setting, or takes it for another.
     """
 
     fails: dict[str, str]
@@ -37,3 +39,4 @@ class ClaimFault(Fault):
     run: str = ""
     portainer: tuple[str, ...] = ()
     answers: dict[str, tuple[str, Replacement]] = field(default_factory=dict)
+    asks: dict[str, tuple[str, Replacement]] = field(default_factory=dict)

@@ -35,6 +35,8 @@ def pytest_configure():
         DindLab.pretended.update(fault.offers)
         if fault.answers:
             _lie(fault.answers)
+        if fault.asks:
+            _mishear(fault.asks)
 
 
 def _break_swarms(fault):
@@ -59,3 +61,16 @@ def _lie(answers):
         return reply
 
     requests.Session.request = lying
+
+
+def _mishear(asks):
+    request = requests.Session.request
+
+    def misheard(self, method, url, **how):
+        for path, (what, instead) in asks.items():
+            if url.endswith(path) and how.get("json") is not None:
+                asked = json.dumps(how["json"], separators=(",", ":"))
+                how["json"] = json.loads(re.sub(what, instead, asked))
+        return request(self, method, url, **how)
+
+    requests.Session.request = misheard
