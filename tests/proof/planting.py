@@ -5,6 +5,7 @@ A fault is a shell script that runs as root on nodes. A proof that needs more ad
 
 from __future__ import annotations
 
+import textwrap
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
@@ -81,13 +82,15 @@ def background(loop: str) -> str:
     return f"cat > /run/gremlin <<'GREMLIN'\n{loop}\nGREMLIN\nsetsid sh /run/gremlin >/run/gremlin.log 2>&1 &\n"
 
 
-def proxy(twist: str) -> str:
-    """Change answers on their way from the node's engine to the suite, until the node is switched off.
+def proxy(twist: str = "pass", *, asked: str = "pass") -> str:
+    """Change what the suite and the node's engine say to each other, until the node is switched off.
 
     Args:
-        twist: A line of Python that may change an answer's `status` and `data`; it can read the request's `method`,
+        twist: Lines of Python that may change an answer's `status` and `data`; they can read the request's `method`,
             `path` and `body`.
+        asked: Lines of Python that may change a request's `method`, `path` and `body` before the engine gets it.
     """
+    twist, asked = (textwrap.indent(lines, " " * 8).lstrip() for lines in (twist, asked))
     program = f"""
 import http.client, http.server, json, os, secrets, socket, socketserver
 class Engine(http.client.HTTPConnection):
@@ -99,8 +102,10 @@ class Handler(http.server.BaseHTTPRequestHandler):
     def pass_on(self):
         method, path = self.command, self.path
         body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
+        {asked}
         engine = Engine("localhost")
-        engine.request(method, path, body, dict(self.headers))
+        headers = {{name: value for name, value in self.headers.items() if name.lower() != "content-length"}}
+        engine.request(method, path, body, headers)
         reply = engine.getresponse()
         status, data = reply.status, reply.read()
         {twist}
