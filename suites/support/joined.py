@@ -6,6 +6,7 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from ipaddress import IPv4Interface, ip_interface
 from typing import Any
 
+from suites.support.subnets import free_subnets, wide_subnet
 from swarmlab.cluster.node import Node
 from swarmlab.cluster.probe import Probe
 from swarmlab.cluster.service import Service, Task
@@ -13,6 +14,22 @@ from swarmlab.cluster.swarm import Swarm
 from swarmlab.lists import few
 from swarmlab.parallel import parallel
 from swarmlab.wait import State
+
+
+def roomy(cluster: Swarm, *names: str, **settings: Any) -> list[str]:
+    """Create attachable overlay networks with addresses for containers of a test on every node; return their names.
+
+    Args:
+        cluster: the swarm.
+        names: the middles of the names.
+        settings: further keys of the API's network specification.
+    """
+    pools = [{"IPAM": {"Config": [{"Subnet": str(it)}]}} for it in free_subnets(cluster, len(names))]
+    wide = wide_subnet(cluster) is not None
+    return [
+        cluster.create_network(name, **(pool if wide else {}), **settings)
+        for name, pool in zip(names, pools, strict=True)
+    ]
 
 
 def boxes(cluster: Swarm, network: str, nodes: Iterable[Node] | None = None) -> list[Probe]:

@@ -2,7 +2,7 @@
 
 from fixtures.claims import claim
 from suites.support.captures import captured
-from suites.support.joined import nothing_passes
+from suites.support.joined import nothing_passes, roomy
 from suites.support.traffic import GOSSIP, all_reached, every_size_reached
 from swarmlab.cluster.node import GOSSIP_PORT
 from swarmlab.errors import Blocked
@@ -27,7 +27,7 @@ def expect_passing(cluster, probes, tasks, network):
 
 @claim("networks/isolated")
 def test_tasks_of_two_networks_do_not_reach_each_other(cluster):
-    networks = [cluster.create_network(name) for name in ("one", "two")]
+    networks = roomy(cluster, "one", "two")
     sides = [(network, *everywhere(cluster, network)) for network in networks]
     for network, _, tasks, probes in sides:
         expect_passing(cluster, probes, tasks, network)
@@ -41,7 +41,7 @@ def test_tasks_of_two_networks_do_not_reach_each_other(cluster):
 
 @claim("networks/internal")
 def test_tasks_of_an_internal_network_reach_each_other_and_nothing_else(cluster):
-    inner, outer = cluster.create_network("inner", Internal=True), cluster.create_network("outer")
+    (inner,), (outer,) = roomy(cluster, "inner", Internal=True), roomy(cluster, "outer")
     _, tasks, probes = everywhere(cluster, inner)
     _, _, others = everywhere(cluster, outer)
 
@@ -61,7 +61,7 @@ def test_tasks_of_an_internal_network_reach_each_other_and_nothing_else(cluster)
 @claim("networks/mtu-option")
 def test_the_mtu_of_a_network_is_that_of_its_interfaces_and_bodies_pass(cluster):
     wanted = 1300
-    network = cluster.create_network("narrow", Options={"com.docker.network.driver.mtu": str(wanted)})
+    (network,) = roomy(cluster, "narrow", Options={"com.docker.network.driver.mtu": str(wanted)})
     _, tasks, probes = everywhere(cluster, network)
     for task, probe in zip(tasks, probes, strict=True):
         listed = probe.run(
@@ -76,7 +76,7 @@ def test_the_mtu_of_a_network_is_that_of_its_interfaces_and_bodies_pass(cluster)
 
 def sealed(cluster):
     """Create an encrypted network, and return it with the tasks of a service on every node and their probes."""
-    network = cluster.create_network("sealed", Options={"encrypted": ""})
+    (network,) = roomy(cluster, "sealed", Options={"encrypted": ""})
     return (network, *everywhere(cluster, network)[1:])
 
 
@@ -90,7 +90,7 @@ def test_bodies_of_every_size_pass_through_an_encrypted_network(cluster):
 
 @claim("networks/encrypted-unreadable")
 def test_what_passes_through_an_encrypted_network_cannot_be_read_between_nodes(cluster):
-    plain = cluster.create_network("plain")
+    (plain,) = roomy(cluster, "plain")
     words = {}
     with captured(cluster.nodes) as read:
         # The plain network comes last: once it can be read, all before it has been captured.

@@ -1,7 +1,7 @@
 """networks: services that join and leave networks, change how their name resolves, and have further names."""
 
 from fixtures.claims import claim
-from suites.support.joined import boxes, held, join_networks, tasks_in
+from suites.support.joined import boxes, held, join_networks, roomy, tasks_in
 from suites.support.names import names_follow, resolve_to, tasks_resolve
 from suites.support.traffic import GOSSIP, all_reached
 from swarmlab.parallel import parallel
@@ -20,7 +20,7 @@ def reached_by_name(probes, name):
 @claim("networks/joined-by-update")
 def test_an_update_adds_a_network_and_takes_one_away(cluster):
     nodes = len(cluster.nodes)
-    old, new = (cluster.create_network(name) for name in ("old", "new"))
+    old, new = roomy(cluster, "old", "new")
     web = cluster.create_service(
         "web", "web:1", everywhere=True, networks=[old], endpoint_mode="dnsrr", update={"Parallelism": 0}
     )
@@ -95,7 +95,7 @@ def _change_mode(service, mode):
 
 @claim("networks/alias")
 def test_an_alias_is_a_name_in_the_network_that_it_is_given_for(cluster):
-    with_alias, without = (cluster.create_network(name) for name in ("known", "unknown"))
+    with_alias, without = roomy(cluster, "known", "unknown")
     alias = cluster.unique("alias")
     web = cluster.create_service(
         "web", "web:1", everywhere=True, networks=[{"Target": with_alias, "Aliases": [alias]}, without]

@@ -99,7 +99,7 @@ def _gone(cluster, id, using):
 @claim("networks/ip-range")
 def test_addresses_are_of_the_range_that_was_given(cluster):
     (subnet,) = free_subnets(cluster)
-    span = list(subnet.subnets(new_prefix=24))[7]
+    span = list(subnet.subnets(new_prefix=20))[7]
     config = {"Subnet": str(subnet), "IPRange": str(span), "Gateway": str(subnet[-2])}
     network = cluster.create_network("ranged", IPAM={"Config": [config]})
     services = [cluster.create_service(name, "idle", everywhere=True, networks=[network]) for name in ("one", "two")]
