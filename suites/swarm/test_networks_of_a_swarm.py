@@ -78,6 +78,8 @@ def test_a_worker_knows_a_network_while_it_runs_something_in_it(cluster):
     for host in (cluster.manager, *workers[:2]):
         service.move_to(host)
         assert knows(host, id), f"{host} runs a task in {network} and does not list it"
+        # Else nothing would show whether it goes.
+        wait(lambda host=host: _has_interfaces(host, id), f"{host} to have the interfaces of {network}")
         eventually(
             lambda host=host: _gone(cluster, id, {host.name}),
             f"no other node than {host} to keep {network}, once the task has moved there",
@@ -89,11 +91,15 @@ def test_a_worker_knows_a_network_while_it_runs_something_in_it(cluster):
 def _gone(cluster, id, using):
     """Whether no node but those that are *using* a network has it: workers list it, nodes have its interfaces."""
     left = [f"{worker} lists it" for worker in cluster.workers if worker.name not in using and knows(worker, id)]
-    for node in cluster.nodes:
-        # Engines name the namespace of an overlay network by its id.
-        if node.name not in using and node.run(f"ls /run/docker/netns | grep -q -e '-{id[:10]}$'").ok:
-            left.append(f"{node} has its interfaces")
+    left += [
+        f"{node} has its interfaces" for node in cluster.nodes if node.name not in using and _has_interfaces(node, id)
+    ]
     return State(not left, "; ".join(left) or "none keeps it")
+
+
+def _has_interfaces(node, id):
+    # Engines name the namespace of an overlay network by its id.
+    return node.run(f"ls /run/docker/netns | grep -q -e '-{id[:10]}$'").ok
 
 
 @claim("networks/ip-range")
