@@ -114,15 +114,18 @@ def _told(service):
 @claim("ports/follow-update")
 def test_ports_come_and_go_by_update(cluster):
     old, new, nodes = cluster.port(), cluster.port(), cluster.nodes
+    # An engine publishes a port of a container once, so that the server listens on two.
+    command = ["sh", "-c", "sed -i 's/listen 80.*;/& listen 81;/' /etc/nginx/nginx.conf && exec web"]
     web = cluster.create_service(
         "web",
         "web:1",
         everywhere=True,
+        command=command,
         ports=[entry(80, old, mode="host")],
         update={"Parallelism": 0, "Order": "stop-first"},
     )
     web.wait_running(len(nodes))
-    publish(web, [entry(80, old, mode="host"), entry(80, new, mode="host")])
+    publish(web, [entry(80, old, mode="host"), entry(81, new, mode="host")])
     tasks = _all_renewed(web, nodes, {old, new})
     for port in (old, new):
         eventually(
@@ -130,7 +133,7 @@ def test_ports_come_and_go_by_update(cluster):
             f"each node to answer at port {port} after an update that adds {new}",
             deadline=20,
         )
-    publish(web, [entry(80, new, mode="host")])
+    publish(web, [entry(81, new, mode="host")])
     tasks = _all_renewed(web, nodes, {new})
     eventually(
         lambda: own_task_answers(nodes, tasks, new),

@@ -98,8 +98,8 @@ def _gone(cluster, id, using):
 
 
 def _has_interfaces(node, id):
-    # Engines name the namespace of an overlay network by its id.
-    return node.run(f"ls /run/docker/netns | grep -q -e '-{id[:10]}$'").ok
+    # Engines name the namespace of an overlay network by its id, and mount it while the network has interfaces.
+    return node.run(f"grep -q -e '-{id[:10]} ' /proc/mounts").ok
 
 
 @claim("networks/ip-range")

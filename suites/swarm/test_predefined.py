@@ -127,7 +127,8 @@ def configured(cluster, driver, options):
     label = f"--label {cluster.label}"
     for node in cluster.nodes:
         accepted(node, f"network create --config-only {options[node.name]} {label} {configuration}")
-    command = f"network create --driver {driver} --scope swarm --config-from {configuration} {label} {network}"
+    # Such a network has no labels of its own.
+    command = f"network create --driver {driver} --scope swarm --config-from {configuration} {network}"
     accepted(cluster.manager, command)
     try:
         yield network
