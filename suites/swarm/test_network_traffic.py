@@ -9,7 +9,6 @@ from swarmlab.errors import Blocked
 from swarmlab.parallel import parallel
 from swarmlab.wait import State, eventually, scaled, wait
 
-
 #: Bytes that VXLAN adds to each packet on its way between nodes.
 VXLAN = 50
 
