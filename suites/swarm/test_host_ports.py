@@ -146,12 +146,15 @@ def test_ports_come_and_go_by_update(cluster):
 def _all_renewed(service, nodes, ports):
     """Return the tasks of a service once each node runs one that publishes these *ports*."""
 
+    alive = []
+
     def renewed():
-        state = service.converged(len(nodes))
-        given = _told(service)
-        other = [f"{task}: {given.get(task.id)}" for task in service.running() if given.get(task.id) != ports]
+        given, tasks = _told(service), service.tasks()
+        state = service.converged(len(nodes), tasks=tasks)
+        alive[:] = [task for task in tasks if task.alive]
+        other = [f"{task}: {given.get(task.id)}" for task in alive if given.get(task.id) != ports]
         done = state.done and not other
         return State(done, f"{state.summary}; with other ports {other or 'none'}", refused=state.refused)
 
     eventually(renewed, f"a task of {service} on each node to publish {sorted(ports)}", deadline=90)
-    return service.running()
+    return alive

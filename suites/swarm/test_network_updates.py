@@ -69,7 +69,7 @@ def test_an_update_changes_between_virtual_address_and_round_robin(cluster, netw
     )
     before = web.virtual_address(network)
     _change_mode(web, "dnsrr")
-    tasks = web.expect_running(nodes)
+    web.expect_running(nodes)
     eventually(
         lambda: tasks_resolve(cluster, asked, web.name, web.running(), network) and reached_by_name(asked, web.name),
         f"{web} to resolve to its tasks after a change to dnsrr",
@@ -78,13 +78,13 @@ def test_an_update_changes_between_virtual_address_and_round_robin(cluster, netw
     given = web.inspect()["Endpoint"].get("VirtualIPs") or []
     assert not given, f"{web} has mode dnsrr since an update, and yet the virtual address {given}"
     _change_mode(web, "vip")
-    tasks = web.expect_running(nodes)
+    web.expect_running(nodes)
     eventually(
         lambda: names_follow(cluster, asked, web, network),
         f"{web} to resolve to a virtual address again after a change to vip",
         deadline=GOSSIP,
     )
-    assert web.virtual_address(network) not in {task.addresses[network] for task in tasks}, (
+    assert web.virtual_address(network) not in {task.addresses[network] for task in web.running()}, (
         f"{web} has the virtual address of one of its tasks; before, it had {before}"
     )
 
