@@ -58,10 +58,10 @@ def test_a_container_gets_the_address_that_it_asks_for_if_nobody_has_it(cluster)
     address = subnet[subnet.num_addresses // 2]
     got, first = started_at(cluster, here, network, address)
     assert got, f"{here} refused docker run --ip {address} in {network} of {subnet}: {got.summary}"
-    has = held(Probe(here, first))
-    assert address in [it.ip for it in has], f"a container on {here} asked for {address}, and has {has}"
+    has = [str(it.ip) for it in held(Probe(here, first))]
+    assert str(address) in has, f"a container on {here} asked for {address}, and has {few(has)}"
     got, second = started_at(cluster, there, network, address)
-    assert not got, f"{there} let a container have {address}, which one on {here} has: {held(Probe(there, second))}"
+    assert not got, f"{there} let container {second} have {address}, which one on {here} has"
     cluster.bench(here).remove(first)
     given_in_time(cluster, there, network, address, f"as the one on {here} has gone")
 

@@ -157,16 +157,17 @@ def test_containers_of_tasks_are_told_from_others(cluster):
     service = cluster.create_service("one", "idle", everywhere=True)
     tasks = {task.node: task.container for task in service.wait_running(len(cluster.nodes))}
     for node in cluster.nodes:
-        box = cluster.bench(node).inspect(cluster.bench(node).start("client"))["Id"]
+        bench, task = cluster.bench(node), tasks[node.name][:12]
+        box = bench.inspect(bench.start("client"))["Id"][:12]
         found = {
-            answer: {it["Id"] for it in node.containers(**{"is-task": answer})} & {box, tasks[node.name]}
+            answer: {it["Id"][:12] for it in node.containers(**{"is-task": answer})} & {box, task}
             for answer in ("true", "false")
         }
-        assert found == {"true": {tasks[node.name]}, "false": {box}}, (
-            f"of a task's container {tasks[node.name][:12]} and another, {box[:12]}, {node} lists by is-task {found}"
+        assert found == {"true": {task}, "false": {box}}, (
+            f"of a task's container {task} and another, {box}, {node} lists by is-task {found}"
         )
-        by_label = {it["Id"] for it in service.containers(node)}
-        assert by_label == {tasks[node.name]}, f"{node} lists by the label of {service} {by_label}"
+        by_label = {it["Id"][:12] for it in service.containers(node)}
+        assert by_label == {task}, f"{node} lists by the label of {service} {by_label}"
 
 
 @claim("services/filter-unknown-refused")
