@@ -43,6 +43,7 @@ def specification(
     publish: Mapping[int, int] | None = None,
     publish_mode: str = "ingress",
     protocol: str = "tcp",
+    ports: Sequence[Mapping[str, Any]] = (),
     endpoint_mode: str = "",
     networks: Sequence[str | Mapping[str, Any]] = (),
     constraints: Sequence[str] = (),
@@ -69,6 +70,7 @@ def specification(
         publish: target port of the container by published port of the cluster.
         publish_mode: ingress (the routing mesh) or host.
         protocol: protocol of the published ports: tcp or udp.
+        ports: further published ports with the API's keys (Protocol, TargetPort, PublishedPort, PublishMode).
         endpoint_mode: vip or dnsrr.
         networks: overlay networks, by name or with the API's keys (Target, Aliases).
         constraints: placement constraints such as ``node.hostname==master``.
@@ -117,11 +119,11 @@ def specification(
     endpoint: dict[str, Any] = {}
     if endpoint_mode:
         endpoint["Mode"] = endpoint_mode
-    if publish:
+    if publish or ports:
         endpoint["Ports"] = [
             {"Protocol": protocol, "TargetPort": target, "PublishedPort": published, "PublishMode": publish_mode}
-            for published, target in publish.items()
-        ]
+            for published, target in (publish or {}).items()
+        ] + [dict(port) for port in ports]
     return {
         "Name": name,
         "Labels": dict(labels),

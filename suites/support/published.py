@@ -1,0 +1,101 @@
+"""Published ports: their entries in a specification, what a service has of them, and who answers there."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from swarmlab.cluster.node import Node
+from swarmlab.cluster.probe import Probe
+from swarmlab.cluster.service import Service, Task
+from swarmlab.cluster.swarm import Swarm
+from swarmlab.errors import Blocked
+from swarmlab.wait import State, scaled
+
+#: The port at which the server of `echo_server` listens, for connections and for datagrams.
+ECHO = 9000
+_SERVER = f"""
+import socket, threading
+name = socket.gethostname().encode()
+def connections():
+    server = socket.create_server(("", {ECHO}))
+    while True:
+        with server.accept()[0] as one:
+            one.recv(100)  # closing with something unread would cut the answer off
+            one.sendall(b"tcp " + name)
+threading.Thread(target=connections, daemon=True).start()
+with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as server:
+    server.bind(("", {ECHO}))
+    while True:
+        _, sender = server.recvfrom(2000)
+        server.sendto(b"udp " + name, sender)
+"""
+
+
+def echo_server() -> list[str]:
+    """Return the command of a server, in the image python:3, that answers with a protocol and its container's name."""
+    return ["python3", "-c", _SERVER]
+
+
+def entry(target: int, published: int = 0, *, mode: str = "ingress", protocol: str = "tcp") -> dict[str, Any]:
+    """Return a port's entry in a specification; without a *published* port the swarm or the node chooses one."""
+    port = {"Protocol": protocol, "TargetPort": target, "PublishMode": mode}
+    return {**port, "PublishedPort": published} if published else port
+
+
+def publish(service: Service, ports: Sequence[Mapping[str, Any]]) -> None:
+    """Update a service so that it publishes these *ports* and no others."""
+
+    def change(spec: dict[str, Any]) -> None:
+        spec.setdefault("EndpointSpec", {})["Ports"] = [dict(port) for port in ports]
+
+    service.update(change)
+
+
+def published(service: Service) -> list[tuple[int, int, str, str]]:
+    """Return published port, target port, protocol and mode of every port that the managers list for a service."""
+    listed = service.inspect()["Endpoint"].get("Ports") or []
+    return sorted(
+        (port.get("PublishedPort", 0), port["TargetPort"], port["Protocol"], port["PublishMode"]) for port in listed
+    )
+
+
+def own_task_answers(nodes: Sequence[Node], tasks: Sequence[Task], port: int) -> State:
+    """Whether each of *nodes* answers at *port*, over HTTP, with the container of its own task."""
+    wrong = []
+    for node in nodes:
+        own = {task.container[:12] for task in tasks if task.node == node.name}
+        answer = node.get(port)
+        if answer.container not in own:
+            wrong.append(f"{node} at port {port}: {answer}, by {answer.container or 'no container'}")
+    return State(not wrong, "; ".join(wrong) or "each answers with its own task")
+
+
+def nobody_answers(nodes: Sequence[Node], port: int) -> State:
+    """Whether none of *nodes* answers at *port*."""
+    open = [f"{node} answers on port {port}: {answer}" for node in nodes if (answer := node.get(port)).status]
+    return State(not open, "; ".join(open) or "none answers")
+
+
+def heard(probe: Probe, node: Node, port: int, protocol: str) -> str:
+    """Return what the server of `echo_server` at a node's *port* answers to a container elsewhere; empty if nothing."""
+    udp = "-u " if protocol == "udp" else ""
+    # A sender of datagrams cannot know that no more comes: nc ends after a second without any.
+    return probe.run(f"echo ask | nc {udp}-w {max(1, round(scaled(1)))} {node.address} {port}").out.strip()
+
+
+def elsewhere(probes: Mapping[str, Probe], node: Node) -> Probe:
+    """Return a probe that is not on *node*, of *probes* by the name of their node.
+
+    Raises:
+        Blocked: the cluster has no other node.
+    """
+    for name, probe in probes.items():
+        if name != node.name:
+            return probe
+    raise Blocked("the cluster has one node")
+
+
+def probes_by_node(cluster: Swarm) -> dict[str, Probe]:
+    """Start a client container on every node, and return its probe by the node's name."""
+    return {node.name: Probe(node, cluster.bench(node).start("client")) for node in cluster.nodes}
