@@ -75,5 +75,5 @@ def test_faults_of_preflight_have_levels_of_findings():
 def test_faults_that_are_planted_together_are_of_one_lab():
     labs = {}
     for fault in OF_CLAIMS:
-        labs.setdefault(fault.run or fault.name, set()).add(fault.lab)
+        labs.setdefault(fault.run or fault.name, set()).add((fault.lab, fault.engine))
     assert not [run for run, kinds in labs.items() if len(kinds) > 1]

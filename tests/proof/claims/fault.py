@@ -22,6 +22,7 @@ class ClaimFault(Fault):
         formed: The script runs when the swarm has been made, and not before.
         offers: Features that the lab claims to have, so that the test runs and finds them missing.
         lab: The kind of lab that the fault is planted in.
+        engine: The engine of the lab, where the default one lacks what the claim needs; empty for the default one.
         run: Faults with the same value are planted together, which saves a lab each; empty: alone.
         portainer: What the double of Portainer does wrong (see `tests.doubles.portainer.double`).
         answers: By path of the API, a pattern and its replacement in the answers: the only way to have managers that
@@ -32,6 +33,7 @@ class ClaimFault(Fault):
     formed: bool = False
     offers: tuple[str, ...] = ()
     lab: str = "dind"
+    engine: str = ""
     run: str = ""
     portainer: tuple[str, ...] = ()
     answers: dict[str, tuple[str, Replacement]] = field(default_factory=dict)
