@@ -22,6 +22,7 @@ from swarmlab.terminal import start_in_utf8
 
 #: The options of the suites that take a value, as the plugins in fixtures/ add them.
 OPTIONS = (
+    "--catalogue",
     "--engine",
     "--group",
     "--hours",

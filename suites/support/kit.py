@@ -39,7 +39,8 @@ say hostname "$(hostname)"
 tr '\\000' '\\n' < /proc/1/environ | sed 's/^/env_/'
 say processes "$(cat /sys/fs/cgroup/pids.max 2> /dev/null || cat /sys/fs/cgroup/pids/pids.max)"
 # What follows may fill the limit, so that the shell starts nothing any more.
-started=$( (i=0; while [ $i -lt {2 * PROCESSES} ]; do sleep 2 > /dev/null 2>&1 & i=$((i + 1)); done; echo all) 2> /dev/null)
+many() {{ i=0; while [ $i -lt {2 * PROCESSES} ]; do sleep 2 > /dev/null 2>&1 & i=$((i + 1)); done; echo all; }}
+started=$( (many) 2> /dev/null)
 set -- /proc/[0-9]*; say has_processes $#
 say starts_all "${{started:-no}}"
 """

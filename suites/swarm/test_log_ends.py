@@ -90,6 +90,6 @@ def test_a_log_ends_though_the_container_of_a_task_is_gone(cluster):
 
     eventually(
         given,
-        f"the log to end, with the lines of the task on {stays.node}, when the container of that on {gone.node} is gone",
+        f"the log to end, with the lines of the task on {stays.node}, when that on {gone.node} has lost its container",
         deadline=40,
     )

@@ -24,6 +24,7 @@ from swarmlab.report.condense import asked, condense
 from swarmlab.verdicts import catalogue
 from swarmlab.verdicts.catalogue import Catalogue
 from swarmlab.verdicts.defects import KnownFailure, mend
+from swarmlab.verdicts.parts import chapter_of, section_title
 from swarmlab.verdicts.results import Judged, Run, account
 from swarmlab.verdicts.verdict import Verdict
 
@@ -123,6 +124,9 @@ class Row:
         must: What a conforming cluster does.
         level: critical, major or minor.
         erratum: Where the document is wrong; empty where it is not.
+        source: What promises it; empty for the document's own claims.
+        cost: Of a recommendation: what following it costs.
+        beside: Of a recommendation: ids of claims of the document that say otherwise.
         cells: The claim in each run.
     """
 
@@ -130,6 +134,9 @@ class Row:
     must: str
     level: str
     erratum: str
+    source: str = ""
+    cost: str = ""
+    beside: Sequence[str] = ()
     cells: list[Cell] = field(default_factory=list)
 
     @property
@@ -139,13 +146,13 @@ class Row:
 
     @property
     def section(self) -> str:
-        """The section of the document."""
-        return self.id.partition("/")[0]
+        """The heading of its section of the document, or of its area of Swarm."""
+        return section_title(self.id)
 
     @property
     def chapter(self) -> str:
-        """The chapter of the document."""
-        return self.id.partition(".")[0].partition("/")[0]
+        """The chapter of the document, or the part of the catalogue."""
+        return chapter_of(self.id)
 
     @property
     def judged(self) -> list[Cell]:
@@ -211,6 +218,7 @@ def render(runs: Sequence[Run], *, beside: Path) -> str:
         chapters=_chapters(rows, claims),
         levels=[(level, _counts(row for row in rows if row.level == level)) for level in _LEVELS],
         rows=rows,
+        judged={row.id for row in rows if row.judged},
         order=list(SIGNS),
         finding_levels=[str(level) for level in Level],
         signs=SIGNS,
@@ -364,7 +372,9 @@ def _label(run: Run, runs: Sequence[Run]) -> str:
 
 
 def _rows(runs: Sequence[Run], claims: Catalogue, beside: Path) -> list[Row]:
-    ids = list(dict.fromkeys([*claims, *(id for run in runs for id in [*run.claims, *run.not_run])]))
+    judged_parts = {part for run in runs for part in run.parts}
+    of_parts = [id for id, claim in claims.items() if claim.part in judged_parts]
+    ids = list(dict.fromkeys([*of_parts, *(id for run in runs for id in [*run.claims, *run.not_run])]))
     allowance = _Allowance(runs)
     rows = []
     for id in ids:
@@ -376,6 +386,9 @@ def _rows(runs: Sequence[Run], claims: Catalogue, beside: Path) -> list[Row]:
             known.level if known else "",
             next((judged.erratum for judged in found if judged.erratum), "")
             or (claims[id].erratum if id in claims else ""),
+            known.source if known else "",
+            known.cost if known else "",
+            known.beside if known else (),
         )
         for number, run in enumerate(runs):
             judged = run.claims.get(id)

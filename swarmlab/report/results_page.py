@@ -11,6 +11,7 @@ from swarmlab.report import bench, kills, times
 from swarmlab.report.html import MEANINGS, SIGNS, duration, overall
 from swarmlab.report.markdown import code, plain, table
 from swarmlab.verdicts import catalogue
+from swarmlab.verdicts.parts import chapter_of
 from swarmlab.verdicts.results import Judged, Run
 from swarmlab.verdicts.verdict import Verdict
 
@@ -82,13 +83,13 @@ def _overview(runs: Sequence[Run]) -> str:
 
 def _chapters(runs: Sequence[Run]) -> str:
     """Return the matrix of chapters by run, each cell with its counts."""
-    known = catalogue.load()
+    known = catalogue.load().of(_parts(runs))
     rows = []
     for chapter, title in known.titles.items():
         cells = []
         for run in runs:
-            judged = [claim for id, claim in run.claims.items() if _chapter(id) == chapter]
-            counts = _counts(judged, sum(_chapter(id) == chapter for id in run.not_run))
+            judged = [claim for id, claim in run.claims.items() if chapter_of(id) == chapter]
+            counts = _counts(judged, sum(chapter_of(id) == chapter for id in run.not_run))
             cells.append(", ".join(f"{count} {word}" for word, count in counts.items() if count))
         rows.append([plain(title), *cells])
     return table(["chapter", *(_head(number) for number in range(1, len(runs) + 1))], rows)
@@ -130,7 +131,11 @@ def _dearest(run: Run) -> Iterator[str]:
 
 def _others(runs: Sequence[Run]) -> str:
     """Return a table of the claims that did not pass in every run, with the verdict in each run."""
-    ids = [id for id in catalogue.load() if any(_verdict(run, id) != str(Verdict.PASS) for run in runs)]
+    ids = [
+        id
+        for id, claim in catalogue.load().items()
+        if any(_verdict(run, id) != str(Verdict.PASS) for run in runs if claim.part in run.parts)
+    ]
     ids += sorted({id for run in runs for id in [*run.claims, *run.not_run]} - {*catalogue.load()})
     return table(
         ["claim", *(_head(number) for number in range(1, len(runs) + 1))],
@@ -173,6 +178,7 @@ def _facts(run: Run) -> Iterator[tuple[str, str]]:
     yield "did not end", plain(run.unfinished)
     yield "command", code(_without_folders(str(raw["command"]))) if raw.get("command") else ""
     yield "profile", plain(str(raw.get("profile", "")))
+    yield "catalogue", plain(", ".join(raw.get("catalogue", [])))
     hosts = {str(part["host"]) for part in run.shards}
     yield "split", f"{len(run.shards)} shards on {len(hosts)} host{'s' if len(hosts) > 1 else ''}" if hosts else ""
     yield "suite", plain(", ".join(f"{name} {value}" for name, value in suite.items() if value))
@@ -218,8 +224,9 @@ def _verdict(run: Run, id: str) -> str:
     )
 
 
-def _chapter(id: str) -> str:
-    return id.partition("/")[0].partition(".")[0]
+def _parts(runs: Iterable[Run]) -> set[str]:
+    """Return the parts of the catalogue that any of these runs judged."""
+    return {part for run in runs for part in run.parts}
 
 
 def _head(number: int) -> str:

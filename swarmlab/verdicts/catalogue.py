@@ -1,11 +1,11 @@
-"""The catalogue: every claim of the document, and every incident that a rehearsal looks for, as claims/ states them."""
+"""The catalogue: all claims, and all incidents that a rehearsal looks for, as claims/ states them."""
 
 from __future__ import annotations
 
 import difflib
 import functools
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Container, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,16 +16,17 @@ from swarmlab.errors import UsageError
 from swarmlab.files import YamlFile, read_text, shown
 from swarmlab.needs import known_need
 from swarmlab.paths import CLAIMS
+from swarmlab.verdicts.parts import CIS, DOCUMENT, SWARM, chapter_of, part_of
 
 FOLDER = CLAIMS
 
 
 @dataclass(frozen=True)
 class Claim:
-    """A sentence of the document that a cluster can be held to.
+    """A sentence that a cluster can be held to.
 
     Attributes:
-        id: SECTION/slug. It never changes.
+        id: SECTION/slug, AREA/slug or cis/slug. It never changes.
         must: What a conforming cluster does.
         level: critical (data, quorum or access is lost), major (a promised function is missing) or minor.
         needs: What the lab must offer for the claim to be judged.
@@ -33,6 +34,10 @@ class Claim:
         erratum: Where the document is wrong; empty if it is right.
         condition: Of a claim of claims/upgrade.yaml: what makes an upgrade safe although it does not hold; empty if
             nothing does.
+        source: What promises it: a page of Docker's documentation, a call of the Engine API or a recommendation of the
+            benchmark; empty for the document's own claims.
+        cost: Of a recommendation of the benchmark: what following it costs.
+        beside: Of a recommendation: ids of claims of the document that say otherwise.
     """
 
     id: str
@@ -42,36 +47,90 @@ class Claim:
     disrupts: bool = False
     erratum: str = ""
     condition: str = ""
+    source: str = ""
+    cost: str = ""
+    beside: tuple[str, ...] = ()
+
+    @property
+    def part(self) -> str:
+        """Part of the catalogue: document, swarm or cis."""
+        return part_of(self.id)
 
     @property
     def section(self) -> str:
-        """Section of the document, such as 7.2.1."""
+        """Section of the document, such as 7.2.1, or area of Swarm, such as configs."""
         return self.id.partition("/")[0]
 
     @property
     def chapter(self) -> str:
-        """Chapter of the document, such as 7."""
-        return self.section.partition(".")[0]
+        """Chapter of the document, such as 7; swarm or cis for claims of these parts."""
+        return chapter_of(self.id)
 
     def within(self, part: str) -> bool:
         """Whether the claim belongs to a section or chapter: 7 contains 7.2.1, but 7.2 does not contain 7.2.1."""
         return part in (self.section, self.chapter)
 
+    def told(self) -> Iterator[tuple[str, str]]:
+        """Yield what is told beside the claim, each with its name: erratum, cost, what says otherwise, source."""
+        yield from ((name, text) for name, text in (("Erratum", self.erratum), ("Cost", self.cost)) if text)
+        if self.beside:
+            yield "The document says otherwise", ", ".join(self.beside)
+        if self.source:
+            yield "Source", self.source
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the claim as verdicts.json has it."""
+        own = {"source": self.source, "cost": self.cost, "beside": list(self.beside)}
+        return {
+            **{"id": self.id, "part": self.part, "must": self.must, "level": self.level, "needs": list(self.needs)},
+            **{"erratum": self.erratum, **{key: value for key, value in own.items() if value}},
+        }
+
+
+@dataclass(frozen=True)
+class Unjudged:
+    """A behaviour of Swarm that no test judges.
+
+    Attributes:
+        id: AREA/slug. It never changes.
+        source: What promises it.
+        why_not: Why it is not judged.
+    """
+
+    id: str
+    source: str
+    why_not: str
+
 
 class Catalogue(Mapping[str, Claim]):
-    """All claims by id, in the document's order, and the titles of its chapters."""
+    """Claims by id, in the order of the parts and chapters.
 
-    def __init__(self, claims: Mapping[str, Claim], titles: Mapping[str, str]) -> None:
-        """Keep claims by id, and titles by chapter."""
+    Attributes:
+        titles: The titles of chapters, by chapter: those of the document by number, then swarm and cis.
+        unjudged: What Swarm promises and no test judges.
+    """
+
+    def __init__(
+        self, claims: Mapping[str, Claim], titles: Mapping[str, str], unjudged: Iterable[Unjudged] = ()
+    ) -> None:
+        """Keep claims by id, titles by chapter, and what is not judged."""
         self._claims = dict(claims)
         self.titles = dict(titles)
+        self.unjudged = tuple(unjudged)
+
+    def of(self, parts: Container[str]) -> Catalogue:
+        """Return the catalogue of these parts alone."""
+        claims = {id: claim for id, claim in self.items() if claim.part in parts}
+        chapters = {claim.chapter for claim in claims.values()}
+        titles = {chapter: title for chapter, title in self.titles.items() if chapter in chapters}
+        return Catalogue(claims, titles, self.unjudged if SWARM in parts else ())
 
     def __getitem__(self, id: str) -> Claim:
         """Return the claim of this id."""
         return self._claims[id]
 
     def __iter__(self) -> Iterator[str]:
-        """Yield the ids in the document's order."""
+        """Yield the ids in their order."""
         return iter(self._claims)
 
     def __len__(self) -> int:
@@ -93,24 +152,36 @@ class Catalogue(Mapping[str, Claim]):
 
 @functools.cache
 def load(folder: Path = FOLDER) -> Catalogue:
-    """Read and check the catalogue.
+    """Read and check the catalogue with all its parts.
 
     Raises:
-        UsageError: A file is not a valid chapter. The message names the file, the claim and the error.
+        UsageError: A file is not a valid part of it. The message names the file, the claim and the error.
 
     Example:
         >>> load()["7.2.1/create-with-port"].must
     """
     claims: dict[str, Claim] = {}
     titles: dict[str, str] = {}
-    for file in sorted(folder.glob("ch*.yaml")):
-        for entry in entries(file):
-            claim = Claim(**{**entry, "needs": tuple(entry.get("needs", ()))})
+    unjudged: dict[str, Unjudged] = {}
+    chapters = sorted(folder.glob("ch*.yaml"))
+    others = [folder / f"{part}.yaml" for part in (SWARM, CIS)]
+    for file in [*chapters, *filter(Path.exists, others)]:
+        for entry in entries(file, FOLDER / ("schema.json" if file in chapters else f"{file.stem}.schema.json")):
+            if entry["id"] in (*claims, *unjudged):
+                raise UsageError(f"{file.name}, {entry['id']}: two entries have this id")
+            if "why_not" in entry:
+                unjudged[entry["id"]] = Unjudged(**entry)
+                continue
+            claim = _claim(entry)
             _add(claims, claim, file)
             titles.setdefault(claim.chapter, title(file))
     if not claims:
         raise UsageError(f"no claims in {folder}: ch1.yaml and the other chapters are missing")
-    return Catalogue(claims, titles)
+    for claim in claims.values():
+        for id in claim.beside:
+            if part_of(id) != DOCUMENT or id not in claims:
+                raise UsageError(f"{claim.part}.yaml, {claim.id}: beside: {id!r} is no claim of the document")
+    return Catalogue(claims, titles, unjudged.values())
 
 
 def entries(file: Path, schema: Path = FOLDER / "schema.json") -> list[dict[str, Any]]:
@@ -130,12 +201,16 @@ def entries(file: Path, schema: Path = FOLDER / "schema.json") -> list[dict[str,
         entry = listed[path[0]] if path else None
         name = f", {entry['id']}" if isinstance(entry, dict) and "id" in entry else ""
         raise UsageError(f"{read.place(*path)}{name}: {shown(error.message)}")
-    return listed
+    return listed or []  # a file of headings alone has none
 
 
 def title(file: Path) -> str:
     """Return the title of a file of the catalogue, which is its first line."""
     return next(iter(read_text(file).splitlines()), "").lstrip("# ")
+
+
+def _claim(entry: Mapping[str, Any]) -> Claim:
+    return Claim(**{**entry, **{key: tuple(entry.get(key, ())) for key in ("needs", "beside")}})
 
 
 def _add(claims: dict[str, Claim], claim: Claim, file: Path) -> None:
@@ -146,7 +221,7 @@ def _add(claims: dict[str, Claim], claim: Claim, file: Path) -> None:
     claims[claim.id] = claim
 
 
-# What a rehearsal of an upgrade judges. It is not part of the document.
+# What a rehearsal of an upgrade judges. It is no part of the catalogue above.
 
 
 @dataclass(frozen=True)
@@ -205,7 +280,7 @@ def rehearsal() -> Catalogue:
     claims: dict[str, Claim] = {}
     file = FOLDER / "upgrade.yaml"
     for entry in entries(file, FOLDER / "upgrade.schema.json"):
-        _add(claims, Claim(**{**entry, "needs": tuple(entry.get("needs", ()))}), file)
+        _add(claims, _claim(entry), file)
     known = FOLDER / "known.yaml"
     for incident in incidents().values():
         if incident.must:

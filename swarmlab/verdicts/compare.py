@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from statistics import median
 
 from swarmlab.timing.changes import BOUNDS, Slower, slower
+from swarmlab.verdicts.parts import part_of
 from swarmlab.verdicts.results import Judged, Run
 from swarmlab.verdicts.verdict import Verdict
 
@@ -81,6 +82,7 @@ def compare(old: Run, new: Run) -> Comparison:
         ("engines", ", ".join(old.each("engine")), ", ".join(new.each("engine"))),
         ("lab", old.lab, new.lab),
         ("profile", str(old.raw.get("profile", "")), str(new.raw.get("profile", ""))),
+        ("parts of the catalogue", ", ".join(old.parts), ", ".join(new.parts)),
     ):
         if before != now:
             found.other.append(f"{name}: {before or 'none'} before, {now or 'none'} now")
@@ -93,7 +95,8 @@ def compare(old: Run, new: Run) -> Comparison:
         _judged(found, old.claims.get(id), judged)
     for id in gone:
         was = old.claims[id]
-        why = new.not_run.get(id, "no longer in the catalogue")
+        absent = "no longer in the catalogue" if part_of(id) in new.parts else f"--catalogue left {part_of(id)} out"
+        why = new.not_run.get(id, absent)
         found.lost.append(Change(id, was.level, str(was.verdict), NOT_RUN, why))
     return found
 

@@ -131,7 +131,7 @@ class Gathered:
             "seconds": self._seconds(),
             "unfinished": self._unfinished(),
             **{key: self._start[key] for key in ("suite", "command", "profile", "options")},
-            **{key: self._start[key] for key in ("host", "shard", "shards") if self._start.get(key)},
+            **{key: self._start[key] for key in ("catalogue", "host", "shard", "shards") if self._start.get(key)},
             "lab": {key: value for key, value in lab.items() if key != "nodes"},
             "nodes": lab["nodes"],
             "preflight": [
@@ -249,10 +249,9 @@ class Gathered:
         waiver = next((j["waiver"] for j in judgements if "waiver" in j), None) if verdict is Verdict.WAIVED else None
         lacking = dict.fromkeys(need for judgement in judgements for need in judgement.get("lacking", []))
         return {
-            **{key: claim[key] for key in ("id", "must", "level", "needs")},
+            **claim,
             "lacking": list(lacking),
             **({"waiver": waiver} if waiver else {}),
-            "erratum": claim["erratum"],
             "verdict": str(verdict),
             "reason": next((j["reason"] for j in judgements if j["verdict"] == str(verdict)), ""),
             **({"known": known} if (known := self._known(claim["id"], judgements)) else {}),

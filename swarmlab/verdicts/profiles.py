@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from swarmlab.errors import UsageError
+from swarmlab.verdicts.parts import CIS
 
 
 @dataclass(frozen=True)
@@ -17,17 +18,19 @@ class Profile:
         hours: the longest that one test may take, unless --hours sets it.
         allows: for a profile that certifies: the needs for which a claim may be blocked. The run fails unless every
             claim of the catalogue passed, is waived, or is blocked for these alone. None for other profiles.
+        parts: the parts of the catalogue that it is about, whatever a run judges otherwise; None: --catalogue chooses.
     """
 
     summary: str
     offers: frozenset[str] = frozenset()
     hours: float = 0.5
     allows: frozenset[str] | None = None
+    parts: tuple[str, ...] | None = None
 
 
 #: The profiles by name.
 PROFILES: dict[str, Profile] = {
-    "full": Profile("every claim (default)"),
+    "full": Profile("every claim of the chosen parts of the catalogue (default)"),
     "smoke": Profile("a few tests (containers: a minute) that show whether the rest is worth running"),
     "safe": Profile("the claims that can be judged without disrupting anything"),
     "machines": Profile("what container nodes cannot judge, and a smoke of the rest"),
@@ -36,6 +39,7 @@ PROFILES: dict[str, Profile] = {
         "every claim; fails unless each passed, is waived, or is blocked for a need that may be lacking",
         allows=frozenset({"internet", "image:portainer", "long"}),
     ),
+    "cis": Profile("the recommendations of the CIS Docker Benchmark, which no other profile judges", parts=(CIS,)),
 }
 
 

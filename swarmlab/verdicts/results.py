@@ -19,6 +19,7 @@ from swarmlab.timing.profile import Profile
 from swarmlab.verdicts import folders, gathered
 from swarmlab.verdicts.defects import KnownFailure
 from swarmlab.verdicts.gathered import SCHEMA
+from swarmlab.verdicts.parts import PARTS, part_of
 from swarmlab.verdicts.verdict import Verdict
 
 _LAYOUT = Path(__file__).with_name("verdicts.schema.json")
@@ -33,6 +34,9 @@ class Judged:
         must: What a conforming cluster does, as the catalogue said at the time of the run.
         level: critical, major or minor.
         erratum: Where the document is wrong; empty if it is right.
+        source: What promises it; empty for the document's own claims.
+        cost: Of a recommendation: what following it costs; empty for other claims.
+        beside: Of a recommendation: ids of claims of the document that say otherwise.
         verdict: The worst verdict of its tests.
         reason: Why it did not pass; empty if it did.
         evidence: Files in the run's folder.
@@ -49,6 +53,9 @@ class Judged:
     verdict: Verdict
     reason: str = ""
     erratum: str = ""
+    source: str = ""
+    cost: str = ""
+    beside: tuple[str, ...] = ()
     evidence: tuple[str, ...] = ()
     tests: tuple[str, ...] = ()
     places: tuple[str, ...] = ()
@@ -99,6 +106,12 @@ class Run:
     def shards(self) -> list[Mapping[str, Any]]:
         """The parts of a run that was split over machines and merged; empty for any other run."""
         return list(self.raw.get("shards", []))
+
+    @property
+    def parts(self) -> list[str]:
+        """The parts of the catalogue that it judged, in their order; of a rehearsal what its ids begin with."""
+        found = dict.fromkeys(part_of(id) for id in (*self.claims, *self.not_run))
+        return [*(part for part in PARTS if part in found), *(part for part in found if part not in PARTS)]
 
     @property
     def counts(self) -> dict[Verdict, int]:
@@ -247,6 +260,9 @@ def _judged(entry: Mapping[str, Any]) -> Judged:
         verdict=Verdict(entry["verdict"]),
         reason=entry["reason"],
         erratum=entry.get("erratum", ""),
+        source=entry.get("source", ""),
+        cost=entry.get("cost", ""),
+        beside=tuple(entry.get("beside", ())),
         evidence=tuple(dict.fromkeys(entry["evidence"])),
         tests=tuple(entry["tests"]),
         places=tuple(

@@ -5,9 +5,10 @@ import subprocess
 
 from swarmlab.preflight import Level
 from swarmlab.verdicts import catalogue
+from swarmlab.verdicts.parts import DEFAULT
 
-#: The ids of all claims.
-IDS = list(catalogue.load())
+#: The ids of the claims that a run judges by default.
+IDS = list(catalogue.load().of(DEFAULT))
 #: The verdicts as reports order them.
 WORDS = ["pass", "fail", "blocked", "broken", "timeout", "waived", "not run"]
 #: The node of a run.

@@ -1,7 +1,9 @@
 import pytest
 
 from swarmlab.errors import UsageError
+from swarmlab.paths import ROOT
 from swarmlab.verdicts.catalogue import load
+from swarmlab.verdicts.parts import CIS, DOCUMENT, SWARM
 
 TITLE = "# Chapter 7: using the swarm\n"
 CLAIM = '- {id: 7.1/a-claim, must: "Something is so.", level: minor}\n'
@@ -26,7 +28,9 @@ def test_the_projects_catalogue_is_read_from_anywhere(tmp_path, monkeypatch):
     assert (claim.section, claim.chapter, claim.level, claim.disrupts) == ("8.1.1", "8", "critical", True)
     assert claim.needs == ("managers>=3", "power")
     assert claims.titles["7"] == "Chapter 7: using the swarm"
-    assert list(claims.titles) == sorted(claims.titles)
+    of_document = list(claims.of([DOCUMENT]).titles)
+    assert of_document == sorted(of_document)
+    assert [*of_document, *(part for part in (SWARM, CIS) if claims.of([part]))] == list(claims.titles)
     assert {claim.chapter for claim in claims.values()} == set(claims.titles)
 
 
@@ -61,6 +65,11 @@ def test_what_is_wrong_is_said_in_one_line(read, entry, complaint):
         read(TITLE + entry)
     assert "ch7.yaml" in str(refused.value)
     assert "\n" not in str(refused.value)
+
+
+def test_the_readme_has_the_number_of_the_documents_claims():
+    text = (ROOT / "README.md").read_text(encoding="utf-8")
+    assert f"*The document*: {len(load().of([DOCUMENT]))} claims" in text
 
 
 def test_a_folder_without_chapters_is_refused(tmp_path):

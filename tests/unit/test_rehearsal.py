@@ -91,8 +91,7 @@ def test_a_path_over_several_engines_upgrades_all_nodes_to_each():
     assert newest().version == "28.5.2"
 
 
-def test_the_catalogue_of_the_document_is_not_changed_by_that_of_rehearsals():
-    assert len(catalogue.load()) == 257
+def test_the_catalogue_is_not_changed_by_that_of_rehearsals():
     assert not set(catalogue.load()) & set(CLAIMS)
     assert all(one.must or one.why_not for one in KNOWN.values())
 

@@ -14,6 +14,7 @@ from swarmlab.errors import UsageError
 from swarmlab.report import html
 from swarmlab.report.condense import condense
 from swarmlab.verdicts import catalogue
+from swarmlab.verdicts.parts import chapter_of
 from swarmlab.verdicts.results import load
 from tests.unit.helpers import IDS, NODE, WORDS
 
@@ -98,9 +99,9 @@ def assert_true_to_verdicts(folder):
 
     chapters, by_level = re.findall(r'<table class="summary">.*?</table>', text, re.DOTALL)
     *rows, all_of_them = re.findall("<tr><th scope=.row.>.*?</tr>", chapters)
-    for (chapter, title), row in zip(catalogue.load().titles.items(), rows, strict=True):
+    for (chapter, title), row in zip(catalogue.load().of(load(folder).parts).titles.items(), rows, strict=True):
         assert text_of(row).startswith(title)
-        assert figures(row) == counted([id for id in verdicts if id.partition(".")[0] == chapter])
+        assert figures(row) == counted([id for id in verdicts if chapter_of(id) == chapter])
     assert figures(all_of_them) == counted(verdicts)
     for level in ("critical", "major", "minor"):
         (row,) = re.findall(f"<tr><th scope=.row.>{level}</th>.*?</tr>", by_level)

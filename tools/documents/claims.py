@@ -2,27 +2,32 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 
 from swarmlab.needs import DECLARED, FEATURES, undeclared
 from swarmlab.report.markdown import code, plain, table
 from swarmlab.verdicts import catalogue
-from swarmlab.verdicts.catalogue import Claim
+from swarmlab.verdicts.catalogue import Catalogue, Claim
+from swarmlab.verdicts.parts import CIS, DOCUMENT, PARTS, SWARM
 from tools.documents.markdown import anchor, page
 
 _HEADS = ["claim", "level", "what a conforming cluster does", "needs"]
+_OF_SWARM = [*_HEADS, "source"]
+_OF_CIS = ["recommendation", "level", "what is so where it is followed", "needs", "cost", "source"]
 
 
 def claims() -> str:
     """Return the page of all claims, by chapter, and of what a rehearsal judges."""
     known = catalogue.load()
+    counts = {title: len(known.of([part])) for part, title in PARTS.items()}
     blocks = [
-        f"The catalogue has {len(known)} claims. What the columns mean: [claims/README.md](../../claims/README.md). "
-        "What a lab must offer for a claim: [needs](needs.md). "
-        "A claim marked ⚡ disrupts the cluster that it is judged on.",
+        "The catalogue has " + "; ".join(f"{title}: {count}" for title, count in counts.items()) + ". What the columns "
+        "mean: [claims/README.md](../../claims/README.md). What a lab must offer for a claim: [needs](needs.md). A "
+        "claim marked ⚡ disrupts the cluster that it is judged on.",
     ]
-    for number, title in known.titles.items():
+    for number, title in known.of([DOCUMENT]).titles.items():
         blocks += _section(title, [claim for claim in known.values() if claim.chapter == number])
+    blocks += [*_swarm(known), *_cis(known)]
     rehearsed = catalogue.rehearsal()
     blocks += ["The catalogues of a rehearsed upgrade are counted apart."]
     blocks += _section(
@@ -33,16 +38,62 @@ def claims() -> str:
 
 
 def _section(title: str, held: list[Claim]) -> list[str]:
-    rows = (
-        [anchor(claim.id) + code(claim.id), *_row(claim.level, claim.must, claim.needs, claim.disrupts)]
-        for claim in held
-    )
+    return [f"## {plain(title)}", table(_HEADS, map(_row, held)), *_errata(held)]
+
+
+def _swarm(known: Catalogue) -> Iterator[str]:
+    """Yield the claims of Swarm, by area, and what is not judged."""
+    held = list(known.of([SWARM]).values())
+    if held:
+        yield f"## {plain(known.titles[SWARM])}"
+    for area in dict.fromkeys(claim.section for claim in held):
+        found = [claim for claim in held if claim.section == area]
+        yield f"### {area}"
+        yield table(_OF_SWARM, ([*_row(claim), _source(claim.source)] for claim in found))
+        yield from _errata(found)
+    if known.unjudged:
+        yield "### Promised and not judged"
+        yield table(
+            ["behaviour", "why not", "source"],
+            ([anchor(one.id) + code(one.id), plain(one.why_not), _source(one.source)] for one in known.unjudged),
+        )
+
+
+def _cis(known: Catalogue) -> Iterator[str]:
+    """Yield the recommendations of the benchmark, and the document's claims that say otherwise."""
+    held = known.of([CIS]).values()
+    if not held:
+        return
+    yield f"## {plain(known.titles[CIS])}"
+    yield "No profile but `cis` judges these: each site decides which recommendations it follows."
+    yield table(_OF_CIS, ([*_row(claim), plain(claim.cost), _source(claim.source)] for claim in held))
+    otherwise = [(claim, known[id]) for claim in held for id in claim.beside]
+    if otherwise:
+        yield "The document says otherwise:"
+        yield "\n".join(
+            f"- {code(claim.id)}, but [{code(other.id)}](#{other.id}): {plain(other.must)}"
+            for claim, other in otherwise
+        )
+
+
+def _row(claim: Claim) -> list[str]:
+    must = plain(claim.must) + (" ⚡" if claim.disrupts else "")
+    return [anchor(claim.id) + code(claim.id), claim.level, must, _linked(claim.needs)]
+
+
+def _errata(held: Iterable[Claim]) -> Iterator[str]:
     errata = [f"- [{code(claim.id)}](#{claim.id}): {plain(claim.erratum)}" for claim in held if claim.erratum]
-    return [f"## {plain(title)}", table(_HEADS, rows), "Errata:" if errata else "", "\n".join(errata)]
+    if errata:
+        yield "Errata:"
+        yield "\n".join(errata)
 
 
-def _row(level: str, must: str, needs: Iterable[str], disrupts: bool) -> list[str]:
-    return [level, plain(must) + (" ⚡" if disrupts else ""), _linked(needs)]
+def _source(source: str) -> str:
+    """Return what promises a claim; the page's name alone stands in the table for an address."""
+    if not source.startswith("https://"):
+        return plain(source)
+    name = source.removeprefix("https://").removeprefix("docs.docker.com/").strip("/")
+    return f"[{plain(name)}]({source})"
 
 
 def _linked(needs: Iterable[str]) -> str:

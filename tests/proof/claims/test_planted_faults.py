@@ -41,7 +41,7 @@ def test_the_claims_fail_and_say_why(run, tmp_path):
     tests = dict.fromkeys(test for id in ids for test in TESTS[id])
     command = [sys.executable, "-m", "pytest", "-p", "tests.proof.claims.sabotage", "--lab", faults[0].lab]
     command += ["--engine", faults[0].engine] if faults[0].engine else []
-    command += ["--reports", str(tmp_path), *tests]
+    command += ["--catalogue", "all", "--reports", str(tmp_path), *tests]
     if any("image:portainer" in CLAIMS[id].needs for id in ids):
         wrong = [word for fault in faults for word in fault.portainer]
         command += ["--image", f"portainer={pack(tmp_path / 'portainer.tar', faults=wrong)}"]

@@ -1,0 +1,1 @@
+"""Tests of the recommendations of the CIS Docker Benchmark for swarms: claims/cis.yaml."""

@@ -1,0 +1,1 @@
+"""Tests of what Swarm promises beyond the document: claims/swarm.yaml."""
