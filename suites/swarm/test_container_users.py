@@ -35,7 +35,9 @@ def test_tasks_run_as_the_user_and_in_the_groups_that_are_given(cluster):
 @claim("names/hostname")
 def test_tasks_have_the_host_name_that_is_given(cluster):
     service = with_options(cluster, "named", {"Hostname": NAME})
-    for node, found in seen(cluster, service, WHO + f"; echo own=$(getent hosts {NAME} | cut -d ' ' -f 1)").items():
+    for node, found in seen(
+        cluster, service, WHO + f"; echo own=$(getent -s files hosts {NAME} | cut -d ' ' -f 1)"
+    ).items():
         assert found["hostname"] == NAME, f"a task on {node} has the host name {found['hostname']}, not {NAME}"
         assert found["own"], f"a task on {node} does not know its own name {NAME}"
 

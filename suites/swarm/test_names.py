@@ -16,19 +16,22 @@ from swarmlab.wait import State, eventually
 FIRST, KEPT, THEN = ("192.0.2.51", "first.swc.test"), ("192.0.2.52", "kept.swc.test"), ("192.0.2.53", "then.swc.test")
 #: DNS servers, which the tasks are themselves, and domains, before and after an update.
 SERVERS, DOMAINS = ("127.0.0.2", "127.0.0.3"), ("before.swc.test", "after.swc.test")
-#: Names with fewer dots than that are asked for in the domain first. It waits for no answer long, as none comes.
+#: Names with fewer dots than that are asked for in the domain first. No answer comes.
 OPTIONS = ("ndots:3", "timeout:1", "attempts:1")
 #: Prints the addresses of the names in the file of hosts, what a task asks which server for, and its own settings.
 LOOK = (
     "; ".join(
-        f"echo {name.partition('.')[0]}=$(getent hosts {name} | cut -d ' ' -f 1)" for _, name in (KEPT, FIRST, THEN)
+        f"echo {name.partition('.')[0]}=$(getent -s files hosts {name} | cut -d ' ' -f 1)"
+        for _, name in (KEPT, FIRST, THEN)
     )
     + "; for server in "
     + " ".join(SERVERS)
     + '; do nc -u -l $server 53 > /tmp/$server 2> /dev/null & pids="$pids $!"; done;'
     " for server in " + " ".join(SERVERS) + "; do for wait in 1 2 3 4 5 6 7 8 9 10; do"
     " ss -Hlnu | grep -q $server:53 && break; sleep 0.1; done; done;"
-    " timeout 4 getent hosts one.two > /dev/null; kill $pids; "
+    ' timeout 5 getent hosts one.two > /dev/null & pids="$pids $!";'
+    " for wait in $(seq 50); do [ -s /tmp/" + SERVERS[0] + " ] || [ -s /tmp/" + SERVERS[1] + " ] && break;"
+    " sleep 0.1; done; kill $pids 2> /dev/null; "
     + "; ".join(f"echo server_{place}=$(tr -c a-z ' ' < /tmp/{server})" for place, server in enumerate(SERVERS))
     + "; echo options=$(sed -n 's/^options//p' /etc/resolv.conf)"
 )
