@@ -1,7 +1,7 @@
 """Names for tasks: hosts that nodes leave out, servers that are not reached, and aliases that do not spread."""
 
 from tests.proof.claims.fault import ClaimFault
-from tests.proof.planting import background, drop, runtime
+from tests.proof.planting import drop, runtime
 
 
 def without_host(name):
@@ -17,12 +17,18 @@ def without_host(name):
 
 def unreached(server):
     """Return a script that drops what containers send to an address of their own."""
-    return background(
-        "while sleep 0.1; do for box in $(docker ps -q); do\n"
-        "in=\"nsenter -n -t $(docker inspect -f '{{.State.Pid}}' $box) nft\"\n"
-        "$in list table ip gremlin > /dev/null 2>&1 || $in 'add table ip gremlin; add chain ip gremlin out"
-        f" {{ type filter hook output priority -350; }}; add rule ip gremlin out ip daddr {server} drop'\n"
-        "done; done"
+    rules = (
+        "add table ip gremlin; add chain ip gremlin out { type filter hook output priority -350; };"
+        f" add rule ip gremlin out ip daddr {server} drop"
+    )
+    # The runtime runs it when the container has its network, and tells it the container's first process.
+    hook = (
+        "export PATH=/usr/sbin:/usr/bin:/sbin:/bin; pid=$(grep -o '\"pid\":[0-9]*' | tr -dc 0-9);"
+        f" exec nsenter -n -t $pid nft '{rules}'"
+    )
+    return runtime(
+        "spec.setdefault('hooks', {}).setdefault('prestart', []).append("
+        f"{{'path': '/bin/sh', 'args': ['sh', '-c', {hook!r}]}})"
     )
 
 
