@@ -11,9 +11,21 @@ from swarmlab.cluster.service import Service, Task, specification
 from swarmlab.cluster.swarm import Swarm
 from swarmlab.errors import Blocked
 from swarmlab.evidence import record
+from swarmlab.lists import few
 from swarmlab.parallel import parallel
 from swarmlab.versions import parsed
-from swarmlab.wait import eventually
+from swarmlab.wait import State, eventually, wait
+
+#: Where a task notes what it tries: in memory, as its root may be read-only.
+_FACTS = "/dev/shm/facts"
+#: Runs a script whose descriptor 3 is the task's own output.
+_TRY = f"""exec 3>&1
+say() {{{{ echo "$1=$2"; }}}}
+{{{{
+{{script}}
+say done yes
+}}}} > {_FACTS} 2> /dev/null
+exec sleep 2147483647"""
 
 
 def with_options(
@@ -22,6 +34,7 @@ def with_options(
     container: Mapping[str, Any],
     *,
     task: Mapping[str, Any] | None = None,
+    tries: str = "",
     image: str = "client",
     everywhere: bool = True,
     **settings: Any,
@@ -33,6 +46,7 @@ def with_options(
         name: the middle of its name.
         container: further keys of the API's ContainerSpec.
         task: further keys of the API's TaskTemplate.
+        tries: a script that its tasks run at first, whose lines ``say NAME VALUE`` are read by `tried`.
         image: name of a workload image. That of the image "client" has a first process that ends when it is told to.
         everywhere: make a global service.
         settings: further arguments of `specification`.
@@ -40,6 +54,8 @@ def with_options(
     reference, labels = cluster.image(image), {cluster.label: ""}
     spec = specification(cluster.unique(name), reference, labels=labels, everywhere=everywhere, **settings)
     spec["TaskTemplate"]["ContainerSpec"].update(container)
+    if tries:
+        spec["TaskTemplate"]["ContainerSpec"]["Args"] = ["sh", "-c", _TRY.format(script=tries)]
     spec["TaskTemplate"].update(task or {})
     created = cluster.manager.ask("POST", "/services/create", body=spec)
     return Service(cluster, created["ID"], spec["Name"])
@@ -85,6 +101,24 @@ def seen(cluster: Swarm, service: Service, script: str) -> dict[str, dict[str, s
     tasks = on_every_node(cluster, service)
     found = parallel(lambda task: facts(cluster, task, script), tasks)
     return {task.node: fact for task, fact in zip(tasks, found, strict=True)}
+
+
+def tried(cluster: Swarm, service: Service) -> dict[str, dict[str, str]]:
+    """Return what the service's task on every node said when it tried, by host name (see `with_options`).
+
+    What a task may do it does itself: a command that is run beside it by ``docker exec`` may have other rights.
+    """
+    tasks = on_every_node(cluster, service)
+    found: dict[str, dict[str, str]] = {}
+
+    def all_done() -> State:
+        said = parallel(lambda task: facts(cluster, task, f"cat {_FACTS}"), tasks)
+        found.update({task.node: fact for task, fact in zip(tasks, said, strict=True)})
+        left = [node for node, fact in found.items() if "done" not in fact]
+        return State(not left, f"not yet on {few(left) or 'none'}")
+
+    wait(all_done, f"tasks of {service} to have tried what they may", deadline=30)
+    return found
 
 
 def noted(facts_by_node: Mapping[str, Mapping[str, str]], *names: str) -> None:

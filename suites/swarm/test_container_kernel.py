@@ -5,7 +5,7 @@ import json
 
 from fixtures.claims import claim
 from suites.support.placement import pending, stays
-from suites.support.service_options import facts, knowing, on_every_node, seen, with_options
+from suites.support.service_options import facts, knowing, on_every_node, tried, with_options
 from swarmlab.errors import Blocked
 from swarmlab.parallel import parallel
 from swarmlab.wait import State, eventually
@@ -17,17 +17,18 @@ NO_FOLDERS = {
     "defaultAction": "SCMP_ACT_ALLOW",
     "syscalls": [{"names": ["mkdir", "mkdirat"], "action": "SCMP_ACT_ERRNO"}],
 }
-#: Prints the mode of the filter of the first process, and whether folders and files can be made.
-READ_FILTER = (
-    "echo filter=$(sed -n 's/^Seccomp:[^0-9]*//p' /proc/1/status);"
-    " mkdir /tmp/folder 2> /dev/null; echo makes_folder=$?; touch /tmp/file; echo makes_file=$?"
-)
-#: Runs, as another user, a copy of `id` that takes its owner's rights, and prints whose it has.
-TAKE_RIGHTS = (
-    "cp /usr/bin/id /tmp/id && chmod 4755 /tmp/id"
-    " && echo user=$(setpriv --reuid=1000 --regid=1000 --clear-groups /tmp/id -u);"
-    " echo privileges=$(sed -n 's/^NoNewPrivs:[^0-9]*//p' /proc/1/status)"
-)
+#: Says the mode of its filter of calls, and whether it makes a folder and a file.
+USE_CALLS = """
+say filter $(sed -n 's/^Seccomp:[^0-9]*//p' /proc/self/status)
+mkdir /tmp/folder; say makes_folder $?
+touch /tmp/file; say makes_file $?
+"""
+#: Runs, as another user, a copy of `id` that takes its owner's rights, and says whose it has.
+TAKE_RIGHTS = """
+cp /usr/bin/id /tmp/id && chmod 4755 /tmp/id
+say user $(setpriv --reuid=1000 --regid=1000 --clear-groups /tmp/id -u)
+say no_new_privileges $(sed -n 's/^NoNewPrivs:[^0-9]*//p' /proc/self/status)
+"""
 #: Leaves a process to the first one, and prints the name of that and how many processes have ended and wait for it.
 LEAVE = "sh -c 'sleep 0.01 &'; "
 LEFT = "echo first=$(cat /proc/1/comm); echo waiting=$(cat /proc/[0-9]*/stat 2> /dev/null | grep -c ') Z 1 ')"
@@ -36,11 +37,10 @@ LEFT = "echo first=$(cat /proc/1/comm); echo waiting=$(cat /proc/[0-9]*/stat 2> 
 @claim("containers/sysctls")
 def test_tasks_have_the_kernel_settings_of_their_service(cluster):
     able = knowing(cluster, "1.40")
-    service = with_options(cluster, "settings", {"Sysctls": SETTINGS})
-    read = "; ".join(f"echo {name.replace('.', '_')}=$(cat /proc/sys/{name.replace('.', '/')})" for name in SETTINGS)
-    for node, found in seen(
-        cluster, service, f"{read}; ping -c 1 -W 1 127.0.0.1 | grep -q '100%'; echo deaf=$?"
-    ).items():
+    read = "\n".join(f"say {name.replace('.', '_')} $(cat /proc/sys/{name.replace('.', '/')})" for name in SETTINGS)
+    ping = "ping -c 1 -W 1 127.0.0.1 | grep -q '100%'; say deaf $?"
+    service = with_options(cluster, "settings", {"Sysctls": SETTINGS}, tries=f"{read}\n{ping}")
+    for node, found in tried(cluster, service).items():
         if node in able:
             values = {name: found.get(name.replace(".", "_")) for name in SETTINGS}
             assert values == SETTINGS, f"a task on {node} has the settings {values}, not {SETTINGS}"
@@ -51,8 +51,10 @@ def test_tasks_have_the_kernel_settings_of_their_service(cluster):
 def test_a_profile_of_calls_is_in_force_in_tasks(cluster):
     able = filtering(cluster)
     profile = base64.b64encode(json.dumps(NO_FOLDERS).encode()).decode()
-    service = with_options(cluster, "filtered", {"Privileges": {"Seccomp": {"Mode": "custom", "Profile": profile}}})
-    for node, found in seen(cluster, service, READ_FILTER).items():
+    service = with_options(
+        cluster, "filtered", {"Privileges": {"Seccomp": {"Mode": "custom", "Profile": profile}}}, tries=USE_CALLS
+    )
+    for node, found in tried(cluster, service).items():
         if node in able:
             assert found["makes_folder"] != "0", f"a task on {node} makes a folder, which its profile forbids"
             assert found["makes_file"] == "0", f"a task on {node} makes no file, which its profile allows"
@@ -61,8 +63,8 @@ def test_a_profile_of_calls_is_in_force_in_tasks(cluster):
 @claim("containers/seccomp-unconfined")
 def test_tasks_have_no_filter_of_calls_if_the_service_wants_none(cluster):
     able = filtering(cluster)
-    service = with_options(cluster, "unconfined", {"Privileges": {"Seccomp": {"Mode": "unconfined"}}})
-    for node, found in seen(cluster, service, READ_FILTER).items():
+    service = with_options(cluster, "unconfined", {"Privileges": {"Seccomp": {"Mode": "unconfined"}}}, tries=USE_CALLS)
+    for node, found in tried(cluster, service).items():
         if node in able:
             assert found["filter"] == "0", f"a task on {node} is filtered (mode {found['filter']}), though unconfined"
 
@@ -88,17 +90,15 @@ def filtering(cluster):
 def test_a_program_of_another_owner_gains_tasks_no_rights(cluster):
     able = knowing(cluster, "1.44")
     held, free = (
-        with_options(cluster, name, {"Privileges": {"NoNewPrivileges": value}})
+        with_options(cluster, name, {"Privileges": {"NoNewPrivileges": value}}, tries=TAKE_RIGHTS)
         for name, value in (("held", True), ("free", False))
     )
-    gained = seen(cluster, free, TAKE_RIGHTS)
-    for node, found in seen(cluster, held, TAKE_RIGHTS).items():
+    gained = tried(cluster, free)
+    for node, found in tried(cluster, held).items():
         if node in able:
             if gained[node]["user"] != "0":
                 raise Blocked(f"on {node} no program takes its owner's rights, in any container")
-            assert found["privileges"] == "1", (
-                f"a task on {node} may gain privileges: NoNewPrivs is {found['privileges']}"
-            )
+            assert found["no_new_privileges"] == "1", f"a task on {node} may gain privileges: NoNewPrivs is not set"
             assert found["user"] == "1000", f"a task on {node} gained the rights of user {found['user']}"
 
 

@@ -4,25 +4,26 @@ import pytest
 
 from fixtures.claims import claim
 from suites.support.commands import accepted
-from suites.support.service_options import seen, with_options
+from suites.support.service_options import seen, tried, with_options
 
 USER, GROUP, OTHERS = "1000", "1001", ("1002", "1003")
 NAME = "swc-of-its-own"
 
-WHO = (
-    "echo user=$(sed -n 's/^Uid:[^0-9]*\\([0-9]*\\).*/\\1/p' /proc/1/status);"
-    " echo group=$(sed -n 's/^Gid:[^0-9]*\\([0-9]*\\).*/\\1/p' /proc/1/status);"
-    " echo groups=$(sed -n 's/^Groups:[^0-9]*//p' /proc/1/status);"
-    " touch /swc-root 2> /dev/null; echo writes_root=$?;"
-    " touch /tmp/mine; echo owner=$(stat -c %u:%g /tmp/mine); echo hostname=$(hostname)"
-)
+WHO = """
+say user "$(sed -n 's/^Uid:[^0-9]*\\([0-9]*\\).*/\\1/p' /proc/self/status)"
+say group "$(sed -n 's/^Gid:[^0-9]*\\([0-9]*\\).*/\\1/p' /proc/self/status)"
+say groups "$(sed -n 's/^Groups:[^0-9]*//p' /proc/self/status)"
+touch /swc-root; say writes_root $?
+touch /tmp/mine; say owner $(stat -c %u:%g /tmp/mine)
+say hostname $(hostname)
+"""
 
 
 @claim("containers/user-and-groups")
 def test_tasks_run_as_the_user_and_in_the_groups_that_are_given(cluster):
     options = {"User": f"{USER}:{GROUP}", "Groups": list(OTHERS)}
-    service = with_options(cluster, "user", options)
-    for node, found in seen(cluster, service, WHO).items():
+    service = with_options(cluster, "user", options, tries=WHO)
+    for node, found in tried(cluster, service).items():
         assert (found["user"], found["group"]) == (USER, GROUP), (
             f"a task on {node} runs as {found['user']}:{found['group']}, not as {USER}:{GROUP}"
         )
@@ -34,10 +35,9 @@ def test_tasks_run_as_the_user_and_in_the_groups_that_are_given(cluster):
 
 @claim("names/hostname")
 def test_tasks_have_the_host_name_that_is_given(cluster):
-    service = with_options(cluster, "named", {"Hostname": NAME})
-    for node, found in seen(
-        cluster, service, WHO + f"; echo own=$(getent -s files hosts {NAME} | cut -d ' ' -f 1)"
-    ).items():
+    tries = f"{WHO}say own $(getent -s files hosts {NAME} | cut -d ' ' -f 1)"
+    service = with_options(cluster, "named", {"Hostname": NAME}, tries=tries)
+    for node, found in tried(cluster, service).items():
         assert found["hostname"] == NAME, f"a task on {node} has the host name {found['hostname']}, not {NAME}"
         assert found["own"], f"a task on {node} does not know its own name {NAME}"
 

@@ -177,7 +177,7 @@ FAULTS = [
     told(
         "a node lets all gain privileges",
         "containers/no-new-privileges",
-        "a task on slave02 may gain privileges: NoNewPrivs is 0",
+        "a task on slave02 may gain privileges: NoNewPrivs is not set",
         "spec['process']['noNewPrivileges'] = False",
         run="options new",
         engine=NEWEST,
