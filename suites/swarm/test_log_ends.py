@@ -46,7 +46,7 @@ def test_a_followed_log_goes_on_with_lines_of_every_task(cluster, folder):
 
     try:
         eventually(went_on, f"the followed log of {service} to go on with what its tasks write", deadline=20)
-        alive = manager.look(f"kill -0 $(cat {folder}/pid)")
+        alive = manager.run(f"kill -0 $(cat {folder}/pid)")
         assert alive.ok, f"docker service logs --follow ended on {manager} while the tasks of {service} run"
     finally:
         manager.run(f"kill $(cat {folder}/pid)")
