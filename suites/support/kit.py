@@ -35,7 +35,7 @@ say oom_score "$(cat /proc/self/oom_score_adj)"
 say folder "$(pwd -P)"
 say output "$(readlink /proc/$$/fd/3)"
 say hostname "$(hostname)"
-tr '\\000' '\\n' < /proc/self/environ | sed 's/^/env_/'
+tr '\\000' '\\n' < /proc/$$/environ | sed 's/^/env_/'
 say processes "$(cat /sys/fs/cgroup/pids.max || cat /sys/fs/cgroup/pids/pids.max)"
 # What follows may fill the limit, so that the shell starts nothing more for a while.
 many() {{ i=0; while [ $i -lt {2 * PROCESSES} ]; do sleep 1 > /dev/null & i=$((i + 1)); done; echo all; }}
