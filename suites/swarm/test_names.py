@@ -2,8 +2,6 @@
 
 import re
 
-import pytest
-
 from fixtures.claims import claim
 from suites.support.commands import accepted
 from suites.support.names import resolve_to
@@ -124,16 +122,17 @@ def test_an_update_changes_servers_and_domain(cluster):
 
 
 @claim("names/alias")
-@pytest.mark.parametrize("mode", ["vip", "dnsrr"])
-def test_an_alias_leads_to_its_service_from_every_node(cluster, network, mode):
-    alias = cluster.unique("alias")
-    target = {"Target": network, "Aliases": [alias]}
-    service = with_options(cluster, "alias", {}, networks=[target], endpoint_mode=mode)
-    tasks = on_every_node(cluster, service)
-    probes = [cluster.probe(task) for task in tasks]
-    own = {task.addresses[network] for task in tasks} if mode == "dnsrr" else {service.virtual_address(network)}
+def test_an_alias_leads_to_its_service_from_every_node(cluster, network):
+    services, aliases = {}, {mode: cluster.unique(f"alias-{mode}") for mode in ("vip", "dnsrr")}
+    for mode, alias in aliases.items():
+        target = {"Target": network, "Aliases": [alias]}
+        services[mode] = with_options(cluster, mode, {}, networks=[target], endpoint_mode=mode)
+    tasks = {mode: on_every_node(cluster, service) for mode, service in services.items()}
+    probes = [cluster.probe(task) for task in tasks["vip"]]
+    wanted = {
+        aliases["vip"]: {services["vip"].virtual_address(network)},
+        aliases["dnsrr"]: {task.addresses[network] for task in tasks["dnsrr"]},
+    }
     eventually(
-        lambda: resolve_to(probes, {alias: own}),
-        f"the alias of {service} to lead to it from every node",
-        deadline=GOSSIP,
+        lambda: resolve_to(probes, wanted), "the alias of each service to lead to it from every node", deadline=GOSSIP
     )

@@ -63,7 +63,7 @@ FAULTS = [
     ),
     ClaimFault(
         "a node's aliases do not spread",
-        {"names/alias": r"the alias of \S+ to lead to it from every node: .* on slave01 \S+ leads to"},
+        {"names/alias": r"the alias of each service to lead to it from every node: .* on slave01 \S+ leads to"},
         script=drop("meta l4proto { tcp, udp } th dport 7946"),
         nodes=("slave01",),
         run="names b",
