@@ -509,7 +509,9 @@ class Node(ABC):
         if errors or not reply.ok:
             raise EngineRefused(self.name, reply.status_code, str(errors[-1]) if errors else reply.text[:200])
 
-    def events(self, since: int, until: int) -> list[dict[str, Any]]:
+    def events(
+        self, since: int, until: int, filters: Mapping[str, Sequence[str]] | None = None
+    ) -> list[dict[str, Any]]:
         """Return the engine's events between two times.
 
         An engine remembers its last 256 events. Use `swarmlab.watching.events.Recorder` for more.
@@ -517,12 +519,15 @@ class Node(ABC):
         Args:
             since: nanoseconds since 1970 by the engine's clock, included.
             until: nanoseconds since 1970 by the engine's clock, included.
+            filters: filters of the API, such as ``{"type": ["service"]}``.
 
         Raises:
             LabError: the engine did not answer.
         """
         api = self.engine.api
         query = {name: f"{time // 10**9}.{time % 10**9:09}" for name, time in (("since", since), ("until", until))}
+        if filters:
+            query["filters"] = json.dumps(filters)
         try:
             # The answer is a line of JSON for each event. As a stream, its text does not go into the evidence.
             with api.get(f"{api.base_url}/v{api.api_version}/events", params=query, timeout=60, stream=True) as reply:
