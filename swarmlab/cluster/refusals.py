@@ -5,6 +5,8 @@ freed. An engine refuses for good if it gave the same reason several times in a 
 task of the service since.
 """
 
+# ruff: noqa: D102 - the properties of the protocol are documented where they are
+
 from __future__ import annotations
 
 import re
