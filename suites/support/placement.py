@@ -74,6 +74,14 @@ def none_on(service: Service, node: Node) -> State:
     return State(not given, f"given to {node}: {few(map(str, given), '; ') or 'none'}")
 
 
+def only_on(cluster: Swarm, service: Service, nodes: Collection[Node]) -> State:
+    """Whether each of *nodes* runs one task of the service; hopeless if another node was ever given one."""
+    given = [state.summary for node in cluster.nodes if node not in nodes and not (state := none_on(service, node))]
+    if given:
+        return State(False, few(given, "; "), hopeless=True)
+    return one_on_each(service, nodes)
+
+
 def nothing_left(cluster: Swarm, services: Collection[str]) -> State:
     """Whether no manager lists a task of the removed *services* (ids), and no node has a container of one."""
     left = []

@@ -2,7 +2,7 @@
 
 from fixtures.claims import claim
 from suites.support.ending import AT_ONCE
-from suites.support.placement import lives, none_on, one_on_each
+from suites.support.placement import lives, none_on, one_on_each, only_on
 from swarmlab.cluster.service import over
 from swarmlab.lists import few
 from swarmlab.wait import State, eventually
@@ -22,11 +22,10 @@ def runs_on(cluster, wanted):
     for rule, service in services.items():
         nodes = wanted[rule]
         promise = f"a service with the constraint {rule} to run on {few(nodes) or 'no node'}, and nowhere else"
-        eventually(lambda service=service, nodes=nodes: one_on_each(service, nodes), promise, deadline=60, stable=2)
+        eventually(lambda s=service, nodes=nodes: only_on(cluster, s, nodes), promise, deadline=60, stable=2)
     for rule, service in services.items():
-        others = [node for node in cluster.nodes if node not in wanted[rule]]
-        given = [state.summary for node in others if not (state := none_on(service, node))]
-        assert not given, f"a service with the constraint {rule} had tasks elsewhere: {few(given, '; ')}"
+        state = only_on(cluster, service, wanted[rule])
+        assert state, f"a service with the constraint {rule} does not stay where it may run: {state.summary}"
         service.remove()
 
 

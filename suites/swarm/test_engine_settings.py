@@ -9,7 +9,7 @@ import shlex
 import pytest
 
 from fixtures.claims import claim
-from suites.support.placement import containers, one_on_each, stays
+from suites.support.placement import containers, only_on, stays
 from swarmlab.lists import few
 from swarmlab.versions import parsed
 from swarmlab.wait import State, eventually, wait
@@ -72,8 +72,8 @@ def test_tasks_are_on_nodes_whose_engine_has_the_label_that_is_asked_for(cluster
     for rule, service in services.items():
         nodes = rules[rule]
         promise = f"a service with the constraint engine.labels.{rule} to run on {few(nodes) or 'no node'}"
-        eventually(lambda service=service, nodes=nodes: one_on_each(service, nodes), promise, deadline=60, stable=2)
-    stays(lambda: one_on_each(service, []), f"a service with the constraint engine.labels.{rule} to run nowhere")
+        eventually(lambda s=service, nodes=nodes: only_on(cluster, s, nodes), promise, deadline=60, stable=2)
+    stays(lambda: only_on(cluster, service, []), f"a service with the constraint engine.labels.{rule} to run nowhere")
 
 
 def fills(service, run, node, waiting):

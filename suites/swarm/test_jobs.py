@@ -8,7 +8,6 @@ from suites.support.ending import AT_ONCE, ENDS_ON_DEMAND, end
 from suites.support.jobs import at_work, completed, global_job, replicated_job
 from suites.support.placement import containers, count_by_node, stays
 from swarmlab.cluster.service import ENDED
-from swarmlab.cluster.swarm import join
 from swarmlab.lists import few
 from swarmlab.wait import State, eventually, wait
 
@@ -81,27 +80,6 @@ def test_a_global_job_completes_once_on_every_node(cluster):
     promise = f"{job} to complete once on each of {count} nodes"
     eventually(lambda: completed(job, count, where=once_on_each), promise, deadline=90)
     lasting(cluster, job, count)
-
-
-@claim("jobs/global-reaches-new-nodes")
-@pytest.mark.cluster(managers=1, workers=1, spare=1)
-def test_a_node_that_joins_later_runs_a_global_job_too(cluster):
-    job = global_job(cluster, command=ENDS_WELL)
-    wait(lambda: completed(job, 2), f"{job} to complete on both nodes", deadline=60)
-    done = {task.id for task in job.tasks()}
-    newcomer = cluster.spare.pop()
-    join(newcomer, cluster.manager, cluster.tokens()["Worker"])
-    cluster.nodes.append(newcomer)
-    cluster.wait_ready()
-    # Managers do not look at a job because a node joins. A new label, which runs no job again, is an occasion.
-    job.update(lambda spec: spec["Labels"].update(occasion="a node joined"))
-
-    def on_newcomer(tasks):
-        return few(str(task) for task in tasks if task.node != newcomer.name)
-
-    promise = f"{job} to complete on {newcomer} too, which joined, and on no other node again"
-    eventually(lambda: completed(job, 1, besides=done, where=on_newcomer), promise, deadline=90)
-    lasting(cluster, job, 1, besides=done)
 
 
 @claim("jobs/forced-update-runs-again")

@@ -20,7 +20,7 @@ def prefers(*labels):
 
 
 def placed(service, count, wanted):
-    """Whether *count* tasks run, as many on each group of nodes as is *wanted*.
+    """Whether *count* tasks run, as many on each group of nodes as is *wanted*; hopeless if they run elsewhere.
 
     Args:
         service: the service.
@@ -32,7 +32,8 @@ def placed(service, count, wanted):
     found = {few(nodes): sum(where.count(node.name) for node in nodes) for nodes in wanted}
     summary = "; ".join(f"{found[few(nodes)]} on {few(nodes)}, wanted {number}" for nodes, number in wanted.items())
     right = all(found[few(nodes)] == number for nodes, number in wanted.items())
-    return State(state.done and right, f"{summary} ({state.summary})", refused=state.refused)
+    # Tasks that run stay where they are.
+    return State(state.done and right, f"{summary} ({state.summary})", hopeless=state.done, refused=state.refused)
 
 
 @claim("placement/spread")

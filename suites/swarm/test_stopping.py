@@ -1,10 +1,10 @@
-"""How containers of tasks are stopped: signal, grace period and the process that passes signals on."""
+"""How containers of tasks are stopped: signal and grace period."""
 
 from fixtures.claims import claim
 from suites.support.ending import AT_ONCE
 from swarmlab.cluster.service import ENDED
 from swarmlab.lists import few
-from swarmlab.wait import State, eventually, scaled, wait
+from swarmlab.wait import State, scaled, wait
 from swarmlab.watching.events import Recorder
 
 #: Ends with an exit code of its own for each of two signals.
@@ -13,8 +13,6 @@ TELLS_SIGNALS = ["sh", "-c", "trap 'exit 41' USR1; trap 'exit 42' TERM; while :;
 DEAF = ["sh", "-c", "trap '' TERM; while :; do sleep 0.1; done"]
 #: Ends by itself two seconds after it was asked to, or once it has this file.
 SLOW = ["sh", "-c", "trap 'sleep 2; exit 43' TERM; while :; do sleep 0.1; done"]
-#: A program that is not made to be the first process of a container: it neither waits for children nor handles TERM.
-PLAIN = ["sleep", "2147483647"]
 
 
 def with_container(**keys):
@@ -87,37 +85,3 @@ def test_a_process_that_does_not_end_is_killed_after_the_grace_period(cluster):
         assert took < late, f"a task on {task.node} was killed after {took:.1f} s only, its grace is {grace:.0f} s"
     wrong = [f"{code} on {node}" for node, code in patient.items() if code != 43]
     assert not wrong, f"a process that ends with 43 within its grace period was stopped, and ended with {few(wrong)}"
-
-
-@claim("containers/init")
-def test_a_service_with_init_has_a_first_process_that_tends_the_others(cluster):
-    count = len(cluster.nodes)
-    services = {
-        wanted: cluster.create_service(
-            "init" if wanted else "plain", "idle", everywhere=True, command=PLAIN, alter=with_container(Init=wanted)
-        )
-        for wanted in (True, False)
-    }
-    tasks = {wanted: service.wait_running(count) for wanted, service in services.items()}
-    for wanted, given in tasks.items():
-        for task in given:
-            probe = cluster.probe(task)
-            first = probe.run("cat /proc/1/comm").out.strip()
-            assert (first != "sleep") == wanted, (
-                f"the first process of a task on {task.node} is {first}, with init: {wanted}"
-            )
-            probe.run("(sleep 0.1 &)").expect("a process that outlives its parent")
-    for task in tasks[False]:
-        # That the orphan is a zombie here shows that it would be one below.
-        wait(lambda task=task: zombies(cluster, task) != 0, f"a process left over on {task.node}", deadline=30)
-
-    def tended():
-        left = {task.node: found for task in tasks[True] if (found := zombies(cluster, task))}
-        return State(not left, f"left over: {left or 'none'}")
-
-    eventually(tended, "orphans of tasks with an init process to be waited for")
-
-
-def zombies(cluster, task):
-    """Return how many processes of a task's container have ended and were not waited for."""
-    return int(cluster.probe(task).run("cat /proc/[0-9]*/stat 2>/dev/null | grep -c ') Z '").out or 0)

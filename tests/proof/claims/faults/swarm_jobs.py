@@ -14,7 +14,7 @@ FAULTS = [
     ),
     ClaimFault(
         "a job runs one task more at a time",
-        {"jobs/max-concurrent": r"2 tasks of .* to run at a time.* at most 2 may begin: \d@.*; \d@.*; \d@"},
+        {"jobs/max-concurrent": r"2 tasks of .* to run at a time.* at most 2 may begin: .*@.*@.*@"},
         asks={CREATE: ('"TotalCompletions":5,"MaxConcurrent":2', '"TotalCompletions":5,"MaxConcurrent":3')},
         run="jobs b",
     ),
@@ -25,12 +25,6 @@ FAULTS = [
             "while sleep 0.2; do docker start $(docker ps -aq -f status=exited -f label=com.docker.swarm.task.id); done"
         ),
         nodes=("slave02",),
-    ),
-    ClaimFault(
-        "a node that comes late is given no part of a job",
-        {"jobs/global-reaches-new-nodes": "to complete on slave02 too.*0 complete, wanted 1"},
-        script=background("while sleep 0.2; do docker node update --availability pause slave02; done"),
-        nodes=("master",),
     ),
     ClaimFault(
         "a forced update does not run a job again",

@@ -60,7 +60,7 @@ FAULTS = [
         "only the first preference counts",
         {"placement/several-preferences": "8 tasks to be spread by pool and then rack"},
         asks={CREATE: (rf'"Preferences":\[({_SPREAD}),{_SPREAD}\]', r'"Preferences":[\1]')},
-        run="placement a",
+        run="placement b",
     ),
     ClaimFault(
         "nodes take one replica more than the most",

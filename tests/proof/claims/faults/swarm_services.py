@@ -86,10 +86,4 @@ FAULTS = [
         asks={CREATE: (r'"StopGracePeriod":\d+', '"StopGracePeriod":500000000')},
         run="services d",
     ),
-    ClaimFault(
-        "containers get no init process",
-        {"containers/init": "first process of a task on .* is sleep, with init: True"},
-        asks={CREATE: ('"Init":true', '"Init":false')},
-        run="services d",
-    ),
 ]
