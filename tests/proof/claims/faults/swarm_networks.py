@@ -10,7 +10,7 @@ if method == "POST" and path.endswith("/networks/create") and status >= 400:
 """
 _DELETED = """
 if method == "DELETE" and "/networks/" in path and status >= 400:
-    status, data = 204, b""
+    status, data = 200, b"{}"
 """
 #: Takes from the specifications of networks what they are given; of some the test must know the subnet.
 _BARE = """
