@@ -23,6 +23,9 @@ from swarmlab.terminal import start_in_utf8
 #: The options of the suites that take a value, as the plugins in fixtures/ add them.
 OPTIONS = (
     "--catalogue",
+    "--cis-key-days",
+    "--cis-node-days",
+    "--cis-root-days",
     "--engine",
     "--group",
     "--hours",
