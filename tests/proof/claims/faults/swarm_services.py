@@ -68,11 +68,10 @@ FAULTS = [
     ClaimFault(
         "a node that was restarted is given nothing",
         {"services/back-after-restart": "slave01, which was restarted, to run its part.*0 on slave01"},
-        script=background(
-            "while sleep 0.2; do docker node ls | grep slave01 | grep -q Down &&\n"
-            "docker node update --availability pause slave01; done"
-        ),
-        nodes=("master",),
+        # A node runs this file when it starts, so for the first time when it is started again.
+        script="sed -i \"4i (su - hadoop -c 'ssh master docker node update --availability pause slave01') &\""
+        " /usr/local/sbin/node-start",
+        nodes=("slave01",),
     ),
     ClaimFault(
         "every process is told to end in the same way",
