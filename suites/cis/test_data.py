@@ -67,7 +67,7 @@ def test_no_payload_of_an_overlay_is_readable_between_nodes(site, lab):
     # A packet that arrived encrypted comes by again after it is decrypted, and then has a security path.
     kinds = {"plain": f"{packets} meta secpath missing", "sealed": f"{packets} meta secpath exists"}
     for node, came in arrivals(site, network, tasks, lambda _: kinds).items():
-        assert not came["plain"], f"{came['clear']} packets of an encrypted network came to {node} in the clear"
+        assert not came["plain"], f"{came['plain']} packets of an encrypted network came to {node} in the clear"
         assert came["sealed"], f"no packet of an encrypted network came to {node}"
 
 
