@@ -35,8 +35,12 @@ def locked(cluster):
 
 def expect_locked(manager):
     """Judge that a manager that restarted is locked."""
-    state = manager.swarm_state()
-    assert state == "locked", f"{manager} restarted in a swarm with autolock, and is {state}"
+
+    def is_locked():
+        state = manager.swarm_state()
+        return State(state == "locked", f"it is {state}", hopeless=state in ("active", "inactive"))
+
+    eventually(is_locked, f"{manager}, which restarted in a swarm with autolock, to be locked", deadline=30)
 
 
 def expect_no_key_needed(node, what):
