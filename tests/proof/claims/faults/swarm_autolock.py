@@ -9,7 +9,7 @@ _KEY = "/root/gremlin.key"
 FAULTS = [
     ClaimFault(
         "a manager unlocks itself",
-        {"autolock/locked-after-restart": "master, which nobody unlocks, to stay locked|master, which restarted .* it is active"},
+        {"autolock/locked-after-restart": "master, which (nobody unlocks, to stay locked|restarted .* it is active)"},
         script=wrap(
             f'"swarm update --autolock=true") docker.real "$@" && docker.real swarm unlock-key -q > {_KEY}; exit'
         )
