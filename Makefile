@@ -72,7 +72,7 @@ types: $(ready) ## Check types.
 unit: $(ready) ## Run the tests that need no lab.
 	$(pytest) tests/ -q -n 2 $(UNIT_ARGS) $(call ended,pytest)
 
-# The claims of Swarm take as long again; `make conformance` and the nightly runs judge them.
+# The claims of Swarm take half as long again; `make conformance` and the nightly runs judge them.
 .PHONY: suites
 suites: $(ready) ## Judge the document's claims on labs of containers, as many side by side as the machine has room for.
 	$(pytest) suites/ --catalogue document $(engine) $(PYTEST_ARGS) $(call ended,pytest)
