@@ -11,8 +11,7 @@ from typing import Any
 
 from swarmlab.cluster.service import Service, Task
 from swarmlab.cluster.swarm import Swarm
-from swarmlab.lists import few
-from swarmlab.wait import State, eventually
+from swarmlab.wait import eventually
 
 #: Kinds by their path in the API, and the word for one of each.
 WORDS = {"configs": "config", "secrets": "secret"}
@@ -155,10 +154,9 @@ def expect_content(cluster: Swarm, tasks: Sequence[Task], path: str, payload: Pa
 def expect_replaced(service: Service, before: Sequence[Task]) -> list[Task]:
     """Expect other tasks in place of those that ran *before* an update; return them."""
     old = {task.id for task in before}
-
-    def replaced() -> State:
-        left = [task.node for task in service.running() if task.id in old]
-        return State(not left, f"still the old task on {few(left)}") and service.converged(len(before))
-
-    eventually(replaced, f"an update of {service} to replace all its tasks", deadline=60 + 10 * len(before))
+    eventually(
+        lambda: service.converged(len(before), lambda task: task.id not in old),
+        f"an update of {service} to replace all its tasks",
+        deadline=60 + 10 * len(before),
+    )
     return service.running()

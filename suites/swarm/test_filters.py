@@ -5,7 +5,7 @@ from contextlib import contextmanager
 from fixtures.claims import claim
 from suites.support.commands import refusal
 from swarmlab.cluster.service import ENDED
-from swarmlab.wait import State, wait
+from swarmlab.wait import wait
 
 
 def listed(manager, kind, **filters):
@@ -67,9 +67,10 @@ def test_tasks_are_listed_by_service_node_name_id_label_and_desired_state(cluste
     key = cluster.unique("key")
     one = cluster.create_service("one", "idle", everywhere=True)
     two = cluster.create_service("two", "idle", everywhere=True)
-    before = one.wait_running(len(cluster.nodes)) + two.wait_running(len(cluster.nodes))
+    old = {task.id for task in one.wait_running(len(cluster.nodes))}
+    two.wait_running(len(cluster.nodes))
     one.update(lambda spec: (spec["Labels"].update({key: "yes"}), spec["TaskTemplate"].update(ForceUpdate=1)))
-    wait(lambda: _renewed(one, before), f"all tasks of {one} to be new", deadline=90)
+    wait(lambda: one.converged(len(old), lambda task: task.id not in old), f"all tasks of {one} to be new", deadline=90)
     ended = [task for task in one.tasks() if task.state in ENDED or task.desired == "shutdown"]
     alive, other = one.running(), two.running()
     names = {task.id: f"{service}@{task.node}" for service in (one, two) for task in service.tasks()}
@@ -88,13 +89,6 @@ def test_tasks_are_listed_by_service_node_name_id_label_and_desired_state(cluste
     expect_listed(
         cluster, "tasks", names, [(filters, [task.id for task in tasks]) for filters, tasks in cases], among=names
     )
-
-
-def _renewed(service, before):
-    old = {task.id for task in before}
-    left = [str(task) for task in service.running() if task.id in old]
-    state = service.converged(len(service.swarm.nodes))
-    return State(state.done and not left, f"{state.summary}; old {left or 'none'}")
 
 
 @claim("services/filter-nodes")

@@ -16,8 +16,6 @@ from swarmlab.timing import timed
 
 #: Seconds until a line says that an answer is waited for, and until a question that changes nothing is given up.
 SOON, MOST = 5.0, 25.0
-
-
 #: The id of a container or the like in the path of a request.
 _ID = re.compile(r"[0-9a-f]{64}")
 
