@@ -2,7 +2,7 @@
 
 from swarmlab.cluster.node import DATA_ROOT
 from tests.proof.claims.fault import ClaimFault
-from tests.proof.planting import at_start, background, proxy, wrap
+from tests.proof.planting import at_start, proxy, wrap
 
 _KEY = "/root/gremlin.key"
 
@@ -56,11 +56,7 @@ FAULTS = [
     ClaimFault(
         "a manager writes what it is told beside its log",
         {"autolock/nothing-readable-on-disk": f"on slave02 the content is readable of a config in {DATA_ROOT}/swarm/"},
-        script=background(
-            "while sleep 0.1; do docker config inspect $(docker config ls -q)"
-            f" > {DATA_ROOT}/swarm/raft/in-words 2>/dev/null; done"
-        ),
+        script=proxy(f'if "/configs/" in path: open("{DATA_ROOT}/swarm/raft/in-words", "ab").write(data)'),
         nodes=("slave02",),
-        formed=True,
     ),
 ]
