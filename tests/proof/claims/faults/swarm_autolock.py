@@ -49,7 +49,7 @@ FAULTS = [
     ClaimFault(
         "what is not locked is unlocked",
         {"autolock/unlock-of-unlocked-refused": "slave02 is not locked, and takes an unlock"},
-        script=proxy('if path.endswith("/swarm/unlock"): status, data = 200, b""'),
+        script=proxy('if path.endswith("/swarm/unlock"): status, data = 200, b"{}"'),
         nodes=("slave02",),
         run="autolock",
     ),
