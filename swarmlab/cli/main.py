@@ -28,6 +28,7 @@ from swarmlab.cli import (
     status,
     stop,
     up,
+    verify,
 )
 from swarmlab.cli.common import Parser, complain, say
 from swarmlab.errors import SwarmlabError, UsageError
@@ -56,6 +57,7 @@ VERBS = {
     "report": report,
     "compare": compare,
     "results": results,
+    "verify": verify,
 }
 
 

@@ -194,6 +194,7 @@ class Lab(ABC):
         """Return the facts of the lab as a whole, for reports: speed, seconds of its steps, and what its kind adds."""
         return {
             "speed": round(self.speed, 1),
+            "standing": self.standing,
             **({"seconds": dict(self.steps)} if self.steps else {}),
             **({"sample": self.sample.to_json()} if self.sample else {}),
         }

@@ -3,7 +3,7 @@
 A run is a series of entries, which `swarmlab.verdicts.record` keeps in a file:
 
 ==========  ============================================================================
-start       what the run is: command, options, host, shard, suite, waivers, catalogue, its tests
+start       what the run is: command, options, host, user, shard, suite, waivers, catalogue, its tests
 selected    tests that were selected
 split       of a shard: what the split was made from (see `swarmlab.verdicts.shards`)
 lab         the facts of a lab, as of now; in a merged run also the shard and the host that it belonged to
@@ -31,7 +31,7 @@ from swarmlab.verdicts.waivers import WAIVABLE, Waiver, accepted, holding
 #: Version of the layout of verdicts.json. Keys may be added within a version; the meaning of a key never changes.
 SCHEMA = 1
 #: The facts of a lab that verdicts.json has for each lab (see `swarmlab.labs.base.Lab.account`).
-_OF_EACH = ("cluster", "provider", "driver", "speed", "memory_mib", "seconds", "sample")
+_OF_EACH = ("cluster", "provider", "driver", "speed", "memory_mib", "seconds", "sample", "standing")
 
 
 class Gathered:
@@ -131,7 +131,7 @@ class Gathered:
             "seconds": self._seconds(),
             "unfinished": self._unfinished(),
             **{key: self._start[key] for key in ("suite", "command", "profile", "options")},
-            **{key: self._start[key] for key in ("catalogue", "host", "shard", "shards") if self._start.get(key)},
+            **{key: self._start[key] for key in ("catalogue", "host", "user", "shard", "shards") if self._start.get(key)},
             "lab": {key: value for key, value in lab.items() if key != "nodes"},
             "nodes": lab["nodes"],
             "preflight": [
@@ -262,6 +262,7 @@ class Gathered:
                 for file in judgement["evidence"]
             ],
             "judged": self._judged_where(judgements),
+            **({"own_cluster": True} if self._own_cluster(judgements, verdict) else {}),
             "tests": [judgement["test"] for judgement in judgements],
             "seconds": round(sum(judgement["seconds"] for judgement in judgements), 2),
         }
@@ -283,6 +284,11 @@ class Gathered:
             if place and place not in places:
                 places.append(place)
         return places
+
+    @staticmethod
+    def _own_cluster(judgements: list[dict[str, Any]], verdict: Verdict) -> bool:
+        """Whether the tests that decided a verdict had a cluster that was made for them and removed after them."""
+        return all(each.get("own_cluster") for each in judgements if each["verdict"] == str(verdict))
 
     def _known(self, id: str, judgements: list[dict[str, Any]]) -> list[dict[str, Any]]:
         """Return the known defects of the cluster's engines that explain why a claim fails; it still fails."""
