@@ -4,19 +4,20 @@ from __future__ import annotations
 
 import functools
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from swarmlab.errors import UsageError
-from swarmlab.files import YamlFile, read_text
-from swarmlab.verdicts.catalogue import FOLDER
+from swarmlab.files import read_text
+from swarmlab.verdicts.catalogue import FOLDER, entries
 
 FILE = FOLDER / "quotes.yaml"
 #: The document, as it was given.
 DOCUMENT = FOLDER / "document.txt"
 #: A heading of the document, such as "7.2 Docker service" or "8. Swarm 工作原理".
-_HEADING = re.compile(r"^(\d(?:\.\d)*)\.? \S")
+_HEADING = re.compile(r"^\d(\.\d)*\.? \S")
 
 
 @dataclass(frozen=True)
@@ -24,18 +25,23 @@ class Quote:
     """A sentence or an example of the document.
 
     Attributes:
-        line: Its line in the document, counted from 1.
-        text: The sentence, in the document's own words.
-        section: The heading that it stands under.
+        line: The line of the document in which it begins, counted from 1.
+        text: The sentence, in the document's own words and with its line breaks.
+        heading: The heading that it stands under, with the number that the document gives it.
     """
 
     line: int
     text: str
-    section: str
+    heading: str
+
+    @property
+    def place(self) -> str:
+        """Where it stands: heading and line."""
+        return f"{self.heading}, line {self.line}"
 
     def to_json(self) -> dict[str, str | int]:
         """Return the quote as `swarmlab explain --json` has it."""
-        return {"line": self.line, "section": self.section, "text": self.text}
+        return {"line": self.line, "heading": self.heading, "text": self.text}
 
 
 @functools.cache
@@ -43,17 +49,14 @@ def quotes(file: Path = FILE, document: Path = DOCUMENT) -> Mapping[str, Quote]:
     """Return the quotes by the id of the claim.
 
     Raises:
-        UsageError: The file is not valid, or a quote does not stand in its line of the document.
+        UsageError: The file is not valid, or a quote does not stand in its place in the document.
     """
     lines = read_text(document).splitlines()
-    read = YamlFile(read_text(file), file.name)
-    found = {}
-    for id, raw in (read.content or {}).items():
-        match raw:
-            case [int(line), str(text)] if 0 < line <= len(lines) and text.strip() and text in lines[line - 1]:
-                found[id] = Quote(line, text, _section(lines, line))
-            case _:
-                raise UsageError(f"{read.place(id)}, {id}: {document.name} has no such text in that line")
+    found: dict[str, Quote] = {}
+    for entry in entries(file, FOLDER / "quotes.schema.json"):
+        if entry["id"] in found:
+            raise UsageError(f"{file.name}, {entry['id']}: two entries have this id")
+        found[entry["id"]] = _quote(entry, lines, file, document)
     return found
 
 
@@ -62,10 +65,12 @@ def quote_of(claim_id: str) -> Quote | None:
     return quotes().get(claim_id)
 
 
-def _section(lines: list[str], line: int) -> str:
-    return next(_headings(lines, line), "")
-
-
-def _headings(lines: list[str], line: int) -> Iterator[str]:
-    """Yield the headings above a line, the nearest first."""
-    return (text for text in reversed(lines[:line]) if _HEADING.match(text))
+def _quote(entry: Mapping[str, Any], lines: Sequence[str], file: Path, document: Path) -> Quote:
+    line, text = entry["line"], entry["text"]
+    first = line - 1
+    passage = "\n".join(lines[first : first + text.count("\n") + 1])
+    # A quote of several lines that began later in the passage would end beyond it, so that it begins in this line.
+    if text not in passage:
+        raise UsageError(f"{file.name}, {entry['id']}: line {line} of {document.name} has no such text")
+    heading = next((above for above in reversed(lines[:line]) if _HEADING.match(above)), "")
+    return Quote(line, text, heading)
