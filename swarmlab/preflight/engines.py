@@ -7,8 +7,8 @@ from collections.abc import Iterator, Mapping, Sequence
 
 from swarmlab.cluster.clocks import BACKDATED, Clock, astray
 from swarmlab.lists import few
-from swarmlab.preflight.finding import Finding, Level, Unknown
-from swarmlab.preflight.model import START_THE_ENGINE, NodeView, Sight, by_node
+from swarmlab.preflight.finding import ByHand, Finding, Level, Unknown
+from swarmlab.preflight.model import START_BY_HAND, START_THE_ENGINE, NodeView, Sight, by_node
 from swarmlab.preflight.options import Settings
 from swarmlab.versions import parsed
 
@@ -22,7 +22,8 @@ def answers(sight: Sight) -> Iterator[Finding]:
     for view in sight.nodes:
         if view.silent:
             risk = "its tasks are lost or cannot be changed, and nothing else is known about the engine"
-            yield Finding(Level.ERROR, view.silent, risk, nodes=(view.name,), mend=view.remedy or START_THE_ENGINE)
+            by_hand = ByHand(view.remedy) if view.remedy else ByHand(START_THE_ENGINE, *START_BY_HAND)
+            yield Finding(Level.ERROR, view.silent, risk, nodes=(view.name,)).by_hand(by_hand)
         elif view.unread:
             level = Level.ERROR if view.hangs else Level.UNKNOWN
             risk = "commands hang on the node, and what they would tell is not known" if view.hangs else ""

@@ -30,6 +30,15 @@ class Level(str, Enum):
 
 
 @dataclass(frozen=True)
+class ByHand:
+    """How an operator looks at a trouble and mends it; see the attributes of these names of `Finding`."""
+
+    mend: str
+    look: str = ""
+    fix: str = ""
+
+
+@dataclass(frozen=True)
 class Finding:
     """The result of a check for some nodes, or for the cluster.
 
@@ -43,6 +52,8 @@ class Finding:
         check: name of the check.
         mend: how to mend it, with a command where there is one; of an *unknown*, what would make it known. `merged`
             puts the names of the nodes in the place of "{nodes}".
+        look: a line for a root shell on each of its nodes that shows more; empty if there is none.
+        fix: a line for such a shell that mends it, and harms nothing if the cause is another; empty if there is none.
         because: the finding that may be its cause, as text; empty if none is.
         causes: what may follow from this finding, besides what may follow from every finding of its check: names of
             checks, as in `Check.causes`.
@@ -58,17 +69,24 @@ class Finding:
     because: str = ""
     causes: tuple[str, ...] = ()
     pairs: tuple[tuple[str, str], ...] = ()
+    look: str = ""
+    fix: str = ""
 
     def __str__(self) -> str:
         return f"{whose(self.nodes)}{self.summary}"
+
+    def by_hand(self, how: ByHand) -> Finding:
+        """Return the finding with the words and lines for an operator."""
+        return replace(self, mend=how.mend, look=how.look, fix=how.fix)
 
     def to_json(self) -> dict[str, Any]:
         """Return the finding as verdicts.json has it; there the summary's name is "seen"."""
         raw = asdict(self) | {"level": str(self.level), "nodes": list(self.nodes)}
         del raw["causes"]
         raw["pairs"] = [list(pair) for pair in self.pairs]
-        if not self.pairs:
-            del raw["pairs"]
+        for optional in ("pairs", "look", "fix"):
+            if not raw[optional]:
+                del raw[optional]
         return {"seen": raw.pop("summary"), **raw}
 
 

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable, Iterator
 from swarmlab.cluster.node import GOSSIP_PORT
 from swarmlab.cluster.swarm import suspects
 from swarmlab.lists import few
-from swarmlab.preflight.finding import Finding, Level, Unknown
+from swarmlab.preflight.finding import ByHand, Finding, Level, Unknown
 from swarmlab.preflight.model import (
     OPEN,
     REFUSED,
@@ -26,12 +26,21 @@ _COUNT = "let preflight be root on {nodes}, with nft, bash and timeout there: ap
 
 
 def _allow(port: int, protocol: str) -> str:
-    """Return the mend of a port that is closed between nodes."""
+    """Return in words how a port that is closed between nodes is opened."""
     return (
         f"on {{nodes}}: find the rule that drops it (iptables -S, nft list ruleset) and allow port {port}/{protocol} "
         f"from every node: iptables -I INPUT -p {protocol} --dport {port} -j ACCEPT, ufw allow {port}/{protocol}, or "
         f"firewall-cmd --permanent --add-port={port}/{protocol} && firewall-cmd --reload; "
         "and in every firewall between the nodes (security groups)"
+    )
+
+
+def _open(port: int, protocol: str) -> ByHand:
+    """Return how a port that is closed between nodes is looked at and opened."""
+    return ByHand(
+        _allow(port, protocol),
+        look=f"iptables -S | grep -nE 'DROP|REJECT|{port}'; nft list ruleset | grep -nE 'drop|reject|{port}'",
+        fix=f"iptables -I INPUT -p {protocol} --dport {port} -j ACCEPT",
     )
 
 
@@ -59,6 +68,7 @@ def paths(sight: Sight) -> Iterator[Finding]:
             mend="on {nodes}: ip -brief address; ip route; ping -c 1 ADDRESS of another node; then mend the interface, "
             "what is between the nodes (VLAN, security group), or a firewall that drops everything (iptables -S, "
             "nft list ruleset)",
+            look="ip -brief address; ip route; iptables -S; nft list ruleset | grep -nE 'drop|reject'",
         )
     elif judged:
         yield Finding(Level.OK, f"packets pass between {judged} pairs of nodes")
@@ -120,8 +130,8 @@ def _connections(
     if closed:
         summary = few(f"{source} -> {target} ({end})" for source, target, end in closed)
         pairs = tuple((source, target) for source, target, _ in closed)
-        mend = _allow(port(listed[0]), "tcp")
-        yield Finding(level, summary, risk, nodes=_suspects(sight, pairs), mend=mend, pairs=pairs)
+        found = Finding(level, summary, risk, nodes=_suspects(sight, pairs), pairs=pairs)
+        yield found.by_hand(_open(port(listed[0]), "tcp"))
     elif tried:
         yield Finding(Level.OK, f"open ({tried} connections)")
 
@@ -129,16 +139,14 @@ def _connections(
 def gossip_udp(sight: Sight) -> Iterator[Finding]:
     """Whether the engines' gossip by UDP arrives at every node from every other."""
     risk = "other nodes learn names and addresses of tasks late or never"
-    mend = _allow(GOSSIP_PORT, "udp")
-    yield from _arrivals(sight, lambda arrived: arrived.gossip, "gossip", risk, mend, patient=True)
+    yield from _arrivals(sight, lambda arrived: arrived.gossip, "gossip", risk, GOSSIP_PORT, patient=True)
 
 
 def data(sight: Sight) -> Iterator[Finding]:
     """Whether small packets to the overlay data port arrive at every node from every other."""
     risk = "containers on different nodes, and the routing mesh, do not reach each other"
-    mend = _allow(sight.data_port, "udp")
     what = f"UDP to port {sight.data_port}"
-    yield from _arrivals(sight, lambda arrived: arrived.small, what, risk, mend, told=True)
+    yield from _arrivals(sight, lambda arrived: arrived.small, what, risk, sight.data_port, told=True)
 
 
 def path_mtu(sight: Sight) -> Iterator[Finding]:
@@ -219,7 +227,7 @@ def _arrivals(
     which: Callable[[Arrivals], set[str]],
     what: str,
     risk: str,
-    mend: str,
+    port: int,
     *,
     patient: bool = False,
     told: bool = False,
@@ -231,7 +239,7 @@ def _arrivals(
         which: the source addresses of the packets that arrived.
         what: the packets, for messages.
         risk: the possible consequences.
-        mend: how to mend it.
+        port: the port that they go to.
         patient: whether all nodes send such packets only after a while.
         told: whether the packets tell who sent them, and go to the nodes' addresses for overlay networks' data.
     """
@@ -274,7 +282,8 @@ def _arrivals(
         lost += [(name, view.name) for name in missing]
     if lost:
         summary = f"{what} does not arrive: {_pairs(lost)}"
-        yield Finding(Level.ERROR, summary, risk, nodes=_suspects(sight, lost), mend=mend, pairs=tuple(lost))
+        found = Finding(Level.ERROR, summary, risk, nodes=_suspects(sight, lost), pairs=tuple(lost))
+        yield found.by_hand(_open(port, "udp"))
     elif counted:
         yield Finding(Level.OK, f"{what} arrives at {counted} nodes from all others")
 
