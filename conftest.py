@@ -20,4 +20,5 @@ pytest_plugins = [
     "fixtures.rehearsal",
     "fixtures.side_by_side",
     "fixtures.options",
+    "fixtures.next_steps",
 ]

@@ -6,7 +6,7 @@ import argparse
 from pathlib import Path
 
 from swarmlab.paths import REPORTS
-from swarmlab.report.html import overall
+from swarmlab.report.overall import overall
 from swarmlab.verdicts import folders, merge, results
 
 #: The exit status where a part did not end, as of a run that could not be held.

@@ -1,4 +1,4 @@
-// The report reads without this: it filters the claims, and opens on paper what did not pass.
+// The report reads without this: it filters the claims, and copies commands.
 (() => {
   const boxes = [...document.querySelectorAll('#filter input[type=checkbox]')];
   const search = document.querySelector('#filter input[type=search]');
@@ -32,10 +32,28 @@
     }
   };
   addEventListener('hashchange', show);
-  let opened = [];
-  addEventListener('beforeprint', () => {
-    opened = [...document.querySelectorAll('.on-paper details:not([open])')];
-    opened.forEach(details => { details.open = true; });
-  });
-  addEventListener('afterprint', () => opened.forEach(details => { details.open = false; }));
+  const copied = async (text, code) => {
+    try {
+      await navigator.clipboard.writeText(text);
+      return 'Copied';
+    } catch {  // a browser that keeps pages from the clipboard: the commands are marked, and Ctrl+C copies them
+      getSelection().selectAllChildren(code);
+      return 'Marked';
+    }
+  };
+  for (const commands of document.querySelectorAll('pre.commands')) {
+    const holder = document.createElement('div');
+    const button = document.createElement('button');
+    holder.className = 'holds-commands';
+    button.className = 'copy';
+    button.type = 'button';
+    button.textContent = 'Copy';
+    button.setAttribute('aria-label', `Copy the commands: ${commands.dataset.what}`);
+    commands.replaceWith(holder);
+    holder.append(commands, button);
+    button.addEventListener('click', async () => {
+      button.textContent = await copied(commands.textContent, commands);
+      setTimeout(() => { button.textContent = 'Copy'; }, 2000);
+    });
+  }
 })();

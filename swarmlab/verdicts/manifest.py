@@ -65,7 +65,7 @@ def write(folder: Path) -> str:
         fresh.replace(folder / NAME)
     finally:
         fresh.unlink(missing_ok=True)
-    return hashlib.sha256(content).hexdigest()
+    return of_content(content)
 
 
 def digest(folder: Path) -> str:
@@ -87,6 +87,11 @@ def of_file(file: Path) -> str:
         while block := opened.read(_BLOCK):
             found.update(block)
     return found.hexdigest()
+
+
+def of_content(content: bytes) -> str:
+    """Return the SHA-256 of a file's content."""
+    return hashlib.sha256(content).hexdigest()
 
 
 def read(folder: Path) -> Mapping[str, str]:
