@@ -37,7 +37,7 @@ def run(args: argparse.Namespace) -> int:
     """Make one run of the parts of a run that was split with --shard."""
     parts = merge.read([Path(path) for path in args.parts])
     folder = merge.write(parts, Path(args.reports) if args.reports else REPORTS)
-    folders.ended(folder, keep=args.keep_runs)
+    digest = folders.ended(folder, keep=args.keep_runs)
     merged = results.load(folder)
     whole = overall(merged)
     print(f"{whole.word}. {whole.summary}")
@@ -46,6 +46,8 @@ def run(args: argparse.Namespace) -> int:
             print(f"{claim.verdict}: {claim.id} ({claim.level}): {claim.explained} [{'; '.join(claim.places)}]")
     for refusal in merged.raw.get("certification", []):
         print(f"not certified: {refusal}")
+    if digest:
+        print(f"digest of the run's files: sha256 {digest}")
     print(folder)
     if merged.unfinished:
         return _UNFINISHED

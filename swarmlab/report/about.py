@@ -75,12 +75,14 @@ def about(number: int, run: Run, runs: Sequence[Run], beside: Path) -> dict[str,
 
 
 def missing(run: Run) -> dict[str, list[str]]:
-    """Return the evidence that a run's verdicts name and that is not there, with the claims that it belongs to."""
+    """Return the evidence that a run's verdicts name and that is not there, with what it is of: claims, or preflight."""
+    named = [(name, claim.id) for claim in run.claims.values() for name in claim.evidence]
+    named += [(name, claim.id) for claim in run.claims.values() for old in claim.before for name in old.evidence]
+    named += [(look["evidence"], f"preflight of {look['lab']}") for look in run.raw.get("preflight", []) if "evidence" in look]
     found: dict[str, list[str]] = {}
-    for claim in run.claims.values():
-        for name in claim.evidence:
-            if not (run.folder / name).is_file():
-                found.setdefault(name, []).append(claim.id)
+    for name, of in named:
+        if not (run.folder / name).is_file() and of not in found.setdefault(name, []):
+            found[name].append(of)
     return found
 
 

@@ -16,9 +16,14 @@ from swarmlab.verdicts import catalogue
 from swarmlab.verdicts.profiles import PROFILES
 from swarmlab.verdicts.results import Judged, Run
 
-#: Options of a run that its repetition needs besides those of the lab; what selects tests and splits a run is not.
-_KEPT = ("--hours", "--waivers", "--catalogue", "--reports", "--cis-key-days", "--cis-node-days", "--cis-root-days")
-_FLAGS = ("--every-node",)
+#: Options that choose the lab of a run and say how it is judged, which its repetition needs, too. What selects tests or
+#: splits a run is not among them. The others take no value.
+KEPT = (
+    *("--lab", "--lab-name", "--engine", "--image", "--profile", "--hours", "--waivers", "--catalogue", "--reports"),
+    *("--cis-key-days", "--cis-node-days", "--cis-root-days"),
+    *(option.name for kind in KINDS.values() for option in kind.options),
+)
+FLAGS = ("--every-node",)
 #: Options that make a lab of the run's own: they are refused, or make another lab, where one is to be used that stands.
 _MAKE = ("--engine", "--provider")
 #: How systemd's journal and systemctl are asked about an engine, as preflight and the guides write it.
@@ -153,10 +158,8 @@ class Place:
 def options_of(run: Run) -> dict[str, tuple[str, ...]]:
     """Return the options of a run that choose its lab and say how it is judged, each with its values.
 
-    They are read from its command line, as far as that is known, and else from what the run kept of its options.
+    A run keeps them. Of an older one some are in its command line alone.
     """
-    of_kinds = [option.name for kind in KINDS.values() for option in kind.options]
-    kept = ("--lab", "--lab-name", "--engine", "--image", "--profile", *of_kinds, *_KEPT)
     found: dict[str, tuple[str, ...]] = {}
     try:
         words = shlex.split(str(run.raw.get("command", "")))
@@ -164,13 +167,14 @@ def options_of(run: Run) -> dict[str, tuple[str, ...]]:
         words = []
     for word in joined(words[1:]):
         name, _, value = word.partition("=")
-        if name in _FLAGS:
+        if name in FLAGS:
             found[name] = ("",)
-        elif name in kept and value:
+        elif name in KEPT and value:
             found[name] = (*(found.get(name, ()) if name == "--image" else ()), value)
-    if not words:
-        options: Mapping[str, Any] = run.raw.get("options", {})
-        found = {f"--{name}": (str(value),) for name, value in options.items() if value}
+    for name, value in run.raw.get("options", {}).items():
+        if value:
+            each = value if isinstance(value, list) else ["" if value is True else value]
+            found[f"--{name}"] = tuple(map(str, each))
     if found.get("--lab") == (DEFAULT.word,):
         del found["--lab"]
     (profile,) = found.get("--profile", ("",))

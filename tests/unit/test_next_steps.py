@@ -188,13 +188,19 @@ def test_a_claim_that_the_catalogue_does_not_have_any_more_has_steps(judged):
         ("pytest suites/ --profile=cis", {"--profile": ("cis",)}),
         ("pytest --image a=x --image b=y suites", {"--image": ("a=x", "b=y")}),
         ("pytest suites/ --every-node --reports /r --shard 1/2 --seconds x --keep-runs 3 -n 4", {"--every-node": ("",), "--reports": ("/r",)}),
-        ("pytest 'unclosed", {"--engine": ("trixie",)}),
-        ("", {"--engine": ("trixie",)}),
+        ("pytest 'unclosed", {}),
+        ("", {}),
     ],
 )
 def test_the_options_of_a_run_are_those_of_its_lab_and_its_judgement(judged, command, options):
-    run = judged(command=command, options={"lab": "dind", "lab-name": None, "engine": "trixie"})
+    run = judged(command=command, options={"lab": "dind", "lab-name": None})
     assert options_of(run) == options
+    kept = {"lab": "inventory", "inventory": "from-a-file.yaml", "image": ["a=x"], "every-node": True, "hours": 0.5}
+    found = options_of(judged(command=command, name="kept", options=kept))
+    assert found["--inventory"] == ("from-a-file.yaml",)
+    assert found["--image"] == ("a=x",)
+    assert found["--every-node"] == ("",)
+    assert found["--lab"] == ("inventory",)
 
 
 def test_an_older_run_tells_by_its_names_whether_its_lab_stood(judged):
