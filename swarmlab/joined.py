@@ -26,6 +26,7 @@ OPTIONS = (
     "--cis-key-days",
     "--cis-node-days",
     "--cis-root-days",
+    "--claim",
     "--engine",
     "--group",
     "--hours",

@@ -17,8 +17,8 @@ from swarmlab.verdicts.verdict import Verdict
 
 #: On how many nodes a line that mends something is written out.
 _MOST_NODES = 3
-#: What a guide's line says of itself if it is for a manager.
-_ON_A_MANAGER = "on a manager"
+#: What a guide's line says of itself if it is for managers.
+_OF_MANAGERS = re.compile(r"# on (?:a|every) manager")
 
 
 @dataclass(frozen=True)
@@ -168,7 +168,7 @@ def _looks(place: Place, node: str, same: str, guide: Guide, *, folded: bool) ->
     """Yield the looks of a guide: on the node, and on a manager if that is another."""
     manager = place.nodes[0] if place.nodes else node
     looks = guide.filled(node=node, manager=manager).look
-    there = [line for line in looks if _ON_A_MANAGER not in line or manager == node]
+    there = [line for line in looks if manager == node or not _OF_MANAGERS.search(line)]
     of_manager = [line for line in looks if line not in there]
     word = "more" if folded else "look"
     for name, lines, also in ((node, there, same), (manager, of_manager, "")):

@@ -120,10 +120,14 @@ class Catalogue(Mapping[str, Claim]):
 
     def of(self, parts: Container[str]) -> Catalogue:
         """Return the catalogue of these parts alone."""
-        claims = {id: claim for id, claim in self.items() if claim.part in parts}
-        chapters = {claim.chapter for claim in claims.values()}
-        titles = {chapter: title for chapter, title in self.titles.items() if chapter in chapters}
-        return Catalogue(claims, titles, self.unjudged if SWARM in parts else ())
+        kept = self.only(claim for claim in self.values() if claim.part in parts)
+        return Catalogue(kept, kept.titles, self.unjudged if SWARM in parts else ())
+
+    def only(self, claims: Iterable[Claim]) -> Catalogue:
+        """Return the catalogue of these claims alone."""
+        kept = {claim.id: claim for claim in claims}
+        chapters = {claim.chapter for claim in kept.values()}
+        return Catalogue(kept, {chapter: title for chapter, title in self.titles.items() if chapter in chapters})
 
     def __getitem__(self, id: str) -> Claim:
         """Return the claim of this id."""

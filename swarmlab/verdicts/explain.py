@@ -151,6 +151,7 @@ def _known(claim_id: str, guide: Guide) -> list[Known]:
             found.append(_of_incident(incidents[reference]))
         else:
             told = [_of_defect(defect) for defect in defects() if reference in defect.incidents]
+            told = told or [_of_incident(incident) for incident in incidents.values() if reference in incident.incidents]
             found += told or [Known(reference)]
     return list(dict.fromkeys(found))
 
