@@ -3,20 +3,23 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from swarmlab.errors import UsageError
 from swarmlab.paths import command, suites
-from swarmlab.preflight import Level, explaining, grouped
+from swarmlab.preflight import CHECKS, Level, explaining, grouped
 from swarmlab.report.place import Place
 from swarmlab.verdicts.guides import Guide, guide_of
+from swarmlab.verdicts.parts import chapter_of
 from swarmlab.verdicts.results import Judged, Run
 from swarmlab.verdicts.verdict import Verdict
 
 #: On how many nodes a line that mends something is written out.
 _MOST_NODES = 3
+#: The chapters of the document whose claims are about single nodes.
+_OF_ONE_NODE = ("1", "2", "3", "4", "5")
 #: What a guide's line says of itself if it is for managers.
 _OF_MANAGERS = re.compile(r"# on (?:a|every) manager")
 
@@ -90,19 +93,34 @@ def all_again(run: Run) -> str:
 def possible_causes(run: Run, claim: str, reason: str) -> tuple[Mapping[str, Any], ...]:
     """Return the findings of preflight that may explain a claim's reason, the likeliest first.
 
-    A finding that may follow from another is not there beside it: the other has its check in "with".
+    A finding that may follow from another is not there beside it: the other has its check in "with". Where the reason
+    names nodes, a finding of others is there only if its check is about such claims between nodes: a port that is closed
+    on one node breaks nothing that another node does alone.
     """
+    named = set(_named([str(node["name"]) for node in run.nodes], reason))
     found = []
     for head, followers in grouped(explaining(run.preflight, claim, reason)):
+        if named and head["nodes"] and not named & set(head["nodes"]) and not _between_nodes(str(head["check"]), claim):
+            continue
         found.append({**head, "with": list(dict.fromkeys(finding["check"] for finding in followers))})
     order = list(map(str, Level))
     # An error before a warning, and what concerns nodes before what concerns the cluster as a whole.
     return tuple(sorted(found, key=lambda finding: (order.index(finding["level"]), not finding["nodes"])))
 
 
+def _named(nodes: Iterable[str], text: str) -> list[str]:
+    """Return those of the nodes that a text names."""
+    return [node for node in nodes if re.search(rf"(?<![\w.-]){re.escape(node)}(?![\w-])", text)]
+
+
+def _between_nodes(check: str, claim: str) -> bool:
+    """Whether a check explains a claim by what the claim is about, and the claim is about more than one node."""
+    return chapter_of(claim) not in _OF_ONE_NODE and bool(re.search(CHECKS[check].explains, claim))
+
+
 def _nodes(place: Place, causes: Sequence[Mapping[str, Any]], reason: str) -> tuple[str, ...]:
     """Return the nodes to look at: those of the likeliest cause, those that the reason names, or else the first."""
-    named = [node for node in place.nodes if re.search(rf"(?<![\w.-]){re.escape(node)}(?![\w-])", reason)]
+    named = _named(place.nodes, reason)
     if causes and Level(causes[0]["level"]) is Level.ERROR and causes[0]["nodes"]:
         return tuple(dict.fromkeys(map(str, causes[0]["nodes"])))
     of_warning = [str(node) for finding in causes[:1] for node in finding["nodes"]]
@@ -110,6 +128,8 @@ def _nodes(place: Place, causes: Sequence[Mapping[str, Any]], reason: str) -> tu
 
 
 def _note(place: Place, claim: Judged) -> str:
+    if place.kind is None:  # no lab came up
+        return ""
     if place.own_cluster and place.stands:
         return (
             f"Its test made a cluster of its own beside {place.lab}, and removed it. The nodes of that lab have the "

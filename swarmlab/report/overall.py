@@ -47,7 +47,9 @@ def overall(run: Run) -> Overall:
     by_word = {str(verdict): number for verdict, number in counts.items()} | {"not run": len(run.not_run)}
     numbers = [f"{by_word[word]} {word}" for word in SIGNS if by_word[word]]
     stopped = f"The run did not end: {run.unfinished}. " if run.unfinished else ""
-    summary = f"{stopped}Of the catalogue's {len(run.claims) + len(run.not_run)} claims: {', '.join(numbers)}."
+    total = len(run.claims) + len(run.not_run)
+    of = f"the {total} claims that were chosen" if run.chosen else f"the catalogue's {total} claims"
+    summary = f"{stopped}Of {of}: {', '.join(numbers)}."
     if failed:
         return Overall("Does not conform", "bad", summary)
     if lost or ended:
@@ -56,7 +58,7 @@ def overall(run: Run) -> Overall:
     if not passed + waived:
         return Overall("Nothing judged", "open", summary)
     accepted = f", {waived} waived" if waived else ""
-    if counts[Verdict.BLOCKED] or run.not_run:
+    if counts[Verdict.BLOCKED] or run.not_run or run.chosen:
         return Overall(f"No failure in what was judged{accepted}", "open" if waived else "part", summary)
     return Overall(f"Conforms{accepted}", "open" if waived else "good", summary)
 

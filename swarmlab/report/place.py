@@ -27,7 +27,10 @@ FLAGS = ("--every-node",)
 #: Options that make a lab of the run's own: they are refused, or make another lab, where one is to be used that stands.
 _MAKE = ("--engine", "--provider")
 #: How systemd's journal and systemctl are asked about an engine, as preflight and the guides write it.
-_JOURNAL = re.compile(r"journalctl (?:-u|--unit)[ =]docker[^|;&#`]*")
+_JOURNAL = re.compile(
+    r"journalctl(?:\s+(?:-[bfe]|--no-pager|(?:-u|--unit)[ =][\w@.-]+|(?:-n|--lines)[ =]\d+"
+    r"|--since[ =](?:'[^']*'|\"[^\"]*\"|[\w:.-]+)))+"
+)
 _RESTART = re.compile(r"systemctl (?:re)?start docker(?:\.service)?\b")
 
 
@@ -108,9 +111,9 @@ class Place:
         """Return lines or words for an operator as they are right for its nodes, which may have no systemd."""
         if not (self.kind and self.kind.engine_log):
             return text
-        return _RESTART.sub(
-            "swarmlab stop NODE; swarmlab start NODE", _JOURNAL.sub(f"tail -n 200 {self.kind.engine_log} ", text)
-        )
+        log = f"tail -n 200 {self.kind.engine_log}"
+        text = _JOURNAL.sub(lambda found: log if "docker" in found[0] else found[0], text)
+        return _RESTART.sub("swarmlab stop NODE; swarmlab start NODE", text)
 
     def preflight(self) -> str:
         """Return the command that checks its cluster for known causes of trouble."""

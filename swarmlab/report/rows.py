@@ -113,7 +113,8 @@ def rows_of(runs: Sequence[Run], claims: Catalogue, histories: Sequence[History]
         histories: The history up to each run.
         beside: Folder of the report.
     """
-    judged_parts = {part for run in runs for part in run.parts}
+    # A run that chose its claims says nothing of the others.
+    judged_parts = {part for run in runs if not run.chosen for part in run.parts}
     of_parts = [id for id, claim in claims.items() if claim.part in judged_parts]
     ids = list(dict.fromkeys([*of_parts, *(id for run in runs for id in [*run.claims, *run.not_run])]))
     allowance = Allowance(runs)

@@ -116,7 +116,7 @@ def test_container_nodes_have_no_systemd(judged):
     down |= {"incident": "", "nodes": ["slave01"], "mend": "on slave01: systemctl restart docker; journalctl -u docker -n 50"}
     down |= {"look": "journalctl -u docker -n 50 --no-pager", "fix": "systemctl restart docker"}
     found = steps_of(judged(found=[down], name="big"))
-    assert found.step("look").commands == ("swarmlab shell slave01 --name big -- tail -n 200 /var/log/dockerd.log ",)
+    assert found.step("look").commands == ("swarmlab shell slave01 --name big -- tail -n 200 /var/log/dockerd.log",)
     assert found.step("mend").commands == ("swarmlab stop slave01 --name big; swarmlab start slave01 --name big",)
     every = " ".join(line for step in found.steps for line in (*step.commands, *step.lines, *step.notes))
     assert "systemctl" not in every
@@ -170,6 +170,17 @@ def test_a_warning_does_not_outrank_the_node_that_the_reason_names(judged):
     assert steps_of(run).nodes == ("slave01",)
     run = judged(found=(warned, CLOSED), name="both")
     assert [cause["check"] for cause in steps_of(run).causes] == ["port-data-udp", "known-addresses"]
+
+
+def test_a_port_that_is_closed_on_one_node_explains_nothing_that_another_does_alone(judged):
+    alone = "2.1/docker0"
+    run = judged({alone: "fail", CLAIM: "fail"})
+    object.__setattr__(run.claims[alone], "reason", "docker0 of slave01 has no address")
+    object.__setattr__(run.claims[CLAIM], "reason", "master: no answer on port 30000 of the task's address")
+    found = steps_of(run, alone)
+    assert found.causes == ()
+    assert found.nodes == ("slave01",)
+    assert steps_of(run).nodes == ("slave02",), "who asked is not who is to blame"
 
 
 def test_a_claim_that_the_catalogue_does_not_have_any_more_has_steps(judged):
