@@ -21,7 +21,7 @@ from swarmlab.verdicts.catalogue import Unjudged, not_judged
 from swarmlab.verdicts.choosing import KINDS, matching, unknown
 from swarmlab.verdicts.explain import DISRUPTS, Explanation, explanation
 
-#: Version of what --json prints.
+#: Version of what --json prints (swarmlab/verdicts/explain.schema.json).
 SCHEMA = 1
 _WIDTH = 110
 
