@@ -173,6 +173,8 @@ def lines(told: Explanation, lab: str = "", shell: str = "swarmlab shell NODE") 
     yield from (f"  {line}" for line in told.guide.look)
     yield from ("", "How to mend it")
     yield from (f"  - {mend}" for mend in told.guide.mend)
+    if told.guide.note:
+        yield from _wrapped(told.guide.note)
     if told.guide.checks:
         yield from ("", f"Preflight looks for these causes ({command('swarmlab', 'preflight')})")
         for check in told.guide.checks:

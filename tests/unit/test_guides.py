@@ -103,6 +103,11 @@ def test_braces_of_docker_stay():
     assert any("{{.Name}}" in line for line in guide_of("1.1/three-nodes").filled(node="x").look)
 
 
+def test_what_to_do_without_systemd_is_told_where_a_command_needs_it():
+    assert "/var/log/dockerd.log" in guide_of("7.2.5/rollback").note
+    assert guide_of("1.1/disks").note == ""
+
+
 @pytest.mark.parametrize(
     ("claim", "taken"),
     [
