@@ -115,7 +115,8 @@ def _named(nodes: Iterable[str], text: str) -> list[str]:
 
 def _between_nodes(check: str, claim: str) -> bool:
     """Whether a check explains a claim by what the claim is about, and the claim is about more than one node."""
-    return chapter_of(claim) not in _OF_ONE_NODE and bool(re.search(CHECKS[check].explains, claim))
+    known = CHECKS.get(check)
+    return chapter_of(claim) not in _OF_ONE_NODE and bool(known and re.search(known.explains, claim))
 
 
 def _nodes(place: Place, causes: Sequence[Mapping[str, Any]], reason: str) -> tuple[str, ...]:

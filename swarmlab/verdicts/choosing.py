@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-import difflib
 import fnmatch
 import re
 from collections.abc import Collection, Iterable, Iterator
+from typing import Any
 
 from swarmlab.errors import UsageError
 from swarmlab.files import shown
+from swarmlab.nearest import nearest
 from swarmlab.paths import command
 from swarmlab.verdicts import catalogue
 from swarmlab.verdicts.catalogue import Catalogue, Claim
@@ -79,38 +80,47 @@ def chosen(words: Iterable[str], claims: Catalogue, parts: Collection[str]) -> l
 
 def unknown(word: str, claims: Catalogue) -> str:
     """Return what to say of a word that means no claim of the catalogue: why, or the nearest word."""
-    for unjudged in claims.unjudged:
-        if unjudged.id == word:
-            return f"no test judges {word}: {unjudged.why_not}"
-    if (incident := catalogue.incidents().get(word)) and incident.why_not:
-        return f"no test judges {word}: {incident.why_not}"
+    if unjudged := catalogue.not_judged(word):
+        return f"no test judges {word}: {unjudged.why_not}"
     if matching(word, catalogue.rehearsal()):
         how = command("swarmlab", "rehearse", "--to", "ENGINE")
         return f"{word} is judged by a rehearsal of an upgrade, and by no other run: {how}"
     about = f"no claim, section, area, part or level {shown(repr(word), 60)} in the catalogue"
     if _GLOB.search(word):
         about = f"no claim of the catalogue matches {shown(repr(word), 60)}"
-    near = nearest(word, claims)
+    plain = _GLOB.sub("", word).lower()
+    # Whoever leaves out the section of an id has the rest of it right.
+    near = next((id for id in claims if id.partition("/")[2] == plain), "") or nearest(plain, names(claims))
     return f"{about}; did you mean {near}?" if near else f"{about} (pytest --claims lists all claims)"
 
 
-def nearest(word: str, claims: Catalogue) -> str:
-    """Return the word that is most like one that means nothing; empty if none is."""
-    plain = _GLOB.sub("", word).lower()
-    known = list(dict.fromkeys(names(claims)))
-    # Whoever leaves out the section of an id has the rest of it right.
-    ends = [id for id in claims if id.partition("/")[2] == plain]
-    near = ends or difflib.get_close_matches(plain[:200], known, n=1, cutoff=0.6)
-    return near[0] if near else ""
+def names(claims: Catalogue) -> list[str]:
+    """Return every word that is no glob: parts, levels, chapters, sections, areas and ids."""
+    each = [word for claim in claims.values() for word in (*_sections(claim), claim.part)]
+    return list(dict.fromkeys([*each, *LEVELS, *claims]))
 
 
-def names(claims: Catalogue) -> Iterator[str]:
-    """Yield every word that is no glob: ids, sections, chapters, areas, parts, levels."""
-    for claim in claims.values():
-        yield claim.id
-        yield from _sections(claim)
-        yield claim.part
-    yield from LEVELS
+def completions(prefix: str = "", **_: Any) -> list[str]:
+    """Return the words that begin as an argument that somebody types, as argcomplete asks for them.
+
+    Args:
+        prefix: What is typed so far; of words by comma the last is completed.
+    """
+    try:
+        return after_comma(prefix, names(catalogue.load()))
+    except UsageError:  # the catalogue cannot be read, which the command itself tells
+        return []
+
+
+def after_comma(prefix: str, known: Iterable[str]) -> list[str]:
+    """Return the completions of the last of several words by comma, each with the words before it.
+
+    Example:
+        >>> after_comma("configs,sec", ["configs", "secrets"])
+        ['configs,secrets']
+    """
+    before, comma, last = prefix.rpartition(",")
+    return [before + comma + word for word in known if word.startswith(last)]
 
 
 def _sections(claim: Claim) -> Iterator[str]:

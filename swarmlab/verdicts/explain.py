@@ -17,6 +17,9 @@ from swarmlab.verdicts.parts import DOCUMENT
 from swarmlab.verdicts.quotes import Quote, quote_of
 from swarmlab.verdicts.suites import tests_of
 
+#: The need of a claim that disrupts.
+DISRUPTS = "disrupts"
+
 
 @dataclass(frozen=True)
 class Need:
@@ -68,7 +71,7 @@ class Explanation:
         claim: The claim: sentence, level, part, source, erratum, cost.
         title: The title of its chapter.
         quote: The document's own sentence; None for claims of other parts.
-        needs: What it needs of the lab.
+        needs: What it needs of the lab; `DISRUPTS` is among them if it disturbs a cluster that others use.
         tests: Node ids of the tests that judge it.
         guide: What usually breaks it, how to look, what mends it.
         known: Known incidents and defects by which it may fail.
@@ -112,7 +115,8 @@ def explanation(
         claim_id: The claim's id.
         options: Options of pytest that choose the lab, for the command that judges the claim alone, such as
             ``["--lab", "inventory", "--inventory", "swarm.yaml"]``.
-        lacks: Returns why a lab lacks a need, empty if it offers it; None: no lab is asked.
+        lacks: Returns why a lab lacks a need or, for `DISRUPTS`, may not be disrupted; empty if it offers it. None: no
+            lab is asked.
         names: node, manager and service for the guide's commands, as `Guide.filled` takes them.
 
     Raises:
@@ -125,7 +129,10 @@ def explanation(
     rehearsed = catalogue.rehearsal()
     claims = rehearsed if claim_id in rehearsed else catalogue.load()
     claim = claims.claim(claim_id)
-    needs = [Need(need, meaning(need), lacks(need) if lacks else None) for need in claim.needs]
+    meanings = {need: meaning(need) for need in claim.needs}
+    if claim.disrupts:
+        meanings[DISRUPTS] = "the lab may be disrupted"
+    needs = [Need(need, meant, lacks(need) if lacks else None) for need, meant in meanings.items()]
     guide = guide_of(claim_id)
     if claim_id in rehearsed:
         alone = command("swarmlab", "rehearse", "--from", "ENGINE", "--to", "ENGINE")

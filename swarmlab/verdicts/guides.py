@@ -16,6 +16,11 @@ from swarmlab.verdicts.parts import chapter_of, part_of
 FILE = FOLDER / "guides.yaml"
 #: What may stand in a command, with the word that is shown where nothing is known to put there.
 PLACEHOLDERS = {"{node}": "NODE", "{manager}": "MANAGER", "{service}": "SERVICE"}
+#: What is to be known beside commands of systemd.
+_WITHOUT_SYSTEMD = (
+    "Without systemd, as on the nodes of a lab of containers, the engine's log is /var/log/dockerd.log, and swarmlab stop "
+    "and swarmlab start restart the engine of a node."
+)
 
 
 @dataclass(frozen=True)
@@ -36,6 +41,12 @@ class Guide:
     mend: tuple[str, ...]
     incidents: tuple[str, ...] = ()
     checks: tuple[str, ...] = ()
+
+    @property
+    def note(self) -> str:
+        """What to do where a node has no systemd; empty if no command of the guide needs it."""
+        lines = (*self.look, *self.mend)
+        return _WITHOUT_SYSTEMD if any("journalctl" in line or "systemctl" in line for line in lines) else ""
 
     def filled(self, *, node: str = "", manager: str = "", service: str = "") -> Guide:
         """Return the guide with names in place of {node}, {manager} and {service}.
@@ -60,9 +71,10 @@ class Guide:
 
         return replace(self, causes=fill(self.causes), look=fill(self.look), mend=fill(self.mend))
 
-    def to_json(self) -> dict[str, list[str]]:
+    def to_json(self) -> dict[str, Any]:
         """Return the guide as `swarmlab explain --json` has it."""
-        return {key: list(getattr(self, key)) for key in ("causes", "look", "mend", "checks", "incidents")}
+        lists = {key: list(getattr(self, key)) for key in ("causes", "look", "mend", "checks", "incidents")}
+        return {**lists, "note": self.note}
 
 
 @functools.cache

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import ast
-import difflib
 import functools
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from swarmlab.nearest import nearest
 from swarmlab.paths import ROOT
 from swarmlab.verdicts.catalogue import Catalogue
 from swarmlab.verdicts.parts import PARTS
@@ -112,8 +112,8 @@ def _is_claim(decorator: ast.expr) -> bool:
 
 
 def _near(id: str, claims: Catalogue) -> str:
-    near = difflib.get_close_matches(id, claims, n=1)
-    return f"; did you mean {near[0]!r}?" if near else "; pytest --claims lists all"
+    near = nearest(id, claims)
+    return f"; did you mean {near!r}?" if near else "; pytest --claims lists all"
 
 
 def tests_by_claim(folder: Path, root: Path) -> dict[str, list[str]]:
