@@ -10,7 +10,7 @@ from typing import Any
 from swarmlab.errors import UsageError
 from swarmlab.paths import command, suites
 from swarmlab.preflight import CHECKS, Level, explaining, grouped
-from swarmlab.report.place import Place
+from swarmlab.report.place import Place, options_of
 from swarmlab.verdicts.guides import Guide, guide_of
 from swarmlab.verdicts.parts import chapter_of
 from swarmlab.verdicts.results import Judged, Run
@@ -85,9 +85,12 @@ def next_steps(run: Run, claim: Judged) -> NextSteps:
 
 
 def all_again(run: Run) -> str:
-    """Return the command that judges again all that is fail, broken, timeout or not run in a run."""
-    claim = next(claim for claim in run.claims.values() if claim.verdict.bad)
-    return command("pytest", suites(), "--again", run.folder, *Place.of(run, claim).as_before())
+    """Return the command that judges again all that is fail, broken, timeout or not run in a run.
+
+    It takes over the options of the run, but for the folder of reports.
+    """
+    reports = [word for value in options_of(run).get("--reports", ()) for word in ("--reports", value)]
+    return command("pytest", suites(), "--again", run.folder, *reports)
 
 
 def possible_causes(run: Run, claim: str, reason: str) -> tuple[Mapping[str, Any], ...]:

@@ -132,13 +132,9 @@ class Place:
     def run_options(self) -> list[str]:
         """Return the options of pytest that choose it, and that say how it is judged."""
         if self.stands:
-            return self.as_before()
+            return [*self._given(*self.options)]
         kept = [name for name in self.options if name not in (*_MAKE, "--lab-name", "--lab")]
         return [*self._kind_option(), *self._given(*kept)]
-
-    def as_before(self) -> list[str]:
-        """Return the options with which the run itself chose it: a lab of the run's own is then made anew."""
-        return [*self._given(*self.options)]
 
     def _kind_option(self) -> list[str]:
         return [] if self.kind in (None, DEFAULT) else ["--lab", self.kind.word]
