@@ -46,7 +46,8 @@ def user_name() -> str:
     except KeyError:  # as in a container with the user of another system
         name = str(os.geteuid())
     # With sudo, and in the jobs of GitLab and GitHub, the person has another name than the process.
-    person = next((os.environ[who] for who in ("SUDO_USER", "GITLAB_USER_LOGIN", "GITHUB_ACTOR") if os.environ.get(who)), "")
+    persons = (os.environ.get(variable) for variable in ("SUDO_USER", "GITLAB_USER_LOGIN", "GITHUB_ACTOR"))
+    person = next(filter(None, persons), "")
     return f"{person}, as {name}" if person and person != name else name
 
 

@@ -22,8 +22,8 @@ def add_options(parser: argparse.ArgumentParser) -> None:
         help="the digest that the run, or its report, told: checks also that the digests were not written anew",
     )
     parser.epilog = (
-        f"Compares each file with {manifest.NAME}, which the run wrote at its end; `sha256sum -c {manifest.NAME}` in the "
-        f"run's folder does so, too, but for added files. Not covered: {', '.join(manifest.LATER)}, which commands "
+        f"Compares each file with {manifest.NAME}, which the run wrote at its end. `sha256sum -c {manifest.NAME}` in "
+        f"the run's folder does so, too, but for added files. Not covered: {', '.join(manifest.LATER)}, which commands "
         "write later. Exit status: 0 if all is as the run left it, 1 if a file was changed, is missing or was added, 2 "
         "if there is no such run or it has no digest."
     )

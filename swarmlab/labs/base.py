@@ -385,7 +385,7 @@ class LabKind(ABC):
         summary: a description of the nodes of such a lab, for reports.
         options: the options that only this kind takes.
         refuses: options of all kinds that make no sense for it, each with the reason; "-n" stands for xdist's.
-        engine_log: the file of the engine's log on its nodes, which have no systemd; empty if systemd starts the engine.
+        engine_log: the file of the engine's log on its nodes, which have no systemd; empty if they have.
     """
 
     word: str

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -68,7 +68,7 @@ def about(number: int, run: Run, runs: Sequence[Run], beside: Path) -> dict[str,
         "preflight": grouped(run.preflight),
         "times": _times(run),
         "found": _found(run),
-        "logs": [link(run.folder / look["evidence"], beside) for look in raw.get("preflight", []) if "evidence" in look],
+        "logs": [link(run.folder / look["evidence"], beside) for look in _looks(run)],
         "verdicts": File(run.path.name, link(run.path, beside), manifest.of_file(run.path)[:16]),
         "digest": manifest.digest(run.folder),
         "missing": missing(run),
@@ -77,15 +77,20 @@ def about(number: int, run: Run, runs: Sequence[Run], beside: Path) -> dict[str,
 
 
 def missing(run: Run) -> dict[str, list[str]]:
-    """Return the evidence that a run's verdicts name and that is not there, with what it is of: claims, or preflight."""
+    """Return the evidence that verdicts name and that is not there, with what it is of: claims, or preflight."""
     named = [(name, claim.id) for claim in run.claims.values() for name in claim.evidence]
     named += [(name, claim.id) for claim in run.claims.values() for old in claim.before for name in old.evidence]
-    named += [(look["evidence"], f"preflight of {look['lab']}") for look in run.raw.get("preflight", []) if "evidence" in look]
+    named += [(look["evidence"], f"preflight of {look['lab']}") for look in _looks(run)]
     found: dict[str, list[str]] = {}
     for name, of in named:
         if not (run.folder / name).is_file() and of not in found.setdefault(name, []):
             found[name].append(of)
     return found
+
+
+def _looks(run: Run) -> list[Mapping[str, Any]]:
+    """Return the looks of preflight that left evidence."""
+    return [look for look in run.raw.get("preflight", []) if "evidence" in look]
 
 
 def altered(run: Run) -> list[str]:

@@ -33,25 +33,29 @@ def render(runs: Sequence[Run], *, beside: Path) -> str:
     claims = catalogue.load()
     histories = [history.up_to(run.folder) for run in runs]
     rows = rows_of(runs, claims, histories, beside.absolute())
-    return pages("swarmlab.report").get_template("template.html").render(
-        style=stylesheet(),
-        script=Markup((Path(__file__).parent / "script.js").read_text(encoding="utf-8")),
-        overall=overall_of(runs),
-        runs=[about(number, run, runs, beside.absolute()) for number, run in enumerate(runs)],
-        chapters=chapters_of(rows, claims),
-        levels=[(level, counts_of(row for row in rows if row.level == level)) for level in _LEVELS],
-        rows=rows,
-        judged={row.id for row in rows if row.judged},
-        order=list(SIGNS),
-        finding_levels=[str(level) for level in Level],
-        signs=SIGNS,
-        meanings=MEANINGS,
-        bad=[str(verdict) for verdict in Verdict if verdict.bad],
-        cards=cards_of(rows, runs),
-        most_open=OPEN,
-        waivers=[(number, waiver) for number, run in enumerate(runs) for waiver in run.raw.get("waivers", [])],
-        blocked=by_reason(rows, "blocked"),
-        not_run=by_reason(rows, "not run"),
+    return (
+        pages("swarmlab.report")
+        .get_template("template.html")
+        .render(
+            style=stylesheet(),
+            script=Markup((Path(__file__).parent / "script.js").read_text(encoding="utf-8")),
+            overall=overall_of(runs),
+            runs=[about(number, run, runs, beside.absolute()) for number, run in enumerate(runs)],
+            chapters=chapters_of(rows, claims),
+            levels=[(level, counts_of(row for row in rows if row.level == level)) for level in _LEVELS],
+            rows=rows,
+            judged={row.id for row in rows if row.judged},
+            order=list(SIGNS),
+            finding_levels=[str(level) for level in Level],
+            signs=SIGNS,
+            meanings=MEANINGS,
+            bad=[str(verdict) for verdict in Verdict if verdict.bad],
+            cards=cards_of(rows, runs),
+            most_open=OPEN,
+            waivers=[(number, waiver) for number, run in enumerate(runs) for waiver in run.raw.get("waivers", [])],
+            blocked=by_reason(rows, "blocked"),
+            not_run=by_reason(rows, "not run"),
+        )
     )
 
 

@@ -97,8 +97,8 @@ def possible_causes(run: Run, claim: str, reason: str) -> tuple[Mapping[str, Any
     """Return the findings of preflight that may explain a claim's reason, the likeliest first.
 
     A finding that may follow from another is not there beside it: the other has its check in "with". Where the reason
-    names nodes, a finding of others is there only if its check is about such claims between nodes: a port that is closed
-    on one node breaks nothing that another node does alone.
+    names nodes, a finding of others is there only if its check is about such claims between nodes: a port that is
+    closed on one node breaks nothing that another node does alone.
     """
     named = set(_named([str(node["name"]) for node in run.nodes], reason))
     found = []
@@ -150,8 +150,9 @@ def _note(place: Place, claim: Judged) -> str:
 
 def _after_broken(place: Place, claim: Judged) -> Iterator[Step]:
     """Yield the steps for a claim of which nothing is known, as the lab itself failed."""
-    look = [place.preflight()] if place.exists_by_itself else [command("swarmlab", "status"), command("swarmlab", "preflight")]
-    yield Step("look", "See what the lab and this machine lack", tuple(look), notes=("The evidence has what failed.",))
+    here = (command("swarmlab", "status"), command("swarmlab", "preflight"))
+    look = (place.preflight(),) if place.exists_by_itself else here
+    yield Step("look", "See what the lab and this machine lack", look, notes=("The evidence has what failed.",))
     yield Step("again", "Judge the claim again", (place.again(claim.id),))
 
 
@@ -168,11 +169,9 @@ def _anew(place: Place, claim: Judged) -> Iterator[Step]:
         )
 
 
-def _on_nodes(
-    place: Place, claim: Judged, causes: Sequence[Mapping[str, Any]], nodes: Sequence[str]
-) -> Iterator[Step]:
+def _on_nodes(place: Place, claim: Judged, causes: Sequence[Mapping[str, Any]], nodes: Sequence[str]) -> Iterator[Step]:
     """Yield where to look, and what mends it."""
-    guide = _guide(claim.id)
+    guide = _guide(claim.id, nodes, place)
     cause = causes[0] if causes else {}
     node = nodes[0] if nodes else ""
     same = f" (and then on {', '.join(nodes[1:])})" if nodes[1:] else ""
@@ -191,9 +190,8 @@ def _on_nodes(
 def _looks(place: Place, node: str, same: str, guide: Guide, *, folded: bool) -> Iterator[Step]:
     """Yield the looks of a guide: on the node, and on a manager if that is another."""
     manager = place.nodes[0] if place.nodes else node
-    looks = guide.filled(node=node, manager=manager).look
-    there = [line for line in looks if manager == node or not _OF_MANAGERS.search(line)]
-    of_manager = [line for line in looks if line not in there]
+    there = [line for line in guide.look if manager == node or not _OF_MANAGERS.search(line)]
+    of_manager = [line for line in guide.look if line not in there]
     word = "more" if folded else "look"
     for name, lines, also in ((node, there, same), (manager, of_manager, "")):
         if lines:
@@ -208,9 +206,9 @@ def _to_the_end(place: Place, claim: Judged, causes: Sequence[Mapping[str, Any]]
     yield Step("again", "Judge the claim again", (place.again(claim.id),))
 
 
-def _guide(id: str) -> Guide | None:
+def _guide(id: str, nodes: Sequence[str], place: Place) -> Guide | None:
     """Return the guide for a claim; None for a claim that the catalogue does not have any more."""
     try:
-        return guide_of(id)
+        return guide_of(id).filled(node=next(iter(nodes), ""), manager=next(iter(place.nodes), ""))
     except UsageError:
         return None

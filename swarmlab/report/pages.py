@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import base64
-import html
 import os
 import re
+from itertools import zip_longest
 from pathlib import Path
 from urllib.parse import quote
 
@@ -35,9 +35,9 @@ def pages(*packages: str) -> jinja2.Environment:
 
 def backquoted(text: str) -> Markup:
     """Return a text as HTML in which what stands between backquotes is code."""
-    plain = re.split(r"`([^`]+)`", text)
-    each = [linked(part) if place % 2 == 0 else Markup(f"<code>{html.escape(part)}</code>") for place, part in enumerate(plain)]
-    return Markup("").join(each)
+    words = [linked(part) for part in re.split(r"`[^`]+`", text)]
+    codes = [Markup("<code>{}</code>").format(part) for part in re.findall(r"`([^`]+)`", text)]
+    return Markup("").join(part for pair in zip_longest(words, codes, fillvalue="") for part in pair)
 
 
 def stylesheet() -> Markup:

@@ -90,7 +90,9 @@ class Place:
 
     def up(self) -> str:
         """Return the command that brings up a lab like this one, which stays."""
-        return command("swarmlab", "up", *self._kind_option(), *self._given(*_MAKE))
+        own = getattr(self.kind, "default_name", DEFAULT.default_name)
+        name = ["--name", self.name] if self.stands and self.name != own else []
+        return command("swarmlab", "up", *self._kind_option(), *name, *self._given(*_MAKE))
 
     def shell(self, node: str, line: str = "") -> str:
         """Return the command that opens a root shell on a node, or has it run a line.
@@ -183,9 +185,7 @@ def options_of(run: Run) -> dict[str, tuple[str, ...]]:
     return found
 
 
-def _stands(
-    kind: LabKind | None, name: str, facts: Mapping[str, Any], options: Mapping[str, tuple[str, ...]]
-) -> bool:
+def _stands(kind: LabKind | None, name: str, facts: Mapping[str, Any], options: Mapping[str, tuple[str, ...]]) -> bool:
     """Whether a lab stayed when its run ended, as far as an older run tells."""
     if "standing" in facts:
         return bool(facts["standing"])

@@ -7,8 +7,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from markupsafe import Markup
-
 from swarmlab.report.files import Allowance, File, files_of
 from swarmlab.report.overall import SIGNS
 from swarmlab.report.trend import trend
@@ -55,7 +53,7 @@ class Cell:
     files: list[File] = field(default_factory=list)
     of_run: str = ""
     before: Sequence[Before] = ()
-    trend: Markup = Markup()
+    trend: str = ""
     flaky: Flaky | None = None
 
 

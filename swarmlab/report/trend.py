@@ -1,4 +1,4 @@
-"""The verdicts and seconds of a claim over the runs that are kept, as a small picture with a text for those who hear it."""
+"""The verdicts and seconds of a claim over the runs that are kept: a small picture, with a text to hear."""
 
 from __future__ import annotations
 

@@ -7,6 +7,7 @@ import subprocess
 
 import pytest
 
+from swarmlab import ownership
 from swarmlab.cli.main import main
 from swarmlab.verdicts import folders, manifest
 from tests.unit.helpers import IDS
@@ -147,14 +148,14 @@ def test_what_is_no_digest_is_refused(ended, capsys, digest):
 
 
 def test_where_there_is_no_run_that_is_said(tmp_path, capsys):
-    assert verify(capsys, tmp_path) == (2, f"swarmlab: {tmp_path}: no run in it; a run of the suites writes a folder below runs/ of its reports\n")
+    status, printed = verify(capsys, tmp_path)
+    assert status == 2
+    assert printed.startswith(f"swarmlab: {tmp_path}: no run in it; ")
     assert verify(capsys, tmp_path / "none")[0] == 2
 
 
 def test_a_run_that_goes_on_is_not_verified(ended, capsys):
     folder, _ = ended
-    from swarmlab import ownership
-
     (folder / ".owner").write_text(ownership.this_process())
     status, printed = verify(capsys, folder)
     assert status == 2

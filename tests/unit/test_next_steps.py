@@ -1,5 +1,6 @@
 """What to do next about a failure: the right node, and commands that are right for the lab of the run."""
 
+import itertools
 import json
 import re
 
@@ -29,10 +30,10 @@ CLOSED = {
 @pytest.fixture
 def judged(run, monkeypatch):
     """Return a function that makes a run in which claims went wrong on a lab, and reads it."""
-    monkeypatch.setattr("swarmlab.report.place.command", lambda program, *words: " ".join(map(str, (program, *words))))
-    monkeypatch.setattr("swarmlab.report.next_steps.command", lambda program, *words: " ".join(map(str, (program, *words))))
-    monkeypatch.setattr("swarmlab.report.place.suites", lambda: "suites/")
-    monkeypatch.setattr("swarmlab.report.next_steps.suites", lambda: "suites/")
+    for module in ("place", "next_steps"):
+        monkeypatch.setattr(f"swarmlab.report.{module}.command", lambda *words: " ".join(map(str, words)))
+        monkeypatch.setattr(f"swarmlab.report.{module}.suites", lambda: "suites/")
+    number = itertools.count()
 
     def _judged(
         verdicts=None, *, kind="dind", name="swarmlab", standing=True, found=(CLOSED,), own_cluster=False, **facts
@@ -40,7 +41,9 @@ def judged(run, monkeypatch):
         lab = {"kind": kind, "name": name, "each": {name: {"speed": 1.0, "standing": standing}}}
         look = [{"lab": name, "findings": list(found)}] if found else []
         nodes = [{**node, "lab": name} for node in NODES]
-        folder = run(verdicts or {CLAIM: "fail"}, lab=lab, preflight=look, nodes=nodes, **facts)
+        folder = run(
+            verdicts or {CLAIM: "fail"}, name=f"run-{next(number)}", lab=lab, preflight=look, nodes=nodes, **facts
+        )
         raw = json.loads((folder / "verdicts.json").read_text())
         for claim in raw["claims"]:
             claim["judged"] = [{"host": "ci-1", "lab": name, "engine": "1.2.3"}]
@@ -76,7 +79,7 @@ def test_a_finding_names_the_node_and_leads_from_the_look_to_the_green_claim(jud
 
 
 def test_commands_are_for_the_lab_that_the_run_named(judged):
-    found = commands(steps_of(judged(name="big", command="pytest suites/ch7_usage --lab-name big -k any -n 0 --shard 1/2")))
+    found = commands(steps_of(judged(name="big", command="pytest suites/ch7 --lab-name big -k any -n 0 --shard 1/2")))
     assert found["more"] == ("swarmlab shell slave02 --name big",)
     assert found["check"] == ("swarmlab preflight --name big",)
     assert found["again"] == (f"pytest suites/ --claim {CLAIM} --lab-name big",)
@@ -100,11 +103,13 @@ def test_machines_have_systemd_and_a_name_of_their_own(judged):
     down = {"check": "engines-answer", "level": "error", "seen": "its engine does not answer", "risk": "r"}
     down |= {"incident": "", "nodes": ["slave01"], "mend": "start it", "look": "journalctl -u docker -n 50"}
     down |= {"fix": "systemctl restart docker"}
-    found = commands(steps_of(judged(kind="vagrant", name="machines", found=[down], command="pytest suites/ --lab vagrant")))
+    run = judged(kind="vagrant", name="machines", found=[down], command="pytest suites/ --lab vagrant")
+    found = commands(steps_of(run))
     assert found["look"] == ("swarmlab shell slave01 --name machines -- journalctl -u docker -n 50",)
     assert found["mend"] == ("swarmlab shell slave01 --name machines -- systemctl restart docker",)
     assert found["again"] == (f"pytest suites/ --claim {CLAIM} --lab vagrant",)
-    gone = judged(kind="vagrant", name="machines", standing=False, found=(), command="pytest suites/ --lab vagrant --provider libvirt")
+    command = "pytest suites/ --lab vagrant --provider libvirt"
+    gone = judged(kind="vagrant", name="machines", standing=False, found=(), command=command)
     assert steps_of(gone).steps[0].commands == (
         "swarmlab up --lab vagrant --provider libvirt",
         f"pytest suites/ --claim {CLAIM} --lab vagrant",
@@ -113,7 +118,8 @@ def test_machines_have_systemd_and_a_name_of_their_own(judged):
 
 def test_container_nodes_have_no_systemd(judged):
     down = {"check": "engines-answer", "level": "error", "seen": "its engine does not answer", "risk": "r"}
-    down |= {"incident": "", "nodes": ["slave01"], "mend": "on slave01: systemctl restart docker; journalctl -u docker -n 50"}
+    down |= {"incident": "", "nodes": ["slave01"]}
+    down |= {"mend": "on slave01: systemctl restart docker; why: journalctl -u docker -n 50"}
     down |= {"look": "journalctl -u docker -n 50 --no-pager", "fix": "systemctl restart docker"}
     found = steps_of(judged(found=[down], name="big"))
     assert found.step("look").commands == ("swarmlab shell slave01 --name big -- tail -n 200 /var/log/dockerd.log",)
@@ -198,7 +204,7 @@ def test_a_claim_that_the_catalogue_does_not_have_any_more_has_steps(judged):
         ("pytest suites/ --profile nightly --hours 3", {"--profile": ("nightly",), "--hours": ("3",)}),
         ("pytest suites/ --profile=cis", {"--profile": ("cis",)}),
         ("pytest --image a=x --image b=y suites", {"--image": ("a=x", "b=y")}),
-        ("pytest suites/ --every-node --reports /r --shard 1/2 --seconds x --keep-runs 3 -n 4", {"--every-node": ("",), "--reports": ("/r",)}),
+        ("pytest x --every-node --reports /r --shard 1/2 -n 4", {"--every-node": ("",), "--reports": ("/r",)}),
         ("pytest 'unclosed", {}),
         ("", {}),
     ],
@@ -221,6 +227,7 @@ def test_an_older_run_tells_by_its_names_whether_its_lab_stood(judged):
     run = judged(name="swarmlab2", command="pytest suites --lab-name swarmlab2")
     del run.raw["lab"]["each"]["swarmlab2"]["standing"]
     assert "left lab swarmlab2 on ci-1 standing" in steps_of(run).note
+    assert "else bring one up: swarmlab up --name swarmlab2)" in steps_of(run).note
 
 
 def test_the_terminal_tells_a_cause_once_and_counts_the_rest(judged):

@@ -12,12 +12,12 @@ import pytest
 
 from swarmlab.cli.main import main
 from swarmlab.errors import UsageError
+from swarmlab.paths import ROOT
 from swarmlab.report import html
 from swarmlab.report.about import label
 from swarmlab.report.condense import condense
 from swarmlab.report.overall import overall, overall_of
 from swarmlab.report.pages import duration
-from swarmlab.paths import ROOT
 from swarmlab.verdicts import catalogue, manifest
 from swarmlab.verdicts.parts import chapter_of
 from swarmlab.verdicts.results import load
@@ -135,7 +135,7 @@ def assert_true_to_verdicts(folder):
             assert f"{' '.join(reason.split())} {reasons.count(reason)} " in text_of(text), word
     (attention,) = re.findall(r'<h2 id="attention">.*?</section>', text, re.DOTALL)
     bad = [id for id, verdict in verdicts.items() if verdict in ("fail", "broken", "timeout")]
-    assert sorted(re.findall(r'<article class="card[^>]* aria-label="([^"]+)">', attention)) == sorted(bad)
+    assert sorted(re.findall(r'<div class="card [^>]* aria-label="([^"]+)">', attention)) == sorted(bad)
 
 
 def test_every_figure_is_that_of_the_verdicts(run):
@@ -394,7 +394,11 @@ def test_who_ran_it_where_when_and_the_digest_stand_on_the_cover(run):
     suite = {"version": "1.0", "revision": "abc123"}
     folder = run({IDS[0]: "pass"}, user="ops, as root", host="ci-1", suite=suite)
     cover = text_of(page(folder)[0].partition("</header>")[0])
-    for words in ("Run by ops, as root on ci-1", "2026-11-24 10:00 UTC to 2026-11-24 10:01 UTC", "1.0, revision abc123"):
+    for words in (
+        "Run by ops, as root on ci-1",
+        "2026-11-24 10:00 UTC to 2026-11-24 10:01 UTC",
+        "1.0, revision abc123",
+    ):
         assert words in cover
     assert "Digest of all files of the run none" in cover
     digest = manifest.write(folder)
@@ -443,7 +447,7 @@ def test_a_card_says_all_that_an_operator_needs(run):
     raw["nodes"] = [{**NODE, "name": name} for name in ("master", "slave02")]
     (folder / "verdicts.json").write_text(json.dumps(raw))
     text, _ = page(folder)
-    (card,) = re.findall(r'<article class="card.*?</article>', text, re.DOTALL)
+    (card,) = re.findall(r'<div class="card .*?<!-- card -->', text, re.DOTALL)
     shown = text_of(card)
     claim = catalogue.load()[failed]
     for words in (
@@ -468,7 +472,7 @@ def test_a_card_says_all_that_an_operator_needs(run):
 
 def test_the_worst_cards_are_open_and_the_others_have_one_line(run):
     text, _ = page(run(dict.fromkeys(IDS[:30], "fail")))
-    cards = re.findall(r'<article class="card.*?</article>', text, re.DOTALL)
+    cards = re.findall(r'<div class="card .*?<!-- card -->', text, re.DOTALL)
     assert len(cards) == 30
     folded = ["<details><summary>why fail" in card for card in cards]
     assert folded == [False] * 10 + [True] * 20
@@ -476,7 +480,7 @@ def test_the_worst_cards_are_open_and_the_others_have_one_line(run):
     assert levels == sorted(levels, key=["critical", "major", "minor"].index)
 
 
-def test_the_history_of_a_claim_and_how_flaky_it_is_are_shown(run, tmp_path):
+def test_the_history_of_a_claim_and_how_flaky_it_is_are_shown(run):
     suite = {"version": "1.0", "revision": "abc123"}
     for number, verdict in enumerate(["fail", "pass", "fail", "pass"]):
         started = f"2026-11-2{number}T10:00:00+00:00"

@@ -34,7 +34,9 @@ def test_what_has_a_page_is_a_link(text, address):
     assert linked(f"({text}), and more.") == f'(<a href="{address}" rel="noreferrer">{text}</a>), and more.'
 
 
-@pytest.mark.parametrize("text", ["task#3", "a/b#1", "suites/t.py#12", "seen with 20.10.24", "javascript:x", "<b>&", "moby#"])
+@pytest.mark.parametrize(
+    "text", ["task#3", "a/b#1", "suites/t.py#12", "seen with 20.10.24", "javascript:x", "<b>&", "moby#"]
+)
 def test_all_else_is_text(text):
     assert "<a" not in linked(text)
     assert "<b>" not in linked(text)
