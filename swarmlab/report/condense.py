@@ -17,6 +17,8 @@ _MOST_QUESTION = 300
 _LOG = re.compile(r"^==== (.*\bengine log|log)$")
 #: Lines of an answer, and entries, that an excerpt has.
 _LINES, _ENTRIES = 6, 4
+#: Seconds after which an entry is later than the failure: its offset is of the moment at which it was answered.
+_SLACK = 0.02
 
 
 @dataclass(frozen=True)
@@ -64,14 +66,17 @@ def condense(text: str, limit: int, *, answer: int = 400, when: tuple[datetime, 
     return "\n\n".join([head, *_within(shown, limit - len(head))])
 
 
-def last(text: str, limit: int) -> str:
-    """Return the last commands and calls in an evidence file, with the beginnings of their answers.
+def last(text: str, limit: int, *, when: tuple[datetime, datetime] | None = None) -> str:
+    """Return the last commands and calls in an evidence file before the failure, with the beginnings of their answers.
 
     Args:
         text: The file.
         limit: Most characters, not counting the notes.
+        when: When the test began and failed; None if that is not known. What follows is the clean-up.
     """
-    pieces = [piece for entry in _ENTRY.split(text)[1:] if not (piece := _piece(entry)).head.startswith("====")]
+    until = (when[1] - when[0]).total_seconds() + _SLACK if when else float("inf")
+    entries = [entry for entry in _ENTRY.split(text)[1:] if (head := _HEAD.match(entry)) and _seconds(head) <= until]
+    pieces = [_piece(entry) for entry in entries]
     shown: list[str] = []
     for piece in reversed(pieces[-_ENTRIES:]):
         lines = piece.body.splitlines()
@@ -81,6 +86,10 @@ def last(text: str, limit: int) -> str:
             break
         shown.insert(0, one)
     return "\n".join(shown)
+
+
+def _seconds(head: re.Match[str]) -> float:
+    return float(head["offset"].removesuffix(" s"))
 
 
 def _more(lines: list[str]) -> list[str]:

@@ -95,8 +95,8 @@ def files_of(run: Run, judged: Judged, allowance: int, beside: Path) -> list[Fil
             file.asked = ", ".join(f"{name} ({number})" for name, number in asked(text).items())
             answer = 400 if judged.verdict is Verdict.PASS else 2000
             file.text = _shown(condense(text, allowance // len(texts), answer=answer, when=window(text)))
-            if judged.verdict.bad:
-                file.excerpt = _shown(last(text, _EXCERPT))
+            if judged.verdict.bad and name == texts[0]:  # the others passed, or say the same
+                file.excerpt = _shown(last(text, _EXCERPT, when=window(text)))
     return files
 
 

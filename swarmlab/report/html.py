@@ -33,6 +33,7 @@ def render(runs: Sequence[Run], *, beside: Path) -> str:
     claims = catalogue.load()
     histories = [history.up_to(run.folder) for run in runs]
     rows = rows_of(runs, claims, histories, beside.absolute())
+    cards = cards_of(rows, runs)
     return (
         pages("swarmlab.report")
         .get_template("template.html")
@@ -50,8 +51,9 @@ def render(runs: Sequence[Run], *, beside: Path) -> str:
             signs=SIGNS,
             meanings=MEANINGS,
             bad=[str(verdict) for verdict in Verdict if verdict.bad],
-            cards=cards_of(rows, runs),
+            cards=cards,
             most_open=OPEN,
+        opened={card.row.id for card in cards if card.open},
             waivers=[(number, waiver) for number, run in enumerate(runs) for waiver in run.raw.get("waivers", [])],
             blocked=by_reason(rows, "blocked"),
             not_run=by_reason(rows, "not run"),

@@ -180,11 +180,11 @@ def _on_nodes(place: Place, claim: Judged, causes: Sequence[Mapping[str, Any]], 
     if node and guide:
         yield from _looks(place, node, same, guide, folded=bool(cause.get("look")))
     fixes = tuple(place.shell(each, cause["fix"]) for each in nodes[:_MOST_NODES]) if cause.get("fix") else ()
-    words = (place.adapted(cause["mend"]),) if cause.get("mend") else ()
+    words = (place.adapted(cause["mend"], node or "NODE"),) if cause.get("mend") else ()
     if fixes or words:
         yield Step("mend", f"Mend what preflight found ({cause['check']})", fixes, notes=words)
     if guide and not fixes:
-        yield Step("mend", "Mend it", notes=tuple(map(place.adapted, guide.mend)))
+        yield Step("mend", "Mend it", notes=tuple(place.adapted(text, node or "NODE") for text in guide.mend))
 
 
 def _looks(place: Place, node: str, same: str, guide: Guide, *, folded: bool) -> Iterator[Step]:
@@ -195,7 +195,7 @@ def _looks(place: Place, node: str, same: str, guide: Guide, *, folded: bool) ->
     word = "more" if folded else "look"
     for name, lines, also in ((node, there, same), (manager, of_manager, "")):
         if lines:
-            adapted = tuple(map(place.adapted, lines))
+            adapted = tuple(place.adapted(line, name) for line in lines)
             title = f"{'More to look at' if folded else 'Look'} on {name}{also}"
             yield Step(word, title, (place.shell(name),), adapted, folded=folded)
 

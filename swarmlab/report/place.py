@@ -102,20 +102,28 @@ class Place:
             line: A line for a root shell of a machine with systemd.
         """
         if line and self.kind and self.kind.engine_log:
-            if _RESTART.search(line):  # the node is its engine: both are switched off and on
-                off, on = (command("swarmlab", verb, node, *self._name_option()) for verb in ("stop", "start"))
-                return f"{off}; {on}"
-            line = self.adapted(line)
+            if _RESTART.search(line):
+                return self._restart(node)
+            line = self.adapted(line, node)
         words = ["swarmlab", "shell", node, *self._where()]
         return command(*words, "--", line) if line else command(*words)
 
-    def adapted(self, text: str) -> str:
-        """Return lines or words for an operator as they are right for its nodes, which may have no systemd."""
+    def adapted(self, text: str, node: str = "NODE") -> str:
+        """Return lines or words for an operator as they are right for its nodes, which may have no systemd.
+
+        Args:
+            text: Lines or words for machines with systemd.
+            node: Host name of the node that they are about.
+        """
         if not (self.kind and self.kind.engine_log):
             return text
         log = f"tail -n 200 {self.kind.engine_log}"
         text = _JOURNAL.sub(lambda found: log if "docker" in found[0] else found[0], text)
-        return _RESTART.sub("swarmlab stop NODE; swarmlab start NODE", text)
+        return _RESTART.sub(lambda _: self._restart(node), text)
+
+    def _restart(self, node: str) -> str:
+        """Return the commands that restart the engine of a node that is its engine: both are switched off and on."""
+        return "; ".join(command("swarmlab", verb, node, *self._name_option()) for verb in ("stop", "start"))
 
     def preflight(self) -> str:
         """Return the command that checks its cluster for known causes of trouble."""

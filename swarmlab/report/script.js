@@ -41,19 +41,27 @@
       return 'Marked';
     }
   };
-  for (const commands of document.querySelectorAll('pre.commands')) {
-    const holder = document.createElement('div');
+  const copies = (code, what) => {
     const button = document.createElement('button');
-    holder.className = 'holds-commands';
     button.className = 'copy';
     button.type = 'button';
     button.textContent = 'Copy';
-    button.setAttribute('aria-label', `Copy the commands: ${commands.dataset.what}`);
-    commands.replaceWith(holder);
-    holder.append(commands, button);
+    button.setAttribute('aria-label', `Copy the commands: ${what}`);
     button.addEventListener('click', async () => {
-      button.textContent = await copied(commands.textContent, commands);
+      button.textContent = await copied(code.textContent, code);
       setTimeout(() => { button.textContent = 'Copy'; }, 2000);
     });
+    return button;
+  };
+  for (const commands of document.querySelectorAll('pre.commands')) {
+    const holder = document.createElement('div');
+    holder.className = 'holds-commands';
+    commands.replaceWith(holder);
+    holder.append(commands, copies(commands, commands.dataset.what));
+  }
+  for (const code of document.querySelectorAll('.note code')) {
+    const button = copies(code, code.closest('.note').dataset.what);
+    button.classList.add('word');
+    code.after(button);
   }
 })();

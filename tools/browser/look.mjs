@@ -85,8 +85,8 @@ found.filter.search = [await shown(page), await page.locator("#filter output").t
 await page.locator("#filter input[type=search]").fill("");
 
 // Every block of commands has a button that copies it.
-found.commands = [await page.locator("pre.commands").count(), await page.locator("button.copy").count()];
-const button = page.locator("button.copy:visible").first();
+found.commands = [await page.locator("pre.commands").count(), await page.locator("pre.commands + button.copy").count()];
+const button = page.locator("pre.commands + button.copy:visible").first();
 if (await button.count()) {
   const commands = button.locator("xpath=preceding-sibling::pre");
   await button.focus();
