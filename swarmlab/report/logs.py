@@ -70,7 +70,8 @@ def _chosen(lines: Sequence[Line], places: Sequence[int], failed: datetime, most
         line = lines[place]
         return not _TROUBLE.search(line.text), abs((line.at - failed).total_seconds()) if line.at else 0.0
 
-    kept, left = [], most
+    kept: list[int] = []
+    left = most
     for place in sorted(places, key=rank):
         left -= len(lines[place].text) + 1
         if left < 0 and kept:
