@@ -46,8 +46,7 @@ def user_name() -> str:
     except KeyError:  # as in a container with the user of another system
         name = str(os.geteuid())
     # With sudo, and in the jobs of GitLab and GitHub, the person has another name than the process.
-    persons = (os.environ.get(variable) for variable in ("SUDO_USER", "GITLAB_USER_LOGIN", "GITHUB_ACTOR"))
-    person = next(filter(None, persons), "")
+    person = os.environ.get("SUDO_USER") or os.environ.get("GITLAB_USER_LOGIN") or os.environ.get("GITHUB_ACTOR")
     return f"{person}, as {name}" if person and person != name else name
 
 
