@@ -30,15 +30,6 @@ class Level(str, Enum):
 
 
 @dataclass(frozen=True)
-class ByHand:
-    """How an operator looks at a trouble and mends it; see the attributes of these names of `Finding`."""
-
-    mend: str
-    look: str = ""
-    fix: str = ""
-
-
-@dataclass(frozen=True)
 class Finding:
     """The result of a check for some nodes, or for the cluster.
 
@@ -75,9 +66,9 @@ class Finding:
     def __str__(self) -> str:
         return f"{whose(self.nodes)}{self.summary}"
 
-    def by_hand(self, how: ByHand) -> Finding:
-        """Return the finding with the words and lines for an operator."""
-        return replace(self, mend=how.mend, look=how.look, fix=how.fix)
+    def by_hand(self, look: str, fix: str) -> Finding:
+        """Return the finding with lines for an operator; see the attributes of these names."""
+        return replace(self, look=look, fix=fix)
 
     def to_json(self) -> dict[str, Any]:
         """Return the finding as verdicts.json has it; there the summary's name is "seen"."""

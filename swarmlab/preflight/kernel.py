@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
-from swarmlab.preflight.finding import ByHand, Finding, Level, Unknown
+from swarmlab.preflight.finding import Finding, Level, Unknown
 from swarmlab.preflight.model import MODULES, WAYS, NodeView, Sight, by_node
 
 #: MiB of free space, by folder: less than the first is a warning; less than the second is an error, as measurements
@@ -68,27 +68,32 @@ def forwarding(_: Sight, view: NodeView) -> Iterator[Finding]:
             Level.ERROR,
             "net.ipv4.ip_forward is 0",
             "published ports and outgoing connections fail",
-        ).by_hand(_sysctl("net.ipv4.ip_forward=1"))
+            mend=_sysctl("net.ipv4.ip_forward=1"),
+        ).by_hand(*_by_hand("net.ipv4.ip_forward=1"))
     try:
         if view.numbers("bridge calls")[0] != 1:
             yield Finding(
                 Level.WARNING,
                 "net.bridge.bridge-nf-call-iptables is 0",
                 "the engine's rules are not in force between containers",
-            ).by_hand(_sysctl("net.bridge.bridge-nf-call-iptables=1"))
+                mend=_sysctl("net.bridge.bridge-nf-call-iptables=1"),
+            ).by_hand(*_by_hand("net.bridge.bridge-nf-call-iptables=1"))
     except Unknown:
         return  # the bridge module is not loaded, which another check finds
 
 
-def _sysctl(setting: str) -> ByHand:
-    """Return how a kernel setting is looked at, and set now and at every boot."""
-    name = setting.partition("=")[0]
-    return ByHand(
-        f"on {{nodes}}: sysctl -w {setting} && echo {setting} > /etc/sysctl.d/90-{name}.conf"
-        "; take another value out of /etc/sysctl.conf",
-        look=f"sysctl {name}; grep -rn {name} /etc/sysctl.conf /etc/sysctl.d",
-        fix=f"sysctl -w {setting}",
+def _sysctl(setting: str) -> str:
+    """Return the mend that sets a kernel setting now and at every boot."""
+    return (
+        f"on {{nodes}}: sysctl -w {setting} && echo {setting} > /etc/sysctl.d/90-{setting.partition('=')[0]}.conf"
+        "; take another value out of /etc/sysctl.conf"
     )
+
+
+def _by_hand(setting: str) -> tuple[str, str]:
+    """Return the lines that show a kernel setting, and that set it now."""
+    name = setting.partition("=")[0]
+    return f"sysctl {name}; grep -rn {name} /etc/sysctl.conf /etc/sysctl.d", f"sysctl -w {setting}"
 
 
 @by_node
@@ -136,7 +141,7 @@ def limits(_: Sight, view: NodeView) -> Iterator[Finding]:
         setting = f"fs.inotify.max_user_instances={max(1024, 4 * used)}"
         if watches < _WATCHES:
             setting = "fs.inotify.max_user_watches=524288"
-        yield Finding(Level.WARNING, summary, risk).by_hand(_sysctl(setting))
+        yield Finding(Level.WARNING, summary, risk, mend=_sysctl(setting)).by_hand(*_by_hand(setting))
     opened, *_free, most = view.numbers("files")
     if opened > _FULL * most:
         yield Finding(
@@ -144,7 +149,8 @@ def limits(_: Sight, view: NodeView) -> Iterator[Finding]:
             f"{opened} of {most} files are open",
             "no file and no connection can be opened at the limit",
             causes=("engines-answer", "membership", "quorum") if opened > _SPENT * most else (),
-        ).by_hand(_sysctl(f"fs.file-max={2 * most}"))
+            mend=_sysctl(f"fs.file-max={2 * most}"),
+        ).by_hand(*_by_hand(f"fs.file-max={2 * most}"))
     most, known, *refused = view.numbers("neighbours")
     if sum(refused) and 2 * known > most:  # else it was too small once, and is not any more
         yield Finding(
@@ -152,7 +158,8 @@ def limits(_: Sight, view: NodeView) -> Iterator[Finding]:
             f"the table of neighbours (ARP), of {most} entries, had no room {sum(refused)} times",
             "connections between containers on different nodes time out now and then",
             causes=WAYS,
-        ).by_hand(_sysctl(f"net.ipv4.neigh.default.gc_thresh3={8 * most}"))
+            mend=_sysctl(f"net.ipv4.neigh.default.gc_thresh3={8 * most}"),
+        ).by_hand(*_by_hand(f"net.ipv4.neigh.default.gc_thresh3={8 * most}"))
     tracked, room = view.numbers("connections")
     if tracked > _FULL * room:
         yield Finding(
@@ -161,4 +168,5 @@ def limits(_: Sight, view: NodeView) -> Iterator[Finding]:
             "packets of new connections, also of the mesh and of overlay networks, are dropped at the limit",
             # Packets that the table has no room for are lost, whatever the firewall allows.
             causes=(*WAYS, "membership", "quorum", "stuck-tasks: pending") if tracked > _SPENT * room else (),
-        ).by_hand(_sysctl(f"net.netfilter.nf_conntrack_max={max(4 * room, 262144)}"))
+            mend=_sysctl(f"net.netfilter.nf_conntrack_max={max(4 * room, 262144)}"),
+        ).by_hand(*_by_hand(f"net.netfilter.nf_conntrack_max={max(4 * room, 262144)}"))

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable, Iterator
 from swarmlab.cluster.node import GOSSIP_PORT
 from swarmlab.cluster.swarm import suspects
 from swarmlab.lists import few
-from swarmlab.preflight.finding import ByHand, Finding, Level, Unknown
+from swarmlab.preflight.finding import Finding, Level, Unknown
 from swarmlab.preflight.model import (
     OPEN,
     REFUSED,
@@ -26,7 +26,7 @@ _COUNT = "let preflight be root on {nodes}, with nft, bash and timeout there: ap
 
 
 def _allow(port: int, protocol: str) -> str:
-    """Return in words how a port that is closed between nodes is opened."""
+    """Return the mend of a port that is closed between nodes."""
     return (
         f"on {{nodes}}: find the rule that drops it (iptables -S, nft list ruleset) and allow port {port}/{protocol} "
         f"from every node: iptables -I INPUT -p {protocol} --dport {port} -j ACCEPT, ufw allow {port}/{protocol}, or "
@@ -35,12 +35,11 @@ def _allow(port: int, protocol: str) -> str:
     )
 
 
-def _open(port: int, protocol: str) -> ByHand:
-    """Return how a port that is closed between nodes is looked at and opened."""
-    return ByHand(
-        _allow(port, protocol),
-        look=f"iptables -S | grep -nE 'DROP|REJECT|{port}'; nft list ruleset | grep -nE 'drop|reject|{port}'",
-        fix=f"iptables -I INPUT -p {protocol} --dport {port} -j ACCEPT",
+def _by_hand(port: int, protocol: str) -> tuple[str, str]:
+    """Return the lines that show why a port is closed, and that open it."""
+    return (
+        f'iptables -S | grep -nE "DROP|REJECT|{port}"; nft list ruleset | grep -nE "drop|reject|{port}"',
+        f"iptables -I INPUT -p {protocol} --dport {port} -j ACCEPT",
     )
 
 
@@ -68,7 +67,7 @@ def paths(sight: Sight) -> Iterator[Finding]:
             mend="on {nodes}: ip -brief address; ip route; ping -c 1 ADDRESS of another node; then mend the interface, "
             "what is between the nodes (VLAN, security group), or a firewall that drops everything (iptables -S, "
             "nft list ruleset)",
-            look="ip -brief address; ip route; iptables -S; nft list ruleset | grep -nE 'drop|reject'",
+            look="ip -brief address; ip route; iptables -S; nft list ruleset",
         )
     elif judged:
         yield Finding(Level.OK, f"packets pass between {judged} pairs of nodes")
@@ -130,8 +129,10 @@ def _connections(
     if closed:
         summary = few(f"{source} -> {target} ({end})" for source, target, end in closed)
         pairs = tuple((source, target) for source, target, _ in closed)
-        found = Finding(level, summary, risk, nodes=_suspects(sight, pairs), pairs=pairs)
-        yield found.by_hand(_open(port(listed[0]), "tcp"))
+        number = port(listed[0])
+        mend = _allow(number, "tcp")
+        found = Finding(level, summary, risk, nodes=_suspects(sight, pairs), mend=mend, pairs=pairs)
+        yield found.by_hand(*_by_hand(number, "tcp"))
     elif tried:
         yield Finding(Level.OK, f"open ({tried} connections)")
 
@@ -282,8 +283,9 @@ def _arrivals(
         lost += [(name, view.name) for name in missing]
     if lost:
         summary = f"{what} does not arrive: {_pairs(lost)}"
-        found = Finding(Level.ERROR, summary, risk, nodes=_suspects(sight, lost), pairs=tuple(lost))
-        yield found.by_hand(_open(port, "udp"))
+        mend = _allow(port, "udp")
+        found = Finding(Level.ERROR, summary, risk, nodes=_suspects(sight, lost), mend=mend, pairs=tuple(lost))
+        yield found.by_hand(*_by_hand(port, "udp"))
     elif counted:
         yield Finding(Level.OK, f"{what} arrives at {counted} nodes from all others")
 
