@@ -103,8 +103,10 @@ def altered(run: Run) -> list[str]:
 
 
 def _moment(run: Run, after: float = 0.0) -> str:
+    """Return a moment of a run, some seconds after its start; without the day if it is on that of the start."""
     moment = run.started + timedelta(seconds=after)
-    return f"{moment:%Y-%m-%d %H:%M} {moment.tzname() or ''}".strip()
+    day = "" if after and moment.date() == run.started.date() else f"{moment:%Y-%m-%d} "
+    return f"{day}{moment:%H:%M} {moment.tzname() or ''}".strip()
 
 
 def _times(run: Run) -> dict[str, Any] | None:

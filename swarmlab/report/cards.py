@@ -15,7 +15,7 @@ from swarmlab.verdicts.results import Run
 from swarmlab.verdicts.verdict import Verdict
 
 #: How many cards are open, also on paper, and characters of a reason that stand in one line.
-OPEN, _LINE = 10, 160
+OPEN, _LINE = 10, 130
 _LEVELS = ("critical", "major", "minor")
 
 
