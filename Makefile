@@ -1,6 +1,7 @@
 # Two commands do all: `make conformance` tests a swarm, `make test` tests the project. `make` alone lists the targets.
 # make ends with 2 when a command fails. The command's own exit status is in the line "… ended with N" that precedes it.
 ENGINE ?=
+CLAIM ?=
 LAB ?= dind
 PYTEST_ARGS ?=
 SHELL := /bin/bash
@@ -8,6 +9,7 @@ SHELL := /bin/bash
 BIN := .venv/bin
 ready := $(if $(filter .venv/bin,$(BIN)),.venv/ready)
 engine := $(if $(ENGINE),--engine $(ENGINE))
+claim := $(if $(CLAIM),--claim '$(CLAIM)')
 lab := --lab $(LAB)
 pytest := $(BIN)/pytest
 prove := $(pytest) -m lab -v
@@ -22,13 +24,17 @@ ended = || { status=$$?; echo "$(1) ended with $$status" >&2; exit $$status; }
 help: ## List the targets.
 	@sed -En -e 's/^##: (.*)/\n\1/p' -e 's/^([a-z-]+):.*## (.*)/\1\t\2/p' $(firstword $(MAKEFILE_LIST)) | \
 		awk -F '\t' 'NF > 1 { printf "  %-16s %s\n", $$1, $$2; next } { print }'
-	@printf '\n%s\n' 'Variables: ENGINE=trixie (or a version, or several by comma), LAB=dind|vagrant|inventory, PYTEST_ARGS="…"'
+	@printf '\n%s\n' 'Variables: ENGINE=trixie (or a version, or several by comma), LAB=dind|vagrant|inventory, CLAIM=7.2.1 (or an id, configs, critical), PYTEST_ARGS="…"'
 
 ##: A swarm
 
 .PHONY: conformance
-conformance: $(ready) ## Test a swarm: the suites on a lab of containers (LAB=…: another lab).
-	$(pytest) suites/ $(lab) $(engine) $(PYTEST_ARGS) $(call ended,pytest)
+conformance: $(ready) ## Test a swarm: the suites on a lab of containers (LAB=…: another lab; CLAIM=…: these claims alone).
+	$(pytest) suites/ $(lab) $(engine) $(claim) $(PYTEST_ARGS) $(call ended,pytest)
+
+.PHONY: explain
+explain: $(ready) ## Say what a claim is about, needs, and what to do when it fails: make explain CLAIM=7.2.4/rm
+	$(BIN)/swarmlab explain $(if $(CLAIM),'$(CLAIM)') $(call ended,swarmlab)
 
 .PHONY: test-vm
 test-vm: $(ready) ## Test on virtual machines what containers cannot show, and a smoke of the rest (up to an hour).

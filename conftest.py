@@ -3,6 +3,7 @@
 pytest_plugins = [
     "fixtures.output",
     "fixtures.claims",
+    "fixtures.choosing",
     "fixtures.ending",
     "fixtures.kept",
     "fixtures.shards",

@@ -1,3 +1,4 @@
+# PYTHON_ARGCOMPLETE_OK
 """Runs the command ``swarmlab``, also as ``python -m swarmlab``."""
 
 import sys

@@ -1,4 +1,4 @@
-"""A plugin of pytest that joins the suites' options with their values, before pytest looks for its root folder.
+"""A plugin of pytest for the suites' options: it joins them with their values, and has unknown ones refused.
 
 pytest looks for its settings and for conftest.py above every path on the command line. Options of this project are not
 known to it then, so it takes ``--inventory /home/ops/swarm.yaml`` for a path of tests: it may read the settings of the
@@ -15,8 +15,11 @@ import itertools
 import os
 import shlex
 import sys
-from collections.abc import Sequence
+from collections.abc import Generator, Sequence
 from pathlib import Path
+from typing import Any
+
+from pluggy import HookimplMarker
 
 from swarmlab.terminal import start_in_utf8
 
@@ -26,6 +29,7 @@ OPTIONS = (
     "--cis-key-days",
     "--cis-node-days",
     "--cis-root-days",
+    "--claim",
     "--engine",
     "--group",
     "--hours",
@@ -49,6 +53,7 @@ OPTIONS = (
     "--skip-preflight",
     "--waivers",
 )
+_HOOK = HookimplMarker("pytest")
 
 
 def joined(arguments: Sequence[str]) -> list[str]:
@@ -87,6 +92,19 @@ def pytest_addoption() -> None:
         os.environ["PYTEST_ADDOPTS"] = shlex.join(joined(added))
     before = sys.orig_argv[: len(sys.orig_argv) - len(arguments)]
     os.execv(sys.executable, [sys.executable, *before[1:], *joined(arguments)])
+
+
+@_HOOK(wrapper=True)
+def pytest_load_initial_conftests(early_config: Any, parser: Any, args: list[str]) -> Generator[None, Any, Any]:
+    """Once the suites' plugins have added their options, let them refuse options that there are none of.
+
+    Pytest itself refuses them in several lines, and its last ones do not tell what is wrong. A plugin of conftest.py is
+    loaded too late to be asked here.
+    """
+    loaded = yield
+    if suites := early_config.pluginmanager.getplugin("fixtures.options"):
+        suites.refuse_unknown(parser, args)
+    return loaded
 
 
 def _misleads(arguments: Sequence[str]) -> bool:

@@ -60,6 +60,49 @@ DECLARED = {
     "listen": "listen address of the managers",
 }
 _DECLARED = "declared:"
+#: Needs with a part that varies, by what they begin with: the form, and the meaning.
+FORMS = {
+    "nodes": ("nodes>=N", "the cluster has at least this many nodes"),
+    "managers": ("managers>=N", "the cluster has room for at least this many managers"),
+    "task-history": (
+        "task-history>=N",
+        "the swarm is set to keep at least this many tasks of a slot; the default is 5",
+    ),
+    "api": ("api>=1.N", "the engine of the first node knows at least this version of the API"),
+    "compose": ("compose>=3.N", "the command line of the first node takes compose files of this version"),
+    "image": (
+        "image:NAME",
+        "the lab serves an image that the project does not make; `--image NAME=REFERENCE` or a file gives one",
+    ),
+}
+#: Meanings of `FEATURES`.
+MEANINGS = {
+    "ipvs": "the kernel has IPVS, by which the routing mesh spreads requests",
+    "power": "the lab can power a node off, as a loss of power does",
+    "reboot": "the lab can reboot a node",
+    "systemd": "the nodes run systemd",
+    "internet": "the nodes have a way to the outside",
+    "vagrant": "the nodes are machines of Vagrant",
+    "memory": "each node has memory of its own",
+    "disk": "each node has a disk of its own",
+    "mixed-engines": "the lab has engines of several versions",
+    "long": "the run includes tests of over 10 minutes (--profile nightly)",
+    "encryption": "the kernel has ESP, for encrypted overlay networks",
+    "spare": "the lab has a machine beside its cluster",
+    "buildkit": "the node's command line and engine build with BuildKit",
+    "registry": "the lab has a registry of its own to which tests may push",
+    "node-ssh": "a user is known who logs in from node to node by key",
+    "compose-tool": "every node has docker-compose or the compose plugin",
+    "default-bridge": "the engine's default bridge is docker0 as the engine makes it",
+    "icc": "containers on the default bridge reach each other (setting icc)",
+    "node-ports": "nodes reach each other's published ports",
+    "curl": "every node has curl",
+    "host-files": "containers can use files of the node (neither userns-remap nor SELinux keeps them out)",
+    "default-ingress": "the network of the routing mesh is the one that init makes",
+    "swarm-ca": "the certificates are of the authority that init makes",
+    "default-port": "every manager has port 2377",
+    "default-expiry": "the swarm has the default validity of certificates",
+}
 #: The setting of a swarm that nobody has changed: how many tasks of a slot the managers keep.
 TASK_HISTORY = 5
 
@@ -69,6 +112,18 @@ def known_need(need: str) -> bool:
     if need.startswith(_DECLARED):
         return need.removeprefix(_DECLARED) in DECLARED
     return need in FEATURES or bool(_COUNT.match(need) or _VERSION.match(need)) or need.startswith("image:")
+
+
+def meaning(need: str) -> str:
+    """Return what a need means.
+
+    Example:
+        >>> meaning("ipvs")
+        'the kernel has IPVS, by which the routing mesh spreads requests'
+    """
+    if need.startswith(_DECLARED):
+        return f"the lab declares the {DECLARED[need.removeprefix(_DECLARED)]}, which is the document's own choice"
+    return MEANINGS[need] if need in MEANINGS else FORMS[need.partition(">")[0].partition(":")[0]][1]
 
 
 def undeclared(name: str) -> str:

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import re
 import sys
+from collections.abc import Sequence
 from typing import Any, NoReturn
 
 from swarmlab.cluster.node import Node
@@ -13,11 +15,14 @@ from swarmlab.files import is_text, shown
 from swarmlab.labs.base import Lab
 from swarmlab.labs.existing.ansible import GROUP
 from swarmlab.labs.registry import DEFAULT
+from swarmlab.nearest import hint
 
 #: What names a run on the command line.
 RUN = "folder of a run, its verdicts, or a folder of reports, of which the latest run is taken"
 #: Most characters of a message. What is longer was put into it by a file or a command.
 _MESSAGE = 480
+#: How argparse refuses a word that is none of several, and their list.
+_INVALID = re.compile(r"invalid choice: '(.*?)' \(choose from (.*)\)$")
 
 
 def say(line: str) -> None:
@@ -42,6 +47,8 @@ class Parser(argparse.ArgumentParser):
     def error(self, message: str) -> NoReturn:
         """End the program with 2 and one line."""
         known = message.replace("argument COMMAND: ", "")
+        if choice := _INVALID.search(message):
+            known += hint(choice[1], re.findall(r"[\w.:-]+", choice[2]))
         program = self.prog.removeprefix("swarmlab").strip()
         complain(f"{program}: {known}; see: {self.prog} --help" if program else f"{known}; see: swarmlab --help")
         self.exit(2)
@@ -59,6 +66,14 @@ class Parser(argparse.ArgumentParser):
                 if isinstance(one, str) and not is_text(one):
                     self.error(f"{name_of(action)}: {shown(one)} is not text in UTF-8; use a name that is")
         return found, rest
+
+    def refuse_unknown(self, words: Sequence[str]) -> None:
+        """End the program as `error` does if words of the command line are no arguments; name the nearest option."""
+        if not words:
+            return
+        options = [option for action in self._actions for option in action.option_strings]
+        typo = next((word.partition("=")[0] for word in words if word.startswith("-")), "")
+        self.error(f"unrecognized arguments: {' '.join(words)}{hint(typo, options) if typo else ''}")
 
 
 def name_of(action: argparse.Action) -> str:

@@ -13,8 +13,10 @@ from swarmlab.cli import (
     box,
     cleanup,
     compare,
+    completion,
     down,
     engines,
+    explain,
     interruption,
     logs,
     merge,
@@ -56,6 +58,8 @@ VERBS = {
     "report": report,
     "compare": compare,
     "results": results,
+    "explain": explain,
+    "completion": completion,
 }
 
 
@@ -68,7 +72,7 @@ def parser() -> argparse.ArgumentParser:
         summary = (verb.run.__doc__ or "").splitlines()[0]
         added = commands.add_parser(name, help=summary, description=summary)
         verb.add_options(added)
-        added.set_defaults(run=verb.run)
+        added.set_defaults(run=verb.run, parser=added)
     return made
 
 
@@ -90,7 +94,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     given = list(sys.argv[1:] if arguments is None else arguments)
     end = given.index("--") if "--" in given else len(given)
     top = parser()
-    args = top.parse_args(given[:end])
+    completion.complete(top)
+    args, rest = top.parse_known_args(given[:end])
+    args.parser.refuse_unknown(rest)
     # One word is a line for the node's shell, as with ssh; several are a program and its arguments.
     words = given[end + 1 :]
     args.command = words[0] if len(words) == 1 else shlex.join(words)

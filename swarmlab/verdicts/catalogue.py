@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import functools
 import json
 from collections.abc import Container, Iterable, Iterator, Mapping
@@ -14,6 +13,7 @@ import jsonschema
 
 from swarmlab.errors import UsageError
 from swarmlab.files import YamlFile, read_text, shown
+from swarmlab.nearest import hint
 from swarmlab.needs import known_need
 from swarmlab.paths import CLAIMS
 from swarmlab.verdicts.parts import CIS, DOCUMENT, SWARM, chapter_of, part_of
@@ -120,10 +120,14 @@ class Catalogue(Mapping[str, Claim]):
 
     def of(self, parts: Container[str]) -> Catalogue:
         """Return the catalogue of these parts alone."""
-        claims = {id: claim for id, claim in self.items() if claim.part in parts}
-        chapters = {claim.chapter for claim in claims.values()}
-        titles = {chapter: title for chapter, title in self.titles.items() if chapter in chapters}
-        return Catalogue(claims, titles, self.unjudged if SWARM in parts else ())
+        kept = self.only(claim for claim in self.values() if claim.part in parts)
+        return Catalogue(kept, kept.titles, self.unjudged if SWARM in parts else ())
+
+    def only(self, claims: Iterable[Claim]) -> Catalogue:
+        """Return the catalogue of these claims alone."""
+        kept = {claim.id: claim for claim in claims}
+        chapters = {claim.chapter for claim in kept.values()}
+        return Catalogue(kept, {chapter: title for chapter, title in self.titles.items() if chapter in chapters})
 
     def __getitem__(self, id: str) -> Claim:
         """Return the claim of this id."""
@@ -144,9 +148,8 @@ class Catalogue(Mapping[str, Claim]):
             UsageError: No claim has this id. The message names the nearest.
         """
         if id not in self:
-            near = difflib.get_close_matches(id, self, n=1, cutoff=0.5)
-            hint = f"; did you mean {near[0]}?" if near else ""
-            raise UsageError(f"no claim {shown(repr(id), 60)} in the catalogue{hint} (pytest --claims lists them)")
+            near = hint(id, self, cutoff=0.5)
+            raise UsageError(f"no claim {shown(repr(id), 60)} in the catalogue{near} (pytest --claims lists them)")
         return self[id]
 
 
@@ -287,3 +290,12 @@ def rehearsal() -> Catalogue:
             # It disrupts, because the cluster that is being upgraded is not shared with other tests.
             _add(claims, Claim(incident.id, incident.must, incident.level, incident.needs, disrupts=True), known)
     return Catalogue(claims, {"upgrade": title(file), "known": title(known)})
+
+
+def not_judged(id: str) -> Unjudged | None:
+    """Return what no test judges, of Swarm or of known incidents, by its id; None if there is no such thing."""
+    for unjudged in load().unjudged:
+        if unjudged.id == id:
+            return unjudged
+    incident = incidents().get(id)
+    return Unjudged(id, ", ".join(incident.incidents), incident.why_not) if incident and incident.why_not else None

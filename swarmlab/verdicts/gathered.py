@@ -4,7 +4,7 @@ A run is a series of entries, which `swarmlab.verdicts.record` keeps in a file:
 
 ==========  ============================================================================
 start       what the run is: command, options, host, shard, suite, waivers, catalogue, its tests
-selected    tests that were selected
+selected    tests that were selected, and of claims that --claim chooses those that were left out, with the reason
 split       of a shard: what the split was made from (see `swarmlab.verdicts.shards`)
 lab         the facts of a lab, as of now; in a merged run also the shard and the host that it belonged to
 test        a test that ended: its seconds, its judgement, what else pytest said of it
@@ -32,6 +32,8 @@ from swarmlab.verdicts.waivers import WAIVABLE, Waiver, accepted, holding
 SCHEMA = 1
 #: The facts of a lab that verdicts.json has for each lab (see `swarmlab.labs.base.Lab.account`).
 _OF_EACH = ("cluster", "provider", "driver", "speed", "memory_mib", "seconds", "sample")
+#: What verdicts.json has of the start of a run as far as it is known.
+_WHERE_KNOWN = ("catalogue", "chosen", "others", "host", "shard", "shards")
 
 
 class Gathered:
@@ -43,6 +45,7 @@ class Gathered:
         self._end: Mapping[str, Any] | None = None
         self._last: float = 0.0
         self._selected: set[str] = set()
+        self._left_out: dict[str, str] = {}
         self._split: Mapping[str, Any] | None = None
         self._places: dict[str, Mapping[str, str]] = {}
         self._labs: dict[str, dict[str, Any]] = {}
@@ -58,6 +61,7 @@ class Gathered:
             self._start = entry
         elif kind == "selected":
             self._selected |= set(entry["tests"])
+            self._left_out |= entry.get("left_out", {})
         elif kind == "lab":
             self._labs[entry["name"]] = dict(entry["facts"])
             self._places[entry["name"]] = {key: entry[key] for key in ("shard", "host") if entry.get(key)}
@@ -131,7 +135,7 @@ class Gathered:
             "seconds": self._seconds(),
             "unfinished": self._unfinished(),
             **{key: self._start[key] for key in ("suite", "command", "profile", "options")},
-            **{key: self._start[key] for key in ("catalogue", "host", "shard", "shards") if self._start.get(key)},
+            **{key: self._start[key] for key in _WHERE_KNOWN if self._start.get(key)},
             "lab": {key: value for key, value in lab.items() if key != "nodes"},
             "nodes": lab["nodes"],
             "preflight": [
@@ -220,7 +224,8 @@ class Gathered:
         if not tests:
             return "no test"
         if not self._selected.intersection(tests):
-            return f"not selected{self._here}"
+            why = "; ".join(dict.fromkeys(self._left_out[test] for test in tests if test in self._left_out))
+            return f"not selected{self._here}{why and f': {why}'}"
         why = self._end["why"] if self._end else ""
         return f"the run ended before: {why}" if why else "the run ended before"
 

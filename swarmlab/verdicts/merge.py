@@ -90,6 +90,7 @@ class Part:
         engines = {str(node["engine"]) for node in lab["nodes"] if node.get("engine")}
         yield "revision of the suites", " ".join(map(str, start["suite"].values()))
         yield "--catalogue", ",".join(start.get("catalogue", []))
+        yield "--claim", ",".join(start.get("chosen", []))
         yield "catalogue", json.dumps([start["claims"], start["tests"]])
         yield "kind of lab", lab["kind"] or None
         yield "engines", ", ".join(sorted(engines)) or None

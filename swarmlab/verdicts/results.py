@@ -108,6 +108,11 @@ class Run:
         return list(self.raw.get("shards", []))
 
     @property
+    def chosen(self) -> list[str]:
+        """The words by which --claim chose its claims; none if it judged all claims of its parts."""
+        return list(self.raw.get("chosen", []))
+
+    @property
     def parts(self) -> list[str]:
         """The parts of the catalogue that it judged, in their order; of a rehearsal what its ids begin with."""
         found = dict.fromkeys(part_of(id) for id in (*self.claims, *self.not_run))

@@ -22,8 +22,8 @@ CONFTEST = """
     from swarmlab.evidence import on_failure
     from swarmlab.needs import DECLARED, MADE, Offers
 
-    pytest_plugins = ["fixtures.claims", "fixtures.ending", "fixtures.verdicts", "fixtures.allure_labels",
-                      "fixtures.profiles", "fixtures.workers"]
+    pytest_plugins = ["fixtures.claims", "fixtures.choosing", "fixtures.ending", "fixtures.verdicts",
+                      "fixtures.allure_labels", "fixtures.profiles", "fixtures.workers"]
 
     class Lab:
         kind, name = "none", f"made-for-{os.getpid()}"

@@ -4,13 +4,13 @@ import json
 
 import pytest
 
-from fixtures.claims import Suites
 from swarmlab.errors import UsageError
 from swarmlab.paths import ROOT
 from swarmlab.verdicts import seconds
 from swarmlab.verdicts.gathered import function_of
 from swarmlab.verdicts.seconds import Seconds
 from swarmlab.verdicts.shards import Shard, digest, split
+from swarmlab.verdicts.suites import Suites
 
 TESTS = [f"suites/t.py::test_{letter}" for letter in "abcdefghij"]
 

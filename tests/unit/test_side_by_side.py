@@ -6,11 +6,11 @@ import textwrap
 
 import pytest
 
-from fixtures.claims import Suites
 from fixtures.side_by_side import longest_first
 from swarmlab.paths import ROOT
 from swarmlab.verdicts.results import load
 from swarmlab.verdicts.seconds import Seconds
+from swarmlab.verdicts.suites import Suites
 from tests.unit.helpers import CONFTEST, HEADER
 
 pytest_plugins = ["pytester"]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 
-from swarmlab.needs import DECLARED, FEATURES, undeclared
+from swarmlab.needs import DECLARED, FEATURES, FORMS, meaning, undeclared
 from swarmlab.report.markdown import code, plain, table
 from swarmlab.verdicts import catalogue
 from swarmlab.verdicts.catalogue import Catalogue, Claim
@@ -136,28 +136,12 @@ def _incidents() -> list[str]:
 def needs() -> str:
     """Return the page of the needs: what a lab must offer, and how many claims ask for it."""
     wanted = [need for claim in catalogue.load().values() for need in claim.needs]
-    counted = {
-        "nodes": "the cluster has at least this many nodes",
-        "managers": "the cluster has room for at least this many managers",
-        "task-history": "the swarm is set to keep at least this many tasks of a slot; the default is 5",
-        "api": "the engine of the first node knows at least this version of the API",
-        "compose": "the command line of the first node takes compose files of this version",
-        "image": "the lab serves an image that the project does not make; `--image NAME=REFERENCE` or a file gives one",
-    }
-    forms = {
-        "nodes": "nodes>=N",
-        "managers": "managers>=N",
-        "task-history": "task-history>=N",
-        "api": "api>=1.N",
-        "compose": "compose>=3.N",
-        "image": "image:NAME",
-    }
     rows = [
-        [anchor(name) + code(forms[name]), meaning, str(sum(_place(need) == name for need in wanted))]
-        for name, meaning in counted.items()
+        [anchor(name) + code(form), plain(meant), str(sum(_place(need) == name for need in wanted))]
+        for name, (form, meant) in FORMS.items()
     ]
     rows += [
-        [anchor(name) + code(name), f"else *blocked*: {plain(reason)}", str(wanted.count(name))]
+        [anchor(name) + code(name), f"{plain(meaning(name))}; else *blocked*: {plain(reason)}", str(wanted.count(name))]
         for name, reason in FEATURES.items()
     ]
     rows += [

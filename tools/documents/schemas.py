@@ -13,6 +13,7 @@ from tools.documents.markdown import page
 _INVENTORY = "swarmlab/labs/existing/inventory.schema.json"
 _VERDICTS = "swarmlab/verdicts/verdicts.schema.json"
 _PROFILE = "swarmlab/timing/profile.schema.json"
+_EXPLAIN = "swarmlab/verdicts/explain.schema.json"
 
 
 def inventory() -> str:
@@ -53,6 +54,18 @@ def profile_json() -> str:
         "`swarmlab report`, `swarmlab compare` and `swarmlab results` read it.",
         *_objects(_schema(_PROFILE)),
         f"The schema: [profile.schema.json](../../{_PROFILE}).",
+    )
+
+
+def explain_json() -> str:
+    """Return the page of what `swarmlab explain --json` prints."""
+    return page(
+        "explain --json",
+        _EXPLAIN,
+        "`swarmlab explain --json` prints what is known of claims (see [Judge a claim alone, and understand "
+        "it](../how-to/one-claim.md)). Keys can be added within one `schema` number; what a key means never changes.",
+        *_objects(_schema(_EXPLAIN)),
+        f"The schema: [explain.schema.json](../../{_EXPLAIN}).",
     )
 
 

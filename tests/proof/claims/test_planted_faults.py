@@ -10,17 +10,17 @@ import sys
 
 import pytest
 
-from fixtures import claims
 from swarmlab import children
 from swarmlab.paths import ROOT
 from swarmlab.verdicts import results
 from swarmlab.verdicts.catalogue import load
+from swarmlab.verdicts.suites import tests_by_claim
 from tests.doubles.portainer.pack import pack
 from tests.proof.claims.faults import FAULTS
 
 pytestmark = pytest.mark.lab
 
-TESTS = claims.tests_by_claim(ROOT / "suites", ROOT)
+TESTS = tests_by_claim(ROOT / "suites", ROOT)
 CLAIMS = load()
 #: By name, the faults that are planted together; most are alone.
 RUNS: dict[str, list] = {}
