@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import argcomplete
+from argcomplete.shell_integration import shellcode
 
 from swarmlab.errors import SwarmlabError
 from swarmlab.images.engines import known_engines
@@ -33,7 +34,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Print what a shell needs to complete options, claims, labs, nodes and engines, of swarmlab and of pytest."""
-    print(argcomplete.shellcode(PROGRAMS, shell=args.shell))
+    print(shellcode(PROGRAMS, shell=args.shell))
     return 0
 
 

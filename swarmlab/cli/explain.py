@@ -160,7 +160,7 @@ def lines(told: Explanation, lab: str = "", shell: str = "swarmlab shell NODE") 
         yield from ("", name)
         yield from _wrapped(text)
     if told.needs:
-        yield from ("", f"It needs{f', and lab {lab} offers' if lab else ''}")
+        yield from ("", f"It needs{f'; lab {lab} was asked' if lab else ''}")
         for need in told.needs:
             answer = {None: "", "": "offered: "}.get(need.lacking, f"missing ({need.lacking}): ")
             yield from _wrapped(f"{answer}{need.name}: {need.meaning}", "  - ")

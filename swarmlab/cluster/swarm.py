@@ -366,14 +366,22 @@ class Swarm:
                 self.manager.ask("DELETE", f"/{resource.kind}/{resource.id}")
 
     def clean(self, *, kept: bool = False) -> None:
-        """Remove all resources that tests made, and if *kept* also those that several tests share."""
+        """Remove all resources that tests made, and if *kept* also those that several tests share.
+
+        A network that ending tasks still use is left for the next call, as an engine takes seconds to end a task of an
+        overlay network. Only with *kept* it is waited for.
+        """
         made = self.made("services", "configs", "secrets", "networks")
         networks = [resource for resource in made if resource.kind == "networks"]
         self.remove([resource for resource in made if resource not in networks])
         parallel(lambda node: sweep(node, kept=kept), self.nodes)
-        self.remove(networks)
         if kept:
+            self.remove(networks)
             self._kept.clear()
+        elif networks:
+            manager = self.manager
+            for network in networks:
+                network_removed(manager, network.id)
 
     def diagnosis(self) -> dict[str, str]:
         """Return the diagnosis of every node, and the managers' lists, by "NODE: NAME"."""

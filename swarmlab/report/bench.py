@@ -49,14 +49,21 @@ def blocks(found: Mapping[str, Any], picture_at: str) -> Iterator[str]:
     suite = found.get("suite", {})
     revision = suite.get("revision") or suite.get("version") or "not known"
     yield (
-        f"Measured {found['started'][:16].replace('T', ' ')} at revision {plain(str(revision))}, on {found['cores']} "
-        f"processors that had a load of {found['load']:g} before. *Processors* are seconds of the suite's own "
-        "processes, of the outer engine, and of the nodes together."
+        f"Measured at revision {plain(str(revision))}, on {found['cores']} processors. *Processors* are seconds of the "
+        "suite's own processes, of the outer engine, and of the nodes together."
     )
     if growth := found.get("growth"):
+        yield _begun(growth, found)
         yield from _growth(growth, picture_at)
     if floor := found.get("floor"):
+        yield _begun(floor, found)
         yield from _floor(floor)
+
+
+def _begun(part: Mapping[str, Any], whole: Mapping[str, Any]) -> str:
+    """Return when a part was begun and the load of the machine before; files of older releases have the whole's."""
+    begun, load = (part.get(key, whole[key]) for key in ("started", "load"))
+    return f"Begun {begun[:16].replace('T', ' ')}, with a load of {load:g} before:"
 
 
 # Growth

@@ -13,8 +13,8 @@ import jsonschema
 
 from swarmlab.errors import UsageError
 from swarmlab.files import YamlFile, read_text, shown
-from swarmlab.needs import known_need
 from swarmlab.nearest import hint
+from swarmlab.needs import known_need
 from swarmlab.paths import CLAIMS
 from swarmlab.verdicts.parts import CIS, DOCUMENT, SWARM, chapter_of, part_of
 

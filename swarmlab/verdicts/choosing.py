@@ -18,7 +18,9 @@ from swarmlab.verdicts.parts import PARTS
 #: The levels of claims, the worst first.
 LEVELS = ("critical", "major", "minor")
 #: What a word may be, for help and messages.
-KINDS = "an id (7.2.1/rm), a section (7.2), a chapter (7), an area (configs), a part (swarm), a level (critical), a glob"
+KINDS = (
+    "an id (7.2.1/rm), a section (7.2), a chapter (7), an area (configs), a part (swarm), a level (critical), a glob"
+)
 _GLOB = re.compile(r"[*?\[]")
 
 
@@ -88,9 +90,10 @@ def unknown(word: str, claims: Catalogue) -> str:
     about = f"no claim, section, area, part or level {shown(repr(word), 60)} in the catalogue"
     if _GLOB.search(word):
         about = f"no claim of the catalogue matches {shown(repr(word), 60)}"
-    plain = _GLOB.sub("", word).lower()
+    plain, known = _GLOB.sub("", word).lower(), names(claims)
     # Whoever leaves out the section of an id has the rest of it right.
-    near = next((id for id in claims if id.partition("/")[2] == plain), "") or nearest(plain, names(claims))
+    ends = (id for id in claims if id.partition("/")[2] == plain)
+    near = plain if plain in known else next(ends, "") or nearest(plain, known)
     return f"{about}; did you mean {near}?" if near else f"{about} (pytest --claims lists all claims)"
 
 

@@ -134,6 +134,8 @@ def explanation(
         meanings[DISRUPTS] = "the lab may be disrupted"
     needs = [Need(need, meant, lacks(need) if lacks else None) for need, meant in meanings.items()]
     guide = guide_of(claim_id)
+    if lacks and lacks("systemd"):
+        guide = guide.without_systemd()
     if claim_id in rehearsed:
         alone = command("swarmlab", "rehearse", "--from", "ENGINE", "--to", "ENGINE")
     else:
@@ -158,7 +160,9 @@ def _known(claim_id: str, guide: Guide) -> list[Known]:
             found.append(_of_incident(incidents[reference]))
         else:
             told = [_of_defect(defect) for defect in defects() if reference in defect.incidents]
-            told = told or [_of_incident(incident) for incident in incidents.values() if reference in incident.incidents]
+            told = told or [
+                _of_incident(incident) for incident in incidents.values() if reference in incident.incidents
+            ]
             found += told or [Known(reference)]
     return list(dict.fromkeys(found))
 

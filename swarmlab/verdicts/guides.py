@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import fnmatch
 import functools
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -18,9 +19,10 @@ FILE = FOLDER / "guides.yaml"
 PLACEHOLDERS = {"{node}": "NODE", "{manager}": "MANAGER", "{service}": "SERVICE"}
 #: What is to be known beside commands of systemd.
 _WITHOUT_SYSTEMD = (
-    "Without systemd, as on the nodes of a lab of containers, the engine's log is /var/log/dockerd.log, and swarmlab stop "
-    "and swarmlab start restart the engine of a node."
+    "Without systemd, as on the nodes of a lab of containers, the engine's log is /var/log/dockerd.log, and swarmlab "
+    "stop and swarmlab start restart the engine of a node."
 )
+_LOG = "tail -n 2000 /var/log/dockerd.log"
 
 
 @dataclass(frozen=True)
@@ -71,19 +73,31 @@ class Guide:
 
         return replace(self, causes=fill(self.causes), look=fill(self.look), mend=fill(self.mend))
 
+    def without_systemd(self) -> Guide:
+        """Return the guide for nodes without systemd: the engine's log is read from its file.
+
+        Commands of systemd in `mend` stay, as nothing on such a node takes their place; `note` says what does.
+        """
+        look = (re.sub(r"journalctl(?: -b)? -u docker\b[^|;#]*?(?=\s*(?:[|;#]|$))", _LOG, line) for line in self.look)
+        return replace(self, look=tuple(look))
+
     def to_json(self) -> dict[str, Any]:
         """Return the guide as `swarmlab explain --json` has it."""
         lists = {key: list(getattr(self, key)) for key in ("causes", "look", "mend", "checks", "incidents")}
         return {**lists, "note": self.note}
 
 
-@functools.cache
 def guides(file: Path = FILE) -> Mapping[str, Guide]:
     """Return the guides by the pattern of the claims that they are for.
 
     Raises:
         UsageError: The file is not valid, or a pattern stands in it twice.
     """
+    return _read(file)
+
+
+@functools.cache
+def _read(file: Path) -> Mapping[str, Guide]:
     found: dict[str, Guide] = {}
     for entry in entries(file, FOLDER / "guides.schema.json"):
         guide = _guide(entry)

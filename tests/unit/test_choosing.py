@@ -72,7 +72,8 @@ def test_what_names_one_part_brings_it_in_and_a_level_does_not():
         ("known/windows-mesh", "no test judges known/windows-mesh: The lab has no Windows."),
         ("upgrade/step", "upgrade/step is judged by a rehearsal of an upgrade, and by no other run: "),
         ("known/tag-moved", "swarmlab rehearse --to ENGINE"),
-        ("\x1b[31m7", "in the catalogue"),
+        ("\x1b[31m7", "no claim of the catalogue matches '\\x1b[31m7'"),
+        ("\x1b7", "no claim, section, area, part or level '\\x1b7' in the catalogue"),
         ("x" * 100_000, "in the catalogue"),
     ],
 )
@@ -131,11 +132,17 @@ def test_a_run_judges_what_was_chosen_and_nothing_else(suite, options, judged):
     assert ran.ret == (1 if "fail" in judged.values() else 0)
     assert verdicts(raw) == judged
     assert raw["not_run"] == {}
-    assert raw["chosen"] == [word for at, word in enumerate(options) if options[at - 1] == "--claim" for word in word.split(",")]
+    assert raw["chosen"] == [
+        word for at, word in enumerate(options) if options[at - 1] == "--claim" for word in word.split(",")
+    ]
     assert raw["others"] == 5 - len(judged)
-    assert raw["catalogue"] == list(dict.fromkeys("document" if id[0] == "7" else "cis" if "cis" in id else "swarm" for id in judged))
+    assert raw["catalogue"] == list(
+        dict.fromkeys("document" if id[0] == "7" else "cis" if "cis" in id else "swarm" for id in judged)
+    )
     count = len(judged)
-    ran.stdout.fnmatch_lines([f"Chosen by --claim *: {count} claims; the other {5 - count} were not judged"])
+    ran.stdout.fnmatch_lines(
+        [f"Chosen by --claim *: {count} claim{'s' * (count > 1)}; the other {5 - count} were not judged"]
+    )
 
 
 def test_the_run_is_read_back_with_what_was_chosen(suite, pytester):
@@ -162,7 +169,9 @@ def test_a_claim_is_judged_by_all_its_tests_or_not(suite):
 
 
 def test_tests_wherever_they_are_judge_a_claim(suite):
-    more = {"ch7/test_more.py": "@claim('configs/immutable', '7.1/one')\ndef test_more(cluster): assert False, 'not so'"}
+    more = {
+        "ch7/test_more.py": "@claim('configs/immutable', '7.1/one')\ndef test_more(cluster): assert False, 'not so'"
+    }
     _, raw = suite("--claim", "configs", tests=more)
     assert verdicts(raw) == {"configs/immutable": "fail"}
 
@@ -200,8 +209,14 @@ def test_what_is_left_out_of_a_choice_is_told_beside_the_rest(suite):
     [
         (["--claim", "7.1/on"], "--claim: no claim, *'7.1/on' in the catalogue; did you mean 7.1/one?"),
         (["--claim", "plugins/any"], "--claim: no test judges plugins/any: There is none to be had."),
-        (["--claim", "7.1/one", "--catalogue", "swarm"], "--claim: 7.1/one is of the part document, and --catalogue swarm *"),
-        (["--claim", "7.1/one", "--profile", "cis"], "--claim: 7.1/one is of the part document, and --profile cis judges *"),
+        (
+            ["--claim", "7.1/one", "--catalogue", "swarm"],
+            "--claim: 7.1/one is of the part document, and --catalogue swarm *",
+        ),
+        (
+            ["--claim", "7.1/one", "--profile", "cis"],
+            "--claim: 7.1/one is of the part document, and --profile cis judges *",
+        ),
         (["--claim", "7,,8"], "--claim: 7,,8: has an empty part*"),
     ],
 )

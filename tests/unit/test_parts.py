@@ -10,7 +10,7 @@ from swarmlab.errors import UsageError
 from swarmlab.report import html, results_page
 from swarmlab.verdicts import catalogue, parts
 from swarmlab.verdicts.results import load
-from tests.unit.small_catalogue import CIS, DOCUMENT, IDS, READ, SWARM, verdicts
+from tests.unit.small_catalogue import CIS, IDS, READ, SWARM, verdicts
 from tools.documents import claims as pages
 
 pytest_plugins = ["pytester", "tests.unit.small_catalogue"]

@@ -61,22 +61,29 @@ def _measure(args: argparse.Namespace) -> int:
     try:
         made = {
             "schema": bench.SCHEMA,
-            "started": datetime.now(timezone.utc).isoformat(timespec="seconds"),
+            **_now(),
             "suite": suite_facts(ROOT),
             "cores": os.cpu_count(),
-            "load": round(os.getloadavg()[0], 1),
         }
         # What was measured is written after each part, so that an interruption leaves what there is.
         if "growth" in parts:
-            made["growth"] = growth.measure(engine, sizes, out / "reports", say)
+            made["growth"] = {**_now(), **growth.measure(engine, sizes, out / "reports", say)}
             _write(out, made)
         if "floor" in parts:
-            made["floor"] = floor.measure(engine, tests, out / "reports", say)
+            made["floor"] = {**_now(), **floor.measure(engine, tests, out / "reports", say)}
             _write(out, made)
     finally:
         engine.release()
     print(out / "bench.md")
     return 0
+
+
+def _now() -> dict[str, object]:
+    """Return the time, and the load of the machine before what is measured next."""
+    return {
+        "started": datetime.now(timezone.utc).isoformat(timespec="seconds"),
+        "load": round(os.getloadavg()[0], 1),
+    }
 
 
 def _write(out: Path, made: dict[str, object]) -> None:
