@@ -205,6 +205,34 @@ def test_a_choice_beside_again_runs_a_part_and_keeps_the_rest(project):
     assert f"fail     {INSPECT} (minor, judged in {first.folder.name})" in ran.stdout.str()
 
 
+SHARED = f"@claim('{LS}', '{INSPECT}')\ndef test_both(cluster): assert not FAILS, 'both'\n"
+SHARED += f"@claim('{MANAGERS}')\ndef test_other(cluster): pass\n"
+
+
+def test_a_claim_that_is_chosen_keeps_what_its_tests_said_of_others(project):
+    project(fails=(1,), tests=SHARED)
+    first = latest(project)
+    assert project("--again", "--claim", LS, tests=SHARED).ret == 1
+    second = latest(project)
+    assert judged(second) == {
+        LS: ("pass", ""),
+        INSPECT: ("fail", first.folder.name),
+        MANAGERS: ("pass", first.folder.name),
+    }
+    assert "chosen" not in second.raw
+    assert project("--again", tests=SHARED).ret == 0
+    assert judged(latest(project))[INSPECT] == ("pass", "")
+
+
+def test_a_run_of_chosen_claims_stays_one(project):
+    project("--claim", f"{LS},{INSPECT}", fails=(1,))
+    project("--again")
+    second = latest(project)
+    assert set(judged(second)) == {LS, INSPECT}
+    assert second.chosen == [LS, INSPECT]
+    assert not second.not_run
+
+
 def test_a_test_that_no_longer_exists_does_not_hold_a_verdict(project):
     project(fails=(1,))
     renamed = TESTS.replace("def test_second", "def test_other")
