@@ -19,6 +19,8 @@ pytest_plugins = [
     "fixtures.workers",
     "fixtures.time_profile",
     "fixtures.rehearsal",
-    "fixtures.side_by_side",
     "fixtures.options",
+    "fixtures.again",
+    "fixtures.side_by_side",
+    "fixtures.progress",
 ]

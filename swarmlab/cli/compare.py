@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from swarmlab.verdicts import compare, results
+from swarmlab.verdicts import compare, history, results
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:
@@ -23,6 +23,6 @@ def add_options(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Print what got worse from one run to another."""
     old, new = results.load(Path(args.old)), results.load(Path(args.new))
-    found = compare.compare(old, new)
+    found = compare.compare(old, new, history.up_to(new.folder, old.folder))
     print("\n".join(compare.lines(old, new, found, markdown=args.markdown)))
     return int(found.regressed)

@@ -92,7 +92,7 @@ def alike(reports: Path, names: Sequence[str]) -> list[Path]:
         names: See `new`.
     """
     form = re.compile(rf"\d{{8}}T\d{{6}}Z-{re.escape(_label(names))}(-\d+)?")
-    return [folder for folder in reversed(_all(reports)) if form.fullmatch(folder.name)]
+    return [folder for folder in reversed(every(reports)) if form.fullmatch(folder.name)]
 
 
 def publish(folder: Path) -> None:
@@ -130,7 +130,7 @@ def prune(reports: Path, keep: int) -> None:
         reports: The folder of reports.
         keep: How many runs stay; 0 for all.
     """
-    found = [folder for folder in _all(reports) if not running(folder)]
+    found = [folder for folder in every(reports) if not running(folder)]
     blank = [folder for folder in found if not judged(folder)]
     of_use = [folder for folder in found if folder not in blank]
     for old in [*blank, *(of_use[:-keep] if keep else [])]:
@@ -173,7 +173,7 @@ def find(path: Path) -> Path:
     """
     if path.exists() and not path.is_dir():
         return path
-    for folder in (path, path / LATEST, *reversed(_all(path))):
+    for folder in (path, path / LATEST, *reversed(every(path))):
         for name in (VERDICTS, RECORD):
             if (folder / name).exists():
                 return folder.resolve() / name if folder.name == LATEST else folder / name
@@ -181,7 +181,7 @@ def find(path: Path) -> Path:
     raise UsageError(f"{path}: {missing}; a run of the suites writes a folder below runs/ of its reports")
 
 
-def _all(reports: Path) -> list[Path]:
+def every(reports: Path) -> list[Path]:
     """Return the folders of all runs, the oldest first: their names begin with the time."""
     try:
         return sorted(folder for folder in (reports / RUNS).iterdir() if folder.is_dir())

@@ -119,14 +119,15 @@ class Part:
                     files[file] = self.evidence(file)
                     facts["preflight"] = {**facts["preflight"], "evidence": files[file]}
                 facts["name"] = name = self.name(entry["name"])
-                yield {**entry, "name": name, "facts": facts, "shard": str(self.shard), "host": self.host}, files
+                host = entry.get("host") or self.host
+                yield {**entry, "name": name, "facts": facts, "shard": str(self.shard), "host": host}, files
             elif kind == "test" and entry.get("judgement"):
                 judgement = entry["judgement"]
                 lab = self.name(judgement["lab"]) if judgement.get("lab") else ""
                 yield {**entry, "judgement": {**judgement, "lab": lab}}, {}
             elif kind == "lost":
                 yield {**entry, "worker": self.name(entry["worker"])}, {}
-            elif kind in ("selected", "test"):
+            elif kind in ("selected", "test", "before"):
                 yield entry, {}
 
 
@@ -246,6 +247,8 @@ def _entries(parts: Sequence[Part]) -> tuple[list[Mapping[str, Any]], dict[Shard
             for part in parts
         ],
     }
+    if earlier := [run for part in parts for run in part.found.start.get("runs", [])]:
+        whole["runs"] = sorted(earlier, key=lambda run: str(run["started"]))
     entries: list[Mapping[str, Any]] = [whole]
     files: dict[Shard, dict[str, str]] = {}
     for part in parts:

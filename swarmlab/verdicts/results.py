@@ -26,6 +26,25 @@ _LAYOUT = Path(__file__).with_name("verdicts.schema.json")
 
 
 @dataclass(frozen=True)
+class Before:
+    """How a claim ended in an earlier run that this one has gone on with (--again).
+
+    Attributes:
+        run: Id of that run: the name of its folder.
+        verdict: The verdict there.
+        reason: Why it did not pass; empty if it did.
+        seconds: Duration of its tests together, in seconds.
+        evidence: Files in the folder of this run.
+    """
+
+    run: str
+    verdict: Verdict
+    reason: str = ""
+    seconds: float = 0.0
+    evidence: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
 class Judged:
     """A claim and its verdict in one run.
 
@@ -45,6 +64,8 @@ class Judged:
         seconds: Duration of these tests together, in seconds.
         waiver: The waiver that was applied (claim, justification, owner, expires, outcome); None if none was.
         known: The known defects of the cluster's engines that explain why it fails.
+        run: Id of the run that judged it, where that is another whose verdict this one has taken over; else empty.
+        before: How it ended in earlier runs that this one has gone on with, the oldest first.
     """
 
     id: str
@@ -62,6 +83,8 @@ class Judged:
     seconds: float = 0.0
     waiver: Mapping[str, str] | None = None
     known: tuple[KnownFailure, ...] = ()
+    run: str = ""
+    before: tuple[Before, ...] = ()
 
     @property
     def explained(self) -> str:
@@ -111,6 +134,11 @@ class Run:
     def chosen(self) -> list[str]:
         """The words by which --claim chose its claims; none if it judged all claims of its parts."""
         return list(self.raw.get("chosen", []))
+
+    @property
+    def runs(self) -> list[Mapping[str, Any]]:
+        """The earlier runs that a run with --again has gone on with, the oldest first; empty for any other run."""
+        return list(self.raw.get("runs", []))
 
     @property
     def parts(self) -> list[str]:
@@ -271,12 +299,24 @@ def _judged(entry: Mapping[str, Any]) -> Judged:
         evidence=tuple(dict.fromkeys(entry["evidence"])),
         tests=tuple(entry["tests"]),
         places=tuple(
-            ", ".join(f"{key} {place[key]}" for key in ("shard", "host", "lab", "engine") if key in place)
+            ", ".join(f"{key} {place[key]}" for key in ("run", "shard", "host", "lab", "engine") if key in place)
             for place in entry.get("judged", [])
         ),
         seconds=entry["seconds"],
         waiver=entry.get("waiver"),
         known=tuple(map(KnownFailure.from_json, entry.get("known", []))),
+        run=entry.get("run", ""),
+        before=tuple(map(_before, entry.get("before", []))),
+    )
+
+
+def _before(entry: Mapping[str, Any]) -> Before:
+    return Before(
+        entry["run"],
+        Verdict(entry["verdict"]),
+        entry["reason"],
+        entry.get("seconds", 0.0),
+        tuple(entry.get("evidence", ())),
     )
 
 

@@ -82,6 +82,16 @@ def pytest_rows():
     yield row("--engine bookworm,,trixie", "--engine: bookworm,,trixie: has an empty part")
     yield row("--engine ''", "--engine: is empty")
     yield row("--reports ''", "--reports: is empty")
+    yield row("--again nosuch", "--again: nosuch: there is no such run")
+    yield row("--again ''", "--again: is empty")
+    yield row(f"--again {'a' * 5000}", "there is no such run")
+    yield row("--again suites/ch2_networks", "is a folder of tests and no run")
+    yield row("--again --shard 1/2", "--shard: has no effect beside --again")
+    yield row("--again --rehearse 20.10.24,28.5.2", "--again: a rehearsal has one cluster")
+    yield row("--claims --again", "--again: has no effect beside --claims")
+    yield row("--progress-json {tmp}", "is a folder; name a file in it")
+    yield row("--progress-json {tmp}/none/x", "there is no folder")
+    yield row("--progress-json ''", "--progress-json: is empty")
     yield row("--rehearse-workers 2", "--rehearse-workers: has no effect without --rehearse")
     yield row("--rehearse 20.10.24,28.5.2 --rehearse-managers many", "--rehearse-managers many: write a whole number")
     yield row("--rehearse 20.10.24,28.5.2 --waivers {tmp}/file", "--waivers: has no effect beside --rehearse")
@@ -484,6 +494,9 @@ def test_options_are_joined_with_their_values():
     assert joined.joined(["--lab", "inventory", "suites/"]) == ["--lab=inventory", "suites/"]
     assert joined.joined(["-k", "--lab", "x", "--", "--lab", "y"]) == ["-k", "--lab=x", "--", "--lab", "y"]
     assert joined.joined(["--reports"]) == ["--reports"]
+    assert joined.joined(["--again", "-k", "x"]) == ["--again", "-k", "x"]
+    assert joined.joined(["suites/", "--again", "reports"]) == ["suites/", "--again=reports"]
+    assert joined.joined(["--again"]) == ["--again"]
 
 
 # Downloads

@@ -8,7 +8,7 @@ from swarmlab.paths import ROOT
 from tools.documents.claims import claims, needs
 from tools.documents.defects import known_defects
 from tools.documents.options import command_line, pytest_options
-from tools.documents.schemas import explain_json, inventory, profile_json, verdicts_json
+from tools.documents.schemas import explain_json, inventory, profile_json, progress_json, verdicts_json
 
 #: Where the pages go.
 FOLDER = ROOT / "docs" / "reference"
@@ -20,6 +20,7 @@ PAGES: dict[str, Callable[[], str]] = {
     "known-defects.md": known_defects,
     "needs.md": needs,
     "profile-json.md": profile_json,
+    "progress-json.md": progress_json,
     "pytest-options.md": pytest_options,
     "verdicts-json.md": verdicts_json,
 }

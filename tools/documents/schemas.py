@@ -14,6 +14,7 @@ _INVENTORY = "swarmlab/labs/existing/inventory.schema.json"
 _VERDICTS = "swarmlab/verdicts/verdicts.schema.json"
 _PROFILE = "swarmlab/timing/profile.schema.json"
 _EXPLAIN = "swarmlab/verdicts/explain.schema.json"
+_PROGRESS = "swarmlab/verdicts/progress.schema.json"
 
 
 def inventory() -> str:
@@ -66,6 +67,19 @@ def explain_json() -> str:
         "it](../how-to/one-claim.md)). Keys can be added within one `schema` number; what a key means never changes.",
         *_objects(_schema(_EXPLAIN)),
         f"The schema: [explain.schema.json](../../{_EXPLAIN}).",
+    )
+
+
+def progress_json() -> str:
+    """Return the page of the events that a run appends to a file."""
+    return page(
+        "Events of a run",
+        _PROGRESS,
+        "A run with `--progress-json FILE` appends an event to FILE for each claim as it is judged, for each wait that "
+        "takes more than ten seconds, and for its begin and end (see [Follow a run](../how-to/run-again.md)). Each is "
+        "a JSON object in a line of its own. Keys and events can be added within one `schema` number.",
+        *_objects(_schema(_PROGRESS)),
+        f"The schema of a line: [progress.schema.json](../../{_PROGRESS}).",
     )
 
 
