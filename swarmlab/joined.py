@@ -30,6 +30,7 @@ OPTIONS = (
     "--cis-node-days",
     "--cis-root-days",
     "--claim",
+    "--config",
     "--engine",
     "--group",
     "--hours",
