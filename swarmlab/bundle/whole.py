@@ -55,7 +55,7 @@ def place(path: Path) -> Iterator[Path]:
     """
     name = path.name
     for ending in ENDINGS:
-        name = name.removesuffix(ending)
+        name = name.removesuffix(ending) or "bundle"
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(prefix=f".{name}-", dir=path.parent) as made:
@@ -63,7 +63,7 @@ def place(path: Path) -> Iterator[Path]:
             folder.mkdir()
             yield folder
             if is_archive(path):
-                packed = Path(made) / "packed"
+                packed = Path(made) / f"{name}.archive"
                 _pack(folder, packed)
                 packed.replace(path)
             else:

@@ -280,6 +280,14 @@ def test_an_archive_is_there_whole(tmp_path):
     assert [file.name for file in path.parent.iterdir()] == ["logs.tar.gz"]
 
 
+@pytest.mark.parametrize(("name", "inside"), [("packed.tar.gz", "packed"), (".tgz", "bundle"), ("a.b.tgz", "a.b")])
+def test_an_archive_has_a_folder_of_its_name(tmp_path, name, inside):
+    with whole.place(whole.check(str(tmp_path / name))) as folder:
+        (folder / "a.txt").write_text("a")
+    with tarfile.open(tmp_path / name) as archive:
+        assert f"{inside}/a.txt" in archive.getnames()
+
+
 def test_a_folder_is_there_whole(tmp_path):
     (tmp_path / "logs").mkdir()
     for name in ("logs", "fresh"):
