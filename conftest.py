@@ -4,6 +4,7 @@ pytest_plugins = [
     "fixtures.output",
     "fixtures.claims",
     "fixtures.choosing",
+    "fixtures.config_file",
     "fixtures.ending",
     "fixtures.kept",
     "fixtures.shards",

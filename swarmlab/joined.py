@@ -31,6 +31,7 @@ OPTIONS = (
     "--cis-node-days",
     "--cis-root-days",
     "--claim",
+    "--config",
     "--engine",
     "--group",
     "--hours",

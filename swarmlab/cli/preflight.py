@@ -43,19 +43,19 @@ def add_options(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Check this machine and the lab on it, or an existing swarm, for known causes of trouble."""
     if args.list:
-        refuse(args, "--list", "--name", "--inventory", "--group", "--skip", "--strict", "--json")
+        refuse(args, "--list", "--name", "--inventory", "--group", "--config", "--skip", "--strict", "--json")
         for name, check in CHECKS.items():
             print(f"{name:20} {check.summary}")
         return 0
-    if inventory_options(args):
+    if options := inventory_options(args):
         refuse(args, "--inventory", "--name")
     # With an inventory nothing of this machine is checked but what the lab offers.
-    skip = reasons(args.skip, ["lab-offers", *CHECKS] if args.inventory else [*host.NAMES, *CHECKS])
+    skip = reasons(args.skip, ["lab-offers", *CHECKS] if options else [*host.NAMES, *CHECKS])
     found = [
         replace(finding, level=Level.SKIPPED, summary=skip[finding.check], risk="", mend="", incident="", nodes=())
         if finding.check in skip
         else finding
-        for finding in _found(args, skip)
+        for finding in (_of_existing(options, skip) if options else _found(args, skip))
     ]
     if args.json:
         print(json.dumps([finding.to_json() for finding in found], indent=1, ensure_ascii=False))
@@ -111,9 +111,7 @@ def _wrapped(text: str, first: str, later: str) -> list[str]:
 
 
 def _found(args: argparse.Namespace, skip: dict[str, str]) -> list[Finding]:
-    """Return the findings on the existing swarm, or else on this machine and, if it is up, the lab."""
-    if args.inventory:
-        return _of_existing(inventory_options(args), skip)
+    """Return the findings on this machine and, if it is up, the lab."""
     found = list(host.machine())
     engine, failed = None, None
     try:

@@ -42,6 +42,11 @@ def kind_named(word: str) -> LabKind:
     return KINDS[word]
 
 
+def kind_by_option() -> dict[str, str]:
+    """Return the word of the kind by the name of each option that only this kind takes."""
+    return {option.name: kind.word for kind in KINDS.values() for option in kind.options}
+
+
 def refuse_foreign(kind: LabKind, value_of: Callable[[str], str | None]) -> None:
     """Refuse options of other kinds of lab, which have no effect on a lab of this one.
 

@@ -291,7 +291,9 @@ def _about(number: int, run: Run, runs: Sequence[Run], beside: Path) -> dict[str
         "took": duration(run.seconds),
         "command": raw.get("command", ""),
         "suite": raw.get("suite", {}),
-        "options": {name: value for name, value in raw.get("options", {}).items() if value},
+        "options": {
+            name: value for name, value in raw.get("options", {}).items() if value and not isinstance(value, list)
+        },
         "counts": {str(verdict): count for verdict, count in run.counts.items()} | {"not run": len(run.not_run)},
         "total": len(run.claims) + len(run.not_run),
         "overall": overall(run),

@@ -45,6 +45,12 @@ FILES = {
     "docker/contexts/meta/x/meta.json": '{"Name": "prod", "Endpoints": {"docker": {"Host": "ssh://root@192.0.2.1"}}}',
     "gone/config.json": '{"currentContext": "gone"}',
     "json/config.json": "{",
+    "nodes.yaml": "nodes: [{address: 192.0.2.1}]",
+    "empty.toml": "",
+    "typo.toml": 'waiver = "x"',
+    "broken.toml": "profile =",
+    "place.toml": 'waivers = "nowhere.yaml"',
+    "disrupt.toml": 'may-disrupt = "x"\nlab = "dind"',
 }
 
 
@@ -119,6 +125,11 @@ def pytest_rows():
     yield row("-k nothing", "SWARMLAB_CACHE={tmp}/file: is a file", environment={"SWARMLAB_CACHE": "{tmp}/file"})
     yield row(f"{EXISTING} {{tmp}}/bomb.yaml", "bomb.yaml, line 5, column 4: holds more than 50000 values")
     yield row(f"{EXISTING} ~nouser/inventory.yaml", "there is no such user")
+    yield row("--config {tmp}/typo.toml", "typo.toml, line 1: unknown key 'waiver'; did you mean waivers?")
+    yield row("--config {tmp}/place.toml", "--waivers: {tmp}/nowhere.yaml: cannot be read")
+    yield row("--config {tmp}/disrupt.toml", "--may-disrupt: is an option of --lab inventory")
+    yield row("--claims --config {tmp}/empty.toml", "--config: has no effect beside --claims")
+    yield row("--rehearse 20.10.24,28.5.2 --config {tmp}/empty.toml", "--config: has no effect beside --rehearse")
 
 
 def swarmlab_rows():
@@ -188,6 +199,12 @@ def swarmlab_rows():
     )
     yield row("box --engine ''", "--engine: is empty")
     yield row("shell master", f"no engine answers at DOCKER_HOST={NOWHERE}")
+    yield row("shell master --inventory {tmp}/none.yaml", "none.yaml: cannot be read: No such file")
+    yield row("logs {tmp}/docker", "{tmp}/docker: is not empty; name a new folder")
+    yield row("init", "the following arguments are required: --inventory")
+    yield row("init --inventory {tmp}/nodes.yaml", "nodes.yaml lists its nodes already; name a manager: ssh://")
+    yield row("doctor --config {tmp}/typo.toml", "typo.toml, line 1: unknown key 'waiver'; did you mean waivers?")
+    yield row("test --config {tmp}/broken.toml", "broken.toml, line 1, column 10: is not TOML")
 
 
 def ran(row, tmp_path):

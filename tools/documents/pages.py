@@ -7,7 +7,7 @@ from collections.abc import Callable
 from swarmlab.paths import ROOT
 from tools.documents.claims import claims, needs
 from tools.documents.defects import known_defects
-from tools.documents.options import command_line, pytest_options
+from tools.documents.options import command_line, options_file, pytest_options
 from tools.documents.schemas import explain_json, inventory, profile_json, progress_json, verdicts_json
 
 #: Where the pages go.
@@ -22,5 +22,6 @@ PAGES: dict[str, Callable[[], str]] = {
     "profile-json.md": profile_json,
     "progress-json.md": progress_json,
     "pytest-options.md": pytest_options,
+    "swarmlab-toml.md": options_file,
     "verdicts-json.md": verdicts_json,
 }
