@@ -39,6 +39,7 @@ OPTIONS = (
     "--lab",
     "--lab-name",
     "--may-disrupt",
+    "--metrics",
     "--ports",
     "--profile",
     "--provider",
