@@ -1,5 +1,6 @@
 # Two commands do all: `make conformance` tests a swarm, `make test` tests the project. `make` alone lists the targets.
 # make ends with 2 when a command fails. The command's own exit status is in the line "… ended with N" that precedes it.
+CONFIG ?=
 ENGINE ?=
 CLAIM ?=
 LAB ?= dind
@@ -24,13 +25,13 @@ ended = || { status=$$?; echo "$(1) ended with $$status" >&2; exit $$status; }
 help: ## List the targets.
 	@sed -En -e 's/^##: (.*)/\n\1/p' -e 's/^([a-z-]+):.*## (.*)/\1\t\2/p' $(firstword $(MAKEFILE_LIST)) | \
 		awk -F '\t' 'NF > 1 { printf "  %-16s %s\n", $$1, $$2; next } { print }'
-	@printf '\n%s\n' 'Variables: ENGINE=trixie (or a version, or several by comma), LAB=dind|vagrant|inventory, CLAIM=7.2.1 (or an id, configs, critical), PYTEST_ARGS="…"'
+	@printf '\n%s\n' 'Variables: ENGINE=trixie (or a version, or several by comma), LAB=dind|vagrant|inventory, CONFIG=FILE, CLAIM=7.2.1 (or an id, configs, critical), PYTEST_ARGS="…"'
 
 ##: A swarm
 
 .PHONY: conformance
-conformance: $(ready) ## Test a swarm: the suites on a lab of containers (LAB=…: another lab; CLAIM=…: these claims alone).
-	$(pytest) suites/ $(lab) $(engine) $(claim) $(PYTEST_ARGS) $(call ended,pytest)
+conformance: $(ready) ## Test a swarm: the suites on a lab of containers (LAB=… or CONFIG=FILE: another; CLAIM=…: these claims alone).
+	$(pytest) suites/ $(if $(CONFIG),--config $(CONFIG),$(lab)) $(engine) $(claim) $(PYTEST_ARGS) $(call ended,pytest)
 
 .PHONY: explain
 explain: $(ready) ## Say what a claim is about, needs, and what to do when it fails: make explain CLAIM=7.2.4/rm

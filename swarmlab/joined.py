@@ -25,11 +25,13 @@ from swarmlab.terminal import start_in_utf8
 
 #: The options of the suites that take a value, as the plugins in fixtures/ add them.
 OPTIONS = (
+    "--again",
     "--catalogue",
     "--cis-key-days",
     "--cis-node-days",
     "--cis-root-days",
     "--claim",
+    "--config",
     "--engine",
     "--group",
     "--hours",
@@ -39,8 +41,10 @@ OPTIONS = (
     "--lab",
     "--lab-name",
     "--may-disrupt",
+    "--metrics",
     "--ports",
     "--profile",
+    "--progress-json",
     "--provider",
     "--rehearse",
     "--rehearse-like",
@@ -54,6 +58,8 @@ OPTIONS = (
     "--waivers",
 )
 _HOOK = HookimplMarker("pytest")
+#: Those that may stand without their value: a word that follows is one unless it is an option.
+MAY_STAND_ALONE = ("--again",)
 
 
 def joined(arguments: Sequence[str]) -> list[str]:
@@ -63,12 +69,13 @@ def joined(arguments: Sequence[str]) -> list[str]:
         joined(["--lab", "inventory", "suites/"]) == ["--lab=inventory", "suites/"]
     """
     made: list[str] = []
-    rest = iter(arguments)
-    for word in rest:
+    rest = list(arguments)
+    while rest:
+        word = rest.pop(0)
         if word == "--":
             return [*made, word, *rest]
-        value = next(rest, None) if word in OPTIONS else None
-        made.append(word if value is None else f"{word}={value}")
+        takes = word in OPTIONS and bool(rest) and not (word in MAY_STAND_ALONE and rest[0].startswith("-"))
+        made.append(f"{word}={rest.pop(0)}" if takes else word)
     return made
 
 

@@ -1,10 +1,41 @@
-"""A plugin that pytest loads before all others: a signal ends the loading in order, without a traceback."""
+"""A plugin that pytest loads before all others: signals end the loading in order, and a file may hold options.
+
+A signal ends the loading without a traceback. The options of a file (see `swarmlab.configuration`) are put before the
+words of the command line, so that these go before them.
+"""
 
 from __future__ import annotations
 
 import os
+from typing import Any
 
-from swarmlab import signals
+from swarmlab import configuration, signals
+from swarmlab.errors import UsageError
+
+_WORKER = os.environ.get("PYTEST_XDIST_WORKER")
 
 # The standard error of the terminal, which is captured while plugins are loaded. A worker of xdist has nothing to tell.
-signals.leave_at_once(2, "pytest", None if os.environ.get("PYTEST_XDIST_WORKER") else os.dup(2))
+signals.leave_at_once(2, "pytest", None if _WORKER else os.dup(2))
+
+
+def pytest_load_initial_conftests(early_config: Any, args: list[str]) -> None:
+    """Put the options of a file before those of the command line. Workers of xdist get all from the main process.
+
+    `fixtures.config_file` tells what was taken, or refuses the file: this is no place for either.
+    """
+    if _WORKER:
+        return
+    try:
+        taken = configuration.take(args, early_config.invocation_params.dir, _kinds)
+    except UsageError as wrong:
+        early_config.option.config_refused = str(wrong)
+        return
+    if taken:
+        args[:0] = taken.words
+        early_config.option.config_taken = taken.to_json()
+
+
+def _kinds() -> dict[str, str]:
+    from swarmlab.labs import registry  # which takes a moment, and is needed only where there is a file
+
+    return registry.kind_by_option()

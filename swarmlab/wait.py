@@ -3,9 +3,14 @@
 from __future__ import annotations
 
 import contextlib
+import functools
+import threading
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from typing import TypeVar
+
+from typing_extensions import ParamSpec
 
 from swarmlab.errors import DeadlineExceeded, LabError, TasksRefused
 from swarmlab.evidence import provisional, record
@@ -24,6 +29,10 @@ _LATER, _LONGEST = 1 / 20, 1.0
 #: Called while something is waited for, in every thread; the seconds between two calls.
 _guards: list[Callable[[], None]] = []
 _GUARDED = 5.0
+#: What the main thread waits for now, each within the one before it: the reason, and since when (as `time.monotonic`).
+_under_way: list[tuple[str, float]] = []
+P = ParamSpec("P")
+T = TypeVar("T")
 
 
 @contextlib.contextmanager
@@ -34,6 +43,33 @@ def guarded(guard: Callable[[], None]) -> Iterator[None]:
         yield
     finally:
         _guards.remove(guard)
+
+
+def under_way() -> tuple[str, float] | None:
+    """Return what the main thread waits for now, and since when (as `time.monotonic`); None if it does not wait.
+
+    Call it from any thread, to show what a run is at.
+    """
+    try:
+        return _under_way[0]
+    except IndexError:
+        return None
+
+
+def _noted(call: Callable[P, T]) -> Callable[P, T]:
+    """Let `under_way` know of a wait."""
+
+    @functools.wraps(call)
+    def noted(*args: P.args, **how: P.kwargs) -> T:
+        if threading.current_thread() is not threading.main_thread():  # beside a test, which does not wait for it
+            return call(*args, **how)
+        _under_way.append((str(how.get("reason") or args[1]), time.monotonic()))
+        try:
+            return call(*args, **how)
+        finally:
+            _under_way.pop()
+
+    return noted
 
 
 def set_scale(factor: float) -> None:
@@ -77,6 +113,7 @@ def _as_state(found: State | bool) -> State:
     return found if isinstance(found, State) else State(bool(found), str(found))
 
 
+@_noted
 @spanned("wait", lambda _, reason, **how: reason)  # noqa: ARG005 - as `wait` is called
 def wait(
     predicate: Callable[[], State | bool],

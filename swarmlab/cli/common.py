@@ -7,11 +7,13 @@ import contextlib
 import re
 import sys
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any, NoReturn
 
+from swarmlab import configuration, outputs
 from swarmlab.cluster.node import Node
 from swarmlab.errors import UsageError
-from swarmlab.files import is_text, shown
+from swarmlab.files import exists, is_text, named, shown
 from swarmlab.labs.base import Lab
 from swarmlab.labs.existing.ansible import GROUP
 from swarmlab.labs.registry import DEFAULT
@@ -93,8 +95,16 @@ def lab_name(args: argparse.Namespace) -> str:
 
 def add_inventory(parser: argparse.ArgumentParser) -> None:
     """Add the options that name an existing swarm."""
-    parser.add_argument("--inventory", metavar="FILE", help="inventory of an existing swarm, in place of a lab")
+    parser.add_argument(
+        "--inventory", metavar="FILE|ssh://USER@MANAGER", help="inventory of an existing swarm, in place of a lab"
+    )
     add_group(parser)
+    parser.add_argument(
+        configuration.OPTION,
+        metavar="FILE",
+        help=f"file of the options of a cluster, which may name its inventory (default: {configuration.FILE} beside "
+        f"the inventory or here, else [{configuration.TABLE}] of {configuration.PROJECT} here)",
+    )
 
 
 def add_group(parser: argparse.ArgumentParser) -> None:
@@ -104,17 +114,37 @@ def add_group(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def inventory_options(args: argparse.Namespace) -> dict[str, str]:
+def inventory_options(args: argparse.Namespace, *more: str) -> dict[str, str]:
     """Return the options that name an existing swarm, as `Request.options`; empty if none is named.
 
+    A file of options names one too, unless ``--name`` names a lab; a line tells that then.
+
+    Args:
+        args: the options of the command.
+        more: further keys of such a file that are wanted, such as "ports".
+
     Raises:
-        UsageError: a group is named, and no inventory.
+        UsageError: a group is named, and no inventory; or a file of options is wrong, or names no inventory.
     """
-    if not args.inventory:
+    here, given = Path.cwd(), str(args.inventory or "")
+    known = None
+    if args.config:
+        known = configuration.read(args.config)
+    elif not getattr(args, "name", None):
+        known = configuration.find(here, given)
+    own = known.text("inventory") if known else ""
+    if known and given and not args.config and own != configuration.whole(given, here):
+        known = None  # it is of another cluster
+    if not given and known and own:
+        say(f"{known.file} names the inventory {own}")
+    if not (given or own):
         if args.group:
             raise UsageError("--group: is for an inventory of Ansible; give --inventory too")
+        if args.config and known:
+            raise UsageError(f"--config: {known.file} names no inventory; write one there, or give --inventory")
         return {}
-    return {"--inventory": args.inventory, "--group": args.group or ""}
+    wanted = {f"--{key}": known.text(key) if known else "" for key in ("group", *more)}
+    return {**wanted, "--inventory": given or own, **({"--group": args.group} if args.group else {})}
 
 
 def refuse(args: argparse.Namespace, beside: str, *options: str, why: str = "has no effect") -> None:
@@ -132,6 +162,24 @@ def refuse(args: argparse.Namespace, beside: str, *options: str, why: str = "has
     for option in options:
         if getattr(args, option.lstrip("-").replace("-", "_"), None) not in (None, False, []):
             raise UsageError(f"{option}: {why} beside {beside}; leave one of them out")
+
+
+def output_file(option: str, value: str) -> Path:
+    """Return the file that an option names for results, before work begins whose results are to go there.
+
+    Args:
+        option: the option, for messages.
+        value: its value.
+
+    Raises:
+        UsageError: it is a folder, or no path.
+        LabError: it cannot be written.
+    """
+    file = named(value, option)
+    if exists(file) and file.is_dir():
+        raise UsageError(f"{option} {shown(value)}: is a folder; name a file")
+    outputs.check(file.absolute().parent)
+    return file
 
 
 def node_named(lab: Lab, name: str) -> Node:

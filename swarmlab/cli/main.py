@@ -14,9 +14,11 @@ from swarmlab.cli import (
     cleanup,
     compare,
     completion,
+    doctor,
     down,
     engines,
     explain,
+    init,
     interruption,
     logs,
     merge,
@@ -29,6 +31,7 @@ from swarmlab.cli import (
     start,
     status,
     stop,
+    test,
     up,
     verify,
 )
@@ -42,6 +45,7 @@ WRONG_INPUT, COULD_NOT_BE_HELD = 2, 3
 
 #: The verbs, in the order of the help.
 VERBS = {
+    "test": test,
     "up": up,
     "down": down,
     "status": status,
@@ -49,6 +53,8 @@ VERBS = {
     "stop": stop,
     "start": start,
     "logs": logs,
+    "init": init,
+    "doctor": doctor,
     "preflight": preflight,
     "cleanup": cleanup,
     "push-images": push_images,
@@ -99,11 +105,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     completion.complete(top)
     args, rest = top.parse_known_args(given[:end])
     args.parser.refuse_unknown(rest)
+    args.words = words = given[end + 1 :]
     # One word is a line for the node's shell, as with ssh; several are a program and its arguments.
-    words = given[end + 1 :]
     args.command = words[0] if len(words) == 1 else shlex.join(words)
-    if args.command and args.run is not shell.run:
-        top.error(f"only shell takes a command after --, and not: {args.command}")
+    if args.command and args.run not in (shell.run, test.run):
+        top.error(f"only shell takes a command after --, and test options of pytest, and not: {args.command}")
     try:
         status = interruption.guarded(lambda: args.run(args))
         if sys.stdout:

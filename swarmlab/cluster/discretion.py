@@ -36,7 +36,10 @@ _KEPT = """
 ID Id Name Names Image ImageID Created CreatedAt UpdatedAt State Status Driver Scope Platform RepoTags RepoDigests
 ParentId Parent NodeID ServiceID DesiredState Architecture Os DockerVersion Mountpoint Type LastUsedAt Warning
 Availability Role Isolation KernelMemory Runtime JoinTokens.Worker JoinTokens.Manager DefaultAddrPool
-ServerVersion SystemTime TLSInfo.TrustRoot TLSInfo.CertIssuerSubject TLSInfo.CertIssuerPublicKey
+ServerVersion SystemTime KernelVersion OperatingSystem OSVersion OSType CgroupDriver CgroupVersion
+LoggingDriver DefaultRuntime InitBinary DockerRootDir ContainerdCommit.ID RuncCommit.ID InitCommit.ID SecurityOptions
+DriverStatus Plugins.Volume Plugins.Network Plugins.Log Plugins.Authorization FirewallBackend.Driver
+TLSInfo.TrustRoot TLSInfo.CertIssuerSubject TLSInfo.CertIssuerPublicKey
 Status.State Status.Timestamp Status.Addr Status.ContainerStatus.ContainerID
 Status.PortStatus.Ports.Protocol Status.PortStatus.Ports.PublishMode
 ManagerStatus.Reachability ManagerStatus.Addr

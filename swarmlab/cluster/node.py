@@ -158,6 +158,9 @@ class Discretion(Protocol):
     def printed(self, command: str, output: str) -> str:
         """Return what a record has of the output of a command."""
 
+    def shaped(self, thing: Any, path: str = "") -> Any:
+        """Return an answer of the API as a record has it: names and shape."""
+
     def quote(self, tasks: Iterable[dict[str, Any]]) -> None:
         """Leave out of the messages of others' tasks what they quote."""
 
@@ -767,9 +770,9 @@ class Node(ABC):
         """Return the end of the engine's log."""
         return self.run(self._log_command()).out
 
-    def diagnosis(self) -> dict[str, str]:
-        """Return firewall, addresses, routes, IPVS tables, sockets and engine log of the node, each by its name."""
-        commands = {
+    def questions(self) -> dict[str, str]:
+        """Return the commands that show the state of the node, each by the name of what it shows."""
+        return {
             "addresses": "ip -brief address; ip route",
             "firewall (iptables)": "iptables-save -c",
             "firewall (nftables)": "nft list ruleset",
@@ -777,6 +780,10 @@ class Node(ABC):
             "sockets": "ss -lntu",
             "engine log": self._log_command(),
         }
+
+    def diagnosis(self) -> dict[str, str]:
+        """Return firewall, addresses, routes, IPVS tables, sockets and engine log of the node, each by its name."""
+        commands = self.questions()
         found = {name: self.look(command).output for name, command in commands.items()}
         if self.discretion:
             found = {name: self.discretion.printed(commands[name], text) for name, text in found.items()}

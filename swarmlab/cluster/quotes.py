@@ -175,3 +175,36 @@ def _line(line: str) -> str | None:
         else:
             parts.append(f"{name}={value if name in _FIELDS.split() else length(plain)}")
     return head[0] + " ".join(parts)
+
+
+# The kernel's log
+
+#: What lines of the kernel's log are about that are kept: the machine, its memory and disks, and what containers use of
+#: the kernel. Lines that rules of packet filters have logged are their owners'.
+_KERNEL = re.compile(
+    r"(Linux version|Memory:|BUG|WARNING:|Oops|panic|Call Trace|hung_task|blocked for more than|soft lockup|RCU|"
+    r"Out of memory|oom[-_]|Memory cgroup|Killed process|invoked oom|page allocation failure|segfault|"
+    r"I/O error|EXT4-fs|XFS|BTRFS|overlayfs|No space left|cgroup|"
+    r"bridge|br-\w+|docker\w*|veth\w+|vxlan\w*|vx-\w+|ov-\w+|eth\d|en[ops]\w+|bond\d|IPVS|nf_conntrack|"
+    r"neighbour|neigh\w*: |arp_cache|net_ratelimit|TCP: |martian|possible SYN flooding|unregister_netdevice|"
+    r"clocksource|time jump|NMI|mce|thermal)",
+)
+_STAMP = re.compile(r"^(\[[^\]]*\]|\w{3} +\d+ [\d:]+ \S+ kernel:)\s*(\[[^\]]*\]\s*)?")
+
+
+def kernel(text: str) -> str:
+    """Return a kernel's log without what others had it log: packets that their rules name, and what is not known."""
+    made: list[str] = []
+    others: list[str] = []
+    for line in [*text.splitlines(), None]:
+        said_there = "" if line is None else _STAMP.sub("", line)
+        of_rule = re.search(r"\bIN=\S* OUT=", said_there)
+        if line is not None and (of_rule or not _KERNEL.match(said_there)):
+            others.append(line)
+            continue
+        if others:
+            made.append(length("\n".join(others)))
+            others = []
+        if line is not None:
+            made.append(line)
+    return "\n".join(made)

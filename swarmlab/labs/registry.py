@@ -19,6 +19,7 @@ from swarmlab.labs.existing.kind import EXISTING
 from swarmlab.labs.machines.kind import MACHINES
 from swarmlab.labs.outer import OuterEngine
 from swarmlab.labs.standing import Standing
+from swarmlab.labs.state import NodeState
 from swarmlab.paths import command
 
 #: The kind that is used if none is named.
@@ -40,6 +41,11 @@ def kind_named(word: str) -> LabKind:
     if word not in KINDS:
         raise UsageError(f"--lab {word}: no such lab; choose one of {', '.join(KINDS)}")
     return KINDS[word]
+
+
+def kind_by_option() -> dict[str, str]:
+    """Return the word of the kind by the name of each option that only this kind takes."""
+    return {option.name: kind.word for kind in KINDS.values() for option in kind.options}
 
 
 def refuse_foreign(kind: LabKind, value_of: Callable[[str], str | None]) -> None:
@@ -67,8 +73,12 @@ def attach(outer: OuterEngine, name: str, progress: Progress = lambda _: None) -
     return _kind(known(outer, name)).attach(outer, name, progress)
 
 
-def describe(outer: OuterEngine, lab: Standing) -> list[str]:
-    """Return a line for each node of a lab: name, address, state, engine and role, as far as they are known."""
+def describe(outer: OuterEngine, lab: Standing) -> list[NodeState]:
+    """Return the state of each node of a lab, as far as it is known.
+
+    Raises:
+        SwarmlabError: nothing is known of its nodes.
+    """
     return _kind(lab).describe(outer, lab.name)
 
 

@@ -4,4 +4,14 @@ from swarmlab.preflight.causes import grouped, headline
 from swarmlab.preflight.checks import CHECKS, Check, explaining, preflight, reasons
 from swarmlab.preflight.finding import Finding, Level
 
-__all__ = ["CHECKS", "Check", "Finding", "Level", "explaining", "grouped", "headline", "preflight", "reasons"]
+__all__ = [
+    "CHECKS",
+    "Check",
+    "Finding",
+    "Level",
+    "explaining",
+    "grouped",
+    "headline",
+    "preflight",
+    "reasons",
+]

@@ -8,6 +8,7 @@ from enum import Enum
 from typing import Any
 
 from swarmlab.lists import few
+from swarmlab.verdicts.waivers import FindingWaiver
 
 
 class Level(str, Enum):
@@ -48,6 +49,7 @@ class Finding:
         because: the finding that may be its cause, as text; empty if none is.
         causes: what may follow from this finding, besides what may follow from every finding of its check: names of
             checks, as in `Check.causes`.
+        waiver: the waiver by which it is accepted; None if it counts.
     """
 
     level: Level
@@ -62,6 +64,7 @@ class Finding:
     pairs: tuple[tuple[str, str], ...] = ()
     look: str = ""
     fix: str = ""
+    waiver: FindingWaiver | None = None
 
     def __str__(self) -> str:
         return f"{whose(self.nodes)}{self.summary}"
@@ -73,11 +76,13 @@ class Finding:
     def to_json(self) -> dict[str, Any]:
         """Return the finding as verdicts.json has it; there the summary's name is "seen"."""
         raw = asdict(self) | {"level": str(self.level), "nodes": list(self.nodes)}
-        del raw["causes"]
+        del raw["causes"], raw["waiver"]
         raw["pairs"] = [list(pair) for pair in self.pairs]
         for optional in ("pairs", "look", "fix"):
             if not raw[optional]:
                 del raw[optional]
+        if self.waiver:
+            raw["waiver"] = self.waiver.to_json()
         return {"seen": raw.pop("summary"), **raw}
 
 

@@ -406,7 +406,7 @@ def _read(node: Node, view: NodeView, *, limit: float = 60.0) -> None:
         with contextlib.suppress(SwarmlabError):
             wait(lambda: _has_bridge(node), f"{node} to have {GATEWAY_BRIDGE}", deadline=5, error=LabError)
     try:
-        done = node.run(_script(view, _in_order(), limit), shown=shown)
+        done = node.run(script(view, _in_order(), limit), shown=shown)
     except Overdue as late:
         view.answers = _in_time(parse_answers(late.printed), limit)
         hanging = next((name for name in _in_order() if name not in view.answers), "")
@@ -443,7 +443,7 @@ def answers(node: Node, view: NodeView, names: Iterable[str], *, limit: float = 
     """
     asked = list(names)
     try:
-        done = node.run(_script(view, asked, limit), shown=shown)
+        done = node.run(script(view, asked, limit), shown=shown)
     except SwarmlabError as failed:
         return dict.fromkeys(asked, (1, str(failed)))
     return _in_time(parse_answers(done.out), limit)
@@ -454,8 +454,14 @@ def _in_order() -> list[str]:
     return sorted(QUESTIONS, key=lambda name: name in _LAST)
 
 
-def _script(view: NodeView, names: Iterable[str], limit: float) -> str:
-    """Return the script that puts questions to a node, each with a time limit where the node has `timeout`."""
+def script(view: NodeView, names: Iterable[str], limit: float) -> str:
+    """Return the script that puts questions to a node, each with a time limit where the node has `timeout`.
+
+    Args:
+        view: what is known of the node so far.
+        names: names of `QUESTIONS`.
+        limit: seconds that each question may take.
+    """
     values = {
         "{root}": view.info.get("DockerRootDir", DATA_ROOT),
         "{modules}": " ".join(MODULES),

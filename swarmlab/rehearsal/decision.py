@@ -141,7 +141,8 @@ def _of_runs(
         _first(made, Reason("The claims were not judged on the new engine, because the upgrade did not get there."))
         return made
     made.comparison = found = compare(before, after)
-    for change in [*found.worse, *found.lost]:
+    bad = [change for change in found.added if Verdict(change.new).bad]
+    for change in [*found.worse, *bad, *found.lost]:
         summary = (
             f"{change.id} ({change.level}) was {change.old} and is {change.new} on the new engine: {change.reason}"
         )

@@ -16,6 +16,7 @@ from swarmlab.report.overall import overall
 from swarmlab.report.pages import duration, link
 from swarmlab.verdicts import manifest
 from swarmlab.verdicts.results import Run, account
+from swarmlab.verdicts.waivers import told
 
 #: The facts of nodes, in the order of their columns.
 _COLUMNS = ("name", "address", "engine", "api", "system", "kernel", "firewall", "clock", "lab")
@@ -53,12 +54,15 @@ def about(number: int, run: Run, runs: Sequence[Run], beside: Path) -> dict[str,
         "hosts": ", ".join(dict.fromkeys(each["host"] for each in run.shards if each["host"])) or raw.get("host", ""),
         "command": raw.get("command", ""),
         "suite": raw.get("suite", {}),
-        "options": {name: value for name, value in raw.get("options", {}).items() if value},
+        "options": {
+            name: value for name, value in raw.get("options", {}).items() if value and not isinstance(value, list)
+        },
         "counts": {str(verdict): count for verdict, count in run.counts.items()} | {"not run": len(run.not_run)},
         "total": len(run.claims) + len(run.not_run),
         "overall": overall(run),
         "unfinished": run.unfinished,
         "certification": raw.get("certification"),
+        "certification_waived": raw.get("certification_waived", []),
         "profile": raw.get("profile", ""),
         "parts": run.parts,
         "chosen": run.chosen,
@@ -86,6 +90,12 @@ def missing(run: Run) -> dict[str, list[str]]:
         if not (run.folder / name).is_file() and of not in found.setdefault(name, []):
             found[name].append(of)
     return found
+
+
+def waivers_of(run: Run) -> list[Mapping[str, str]]:
+    """Return the waivers of a run with what each is for: a claim, or findings of preflight."""
+    of_findings = [{**waiver, "claim": f"preflight: {told(waiver)}"} for waiver in run.raw.get("finding_waivers", [])]
+    return [*run.raw.get("waivers", []), *of_findings]
 
 
 def _looks(run: Run) -> list[Mapping[str, Any]]:
@@ -128,8 +138,8 @@ def _cluster(run: Run) -> str:
 
 def _found(run: Run) -> str:
     """Return the number of preflight's findings by level; empty if preflight did not run."""
-    levels = [str(finding["level"]) for finding in run.preflight]
-    return ", ".join(f"{levels.count(level)} {level}" for level in map(str, Level) if level in levels)
+    levels = ["waived" if "waiver" in finding else str(finding["level"]) for finding in run.preflight]
+    return ", ".join(f"{levels.count(level)} {level}" for level in (*map(str, Level), "waived") if level in levels)
 
 
 def label(run: Run, runs: Sequence[Run]) -> str:

@@ -9,7 +9,7 @@ from markupsafe import Markup
 
 from swarmlab import outputs
 from swarmlab.preflight import Level
-from swarmlab.report.about import about
+from swarmlab.report.about import about, waivers_of
 from swarmlab.report.cards import OPEN, cards_of
 from swarmlab.report.overall import MEANINGS, SIGNS, overall_of
 from swarmlab.report.pages import pages, stylesheet
@@ -53,8 +53,8 @@ def render(runs: Sequence[Run], *, beside: Path) -> str:
             bad=[str(verdict) for verdict in Verdict if verdict.bad],
             cards=cards,
             most_open=OPEN,
-        opened={card.row.id for card in cards if card.open},
-            waivers=[(number, waiver) for number, run in enumerate(runs) for waiver in run.raw.get("waivers", [])],
+            opened={card.row.id for card in cards if card.open},
+            waivers=[(number, waiver) for number, run in enumerate(runs) for waiver in waivers_of(run)],
             blocked=by_reason(rows, "blocked"),
             not_run=by_reason(rows, "not run"),
         )

@@ -181,7 +181,7 @@ def options_of(run: Run) -> dict[str, tuple[str, ...]]:
         elif name in KEPT and value:
             found[name] = (*(found.get(name, ()) if name == "--image" else ()), value)
     for name, value in run.raw.get("options", {}).items():
-        if value:
+        if value and f"--{name}" in (*KEPT, *FLAGS):
             each = value if isinstance(value, list) else ["" if value is True else value]
             found[f"--{name}"] = tuple(map(str, each))
     if found.get("--lab") == (DEFAULT.word,):

@@ -12,7 +12,7 @@ from swarmlab.report import bench, kills, times
 from swarmlab.report.markdown import code, plain, table
 from swarmlab.report.overall import MEANINGS, SIGNS, overall
 from swarmlab.report.pages import duration
-from swarmlab.verdicts import catalogue
+from swarmlab.verdicts import catalogue, history
 from swarmlab.verdicts.parts import chapter_of
 from swarmlab.verdicts.results import Judged, Run
 from swarmlab.verdicts.verdict import Verdict
@@ -180,6 +180,10 @@ def _about(number: int, run: Run) -> Iterator[str]:
             ["claim", "verdict", "reason"],
             ([code(claim.id), str(claim.verdict), plain(claim.explained)] for claim in _sorted(bad)),
         )
+    before = history.up_to(run.folder)
+    if flaky := [(id, found) for id in run.claims if (found := before.flaky(id))]:
+        yield "### Flaky"
+        yield table(["claim", "verdict", ""], ([code(id), _verdict(run, id), plain(str(found))] for id, found in flaky))
     blocked = [(claim.reason, id) for id, claim in run.claims.items() if claim.verdict is Verdict.BLOCKED]
     if blocked:
         yield "### Blocked"
@@ -204,6 +208,9 @@ def _facts(run: Run) -> Iterator[tuple[str, str]]:
     yield "catalogue", plain(", ".join(raw.get("catalogue", [])))
     hosts = {str(part["host"]) for part in run.shards}
     yield "split", f"{len(run.shards)} shards on {len(hosts)} host{'s' if len(hosts) > 1 else ''}" if hosts else ""
+    taken = [claim.run for claim in run.claims.values() if claim.run]
+    earlier = [f"{code(str(one['run']))} ({taken.count(one['run'])} of its verdicts)" for one in run.runs]
+    yield "goes on with", ", ".join(earlier)
     yield "suite", plain(", ".join(f"{name} {value}" for name, value in suite.items() if value))
     labs = len(raw["lab"].get("each", {}))
     yield "lab", plain(run.lab) + (f", {labs} side by side" if labs > 1 else "")
@@ -211,7 +218,7 @@ def _facts(run: Run) -> Iterator[tuple[str, str]]:
     for name in ("engine", "system", "kernel", "firewall"):
         yield name, plain(", ".join(run.each(name)))
     yield "speed factor", f"{run.speed:g}"
-    levels = [str(finding["level"]) for finding in run.preflight]
+    levels = ["waived" if "waiver" in finding else str(finding["level"]) for finding in run.preflight]
     yield "preflight", ", ".join(f"{levels.count(level)} {level}" for level in dict.fromkeys(sorted(levels)))
     lost = raw.get("lost_workers", {})
     yield "workers lost", plain("; ".join(f"{name}: {why}" for name, why in lost.items()))

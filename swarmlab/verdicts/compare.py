@@ -1,16 +1,24 @@
-"""Two runs compared: which claims got worse or better, are no longer judged, or take much longer."""
+"""Two runs compared: which of the claims that both judged got worse or better, are flaky, or take much longer.
+
+Claims that one run alone judged are named apart, by why the other did not judge them.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Iterator
+from dataclasses import asdict, dataclass, field
 from statistics import median
+from typing import Any
 
+from swarmlab.lists import few
 from swarmlab.timing.changes import BOUNDS, Slower, slower
+from swarmlab.verdicts.history import History
 from swarmlab.verdicts.parts import part_of
 from swarmlab.verdicts.results import Judged, Run
 from swarmlab.verdicts.verdict import Verdict
 
+#: Version of the layout of `Comparison.to_json`.
+SCHEMA = 1
 #: A claim is slower if it takes more than this many times as long, and more than this many seconds longer. A busy
 #: machine causes smaller differences. A slowdown that all claims share comes from the machine, and is deducted first.
 TIMES, SECONDS = 2.0, 10.0
@@ -48,10 +56,12 @@ class Comparison:
     Attributes:
         worse: Now fail, broken or timeout, and better before; or now waived, and passed before.
         blocked: Now blocked, and judged before.
-        lost: Judged before, and not run now.
         slower: Takes longer than noise explains; "old" and "new" are seconds.
         better: Now better than before.
-        added: Judged now, and not run before. Bad verdicts among these are in `worse`.
+        flaky: Ended differently under the same conditions in the newest runs (see `swarmlab.verdicts.history`); the
+            reason says how often.
+        lost: Judged before, and not run now; the reason says why.
+        added: Judged now, and not run before; the reason is that of a verdict that is bad, else why it was not run.
         other: Differences of engines, lab or profile, which may explain the rest.
         times: What got slower by the profiles of both runs; it does not count as worse, as it may not be a claim's.
         pace: How many times as slow the newer run was as a whole, at least 1.
@@ -60,9 +70,10 @@ class Comparison:
 
     worse: list[Change] = field(default_factory=list)
     blocked: list[Change] = field(default_factory=list)
-    lost: list[Change] = field(default_factory=list)
     slower: list[Change] = field(default_factory=list)
     better: list[Change] = field(default_factory=list)
+    flaky: list[Change] = field(default_factory=list)
+    lost: list[Change] = field(default_factory=list)
     added: list[Change] = field(default_factory=list)
     other: list[str] = field(default_factory=list)
     times: list[Slower] = field(default_factory=list)
@@ -71,12 +82,23 @@ class Comparison:
 
     @property
     def regressed(self) -> bool:
-        """Whether anything is worse. A claim that is no longer judged counts as worse."""
-        return bool(self.worse or self.blocked or self.lost or self.slower)
+        """Whether anything is worse among the claims that both runs judged."""
+        return bool(self.worse or self.blocked or self.slower)
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the changes as ``swarmlab compare --json`` has them (compare.schema.json)."""
+        raw = {**asdict(self), "times": list(map(str, self.times))}
+        return {"schema": SCHEMA, "regressed": self.regressed, **raw}
 
 
-def compare(old: Run, new: Run) -> Comparison:
-    """Return what changed from *old* to *new*, in the order of the newer run's catalogue."""
+def compare(old: Run, new: Run, history: History | None = None) -> Comparison:
+    """Return what changed from *old* to *new*, in the order of the newer run's catalogue.
+
+    Args:
+        old: The earlier run.
+        new: The later run.
+        history: The history of claims up to the later run, by which some are flaky; None for none.
+    """
     found = Comparison(pace=_pace(old, new))
     for name, before, now in (
         ("engines", ", ".join(old.each("engine")), ", ".join(new.each("engine"))),
@@ -92,7 +114,14 @@ def compare(old: Run, new: Run) -> Comparison:
     gone = [id for id in new.not_run if id in old.claims]
     gone += [id for id in old.claims if id not in new.claims and id not in new.not_run]
     for id, judged in new.claims.items():
-        _judged(found, old.claims.get(id), judged)
+        if was := old.claims.get(id):
+            _judged(found, was, judged)
+        else:
+            why = judged.explained if judged.verdict.bad else old.not_run.get(id, "not in its catalogue")
+            found.added.append(Change(id, judged.level, NOT_RUN, str(judged.verdict), why))
+        if history and (flaky := history.flaky(id)):
+            before = str(was.verdict) if was else NOT_RUN
+            found.flaky.append(Change(id, judged.level, before, str(judged.verdict), str(flaky)))
     for id in gone:
         was = old.claims[id]
         absent = "no longer in the catalogue" if part_of(id) in new.parts else f"--catalogue left {part_of(id)} out"
@@ -111,11 +140,7 @@ def _pace(old: Run, new: Run) -> float:
     return max(1.0, shared, new.speed / old.speed)
 
 
-def _judged(found: Comparison, was: Judged | None, now: Judged) -> None:
-    if was is None:
-        into = found.worse if now.verdict.bad else found.added
-        into.append(Change(now.id, now.level, NOT_RUN, str(now.verdict), now.explained))
-        return
+def _judged(found: Comparison, was: Judged, now: Judged) -> None:
     change = Change(now.id, now.level, str(was.verdict), str(now.verdict), now.explained or was.explained)
     step = _WORSE_FROM.index(now.verdict) - _WORSE_FROM.index(was.verdict)
     if step == 0:
@@ -137,11 +162,12 @@ _BOUNDS = f"more than {TIMES:g} times and more than {SECONDS:g} s longer"
 _PARTS = (
     ("worse", "Worse"),
     ("blocked", "Newly blocked"),
-    ("lost", "No longer run"),
     ("slower", f"Slower ({_BOUNDS})"),
     ("better", "Better"),
-    ("added", "New"),
+    ("flaky", "Flaky"),
 )
+#: What one run alone judged.
+_APART = (("lost", "Judged by the old run alone"), ("added", "Judged by the new run alone"))
 
 
 def lines(old: Run, new: Run, found: Comparison, *, markdown: bool = False) -> Iterator[str]:
@@ -170,6 +196,17 @@ def lines(old: Run, new: Run, found: Comparison, *, markdown: bool = False) -> I
         for change in changes:
             reason = f": {_safe(change.reason, markdown)}" if change.reason else ""
             yield f"{item}{code}{change.id}{code} ({change.level}) {change.old} -> {change.new}{reason}"
+    for name, title in _APART:
+        alone: list[Change] = getattr(found, name)
+        if not alone:
+            continue
+        yield ""
+        yield f"{'### ' if markdown else ''}{title}, so not compared: {len(alone)}"
+        if markdown:
+            yield ""
+        for why, ids in _by_why(alone):
+            count = f"{len(ids)} claims: " if len(ids) > 1 else ""
+            yield f"{item}{_safe(why, markdown)}: {count}{few([f'{code}{id}{code}' for id in ids])}"
     if found.times:
         yield ""
         yield f"{'### ' if markdown else ''}Slower by the profiles ({BOUNDS}): {len(found.times)}"
@@ -181,7 +218,20 @@ def lines(old: Run, new: Run, found: Comparison, *, markdown: bool = False) -> I
         yield ""
         yield f"Nothing is slower by the profiles ({BOUNDS})."
     yield ""
-    yield f"{found.same} claims have the same verdict. A claim is slower if it takes {_BOUNDS}."
+    both = sum(id in old.claims for id in new.claims)
+    same = f"Both runs judged {both} claims; {found.same} have the same verdict."
+    yield f"{same} A claim is slower if it takes {_BOUNDS}."
+
+
+def _by_why(changes: Iterable[Change]) -> Iterator[tuple[str, list[str]]]:
+    """Yield claims that one run alone judged, by why the other did not; first what is bad in the newer run."""
+    found: dict[tuple[bool, str], list[str]] = {}
+    for change in changes:
+        bad = change.new != NOT_RUN and Verdict(change.new).bad
+        why = f"{change.new} now" if bad else "not run now" if change.new == NOT_RUN else "not run before"
+        found.setdefault((not bad, f"{why}, {change.reason}"), []).append(change.id)
+    for (_, why), ids in sorted(found.items(), key=lambda entry: entry[0][0]):
+        yield why, ids
 
 
 def _safe(text: str, markdown: bool) -> str:

@@ -121,13 +121,13 @@ def flaky_rate(points: Sequence[Point], most: int = MOST) -> Flaky | None:
 def conditions(raw: Mapping[str, Any]) -> tuple[str, ...]:
     """Return what a run judged under, each condition in a few words; empty if it is not known what its suites were.
 
-    A checkout with changes that are not committed is not known: two of them may differ.
+    Of a checkout with changes that are not committed only a digest of these says whether two are the same.
 
     Args:
         raw: The run's verdicts, as verdicts.json has them.
     """
     suite = raw.get("suite", {})
-    words = [str(suite[key]) for key in ("version", "revision") if suite.get(key)]
+    words = [str(suite[key]) for key in ("version", "revision", "changes") if suite.get(key)]
     if not words or words[-1].endswith("-dirty"):
         return ()
     errors = sorted(
@@ -147,7 +147,10 @@ def alike(raw: Mapping[str, Any]) -> tuple[str, ...]:
         raw: The run's verdicts, as verdicts.json has them.
     """
     each = [facts for facts in raw["lab"].get("each", {}).values() if isinstance(facts, dict)]
-    lab = [str(raw["lab"].get("kind") or ""), *sorted({str(facts["provider"]) for facts in each if "provider" in facts})]
+    lab = [
+        str(raw["lab"].get("kind") or ""),
+        *sorted({str(facts["provider"]) for facts in each if "provider" in facts}),
+    ]
     clusters = sorted({str(facts["cluster"]) for facts in each if facts.get("cluster")})
     engines = sorted({str(node["engine"]) for node in raw["nodes"] if node.get("engine")})
     return (f"lab {' '.join(lab)}", *(f"cluster {id}" for id in clusters), f"engines {', '.join(engines)}")
@@ -175,14 +178,15 @@ def read(runs: Iterable[Path], *, like: Mapping[str, Any] | None = None) -> Hist
             by_run = found.setdefault(id, {})
             if own or point.run not in by_run:  # what the run itself says of it knows most
                 by_run[point.run] = point
-    return History({id: sorted(by_run.values(), key=_order) for id, by_run in found.items()})
+    return History({id: sorted(_once(by_run.values()), key=_order) for id, by_run in found.items()})
 
 
-def up_to(folder: Path) -> History:
+def up_to(folder: Path, *others: Path) -> History:
     """Return the history up to a run: over the runs that are beside it in its folder of reports and are like it.
 
     Args:
         folder: The run's folder. A folder that is not below `runs/` has the history of this run alone.
+        others: Folders of more runs, such as one from another folder of reports.
     """
     folder = folder.resolve()  # `latest` is a link
     raw = _raw(folder)
@@ -191,7 +195,24 @@ def up_to(folder: Path) -> History:
     beside = [folder]
     if folder.parent.name == folders.RUNS:
         beside = [other for other in folders.every(folder.parent.parent) if other.name <= folder.name][-_READ:]
-    return read(beside, like=raw)
+    return read(dict.fromkeys([*(other.resolve() for other in others), *beside]), like=raw)
+
+
+def lines(history: History, claims: Iterable[Mapping[str, Any]]) -> Iterator[str]:
+    """Yield a line for each of a run's claims that is flaky.
+
+    Args:
+        history: The history up to the run.
+        claims: Its claims, as verdicts.json has them.
+    """
+    for claim in claims:
+        if flaky := history.flaky(claim["id"]):
+            yield f"{claim['verdict']!s:8} {claim['id']}; {flaky}"
+
+
+def _once(points: Iterable[Point]) -> Iterable[Point]:
+    """Return points without those of copies of a run under another name, such as a baseline."""
+    return {(point.started, point.seconds, point.verdict): point for point in points}.values()
 
 
 def _order(point: Point) -> tuple[datetime, str]:

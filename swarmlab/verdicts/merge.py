@@ -96,7 +96,7 @@ class Part:
         yield "engines", ", ".join(sorted(engines)) or None
         yield "--engine", start["options"].get("engine") or "none"
         yield "profile", start["profile"]
-        yield "waivers", json.dumps(start["waivers"])
+        yield "waivers", json.dumps([start["waivers"], start.get("finding_waivers", [])])
         split = self.found.split
         yield "tests that were split, or their seconds", split["digest"] if split else None
 
@@ -119,14 +119,15 @@ class Part:
                     files[file] = self.evidence(file)
                     facts["preflight"] = {**facts["preflight"], "evidence": files[file]}
                 facts["name"] = name = self.name(entry["name"])
-                yield {**entry, "name": name, "facts": facts, "shard": str(self.shard), "host": self.host}, files
+                host = entry.get("host") or self.host
+                yield {**entry, "name": name, "facts": facts, "shard": str(self.shard), "host": host}, files
             elif kind == "test" and entry.get("judgement"):
                 judgement = entry["judgement"]
                 lab = self.name(judgement["lab"]) if judgement.get("lab") else ""
                 yield {**entry, "judgement": {**judgement, "lab": lab}}, {}
             elif kind == "lost":
                 yield {**entry, "worker": self.name(entry["worker"])}, {}
-            elif kind in ("selected", "test"):
+            elif kind in ("selected", "test", "before"):
                 yield entry, {}
 
 
@@ -247,6 +248,8 @@ def _entries(parts: Sequence[Part]) -> tuple[list[Mapping[str, Any]], dict[Shard
             for part in parts
         ],
     }
+    if earlier := [run for part in parts for run in part.found.start.get("runs", [])]:
+        whole["runs"] = sorted(earlier, key=lambda run: str(run["started"]))
     entries: list[Mapping[str, Any]] = [whole]
     files: dict[Shard, dict[str, str]] = {}
     for part in parts:

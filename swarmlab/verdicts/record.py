@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -34,7 +34,18 @@ class Record:
         Raises:
             OSError: The file cannot be written; it then ends with the line before.
         """
-        line = json.dumps({"record": kind, **fields}, ensure_ascii=False, default=str).encode() + b"\n"
+        self.extend([{"record": kind, **fields}])
+
+    def extend(self, entries: Iterable[Mapping[str, Any]]) -> None:
+        """Append several lines, all of them or none.
+
+        Args:
+            entries: What they say.
+
+        Raises:
+            OSError: The file cannot be written; it then ends with the line before.
+        """
+        line = b"".join(json.dumps(entry, ensure_ascii=False, default=str).encode() + b"\n" for entry in entries)
         with self._file.open("ab", buffering=0) as out:
             before = out.seek(0, os.SEEK_END)
             try:

@@ -6,8 +6,8 @@ import pytest
 
 from swarmlab.errors import UsageError
 from swarmlab.labs.existing import lab as existing
-from swarmlab.labs.existing.fitness import check_members
-from swarmlab.labs.existing.inventory import Inventory, Machine
+from swarmlab.labs.existing.fitness import member_faults
+from swarmlab.labs.existing.inventory import Inventory, Machine, refuse
 from swarmlab.labs.existing.lab import InventoryLab
 from swarmlab.labs.existing.names import FINGERPRINT, names_of
 
@@ -39,15 +39,19 @@ OTHER = ("web", "zyxwvuts2", "10.0.0.2")
 LAST = ("db", "mnopqrst3", "10.0.0.3")
 
 
+def refuse_members(infos, members, manager, **how):
+    refuse(member_faults(infos, members, manager, **how))
+
+
 def refused(infos, members, *, to_judge, prints=None):
     with pytest.raises(UsageError) as told:
-        check_members(infos, members, next(iter(infos)), to_judge=to_judge, prints=prints)
+        refuse_members(infos, members, next(iter(infos)), to_judge=to_judge, prints=prints)
     return str(told.value).splitlines()
 
 
 def test_nodes_of_one_host_name_are_told_apart_by_their_ids():
     infos, members = swarm(WEB, OTHER, LAST)
-    check_members(infos, members, next(iter(infos)), to_judge=False)
+    refuse_members(infos, members, next(iter(infos)), to_judge=False)
     assert list(names_of(infos).values()) == ["web-abcde", "web-zyxwv", "db"]
     (line,) = refused(infos, members, to_judge=True)
     assert line.startswith("node web: 10.0.0.1 (id abcdefgh1) and 10.0.0.2 (id zyxwvuts2) have this host name")
@@ -57,7 +61,7 @@ def test_nodes_of_one_host_name_are_told_apart_by_their_ids():
 def test_copies_of_a_machine_are_told_apart_by_their_addresses():
     infos, members = swarm(WEB, ("web", WEB[1], "10.0.0.2"), LAST)
     prints = dict(zip(infos, ["boot 1 mac 1", "boot 2 mac 2", ""], strict=True))
-    check_members(infos, members, next(iter(infos)), to_judge=False, prints=prints)
+    refuse_members(infos, members, next(iter(infos)), to_judge=False, prints=prints)
     assert list(names_of(infos).values()) == ["web-abcde-10.0.0.1", "web-abcde-10.0.0.2", "db"]
     (line,) = refused(infos, members, to_judge=True, prints=prints)
     assert "have one node id, abcdefgh1, so one is a copy of the other" in line
@@ -78,7 +82,7 @@ def test_a_member_that_is_missing_is_removed_by_its_id_where_its_name_is_another
     assert "or: docker node rm zyxwvuts2" in refused(infos, others, to_judge=False)[0]
     _, others = swarm(WEB, ("cache", "zyxwvuts2", "10.0.0.2"), LAST)
     assert "or: docker node rm cache" in refused(infos, others, to_judge=False)[0]
-    check_members(infos, members, next(iter(infos)), to_judge=True)
+    refuse_members(infos, members, next(iter(infos)), to_judge=True)
 
 
 class Machinery:

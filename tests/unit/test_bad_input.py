@@ -37,6 +37,7 @@ FILES = {
     "number.yaml": WAIVER.replace("owner: ops", "owner: ops, engine: 20.10"),
     "typo.yaml": WAIVER.replace("owner: ops", "ower: ops"),
     "broken.yaml": "- claim: [7.2.2\n",
+    "check.yaml": WAIVER.replace("claim: 7.2.2/inspect", "check: limit"),
     "large.yaml": WAIVER * 20_000,
     "latin.yaml": b"- claim: 7.2.2/inspect # caf\xe9\n",
     "nul.tar": b"\0" * 10,
@@ -45,6 +46,12 @@ FILES = {
     "docker/contexts/meta/x/meta.json": '{"Name": "prod", "Endpoints": {"docker": {"Host": "ssh://root@192.0.2.1"}}}',
     "gone/config.json": '{"currentContext": "gone"}',
     "json/config.json": "{",
+    "nodes.yaml": "nodes: [{address: 192.0.2.1}]",
+    "empty.toml": "",
+    "typo.toml": 'waiver = "x"',
+    "broken.toml": "profile =",
+    "place.toml": 'waivers = "nowhere.yaml"',
+    "disrupt.toml": 'may-disrupt = "x"\nlab = "dind"',
 }
 
 
@@ -82,6 +89,16 @@ def pytest_rows():
     yield row("--engine bookworm,,trixie", "--engine: bookworm,,trixie: has an empty part")
     yield row("--engine ''", "--engine: is empty")
     yield row("--reports ''", "--reports: is empty")
+    yield row("--again nosuch", "--again: nosuch: there is no such run")
+    yield row("--again ''", "--again: is empty")
+    yield row(f"--again {'a' * 5000}", "there is no such run")
+    yield row("--again suites/ch2_networks", "is a folder of tests and no run")
+    yield row("--again --shard 1/2", "--shard: has no effect beside --again")
+    yield row("--again --rehearse 20.10.24,28.5.2", "--again: a rehearsal has one cluster")
+    yield row("--claims --again", "--again: has no effect beside --claims")
+    yield row("--progress-json {tmp}", "is a folder; name a file in it")
+    yield row("--progress-json {tmp}/none/x", "there is no folder")
+    yield row("--progress-json ''", "--progress-json: is empty")
     yield row("--rehearse-workers 2", "--rehearse-workers: has no effect without --rehearse")
     yield row("--rehearse 20.10.24,28.5.2 --rehearse-managers many", "--rehearse-managers many: write a whole number")
     yield row("--rehearse 20.10.24,28.5.2 --waivers {tmp}/file", "--waivers: has no effect beside --rehearse")
@@ -105,10 +122,22 @@ def pytest_rows():
     yield row("--waivers {tmp}/large.yaml", "has more than 256 KiB")
     yield row("--waivers {tmp}/latin.yaml", "latin.yaml, line 1: is not text in UTF-8")
     yield row("--waivers {tmp}/file/w.yaml", "cannot be read: Not a directory")
+    yield row(
+        "--waivers {tmp}/check.yaml", "no check 'limit'; did you mean limits? (swarmlab preflight --list lists them)"
+    )
+    yield row("--metrics {tmp}", "--metrics {tmp}: is a folder; name a file in it")
+    yield row("--metrics {tmp}/x.prom --shard 1/2", "--metrics: a shard knows nothing of the claims of the others")
+    yield row("--metrics ''", "--metrics: is empty")
+    yield row("--metrics ~nouser/x.prom", "there is no such user")
     yield row("--rootdir {tmp}", "for its root folder, and the suites need")
     yield row("-k nothing", "SWARMLAB_CACHE={tmp}/file: is a file", environment={"SWARMLAB_CACHE": "{tmp}/file"})
     yield row(f"{EXISTING} {{tmp}}/bomb.yaml", "bomb.yaml, line 5, column 4: holds more than 50000 values")
     yield row(f"{EXISTING} ~nouser/inventory.yaml", "there is no such user")
+    yield row("--config {tmp}/typo.toml", "typo.toml, line 1: unknown key 'waiver'; did you mean waivers?")
+    yield row("--config {tmp}/place.toml", "--waivers: {tmp}/nowhere.yaml: cannot be read")
+    yield row("--config {tmp}/disrupt.toml", "--may-disrupt: is an option of --lab inventory")
+    yield row("--claims --config {tmp}/empty.toml", "--config: has no effect beside --claims")
+    yield row("--rehearse 20.10.24,28.5.2 --config {tmp}/empty.toml", "--config: has no effect beside --rehearse")
 
 
 def swarmlab_rows():
@@ -155,6 +184,13 @@ def swarmlab_rows():
     yield row("cleanup --group x", "--group: is for an inventory of Ansible; give --inventory too")
     yield row("rehearse --group x", "--group: is for an inventory of Ansible; give --like too")
     yield row("preflight --name x --inventory y", "--name: has no effect beside --inventory")
+    yield row("preflight --waivers {tmp}/check.yaml", "check.yaml, line 1, column 11: no check 'limit'; did you mean")
+    yield row("preflight --waivers {tmp}/none.yaml", "cannot be read: No such file")
+    yield row("preflight --sarif {tmp}", "--sarif {tmp}: is a folder; name a file")
+    yield row("preflight --junit ~nouser/x", "there is no such user")
+    yield row("preflight --metrics {tmp}/file/x", "cannot be written: ", status=3)
+    yield row("report --baseline x", "--baseline: is on the page of --markdown")
+    yield row("compare x y --json --markdown", "not allowed with argument")
     yield row("preflight --list --json", "--json: has no effect beside --list")
     yield row("preflight --inventory {tmp}/file --skip host-memory=known", "no check 'host-memory'")
     yield row("preflight --skip disk=a --skip disk=b", "disk is skipped twice")
@@ -178,6 +214,12 @@ def swarmlab_rows():
     )
     yield row("box --engine ''", "--engine: is empty")
     yield row("shell master", f"no engine answers at DOCKER_HOST={NOWHERE}")
+    yield row("shell master --inventory {tmp}/none.yaml", "none.yaml: cannot be read: No such file")
+    yield row("logs {tmp}/docker", "{tmp}/docker: is not empty; name a new folder")
+    yield row("init", "the following arguments are required: --inventory")
+    yield row("init --inventory {tmp}/nodes.yaml", "nodes.yaml lists its nodes already; name a manager: ssh://")
+    yield row("doctor --config {tmp}/typo.toml", "typo.toml, line 1: unknown key 'waiver'; did you mean waivers?")
+    yield row("test --config {tmp}/broken.toml", "broken.toml, line 1, column 10: is not TOML")
 
 
 def ran(row, tmp_path):
@@ -484,6 +526,9 @@ def test_options_are_joined_with_their_values():
     assert joined.joined(["--lab", "inventory", "suites/"]) == ["--lab=inventory", "suites/"]
     assert joined.joined(["-k", "--lab", "x", "--", "--lab", "y"]) == ["-k", "--lab=x", "--", "--lab", "y"]
     assert joined.joined(["--reports"]) == ["--reports"]
+    assert joined.joined(["--again", "-k", "x"]) == ["--again", "-k", "x"]
+    assert joined.joined(["suites/", "--again", "reports"]) == ["suites/", "--again=reports"]
+    assert joined.joined(["--again"]) == ["--again"]
 
 
 # Downloads

@@ -60,6 +60,41 @@ def test_one_line_names_the_thing_and_the_mend(command, line, capsys):
     assert printed.count("\n") == 1
 
 
+@pytest.mark.parametrize(
+    ("command", "phrase"),
+    [
+        ("shell master --name x --inventory y", "--name: has no effect beside --inventory"),
+        ("logs --name x --inventory y", "--name: has no effect beside --inventory"),
+        ("logs --inventory none.yaml", "none.yaml: cannot be read: No such file"),
+        ("logs file", "file: is a file; name a folder, or an archive that ends with .tar.gz"),
+        ("init --inventory none.yaml", "none.yaml: cannot be read: No such file"),
+        ("init --inventory ssh://", "is wrong: write ssh://[USER@]HOST[:PORT] of one manager"),
+        ("init --inventory ssh://ops@fd00::1:x", "is wrong: write ssh://[USER@]HOST[:PORT] of one manager"),
+        ("init --inventory ssh://ops@m1:99999", "is no address of a manager; write ssh://[USER@]HOST[:PORT]"),
+        ("init --inventory ssh://ops:word-77@m1", "ssh://ops:[redacted password]@m1: is no address of a manager"),
+        ("doctor --image web:1 --host", "--image: has no effect beside --host; leave one of them out"),
+        ("doctor --inventory nodes.yaml --host", "--inventory: has no effect beside --host; leave one of them out"),
+        ("doctor --image web:1", "--image: is for an existing swarm; give --inventory too"),
+        ("doctor --ports 1-100", "--ports: is for an existing swarm; give --inventory too"),
+        ("doctor --group x", "--group: is for an inventory of Ansible; give --inventory too"),
+        ("doctor --inventory nodes.yaml --ports 1-2", "--ports: 1-2 is not a port range: write FIRST-LAST"),
+        ("doctor --inventory none.yaml", "none.yaml: cannot be read: No such file"),
+        ("doctor --config empty.toml", "empty.toml names no inventory; write one there, or give --inventory"),
+        ("preflight --list --config x", "--config: has no effect beside --list"),
+        ("test --config none.toml", "none.toml: cannot be read: No such file"),
+    ],
+)
+def test_one_line_refuses_what_is_wrong_with_a_swarm_or_a_file(command, phrase, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    for name, text in (("file", ""), ("empty.toml", ""), ("nodes.yaml", "nodes: [{address: 192.0.2.1}]")):
+        (tmp_path / name).write_text(text)
+    assert main(command.split()) == 2
+    printed = capsys.readouterr()
+    assert phrase in printed.err
+    assert (printed.err.count("\n"), printed.out) == (1, "")
+    assert len(list(tmp_path.iterdir())) == 3
+
+
 def test_a_provider_that_is_not_installed_is_named(monkeypatch, capsys):
     monkeypatch.setattr("shutil.which", lambda _: None)
     assert main(["up", "--lab", "vagrant", "--provider", "virtualbox"]) == 2

@@ -65,7 +65,7 @@ def test_nothing_worse(run, capsys):
     assert main(["compare", run("old", passed(A, B)), run("new", passed(A, B))]) == 0
     printed = capsys.readouterr().out
     assert printed.startswith("Nothing is worse.")
-    assert "2 claims have the same verdict" in printed
+    assert "Both runs judged 2 claims; 2 have the same verdict." in printed
     assert "more than 2 times and more than 10 s longer" in printed
 
 
@@ -79,22 +79,60 @@ def test_nothing_worse(run, capsys):
         ("blocked", "fail", "Worse"),
         ("timeout", "fail", "Worse"),
         ("waived", "fail", "Worse"),
-        (None, "fail", "Worse"),
         ("pass", "blocked", "Newly blocked"),
         ("waived", "blocked", "Newly blocked"),
         ("fail", "blocked", "Newly blocked"),
-        ("pass", None, "No longer run"),
-        ("fail", None, "No longer run"),
     ],
 )
 def test_what_is_worse_is_named_and_gives_one(run, capsys, old, new, title):
-    before = passed(A) | ({B: (old, 1, "it was so")} if old else {})
-    now = passed(A) | ({B: (new, 1, "slave01 does not")} if new else {})
+    before, now = (passed(A) | {B: (old, 1, "it was so")}, passed(A) | {B: (new, 1, "slave01 does not")})
     assert main(["compare", run("old", before), run("new", now)]) == 1
     printed = capsys.readouterr().out
     assert printed.startswith("Something is worse.")
-    assert f"{title}: 1\n  {B} (major) {old or 'not run'} -> {new or 'not run'}: " in printed
-    assert ("slave01 does not" if new else "not selected") in printed
+    assert f"{title}: 1\n  {B} (major) {old} -> {new}: slave01 does not" in printed
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "words"),
+    [
+        ("pass", None, "Judged by the old run alone, so not compared: 1\n  not run now, not selected: "),
+        ("fail", None, "Judged by the old run alone, so not compared: 1\n  not run now, not selected: "),
+        (None, "pass", "Judged by the new run alone, so not compared: 1\n  not run before, not selected: "),
+        (None, "blocked", "Judged by the new run alone, so not compared: 1\n  not run before, not selected: "),
+        (None, "fail", "Judged by the new run alone, so not compared: 1\n  fail now, slave01 does not: "),
+    ],
+)
+def test_what_one_run_alone_judged_is_named_apart_and_is_not_worse(run, capsys, old, new, words):
+    before = passed(A) | ({B: (old, 1, "it was so")} if old else {})
+    now = passed(A) | ({B: (new, 1, "slave01 does not")} if new else {})
+    assert main(["compare", run("old", before), run("new", now)]) == 0
+    printed = capsys.readouterr().out
+    assert printed.startswith("Nothing is worse.")
+    assert f"{words}{B}" in printed
+    assert "Both runs judged 1 claims; 1 have the same verdict." in printed
+
+
+def test_many_claims_that_one_run_alone_judged_are_one_line(run, capsys):
+    assert main(["compare", run("old", passed(*IDS)), run("new", passed(A))]) == 0
+    printed = capsys.readouterr().out
+    assert f"  not run now, not selected: {len(IDS) - 1} claims: {B}, " in printed
+    assert len(printed.splitlines()) < 10
+
+
+def test_a_flaky_claim_is_named_and_its_verdict_counts(run, tmp_path, capsys):
+    def end(hour, verdict):
+        folder = Path(run(f"runs/20261129T{hour}0000Z-dind", {A: (verdict, 1, "" if verdict == "pass" else "no")}))
+        raw = json.loads((folder / "verdicts.json").read_text())
+        raw |= {"started": f"2026-11-29T{hour}:00:00+00:00", "suite": {"version": "1", "revision": "abc"}}
+        (folder / "verdicts.json").write_text(json.dumps(raw))
+        return str(folder)
+
+    (tmp_path / "runs").mkdir()
+    _, second, third = end("10", "fail"), end("11", "pass"), end("12", "fail")
+    assert main(["compare", second, third]) == 1
+    printed = capsys.readouterr().out
+    assert f"Worse: 1\n  {A} (major) pass -> fail: no" in printed
+    assert f"Flaky: 1\n  {A} (major) pass -> fail: flaky: 1 of its last 3 runs ended differently" in printed
 
 
 @pytest.mark.parametrize(
@@ -104,13 +142,10 @@ def test_what_is_worse_is_named_and_gives_one(run, capsys, old, new, title):
         ("fail", "timeout", "Better"),
         ("blocked", "pass", "Better"),
         ("waived", "pass", "Better"),
-        (None, "pass", "New"),
-        (None, "blocked", "New"),
-        (None, "waived", "New"),
     ],
 )
-def test_what_is_better_or_new_gives_none(run, capsys, old, new, title):
-    before = {B: (old, 1, "it was so")} if old else {}
+def test_what_is_better_gives_none(run, capsys, old, new, title):
+    before = {B: (old, 1, "it was so")}
     assert main(["compare", run("old", before), run("new", {B: (new, 1, "")})]) == 0
     assert f"{title}: 1\n  {B} " in capsys.readouterr().out
 
@@ -128,10 +163,10 @@ def test_what_takes_long_to_fail_is_not_slower(run, capsys):
     assert "Slower (" not in capsys.readouterr().out
 
 
-def test_a_claim_that_left_the_catalogue_is_no_longer_run(run, capsys):
+def test_a_claim_that_left_the_catalogue_is_named_apart(run, capsys):
     new = run("new", passed(A), known=[A])
-    assert main(["compare", run("old", passed(A, B)), new]) == 1
-    assert f"{B} (major) pass -> not run: no longer in the catalogue" in capsys.readouterr().out
+    assert main(["compare", run("old", passed(A, B)), new]) == 0
+    assert f"not run now, no longer in the catalogue: {B}" in capsys.readouterr().out
 
 
 def test_runs_of_different_engines_and_labs_say_so(run, capsys):

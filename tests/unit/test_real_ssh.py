@@ -6,6 +6,7 @@ import shutil
 import socket
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -150,6 +151,7 @@ def test_host_keys_are_checked_on_the_whole_way(connected, ports):
 
 _KILLED = """
 import signal, sys
+from dataclasses import replace
 from pathlib import Path
 from swarmlab.labs.existing.watchdog import Watchdog
 from swarmlab.labs.ssh import Ssh
@@ -199,3 +201,19 @@ def test_the_connection_of_a_run_that_is_killed_ends_by_itself(ports, tmp_path):
         assert process.is_dir()
         run.kill()
     wait(lambda: not process.exists() and not folder.exists(), "the connection to end, and its folder to go")
+
+
+def test_a_shell_runs_a_command_and_passes_its_status_whether_or_not_an_engine_answers(ports, tmp_path, monkeypatch):
+    monkeypatch.setattr(routes, "USERS_OWN", (str(ports[2] / "config"),))
+    found = route(Machine("near"), tmp_path)
+    connection = Connection(found.machine, 0, write_config(tmp_path, [found]))
+    try:
+        connection.open(to_ask=False)
+        done = subprocess.run(connection.shell("printf '%s|' 'a b' \"$0\"; exit 7"), capture_output=True, text=True)
+        assert (done.returncode, done.stdout.partition("|")[0]) == (7, "a b")
+        assert connection.shell("")[-2:] == ["-t", "n0"]
+        connection.manners = replace(connection.manners, become="sudo -n")
+        assert connection.shell("")[-3:] == ["-t", "n0", "sudo -n -i"]
+        assert connection.shell("id -u")[-1] == "sudo -n /bin/sh -c 'id -u'"
+    finally:
+        connection.close()

@@ -185,7 +185,7 @@ def test_every_node_that_fails_is_told_at_once(monkeypatch, tmp_path):
         def __init__(self, machine, *_):
             self.machine = machine
 
-        def open(self):
+        def open(self, **_):
             if self.machine.address != "b":
                 raise UsageError(f"node {self.machine}: it does not answer")
 

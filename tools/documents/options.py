@@ -9,6 +9,7 @@ import textwrap
 from collections.abc import Iterable
 from typing import Any
 
+from swarmlab import configuration
 from swarmlab.cli.main import parser
 from swarmlab.paths import ROOT
 from swarmlab.report.markdown import code, plain, table
@@ -56,6 +57,53 @@ def pytest_options() -> str:
         table(["setting", "meaning"], ([code(name), plain(_sentence(help))] for name, help in found.settings.items())),
     ]
     return page("Options of pytest suites/", "the plugins that conftest.py names", *blocks)
+
+
+#: What the form of a value of a file of options is called, and what is said of its paths.
+_FORMS = {
+    "text": "text",
+    "texts": "list of texts",
+    "number": "number",
+    "whole": "whole number",
+    "switch": "true, false",
+}
+_PATHS = {
+    "": "",
+    "whole": "a path is relative to the file",
+    "after =": "a FILE is relative to the file",
+    "among": "a path is relative to the file",
+}
+
+
+def options_file() -> str:
+    """Return the page of the file that holds the options of a cluster."""
+    actions = [action for group in plugin_options().groups.values() for action in group._group_actions]
+    meanings = {action.option_strings[-1].removeprefix("--"): action.help or "" for action in actions}
+    return page(
+        f"{configuration.FILE}",
+        "KEYS in swarmlab/configuration.py",
+        f"`{configuration.FILE}` holds the options of a cluster, and so does the table `[{configuration.TABLE}]` of "
+        f"`{configuration.PROJECT}`. It is a file of TOML. A key is the name of an option of `pytest suites/` without "
+        "the dashes ([pytest options](pytest-options.md)). Other keys are refused.",
+        "The first of these counts: the file that `--config` names, the file beside the inventory that the command "
+        "line names, the file in the current folder, the table in the current folder. The command line goes before "
+        "it. If the command line names another inventory or lab, nothing is taken of a file that nobody named. "
+        "[Keep the options in a file](../how-to/existing-swarm.md#keep-the-options-in-a-file) shows one.",
+        table(
+            ["key", "value", "meaning"],
+            (
+                [
+                    code(name),
+                    _FORMS[key.form],
+                    plain("; ".join(filter(None, [_sentence(meanings[name]).rstrip("."), _PATHS[key.path]]))),
+                ]
+                for name, key in configuration.KEYS.items()
+            ),
+        ),
+        "Where a key is of one kind of lab only, such as `inventory`, `lab` need not stand beside it. "
+        "`swarmlab doctor`, `preflight`, `cleanup`, `logs` and `shell` take `inventory` and `group` of it, unless "
+        "`--name` names a lab.",
+    )
 
 
 def plugin_options() -> Options:

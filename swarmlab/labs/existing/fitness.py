@@ -3,39 +3,38 @@
 from __future__ import annotations
 
 import socket
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import Any
 
 from swarmlab.cluster import leavings
 from swarmlab.cluster.marks import ours
 from swarmlab.cluster.node import Node
-from swarmlab.errors import UsageError
 from swarmlab.labs.existing.inventory import refuse
 from swarmlab.labs.existing.node import Connection
+from swarmlab.parallel import ELSEWHERE, parallel
 
 #: Seconds within which a machine that can be reached accepts a connection or refuses it.
 _REACH = 5.0
 
 
-def check_members(
+def member_faults(
     infos: Mapping[Connection, Mapping[str, Any]],
     members: Mapping[str, Mapping[str, Any]],
     manager: Connection,
     *,
     to_judge: bool,
     prints: Mapping[Connection, str] | None = None,
-) -> None:
-    """Check that machines are the members of one swarm, all of them.
+    left_out: Collection[str] = (),
+) -> list[str]:
+    """Return what keeps machines from being the members of one swarm, all of them: a line each, with the mend.
 
     Args:
         infos: what each machine's engine answers to GET /info.
         members: the nodes of the swarm, as *manager* lists them, by id.
         manager: the machine that lists them.
-        to_judge: check also that each can take tasks, and that its host name tells it from the others.
+        to_judge: look also whether each can take tasks, and whether its host name tells it from the others.
         prints: of machines with one node id, what differs between two machines (`swarmlab.labs.existing.names`).
-
-    Raises:
-        UsageError: a machine or a member is wrong; the message names it and the mend.
+        left_out: host names and addresses of machines that could not be reached; none of them counts as missing.
     """
     wrong = []
     for connection, info in infos.items():
@@ -53,10 +52,12 @@ def check_members(
     reached = [info["Swarm"]["NodeID"] for info in infos.values()]
     for identity, member in members.items():
         name = member["Description"].get("Hostname", identity)
-        where = f"node {name} ({member['Status'].get('Addr', 'no address')})"
+        address = member["Status"].get("Addr", "no address")
+        where = f"node {name} ({address})"
         if identity not in reached:
             one = identity if listed.count(name) > 1 else name
-            wrong.append(f"{where}: is in the swarm and not in the inventory; add it, or: docker node rm {one}")
+            if not {one, name, address} & set(left_out):
+                wrong.append(f"{where}: is in the swarm and not in the inventory; add it, or: docker node rm {one}")
         elif to_judge and member["Status"]["State"] != "ready":
             wrong.append(f"{where}: its state in the swarm is {member['Status']['State']}; mend it first")
         elif to_judge and (availability := member["Spec"]["Availability"]) != "active":
@@ -64,7 +65,7 @@ def check_members(
                 f"{where}: is set to {availability}, and the suites need every node to take tasks; "
                 f"docker node update --availability active {name}"
             )
-    refuse([*wrong, *_alike(infos, prints or {}, to_judge=to_judge)])
+    return [*wrong, *_alike(infos, prints or {}, to_judge=to_judge)]
 
 
 def _alike(
@@ -102,13 +103,30 @@ def check_ports(ports: range, nodes: Sequence[Node]) -> None:
     """Check that *ports* are free on every node and in the swarm. Leavings of runs of the suite do not count.
 
     Raises:
-        UsageError: a port is in use.
+        UsageError: ports are in use; the message has a line for each.
+    """
+    refuse([f"{wrong}; {other_ports(ports)}" for wrong in ports_in_use(ports, nodes)])
+
+
+def ports_in_use(ports: range, nodes: Sequence[Node]) -> Iterator[str]:
+    """Yield a line for each of *ports* that is not free on every node and in the swarm, as of `check_ports`.
+
+    Args:
+        ports: the ports.
+        nodes: the nodes, a manager first.
     """
     wanted = set(ports)
-    for service in nodes[0].ask("GET", "/services"):
-        for port in service.get("Endpoint", {}).get("Ports") or []:
-            if port.get("PublishedPort") in wanted and not ours(service["Spec"]["Name"], service["Spec"].get("Labels")):
-                _refuse_port(ports, port["PublishedPort"], f"the service {service['Spec']['Name']} publishes it")
+    published = {
+        port["PublishedPort"]: service["Spec"]["Name"]
+        for service in nodes[0].ask("GET", "/services")
+        if not ours(service["Spec"]["Name"], service["Spec"].get("Labels"))
+        for port in service.get("Endpoint", {}).get("Ports") or []
+        if port.get("PublishedPort") in wanted
+    }
+    for port, service in sorted(published.items()):
+        yield f"port {port}: the service {service} publishes it"
+    if leavings.holder(nodes[0]):  # the leavings of a killed run are removed before ports are used
+        return
     own = {
         port["PublicPort"]
         for node in nodes
@@ -117,16 +135,14 @@ def check_ports(ports: range, nodes: Sequence[Node]) -> None:
         for port in container["Ports"]
         if "PublicPort" in port
     }
-    left = bool(leavings.holder(nodes[0]))  # the leavings of a killed run are removed before ports are used
-    for node in nodes:
-        for port in sorted(_listening(node) & wanted - own):
-            if not left:
-                _refuse_port(ports, port, f"something listens on it on {node}")
+    for node, listening in zip(nodes, parallel(_listening, nodes, at_once=ELSEWHERE), strict=True):
+        for port in sorted(listening & wanted - own - set(published)):
+            yield f"port {port}: something listens on it on {node}"
 
 
-def _refuse_port(ports: range, port: int, why: str) -> None:
-    first, last = ports.start, ports.stop - 1
-    raise UsageError(f"port {port}: {why}; give the suites other ports than {first}-{last} (--ports FIRST-LAST)")
+def other_ports(ports: range) -> str:
+    """Return how ports are mended that are in use."""
+    return f"give the suites other ports than {ports.start}-{ports.stop - 1} (--ports FIRST-LAST)"
 
 
 def _listening(node: Node) -> set[int]:

@@ -46,11 +46,11 @@ def check_registry(nodes: Sequence[Node], registry: str) -> None:
     refused = {node.name: why for node, why in answers.items() if why}
     if refused:
         why = next(iter(refused.values()))
-        raise LabError(f"node {few(refused)}: cannot pull {first}: {_mended(why, registry)}")
+        raise LabError(f"node {few(refused)}: cannot pull {first}: {mended(why, registry)}")
     lacking = [image for image in images if not _listed(nodes[0], image)]
     for image in lacking:
         if why := _refusal(nodes[0], image):
-            raise LabError(f"node {nodes[0]}: cannot pull {image}: {_mended(why, registry)}")
+            raise LabError(f"node {nodes[0]}: cannot pull {image}: {mended(why, registry)}")
 
 
 def _refusal(node: Node, image: str) -> str:
@@ -73,7 +73,8 @@ def _listed(node: Node, image: str) -> bool:
     return True
 
 
-def _mended(why: str, registry: str) -> str:
+def mended(why: str, registry: str) -> str:
+    """Return an engine's reason not to pull from a registry, with the mend."""
     host = registry.partition("/")[0]
     push = command("swarmlab", "push-images", registry)
     mend = next((mend for pattern, mend in _MENDS.items() if re.search(pattern, why, re.IGNORECASE)), "")

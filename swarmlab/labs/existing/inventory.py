@@ -18,6 +18,7 @@ from typing import Any
 import jsonschema
 
 from swarmlab.errors import UsageError
+from swarmlab.evidence import redact
 from swarmlab.files import YamlFile, named, read_text, shown
 from swarmlab.labs.base import Declared
 from swarmlab.labs.existing import ansible, ansible_mistakes
@@ -188,7 +189,7 @@ class Mistakes:
             rest = rest[2:]
         about += f"{'.'.join(map(str, rest))}: " if rest and place != "--ports" else ""
         at = re.search(r", line (\d+), column (\d+)$", place)
-        self._found.append((list(map(int, at.groups())) if at else [], f"{place}: {about}{wrong}"))
+        self._found.append((list(map(int, at.groups())) if at else [], redact(f"{place}: {about}{wrong}")))
 
     def end(self) -> None:
         """Refuse the inventory if anything is wrong in it.
@@ -404,7 +405,7 @@ _OF_MACHINES = ("user", "port", "key", "jump", "known_hosts", "sudo")
 def _of_url(url: str) -> dict[str, Any]:
     found = place(url)
     if not found:
-        raise UsageError(f"{shown(url)}: is no address of a manager; write ssh://[USER@]HOST[:PORT]")
+        raise UsageError(f"{shown(redact(url))}: is no address of a manager; write ssh://[USER@]HOST[:PORT]")
     named_there = {"user": found.user, "port": found.port}
     return {"address": found.host, **{key: value for key, value in named_there.items() if value}}
 

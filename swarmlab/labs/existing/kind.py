@@ -50,12 +50,37 @@ class ExistingKind(FoundKind):
 
     @override
     def reach(
-        self, request: Request, progress: Progress, *, to_judge: bool = True, partly: bool = False
+        self,
+        request: Request,
+        progress: Progress,
+        *,
+        to_judge: bool = True,
+        partly: bool = False,
+        wrong: list[str] | None = None,
     ) -> InventoryLab:
         lab = InventoryLab(self._read(request), may_disrupt=request.option(_MAY_DISRUPT.name), progress=progress)
-        lab.connect(to_judge=to_judge, partly=partly)
-        if to_judge and not self.disruptable(request):
+        lab.connect(to_judge=to_judge, partly=partly, wrong=wrong)
+        if to_judge and wrong is None and not self.disruptable(request):
             progress(f"tests that disrupt are not run; to allow them: {_MAY_DISRUPT.name} {lab.cluster}")
+        return lab
+
+    def enter(self, request: Request, node: str, progress: Progress) -> InventoryLab:
+        """Reach one machine of such a lab for a shell on it, whether or not its engine answers.
+
+        Args:
+            request: which lab.
+            node: the machine: its host name, or its address.
+            progress: called with a line for every step that takes time.
+
+        Returns:
+            The lab, with the one node if the inventory names it, and else with all that can be reached; its `down`
+            closes what was opened.
+
+        Raises:
+            UsageError: the machine cannot be reached.
+        """
+        lab = InventoryLab(self._read(request), progress=progress)
+        lab.enter(node)
         return lab
 
     @staticmethod

@@ -26,6 +26,7 @@ from swarmlab.cluster.marks import SUITE_LABEL, unique
 from swarmlab.cluster.node import MANAGEMENT_PORT, Node, look_for
 from swarmlab.cluster.swarm import manager_address
 from swarmlab.errors import EngineRefused, LabError, SwarmlabError, UsageError
+from swarmlab.files import shown
 from swarmlab.host import Progress, run_folder
 from swarmlab.images import recipes, workshop
 from swarmlab.images.given import GivenImage
@@ -35,7 +36,8 @@ from swarmlab.labs.existing import fitness, inventory, routes, settings
 from swarmlab.labs.existing.images import check_registry
 from swarmlab.labs.existing.inventory import Inventory
 from swarmlab.labs.existing.names import FINGERPRINT, names_of
-from swarmlab.labs.existing.node import Connection, SshNode, write_config
+from swarmlab.labs.existing.node import RESTART, Connection, SshNode, write_config
+from swarmlab.labs.existing.places import is_reachable
 from swarmlab.labs.existing.routes import Route
 from swarmlab.labs.existing.watchdog import Watchdog
 from swarmlab.labs.ssh import Ssh
@@ -47,8 +49,9 @@ from swarmlab.wait import State, scaled, wait
 
 #: The word of the kind.
 WORD = "inventory"
-#: Seconds at reference speed in which a machine must be reached where it may be left out.
-_REACHED = 8.0
+#: Seconds at reference speed in which a machine must be reached where it may be left out; and where all that is wrong
+#: with it is to be told.
+_REACHED, _THOROUGHLY = 8.0, 40.0
 #: The label on the suite's registry, which stays when a test's leavings are removed.
 _REGISTRY_LABEL = f"{SUITE_LABEL}.registry"
 
@@ -60,6 +63,9 @@ class InventoryLab(Lab):
         known: the inventory.
         cluster: the id of the swarm, once it is reached.
         unreached: why machines were left out, by name, if `connect` may leave some out.
+        members: the nodes of the swarm, as a manager lists them; none if no manager was asked.
+        routes: how ssh reaches each machine.
+        identities: the nodes that were reached, by their ids in the swarm.
     """
 
     kind = WORD
@@ -79,9 +85,14 @@ class InventoryLab(Lab):
         self.name = known.source
         self.cluster = ""
         self.unreached: dict[str, str] = {}
+        self.members: Sequence[Mapping[str, Any]] = ()
+        self.routes: dict[inventory.Machine, Route] = {}
+        self.identities: dict[str, SshNode] = {}
         self._partly = False
+        self._wrong: list[str] | None = None
         self._may_disrupt = may_disrupt
         self._owner = ownership.this_process()
+        self._tried: list[inventory.Machine] = []
         self._connections: list[Connection] = []
         self._nodes: list[SshNode] = []
         self._folder: Path | None = None
@@ -90,27 +101,29 @@ class InventoryLab(Lab):
 
     # Reaching it
 
-    def connect(self, *, to_judge: bool = True, partly: bool = False) -> None:
+    def connect(self, *, to_judge: bool = True, partly: bool = False, wrong: list[str] | None = None) -> None:
         """Reach every machine, and check that together they are one swarm that the run may use.
 
         Args:
             to_judge: check also that the swarm is fit to be judged. False to only read it, or to clean it up.
             partly: leave out machines that cannot be reached in a short time (see `unreached`), and take a swarm as it
                 is whose managers do not answer.
+            wrong: takes a line for all that is wrong with the swarm but `unreached`, in place of an error: nothing
+                hides what else is wrong. It is for who only looks, so ports and other runs are not looked at.
 
         Raises:
             UsageError: a machine cannot be reached, is of another swarm, or is missing; another run is at work; the
                 ports are not free, or ``--may-disrupt`` names another swarm. Nothing is left open then.
         """
         end_stale()
-        self._partly = partly
+        self._partly, self._wrong = partly or wrong is not None, wrong
         try:
             self._open(self.known.machines)
-            if self.known.discover:
+            if self.known.discover and self._connections:
                 self._learn()
             self._join_up(to_judge=to_judge)
-            be_discreet(self._nodes, hurried=partly)
-            if to_judge:
+            be_discreet(self._nodes, hurried=self._partly)
+            if to_judge and wrong is None:
                 self._check_unused()
                 fitness.check_ports(self.known.ports, self._nodes)
                 self._find_reachable()
@@ -118,34 +131,102 @@ class InventoryLab(Lab):
             self.disconnect()
             raise
 
-    def _open(self, machines: Sequence[inventory.Machine]) -> None:
+    def enter(self, node: str) -> None:
+        """Reach one machine for a shell on it, whether or not its engine answers; all, if only the swarm knows it.
+
+        Args:
+            node: its host name, or its address.
+
+        Raises:
+            UsageError: it cannot be reached, or no manager can, which would know it. Nothing is left open then.
+        """
+        end_stale()
+        try:
+            found = [machine for machine in self.known.machines if node in (machine.name, machine.address)]
+            if not found:
+                self.connect(to_judge=False, partly=True)
+                addresses = self._addresses(node) if node in self.unreached else set()
+                found = [machine for machine in self._tried if machine.address in addresses]
+            if found:
+                self.disconnect()
+                self._partly = False
+                self._open(found[:1], to_ask=False)
+                self._nodes = [SshNode(connection, node, node) for connection in self._connections]
+        except BaseException:
+            self.disconnect()
+            raise
+
+    def shells(self) -> list[Node]:
+        """Reach the machines whose engines kept them out of the lab by their shells alone, as far as that works.
+
+        Call it once the lab is connected in part. They stay in `unreached`, with the reason.
+        """
+        before = {connection.machine for connection in self._connections}
+        why = dict(self.unreached)
+        self._open(list(dict.fromkeys(self._tried)), to_ask=False)
+        self.unreached = why
+        names = {address: name for name in why for address in self._addresses(name)}
+        return [
+            SshNode(connection, names.get(machine.address, str(machine)), machine.address)
+            for connection in self._connections
+            if (machine := connection.machine) not in before
+        ]
+
+    def _addresses(self, name: str) -> set[str]:
+        """Return the addresses that a node has by this name, its own among them."""
+        told = [one for one in self.members if name in (one["ID"], one["Description"].get("Hostname"))]
+        named = {machine.address for machine in self._tried if name in (machine.name, machine.address)}
+        known = {manager_address(one) for one in told} | {str(one["Status"].get("Addr", "")) for one in told}
+        return {name, *named, *known} - {""}
+
+    def _refuse(self, wrong: Sequence[str]) -> None:
+        """Refuse the swarm for what is wrong with it; where all of that is to be told, only note it.
+
+        Raises:
+            UsageError: something is wrong, and the swarm is to be used.
+        """
+        if self._wrong is None:
+            inventory.refuse(wrong)
+        else:
+            self._wrong += wrong
+
+    def _open(self, machines: Sequence[inventory.Machine], *, to_ask: bool = True) -> None:
+        """Open connections to machines, beside those that are open; their engines have to answer if they are asked."""
         if self._folder is None:
             self._folder = _folder_of(self._owner)
             shutil.rmtree(self._folder, ignore_errors=True)
             self._folder.mkdir(mode=0o700, parents=True)
             self._watchdog = Watchdog(self._folder)
         folder = self._folder
+        self._tried += machines
         found = parallel(lambda machine: _route(machine, folder), machines)
-        inventory.refuse([wrong for wrong in found if isinstance(wrong, str)])
+        routeless = {machine: why for machine, why in zip(machines, found, strict=True) if isinstance(why, str)}
+        if self._wrong is None:
+            inventory.refuse(list(routeless.values()))
+        self.unreached |= {machine.name or machine.address: why for machine, why in routeless.items()}
         reached = [route for route in found if isinstance(route, Route)]
+        self.routes |= {route.machine: route for route in reached}
         config = write_config(folder, reached)
         known = {connection.machine: connection for connection in self._connections}
         self._connections = [
             known.get(route.machine) or Connection(route.machine, place, config) for place, route in enumerate(reached)
         ]
         fresh = [connection for connection in self._connections if connection.machine not in known]
-        wrong = dict(zip(fresh, parallel(self._opened, fresh, at_once=ELSEWHERE), strict=True))
+        opened = functools.partial(self._opened, to_ask=to_ask)
+        wrong = dict(zip(fresh, parallel(opened, fresh, at_once=ELSEWHERE), strict=True))
         self._leave_out({connection: why for connection, why in wrong.items() if why})
 
     def _in_time(self) -> contextlib.AbstractContextManager[None]:
-        """Return a context in which a machine has a short time, where some may be left out."""
-        return deadline.within(scaled(_REACHED)) if self._partly else contextlib.nullcontext()
+        """Return a context in which a machine has a limited time, where some may be left out."""
+        if not self._partly:
+            return contextlib.nullcontext()
+        return deadline.within(scaled(_REACHED if self._wrong is None else _THOROUGHLY))
 
-    def _opened(self, connection: Connection) -> str:
+    def _opened(self, connection: Connection, *, to_ask: bool) -> str:
         """Open a connection; return why it cannot be opened, or an empty text."""
         try:
             with self._in_time():
-                connection.open()
+                connection.open(to_ask=to_ask)
         except UsageError as failed:
             return str(failed)
         return ""
@@ -156,7 +237,7 @@ class InventoryLab(Lab):
         Raises:
             UsageError: none may be left out, or none is left.
         """
-        if not self._partly or len(wrong) == len(self._connections):
+        if not self._partly or (self._wrong is None and len(wrong) == len(self._connections)):
             inventory.refuse(list(wrong.values()))
         for connection, why in wrong.items():
             self.unreached[connection.machine.name or connection.machine.address] = why
@@ -169,9 +250,9 @@ class InventoryLab(Lab):
         here = _node(manager)
         own = here.info()["Swarm"]
         if not own["ControlAvailable"]:
-            raise UsageError(
-                f"node {manager.machine}: is not a manager (its swarm is {own['LocalNodeState']}); name a manager"
-            )
+            state = own["LocalNodeState"]
+            self._refuse([f"node {manager.machine}: is not a manager (its swarm is {state}); name a manager"])
+            return
         machines = [given]
         wrong: dict[str, str] = {}
         members = self._members(here)
@@ -181,11 +262,17 @@ class InventoryLab(Lab):
             name = member["Description"].get("Hostname", member["ID"])
             if member["ID"] == own["NodeID"]:
                 continue
+            one = member["ID"] if hosts.count(name) > 1 else name
             if member["Status"]["State"] == "down":
-                one = member["ID"] if hosts.count(name) > 1 else name
                 wrong[one] = f"node {name} ({address}): is down in the swarm; start it, or: docker node rm {one}"
                 if self._partly:
                     continue
+            elif not is_reachable(address):
+                wrong[one] = (
+                    f"node {name}: the swarm has {address or 'no address'} for it, where it cannot be reached from "
+                    "elsewhere; write an inventory with its address (swarmlab init)"
+                )
+                continue
             machines.append(inventory.learned(given, address))
         if not self._partly:
             inventory.refuse(list(wrong.values()))
@@ -212,7 +299,7 @@ class InventoryLab(Lab):
         wrong = []
         for connection, info in infos.items():
             state = info["Swarm"]["LocalNodeState"]
-            if state != "active" and not self._partly:
+            if state != "active" and (not self._partly or self._wrong is not None):
                 wrong.append(
                     f"node {connection.machine}: is not in a working swarm (the state of its swarm is {state})"
                 )
@@ -220,22 +307,34 @@ class InventoryLab(Lab):
                 wrong.append(
                     f"node {connection.machine}: its host name is {info['Name']}; mend its name or its address"
                 )
-        inventory.refuse(wrong)
+        self._refuse(wrong)
+        if self._wrong is not None:  # what is in no swarm has been told, and the others are looked at
+            infos = {one: info for one, info in infos.items() if info["Swarm"]["LocalNodeState"] == "active"}
         managers = [connection for connection, info in infos.items() if info["Swarm"]["ControlAvailable"]]
         if managers:
             self._check_one_swarm(infos, managers, to_judge=to_judge)
         elif not self._partly:
             listed = few(str(connection.machine) for connection in infos)
             raise UsageError(f"inventory {self.known.source}: none of {listed} is a manager; add the managers")
+        elif self._wrong is not None and infos and not self._wrong:
+            listed = few(str(connection.machine) for connection in infos)
+            self._refuse([f"inventory {self.known.source}: none of {listed} is a manager; add the managers"])
         order = [*managers, *(connection for connection in infos if connection not in managers)]
         names = names_of(infos)
         self._nodes = [
             SshNode(connection, names[connection], infos[connection]["Swarm"]["NodeAddr"]) for connection in order
         ]
-        if self._may_disrupt and self._may_disrupt != self.cluster:
-            raise UsageError(
-                f"--may-disrupt {self._may_disrupt}: the inventory's cluster is {self.cluster}; "
-                "write the id that docker info shows of the swarm that tests may hurt"
+        self.identities = {
+            infos[connection]["Swarm"]["NodeID"]: node for connection, node in zip(order, self._nodes, strict=True)
+        }
+        # Where all that is wrong is told, an unknown cluster is told by its reason.
+        known = self.cluster or self._wrong is None
+        if self._may_disrupt and self._may_disrupt != self.cluster and known:
+            self._refuse(
+                [
+                    f"--may-disrupt {self._may_disrupt}: the inventory's cluster is {self.cluster}; "
+                    "write the id that docker info shows of the swarm that tests may hurt"
+                ]
             )
 
     def _info(self, connection: Connection) -> dict[str, Any] | str:
@@ -246,7 +345,7 @@ class InventoryLab(Lab):
         except SwarmlabError as failed:
             if not self._partly:
                 raise
-            return f"node {connection.machine}: its engine does not answer ({failed}); systemctl restart docker"
+            return f"node {connection.machine}: its engine does not answer ({failed}); {RESTART}"
 
     def _check_one_swarm(
         self, infos: Mapping[Connection, dict[str, Any]], managers: Sequence[Connection], *, to_judge: bool
@@ -263,9 +362,11 @@ class InventoryLab(Lab):
         self.name = self.cluster or self.name
         for connection, other in clusters.items():
             if other != self.cluster:
-                raise UsageError(
-                    f"node {connection.machine}: is of another swarm ({other}) than {first.machine} ({self.cluster}); "
-                    "an inventory has the nodes of one swarm"
+                self._refuse(
+                    [
+                        f"node {connection.machine}: is of another swarm ({other}) than {first.machine} "
+                        f"({self.cluster}); an inventory has the nodes of one swarm"
+                    ]
                 )
         members: dict[str, dict[str, Any]] = {}
         for connection in managers if self._partly else [first]:
@@ -274,12 +375,18 @@ class InventoryLab(Lab):
                 members = members or {member["ID"]: member for member in self._members(asked)}
             except EngineRefused as refused:
                 raise UsageError(f"node {first.machine}: does not list the nodes of the swarm: {refused}") from refused
+        self.members = list(members.values())
         self._rename(members.values())
-        if members and not self.unreached:  # or else members are missing, which preflight tells
+        # Else members are missing, which preflight tells.
+        if members and (not self.unreached or self._wrong is not None):
             identities = [info["Swarm"]["NodeID"] for info in infos.values()]
             doubtful = [one for one, info in infos.items() if identities.count(info["Swarm"]["NodeID"]) > 1]
             prints = dict(zip(doubtful, parallel(_fingerprint, doubtful, at_once=ELSEWHERE), strict=True))
-            fitness.check_members(infos, members, first, to_judge=to_judge, prints=prints)
+            self._refuse(
+                fitness.member_faults(
+                    infos, members, first, to_judge=to_judge, prints=prints, left_out=list(self.unreached)
+                )
+            )
 
     def _rename(self, members: Iterable[Mapping[str, Any]]) -> None:
         """Give machines that were left out the names that the swarm has for their addresses."""
@@ -462,9 +569,11 @@ class InventoryLab(Lab):
     @override
     def shell(self, node: str, command: str) -> list[str]:
         for member in self._nodes:
-            if member.name == node:
-                return member.connection.ssh.shell(command)
-        raise UsageError(f"the inventory has no node {node!r}; it has {few(map(str, self._nodes))}")
+            if node in (member.name, member.connection.machine.address, member.address):
+                return member.connection.shell(command)
+        if why := self.unreached.get(node, ""):
+            raise UsageError(why)
+        raise UsageError(f"the inventory has no node {shown(repr(node), 60)}; it has {few(map(str, self._nodes))}")
 
     # Making
 

@@ -11,6 +11,7 @@ import socket
 import subprocess
 import threading
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -73,6 +74,10 @@ def engine_alias(name: str) -> str:
     return f"{name}e"
 
 
+#: What is said of a user who has no right to the engine's socket.
+NO_RIGHT = "may not use the engine"
+#: How an engine that does not answer is mended.
+RESTART = "on it: systemctl restart docker"
 #: The most commands that run on a machine at the same time: a server of SSH takes ten sessions a connection, and
 #: refuses more (sshd_config(5), MaxSessions).
 _COMMANDS = 8
@@ -110,8 +115,11 @@ class Connection:
         self.root = False
         self._bridge: Bridge | None = None
 
-    def open(self) -> None:
+    def open(self, *, to_ask: bool = True) -> None:
         """Open the connection, and check that user and engine are fit for use.
+
+        Args:
+            to_ask: the engine is to be asked. Without, only commands run there.
 
         Raises:
             UsageError: the machine cannot be reached, the user lacks rights, or the engine does not answer; the message
@@ -125,20 +133,25 @@ class Connection:
         except UsageError as refused:
             unused = f" ({self.machine.unused} of the inventory is not used)" if self.machine.unused else ""
             raise UsageError(f"{refused}{unused}") from None
-        asked = self._run(self.manners.line("docker version --format '{{.Server.Version}}'"))
+        if not to_ask:
+            return
+        line = self.manners.line("docker version --format '{{.Server.Version}}'")
+        asked = self.ssh.run(line)
+        if asked.returncode == 255 and asked.stderr.startswith("timed out after"):  # commands do run there
+            raise UsageError(f"{where}: its engine does not answer (docker version {asked.stderr}); {RESTART}")
+        asked = self._run(line) if asked.returncode == 255 else asked
         if asked.returncode != 0:
             message = " ".join(self.manners.printed(asked.stderr.encode()).decode().split())
             if "permission denied" in message.lower():
                 raise UsageError(
-                    f"{where}: the user {user} may not use the engine; "
-                    "add the user to the group docker, or set sudo: true"
+                    f"{where}: the user {user} {NO_RIGHT}; add the user to the group docker, or set sudo: true"
                 )
             if re.search(r"docker: .*not found|not found.*docker|No such file.*docker", message, re.IGNORECASE):
                 raise UsageError(
                     f"{where}: has no docker command, neither in the PATH of {user} nor in the usual folders; install "
                     "the engine, or mend its address"
                 )
-            raise UsageError(f"{where}: its engine does not answer; start it ({message[-150:]})")
+            raise UsageError(f"{where}: its engine does not answer ({message[-150:]}); {RESTART}")
         self._lead_to_engine()
 
     def _run(self, line: str) -> subprocess.CompletedProcess[str]:
@@ -169,6 +182,18 @@ class Connection:
         backend.get_command = lambda command, *args: learned.line(backend.quote(command, *args))
         backend.run_ssh = run_ssh
         return host
+
+    def shell(self, command: str) -> list[str]:
+        """Return the command that opens a root shell there, or runs a shell command as root if it is not empty.
+
+        Where the user does not become root, it is a shell of the user.
+        """
+        quiet = replace(self.manners, talks=False)
+        if command:
+            return self.ssh.command(quiet.line(command))
+        # sudo and doas open the shell of root's account by these options.
+        opens = {"sudo": "sudo -n -i", "doas": "doas -n -s"}.get(quiet.become.partition(" ")[0], "")
+        return self.ssh.command(*filter(None, [opens]), options=["-t"])
 
     def close(self) -> None:
         """Close the connection, if it is open."""

@@ -71,6 +71,18 @@ def is_ipv6(text: str) -> bool:
         return False
 
 
+def is_reachable(address: str) -> bool:
+    """Whether an address can be one at which others reach a node: not 0.0.0.0, not loopback, not empty.
+
+    A manager that was given no address to advertise may have 0.0.0.0 or 127.0.0.1 in the swarm's list of nodes.
+    """
+    try:
+        known = ipaddress.ip_address(bare(address))
+    except ValueError:
+        return bool(address)  # a name
+    return not (known.is_unspecified or known.is_loopback)
+
+
 def bare(address: str) -> str:
     """Return an address without the brackets around an IPv6 address."""
     return address[1:-1] if address.startswith("[") and address.endswith("]") else address

@@ -9,6 +9,7 @@ import os
 import shlex
 import subprocess
 import sys
+import tarfile
 
 import pytest
 
@@ -129,11 +130,30 @@ def test_a_likeness(world, told):
     assert all(name in text for name in ("vault_full", "AWS_SECRET_ACCESS_KEY", "vault-secret", '"zone"'))
 
 
-def test_logs(world, told):
-    told("swarmlab", "logs", "--name", world.name, str(told.folder / "logs"))
-    text = "".join(file.read_text() for file in (told.folder / "logs").iterdir())
-    assert "vault_full" in text
-    assert "level=error" in text, "the engine's log is there"
+def test_bundles(world, told):
+    for name, where in (("lab", ["--name", world.name]), ("swarm", ["--inventory", str(world.inventory)])):
+        told("swarmlab", "logs", *where, str(told.folder / name))
+        text = "".join(file.read_text() for file in (told.folder / name).rglob("*") if file.is_file())
+        for part in ("vault_full", "level=error", "KernelVersion", "vault-net", "preflight"):
+            assert part in text, part
+        assert "fatal task error" in text, "the engine's log is there"
+    archive = told.folder / "packed.tar.gz"
+    told("swarmlab", "logs", "--inventory", str(world.inventory), str(archive))
+    with tarfile.open(archive) as packed:
+        packed.extractall(told.folder / "unpacked")
+    assert list((told.folder / "unpacked").rglob("docker-info.json"))
+
+
+def test_the_operators_commands(world, told):
+    manager = world.folder / "manager.yaml"
+    manager.write_text(
+        f"manager: ssh://root@{world.nodes[0].address}\nkey: {world.folder}/key\n"
+        f"known_hosts: {world.folder}/known_hosts\n"
+    )
+    told("swarmlab", "init", "--inventory", str(manager))
+    for more in ([], ["--json"]):
+        told("swarmlab", "doctor", "--inventory", str(world.inventory), *more, allowed=(0, 1))
+    told("swarmlab", "shell", "--inventory", str(world.inventory), world.nodes[1].name, "--", "hostname")
 
 
 def test_the_small_commands(world, told):

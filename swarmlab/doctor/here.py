@@ -1,0 +1,246 @@
+"""What a lab of containers or machines needs of this machine."""
+
+from __future__ import annotations
+
+import functools
+import ipaddress
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+
+from swarmlab.cluster.leavings import REGISTRY_IMAGE
+from swarmlab.doctor.check import Look, examine
+from swarmlab.errors import LabError, SwarmlabError
+from swarmlab.host import Progress, as_root, cache_folder, check_cache
+from swarmlab.images import workshop
+from swarmlab.images.recipes import registry_reference
+from swarmlab.labs import outer
+from swarmlab.labs.hosts import NETWORKS
+from swarmlab.labs.outer import OuterEngine
+from swarmlab.lists import few
+from swarmlab.preflight import host, kernel, sight
+from swarmlab.preflight.finding import Finding, Level
+from swarmlab.preflight.model import NodeView, Sight
+
+#: The oldest Python that works.
+_PYTHON = (3, 10)
+#: Seconds that a command of this machine may take.
+_PATIENCE = 20.0
+#: Programs that labs run here, each with the package that has it and what it is for.
+_PROGRAMS = {
+    "ip": ("iproute2", "network namespaces of private engines"),
+    "iptables": ("iptables", "the rules of engines"),
+    "nsenter": ("util-linux", "commands in network namespaces"),
+    "ssh": ("openssh-client", "existing swarms and machines"),
+    "ssh-keygen": ("openssh-client", "keys of existing swarms and machines"),
+}
+#: What a finding of preflight about a missing module means for a lab: without these its claims are blocked only.
+_BLOCK_ONLY = ("ip_vs", "ip_vs_rr", "esp4")
+
+
+@dataclass
+class Patient:
+    """This machine.
+
+    Attributes:
+        engine: the outer engine, if one answers.
+        failed: why the engine that the user names does not answer; None if it does, or none is named.
+    """
+
+    engine: OuterEngine | None = None
+    failed: SwarmlabError | None = None
+
+    @functools.cached_property
+    def root(self) -> list[str] | None:
+        """The prefix that runs a command as root; None if this user cannot."""
+        return as_root()
+
+
+def met(progress: Progress) -> Patient:
+    """Return this machine, with the engine that answers on it. None is started."""
+    try:
+        return Patient(outer.running(progress))
+    except SwarmlabError as failed:
+        return Patient(failed=failed)
+
+
+def python(_: Patient) -> Iterator[Finding]:
+    """Whether Python is new enough."""
+    version = ".".join(map(str, sys.version_info[:3]))
+    if sys.version_info[:2] < _PYTHON:
+        mend = "make the environment with a newer one: PYTHON=python3.11 ./setup.sh"
+        yield Finding(Level.ERROR, f"Python {version} is older than 3.10", "nothing works", mend=mend)
+    else:
+        yield Finding(Level.OK, f"Python {version}")
+
+
+def rights(patient: Patient) -> Iterator[Finding]:
+    """Whether this user is root, or becomes root without a password."""
+    if patient.root is None:
+        yield Finding(
+            Level.WARNING if patient.engine else Level.ERROR,
+            "this user is not root, and sudo asks for a password or is not there",
+            "no package is installed, no engine is started, and no image is made by mmdebstrap",
+            mend="run as root, or let sudo work without a password: USER ALL=(ALL) NOPASSWD: ALL",
+        )
+    else:
+        yield Finding(Level.OK, "root" if not patient.root else "root by sudo")
+
+
+def namespaces(patient: Patient) -> Iterator[Finding]:
+    """Whether network namespaces can be made here."""
+    if patient.root is None:
+        yield Finding(Level.INFO, "not tried, as that takes root", mend="run as root")
+        return
+    done = _run([*patient.root, "unshare", "--net", "true"])
+    if done.returncode:
+        said = " ".join(done.stderr.split())[-150:] or f"unshare ended with {done.returncode}"
+        mend = "run where the kernel allows it (CAP_SYS_ADMIN): in a container, start that with --privileged"
+        yield Finding(Level.ERROR, f"no network namespace can be made: {said}", "no lab can be brought up", mend=mend)
+    else:
+        yield Finding(Level.OK, "network namespaces can be made")
+
+
+def modules(_: Patient) -> Iterator[Finding]:
+    """Whether the kernel has what swarms need: overlay networks, bridges, IPVS."""
+    view = NodeView("this machine")
+    done = _run(["sh", "-c", sight.script(view, ["modules"], _PATIENCE)])
+    view.answers = sight.parse_answers(done.stdout)
+    if not view.answers:
+        raise LabError(f"sh does not answer: {' '.join(done.stderr.split())[-150:]}")
+    for finding in kernel.modules(Sight([view])):
+        missing = finding.summary.rpartition(" ")[2]
+        if finding.level.trouble and missing in _BLOCK_ONLY:
+            blocked = "claims of the routing mesh and of virtual addresses are blocked"
+            yield replace(finding, level=Level.INFO, risk=blocked)
+        else:
+            yield finding
+
+
+def programs(_: Patient) -> Iterator[Finding]:
+    """Whether the programs are there that labs run."""
+    lacking = {name: what for name, what in _PROGRAMS.items() if not shutil.which(name)}
+    for name, (package, purpose) in lacking.items():
+        yield Finding(
+            Level.WARNING, f"there is no program {name}", f"it is for {purpose}", mend=f"apt-get install {package}"
+        )
+    if not lacking:
+        yield Finding(Level.OK, ", ".join(_PROGRAMS))
+
+
+def addresses(patient: Patient) -> Iterator[Finding]:
+    """Whether the networks of labs are free: 192.168.56.0/24, and others after it."""
+    done = _run(["ip", "-4", "route", "show", "table", "main"])
+    labs = [ipaddress.IPv4Network(f"192.168.{third}.0/24") for third in NETWORKS]
+    taken: dict[ipaddress.IPv4Network, str] = {}
+    for line in done.stdout.splitlines():
+        words = line.split()
+        if not words or words[0] in ("default", "0.0.0.0/0") or "dev" not in words:
+            continue
+        device = words[words.index("dev") + 1]
+        if device.startswith(("br-", "docker")):  # a lab's own, or one that the engine does not give to labs
+            continue
+        try:
+            found = ipaddress.IPv4Network(words[0], strict=False)
+        except ValueError:  # "unreachable", "blackhole"
+            continue
+        taken |= {network: device for network in labs if network.overlaps(found)}
+    if not taken:
+        yield Finding(Level.OK, f"{labs[0]} is free")
+        return
+    # A private engine has a network namespace of its own, which does not have these routes.
+    shared = patient.engine is not None and not patient.engine.private
+    listed = few(f"{network} by {device}" for network, device in taken.items())
+    yield Finding(
+        Level.WARNING if shared else Level.INFO,
+        f"this machine has routes to networks of labs: {listed}",
+        "packets to the nodes of a lab go there" if shared else "",
+        mend="run labs on an engine of their own, which does not see these routes: SWARMLAB_PRIVATE=1 (as root)",
+    )
+
+
+def cache(_: Patient) -> Iterator[Finding]:
+    """Whether images can be kept in the cache."""
+    check_cache()
+    yield Finding(Level.OK, str(cache_folder()))
+
+
+def images(patient: Patient) -> Iterator[Finding]:
+    """Whether the suites' images are made, or can be made here."""
+    if patient.engine and patient.engine.client.images.list(name=registry_reference()):
+        yield Finding(Level.OK, "the images of workloads are made")
+    elif shutil.which("mmdebstrap") or patient.engine or patient.root is not None:
+        yield Finding(
+            Level.INFO,
+            "the images of workloads are not made yet",
+            "the first run makes them, which takes some minutes and packages of Debian",
+            mend="nothing needs to be done",
+        )
+    else:
+        raise LabError("neither an engine nor mmdebstrap nor root's rights are there to make images")
+
+
+def _run(command: Sequence[str]) -> subprocess.CompletedProcess[str]:
+    """Run a command of this machine that only looks.
+
+    Raises:
+        LabError: there is no such program, or it does not end.
+    """
+    try:
+        return subprocess.run(
+            command,
+            check=False,
+            capture_output=True,
+            text=True,
+            errors="replace",
+            stdin=subprocess.DEVNULL,
+            timeout=_PATIENCE,
+            env={**os.environ, "LC_ALL": "C"},
+        )
+    except FileNotFoundError:
+        raise LabError(f"there is no program {command[0]}; install it") from None
+    except subprocess.TimeoutExpired:
+        raise LabError(f"{command[0]} did not end within {_PATIENCE:.0f} s") from None
+
+
+#: The checks of this machine by name, beside those of preflight. A new one is a function, and a line here.
+CHECKS: Mapping[str, Look[Patient]] = {
+    "host-python": python,
+    "host-rights": rights,
+    "host-namespaces": namespaces,
+    "host-modules": modules,
+    "host-programs": programs,
+    "host-addresses": addresses,
+    "host-cache": cache,
+    "host-images": images,
+}
+#: Those of them that a run on an existing swarm needs, too: it makes images here, and reaches nodes by ssh.
+FOR_EXISTING = ("host-python", "host-cache", "host-images")
+
+
+def look(patient: Patient) -> list[Finding]:
+    """Return the findings about this machine: of preflight's checks of it, and of all `CHECKS`."""
+    found = [*host.machine(), host.engine(patient.engine, patient.failed)]
+    return [*found, *examine(CHECKS, patient)]
+
+
+def look_for_existing(patient: Patient, *, registry: bool) -> list[Finding]:
+    """Return the findings about what a run on an existing swarm needs of this machine.
+
+    Args:
+        patient: this machine.
+        registry: the swarm has a registry with the images, so that none is made here.
+    """
+    names = [name for name in FOR_EXISTING if not (registry and name == "host-images")]
+    found = examine({name: CHECKS[name] for name in names}, patient)
+    if not registry and not _kept():
+        found.append(host.engine(patient.engine, patient.failed))
+    return found
+
+
+def _kept() -> bool:
+    """Whether the registry with the suites' images is kept as a file, so that no engine is needed to make it."""
+    return workshop.archive_file(f"{REGISTRY_IMAGE}:{registry_reference().rpartition(':')[2]}").exists()
