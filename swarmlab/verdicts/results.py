@@ -138,11 +138,6 @@ class Run:
         return list(self.raw.get("shards", []))
 
     @property
-    def runs(self) -> list[Mapping[str, Any]]:
-        """The earlier runs that a run with --again has gone on with, the oldest first; empty for any other run."""
-        return list(self.raw.get("runs", []))
-
-    @property
     def chosen(self) -> list[str]:
         """The words by which --claim chose its claims; none if it judged all claims of its parts."""
         return list(self.raw.get("chosen", []))
