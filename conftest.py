@@ -25,4 +25,5 @@ pytest_plugins = [
     "fixtures.again",
     "fixtures.side_by_side",
     "fixtures.progress",
+    "fixtures.next_steps",
 ]

@@ -6,6 +6,7 @@ import contextlib
 import fcntl
 import json
 import os
+import pwd
 import re
 import shlex
 import shutil
@@ -32,6 +33,21 @@ MIB = 2**20
 _LIMITS = ("sys/fs/cgroup/memory.max", "sys/fs/cgroup/memory/memory.limit_in_bytes")
 #: Seconds between two lines that say for which process this one waits.
 _REMINDER = 60.0
+
+
+def user_name() -> str:
+    """Return who runs this process, for records: the login name, and as whom it runs if that is another.
+
+    Example:
+        "ops", "root", or "ops, as root" with sudo
+    """
+    try:
+        name = pwd.getpwuid(os.geteuid()).pw_name
+    except KeyError:  # as in a container with the user of another system
+        name = str(os.geteuid())
+    # With sudo, and in the jobs of GitLab and GitHub, the person has another name than the process.
+    person = os.environ.get("SUDO_USER") or os.environ.get("GITLAB_USER_LOGIN") or os.environ.get("GITHUB_ACTOR")
+    return f"{person}, as {name}" if person and person != name else name
 
 
 def run_folder() -> Path:

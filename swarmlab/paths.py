@@ -23,6 +23,11 @@ PROVISION = ROOT / "provision"
 REPORTS = ROOT / "reports"
 
 
+def suites() -> str:
+    """Return the folder of the suites as a command here names it."""
+    return "suites/" if Path.cwd() == ROOT else f"{ROOT / 'suites'}/"
+
+
 def command(program: str, *words: object) -> str:
     """Return a command of this project as it can be pasted into a shell here.
 

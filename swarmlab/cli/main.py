@@ -33,6 +33,7 @@ from swarmlab.cli import (
     stop,
     test,
     up,
+    verify,
 )
 from swarmlab.cli.common import Parser, complain, say
 from swarmlab.errors import SwarmlabError, UsageError
@@ -64,6 +65,7 @@ VERBS = {
     "report": report,
     "compare": compare,
     "results": results,
+    "verify": verify,
     "explain": explain,
     "completion": completion,
 }

@@ -8,7 +8,7 @@ from pathlib import Path
 from swarmlab.cli.common import output_file
 from swarmlab.paths import REPORTS
 from swarmlab.report import metrics
-from swarmlab.report.html import overall
+from swarmlab.report.overall import overall
 from swarmlab.verdicts import folders, merge, results
 
 #: The exit status where a part did not end, as of a run that could not be held.
@@ -43,7 +43,7 @@ def run(args: argparse.Namespace) -> int:
     folder = merge.write(parts, Path(args.reports) if args.reports else REPORTS)
     merged = results.load(folder)
     metrics.write(metrics.of_run(merged), folder / metrics.FILE, *elsewhere)
-    folders.ended(folder, keep=args.keep_runs)
+    digest = folders.ended(folder, keep=args.keep_runs)
     whole = overall(merged)
     print(f"{whole.word}. {whole.summary}")
     for claim in merged.claims.values():
@@ -53,6 +53,8 @@ def run(args: argparse.Namespace) -> int:
         print(f"not certified: {refusal}")
     for line in merged.raw.get("certification_waived", []):
         print(f"accepted by a waiver, and not certified: {line}")
+    if digest:
+        print(f"digest of the run's files: sha256 {digest}")
     print(folder)
     if merged.unfinished:
         return _UNFINISHED

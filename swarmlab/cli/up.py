@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import time
-from pathlib import Path
 
 from swarmlab import signals
 from swarmlab.cli.common import say
@@ -13,7 +12,7 @@ from swarmlab.errors import UsageError
 from swarmlab.images.engines import engine_choice, obtain, options_help, split
 from swarmlab.labs import outer, registry
 from swarmlab.labs.registry import DEFAULT, MADE
-from swarmlab.paths import ROOT, command
+from swarmlab.paths import command, suites
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:
@@ -66,7 +65,7 @@ def run(args: argparse.Namespace) -> int:
         name = [] if lab.name == DEFAULT.default_name else ["--name", lab.name]
         uses = {
             command("swarmlab", "shell", swarm.nodes[0].name, *name): "open a root shell on a node with its docker",
-            command("pytest", _suites(), *option): "run the suites on this lab; it stays as it is",
+            command("pytest", suites(), *option): "run the suites on this lab; it stays as it is",
             command("swarmlab", "down", *name): "take it down",
         }
         print(f"\nLab {lab.name} is up ({time.monotonic() - start:.0f} s). Use it:")
@@ -81,8 +80,3 @@ def run(args: argparse.Namespace) -> int:
 def _value(args: argparse.Namespace, name: str) -> str | None:
     value: str | None = getattr(args, name.lstrip("-").replace("-", "_"), None)
     return value
-
-
-def _suites() -> str:
-    """Return the folder of the suites as it is named here."""
-    return "suites/" if Path.cwd() == ROOT else f"{ROOT / 'suites'}/"

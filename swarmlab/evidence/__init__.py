@@ -20,6 +20,7 @@ from swarmlab.evidence.journal import (
     take_over,
 )
 from swarmlab.evidence.redaction import redact, scrub
+from swarmlab.evidence.times import began, failed, window
 
 __all__ = [
     "ANSWER_LIMIT",
@@ -30,8 +31,10 @@ __all__ = [
     "Entry",
     "Journal",
     "aside",
+    "began",
     "decoded",
     "diagnose",
+    "failed",
     "hide_foreign",
     "on_failure",
     "part",
@@ -43,4 +46,5 @@ __all__ = [
     "scrub",
     "show_foreign",
     "take_over",
+    "window",
 ]

@@ -29,7 +29,7 @@ _LONGEST_END = 200
 #: Values that stay, because they are the words of engines and of tables, whoever else writes them.
 _COMMON = (
     "accepted active allocated always amd64 assigned bridge complete container containers create created debian "
-    "default default-address-pools docker docker_gwbridge enabled disabled failed global healthy ingress "
+    "default default-address-pools docker docker0 docker_gwbridge enabled disabled failed global healthy ingress "
     "json-file journald linux localhost manager master network networks on-failure orphaned overlay password "
     "pending preparing private process production ready redacted rejected remove removed replicated running "
     "secret service services shutdown starting stopped syslog template timeout unhealthy unknown "

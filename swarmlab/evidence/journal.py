@@ -9,6 +9,7 @@ from collections import deque
 from collections.abc import Callable, Iterator
 from contextvars import ContextVar
 from dataclasses import dataclass, replace
+from datetime import datetime, timezone
 
 from swarmlab.evidence.redaction import redact
 
@@ -44,9 +45,14 @@ class Entry:
 
 
 class Journal:
-    """Requests and answers from which a verdict was judged. Entries are redacted when added; threads may share it."""
+    """Requests and answers from which a verdict was judged. Entries are redacted when added; threads may share it.
+
+    Attributes:
+        began: when it was opened; the offsets of its entries count from then.
+    """
 
     def __init__(self) -> None:
+        self.began = datetime.now(timezone.utc)
         self._start = time.monotonic()
         self._lock = threading.Lock()
         self._first: list[Entry] = []

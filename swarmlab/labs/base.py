@@ -195,6 +195,7 @@ class Lab(ABC):
         """Return the facts of the lab as a whole, for reports: speed, seconds of its steps, and what its kind adds."""
         return {
             "speed": round(self.speed, 1),
+            "standing": self.standing,
             **({"seconds": dict(self.steps)} if self.steps else {}),
             **({"sample": self.sample.to_json()} if self.sample else {}),
         }
@@ -385,12 +386,14 @@ class LabKind(ABC):
         summary: a description of the nodes of such a lab, for reports.
         options: the options that only this kind takes.
         refuses: options of all kinds that make no sense for it, each with the reason; "-n" stands for xdist's.
+        engine_log: the file of the engine's log on its nodes, which have no systemd; empty if they have.
     """
 
     word: str
     summary: str
     options: Sequence[Option] = ()
     refuses: ClassVar[Mapping[str, str]] = {}
+    engine_log: str = ""
 
     @abstractmethod
     def check(self, request: Request) -> None:

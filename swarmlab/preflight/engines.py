@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from swarmlab.cluster.clocks import BACKDATED, Clock, astray
 from swarmlab.lists import few
 from swarmlab.preflight.finding import Finding, Level, Unknown
-from swarmlab.preflight.model import START_THE_ENGINE, NodeView, Sight, by_node
+from swarmlab.preflight.model import START_BY_HAND, START_THE_ENGINE, NodeView, Sight, by_node
 from swarmlab.preflight.options import Settings
 from swarmlab.versions import parsed
 
@@ -22,7 +22,9 @@ def answers(sight: Sight) -> Iterator[Finding]:
     for view in sight.nodes:
         if view.silent:
             risk = "its tasks are lost or cannot be changed, and nothing else is known about the engine"
-            yield Finding(Level.ERROR, view.silent, risk, nodes=(view.name,), mend=view.remedy or START_THE_ENGINE)
+            mend = view.remedy or START_THE_ENGINE
+            found = Finding(Level.ERROR, view.silent, risk, nodes=(view.name,), mend=mend)
+            yield found if view.remedy else found.by_hand(*START_BY_HAND)
         elif view.unread:
             level = Level.ERROR if view.hangs else Level.UNKNOWN
             risk = "commands hang on the node, and what they would tell is not known" if view.hangs else ""

@@ -44,6 +44,8 @@ class Finding:
         check: name of the check.
         mend: how to mend it, with a command where there is one; of an *unknown*, what would make it known. `merged`
             puts the names of the nodes in the place of "{nodes}".
+        look: a line for a root shell on each of its nodes that shows more; empty if there is none.
+        fix: a line for such a shell that mends it, and harms nothing if the cause is another; empty if there is none.
         because: the finding that may be its cause, as text; empty if none is.
         causes: what may follow from this finding, besides what may follow from every finding of its check: names of
             checks, as in `Check.causes`.
@@ -60,18 +62,25 @@ class Finding:
     because: str = ""
     causes: tuple[str, ...] = ()
     pairs: tuple[tuple[str, str], ...] = ()
+    look: str = ""
+    fix: str = ""
     waiver: FindingWaiver | None = None
 
     def __str__(self) -> str:
         return f"{whose(self.nodes)}{self.summary}"
+
+    def by_hand(self, look: str, fix: str) -> Finding:
+        """Return the finding with lines for an operator; see the attributes of these names."""
+        return replace(self, look=look, fix=fix)
 
     def to_json(self) -> dict[str, Any]:
         """Return the finding as verdicts.json has it; there the summary's name is "seen"."""
         raw = asdict(self) | {"level": str(self.level), "nodes": list(self.nodes)}
         del raw["causes"], raw["waiver"]
         raw["pairs"] = [list(pair) for pair in self.pairs]
-        if not self.pairs:
-            del raw["pairs"]
+        for optional in ("pairs", "look", "fix"):
+            if not raw[optional]:
+                del raw[optional]
         if self.waiver:
             raw["waiver"] = self.waiver.to_json()
         return {"seen": raw.pop("summary"), **raw}

@@ -69,7 +69,7 @@ def forwarding(_: Sight, view: NodeView) -> Iterator[Finding]:
             "net.ipv4.ip_forward is 0",
             "published ports and outgoing connections fail",
             mend=_sysctl("net.ipv4.ip_forward=1"),
-        )
+        ).by_hand(*_by_hand("net.ipv4.ip_forward=1"))
     try:
         if view.numbers("bridge calls")[0] != 1:
             yield Finding(
@@ -77,7 +77,7 @@ def forwarding(_: Sight, view: NodeView) -> Iterator[Finding]:
                 "net.bridge.bridge-nf-call-iptables is 0",
                 "the engine's rules are not in force between containers",
                 mend=_sysctl("net.bridge.bridge-nf-call-iptables=1"),
-            )
+            ).by_hand(*_by_hand("net.bridge.bridge-nf-call-iptables=1"))
     except Unknown:
         return  # the bridge module is not loaded, which another check finds
 
@@ -88,6 +88,12 @@ def _sysctl(setting: str) -> str:
         f"on {{nodes}}: sysctl -w {setting} && echo {setting} > /etc/sysctl.d/90-{setting.partition('=')[0]}.conf"
         "; take another value out of /etc/sysctl.conf"
     )
+
+
+def _by_hand(setting: str) -> tuple[str, str]:
+    """Return the lines that show a kernel setting, and that set it now."""
+    name = setting.partition("=")[0]
+    return f"sysctl {name}; grep -rn {name} /etc/sysctl.conf /etc/sysctl.d", f"sysctl -w {setting}"
 
 
 @by_node
@@ -135,32 +141,32 @@ def limits(_: Sight, view: NodeView) -> Iterator[Finding]:
         setting = f"fs.inotify.max_user_instances={max(1024, 4 * used)}"
         if watches < _WATCHES:
             setting = "fs.inotify.max_user_watches=524288"
-        yield Finding(Level.WARNING, summary, risk, mend=_sysctl(setting))
+        yield Finding(Level.WARNING, summary, risk, mend=_sysctl(setting)).by_hand(*_by_hand(setting))
     opened, *_free, most = view.numbers("files")
     if opened > _FULL * most:
         yield Finding(
             Level.WARNING,
             f"{opened} of {most} files are open",
             "no file and no connection can be opened at the limit",
-            mend=_sysctl(f"fs.file-max={2 * most}"),
             causes=("engines-answer", "membership", "quorum") if opened > _SPENT * most else (),
-        )
+            mend=_sysctl(f"fs.file-max={2 * most}"),
+        ).by_hand(*_by_hand(f"fs.file-max={2 * most}"))
     most, known, *refused = view.numbers("neighbours")
     if sum(refused) and 2 * known > most:  # else it was too small once, and is not any more
         yield Finding(
             Level.WARNING,
             f"the table of neighbours (ARP), of {most} entries, had no room {sum(refused)} times",
             "connections between containers on different nodes time out now and then",
-            mend=_sysctl(f"net.ipv4.neigh.default.gc_thresh3={8 * most}"),
             causes=WAYS,
-        )
+            mend=_sysctl(f"net.ipv4.neigh.default.gc_thresh3={8 * most}"),
+        ).by_hand(*_by_hand(f"net.ipv4.neigh.default.gc_thresh3={8 * most}"))
     tracked, room = view.numbers("connections")
     if tracked > _FULL * room:
         yield Finding(
             Level.WARNING,
             f"{tracked} of {room} connections are tracked",
             "packets of new connections, also of the mesh and of overlay networks, are dropped at the limit",
-            mend=_sysctl(f"net.netfilter.nf_conntrack_max={max(4 * room, 262144)}"),
             # Packets that the table has no room for are lost, whatever the firewall allows.
             causes=(*WAYS, "membership", "quorum", "stuck-tasks: pending") if tracked > _SPENT * room else (),
-        )
+            mend=_sysctl(f"net.netfilter.nf_conntrack_max={max(4 * room, 262144)}"),
+        ).by_hand(*_by_hand(f"net.netfilter.nf_conntrack_max={max(4 * room, 262144)}"))

@@ -38,6 +38,8 @@ WAYS = ("paths", "port-management-tcp", "port-gossip-tcp", "port-gossip-udp", "p
 #: What makes known what only managers tell, and what makes an engine answer.
 ASK_A_MANAGER = "get a manager to answer: on each manager: docker node ls, systemctl restart docker"
 START_THE_ENGINE = "on {nodes}: systemctl restart docker; why it does not start: journalctl -u docker -n 50"
+#: Lines that show why an engine does not answer, and that start it.
+START_BY_HAND = ("journalctl -u docker -n 50 --no-pager", "systemctl restart docker")
 #: The packages of the programs that answer questions, by question.
 _PACKAGES = {
     "iptables": "iptables",

@@ -35,6 +35,14 @@ def _allow(port: int, protocol: str) -> str:
     )
 
 
+def _by_hand(port: int, protocol: str) -> tuple[str, str]:
+    """Return the lines that show why a port is closed, and that open it."""
+    return (
+        f'iptables -S | grep -nE "DROP|REJECT|{port}"; nft list ruleset | grep -nE "drop|reject|{port}"',
+        f"iptables -I INPUT -p {protocol} --dport {port} -j ACCEPT",
+    )
+
+
 def paths(sight: Sight) -> Iterator[Finding]:
     """Whether any packet passes between every two nodes, whatever its port."""
     cut, judged, seen = [], 0, []
@@ -59,6 +67,7 @@ def paths(sight: Sight) -> Iterator[Finding]:
             mend="on {nodes}: ip -brief address; ip route; ping -c 1 ADDRESS of another node; then mend the interface, "
             "what is between the nodes (VLAN, security group), or a firewall that drops everything (iptables -S, "
             "nft list ruleset)",
+            look="ip -brief address; ip route; iptables -S; nft list ruleset",
         )
     elif judged:
         yield Finding(Level.OK, f"packets pass between {judged} pairs of nodes")
@@ -120,8 +129,10 @@ def _connections(
     if closed:
         summary = few(f"{source} -> {target} ({end})" for source, target, end in closed)
         pairs = tuple((source, target) for source, target, _ in closed)
-        mend = _allow(port(listed[0]), "tcp")
-        yield Finding(level, summary, risk, nodes=_suspects(sight, pairs), mend=mend, pairs=pairs)
+        number = port(listed[0])
+        mend = _allow(number, "tcp")
+        found = Finding(level, summary, risk, nodes=_suspects(sight, pairs), mend=mend, pairs=pairs)
+        yield found.by_hand(*_by_hand(number, "tcp"))
     elif tried:
         yield Finding(Level.OK, f"open ({tried} connections)")
 
@@ -129,16 +140,14 @@ def _connections(
 def gossip_udp(sight: Sight) -> Iterator[Finding]:
     """Whether the engines' gossip by UDP arrives at every node from every other."""
     risk = "other nodes learn names and addresses of tasks late or never"
-    mend = _allow(GOSSIP_PORT, "udp")
-    yield from _arrivals(sight, lambda arrived: arrived.gossip, "gossip", risk, mend, patient=True)
+    yield from _arrivals(sight, lambda arrived: arrived.gossip, "gossip", risk, GOSSIP_PORT, patient=True)
 
 
 def data(sight: Sight) -> Iterator[Finding]:
     """Whether small packets to the overlay data port arrive at every node from every other."""
     risk = "containers on different nodes, and the routing mesh, do not reach each other"
-    mend = _allow(sight.data_port, "udp")
     what = f"UDP to port {sight.data_port}"
-    yield from _arrivals(sight, lambda arrived: arrived.small, what, risk, mend, told=True)
+    yield from _arrivals(sight, lambda arrived: arrived.small, what, risk, sight.data_port, told=True)
 
 
 def path_mtu(sight: Sight) -> Iterator[Finding]:
@@ -219,7 +228,7 @@ def _arrivals(
     which: Callable[[Arrivals], set[str]],
     what: str,
     risk: str,
-    mend: str,
+    port: int,
     *,
     patient: bool = False,
     told: bool = False,
@@ -231,7 +240,7 @@ def _arrivals(
         which: the source addresses of the packets that arrived.
         what: the packets, for messages.
         risk: the possible consequences.
-        mend: how to mend it.
+        port: the port that they go to.
         patient: whether all nodes send such packets only after a while.
         told: whether the packets tell who sent them, and go to the nodes' addresses for overlay networks' data.
     """
@@ -274,7 +283,9 @@ def _arrivals(
         lost += [(name, view.name) for name in missing]
     if lost:
         summary = f"{what} does not arrive: {_pairs(lost)}"
-        yield Finding(Level.ERROR, summary, risk, nodes=_suspects(sight, lost), mend=mend, pairs=tuple(lost))
+        mend = _allow(port, "udp")
+        found = Finding(Level.ERROR, summary, risk, nodes=_suspects(sight, lost), mend=mend, pairs=tuple(lost))
+        yield found.by_hand(*_by_hand(port, "udp"))
     elif counted:
         yield Finding(Level.OK, f"{what} arrives at {counted} nodes from all others")
 

@@ -16,7 +16,8 @@ from swarmlab.rehearsal.decision import CONDITIONS, GO, NO_GO, Decision
 from swarmlab.rehearsal.plan import Plan
 from swarmlab.rehearsal.upstream import statements
 from swarmlab.report.condense import condense
-from swarmlab.report.html import MEANINGS, SIGNS, pages, stylesheet, svg_uri
+from swarmlab.report.overall import MEANINGS, SIGNS
+from swarmlab.report.pages import pages, stylesheet, svg_uri
 from swarmlab.verdicts import catalogue
 from swarmlab.verdicts.results import Judged, Run
 

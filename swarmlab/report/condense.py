@@ -5,11 +5,20 @@ from __future__ import annotations
 import re
 from collections import Counter
 from dataclasses import dataclass, replace
+from datetime import datetime
 from urllib.parse import unquote_plus
+
+from swarmlab.report.logs import around
 
 _ENTRY = re.compile(r"^(?=\+\d+\.\d\d s  )|^(?===== )", re.MULTILINE)
 _HEAD = re.compile(r"\+(?P<offset>\d+\.\d\d s)  (?P<source>\S+)  (?P<rest>.*)", re.DOTALL)
 _MOST_QUESTION = 300
+#: The attachments of which the lines around the failure count, and not the last ones.
+_LOG = re.compile(r"^==== (.*\bengine log|log)$")
+#: Lines of an answer, and entries, that an excerpt has.
+_LINES, _ENTRIES = 6, 4
+#: Seconds after which an entry is later than the failure: its offset is of the moment at which it was answered.
+_SLACK = 0.02
 
 
 @dataclass(frozen=True)
@@ -32,7 +41,7 @@ class Piece:
         return f"{self.head}{again}\n{self.body}".rstrip()
 
 
-def condense(text: str, limit: int, *, answer: int = 400) -> str:
+def condense(text: str, limit: int, *, answer: int = 400, when: tuple[datetime, datetime] | None = None) -> str:
     """Return the essential part of an evidence file.
 
     A call that got the same answer again is shown once, with the number of times. Then each answer is cut to *answer*
@@ -41,7 +50,9 @@ def condense(text: str, limit: int, *, answer: int = 400) -> str:
     Args:
         text: The file.
         limit: Most characters, not counting the notes.
-        answer: Characters that are kept of one answer. Of an attachment the last four times as many are kept.
+        answer: Characters that are kept of one answer. Of an attachment the last four times as many are kept; of an
+            engine's log as many around the failure.
+        when: When the test began and failed; None if that is not known.
     """
     first, *entries = _ENTRY.split(text)
     pieces = [_piece(entry) for entry in entries]
@@ -50,9 +61,39 @@ def condense(text: str, limit: int, *, answer: int = 400) -> str:
         key = (piece.head.partition("  ")[2], piece.body)
         same = distinct.get(key)
         distinct[key] = replace(same, times=same.times + 1) if same else piece
-    shown = [_cut(piece, answer) for piece in distinct.values()]
+    shown = [_cut(piece, answer, when) for piece in distinct.values()]
     head = _clip(first.strip(), max(answer, 400) * 2)
     return "\n\n".join([head, *_within(shown, limit - len(head))])
+
+
+def last(text: str, limit: int, *, when: tuple[datetime, datetime] | None = None) -> str:
+    """Return the last commands and calls in an evidence file before the failure, with the beginnings of their answers.
+
+    Args:
+        text: The file.
+        limit: Most characters, not counting the notes.
+        when: When the test began and failed; None if that is not known. What follows is the clean-up.
+    """
+    until = (when[1] - when[0]).total_seconds() + _SLACK if when else float("inf")
+    entries = [entry for entry in _ENTRY.split(text)[1:] if (head := _HEAD.match(entry)) and _seconds(head) <= until]
+    pieces = [_piece(entry) for entry in entries]
+    shown: list[str] = []
+    for piece in reversed(pieces[-_ENTRIES:]):
+        lines = piece.body.splitlines()
+        body = "\n".join([*(_clip(line, _MOST_QUESTION) for line in lines[:_LINES]), *_more(lines)])
+        one = str(replace(piece, head=_clip(piece.head, _MOST_QUESTION), body=body))
+        if shown and sum(map(len, shown)) + len(one) > limit:
+            break
+        shown.insert(0, one)
+    return "\n".join(shown)
+
+
+def _seconds(head: re.Match[str]) -> float:
+    return float(head["offset"].removesuffix(" s"))
+
+
+def _more(lines: list[str]) -> list[str]:
+    return [f"    [… {len(lines) - _LINES} lines more]"] if len(lines) > _LINES else []
 
 
 def asked(text: str) -> Counter[str]:
@@ -70,9 +111,11 @@ def _piece(entry: str) -> Piece:
     return Piece(title, body.rstrip())
 
 
-def _cut(piece: Piece, answer: int) -> Piece:
+def _cut(piece: Piece, answer: int, when: tuple[datetime, datetime] | None) -> Piece:
     if piece.head.startswith("===="):
         most = answer * 4
+        if _LOG.match(piece.head):
+            return replace(piece, body=around(piece.body, when, most))
         cut = len(piece.body) - most
         body = f"[… {cut} characters before this …]\n{piece.body[cut:]}" if cut > 0 else piece.body
         return replace(piece, body=body)

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from swarmlab.preflight import Level, grouped, headline
-from swarmlab.report.html import SIGNS, duration, overall
 from swarmlab.report.markdown import code, plain, said, table
+from swarmlab.report.overall import SIGNS, overall
+from swarmlab.report.pages import duration
 from swarmlab.verdicts import compare
 from swarmlab.verdicts.results import Judged, Run
 from swarmlab.verdicts.verdict import Verdict

@@ -9,8 +9,9 @@ from typing import Any
 
 from swarmlab.errors import UsageError
 from swarmlab.report import bench, kills, times
-from swarmlab.report.html import MEANINGS, SIGNS, duration, overall
 from swarmlab.report.markdown import code, plain, table
+from swarmlab.report.overall import MEANINGS, SIGNS, overall
+from swarmlab.report.pages import duration
 from swarmlab.verdicts import catalogue, history
 from swarmlab.verdicts.parts import chapter_of
 from swarmlab.verdicts.results import Judged, Run

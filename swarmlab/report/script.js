@@ -1,4 +1,4 @@
-// The report reads without this: it filters the claims, and opens on paper what did not pass.
+// The report reads without this: it filters the claims, and copies commands.
 (() => {
   const boxes = [...document.querySelectorAll('#filter input[type=checkbox]')];
   const search = document.querySelector('#filter input[type=search]');
@@ -32,10 +32,36 @@
     }
   };
   addEventListener('hashchange', show);
-  let opened = [];
-  addEventListener('beforeprint', () => {
-    opened = [...document.querySelectorAll('.on-paper details:not([open])')];
-    opened.forEach(details => { details.open = true; });
-  });
-  addEventListener('afterprint', () => opened.forEach(details => { details.open = false; }));
+  const copied = async (text, code) => {
+    try {
+      await navigator.clipboard.writeText(text);
+      return 'Copied';
+    } catch {  // a browser that keeps pages from the clipboard: the commands are marked, and Ctrl+C copies them
+      getSelection().selectAllChildren(code);
+      return 'Marked';
+    }
+  };
+  const copies = (code, what) => {
+    const button = document.createElement('button');
+    button.className = 'copy';
+    button.type = 'button';
+    button.textContent = 'Copy';
+    button.setAttribute('aria-label', `Copy the commands: ${what}`);
+    button.addEventListener('click', async () => {
+      button.textContent = await copied(code.textContent, code);
+      setTimeout(() => { button.textContent = 'Copy'; }, 2000);
+    });
+    return button;
+  };
+  for (const commands of document.querySelectorAll('pre.commands')) {
+    const holder = document.createElement('div');
+    holder.className = 'holds-commands';
+    commands.replaceWith(holder);
+    holder.append(commands, copies(commands, commands.dataset.what));
+  }
+  for (const code of document.querySelectorAll('.note code')) {
+    const button = copies(code, code.closest('.note').dataset.what);
+    button.classList.add('word');
+    code.after(button);
+  }
 })();

@@ -20,9 +20,11 @@ from typing import Any
 
 from swarmlab import outputs, ownership
 from swarmlab.errors import LabError, UsageError
+from swarmlab.verdicts import manifest
 
 #: The file of a run's verdicts, and the record that grows while the run goes on.
 VERDICTS, RECORD = "verdicts.json", "verdicts.jsonl"
+FILES = (VERDICTS, RECORD)
 #: The folder of all runs, and the link to the latest, in a folder of reports.
 RUNS, LATEST = "runs", "latest"
 #: How many runs stay in a folder of reports.
@@ -105,13 +107,18 @@ def publish(folder: Path) -> None:
         fresh.replace(link)
 
 
-def ended(folder: Path, *, keep: int) -> None:
-    """Note that a run has ended: remove its folder if it has no verdict, else the oldest runs.
+def ended(folder: Path, *, keep: int) -> str:
+    """Note that a run has ended: remove its folder if it has no verdict, else write its manifest, and remove old runs.
 
     Args:
-        folder: The run's folder.
+        folder: The run's folder, to which nothing is written any more.
         keep: How many runs stay, this one among them; 0 for all.
+
+    Returns:
+        The one digest over all files of the run (see `swarmlab.verdicts.manifest`); empty if it has no verdict, or its
+        files could not be read or written.
     """
+    digest = ""
     with contextlib.suppress(OSError):
         (folder / _OWNER).unlink(missing_ok=True)
         if not judged(folder):
@@ -119,8 +126,10 @@ def ended(folder: Path, *, keep: int) -> None:
             # Neither is of use if this run made it.
             folder.parent.rmdir()
             folder.parent.parent.rmdir()
-            return
+            return digest
+        digest = manifest.write(folder)
     prune(folder.parent.parent, keep)
+    return digest
 
 
 def prune(reports: Path, keep: int) -> None:
@@ -174,7 +183,7 @@ def find(path: Path) -> Path:
     if path.exists() and not path.is_dir():
         return path
     for folder in (path, path / LATEST, *reversed(every(path))):
-        for name in (VERDICTS, RECORD):
+        for name in FILES:
             if (folder / name).exists():
                 return folder.resolve() / name if folder.name == LATEST else folder / name
     missing = "no run in it" if path.is_dir() else "no such file or folder"

@@ -3,8 +3,8 @@
 A run is a series of entries, which `swarmlab.verdicts.record` keeps in a file:
 
 ==========  ============================================================================
-start       what the run is: command, options, host, shard, suite, waivers, catalogue, its tests; with --again the
-            earlier runs (`runs`)
+start       what the run is: command, options, host, user, shard, suite, waivers, catalogue, its tests; with
+            --again the earlier runs (`runs`)
 selected    tests that were selected: their functions, and their node ids; of claims that --claim chooses those that
             were left out, with the reason
 split       of a shard: what the split was made from (see `swarmlab.verdicts.shards`)
@@ -37,9 +37,9 @@ from swarmlab.verdicts.waivers import WAIVABLE, FindingWaiver, Waiver, accepted,
 #: Version of the layout of verdicts.json. Keys may be added within a version; the meaning of a key never changes.
 SCHEMA = 1
 #: The facts of a lab that verdicts.json has for each lab (see `swarmlab.labs.base.Lab.account`).
-_OF_EACH = ("cluster", "provider", "driver", "speed", "memory_mib", "seconds", "sample")
+_OF_EACH = ("cluster", "provider", "driver", "speed", "memory_mib", "seconds", "sample", "standing")
 #: What verdicts.json has of the start of a run as far as it is known.
-_WHERE_KNOWN = ("catalogue", "cluster", "chosen", "others", "host", "shard", "shards", "runs")
+_WHERE_KNOWN = ("catalogue", "cluster", "chosen", "others", "host", "user", "shard", "shards", "runs")
 
 
 class Gathered:
@@ -366,6 +366,7 @@ class Gathered:
                 for file in judgement["evidence"]
             ],
             "judged": self._judged_where(judgements),
+            **({"own_cluster": True} if self._own_cluster(judgements, verdict) else {}),
             "tests": [judgement["test"] for judgement in judgements],
             "seconds": round(sum(judgement["seconds"] for judgement in judgements), 2),
         }
@@ -390,6 +391,11 @@ class Gathered:
             if place and place not in places:
                 places.append(place)
         return places
+
+    @staticmethod
+    def _own_cluster(judgements: list[dict[str, Any]], verdict: Verdict) -> bool:
+        """Whether the tests that decided a verdict had a cluster that was made for them and removed after them."""
+        return all(each.get("own_cluster") for each in judgements if each["verdict"] == str(verdict))
 
     def _known(self, id: str, judgements: list[dict[str, Any]]) -> list[dict[str, Any]]:
         """Return the known defects of the cluster's engines that explain why a claim fails; it still fails."""

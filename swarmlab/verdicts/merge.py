@@ -234,6 +234,7 @@ def _entries(parts: Sequence[Part]) -> tuple[list[Mapping[str, Any]], dict[Shard
         "started": begun.isoformat(timespec="seconds"),
         "command": _unsplit(parts[0].found.start["command"]),
         "host": "",
+        "user": ", ".join(dict.fromkeys(filter(None, (part.found.start.get("user", "") for part in parts)))),
         "shard": "",
         "shards": [
             {

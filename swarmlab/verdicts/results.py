@@ -59,7 +59,8 @@ class Judged:
         reason: Why it did not pass; empty if it did.
         evidence: Files in the run's folder.
         tests: Node ids of the tests that judged it.
-        places: Where they ran, each place once: shard, host, lab and engine, as far as they are known.
+        judged_on: Where they ran, each place once: run, shard, host, lab and engine, as far as they are known.
+        own_cluster: They had a cluster that was made for them beside that of a lab that stands, and removed after them.
         seconds: Duration of these tests together, in seconds.
         waiver: The waiver that was applied (claim, justification, owner, expires, outcome); None if none was.
         known: The known defects of the cluster's engines that explain why it fails.
@@ -78,12 +79,19 @@ class Judged:
     beside: tuple[str, ...] = ()
     evidence: tuple[str, ...] = ()
     tests: tuple[str, ...] = ()
-    places: tuple[str, ...] = ()
+    judged_on: tuple[Mapping[str, str], ...] = ()
+    own_cluster: bool = False
     seconds: float = 0.0
     waiver: Mapping[str, str] | None = None
     known: tuple[KnownFailure, ...] = ()
     run: str = ""
     before: tuple[Before, ...] = ()
+
+    @property
+    def places(self) -> list[str]:
+        """Where its tests ran, each place in a few words."""
+        keys = ("run", "shard", "host", "lab", "engine")
+        return [", ".join(f"{key} {place[key]}" for key in keys if key in place) for place in self.judged_on]
 
     @property
     def explained(self) -> str:
@@ -269,17 +277,29 @@ def load(path: Path) -> Run:
     if wrong := layouts.mistake(raw, layout()):
         raise UsageError(f"{file} holds no verdicts of the suites: {wrong}")
     try:
-        started = datetime.fromisoformat(raw["started"])
+        run = of_raw(raw, file)
     except ValueError:
         raise UsageError(f"{file} holds no verdicts of the suites: started: {raw['started']!r} is not a date") from None
-    claims = {entry["id"]: _judged(entry) for entry in raw["claims"]}
-    run = Run(file, started, raw["seconds"], raw, claims, raw["not_run"])
     counted = {str(verdict): number for verdict, number in run.counts.items() if number}
     if counted != {verdict: number for verdict, number in raw["summary"].items() if number}:
         raise UsageError(f"{file} contradicts itself: its summary does not add up to its claims")
-    if twice := claims.keys() & run.not_run.keys():
+    if twice := run.claims.keys() & run.not_run.keys():
         raise UsageError(f"{file} contradicts itself: {min(twice)} is both judged and not run")
     return run
+
+
+def of_raw(raw: Mapping[str, Any], file: Path) -> Run:
+    """Return a run from its verdicts.
+
+    Args:
+        raw: Its verdicts, as verdicts.json has them.
+        file: Its verdicts.json.
+
+    Raises:
+        ValueError: The time at which it started is not a date.
+    """
+    claims = {entry["id"]: _judged(entry) for entry in raw["claims"]}
+    return Run(file, datetime.fromisoformat(raw["started"]), raw["seconds"], raw, claims, raw["not_run"])
 
 
 def _json(file: Path) -> Any:
@@ -304,10 +324,8 @@ def _judged(entry: Mapping[str, Any]) -> Judged:
         beside=tuple(entry.get("beside", ())),
         evidence=tuple(dict.fromkeys(entry["evidence"])),
         tests=tuple(entry["tests"]),
-        places=tuple(
-            ", ".join(f"{key} {place[key]}" for key in ("run", "shard", "host", "lab", "engine") if key in place)
-            for place in entry.get("judged", [])
-        ),
+        judged_on=tuple(entry.get("judged", ())),
+        own_cluster=entry.get("own_cluster", False),
         seconds=entry["seconds"],
         waiver=entry.get("waiver"),
         known=tuple(map(KnownFailure.from_json, entry.get("known", []))),

@@ -63,6 +63,7 @@ def test_the_report_reads_well_everywhere(whole, run, several):
         assert view["overflow"] <= 0, (view["scheme"], view["width"])
         assert (view["pictures"], view["unseen"]) == (1, [])
         grounds.add((view["scheme"], view["ground"]))
+        assert view["navigation"] == 1 or view["width"] > 400, "on a phone the navigation is one line"
     assert len(grounds) == 2
     assert set(found["requests"]) == {(whole / "report.html").as_uri()}
     assert found["errors"] == []
@@ -72,8 +73,35 @@ def test_the_report_reads_well_everywhere(whole, run, several):
             count = list(VERDICTS.values()).count(word)
             assert found["filter"][word] == [count, f"{count} of {len(IDS)} claims"]
     assert found["filter"]["search"] == [0, f"0 of {len(IDS)} claims"]
+    blocks, buttons = found["commands"]
+    assert blocks == buttons > 0
+    assert found["copied"][1], found["copied"]
     assert found["paper"]["evidence"] > 0
     assert found["paper"]["visible"] == found["paper"]["evidence"]
+
+
+@pytest.mark.parametrize(
+    ("ids", "bad", "most"),
+    [(IDS[:5], 5, 8), (list(catalogue.load()), 12, 60)],
+    ids=["five claims, all failed", "a whole run"],
+)
+def test_the_report_is_short_on_paper(run, ids, bad, most):
+    calls = "".join(f"+{n}.00 s  master  docker ls {n}\n    {'x' * 90}\n    {'y' * 90}\n\n" for n in range(90))
+    verdicts = dict.fromkeys(ids, "pass") | dict.fromkeys(ids[:: max(1, len(ids) // bad)][:bad], "fail")
+    checks = [
+        {"check": f"check-{n}", "level": "ok" if n > 9 else "warning", "seen": "seen " * 9, "risk": "risk " * 9}
+        | {"incident": "moby#1", "nodes": ["master"], "mend": "on master: " + "do it " * 20}
+        for n in range(60)
+    ]
+    not_run = {id: "not selected" for id in catalogue.load() if id not in verdicts}
+    look = [{"lab": "run-1", "findings": checks}]
+    folder = run(verdicts, evidence=f"test: fail\n\n{calls}", not_run=not_run, preflight=look)
+    html.write([load(folder)], folder / "report.html")
+    found = looked_at(folder / "report.html")
+    assert 0 < found["paper"]["pages"] <= most
+    for view in found["views"]:
+        assert view["violations"] == [], (view["scheme"], view["width"])
+        assert view["overflow"] <= 0, (view["scheme"], view["width"])
 
 
 def test_what_reads_badly_is_found(whole):

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from swarmlab.cli.main import main
 from swarmlab.errors import LabError, UsageError
 from swarmlab.paths import ROOT
 from swarmlab.report import html
@@ -73,7 +74,9 @@ def test_each_run_has_a_folder_and_the_latest_is_linked(project):
         "junit.xml",
         "metrics.prom",
         "allure-results",
+        "SHA256SUMS",
     }
+    assert main(["verify", str(reports)]) == 0, "no plugin writes to a run after its digests"
 
 
 @pytest.mark.parametrize(

@@ -19,6 +19,7 @@ const browser = await chromium.launch({
 
 async function open(options) {
   const page = await browser.newPage({ viewport: { width: 1280, height: 900 }, ...options });
+  await page.context().grantPermissions(["clipboard-read", "clipboard-write"]);
   page.setDefaultTimeout(240_000);
   page.on("request", (request) => found.requests.push(request.url()));
   page.on("console", (message) => ["error", "warning"].includes(message.type()) && found.errors.push(message.text()));
@@ -48,6 +49,8 @@ for (const [colorScheme, width] of [["light", 1280], ["dark", 1280], ["light", 3
     return {
       overflow: document.documentElement.scrollWidth - innerWidth,
       ground: getComputedStyle(document.body).backgroundColor,
+      navigation: [...document.querySelectorAll("nav a")].map((one) => one.getBoundingClientRect().top)
+        .filter((top, place, all) => all.indexOf(top) === place).length,
       pictures: pictures.length,
       unseen: pictures.filter((picture) => picture.naturalWidth === 0).map((picture) => picture.alt),
     };
@@ -81,13 +84,26 @@ await page.locator("#filter input[type=search]").fill("no claim has these words"
 found.filter.search = [await shown(page), await page.locator("#filter output").textContent()];
 await page.locator("#filter input[type=search]").fill("");
 
-// On paper what is not well has its evidence, though it is folded on the screen.
-const evidence = page.locator(".on-paper pre");
+// Every block of commands has a button that copies it.
+found.commands = [await page.locator("pre.commands").count(), await page.locator("pre.commands + button.copy").count()];
+const button = page.locator("pre.commands + button.copy:visible").first();
+if (await button.count()) {
+  const commands = button.locator("xpath=preceding-sibling::pre");
+  await button.focus();
+  await page.keyboard.press("Enter");
+  await page.waitForFunction((one) => one.textContent !== "Copy", await button.elementHandle());
+  found.copied = [await button.textContent(), (await commands.textContent()) === await page.evaluate(
+    () => navigator.clipboard.readText().catch(() => String(getSelection())))];
+}
+
+// On paper what is not well has the end of its evidence; all of it is in the files.
+const evidence = page.locator(".on-paper pre.excerpt");
 await page.emulateMedia({ media: "print" });
 const visible = await evidence.evaluateAll((all) => all.filter((one) => one.checkVisibility()).length);
 await page.emulateMedia({ media: null });
 const pdf = await page.pdf({ preferCSSPageSize: true, tagged: true, outline: true });
-found.paper = { bytes: pdf.length, evidence: await evidence.count(), visible };
+const pages = pdf.toString("latin1").match(/\/Type\s*\/Page\b(?!s)/g)?.length ?? 0;
+found.paper = { bytes: pdf.length, pages, evidence: await evidence.count(), visible };
 if (out) writeFileSync(path.join(out, "report.pdf"), pdf);
 found.browser = browser.version();
 await browser.close();

@@ -10,6 +10,7 @@ from swarmlab.host import Progress, check_cache
 from swarmlab.labs import standing
 from swarmlab.labs.base import Lab, MadeKind, Request
 from swarmlab.labs.containers.lab import DEFAULT, WORD, DindLab, check, check_memory
+from swarmlab.labs.containers.node import LOG
 from swarmlab.labs.outer import OuterEngine
 from swarmlab.labs.state import NodeState
 
@@ -25,6 +26,7 @@ class ContainerKind(MadeKind):
     shape = (3, 1)
     reboots = False
     has_room = True
+    engine_log = LOG
     limits = (
         "Nodes were containers on one machine: they share its kernel, clock, memory and disk. The upgrade of a "
         "kernel or of a distribution beside the engine's, reboots, services of systemd, storage drivers and firewalls "

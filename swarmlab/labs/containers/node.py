@@ -18,6 +18,9 @@ from swarmlab.labs.containers.shell import NodeBackend
 from swarmlab.labs.standing import NODE, SOCKET, thaw_inside
 from swarmlab.wait import State, wait
 
+#: The file of the engine's log on a node.
+LOG = "/var/log/dockerd.log"
+
 
 class DindNode(Node):
     """A container as a node.
@@ -131,7 +134,7 @@ class DindNode(Node):
     def _last_output(self) -> str:
         # The engine logs to a file in the container. A file can be copied from a stopped container, too.
         try:
-            chunks, _ = self.container.get_archive("/var/log/dockerd.log")
+            chunks, _ = self.container.get_archive(LOG)
         except docker.errors.NotFound:
             text = self.container.logs(tail=3)
         else:
@@ -141,4 +144,4 @@ class DindNode(Node):
         return " / ".join(text.decode(errors="replace").strip().splitlines()[-3:]) or "no output"
 
     def _log_command(self) -> str:
-        return "tail -n 2000 /var/log/dockerd.log"
+        return f"tail -n 2000 {LOG}"
