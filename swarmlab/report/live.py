@@ -184,7 +184,7 @@ def _words(name: str, doing: Doing, now: float) -> Iterator[str]:
         yield f"{name}:"
     waits = doing.waits_for and now - doing.waits_since >= _SHOWN_FROM
     if waits:
-        yield f"{span(now - doing.waits_since)} for {doing.waits_for},"
+        yield f"{doing.waits(now)},"
     if doing.test:
         yield f"{span(now - doing.since)} in {doing.test.rpartition('/')[2]}"
 

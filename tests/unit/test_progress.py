@@ -232,6 +232,7 @@ def test_the_end_is_estimated_from_earlier_runs_and_the_pace_of_this_one():
 
 def test_durations_and_lines_are_short():
     assert [span(5), span(200), span(5400)] == ["5 s", "3 min", "1.5 h"]
+    assert Doing(waits_for="lab: making 3 nodes", waits_since=10.0).waits(30.0) == "lab: making 3 nodes (20 s)"
     event = {
         "judged": 3,
         "of": 120,
