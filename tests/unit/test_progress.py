@@ -362,6 +362,18 @@ def test_whatever_ends_the_run_the_terminal_is_sane(project, number):
         assert got.rstrip().splitlines()[-1].count("claims judged") == 0
 
 
+def test_a_table_that_cannot_be_shown_does_not_end_the_run(project):
+    slow(project, 2)
+    text = (project.path / "conftest.py").read_text()
+    broken = "import swarmlab.report.live as live\ndef table(*_): raise ZeroDivisionError\nlive.table = table\n"
+    (project.path / "conftest.py").write_text(f"{text}\n{broken}")
+    status, got = on_terminal(project)
+    assert status == 1
+    assert "2/3  fail     7.2.2/inspect" in got
+    assert "1 failed, 2 passed" in got
+    assert "ZeroDivision" not in got
+
+
 def test_a_small_terminal_gets_what_matters(project):
     slow(project, 2)
     _, got = on_terminal(project, size=(6, 40))
