@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator
 from datetime import datetime
 from typing import Any, TextIO
 
-from rich.console import Console, Group
+from rich.console import Console, Group, RenderableType
 from rich.live import Live
 from rich.table import Table
 from rich.text import Text
@@ -65,25 +65,35 @@ class LiveTable:
             transient=True,
             redirect_stdout=False,
             redirect_stderr=False,
-            get_renderable=lambda: table(self._progress, self._processes(), self._console.height, self._started),
+            get_renderable=self._shown,
         )
         self._partial = ""
 
+    def _shown(self) -> RenderableType:
+        try:
+            return table(self._progress, self._processes(), self._console.height, self._started)
+        except Exception:  # no table is worth a run
+            return ""
+
     def start(self) -> None:
         """Show the table."""
-        self._measure()
-        self._live.start(refresh=True)
+        self._live.start()
+        self.refresh()
 
     def refresh(self) -> None:
-        """Show the table as it is now."""
+        """Show the table as it is now; give it up if that fails."""
         if self._live.is_started:
-            self._measure()
-            self._live.refresh()
+            try:
+                self._measure()
+                self._live.refresh()
+            except Exception:
+                self.stop()
 
     def stop(self) -> None:
         """Take the table away. What was written above it stays. It may be called twice."""
         if self._live.is_started:
-            self._live.stop()
+            with contextlib.suppress(Exception):
+                self._live.stop()
         if self._partial:
             self._terminal.write(self._partial)
             self._partial = ""
@@ -103,8 +113,13 @@ class LiveTable:
         if not self._live.is_started:
             return self._terminal.write(text)
         *lines, self._partial = (self._partial + text).split("\n")
-        for line in lines:
-            self._console.print(Text.from_ansi(line.rpartition("\r")[2]), soft_wrap=True)
+        for number, line in enumerate(lines):
+            try:
+                self._console.print(Text.from_ansi(line.rpartition("\r")[2]), soft_wrap=True)
+            except Exception:
+                self._partial = "\n".join([*lines[number:], self._partial])
+                self.stop()
+                break
         return len(text)
 
     def flush(self) -> None:
@@ -184,7 +199,7 @@ def _words(name: str, doing: Doing, now: float) -> Iterator[str]:
         yield f"{name}:"
     waits = doing.waits_for and now - doing.waits_since >= _SHOWN_FROM
     if waits:
-        yield f"{span(now - doing.waits_since)} for {doing.waits_for},"
+        yield f"{doing.waits(now)},"
     if doing.test:
         yield f"{span(now - doing.since)} in {doing.test.rpartition('/')[2]}"
 

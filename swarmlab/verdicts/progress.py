@@ -32,6 +32,10 @@ _PACES = (0.3, 5.0)
 _REASON = 160
 
 
+#: Begins a step of the lab.
+OF_LAB = "lab: "
+
+
 @dataclass(frozen=True)
 class Doing:
     """What a process of a run is at.
@@ -39,7 +43,7 @@ class Doing:
     Attributes:
         test: The node id of its test; empty between tests.
         since: When that began, as `time.time`.
-        waits_for: What it waits for, or the step of the lab that it is at; empty for neither.
+        waits_for: What it waits for, or after `OF_LAB` the step of the lab that it is at; empty for neither.
         waits_since: When that began.
     """
 
@@ -51,6 +55,21 @@ class Doing:
     def to_json(self) -> dict[str, Any]:
         """Return it as JSON; `Doing(**raw)` reads it back."""
         return dict(self.__dict__)
+
+    def waits(self, now: float) -> str:
+        """Return how long it has waited for what.
+
+        Args:
+            now: The time, as `time.time`.
+
+        Example:
+            >>> Doing(waits_for="3 running tasks of web", waits_since=10).waits(22)
+            'waits 12 s for 3 running tasks of web'
+        """
+        took = span(now - self.waits_since)
+        return (
+            f"{self.waits_for} ({took})" if self.waits_for.startswith(OF_LAB) else f"waits {took} for {self.waits_for}"
+        )
 
 
 @dataclass

@@ -232,6 +232,7 @@ def test_the_end_is_estimated_from_earlier_runs_and_the_pace_of_this_one():
 
 def test_durations_and_lines_are_short():
     assert [span(5), span(200), span(5400)] == ["5 s", "3 min", "1.5 h"]
+    assert Doing(waits_for="lab: making 3 nodes", waits_since=10.0).waits(30.0) == "lab: making 3 nodes (20 s)"
     event = {
         "judged": 3,
         "of": 120,
@@ -359,6 +360,18 @@ def test_whatever_ends_the_run_the_terminal_is_sane(project, number):
     if number != signal.SIGKILL:
         assert "Interrupted" in got or "interrupted" in got
         assert got.rstrip().splitlines()[-1].count("claims judged") == 0
+
+
+def test_a_table_that_cannot_be_shown_does_not_end_the_run(project):
+    slow(project, 2)
+    text = (project.path / "conftest.py").read_text()
+    broken = "import swarmlab.report.live as live\ndef table(*_): raise ZeroDivisionError\nlive.table = table\n"
+    (project.path / "conftest.py").write_text(f"{text}\n{broken}")
+    status, got = on_terminal(project)
+    assert status == 1
+    assert "2/3  fail     7.2.2/inspect" in got
+    assert "1 failed, 2 passed" in got
+    assert "ZeroDivision" not in got
 
 
 def test_a_small_terminal_gets_what_matters(project):
