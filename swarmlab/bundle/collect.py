@@ -37,6 +37,8 @@ MOST_OF_FILE, MOST_OF_NODE = 4_000_000, 20_000_000
 #: Seconds at reference speed for one file, and after how many that were not got in time a shell or an engine is left.
 _PATIENCE, _MOST_LATE = 20.0, 2
 _FAILURES = (SwarmlabError, docker.errors.DockerException, OSError, KeyError, IndexError, TypeError, ValueError)
+#: What stands before the reason where a shell or an engine was not asked any more.
+NOT_ASKED = "not asked any more: "
 _SWARM, _FINDINGS, _ABOUT = "swarm", "preflight", "about.txt"
 
 
@@ -199,7 +201,7 @@ class _Asker:
         if gone or (
             isinstance(failed, Overdue | LabError) and self._late[question.shell] >= _MOST_LATE and _is_silent(why)
         ):
-            self._silent[question.shell] = f"not asked any more: {why}"
+            self._silent[question.shell] = f"{NOT_ASKED}{why}"
         return why
 
     def _cut(self, text: str) -> tuple[str, str]:

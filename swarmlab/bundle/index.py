@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 import jinja2
 
-from swarmlab.bundle.collect import Bundle
+from swarmlab.bundle.collect import NOT_ASKED, Bundle
 from swarmlab.evidence import redact
 from swarmlab.files import shown
 from swarmlab.preflight import Finding, Level
@@ -24,12 +24,20 @@ def page(bundle: Bundle) -> str:
         name=bundle.name,
         began=time.strftime("%Y-%m-%d %H:%M %Z", time.localtime(bundle.began)),
         parts=bundle.parts,
-        missing=bundle.missing,
+        missing=_by_reason(bundle),
         unreached=bundle.unreached,
         findings=_shown(bundle.findings),
         size=_size,
     )
     return redact(text)
+
+
+def _by_reason(bundle: Bundle) -> list[tuple[str, str, str]]:
+    """Return part, subjects and reason of what could not be got; what is missing for one reason stands together."""
+    found: dict[tuple[str, str], list[str]] = {}
+    for part, entry in bundle.missing:
+        found.setdefault((part, entry.missing.removeprefix(NOT_ASKED)), []).append(entry.what)
+    return [(part, "; ".join(dict.fromkeys(what)), why) for (part, why), what in found.items()]
 
 
 def _shown(findings: Sequence[Finding]) -> list[tuple[str, str, str, str]]:

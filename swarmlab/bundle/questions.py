@@ -110,7 +110,7 @@ def of_containers(node: Node) -> Iterator[Question]:
 
 _SYSTEM = "uname -a; cat /etc/os-release; cat /proc/uptime; date -u; cat /proc/sys/kernel/random/boot_id"
 #: Keeps a command of docker's from hanging with its engine.
-_SOON = "T='timeout 8'; $T true 2>/dev/null || T=; "
+_SOON = "T='timeout -k 1 8'; $T true 2>/dev/null || T=; "
 _VERSIONS = (
     f"{_SOON}$T docker version; "
     "for P in 'containerd --version' 'docker-containerd --version' 'runc --version' "

@@ -23,6 +23,8 @@ from swarmlab.errors import Overdue
 _until: ContextVar[float] = ContextVar("until", default=math.inf)
 #: The least seconds that a question is given, also when the time is over.
 _LEAST = 0.2
+#: Seconds in which a command that was ended must let go of its pipes.
+_LAST = 1.0
 
 
 @contextlib.contextmanager
@@ -48,6 +50,23 @@ def within(seconds: float, *, anew: bool = False) -> Iterator[None]:
 def left(most: float) -> float:
     """Return the seconds that are left, and no more than *most*."""
     return min(most, max(_until.get() - time.monotonic(), _LEAST))
+
+
+def heed(backend: Any) -> None:
+    """Have a backend of testinfra end its commands in the time that is left, also where its methods are wrapped.
+
+    Args:
+        backend: the backend; its commands take as long as they take where there is no such time.
+    """
+    plain = backend.run_local
+
+    def run_local(command: str, *args: str) -> Any:
+        if _until.get() == math.inf:
+            return plain(command, *args)
+        return _run(backend, backend.encode(backend.quote(command, *args)))
+
+    backend.run_local = run_local
+    backend.in_time = True
 
 
 def run(host: Host, line: str) -> Any:
@@ -86,6 +105,14 @@ def _run(backend: Any, line: bytes) -> Any:
         out, err = process.communicate(timeout=left(math.inf))
     except subprocess.TimeoutExpired:
         os.killpg(process.pid, signal.SIGKILL)
-        out, _ = process.communicate()
+        try:
+            out, _ = process.communicate(timeout=_LAST)
+        except subprocess.TimeoutExpired as still:
+            # The process that holds an SSH connection open has the pipes too, until what runs on the node ends.
+            out = still.output or b""
+            for pipe in (process.stdout, process.stderr):
+                if pipe:
+                    pipe.close()
+            process.wait()
         raise Overdue(f"did not end within {time.monotonic() - start:.0f} s", out.decode(errors="replace")) from None
     return backend.result(process.returncode, line, out, err)

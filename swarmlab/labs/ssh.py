@@ -78,6 +78,7 @@ class Ssh:
         query = f"ssh_config={self.config}&controlpersist=0&timeout=60"
         host = testinfra.get_host(f"ssh://{self.host}?{query}", sudo=sudo)
         backend = host.backend
+        deadline.heed(backend)  # a copy of it, as `deadline.run` makes, would have the method that is wrapped here
         send = backend.run_ssh
 
         def run_ssh(line: str) -> Any:

@@ -143,6 +143,7 @@ def test_a_node_that_does_not_answer_is_noted_and_hides_no_other(collected):
     assert any("could not be got" in line for line in lines)
     page = index.page(made)
     assert "slave03" in page
+    assert page.count("slave02 cannot be reached") == 1, "one row for one reason"
     assert "the shell of slave01 did not end within 20 s" in page
 
 

@@ -6,14 +6,17 @@ import shutil
 import socket
 import subprocess
 import sys
+import time
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
+from swarmlab.cluster import deadline
+from swarmlab.errors import Overdue
 from swarmlab.labs.existing import routes
 from swarmlab.labs.existing.inventory import Machine
-from swarmlab.labs.existing.node import Connection, alias, engine_alias, write_config
+from swarmlab.labs.existing.node import Connection, SshNode, alias, engine_alias, write_config
 from swarmlab.labs.existing.reasons import why_not
 from swarmlab.labs.existing.routes import route
 from swarmlab.labs.ssh import Ssh
@@ -215,5 +218,23 @@ def test_a_shell_runs_a_command_and_passes_its_status_whether_or_not_an_engine_a
         connection.manners = replace(connection.manners, become="sudo -n")
         assert connection.shell("")[-3:] == ["-t", "n0", "sudo -n -i"]
         assert connection.shell("id -u")[-1] == "sudo -n /bin/sh -c 'id -u'"
+    finally:
+        connection.close()
+
+
+def test_a_command_that_hangs_is_left_in_the_time_that_there_is(ports, tmp_path, monkeypatch):
+    monkeypatch.setattr(routes, "USERS_OWN", (str(ports[2] / "config"),))
+    found = route(Machine("near"), tmp_path)
+    connection = Connection(found.machine, 0, write_config(tmp_path, [found]))
+    try:
+        connection.open(to_ask=False)
+        node = SshNode(connection, "near", "127.0.0.1")
+        assert node.look("echo here").out == "here\n"
+        begun = time.monotonic()
+        with deadline.within(1), pytest.raises(Overdue, match=r"did not end within [12] s") as late:
+            node.look("echo begun; sleep 30")
+        assert time.monotonic() - begun < 10
+        assert late.value.printed == "begun\n"
+        assert node.look("echo again").out == "again\n", "the connection is whole"
     finally:
         connection.close()

@@ -216,6 +216,18 @@ def test_a_bundle_has_every_node_and_says_what_it_lacks(foreign):
     assert max(map(len, texts.values())) < 5_000_000
 
 
+def test_a_bundle_has_what_the_shell_tells_where_an_engine_hangs(foreign):
+    folder, node = foreign.folder / "hangs", foreign.nodes[1]
+    with planted(node, "kill -STOP $(cat /run/docker.pid)", "kill -CONT $(cat /run/docker.pid)"):
+        done = swarmlab("logs", "--inventory", foreign.inventory, folder)
+    assert done.returncode == 0, done.stderr
+    for file in ("kernel.log", "routes.txt", "engine.log", "firewall-nftables.txt"):
+        assert (folder / "nodes" / node.name / file).read_text().strip(), file
+    assert not (folder / "nodes" / node.name / "docker-info.json").exists()
+    assert "its engine does not answer" in (folder / "index.html").read_text()
+    assert (folder / "nodes" / NAMES[0] / "docker-info.json").exists()
+
+
 # The file of options
 
 
