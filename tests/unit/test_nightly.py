@@ -352,7 +352,8 @@ def test_shards_are_split_by_the_baseline_merged_compared_and_published(tmp_path
     assert [night[0] for night in nights(tmp_path)] == ["passed", "passed", "no verdict"]
 
 
-def test_a_job_that_died_before_any_verdict_is_told(project, tmp_path):
+@pytest.mark.usefixtures("project")
+def test_a_job_that_died_before_any_verdict_is_told(tmp_path):
     plan(tmp_path, ONLY="trixie")
     left = tmp_path / "reports/shards/trixie/1"
     left.mkdir(parents=True)
@@ -372,10 +373,10 @@ def test_a_job_that_died_before_any_verdict_is_told(project, tmp_path):
     assert not (tmp_path / "reports/kept/trixie.json").exists()
 
 
-def test_a_shard_ends_before_its_job_is_ended(project, tmp_path):
-    (tmp_path / ".venv/bin/pytest").write_text(
-        '#!/bin/sh\ntrap "echo interrupted; exit 2" INT\nwhile :; do sleep 0.1; done\n'
-    )
+@pytest.mark.usefixtures("project")
+def test_a_shard_ends_before_its_job_is_ended(tmp_path):
+    waits = '#!/bin/sh\ntrap "echo interrupted; exit 2" INT\nwhile :; do sleep 0.1; done\n'
+    (tmp_path / ".venv/bin/pytest").write_text(waits)
     ran = subprocess.run(
         ["tools/shard", "trixie", "1/2"],
         cwd=tmp_path,

@@ -15,8 +15,7 @@ from swarmlab.verdicts.verdict import Verdict
 
 #: The file that tools/nightly writes for each night: outcome, time of the plan, address of the job, a line for each.
 _NIGHT = "night"
-#: What became of a run, as tools/nightly says it, from best to worst: with its sign, its colour on the page, and what it
-#: means.
+#: What became of a run, as tools/nightly says it: with its sign, its colour on the page, and what it means.
 OUTCOMES = {
     "passed": ("✓", "good", "every judged claim passed, and nothing is worse than the baseline"),
     "failed": ("✗", "bad", "a claim is fail, broken or timeout, as in the baseline; or the baseline cannot be read"),
@@ -130,9 +129,8 @@ def overall(lines: Sequence[Line]) -> tuple[str, str]:
     wrong = [night for night in of_last if night.outcome != "passed"]
     if not wrong:
         return ("The run passed" if len(of_last) == 1 else f"All {len(of_last)} runs passed"), "good"
-    worst = max(wrong, key=lambda night: (night.outcome == "worse", list(OUTCOMES).index(night.outcome)))
-    _, tone, _ = OUTCOMES[worst.outcome]
-    return f"{len(wrong)} of {len(of_last)} runs did not pass", tone
+    tones = {OUTCOMES[night.outcome][1] for night in wrong}
+    return f"{len(wrong)} of {len(of_last)} runs did not pass", "bad" if "bad" in tones else "open"
 
 
 def render(lines: Sequence[Line], out: Path) -> str:
