@@ -7,6 +7,7 @@ import shutil
 import subprocess
 import sys
 import textwrap
+from pathlib import Path
 
 import pytest
 import yaml
@@ -202,8 +203,15 @@ exit $CODE
 
 
 @pytest.fixture
-def project(tmp_path):
-    """A project whose pytest gives a chosen verdict; returns a function that runs one night of it."""
+def project(tmp_path, monkeypatch):
+    """A project whose pytest gives a chosen verdict; returns a function that runs one night of it. There is no npm."""
+    (tmp_path / "programs").mkdir()
+    for folder in map(Path, os.environ["PATH"].split(os.pathsep)):
+        for program in folder.glob("*"):
+            there = tmp_path / "programs" / program.name
+            if program.name != "npm" and not there.is_symlink():
+                there.symlink_to(program)
+    monkeypatch.setenv("PATH", str(tmp_path / "programs"))
     shutil.copytree(ROOT / "tools", tmp_path / "tools", ignore=shutil.ignore_patterns("node_modules"))
     (tmp_path / "Makefile").write_text(".venv/ready:\n\ttrue\n")
     (tmp_path / ".venv/bin").mkdir(parents=True)
@@ -390,26 +398,9 @@ def test_a_shard_ends_before_its_job_is_ended(tmp_path):
 
 def test_all_runs_are_published_as_one_report(project, tmp_path):
     project("pass", 0)
-    environment = {**os.environ, "PATH": str(tmp_path / "programs")}
-    (tmp_path / "programs").mkdir()
-    for program in (
-        "bash",
-        "dirname",
-        "mkdir",
-        "basename",
-        "cp",
-        "make",
-        "true",
-        "mv",
-        "sh",
-        "tee",
-        "sort",
-        "tail",
-        "rm",
-    ):
-        (tmp_path / "programs" / program).symlink_to(shutil.which(program))
+    shutil.copytree(tmp_path / "reports/trixie", tmp_path / "reports/mixed", symlinks=True)
     command = ["tools/publish", "reports", "public"]
-    ran = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True)
+    ran = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True)
     assert ran.returncode == 0, ran.stderr
     assert "Allure's report is left out" in ran.stdout
     assert "Conforms" in (tmp_path / "public" / "report.html").read_text()
@@ -417,6 +408,6 @@ def test_all_runs_are_published_as_one_report(project, tmp_path):
     assert 'href="verdicts.json"' in (tmp_path / "public" / "trixie" / "report.html").read_text()
     assert '<a href="report.html">report</a>' in (tmp_path / "public" / "index.html").read_text()
     shutil.rmtree(tmp_path / "reports/kept")
-    ran = subprocess.run(["tools/publish", "nowhere", "public2"], cwd=tmp_path, env=environment, capture_output=True)
+    ran = subprocess.run(["tools/publish", "nowhere", "public2"], cwd=tmp_path, capture_output=True)
     assert ran.returncode == 1
     assert "No night was kept" in (tmp_path / "public2" / "index.html").read_text()
