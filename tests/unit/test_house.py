@@ -2,6 +2,9 @@
 
 import ast
 import re
+import subprocess
+import sysconfig
+from pathlib import Path
 
 import pytest
 
@@ -92,3 +95,23 @@ def test_a_proof_needs_a_lab_and_says_how_to_run_it(name):
     rules = re.findall(r"^([\w-]+):", (ROOT / "Makefile").read_text(encoding="utf-8"), re.MULTILINE)
     assert targets, "name the make target in the docstring"
     assert set(targets) <= set(rules)
+
+
+def shell_scripts():
+    """Files of the checkout that a shell runs, by their first line."""
+    listed = subprocess.run(["git", "ls-files", "-co", "--exclude-standard"], cwd=ROOT, capture_output=True, text=True)
+    for name in listed.stdout.splitlines():
+        file = ROOT / name
+        if file.is_file() and not file.is_symlink():
+            with file.open("rb") as opened:
+                if re.match(rb"#!\S*[/ ](env )?(ba|da)?sh\b", opened.readline()):
+                    yield name
+
+
+def test_shellcheck_has_no_warning():
+    scripts = list(shell_scripts())
+    assert {"setup.sh", ".ci/run", "tools/nightly", "images/node/setup"} <= set(scripts)
+    shellcheck = Path(sysconfig.get_path("scripts")) / "shellcheck"
+    command = [shellcheck, "--severity=warning", "--format=gcc", *scripts]
+    ran = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
+    assert ran.returncode == 0, ran.stdout
