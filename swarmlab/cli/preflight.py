@@ -93,8 +93,10 @@ def run(args: argparse.Namespace) -> int:
     skip = reasons(args.skip, ["lab-offers", *CHECKS] if options else [*host.NAMES, *CHECKS])
     waivers = _waivers(args.waivers)
     files = _files(args)
+    # What hangs on the kind of the lab and its engines, which the nodes are asked for.
+    facts = bool(args.waivers or args.metrics)
     begun = time.monotonic()
-    looked = _of_existing(args, options, skip) if options else _found(args, skip)
+    looked = _of_existing(options, skip, facts=facts) if options else _found(args, skip, facts=facts)
     found = [
         replace(finding, level=Level.SKIPPED, summary=skip[finding.check], risk="", mend="", incident="", nodes=())
         if finding.check in skip
@@ -199,7 +201,7 @@ def _wrapped(text: str, first: str, later: str) -> list[str]:
     )
 
 
-def _found(args: argparse.Namespace, skip: dict[str, str]) -> Looked:
+def _found(args: argparse.Namespace, skip: dict[str, str], *, facts: bool) -> Looked:
     """Return the findings on this machine and, if it is up, the lab."""
     looked = Looked(socket.gethostname(), list(host.machine()))
     engine, failed = None, None
@@ -220,23 +222,17 @@ def _found(args: argparse.Namespace, skip: dict[str, str]) -> Looked:
             return looked
         lab = kinds.attach(engine, name)
         looked.findings += host.lab_and_swarm(lab, skip, progress=say)
-        return replace(looked, cluster=name, facts=host.lab_facts(lab) if _wants_facts(args) else {})
+        return replace(looked, cluster=name, facts=host.lab_facts(lab) if facts else {})
     finally:
         engine.release()
 
 
-def _of_existing(args: argparse.Namespace, options: Mapping[str, str], skip: dict[str, str]) -> Looked:
-    """Return the findings on the existing swarm that *options* name."""
-    lab = EXISTING.reach(Request(options=dict(options)), say, to_judge=False, partly=True)
+def _of_existing(options: dict[str, str], skip: dict[str, str], *, facts: bool) -> Looked:
+    lab = EXISTING.reach(Request(options=options), say, to_judge=False, partly=True)
     for name in lab.unreached:
         say(f"{name} cannot be reached; the others are looked at")
     try:
         found = host.lab_and_swarm(lab, skip, progress=say, unreached=lab.unreached)
-        return Looked(name_of(options["--inventory"]), found, host.lab_facts(lab) if _wants_facts(args) else {})
+        return Looked(name_of(options["--inventory"]), found, host.lab_facts(lab) if facts else {})
     finally:
         lab.down()
-
-
-def _wants_facts(args: argparse.Namespace) -> bool:
-    """Whether anything hangs on the kind of the lab and its engines, which the nodes are asked for."""
-    return bool(args.waivers or args.metrics)

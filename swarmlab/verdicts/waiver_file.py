@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import json
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from datetime import date
 from pathlib import Path
 from typing import Any
@@ -35,25 +35,13 @@ class Waivers:
     findings: list[FindingWaiver] = field(default_factory=list)
 
     def raw(self) -> dict[str, list[dict[str, Any]]]:
-        """Return the waivers as a run's record has them; `from_raw` reads them back."""
-        return {
-            "waivers": [waiver.raw() for waiver in self.claims],
-            "finding_waivers": [waiver.raw() for waiver in self.findings],
-        }
+        """Return them for another process; `from_raw` reads them back."""
+        return {"claims": [each.raw() for each in self.claims], "findings": [each.raw() for each in self.findings]}
 
     @classmethod
-    def from_raw(cls, raw: Mapping[str, Any], *, today: date) -> Waivers:
-        """Return what `raw` returned. A waiver of a finding may have expired since.
-
-        Args:
-            raw: The start of a record, or what `raw` returned.
-            today: The day on which a waiver must not have expired.
-        """
-        findings = map(FindingWaiver.from_raw, raw.get("finding_waivers", []))
-        return cls(
-            [Waiver.from_raw(entry) for entry in raw["waivers"]],
-            [replace(waiver, expired=waiver.expired or waiver.expires < today) for waiver in findings],
-        )
+    def from_raw(cls, raw: Mapping[str, Any]) -> Waivers:
+        """Return the waivers that `raw` returned."""
+        return cls(list(map(Waiver.from_raw, raw["claims"])), list(map(FindingWaiver.from_raw, raw["findings"])))
 
 
 def load(path: Path, *, today: date, labs: Collection[str], checks: Collection[str], of_claims: bool = True) -> Waivers:

@@ -70,18 +70,18 @@ LAYOUTS = {
         "swarmlab/verdicts/compare.schema.json",
         "`swarmlab compare OLD NEW --json` prints what changed from one run to another.",
     ),
-    "explain-json": Layout(
-        "swarmlab explain --json",
-        "swarmlab/verdicts/explain.schema.json",
-        "`swarmlab explain --json` prints what is known of claims (see [Judge a claim alone, and understand "
-        "it](../how-to/one-claim.md)).",
-    ),
     "progress-json": Layout(
         "Events of a run",
         "swarmlab/verdicts/progress.schema.json",
         "A run with `--progress-json FILE` appends an event to FILE for each claim as it is judged, for each wait that "
         "takes more than ten seconds, and for its begin and end (see [Follow a run](../how-to/run-again.md)). Each is "
-        "a JSON object in a line of its own.",
+        "a JSON object in a line of its own. Events can be added, too.",
+    ),
+    "explain-json": Layout(
+        "swarmlab explain --json",
+        "swarmlab/verdicts/explain.schema.json",
+        "`swarmlab explain --json` prints what is known of claims (see [Judge a claim alone, and understand "
+        "it](../how-to/one-claim.md)).",
     ),
     "decision-json": Layout(
         "decision.json",
