@@ -7,6 +7,7 @@ import pytest
 from swarmlab.preflight import checks
 from swarmlab.verdicts import catalogue
 from tests.unit.helpers import IDS, NODE, check_words
+from tests.unit.small_catalogue import known, made, suite  # noqa: F401
 
 
 @pytest.fixture(autouse=True)

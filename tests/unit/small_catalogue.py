@@ -1,4 +1,4 @@
-"""A small catalogue of all parts, and suites for it: fixtures of several unit tests."""
+"""A small catalogue of all parts, and suites for it: fixtures of several unit tests, which conftest.py imports."""
 
 import json
 import textwrap

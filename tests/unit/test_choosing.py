@@ -10,7 +10,7 @@ from swarmlab.verdicts.parts import DEFAULT
 from swarmlab.verdicts.results import load
 from tests.unit.small_catalogue import verdicts
 
-pytest_plugins = ["pytester", "tests.unit.small_catalogue"]
+pytest_plugins = ["pytester"]
 
 ALL = catalogue.load()
 

@@ -13,7 +13,7 @@ from swarmlab.verdicts.results import load
 from tests.unit.small_catalogue import CIS, IDS, READ, SWARM, verdicts
 from tools.documents import claims as pages
 
-pytest_plugins = ["pytester", "tests.unit.small_catalogue"]
+pytest_plugins = ["pytester"]
 
 # What is read
 
