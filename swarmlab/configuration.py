@@ -69,6 +69,7 @@ KEYS: Mapping[str, Key] = {
     "lab": Key(),
     "lab-name": Key(),
     "may-disrupt": Key(),
+    "metrics": Key(path="whole"),
     "ports": Key(),
     "profile": Key(),
     "profile-run": Key(_SWITCH),

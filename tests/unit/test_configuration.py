@@ -18,6 +18,8 @@ from swarmlab.paths import ROOT
 
 #: Options of the suites with a value that the file does not have: they are of one run, and not of a cluster.
 OF_A_RUN = {
+    "--again",
+    "--progress-json",
     "--claim",
     "--config",
     "--rehearse",
@@ -245,7 +247,7 @@ def test_the_options_of_the_file_are_in_the_verdicts(monkeypatch):
         "lab-name": None,
         "engine": None,
         "profile": "smoke",
-        "image": "a=b, c=d",
+        "image": ["a=b", "c=d"],
         "config": "/x/swarmlab.toml",
         "of_config": ["profile", "image"],
     }
