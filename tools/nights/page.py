@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from swarmlab.errors import UsageError
-from swarmlab.report.html import SIGNS, pages, stylesheet
+from swarmlab.report.overall import SIGNS
+from swarmlab.report.pages import pages, stylesheet
 from swarmlab.verdicts import history, results
 from swarmlab.verdicts.history import Flaky, Point
 from swarmlab.verdicts.results import Run
