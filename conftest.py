@@ -10,6 +10,7 @@ pytest_plugins = [
     "fixtures.shards",
     "fixtures.verdicts",
     "fixtures.allure_labels",
+    "fixtures.other_programs",
     "fixtures.lab_end",
     "fixtures.lab",
     "fixtures.preflight",

@@ -41,6 +41,7 @@ OPTIONS = (
     "--lab",
     "--lab-name",
     "--may-disrupt",
+    "--metrics",
     "--ports",
     "--profile",
     "--progress-json",

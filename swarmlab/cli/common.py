@@ -10,10 +10,10 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NoReturn
 
-from swarmlab import configuration
+from swarmlab import configuration, outputs
 from swarmlab.cluster.node import Node
 from swarmlab.errors import UsageError
-from swarmlab.files import is_text, shown
+from swarmlab.files import exists, is_text, named, shown
 from swarmlab.labs.base import Lab
 from swarmlab.labs.existing.ansible import GROUP
 from swarmlab.labs.registry import DEFAULT
@@ -162,6 +162,24 @@ def refuse(args: argparse.Namespace, beside: str, *options: str, why: str = "has
     for option in options:
         if getattr(args, option.lstrip("-").replace("-", "_"), None) not in (None, False, []):
             raise UsageError(f"{option}: {why} beside {beside}; leave one of them out")
+
+
+def output_file(option: str, value: str) -> Path:
+    """Return the file that an option names for results, before work begins whose results are to go there.
+
+    Args:
+        option: the option, for messages.
+        value: its value.
+
+    Raises:
+        UsageError: it is a folder, or no path.
+        LabError: it cannot be written.
+    """
+    file = named(value, option)
+    if exists(file) and file.is_dir():
+        raise UsageError(f"{option} {shown(value)}: is a folder; name a file")
+    outputs.check(file.absolute().parent)
+    return file
 
 
 def node_named(lab: Lab, name: str) -> Node:

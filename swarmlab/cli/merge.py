@@ -6,6 +6,7 @@ import argparse
 from pathlib import Path
 
 from swarmlab.paths import REPORTS
+from swarmlab.report import metrics
 from swarmlab.report.html import overall
 from swarmlab.verdicts import folders, merge, results
 
@@ -39,6 +40,7 @@ def run(args: argparse.Namespace) -> int:
     folder = merge.write(parts, Path(args.reports) if args.reports else REPORTS)
     folders.ended(folder, keep=args.keep_runs)
     merged = results.load(folder)
+    metrics.write(metrics.of_run(merged), folder / metrics.FILE)
     whole = overall(merged)
     print(f"{whole.word}. {whole.summary}")
     for claim in merged.claims.values():
@@ -46,6 +48,8 @@ def run(args: argparse.Namespace) -> int:
             print(f"{claim.verdict}: {claim.id} ({claim.level}): {claim.explained} [{'; '.join(claim.places)}]")
     for refusal in merged.raw.get("certification", []):
         print(f"not certified: {refusal}")
+    for line in merged.raw.get("certification_waived", []):
+        print(f"accepted by a waiver, and not certified: {line}")
     print(folder)
     if merged.unfinished:
         return _UNFINISHED

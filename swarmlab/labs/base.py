@@ -20,6 +20,7 @@ from swarmlab.images.recipes import REGISTRY
 from swarmlab.labs.hosts import COMPOSE, DOCUMENT, USER
 from swarmlab.labs.outer import OuterEngine
 from swarmlab.labs.speed import calibrate
+from swarmlab.labs.state import NodeState
 from swarmlab.needs import DECLARED, Offers
 from swarmlab.parallel import parallel
 from swarmlab.timing import Meter
@@ -460,8 +461,12 @@ class MadeKind(LabKind):
         """
 
     @abstractmethod
-    def describe(self, outer: OuterEngine, name: str) -> list[str]:
-        """Return a line for each node of a lab: name, address, state, engine and role, as far as they are known."""
+    def describe(self, outer: OuterEngine, name: str) -> list[NodeState]:
+        """Return the state of each node of a lab, as far as it is known.
+
+        Raises:
+            SwarmlabError: Nothing is known of its nodes.
+        """
 
     def remove(self, outer: OuterEngine, name: str, progress: Progress) -> None:
         """Remove the parts of a lab that carry no label on the outer engine, such as virtual machines."""
@@ -494,25 +499,3 @@ def _silence(node: Node) -> str:
     except NoAnswer as silent:
         return str(silent)
     return ""
-
-
-def node_line(name: str, address: str, state: str, info: Mapping[str, Any] | None, note: str = "") -> str:
-    """Return a line that describes a node.
-
-    Args:
-        name: its host name.
-        address: its address on the cluster network.
-        state: the state of its machine, such as "running".
-        info: what its engine answers to GET /info; empty where the machine does not run, None where the engine does
-            not answer.
-        note: further text for the end of the line.
-    """
-    engine, role = "", ""
-    if info is None:
-        engine = "engine does not answer"
-    elif info:
-        swarm = info["Swarm"]
-        engine = f"engine {info['ServerVersion']}"
-        role = "manager" if swarm["ControlAvailable"] else "worker"
-        role = role if swarm["LocalNodeState"] == "active" else f"swarm: {swarm['LocalNodeState']}"
-    return f"{name:10} {address:16} {state:9} {engine:20} {role} {note}".rstrip()

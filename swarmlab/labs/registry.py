@@ -19,6 +19,7 @@ from swarmlab.labs.existing.kind import EXISTING
 from swarmlab.labs.machines.kind import MACHINES
 from swarmlab.labs.outer import OuterEngine
 from swarmlab.labs.standing import Standing
+from swarmlab.labs.state import NodeState
 from swarmlab.paths import command
 
 #: The kind that is used if none is named.
@@ -72,8 +73,12 @@ def attach(outer: OuterEngine, name: str, progress: Progress = lambda _: None) -
     return _kind(known(outer, name)).attach(outer, name, progress)
 
 
-def describe(outer: OuterEngine, lab: Standing) -> list[str]:
-    """Return a line for each node of a lab: name, address, state, engine and role, as far as they are known."""
+def describe(outer: OuterEngine, lab: Standing) -> list[NodeState]:
+    """Return the state of each node of a lab, as far as it is known.
+
+    Raises:
+        SwarmlabError: nothing is known of its nodes.
+    """
     return _kind(lab).describe(outer, lab.name)
 
 

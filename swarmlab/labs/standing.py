@@ -21,9 +21,9 @@ from swarmlab import signals
 from swarmlab.errors import LabError, NoAnswer
 from swarmlab.host import run_folder
 from swarmlab.labs.answering import answers, info_at
-from swarmlab.labs.base import node_line
 from swarmlab.labs.hosts import NETWORKS
 from swarmlab.labs.outer import OuterEngine
+from swarmlab.labs.state import NodeState
 from swarmlab.ownership import LABEL, OWNER, USER, alive, note_gone, note_kept, note_left, this_process
 from swarmlab.parallel import parallel
 from swarmlab.wait import State, wait
@@ -132,14 +132,14 @@ def free_networks(outer: OuterEngine) -> list[str]:
     return [network for third in NETWORKS if (network := f"192.168.{third}.0/24") not in taken]
 
 
-def describe(outer: OuterEngine, name: str) -> list[str]:
-    """Return a line for each node of a lab whose nodes are containers."""
+def describe(outer: OuterEngine, name: str) -> list[NodeState]:
+    """Return the state of each node of a lab whose nodes are containers."""
     members = outer.containers(f"{LABEL}={name}", NODE)
     members.sort(key=lambda member: (int(member.labels[CLUSTER]), int(member.labels[PLACE])))
     return parallel(_described, members)
 
 
-def _described(member: Container) -> str:
+def _described(member: Container) -> NodeState:
     networks = member.attrs["NetworkSettings"]["Networks"].values()
     address = ", ".join(network["IPAddress"] or "no address" for network in networks)
     info: dict[str, Any] | None = {}
@@ -148,8 +148,7 @@ def _described(member: Container) -> str:
             info = info_at(f"unix://{member.labels[SOCKET]}")
         except NoAnswer:
             info = None
-    cluster = "" if member.labels[CLUSTER] == "0" else f"(cluster {member.labels[CLUSTER]})"
-    return node_line(member.labels[NODE], address, member.status, info, cluster)
+    return NodeState.of(member.labels[NODE], address, member.status, info, int(member.labels[CLUSTER]))
 
 
 def remove(outer: OuterEngine, name: str) -> None:

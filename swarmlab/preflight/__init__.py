@@ -1,7 +1,18 @@
 """Preflight: checks a cluster for known causes of trouble, before any claim is judged on it."""
 
-from swarmlab.preflight.causes import grouped, headline
+from swarmlab.preflight.causes import grouped, headline, told_of
 from swarmlab.preflight.checks import CHECKS, Check, explaining, preflight, reasons
 from swarmlab.preflight.finding import Finding, Level
 
-__all__ = ["CHECKS", "Check", "Finding", "Level", "explaining", "grouped", "headline", "preflight", "reasons"]
+__all__ = [
+    "CHECKS",
+    "Check",
+    "Finding",
+    "Level",
+    "explaining",
+    "grouped",
+    "headline",
+    "preflight",
+    "reasons",
+    "told_of",
+]

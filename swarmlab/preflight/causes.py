@@ -13,6 +13,7 @@ from dataclasses import replace
 from typing import Any
 
 from swarmlab.preflight.finding import Finding, Level, whose
+from swarmlab.verdicts.waivers import accepted_by
 
 
 def folded(findings: Sequence[Finding], causes: Mapping[str, Sequence[str]]) -> list[Finding]:
@@ -119,7 +120,13 @@ def grouped(findings: Iterable[Mapping[str, Any]]) -> list[tuple[Mapping[str, An
 
 def headline(finding: Mapping[str, Any], followers: Sequence[Mapping[str, Any]]) -> str:
     """Return a finding of verdicts.json in one line, with the number of those that may follow from it (`grouped`)."""
-    errors = sum(follower["level"] == Level.ERROR for follower in followers)
+    errors = sum(follower["level"] == Level.ERROR and not follower.get("waiver") for follower in followers)
     worse = f", {errors} of them errors" if errors and finding["level"] != Level.ERROR else ""
     more = f" ({len(followers)} more may follow from it{worse})" if followers else ""
-    return f"{finding['level']}: {finding['check']}: {whose(finding['nodes'])}{finding['seen']}{more}"
+    return f"{finding['level']}: {finding['check']}: {told_of(finding)}{more}"
+
+
+def told_of(finding: Mapping[str, Any]) -> str:
+    """Return what a finding of verdicts.json says: the nodes, what was found, and who has accepted it if anyone has."""
+    waived = f" ({accepted_by(finding['waiver'])})" if finding.get("waiver") else ""
+    return f"{whose(finding['nodes'])}{finding['seen']}{waived}"

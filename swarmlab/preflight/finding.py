@@ -8,6 +8,7 @@ from enum import Enum
 from typing import Any
 
 from swarmlab.lists import few
+from swarmlab.verdicts.waivers import FindingWaiver
 
 
 class Level(str, Enum):
@@ -46,6 +47,7 @@ class Finding:
         because: the finding that may be its cause, as text; empty if none is.
         causes: what may follow from this finding, besides what may follow from every finding of its check: names of
             checks, as in `Check.causes`.
+        waiver: the waiver by which it is accepted; None if it counts.
     """
 
     level: Level
@@ -58,6 +60,7 @@ class Finding:
     because: str = ""
     causes: tuple[str, ...] = ()
     pairs: tuple[tuple[str, str], ...] = ()
+    waiver: FindingWaiver | None = None
 
     def __str__(self) -> str:
         return f"{whose(self.nodes)}{self.summary}"
@@ -65,10 +68,12 @@ class Finding:
     def to_json(self) -> dict[str, Any]:
         """Return the finding as verdicts.json has it; there the summary's name is "seen"."""
         raw = asdict(self) | {"level": str(self.level), "nodes": list(self.nodes)}
-        del raw["causes"]
+        del raw["causes"], raw["waiver"]
         raw["pairs"] = [list(pair) for pair in self.pairs]
         if not self.pairs:
             del raw["pairs"]
+        if self.waiver:
+            raw["waiver"] = self.waiver.to_json()
         return {"seen": raw.pop("summary"), **raw}
 
 

@@ -7,18 +7,20 @@ import shutil
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from types import MappingProxyType
+from typing import Any
 
 import docker
 
 from swarmlab.cluster import deadline
 from swarmlab.cluster.discretion import be_discreet
+from swarmlab.cluster.node import Node
 from swarmlab.cluster.swarm import Swarm
 from swarmlab.errors import SwarmlabError
 from swarmlab.labs.base import Lab
 from swarmlab.labs.outer import OuterEngine
 from swarmlab.parallel import parallel
 from swarmlab.paths import command
-from swarmlab.preflight.checks import preflight
+from swarmlab.preflight.checks import CHECKS, preflight
 from swarmlab.preflight.finding import Finding, Level
 from swarmlab.wait import scaled
 
@@ -32,6 +34,8 @@ NAMES = (
     "host-engine",
     "lab-offers",
 )
+#: The names of all checks.
+EVERY = (*NAMES, *CHECKS)
 _MEMORY_PER_NODE = 0.2  # GiB: an idle node uses 0.1, the rest is for tasks
 _DISK = 6  # GiB: images, and the nodes' copies of them
 #: Seconds at reference speed in which a node shows what it offers.
@@ -119,6 +123,19 @@ def offers(lab: Lab) -> list[Finding]:
         if missing
     ]
     return found or [Finding(Level.OK, ", ".join(features), check="lab-offers")]
+
+
+def lab_facts(lab: Lab) -> dict[str, Any]:
+    """Return the kind of a lab and the engine of each of its nodes; a node that does not answer soon has none."""
+
+    def engine_of(node: Node) -> str:
+        try:
+            return str(node.ask("GET", "/version")["Version"])
+        except (SwarmlabError, docker.errors.DockerException):
+            return ""
+
+    with deadline.within(scaled(_OFFERED)):
+        return {"kind": lab.kind, "nodes": [{"engine": engine} for engine in parallel(engine_of, lab.nodes())]}
 
 
 def lab_and_swarm(

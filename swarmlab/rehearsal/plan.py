@@ -15,6 +15,8 @@ from swarmlab.rehearsal.likeness.model import MOST_NODES, Likeness
 GROUPS = ("leader", "managers", "workers")
 #: The leader is the last manager, because every change of leader interrupts; workers follow their managers.
 ORDER = "managers,leader,workers"
+#: Version of the layouts of decision.json and rehearsal.json.
+SCHEMA = 1
 
 
 @dataclass(frozen=True)

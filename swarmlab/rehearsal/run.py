@@ -12,7 +12,7 @@ from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
 
-from swarmlab import children, netns, outputs
+from swarmlab import children, layouts, netns, outputs
 from swarmlab.cluster.swarm import Swarm
 from swarmlab.errors import LabError, UsageError
 from swarmlab.host import Progress
@@ -26,7 +26,7 @@ from swarmlab.rehearsal.decision import Decision, decide
 from swarmlab.rehearsal.likeness.apply import dress
 from swarmlab.rehearsal.likeness.model import FILE as LIKENESS
 from swarmlab.rehearsal.likeness.model import Likeness
-from swarmlab.rehearsal.plan import Plan
+from swarmlab.rehearsal.plan import SCHEMA, Plan
 from swarmlab.verdicts import catalogue, folders, profiles, results
 
 #: Names of a rehearsal's files in its folder: the page, the decision as JSON, and the record of the steps.
@@ -118,7 +118,7 @@ def _judge(
         loaded["before"], loaded["upgrade"], loaded.get("after"), course, known, plan.likeness, plan.path[1:]
     )
     engines = [plan.beginning, *map(str, plan.path[1:])]
-    made = {**decision.to_json(), "path": engines, "seconds": seconds, "profile": profile}
+    made = {layouts.KEY: SCHEMA, **decision.to_json(), "path": engines, "seconds": seconds, "profile": profile}
     outputs.write(folder / DECISION, json.dumps(made, indent=1, ensure_ascii=False) + "\n")
     page.write(plan, kind, decision, loaded, course, seconds, profile, folder / PAGE)
     return decision
@@ -169,6 +169,7 @@ def _course(folder: Path) -> dict[str, Any]:
     if not file.exists():  # the run broke before the first step
         return {}
     course: dict[str, Any] = json.loads(file.read_text(encoding="utf-8"))
+    layouts.refuse_newer(course, file, SCHEMA)
     return course
 
 

@@ -9,12 +9,14 @@ from pathlib import Path
 from typing import Any
 from xml.sax.saxutils import escape
 
+from swarmlab import layouts
 from swarmlab.errors import UsageError
 from swarmlab.report.markdown import code, plain, table
 from swarmlab.watching.timeline import COLOURS
 
 #: The file, and the number of its layout.
 NAME, SCHEMA = "bench.json", 1
+_LAYOUT = Path(__file__).with_name("bench.schema.json")
 
 _WIDTH, _HEIGHT = 760, 420
 _LEFT, _TOP, _RIGHT, _BOTTOM = 70, 40, 540, 370
@@ -32,6 +34,8 @@ def load(file: Path) -> dict[str, Any]:
         found: dict[str, Any] = json.loads(file.read_text(encoding="utf-8"))
         if found["schema"] != SCHEMA:
             raise UsageError(f"{file} has schema {found['schema']}; this release reads {SCHEMA}; {mend}")
+        if wrong := layouts.mistake(found, layouts.layout(_LAYOUT)):
+            raise UsageError(f"{file}: is not a benchmark: {wrong}; {mend}")
         list(blocks(found, "growth.svg"))
         picture(found)
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as failed:

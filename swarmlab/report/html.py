@@ -27,6 +27,7 @@ from swarmlab.verdicts.defects import KnownFailure, mend
 from swarmlab.verdicts.parts import chapter_of, section_title
 from swarmlab.verdicts.results import Judged, Run, account
 from swarmlab.verdicts.verdict import Verdict
+from swarmlab.verdicts.waivers import told
 
 #: Most characters of evidence in the report itself: in all, and for one claim of one run that passed or did not.
 _MOST_EVIDENCE = 4_500_000
@@ -230,7 +231,7 @@ def render(runs: Sequence[Run], *, beside: Path) -> str:
             for reason, found in _by_reason(rows, verdict)
             for row, numbers in found
         ],
-        waivers=[(number, waiver) for number, run in enumerate(runs) for waiver in run.raw.get("waivers", [])],
+        waivers=[(number, waiver) for number, run in enumerate(runs) for waiver in _waivers(run)],
         blocked=_by_reason(rows, "blocked"),
         not_run=_by_reason(rows, "not run"),
     )
@@ -299,6 +300,7 @@ def _about(number: int, run: Run, runs: Sequence[Run], beside: Path) -> dict[str
         "overall": overall(run),
         "unfinished": run.unfinished,
         "certification": raw.get("certification"),
+        "certification_waived": raw.get("certification_waived", []),
         "profile": raw.get("profile", ""),
         "parts": run.parts,
         "columns": present if several_labs else [name for name in present if name != "lab"],
@@ -321,6 +323,12 @@ def _times(run: Run) -> dict[str, Any] | None:
     return {"shares": shares, "tables": times.tables(run.profile)}
 
 
+def _waivers(run: Run) -> list[Mapping[str, str]]:
+    """Return the waivers of a run with what each is for: a claim, or findings of preflight."""
+    of_findings = [{**waiver, "claim": f"preflight: {told(waiver)}"} for waiver in run.raw.get("finding_waivers", [])]
+    return [*run.raw.get("waivers", []), *of_findings]
+
+
 def _cluster(run: Run) -> str:
     """Return how many nodes a run had, in how many labs, and of which kind."""
     labs = {node.get("lab", "") for node in run.nodes}
@@ -332,8 +340,8 @@ def _cluster(run: Run) -> str:
 
 def _found(run: Run) -> str:
     """Return the number of preflight's findings by level; empty if preflight did not run."""
-    levels = [str(finding["level"]) for finding in run.preflight]
-    return ", ".join(f"{levels.count(level)} {level}" for level in map(str, Level) if level in levels)
+    levels = ["waived" if "waiver" in finding else str(finding["level"]) for finding in run.preflight]
+    return ", ".join(f"{levels.count(level)} {level}" for level in (*map(str, Level), "waived") if level in levels)
 
 
 def _explained(runs: Sequence[Run], numbers: Iterable[int], claim: str, reason: str) -> list[Mapping[str, Any]]:

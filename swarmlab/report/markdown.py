@@ -24,6 +24,11 @@ def plain(text: str) -> str:
     return re.sub(r"([\\`*_|\[\]])", r"\\\1", escaped)
 
 
+def said(text: str) -> str:
+    """Return *text* as `plain` does, and so that it mentions nobody and links to no issue of the page's own project."""
+    return re.sub(r"([#~])", r"\\\1", plain(text)).replace("@", "@\u200b")
+
+
 def code(text: str) -> str:
     """Return *text* as code on one line, also in a cell of a table."""
     line = " ".join(text.split()).replace("|", r"\|")

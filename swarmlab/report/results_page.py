@@ -217,7 +217,7 @@ def _facts(run: Run) -> Iterator[tuple[str, str]]:
     for name in ("engine", "system", "kernel", "firewall"):
         yield name, plain(", ".join(run.each(name)))
     yield "speed factor", f"{run.speed:g}"
-    levels = [str(finding["level"]) for finding in run.preflight]
+    levels = ["waived" if "waiver" in finding else str(finding["level"]) for finding in run.preflight]
     yield "preflight", ", ".join(f"{levels.count(level)} {level}" for level in dict.fromkeys(sorted(levels)))
     lost = raw.get("lost_workers", {})
     yield "workers lost", plain("; ".join(f"{name}: {why}" for name, why in lost.items()))

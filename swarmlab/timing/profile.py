@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 import json
 import os
 from collections.abc import Iterable, Mapping, Sequence
@@ -10,9 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import jsonschema
-
-from swarmlab import outputs
+from swarmlab import layouts, outputs
 from swarmlab.errors import UsageError
 from swarmlab.timing.processors import Busy, Processors, machine
 from swarmlab.timing.recorder import KINDS, Entry, Recorder, together
@@ -188,11 +185,9 @@ class Gathering:
         return [{"lab": key[0], **_entry(entry)} for key, entry in ordered if entry.kind not in ("test", "phase")]
 
 
-@functools.cache
 def layout() -> dict[str, Any]:
     """Return the JSON schema of profile.json."""
-    schema: dict[str, Any] = json.loads(_LAYOUT.read_text(encoding="utf-8"))
-    return schema
+    return layouts.layout(_LAYOUT)
 
 
 def load(folder: Path) -> Profile | None:
@@ -210,10 +205,9 @@ def load(folder: Path) -> Profile | None:
         raise UsageError(f"{file} cannot be read: {failed.strerror}") from None
     except (ValueError, RecursionError) as broken:
         raise UsageError(f"{file} is not JSON: {broken}") from None
-    wrong = jsonschema.exceptions.best_match(jsonschema.Draft202012Validator(layout()).iter_errors(raw))
-    if wrong is not None:
-        place = "/".join(map(str, wrong.absolute_path))
-        raise UsageError(f"{file} is no profile of a run: {place or 'the file'}: {wrong.message[:120]}")
+    layouts.refuse_newer(raw, file, SCHEMA)
+    if wrong := layouts.mistake(raw, layout()):
+        raise UsageError(f"{file} is no profile of a run: {wrong}")
     return Profile(
         raw["seconds"],
         raw["cores"],

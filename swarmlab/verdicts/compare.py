@@ -6,8 +6,9 @@ Claims that one run alone judged are named apart, by why the other did not judge
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from statistics import median
+from typing import Any
 
 from swarmlab.lists import few
 from swarmlab.timing.changes import BOUNDS, Slower, slower
@@ -16,6 +17,8 @@ from swarmlab.verdicts.parts import part_of
 from swarmlab.verdicts.results import Judged, Run
 from swarmlab.verdicts.verdict import Verdict
 
+#: Version of the layout of `Comparison.to_json`.
+SCHEMA = 1
 #: A claim is slower if it takes more than this many times as long, and more than this many seconds longer. A busy
 #: machine causes smaller differences. A slowdown that all claims share comes from the machine, and is deducted first.
 TIMES, SECONDS = 2.0, 10.0
@@ -81,6 +84,11 @@ class Comparison:
     def regressed(self) -> bool:
         """Whether anything is worse among the claims that both runs judged."""
         return bool(self.worse or self.blocked or self.slower)
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the changes as ``swarmlab compare --json`` has them (compare.schema.json)."""
+        raw = {**asdict(self), "times": list(map(str, self.times))}
+        return {"schema": SCHEMA, "regressed": self.regressed, **raw}
 
 
 def compare(old: Run, new: Run, history: History | None = None) -> Comparison:

@@ -28,17 +28,18 @@ from pathlib import Path
 from typing import Any
 
 from swarmlab.errors import UsageError
+from swarmlab.lists import few
 from swarmlab.verdicts import record
 from swarmlab.verdicts.defects import known_failures
 from swarmlab.verdicts.verdict import Verdict, worst
-from swarmlab.verdicts.waivers import WAIVABLE, Waiver, accepted, holding
+from swarmlab.verdicts.waivers import WAIVABLE, FindingWaiver, Waiver, accepted, accepted_by, holding
 
 #: Version of the layout of verdicts.json. Keys may be added within a version; the meaning of a key never changes.
 SCHEMA = 1
 #: The facts of a lab that verdicts.json has for each lab (see `swarmlab.labs.base.Lab.account`).
 _OF_EACH = ("cluster", "provider", "driver", "speed", "memory_mib", "seconds", "sample")
 #: What verdicts.json has of the start of a run as far as it is known.
-_WHERE_KNOWN = ("catalogue", "chosen", "others", "host", "shard", "shards", "runs")
+_WHERE_KNOWN = ("catalogue", "cluster", "chosen", "others", "host", "shard", "shards", "runs")
 
 
 class Gathered:
@@ -167,6 +168,14 @@ class Gathered:
         """The waivers of the run."""
         return [Waiver.from_raw(raw) for raw in self._start["waivers"]]
 
+    @property
+    def finding_waivers(self) -> list[dict[str, str]]:
+        """The run's waivers of findings, each with what it did."""
+        looks = [facts["preflight"] for facts in self._labs.values() if "preflight" in facts]
+        found = [finding for look in looks for finding in look["findings"]]
+        waivers = map(FindingWaiver.from_raw, self._start.get("finding_waivers", []))
+        return [{**waiver.to_json(), "outcome": waiver.outcome(self.lab, found)} for waiver in waivers]
+
     def result(self) -> dict[str, Any]:
         """Return the verdicts as verdicts.json has them."""
         by_claim = self._by_claim()
@@ -197,6 +206,7 @@ class Gathered:
             "followed": self._followed(),
             "lost_workers": self._lost,
             "waivers": [waiver.to_json(self._outcome(waiver, judged)) for waiver in waivers],
+            "finding_waivers": self.finding_waivers,
             "summary": {str(verdict): counted[str(verdict)] for verdict in Verdict},
             "claims": claims,
             "not_run": {
@@ -209,6 +219,7 @@ class Gathered:
         # A part of a run certifies nothing: what it lacks may be in the others.
         if self._start["allows"] is not None and not self._start.get("shard"):
             result["certification"] = list(self._refusals(judged, frozenset(self._start["allows"])))
+            result["certification_waived"] = list(self._waived(result))
         return result
 
     def _seconds(self) -> float:
@@ -317,6 +328,18 @@ class Gathered:
                 reasons[claim["verdict"]].append(id)
         for reason, ids in reasons.items():
             yield f"{len(ids)} {reason}: {', '.join(ids)}"
+
+    def _waived(self, result: Mapping[str, Any]) -> Iterator[str]:
+        """Yield what is waived in a run that certifies, a line for each claim and finding."""
+        for claim in result["claims"]:
+            if claim["verdict"] == Verdict.WAIVED:
+                yield f"{claim['id']}: {claim['reason']}"
+        for look in result["preflight"]:
+            for finding in look["findings"]:
+                if "waiver" in finding:
+                    nodes = f"{few(finding['nodes'])}: " if finding["nodes"] else ""
+                    said = f"preflight, {finding['level']}: {finding['check']}: {nodes}{finding['seen']}"
+                    yield f"{said} ({accepted_by(finding['waiver'])})"
 
     def _claim(self, claim: Mapping[str, Any], judgements: list[dict[str, Any]]) -> dict[str, Any]:
         """Return a claim's entry in verdicts.json."""

@@ -96,7 +96,7 @@ class Part:
         yield "engines", ", ".join(sorted(engines)) or None
         yield "--engine", start["options"].get("engine") or "none"
         yield "profile", start["profile"]
-        yield "waivers", json.dumps(start["waivers"])
+        yield "waivers", json.dumps([start["waivers"], start.get("finding_waivers", [])])
         split = self.found.split
         yield "tests that were split, or their seconds", split["digest"] if split else None
 

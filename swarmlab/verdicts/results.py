@@ -11,8 +11,7 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
-import jsonschema
-
+from swarmlab import layouts
 from swarmlab.errors import UsageError
 from swarmlab.timing import profile
 from swarmlab.timing.profile import Profile
@@ -188,6 +187,18 @@ class Run:
         """
         return profile.load(self.folder)
 
+    def to_json(self) -> dict[str, Any]:
+        """Return what the run was in short, for comparisons."""
+        return {
+            "path": str(self.path),
+            "started": self.started.isoformat(),
+            "seconds": self.seconds,
+            "engines": self.each("engine"),
+            "lab": self.lab,
+            "counts": {str(verdict): number for verdict, number in self.counts.items()},
+            "unfinished": self.unfinished,
+        }
+
     def read(self, name: str) -> bytes | None:
         """Return the content of an evidence file; None if the file is gone."""
         try:
@@ -196,11 +207,9 @@ class Run:
             return None
 
 
-@functools.cache
 def layout() -> dict[str, Any]:
     """Return the JSON schema of verdicts.json."""
-    schema: dict[str, Any] = json.loads(_LAYOUT.read_text(encoding="utf-8"))
-    return schema
+    return layouts.layout(_LAYOUT)
 
 
 def account(facts: Mapping[str, Any]) -> str:
@@ -256,12 +265,9 @@ def load(path: Path) -> Run:
     """
     file = folders.find(path)
     raw = gathered.read(file) if file.suffix == ".jsonl" else _json(file)
-    if isinstance(raw, dict) and isinstance(raw.get("schema"), int) and raw["schema"] > SCHEMA:
-        raise UsageError(f"{file} has schema {raw['schema']}; this release reads {SCHEMA}; install a newer one")
-    wrong = jsonschema.exceptions.best_match(jsonschema.Draft202012Validator(layout()).iter_errors(raw))
-    if wrong is not None:
-        place = "/".join(map(str, wrong.absolute_path))
-        raise UsageError(f"{file} holds no verdicts of the suites: {place}{': ' if place else ''}{_brief(wrong)}")
+    layouts.refuse_newer(raw, file, SCHEMA)
+    if wrong := layouts.mistake(raw, layout()):
+        raise UsageError(f"{file} holds no verdicts of the suites: {wrong}")
     try:
         started = datetime.fromisoformat(raw["started"])
     except ValueError:
@@ -318,7 +324,3 @@ def _before(entry: Mapping[str, Any]) -> Before:
         entry.get("seconds", 0.0),
         tuple(entry.get("evidence", ())),
     )
-
-
-def _brief(wrong: jsonschema.exceptions.ValidationError) -> str:
-    return wrong.message if len(wrong.message) < 120 else f"{wrong.message[:60]} … {wrong.message[-50:]}"

@@ -23,7 +23,8 @@ CONFTEST = """
     from swarmlab.needs import DECLARED, MADE, Offers
 
     pytest_plugins = ["fixtures.claims", "fixtures.choosing", "fixtures.ending", "fixtures.verdicts",
-                      "fixtures.allure_labels", "fixtures.profiles", "fixtures.workers"]
+                      "fixtures.allure_labels", "fixtures.other_programs", "fixtures.profiles",
+                      "fixtures.workers"]
 
     class Lab:
         kind, name = "none", f"made-for-{os.getpid()}"

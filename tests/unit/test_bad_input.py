@@ -37,6 +37,7 @@ FILES = {
     "number.yaml": WAIVER.replace("owner: ops", "owner: ops, engine: 20.10"),
     "typo.yaml": WAIVER.replace("owner: ops", "ower: ops"),
     "broken.yaml": "- claim: [7.2.2\n",
+    "check.yaml": WAIVER.replace("claim: 7.2.2/inspect", "check: limit"),
     "large.yaml": WAIVER * 20_000,
     "latin.yaml": b"- claim: 7.2.2/inspect # caf\xe9\n",
     "nul.tar": b"\0" * 10,
@@ -121,6 +122,12 @@ def pytest_rows():
     yield row("--waivers {tmp}/large.yaml", "has more than 256 KiB")
     yield row("--waivers {tmp}/latin.yaml", "latin.yaml, line 1: is not text in UTF-8")
     yield row("--waivers {tmp}/file/w.yaml", "cannot be read: Not a directory")
+    yield row(
+        "--waivers {tmp}/check.yaml", "no check 'limit'; did you mean limits? (swarmlab preflight --list lists them)"
+    )
+    yield row("--metrics {tmp}", "--metrics {tmp}: is a folder; name a file in it")
+    yield row("--metrics ''", "--metrics: is empty")
+    yield row("--metrics ~nouser/x.prom", "there is no such user")
     yield row("--rootdir {tmp}", "for its root folder, and the suites need")
     yield row("-k nothing", "SWARMLAB_CACHE={tmp}/file: is a file", environment={"SWARMLAB_CACHE": "{tmp}/file"})
     yield row(f"{EXISTING} {{tmp}}/bomb.yaml", "bomb.yaml, line 5, column 4: holds more than 50000 values")
@@ -176,6 +183,13 @@ def swarmlab_rows():
     yield row("cleanup --group x", "--group: is for an inventory of Ansible; give --inventory too")
     yield row("rehearse --group x", "--group: is for an inventory of Ansible; give --like too")
     yield row("preflight --name x --inventory y", "--name: has no effect beside --inventory")
+    yield row("preflight --waivers {tmp}/check.yaml", "check.yaml, line 1, column 11: no check 'limit'; did you mean")
+    yield row("preflight --waivers {tmp}/none.yaml", "cannot be read: No such file")
+    yield row("preflight --sarif {tmp}", "--sarif {tmp}: is a folder; name a file")
+    yield row("preflight --junit ~nouser/x", "there is no such user")
+    yield row("preflight --metrics {tmp}/file/x", "cannot be written: ", status=3)
+    yield row("report --baseline x", "--baseline: is on the page of --markdown")
+    yield row("compare x y --json --markdown", "not allowed with argument")
     yield row("preflight --list --json", "--json: has no effect beside --list")
     yield row("preflight --inventory {tmp}/file --skip host-memory=known", "no check 'host-memory'")
     yield row("preflight --skip disk=a --skip disk=b", "disk is skipped twice")

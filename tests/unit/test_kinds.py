@@ -6,9 +6,10 @@ import pytest
 
 from swarmlab.errors import UsageError
 from swarmlab.labs import registry
-from swarmlab.labs.base import Request, node_line
+from swarmlab.labs.base import Request
 from swarmlab.labs.hosts import MOST, host_names
 from swarmlab.labs.registry import DEFAULT, FOUND, KINDS, MADE
+from swarmlab.labs.state import NodeState
 from swarmlab.paths import command
 
 
@@ -77,7 +78,10 @@ def test_hosts_have_the_documents_names():
 
 def test_a_node_is_described_in_a_line():
     swarm = {"ControlAvailable": True, "LocalNodeState": "active"}
-    line = node_line("master", "10.0.0.1", "running", {"ServerVersion": "28.5.2", "Swarm": swarm})
+    line = str(NodeState.of("master", "10.0.0.1", "running", {"ServerVersion": "28.5.2", "Swarm": swarm}))
     assert line.split() == ["master", "10.0.0.1", "running", "engine", "28.5.2", "manager"]
-    assert node_line("master", "10.0.0.1", "running", None).endswith("engine does not answer")
-    assert node_line("master", "10.0.0.1", "exited", {}).endswith("exited")
+    assert str(NodeState.of("master", "10.0.0.1", "running", None)).endswith("engine does not answer")
+    assert str(NodeState.of("master", "10.0.0.1", "exited", {})).endswith("exited")
+    alone = swarm | {"LocalNodeState": "inactive"}
+    line = str(NodeState.of("master", "10.0.0.1", "running", {"ServerVersion": "28.5.2", "Swarm": alone}, 2))
+    assert line.endswith("engine 28.5.2        swarm: inactive (cluster 2)")

@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 import textwrap
+from xml.etree import ElementTree
 
 import pytest
 
@@ -684,6 +685,152 @@ def test_what_preflight_found_is_written_and_told_and_changes_no_verdict(run):
     assert "preflight: error: port-gossip-udp: slave02: gossip does not arrive" in ran.out
     assert "gateway-bridge" not in ran.out
     assert [finding["level"] for finding in load(ran.folder).preflight] == ["error", "ok"]
+
+
+WAIVES = """
+    from fixtures.collector import LAB_FACTS
+    from fixtures.verdicts import waivers_of
+    from swarmlab.preflight import Finding, Level
+    from swarmlab.preflight.waived import waived
+
+    @pytest.fixture
+    def look(request):
+        closed = Finding(Level.ERROR, "gossip does not arrive", "names", nodes=("a", "b"), check="port-gossip-udp")
+        facts = request.config.stash[LAB_FACTS]
+        found = waived([closed], waivers_of(request.config).findings, facts)
+        facts["preflight"] = {"seconds": 2.0, "findings": [finding.to_json() for finding in found]}
+"""
+
+
+def finding_waivers(pytester, *entries):
+    """Options with a file of waivers of the check port-gossip-udp."""
+    known = {"check": "port-gossip-udp", "justification": "known for long", "owner": "ops", "expires": "2999-12-31"}
+    pytester.path.joinpath("waivers.yaml").write_text(json.dumps([known | entry for entry in entries]))
+    return "--waivers", "waivers.yaml"
+
+
+def test_a_waived_finding_is_told_with_its_owner_and_changes_no_verdict(run, pytester):
+    options = finding_waivers(pytester, {"node": "a"}, {"node": "z"}, {"expires": "2020-01-31"}, {"check": "disk"})
+    ran = run(textwrap.dedent(WAIVES) + one("assert True", "look"), *options)
+    assert ran.verdict() == ("pass", "")
+    assert ran.code == 0
+    (look,) = ran.report["preflight"]
+    assert [(finding["nodes"], "waiver" in finding) for finding in look["findings"]] == [(["a"], True), (["b"], False)]
+    assert look["findings"][0]["waiver"]["owner"] == "ops"
+    outcomes = [waiver["outcome"].partition(":")[0] for waiver in ran.report["finding_waivers"]]
+    assert outcomes == [
+        "error, waived",
+        "matches no finding",
+        "expired on 2020-01-31 and holds no more",
+        "the check was not made here",
+    ]
+    assert "preflight: error: port-gossip-udp: a: gossip does not arrive (waived by ops until 2999-12-31)" in ran.out
+    assert "preflight: error: port-gossip-udp: b: gossip does not arrive\n" in ran.out
+    assert "Waiver of port-gossip-udp on a: error, waived: a" in ran.out
+    assert load(ran.folder).raw["finding_waivers"]
+
+
+def test_what_is_waived_is_never_certified_silently(run, pytester):
+    options = finding_waivers(pytester, {})
+    ran = run(textwrap.dedent(WAIVES) + one("assert True", "look"), *options, "--profile", "certify")
+    (accepted,) = ran.report["certification_waived"]
+    assert accepted == (
+        "preflight, error: port-gossip-udp: a, b: gossip does not arrive (waived by ops until 2999-12-31)"
+    )
+    assert f"Accepted by waivers, and not certified\n  {accepted}" in ran.out
+    ran = run(FAILS, *waivers(pytester, {}), "-k", "test_a", "--profile", "certify")
+    assert [line.partition(":")[0] for line in ran.report["certification_waived"]] == ["7.2.2/inspect"]
+    assert "certification_waived" not in run(one("pass")).report
+
+
+# Other programs
+
+
+def junit_of(ran, name="test_a"):
+    """Return the test case of this name: its properties in their order, and what it printed."""
+    root = ElementTree.parse(ran.folder / "junit.xml").getroot()
+    (case,) = [case for case in root.iter("testcase") if case.get("name") == name]
+    return [(each.get("name"), each.get("value")) for each in case.iter("property")], case.findtext("system-out")
+
+
+@pytest.mark.parametrize("options", [[], ["-n2"]])
+def test_junit_has_what_is_known_of_a_test(run, options):
+    tests = """
+@claim('7.2.2/inspect', '7.2.2/ls-columns')
+def test_a():
+    picture('requests', '<svg/>')
+    assert False, 'slave01 does not'
+@claim('7.2.2/managers-only')
+def test_b(): pass
+@claim('7.2.2/managers-only')
+def test_rest(): raise Blocked('x')
+"""
+    ran = run(tests, *options, process=bool(options))
+    properties, printed = junit_of(ran)
+    assert properties == [
+        ("claim", "7.2.2/inspect"),
+        ("level", "minor"),
+        ("chapter", "7"),
+        ("claim", "7.2.2/ls-columns"),
+        ("level", "minor"),
+        ("chapter", "7"),
+        ("verdict", "fail"),
+        ("reason", "slave01 does not"),
+        ("evidence", "evidence/test-it.py-test-a.txt"),
+        ("evidence", "evidence/test-it.py-test-a-requests.svg"),
+    ]
+    assert printed == "slave01 does not"
+    assert all((ran.folder / value).exists() for name, value in properties if name == "evidence")
+    properties, printed = junit_of(ran, "test_b")
+    assert ("verdict", "pass") in properties
+    assert printed is None
+    assert junit_of(ran, "test_rest")[1] == "x"
+
+
+def test_a_reason_has_no_character_that_xml_lacks(run):
+    ran = run(one(r"assert False, 'not \x01 so'"), "-k", "test_a")
+    assert junit_of(ran)[1] == "not #x01 so"
+
+
+def test_a_run_writes_metrics_to_its_folder_and_elsewhere(run, pytester):
+    file = pytester.path / "collector" / "swarm.prom"
+    ran = run(FAILS, "-k", "test_a", "--metrics", file)
+    text = (ran.folder / "metrics.prom").read_text()
+    assert file.read_text() == text
+    (line,) = [line for line in text.splitlines() if line.startswith("swarmlab_claim_verdict{")]
+    assert 'claim="7.2.2/inspect",cluster="dind"' in line
+    assert line.endswith(" 5.0")
+
+
+@pytest.mark.parametrize(("place", "status"), [("", 4), ("file/x.prom", 3)])
+def test_metrics_that_cannot_be_written_end_the_run_before_any_lab(run, pytester, place, status):
+    run(one("pass"))
+    (pytester.path / "file").touch()
+    before = sorted((pytester.path / "reports" / "runs").iterdir())
+    ran = pytester.runpytest_inprocess("suites", "--metrics", pytester.path / place)
+    assert ran.ret == status
+    assert "--metrics" in ran.stderr.str() + ran.stdout.str()
+    assert sorted((pytester.path / "reports" / "runs").iterdir()) == before
+
+
+def test_allure_shows_claims_levels_and_findings(run):
+    ran = run(textwrap.dedent(LOOK) + one("assert n == 1", "look, n", "@pytest.mark.parametrize('n', [1])"))
+    results = [json.loads(file.read_text()) for file in (ran.folder / "allure-results").glob("*-result.json")]
+    names = {result["name"] for result in results}
+    must = catalogue.load()["7.2.2/inspect"].must
+    assert f"7.2.2/inspect: {must} [1]" in names
+    (both,) = names - {f"7.2.2/inspect: {must} [1]"}
+    assert both.startswith("7.2.2/ls-columns, 7.2.2/inspect, 7.2.2/managers-only: docker service ls shows ")
+    labels = {(label["name"], label["value"]) for result in results for label in result["labels"]}
+    assert labels >= {("level", "minor"), ("tag", "minor"), ("severity", "minor"), ("cluster", "dind")}
+    environment = (ran.folder / "allure-results" / "environment.properties").read_text().splitlines()
+    assert environment[:3] == [
+        "cluster=dind",
+        "engine=1.2.3",
+        "preflight.error.port-gossip-udp=slave02: gossip does not arrive",
+    ]
+    without = run(one("pass")).folder / "allure-results" / "environment.properties"
+    assert without.read_text().splitlines()[2] == "preflight=did not run"
 
 
 # Known failures

@@ -15,12 +15,26 @@ const results = (process.env.SWARMLAB_RESULTS ?? path.join(reports, "latest/allu
 
 // One environment for each engine that the results name, so that runs on several engines stand beside each other.
 const engines = new Set();
+const clusters = new Set();
+const days = new Set();
 for (const folder of results) {
+  let first = Infinity;
   for (const file of readdirSync(folder).filter((name) => name.endsWith("-result.json"))) {
-    const { labels = [] } = JSON.parse(readFileSync(path.join(folder, file), "utf8"));
+    const { labels = [], start } = JSON.parse(readFileSync(path.join(folder, file), "utf8"));
     labels.filter(({ name }) => name === "engine").forEach(({ value }) => engines.add(value));
+    labels.filter(({ name }) => name === "cluster").forEach(({ value }) => clusters.add(value));
+    first = Math.min(first, start ?? Infinity);
   }
+  if (first < Infinity) days.add(new Date(first).toISOString().slice(0, 10));
 }
+
+// The title names cluster, engine and date, as far as the results tell them; of many the first few.
+const few = (names) => {
+  const all = [...names].sort();
+  return all.length > 3 ? `${all.slice(0, 3).join(", ")} and ${all.length - 3} more` : all.join(", ");
+};
+const about = [few(clusters), engines.size ? `engine ${few(engines)}` : "", few(days)].filter(Boolean).join(", ");
+const title = about ? `Docker Swarm conformance: ${about}` : "Docker Swarm conformance";
 const environments = Object.fromEntries([...engines].sort().map((engine) => [
   `engine-${engine.replace(/[^A-Za-z0-9]+/g, "-")}`,
   {
@@ -37,7 +51,7 @@ const bytes = results.flatMap((folder) => readdirSync(folder).map((name) => stat
 const singleFile = bytes.reduce((sum, one) => sum + one, 0) < 150_000_000;
 
 export default {
-  name: "Docker Swarm conformance",
+  name: title,
   output: path.join(reports, "allure"),
   // Beside the runs, not in the folder of one. What a test's history is holds engine and lab, as parameters.
   historyPath: process.env.SWARMLAB_HISTORY ?? path.join(reports, "history.jsonl"),
@@ -63,7 +77,7 @@ export default {
   },
   plugins: {
     awesome: {
-      options: { reportName: "Docker Swarm conformance", groupBy: ["epic", "feature", "story"], singleFile },
+      options: { reportName: title, groupBy: ["epic", "feature"], singleFile },
     },
   },
 };

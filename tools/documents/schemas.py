@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from typing import Any
 
 from swarmlab.paths import ROOT
@@ -11,10 +12,100 @@ from swarmlab.report.markdown import code, plain, table
 from tools.documents.markdown import page
 
 _INVENTORY = "swarmlab/labs/existing/inventory.schema.json"
-_VERDICTS = "swarmlab/verdicts/verdicts.schema.json"
-_PROFILE = "swarmlab/timing/profile.schema.json"
-_EXPLAIN = "swarmlab/verdicts/explain.schema.json"
-_PROGRESS = "swarmlab/verdicts/progress.schema.json"
+
+
+@dataclass(frozen=True)
+class Layout:
+    """A file or output that has a JSON schema.
+
+    Attributes:
+        title: heading of its page.
+        schema: path of the schema in the checkout.
+        summary: what it is, who writes and who reads it, in Markdown.
+    """
+
+    title: str
+    schema: str
+    summary: str
+
+    def page(self) -> str:
+        """Return its page."""
+        name = self.schema.rpartition("/")[2]
+        last = f"The schema: [{name}](../../{self.schema})."
+        return page(self.title, self.schema, self.summary, _WITHIN, *_objects(_schema(self.schema)), last)
+
+
+_WITHIN = (
+    "Keys can be added within one version of a layout; what a key means never changes. Files of older versions are "
+    "read, and a newer one is refused."
+)
+#: What has a page by its schema alone, by the name of the page.
+LAYOUTS = {
+    "verdicts-json": Layout(
+        "verdicts.json",
+        "swarmlab/verdicts/verdicts.schema.json",
+        "A run of the suites writes `verdicts.json` to its folder (see [reports](../../reports/README.md)). `swarmlab "
+        "report`, `swarmlab compare` and `swarmlab results` read it.",
+    ),
+    "profile-json": Layout(
+        "profile.json",
+        "swarmlab/timing/profile.schema.json",
+        "A run with `--profile-run` writes `profile.json` to its folder (see [Find out where the time "
+        "goes](../how-to/time.md)). Names stand without what differs from run to run, so that equals add up. "
+        "`swarmlab report`, `swarmlab compare` and `swarmlab results` read it.",
+    ),
+    "findings-json": Layout(
+        "swarmlab preflight --json",
+        "swarmlab/preflight/findings.schema.json",
+        "`swarmlab preflight --json` prints a list of findings. This is version 1 of it: a list has no place for the "
+        "number. Each finding has the keys of one in [verdicts.json](verdicts-json.md).",
+    ),
+    "status-json": Layout(
+        "swarmlab status --json",
+        "swarmlab/cli/status.schema.json",
+        "`swarmlab status --json` prints the labs on this machine.",
+    ),
+    "compare-json": Layout(
+        "swarmlab compare --json",
+        "swarmlab/verdicts/compare.schema.json",
+        "`swarmlab compare OLD NEW --json` prints what changed from one run to another.",
+    ),
+    "progress-json": Layout(
+        "Events of a run",
+        "swarmlab/verdicts/progress.schema.json",
+        "A run with `--progress-json FILE` appends an event to FILE for each claim as it is judged, for each wait that "
+        "takes more than ten seconds, and for its begin and end (see [Follow a run](../how-to/run-again.md)). Each is "
+        "a JSON object in a line of its own. Events can be added, too.",
+    ),
+    "explain-json": Layout(
+        "swarmlab explain --json",
+        "swarmlab/verdicts/explain.schema.json",
+        "`swarmlab explain --json` prints what is known of claims (see [Judge a claim alone, and understand "
+        "it](../how-to/one-claim.md)).",
+    ),
+    "decision-json": Layout(
+        "decision.json",
+        "swarmlab/rehearsal/decision.schema.json",
+        "A [rehearsal](../how-to/upgrade.md) writes its decision to `decision.json` in its folder.",
+    ),
+    "rehearsal-json": Layout(
+        "rehearsal.json",
+        "swarmlab/rehearsal/rehearsal.schema.json",
+        "A [rehearsal](../how-to/upgrade.md) writes the record of its steps to `upgrade/rehearsal.json` in its folder. "
+        "The decision and the page are made from it.",
+    ),
+    "likeness-json": Layout(
+        "likeness.json",
+        "swarmlab/rehearsal/likeness/likeness.schema.json",
+        "A rehearsal with `--like` writes what it copies of a swarm to `likeness.json` in its folder, and `--like` "
+        "takes such a file.",
+    ),
+    "bench-json": Layout(
+        "bench.json",
+        "swarmlab/report/bench.schema.json",
+        "`make bench` writes `bench.json`, and `swarmlab results --times --bench` reads it.",
+    ),
+}
 
 
 def inventory() -> str:
@@ -32,54 +123,21 @@ def inventory() -> str:
     )
 
 
-def verdicts_json() -> str:
-    """Return the page of the file of verdicts that a run writes."""
+def waivers() -> str:
+    """Return the page of a file of waivers."""
+    path = "swarmlab/verdicts/waivers.schema.json"
+    schema = _schema(path)
+    blocks = []
+    for name, title in (("claim", "A waiver of a claim"), ("finding", "A waiver of findings of preflight")):
+        blocks += [f"## {title}", *filter(None, _objects({**schema, **schema["$defs"][name]}))]
     return page(
-        "verdicts.json",
-        _VERDICTS,
-        "A run of the suites writes `verdicts.json` to its folder (see [reports](../../reports/README.md)). Keys "
-        "can be added within one `schema` number; what a key means never changes. `swarmlab report`, "
-        "`swarmlab compare` and `swarmlab results` read it.",
-        *_objects(_schema(_VERDICTS)),
-        f"The schema: [verdicts.schema.json](../../{_VERDICTS}).",
-    )
-
-
-def profile_json() -> str:
-    """Return the page of the file that says where a run's time went."""
-    return page(
-        "profile.json",
-        _PROFILE,
-        "A run with `--profile-run` writes `profile.json` to its folder (see [Find out where the time "
-        "goes](../how-to/time.md)). Names stand without what differs from run to run, so that equals add up. "
-        "`swarmlab report`, `swarmlab compare` and `swarmlab results` read it.",
-        *_objects(_schema(_PROFILE)),
-        f"The schema: [profile.schema.json](../../{_PROFILE}).",
-    )
-
-
-def explain_json() -> str:
-    """Return the page of what `swarmlab explain --json` prints."""
-    return page(
-        "explain --json",
-        _EXPLAIN,
-        "`swarmlab explain --json` prints what is known of claims (see [Judge a claim alone, and understand "
-        "it](../how-to/one-claim.md)). Keys can be added within one `schema` number; what a key means never changes.",
-        *_objects(_schema(_EXPLAIN)),
-        f"The schema: [explain.schema.json](../../{_EXPLAIN}).",
-    )
-
-
-def progress_json() -> str:
-    """Return the page of the events that a run appends to a file."""
-    return page(
-        "Events of a run",
-        _PROGRESS,
-        "A run with `--progress-json FILE` appends an event to FILE for each claim as it is judged, for each wait that "
-        "takes more than ten seconds, and for its begin and end (see [Follow a run](../how-to/run-again.md)). Each is "
-        "a JSON object in a line of its own. Keys and events can be added within one `schema` number.",
-        *_objects(_schema(_PROGRESS)),
-        f"The schema of a line: [progress.schema.json](../../{_PROGRESS}).",
+        "Waivers",
+        path,
+        "A file of waivers is YAML: a list, of which each entry waives a claim or findings of preflight. `pytest "
+        "suites/ --waivers FILE` and `swarmlab preflight --waivers FILE` take it. [Waive a claim or a "
+        "finding](../how-to/waivers.md) says how.",
+        *blocks,
+        f"The schema: [waivers.schema.json](../../{path}).",
     )
 
 
@@ -90,7 +148,12 @@ def _schema(path: str) -> dict[str, Any]:
 
 def _objects(schema: Mapping[str, Any]) -> Iterator[str]:
     """Yield heading and table of each object of a schema, each followed by the objects in it."""
-    waiting: list[tuple[str, Mapping[str, Any]]] = [("", schema)]
+    # Of a list, the keys are those of what it holds.
+    first = (
+        _resolved(schema, schema["items"]) if schema.get("type") == "array" and "properties" not in schema else schema
+    )
+    schema = {**schema, "properties": first["properties"]}
+    waiting: list[tuple[str, Mapping[str, Any]]] = [("", first)]
     while waiting:
         path, found = waiting.pop(0)
         rows, inside = [], []

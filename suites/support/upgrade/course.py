@@ -23,6 +23,7 @@ from suites.support.upgrade.copied_services import Copied
 from suites.support.upgrade.estate import REPLICAS, Estate
 from suites.support.upgrade.kept import Kept
 from suites.support.upgrade.lost import losses
+from swarmlab import layouts
 from swarmlab.cluster.node import Node
 from swarmlab.cluster.service import over
 from swarmlab.cluster.swarm import Swarm, leads
@@ -32,7 +33,7 @@ from swarmlab.labs.base import Lab
 from swarmlab.parallel import parallel
 from swarmlab.rehearsal.losses import LEAST, MOST
 from swarmlab.rehearsal.permitted import RESTARTED
-from swarmlab.rehearsal.plan import Plan
+from swarmlab.rehearsal.plan import SCHEMA, Plan
 from swarmlab.wait import State, eventually, scaled, wait
 from swarmlab.watching.asker import Heard
 from swarmlab.watching.datagrams import Datagrams
@@ -432,6 +433,7 @@ class Course(Kept):
         """Write what is known to the file that the page is made from; once the watching ended, also the picture."""
         svg = self._svg
         known = {
+            layouts.KEY: SCHEMA,
             "path": [str(choice) for choice in self.plan.path],
             "order": list(self.plan.order),
             "managers": self.plan.managers,

@@ -11,6 +11,7 @@ from swarmlab.labs import standing
 from swarmlab.labs.base import Lab, MadeKind, Request
 from swarmlab.labs.containers.lab import DEFAULT, WORD, DindLab, check, check_memory
 from swarmlab.labs.outer import OuterEngine
+from swarmlab.labs.state import NodeState
 
 _NODES = 3
 
@@ -57,7 +58,7 @@ class ContainerKind(MadeKind):
         return DindLab.attach(outer, name, progress)
 
     @override
-    def describe(self, outer: OuterEngine, name: str) -> list[str]:
+    def describe(self, outer: OuterEngine, name: str) -> list[NodeState]:
         return standing.describe(outer, name)
 
     @staticmethod

@@ -1,8 +1,9 @@
-"""The names by which nodes of a swarm that exists are told apart where several have one host name or one identity."""
+"""Names of a swarm that exists, and of its nodes where several have one host name or one identity."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 from swarmlab.labs.existing.node import Connection
@@ -36,3 +37,14 @@ def names_of(infos: Mapping[Connection, Mapping[str, Any]]) -> dict[Connection, 
         connection: f"{name}-{connection.machine.address}" if taken.count(name) > 1 else name
         for connection, name in named.items()
     }
+
+
+def name_of(source: str) -> str:
+    """Return the name of a swarm for reports, by its inventory: the name of the file, or the host of an address.
+
+    Example:
+        name_of("ops/swarm.yaml") == "swarm"; name_of("ssh://ops@10.0.0.1") == "10.0.0.1"
+    """
+    if "://" in source:
+        return source.partition("://")[2].rpartition("@")[2].partition("/")[0].partition(",")[0] or source
+    return Path(source).stem

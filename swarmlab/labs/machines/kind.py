@@ -8,13 +8,14 @@ from typing_extensions import override
 
 from swarmlab.errors import SwarmlabError, UsageError
 from swarmlab.host import Progress, check_cache
-from swarmlab.labs.base import Lab, MadeKind, Option, Request, node_line
+from swarmlab.labs.base import Lab, MadeKind, Option, Request
 from swarmlab.labs.machines import lab as machines
 from swarmlab.labs.machines import places
 from swarmlab.labs.machines.lab import VagrantLab
 from swarmlab.labs.machines.places import NAME, WORD
 from swarmlab.labs.machines.providers import PROVIDERS
 from swarmlab.labs.outer import OuterEngine
+from swarmlab.labs.state import NodeState
 
 _PROVIDER = Option("--provider", "PROVIDER", f"what makes machines: {', '.join(PROVIDERS)} (default: {PROVIDERS[0]})")
 
@@ -62,18 +63,14 @@ class MachineKind(MadeKind):
         return VagrantLab.attach(outer, progress)
 
     @override
-    def describe(self, outer: OuterEngine, name: str) -> list[str]:
-        try:
-            machines = VagrantLab.attach(outer).machines
-        except SwarmlabError as failed:
-            return [f"its nodes cannot be reached: {failed}"]
-        lines = []
-        for node in machines:
+    def describe(self, outer: OuterEngine, name: str) -> list[NodeState]:
+        found = []
+        for node in VagrantLab.attach(outer).machines:
             try:
-                lines.append(node_line(node.name, node.address, "running", node.info()))
+                found.append(NodeState.of(node.name, node.address, "running", node.info()))
             except SwarmlabError as failed:
-                lines.append(node_line(node.name, node.address, "", {}, str(failed)))
-        return lines
+                found.append(NodeState(node.name, node.address, "", note=str(failed)))
+        return found
 
     @override
     def remove(self, outer: OuterEngine, name: str, progress: Progress) -> None:

@@ -7,17 +7,17 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import jsonschema
-
-from swarmlab import outputs
+from swarmlab import layouts, outputs
 from swarmlab.errors import UsageError
-from swarmlab.files import read_text, shown
+from swarmlab.files import read_text
 from swarmlab.images.engines import EngineChoice, engine_choice
 from swarmlab.versions import parsed
 
 #: Name of the file in the folder of a rehearsal.
 FILE = "likeness.json"
-_SCHEMA = Path(__file__).with_name("likeness.schema.json")
+_LAYOUT = Path(__file__).with_name("likeness.schema.json")
+#: Version of its layout.
+SCHEMA = 1
 #: The most nodes that are rehearsed, and the most managers among them. One machine cannot hold more.
 MOST_NODES, MOST_MANAGERS = 30, 7
 #: Most bytes of a likeness. That of thirty nodes and sixty services has some 300 KB.
@@ -48,17 +48,16 @@ class Likeness:
             data = json.loads(read_text(file, "likeness", most=_MOST_BYTES))
         except ValueError as broken:
             raise UsageError(f"likeness {file}: is not JSON: {broken}") from None
-        schema = json.loads(_SCHEMA.read_text(encoding="utf-8"))
-        wrong = jsonschema.exceptions.best_match(jsonschema.Draft202012Validator(schema).iter_errors(data))
-        if wrong is not None:
-            place = "/".join(map(str, wrong.absolute_path))
-            about = f"{place}: " if place else ""
-            raise UsageError(f"likeness {file}: {about}{shown(wrong.message)}; name the {FILE} that a rehearsal wrote")
+        layouts.refuse_newer(data, f"likeness {file}", SCHEMA)
+        if wrong := layouts.mistake(data, layouts.layout(_LAYOUT)):
+            raise UsageError(f"likeness {file}: {wrong}; name the {FILE} that a rehearsal wrote")
+        data.pop(layouts.KEY, None)
         return cls(data)
 
     def write(self, file: Path) -> None:
         """Write the likeness to a file."""
-        outputs.write(file, json.dumps(self.data, indent=1, ensure_ascii=False) + "\n")
+        made = {layouts.KEY: SCHEMA, **self.data}
+        outputs.write(file, json.dumps(made, indent=1, ensure_ascii=False) + "\n")
 
     @property
     def start(self) -> dict[str, EngineChoice]:
