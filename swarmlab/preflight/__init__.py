@@ -1,6 +1,6 @@
 """Preflight: checks a cluster for known causes of trouble, before any claim is judged on it."""
 
-from swarmlab.preflight.causes import grouped, headline, told_of
+from swarmlab.preflight.causes import grouped, headline
 from swarmlab.preflight.checks import CHECKS, Check, explaining, preflight, reasons
 from swarmlab.preflight.finding import Finding, Level
 
@@ -14,5 +14,4 @@ __all__ = [
     "headline",
     "preflight",
     "reasons",
-    "told_of",
 ]

@@ -123,10 +123,5 @@ def headline(finding: Mapping[str, Any], followers: Sequence[Mapping[str, Any]])
     errors = sum(follower["level"] == Level.ERROR and not follower.get("waiver") for follower in followers)
     worse = f", {errors} of them errors" if errors and finding["level"] != Level.ERROR else ""
     more = f" ({len(followers)} more may follow from it{worse})" if followers else ""
-    return f"{finding['level']}: {finding['check']}: {told_of(finding)}{more}"
-
-
-def told_of(finding: Mapping[str, Any]) -> str:
-    """Return what a finding of verdicts.json says: the nodes, what was found, and who has accepted it if anyone has."""
     waived = f" ({accepted_by(finding['waiver'])})" if finding.get("waiver") else ""
-    return f"{whose(finding['nodes'])}{finding['seen']}{waived}"
+    return f"{finding['level']}: {finding['check']}: {whose(finding['nodes'])}{finding['seen']}{waived}{more}"

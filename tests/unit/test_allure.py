@@ -59,7 +59,7 @@ def test_the_page_holds_history_categories_and_gate_and_asks_nobody(tmp_path):
                 "statusDetails": {"message": message},
             }
             (tmp_path / "allure-results" / f"{day}-{number}-result.json").write_text(json.dumps(result))
-        (tmp_path / "allure-results" / "environment.properties").write_text("preflight.error.limits=a: full\n")
+        (tmp_path / "allure-results" / "environment.properties").write_text("preflight.1=error: limits: full\n")
         ran = subprocess.run([TOOL / "generate", "--gate", tmp_path], capture_output=True, text=True)
         assert ran.returncode == (0 if day == 1 else 1), ran.stdout + ran.stderr
     assert "The number of failed tests 3 exceeds" in ran.stdout  # not what is waived
@@ -72,7 +72,7 @@ def test_the_page_holds_history_categories_and_gate_and_asks_nobody(tmp_path):
         assert category["name"] in categories
     assert "by the file of waivers" in data["widgets/resolution-categories.json"].decode()
     assert "Docker Swarm conformance: prod, engine 1.2.3, 1970-01-03" in page
-    assert "a: full" in data["widgets/allure_environment.json"].decode()
+    assert "error: limits: full" in data["widgets/allure_environment.json"].decode()
     gate = data["widgets/quality-gate.json"].decode()
     assert '"success":false' in gate
     results = [json.loads(text) for name, text in data.items() if name.startswith("data/test-results/")]

@@ -824,10 +824,15 @@ def test_allure_shows_claims_levels_and_findings(run):
     labels = {(label["name"], label["value"]) for result in results for label in result["labels"]}
     assert labels >= {("level", "minor"), ("tag", "minor"), ("severity", "minor"), ("cluster", "dind")}
     environment = (ran.folder / "allure-results" / "environment.properties").read_text().splitlines()
-    assert environment[:3] == [
+    assert environment[:4] == [
         "cluster=dind",
         "engine=1.2.3",
-        "preflight.error.port-gossip-udp=slave02: gossip does not arrive",
+        "preflight=1 error",
+        "preflight.1=error: port-gossip-udp: slave02: gossip does not arrive",
+    ]
+    (errors,) = [json.loads(file.read_text()) for file in (ran.folder / "allure-results").glob("*-globals.json")]
+    assert [error["message"] for error in errors["errors"]] == [
+        "preflight, error: port-gossip-udp: slave02: gossip does not arrive"
     ]
     without = run(one("pass")).folder / "allure-results" / "environment.properties"
     assert without.read_text().splitlines()[2] == "preflight=did not run"
