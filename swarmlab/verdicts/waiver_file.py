@@ -140,8 +140,9 @@ def _check_name(file: YamlFile, number: int, entry: Mapping[str, Any], checks: C
         except UsageError as unknown:
             raise UsageError(f"{file.place(number, 'claim')}: {unknown}") from None
     elif (name := entry["check"]) not in checks:
+        near = hint(name, checks, cutoff=0.5)
         listed = "swarmlab preflight --list lists them"
-        raise UsageError(f"{file.place(number, 'check')}: no check {shown(repr(name), 60)}{hint(name, checks, cutoff=0.5)} ({listed})")
+        raise UsageError(f"{file.place(number, 'check')}: no check {shown(repr(name), 60)}{near} ({listed})")
 
 
 def _expires(about: str, entry: Mapping[str, Any]) -> date:
