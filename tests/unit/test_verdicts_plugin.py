@@ -822,7 +822,7 @@ def test_allure_shows_claims_levels_and_findings(run):
     (both,) = names - {f"7.2.2/inspect: {must} [1]"}
     assert both.startswith("7.2.2/ls-columns, 7.2.2/inspect, 7.2.2/managers-only: docker service ls shows ")
     labels = {(label["name"], label["value"]) for result in results for label in result["labels"]}
-    assert labels >= {("level", "minor"), ("tag", "minor"), ("severity", "minor"), ("cluster", "dind")}
+    assert labels >= {("tag", "minor"), ("severity", "minor"), ("severity", "major"), ("cluster", "dind")}
     environment = (ran.folder / "allure-results" / "environment.properties").read_text().splitlines()
     assert environment[:4] == [
         "cluster=dind",
@@ -831,8 +831,8 @@ def test_allure_shows_claims_levels_and_findings(run):
         "preflight.1=error: port-gossip-udp: slave02: gossip does not arrive",
     ]
     (errors,) = [json.loads(file.read_text()) for file in (ran.folder / "allure-results").glob("*-globals.json")]
-    assert [error["message"] for error in errors["errors"]] == [
-        "preflight, error: port-gossip-udp: slave02: gossip does not arrive"
+    assert [error["message"].splitlines() for error in errors["errors"]] == [
+        ["preflight, error: port-gossip-udp: slave02: gossip does not arrive", "risk: names", "mend: "]
     ]
     without = run(one("pass")).folder / "allure-results" / "environment.properties"
     assert without.read_text().splitlines()[2] == "preflight=did not run"
