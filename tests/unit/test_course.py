@@ -1,11 +1,14 @@
-"""The course of a rehearsal: requests that are no loss, and the order of tests within a stage."""
+"""The course of a rehearsal: requests that are no loss, the order of tests within a stage, and the record of steps."""
 
+import json
 from types import SimpleNamespace
 
 import pytest
 
 from fixtures.rehearsal import _place, in_stage
-from suites.support.upgrade.course import Course, was_leaving
+from suites.support.upgrade.course import Course, Step, was_leaving
+from swarmlab import layouts
+from swarmlab.paths import ROOT
 from swarmlab.watching.asker import Heard
 
 STEPS = [SimpleNamespace(began=100.0, leaving=("10.0.1.7",)), SimpleNamespace(began=200.0, leaving=("10.0.1.9",))]
@@ -71,3 +74,18 @@ def test_what_engines_logged_before_the_first_step_is_not_new():
         "after": {"master": {"log": ["old (9 times)", "error creating vxlan interface: file exists"]}},
     }
     assert course.new_lines() == {"master": "error creating vxlan interface: file exists"}
+
+
+@pytest.mark.parametrize("copied", [None, {"services": {"web": 2}, "left_out": []}])
+def test_the_record_keeps_to_its_schema(tmp_path, copied):
+    course = object.__new__(Course)
+    course._file, course._svg, course._start = tmp_path / "new" / "rehearsal.json", "", 1000.0
+    course.plan = SimpleNamespace(path=["20.10.24", "28.5.2"], order=("leader",), managers=3, workers=1, steps=4)
+    course.done, course.tasks, course.engines, course.watches = 1, {}, {"before": {}}, {}
+    course.steps = [Step(1, "slave02", "worker", False, "20.10.24", "28.5.2", 1010.0, leaving=("10.0.1.7",))]
+    course.control = [Step(1, "master", "manager", True, "20.10.24", "20.10.24", 1002.0, settled=2.0)]
+    course.estate = SimpleNamespace(copied=copied and SimpleNamespace(to_json=lambda: copied))
+    course.write()
+    raw = json.loads(course._file.read_text())
+    assert layouts.mistake(raw, layouts.layout(ROOT / "swarmlab/rehearsal/rehearsal.schema.json")) == ""
+    assert (raw["schema"], raw["steps"][0]["began"]) == (1, 10.0)

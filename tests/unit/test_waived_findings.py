@@ -11,6 +11,7 @@ from swarmlab.cli.main import main
 from swarmlab.preflight import Finding, Level, grouped, headline
 from swarmlab.preflight.waived import waived
 from swarmlab.verdicts.waivers import FindingWaiver
+from tests.unit.helpers import IDS
 
 LAB = {"kind": "dind", "nodes": [{"engine": "1.2.3"}]}
 FULL = Finding(
@@ -191,3 +192,24 @@ def test_a_waiver_of_an_unknown_check_ends_before_anything_is_looked_at(monkeypa
     printed = capsys.readouterr().err
     assert printed.count("\n") == 1
     assert "no check 'limit'; did you mean limits?" in printed
+
+
+# Reports
+
+
+def test_reports_name_who_accepted_a_finding_and_until_when(run, tmp_path, capsys):
+    own = waiver(node="a")
+    found = [finding.to_json() for finding in waived([FULL], [own], LAB)]
+    look = {"lab": "run-1", "seconds": 1.0, "findings": found}
+    told = [{**own.to_json(), "outcome": own.outcome(LAB, found)}]
+    more = {"certification": [], "certification_waived": ["preflight, error: limits: a: the table is full"]}
+    folder = str(run({IDS[0]: "pass"}, preflight=[look], finding_waivers=told, **more))
+    assert main(["report", folder, "--out", f"{tmp_path}/report.html"]) == 0
+    page = (tmp_path / "report.html").read_text()
+    assert "a: the table is full <i>(waived by ops until 2999-12-31: known for long)</i>" in page
+    assert "preflight: limits on a" in page
+    assert "accepted by waivers, and not certified: preflight, error: limits: a: the table is full" in page
+    assert "1 error, 1 waived" in page
+    capsys.readouterr()
+    assert main(["results", folder]) == 0
+    assert "| preflight | 1 error, 1 waived |" in capsys.readouterr().out
