@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
+from swarmlab.cli.common import output_file
 from swarmlab.paths import REPORTS
 from swarmlab.report import metrics
 from swarmlab.report.html import overall
@@ -28,6 +29,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
         help="folder of reports; the run gets a folder of its own below runs/ there (default: the checkout's reports/)",
     )
     parser.add_argument("--keep-runs", **folders.KEEP_RUNS)
+    parser.add_argument("--metrics", metavar="FILE", help=f"write the run's {metrics.FILE} there too")
     parser.epilog = (
         "Exit status: 0 if nothing that was judged is bad, 1 if something is, 2 if these are not the parts of one run, "
         "3 if a part did not end."
@@ -36,11 +38,12 @@ def add_options(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Make one run of the parts of a run that was split with --shard."""
+    elsewhere = [output_file("--metrics", args.metrics)] if args.metrics else []
     parts = merge.read([Path(path) for path in args.parts])
     folder = merge.write(parts, Path(args.reports) if args.reports else REPORTS)
-    folders.ended(folder, keep=args.keep_runs)
     merged = results.load(folder)
-    metrics.write(metrics.of_run(merged), folder / metrics.FILE)
+    metrics.write(metrics.of_run(merged), folder / metrics.FILE, *elsewhere)
+    folders.ended(folder, keep=args.keep_runs)
     whole = overall(merged)
     print(f"{whole.word}. {whole.summary}")
     for claim in merged.claims.values():

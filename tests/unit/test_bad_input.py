@@ -126,6 +126,7 @@ def pytest_rows():
         "--waivers {tmp}/check.yaml", "no check 'limit'; did you mean limits? (swarmlab preflight --list lists them)"
     )
     yield row("--metrics {tmp}", "--metrics {tmp}: is a folder; name a file in it")
+    yield row("--metrics {tmp}/x.prom --shard 1/2", "--metrics: a shard knows nothing of the claims of the others")
     yield row("--metrics ''", "--metrics: is empty")
     yield row("--metrics ~nouser/x.prom", "there is no such user")
     yield row("--rootdir {tmp}", "for its root folder, and the suites need")

@@ -58,6 +58,12 @@ def test_each_schema_beside_the_code_has_a_page():
     }
 
 
+def test_a_finding_has_the_same_keys_wherever_it_is_written():
+    look = layouts.layout(ROOT / LAYOUTS["verdicts-json"].schema)["properties"]["preflight"]["items"]
+    printed = layouts.layout(ROOT / LAYOUTS["findings-json"].schema)["items"]
+    assert look["properties"]["findings"]["items"] == printed
+
+
 # What commands print
 
 

@@ -51,7 +51,8 @@ def project(pytester, monkeypatch):
 
 
 def merged(tmp_path, *parts):
-    status = main(["merge", *map(str, parts), "--reports", str(tmp_path / "merged")])
+    metrics = str(tmp_path / "collector" / "swarm.prom")
+    status = main(["merge", *map(str, parts), "--reports", str(tmp_path / "merged"), "--metrics", metrics])
     return status, tmp_path / "merged"
 
 
@@ -80,6 +81,9 @@ def test_parts_make_the_run_that_was_split(project, tmp_path, workers, parts):
     assert len(list((run.folder / "allure-results").glob("*-result.json"))) == 9
     assert (run.folder / "junit.xml").read_text().count("<testcase ") == 9
     assert "--shard" not in run.raw["command"]
+    text = (run.folder / "metrics.prom").read_text()
+    assert text == (tmp_path / "collector" / "swarm.prom").read_text()
+    assert text.count("swarmlab_claim_verdict{") == len(run.claims)
 
 
 def test_a_part_judges_no_claim_whose_tests_are_elsewhere(project):

@@ -71,6 +71,7 @@ def test_each_run_has_a_folder_and_the_latest_is_linked(project):
         "verdicts.jsonl",
         "evidence",
         "junit.xml",
+        "metrics.prom",
         "allure-results",
     }
 
