@@ -12,7 +12,7 @@ import os
 import shutil
 from collections import Counter
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import date
 from pathlib import Path
 from typing import Any
@@ -22,7 +22,7 @@ from swarmlab.files import exists, shown
 from swarmlab.verdicts import folders, history, record
 from swarmlab.verdicts.gathered import Gathered, function_of, understood
 from swarmlab.verdicts.verdict import Verdict
-from swarmlab.verdicts.waivers import Waiver
+from swarmlab.verdicts.waivers import FindingWaiver, Waiver
 
 #: The word that names the latest run.
 LATEST = "latest"
@@ -144,6 +144,11 @@ class Earlier:
     def start(self) -> Mapping[str, Any]:
         """What the run was."""
         return self.found.start
+
+    def finding_waivers(self, today: date) -> list[FindingWaiver]:
+        """Return its waivers of preflight's findings as of a day; one that has expired since holds no more."""
+        own = map(FindingWaiver.from_raw, self.start.get("finding_waivers", []))
+        return [replace(waiver, expired=waiver.expires < today) for waiver in own]
 
     @property
     def status(self) -> int:

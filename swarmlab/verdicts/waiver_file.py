@@ -34,6 +34,15 @@ class Waivers:
     claims: list[Waiver] = field(default_factory=list)
     findings: list[FindingWaiver] = field(default_factory=list)
 
+    def raw(self) -> dict[str, list[dict[str, Any]]]:
+        """Return them for another process; `from_raw` reads them back."""
+        return {"claims": [each.raw() for each in self.claims], "findings": [each.raw() for each in self.findings]}
+
+    @classmethod
+    def from_raw(cls, raw: Mapping[str, Any]) -> Waivers:
+        """Return the waivers that `raw` returned."""
+        return cls(list(map(Waiver.from_raw, raw["claims"])), list(map(FindingWaiver.from_raw, raw["findings"])))
+
 
 def load(path: Path, *, today: date, labs: Collection[str], checks: Collection[str], of_claims: bool = True) -> Waivers:
     """Read and check a file of waivers.
