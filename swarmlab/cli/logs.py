@@ -58,7 +58,7 @@ def run(args: argparse.Namespace) -> int:
     try:
         attached = kinds.attach(engine, lab_name(args))
         be_discreet(attached.nodes(), hurried=True)
-        described = "\n  ".join(["", *kinds.describe(engine, kinds.known(engine, attached.name))])
+        described = "\n  ".join(["", *map(str, kinds.describe(engine, kinds.known(engine, attached.name)))])
         about = {"outer engine": f"{engine.client.version()['Version']} at {engine.url}", "nodes": described}
         return _bundle(attached, given, {}, about)
     finally:

@@ -106,7 +106,7 @@ def test_the_same_trouble_has_the_same_fingerprint_whatever_its_figures():
 @pytest.mark.parametrize("strict", [[], ["--strict"]])
 def test_the_command_writes_the_files_and_prints_the_table(monkeypatch, tmp_path, capsys, strict):
     found = [replace(finding, waiver=None) for finding in FOUND]
-    monkeypatch.setattr(command, "_found", lambda *_: command.Looked("prod", found))
+    monkeypatch.setattr(command, "_found", lambda *_, **__: command.Looked("prod", found))
     files = ["--junit", f"{tmp_path}/new/p.xml", "--sarif", f"{tmp_path}/new/p.sarif"]
     assert main(["preflight", *files, *strict]) == 1
     assert "error     port-gossip-udp" in capsys.readouterr().out

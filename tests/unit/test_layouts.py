@@ -71,7 +71,7 @@ def test_findings(monkeypatch, capsys):
     waiver = FindingWaiver(check="disk", node="a", justification="known", owner="ops", expires=date(2999, 12, 31))
     full = Finding(Level.ERROR, "full", "loss", "moby#1", ("a",), "disk", "make room", pairs=(("a", "b"),))
     found = [full, replace(full, waiver=waiver), Finding(Level.OK, "well", check="quorum")]
-    monkeypatch.setattr(preflight_command, "_found", lambda *_: preflight_command.Looked("x", found))
+    monkeypatch.setattr(preflight_command, "_found", lambda *_, **__: preflight_command.Looked("x", found))
     assert main(["preflight", "--json"]) == 1
     check(json.loads(capsys.readouterr().out), "findings-json")
 

@@ -82,7 +82,7 @@ def test_a_worse_verdict_has_a_higher_value():
 def test_preflight_writes_its_own_file_beside_that_of_a_run(run, monkeypatch, tmp_path):
     found = [Finding(Level.UNKNOWN, "nft is missing", check="limits", nodes=("a",), mend="install it")]
     facts = {"kind": "dind", "nodes": [{"engine": "1.2.3"}, {"engine": ""}]}
-    monkeypatch.setattr(command, "_found", lambda *_: command.Looked("prod", found, facts))
+    monkeypatch.setattr(command, "_found", lambda *_, **__: command.Looked("prod", found, facts))
     file = tmp_path / "collector" / "preflight.prom"
     assert main(["preflight", "--metrics", str(file)]) == 0
     own = samples(file.read_text())
@@ -98,7 +98,7 @@ def test_preflight_writes_its_own_file_beside_that_of_a_run(run, monkeypatch, tm
 
 @pytest.mark.parametrize("option", ["--metrics", "--junit", "--sarif"])
 def test_a_file_that_cannot_be_written_is_told_before_anything_is_looked_at(option, monkeypatch, tmp_path, capsys):
-    monkeypatch.setattr(command, "_found", lambda *_: pytest.fail("it has looked"))
+    monkeypatch.setattr(command, "_found", lambda *_, **__: pytest.fail("it has looked"))
     (tmp_path / "file").touch()
     for wrong, status in ((tmp_path, 2), (tmp_path / "file" / "x.prom", 3)):
         assert main(["preflight", option, str(wrong)]) == status

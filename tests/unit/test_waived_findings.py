@@ -110,7 +110,7 @@ def looked(monkeypatch):
     """Return a function that lets preflight find these findings."""
 
     def _looked(*found):
-        monkeypatch.setattr(command, "_found", lambda *_: command.Looked("prod", list(found), LAB))
+        monkeypatch.setattr(command, "_found", lambda *_, **__: command.Looked("prod", list(found), LAB))
 
     return _looked
 
@@ -185,7 +185,7 @@ def test_the_json_has_the_waiver(looked, file, capsys):
 
 
 def test_a_waiver_of_an_unknown_check_ends_before_anything_is_looked_at(monkeypatch, file, tmp_path, capsys):
-    monkeypatch.setattr(command, "_found", lambda *_: pytest.fail("it has looked"))
+    monkeypatch.setattr(command, "_found", lambda *_, **__: pytest.fail("it has looked"))
     path = file()
     (tmp_path / "waivers.yaml").write_text((tmp_path / "waivers.yaml").read_text().replace("limits", "limit"))
     assert main(["preflight", "--waivers", path]) == 2
