@@ -95,5 +95,5 @@ _BY_NAME: dict[str, Callable[..., list[str]]] = {
     "to": _engines,
     "path": _engines,
     "skip": _checks,
-    "words": choosing.completions,
+    "chosen": choosing.completions,
 }

@@ -28,7 +28,7 @@ _WIDTH = 110
 
 def add_options(parser: argparse.ArgumentParser) -> None:
     """Add the options of the command."""
-    parser.add_argument("words", nargs="+", metavar="CLAIM", help=KINDS)
+    parser.add_argument("chosen", nargs="+", metavar="CLAIM", help=KINDS)
     add_name(parser)
     add_inventory(parser)
     parser.add_argument("--json", action="store_true", help="print it as JSON")
@@ -39,7 +39,7 @@ def run(args: argparse.Namespace) -> int:
     """Explain claims: what each says, rests on and needs, which tests judge it, and what to do when it fails."""
     if inventory_options(args):
         refuse(args, "--inventory", "--name")
-    ids, left = _meant(args.words)
+    ids, left = _meant(args.chosen)
     with_lab = _Asked(args)
     try:
         found = [explanation(id, options=with_lab.options, lacks=with_lab.lacks) for id in ids]
