@@ -1,5 +1,7 @@
 """How containers of tasks are stopped: signal and grace period."""
 
+import math
+
 from fixtures.claims import claim
 from suites.support.ending import AT_ONCE
 from swarmlab.cluster.service import ENDED
@@ -65,7 +67,7 @@ def test_the_stop_signal_of_a_service_reaches_its_process(cluster):
 
 @claim("containers/stop-grace-period")
 def test_a_process_that_does_not_end_is_killed_after_the_grace_period(cluster):
-    grace = scaled(4)
+    grace = math.ceil(scaled(4))  # engines take whole seconds and cut the rest
     settings = {"everywhere": True, "update": ALL, "restart": AT_ONCE}
     deaf = cluster.create_service("deaf", "idle", command=DEAF, stop_grace=grace, **settings)
     slow = cluster.create_service("slow", "idle", command=SLOW, stop_grace=scaled(30), **settings)

@@ -18,6 +18,10 @@ def _older_manager(sight: Sight, view: NodeView, span: Span) -> bool:
     return view.manages and any(other.release < parsed(span.first) for other in managers if other.release)
 
 
+def _member_of_28(sight: Sight, view: NodeView, _: Span) -> bool:
+    return view.manages and any(other.release >= parsed("28.0") for other in sight.nodes if other.release)
+
+
 def _preferences(sight: Sight, *_: object) -> bool:
     return any(
         (service["Spec"].get("TaskTemplate", {}).get("Placement") or {}).get("Preferences")
@@ -36,6 +40,7 @@ CONDITIONS: Mapping[str, Callable[[Sight, NodeView, Span], bool]] = {
     "debug": lambda _, view, __: bool(view.info.get("Debug")),
     "host-bits-subnet": lambda sight, _, __: bool(with_host_bits(sight)),
     "encrypted-network": lambda sight, _, __: bool(sight.encrypted),
+    "member-of-28": _member_of_28,
     "older-manager": _older_manager,
     "other-data-port": lambda sight, _, __: sight.data_port != DATA_PORT,
     "placement-preference": _preferences,
