@@ -26,6 +26,8 @@ from swarmlab.verdicts.waivers import FindingWaiver, Waiver
 
 #: The word that names the latest run.
 LATEST = "latest"
+#: Most characters of an earlier reason in a line.
+_REASON = 160
 
 
 @dataclass(frozen=True)
@@ -311,7 +313,7 @@ def lines(claims: Iterable[Mapping[str, Any]]) -> Iterator[str]:
         if claim.get("before") and not claim.get("run"):
             last = claim["before"][-1]
             if last["verdict"] != claim["verdict"]:
-                reason = f": {last['reason']}" if last["reason"] else ""
+                reason = f": {shown(last['reason'], _REASON)}" if last["reason"] else ""
                 yield f"{claim['verdict']!s:8} {claim['id']}; {last['verdict']} in {last['run']}{reason}"
 
 

@@ -219,7 +219,7 @@ def lines(old: Run, new: Run, found: Comparison, *, markdown: bool = False) -> I
         yield f"Nothing is slower by the profiles ({BOUNDS})."
     yield ""
     both = sum(id in old.claims for id in new.claims)
-    same = f"Both runs judged {both} claims; {found.same} have the same verdict."
+    same = f"Claims that both runs judged: {both}, of them with the same verdict: {found.same}."
     yield f"{same} A claim is slower if it takes {_BOUNDS}."
 
 

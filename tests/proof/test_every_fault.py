@@ -11,7 +11,7 @@ import pytest
 from swarmlab.paths import ROOT
 from swarmlab.preflight import CHECKS, Level
 from swarmlab.verdicts import catalogue
-from swarmlab.verdicts.suites import tests_by_claim
+from swarmlab.verdicts import suites
 from tests.proof.claims.faults import FAULTS as OF_CLAIMS
 from tests.proof.mesh.test_mesh_controls import FAULTS as OF_MESH
 from tests.proof.mesh.test_mesh_controls import REMEDIES
@@ -24,7 +24,7 @@ PROOFS = {
     "preflight": preflight.FAULTS,
     "rehearsal": rehearsal.FAULTS,
 }
-TESTS = tests_by_claim(ROOT / "suites", ROOT)
+TESTS = suites.tests_by_claim(ROOT / "suites", ROOT)
 CLAIMS = catalogue.load()
 OF_UPGRADES = catalogue.rehearsal()
 

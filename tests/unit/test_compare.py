@@ -65,7 +65,7 @@ def test_nothing_worse(run, capsys):
     assert main(["compare", run("old", passed(A, B)), run("new", passed(A, B))]) == 0
     printed = capsys.readouterr().out
     assert printed.startswith("Nothing is worse.")
-    assert "Both runs judged 2 claims; 2 have the same verdict." in printed
+    assert "Claims that both runs judged: 2, of them with the same verdict: 2." in printed
     assert "more than 2 times and more than 10 s longer" in printed
 
 
@@ -109,7 +109,7 @@ def test_what_one_run_alone_judged_is_named_apart_and_is_not_worse(run, capsys, 
     printed = capsys.readouterr().out
     assert printed.startswith("Nothing is worse.")
     assert f"{words}{B}" in printed
-    assert "Both runs judged 1 claims; 1 have the same verdict." in printed
+    assert "Claims that both runs judged: 1, of them with the same verdict: 1." in printed
 
 
 def test_many_claims_that_one_run_alone_judged_are_one_line(run, capsys):

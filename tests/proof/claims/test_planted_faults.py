@@ -14,13 +14,13 @@ from swarmlab import children
 from swarmlab.paths import ROOT
 from swarmlab.verdicts import results
 from swarmlab.verdicts.catalogue import load
-from swarmlab.verdicts.suites import tests_by_claim
+from swarmlab.verdicts import suites
 from tests.doubles.portainer.pack import pack
 from tests.proof.claims.faults import FAULTS
 
 pytestmark = pytest.mark.lab
 
-TESTS = tests_by_claim(ROOT / "suites", ROOT)
+TESTS = suites.tests_by_claim(ROOT / "suites", ROOT)
 CLAIMS = load()
 #: By name, the faults that are planted together; most are alone.
 RUNS: dict[str, list] = {}
