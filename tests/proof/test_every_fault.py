@@ -10,8 +10,7 @@ import pytest
 
 from swarmlab.paths import ROOT
 from swarmlab.preflight import CHECKS, Level
-from swarmlab.verdicts import catalogue
-from swarmlab.verdicts import suites
+from swarmlab.verdicts import catalogue, suites
 from tests.proof.claims.faults import FAULTS as OF_CLAIMS
 from tests.proof.mesh.test_mesh_controls import FAULTS as OF_MESH
 from tests.proof.mesh.test_mesh_controls import REMEDIES

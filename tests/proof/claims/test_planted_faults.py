@@ -12,9 +12,8 @@ import pytest
 
 from swarmlab import children
 from swarmlab.paths import ROOT
-from swarmlab.verdicts import results
+from swarmlab.verdicts import results, suites
 from swarmlab.verdicts.catalogue import load
-from swarmlab.verdicts import suites
 from tests.doubles.portainer.pack import pack
 from tests.proof.claims.faults import FAULTS
 
