@@ -299,10 +299,12 @@ def test_runs_of_other_parts_are_compared_and_told(suite, pytester, capsys):
     for part in ("document", "all"):
         suite("--catalogue", part, "--reports", part)
         names[part] = str(pytester.path / part)
-    assert main(["compare", names["document"], names["all"]]) == 1
+    assert main(["compare", names["document"], names["all"]]) == 0
     assert "parts of the catalogue: document before, document, swarm, cis now" in capsys.readouterr().out
-    assert main(["compare", names["all"], names["document"]]) == 1
-    assert "jobs/ends (minor) pass -> not run: --catalogue left swarm out" in capsys.readouterr().out
+    assert main(["compare", names["all"], names["document"]]) == 0
+    printed = capsys.readouterr().out
+    assert "--catalogue left swarm out" in printed
+    assert "jobs/ends" in printed
     page = html.render([load(Path(names["document"])), load(Path(names["all"]))], beside=pytester.path)
     assert "not in the catalogue of this run" in page
     others = results_page.render([load(Path(names["document"])), load(Path(names["all"]))])
