@@ -143,10 +143,11 @@ proof-interruptions: $(ready) ## Interrupt commands at all moments, then kill KI
 docs: $(ready) ## Write the generated pages of docs/reference anew from the parsers.
 	$(BIN)/python -m tools.documents
 
+OUT ?= RESULTS.md
 .PHONY: results
-results: $(ready) ## Write RESULTS.md anew from the verdicts of runs: make results RUNS="reports/bullseye …"
+results: $(ready) ## Write RESULTS.md (OUT=FILE: another page) anew from the verdicts of runs: make results RUNS="reports/bullseye …"
 	$(BIN)/swarmlab results $(RUNS) $(addprefix --kills ,$(wildcard reports/proof/kills.json)) \
-		--out RESULTS.md $(call ended,swarmlab)
+		--out $(OUT) $(call ended,swarmlab)
 
 .PHONY: times
 times: $(ready) ## Write docs/reference/times.md anew from runs with --profile-run and the benchmark: make times RUNS="…"

@@ -6,7 +6,6 @@ import pty
 import re
 import select
 import signal
-import subprocess
 import sys
 import textwrap
 import threading
@@ -22,7 +21,7 @@ from swarmlab.verdicts.progress import Doing, Events, Progress, events_file, lin
 from swarmlab.verdicts.seconds import Seconds
 from swarmlab.verdicts.verdict import Verdict
 from swarmlab.wait import under_way, wait
-from tests.unit.helpers import CONFTEST, HEADER
+from tests.unit.helpers import CONFTEST, HEADER, start
 
 pytest_plugins = ["pytester"]
 
@@ -282,9 +281,7 @@ def on_terminal(project, *options, until=None, environment=None, size=(40, 100))
     fcntl.ioctl(slave, termios.TIOCSWINSZ, struct.pack("HHHH", *size, 0, 0))
     env = {**os.environ, "TERM": "xterm-256color", "PYTHONPATH": str(ROOT), **(environment or {})}
     command = [sys.executable, "-m", "pytest", "suites", *options]
-    child = subprocess.Popen(
-        command, cwd=project.path, env=env, stdin=slave, stdout=slave, stderr=slave, start_new_session=True
-    )
+    child = start(command, project.path, env=env, stdin=slave, stdout=slave, stderr=slave, start_new_session=True)
     before = termios.tcgetattr(slave)
     got, sent = b"", False
     while True:
