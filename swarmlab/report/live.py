@@ -210,7 +210,7 @@ def _total(progress: Progress, processes: int, now: float, started: float) -> Te
     if verdicts.total():
         parts.append(_counts(verdicts).plain)
     parts.append(f"{span(now - started)} so far")
-    if progress.tests_left:
-        left = progress.left(processes)
+    left = progress.left(processes)
+    if left is not None:
         parts.append(f"about {span(left)} left, until {datetime.fromtimestamp(now + left):%H:%M}")
     return Text(", ".join(parts), style="bold", no_wrap=True, overflow="ellipsis")

@@ -188,8 +188,8 @@ class Progress:
         """How many tests have not ended."""
         return len(self._left)
 
-    def left(self, processes: int) -> float:
-        """Return the seconds that the run is likely to take still, by what earlier runs took.
+    def left(self, processes: int) -> float | None:
+        """Return the seconds that the run is likely to take still, by what earlier runs took; None if that is used up.
 
         Args:
             processes: How many processes run tests.
@@ -197,7 +197,8 @@ class Progress:
         now, pace = self._clock(), self._pace()
         begun = {doing.test: now - doing.since for doing in self.doing.values() if doing.test in self._left}
         each = [max(0.0, self._seconds.of(test) * pace - begun.get(test, 0.0)) for test in self._left]
-        return max(sum(each) / max(1, processes), max(each, default=0.0))
+        likely = max(sum(each) / max(1, processes), max(each, default=0.0))
+        return likely if likely >= 1 else None
 
     def _pace(self) -> float:
         """Return how many times as long tests take here as they took before."""

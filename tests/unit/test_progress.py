@@ -226,7 +226,7 @@ def test_the_end_is_estimated_from_earlier_runs_and_the_pace_of_this_one():
     assert found.left(1) == 60
     found.ended("b", 1)
     found.ended("c", 1)
-    assert found.left(1) == 0
+    assert found.left(1) is None
 
 
 def test_durations_and_lines_are_short():
