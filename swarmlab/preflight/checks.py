@@ -68,7 +68,10 @@ class Check:
 #: Errors that an answer of an unexpected form causes. The check then counts as *unknown*, never as *ok*.
 _STRANGE = (KeyError, IndexError, TypeError, ValueError, AttributeError)
 _MADE = "mend what the reason names, and look again; a KeyError or the like is a fault of preflight: report it"
-_TRAFFIC = r"^7\.|^8\.\d|HTTP|timed out|reach|resolve|arriv|overlay|mesh|address"
+_WORDS = r"HTTP|timed out|reach|resolve|arriv|overlay|mesh|address"
+_TRAFFIC = rf"^7\.|^8\.\d|{_WORDS}"
+#: Chapters 1 to 5 are about machines and single engines: nothing of theirs passes between nodes by gossip or VXLAN.
+_BETWEEN_NODES = rf"^(?![1-5]\.)(?:7\.|8\.\d|(?s:.*)(?:{_WORDS}))"
 _ANY = r""
 _NAMES = r"resol|name|DNS|lookup|pull"
 _OF_A_SOURCE = ("known-addresses", "port-gossip-udp", "port-data-udp", "path-mtu")
@@ -129,11 +132,11 @@ CHECKS: dict[str, Check] = {
     "port-management-tcp": Check(
         ports.management, _ANY, sends=True, causes=(_HESITATES, "node-certificates", "membership", "quorum")
     ),
-    "port-gossip-tcp": Check(ports.gossip_tcp, _TRAFFIC, sends=True),
-    "port-gossip-udp": Check(ports.gossip_udp, _TRAFFIC, sends=True),
-    "port-data-udp": Check(ports.data, _TRAFFIC, sends=True, causes=("path-mtu: not checked",)),
-    "path-mtu": Check(ports.path_mtu, _TRAFFIC, sends=True),
-    "checksum-offload": Check(ports.offload, _TRAFFIC),
+    "port-gossip-tcp": Check(ports.gossip_tcp, _BETWEEN_NODES, sends=True),
+    "port-gossip-udp": Check(ports.gossip_udp, _BETWEEN_NODES, sends=True),
+    "port-data-udp": Check(ports.data, _BETWEEN_NODES, sends=True, causes=("path-mtu: not checked",)),
+    "path-mtu": Check(ports.path_mtu, _BETWEEN_NODES, sends=True),
+    "checksum-offload": Check(ports.offload, _BETWEEN_NODES),
     "subnets-and-routes": Check(networks.host_routes, _TRAFFIC),
     "subnets": Check(networks.each_other, _TRAFFIC, causes=(r"stuck-tasks: \bnew for",)),
     "subnets-host-bits": Check(networks.host_bits, r"7\.3|rejected|subnet|network"),
@@ -164,8 +167,8 @@ CHECKS: dict[str, Check] = {
     "updates": Check(services.updates, r"update|roll|image|version|task|running|replica"),
     "stuck-tasks": Check(tasks.stuck, r"task|running|replica|pending|network|volume"),
     "task-containers": Check(holdings.containers, rf"task|running|replica|container|{_TRAFFIC}"),
-    "task-networks": Check(holdings.networks, _TRAFFIC, causes=("task-names",)),
-    "task-names": Check(holdings.names, _TRAFFIC),
+    "task-networks": Check(holdings.networks, _BETWEEN_NODES, causes=("task-names",)),
+    "task-names": Check(holdings.names, _BETWEEN_NODES),
     "volumes": Check(volumes.differing, r"volume|mount|7\.3"),
     "disk": Check(kernel.disk, _ANY),
     "limits": Check(kernel.limits, r"open files|connection|reach|timed out"),

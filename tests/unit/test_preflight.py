@@ -749,6 +749,9 @@ def test_a_finding_stands_beside_the_failures_that_it_may_explain():
     assert explaining(all_of_them, "7.2.1/reachable", "slave02 does not route to the task") == []
     assert explaining(all_of_them, "8.3/validity", "certificate of slave02 is not valid yet") == [skew]
     assert explaining(all_of_them, "3.1/volume", "the file is empty") == []
+    # What closes a port between nodes explains no name in a file of one machine.
+    assert explaining([closed], "1.1/hosts-mapping", "slave01 maps slave02 to another address") == []
+    assert explaining([closed], "configs/lifecycle", "slave01 lists none\nit timed out") == [closed]
 
 
 def test_a_cause_stands_before_what_follows_from_it_and_only_where_that_explains_something():
