@@ -4,6 +4,7 @@ import pytest
 
 from fixtures.claims import claim
 from suites.support.commands import accepted, table
+from suites.support.reasons import explained
 from suites.support.stacks import deploy, deploy_project, deployed, nothing_of, removed, runs, services, why_left
 from suites.support.traffic import GOSSIP, PROBES, REQUESTS, without_loss
 from swarmlab.cluster.marks import STACK_LABEL
@@ -430,15 +431,12 @@ def test_rm_removes_all_but_the_volumes(cluster, new_stack, stack, whole):
         written[task.node] = f"kept on {task.node}"
 
     eventually(lambda: removed(stack), f"docker stack rm to remove {stack}", deadline=60)
-    try:
+    with explained(lambda: why_left(stack)):
         eventually(
             lambda: nothing_of(stack),
             f"services, networks, secrets and configs of {stack} to be gone after stack rm",
             deadline=120,
         )
-    except AssertionError as left:
-        why = why_left(stack)
-        raise AssertionError(f"{left}; {why}" if why else str(left)) from None
     shown = [row.get("NAME") for row in table(accepted(cluster.manager, "stack ls"))]
     assert stack.name not in shown, f"{stack} was removed, and docker stack ls shows it"
     for node in cluster.nodes:

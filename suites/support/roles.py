@@ -6,6 +6,7 @@ import re
 from collections.abc import Iterable, Mapping
 
 from suites.support.commands import refusal
+from suites.support.reasons import last_said
 from swarmlab.cluster.node import Node
 from swarmlab.cluster.swarm import Swarm
 from swarmlab.lists import few
@@ -56,8 +57,7 @@ def why_not_renewed(node: Node) -> str:
 
     Some managers offer newer nodes no HTTP/2 by name, by which these do not speak to them (see claims/defects.yaml).
     """
-    lines = [line for line in node.log().splitlines() if "failed to renew the certificate" in line]
-    return f"the engine of {node} says: {lines[-1]}" if lines else ""
+    return last_said(node, "failed to renew the certificate")
 
 
 def writes(cluster: Swarm, asked: Node) -> State:

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from suites.support.commands import in_sequence
+from suites.support.reasons import last_said
 from swarmlab.cluster.marks import STACK_LABEL
 from swarmlab.cluster.marks import removed as deleted
 from swarmlab.cluster.node import Node, Result
@@ -238,9 +239,5 @@ def why_left(stack: Stack) -> str:
 
     Source: moby/swarmkit#2273, by which two tasks of one network that are removed at once leave their containers.
     """
-    reasons = []
-    for node in stack.cluster.nodes:
-        lines = [line for line in node.log().splitlines() if "remove task failed" in line]
-        if lines and stack.containers(node):
-            reasons.append(f"the engine of {node} says: {lines[-1]}")
-    return "; ".join(reasons)
+    left = [node for node in stack.cluster.nodes if stack.containers(node)]
+    return "; ".join(filter(None, (last_said(node, "remove task failed") for node in left)))

@@ -16,6 +16,7 @@ from suites.support.locking import (
     unlock_key,
 )
 from suites.support.placement import stays
+from suites.support.reasons import explained
 from suites.support.roles import acting, why_not_renewed, writes
 from swarmlab.cluster.swarm import init
 from swarmlab.parallel import parallel
@@ -180,10 +181,8 @@ def test_a_worker_that_is_promoted_is_locked_too(cluster):
     key = lock(cluster)
     accepted(manager, f"node promote {worker}")
     wanted = {manager: "manager", worker: "manager"}
-    try:
+    with explained(lambda: why_not_renewed(worker)):
         eventually(lambda: acting(cluster, wanted, [manager]), f"{worker}, promoted, to be a manager", deadline=90)
-    except AssertionError as failed:
-        raise AssertionError("; ".join(filter(None, [str(failed), why_not_renewed(worker)]))) from None
     expect_sealed([worker])
     restart(worker)
     expect_locked(worker)

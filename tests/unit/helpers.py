@@ -2,7 +2,9 @@
 
 import signal
 import subprocess
+import textwrap
 
+from swarmlab.paths import ROOT
 from swarmlab.preflight import Level
 from swarmlab.verdicts import catalogue
 from swarmlab.verdicts.parts import DEFAULT
@@ -59,6 +61,14 @@ HEADER = """
     from swarmlab.errors import Blocked, DeadlineExceeded, EngineRefused, LabError
     from swarmlab.evidence import picture, record
 """
+
+
+def prepare(pytester, monkeypatch, plugins):
+    """Make a project whose suites a test writes to its folder "suites". *plugins*: those of CONFTEST's profiles on."""
+    monkeypatch.setenv("PYTHONPATH", str(ROOT))
+    pytester.makeini("[pytest]\ncomplete_sections = 7.2.2\n")
+    pytester.makeconftest(textwrap.dedent(CONFTEST.replace('"fixtures.profiles",', plugins)))
+    (pytester.path / "suites").mkdir()
 
 
 def start(command, cwd, **how):

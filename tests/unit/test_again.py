@@ -11,11 +11,10 @@ import textwrap
 import pytest
 
 from swarmlab.cli.main import main
-from swarmlab.paths import ROOT
 from swarmlab.verdicts import again, folders
 from swarmlab.verdicts.results import load
 from swarmlab.wait import wait
-from tests.unit.helpers import CONFTEST, HEADER, start
+from tests.unit.helpers import HEADER, prepare, start
 
 pytest_plugins = ["pytester"]
 
@@ -38,10 +37,7 @@ def test_fourth(cluster):
 @pytest.fixture
 def project(pytester, monkeypatch):
     """A project whose suites are made for a test; returns a function that runs them."""
-    monkeypatch.setenv("PYTHONPATH", str(ROOT))
-    pytester.makeini("[pytest]\ncomplete_sections = 7.2.2\n")
-    pytester.makeconftest(textwrap.dedent(CONFTEST.replace('"fixtures.profiles",', PLUGINS)))
-    (pytester.path / "suites").mkdir()
+    prepare(pytester, monkeypatch, PLUGINS)
     count = iter(range(100))
 
     def write(fails=(), tests=TESTS, waits=False):

@@ -7,11 +7,10 @@ import textwrap
 import pytest
 
 from swarmlab.cli.main import main
-from swarmlab.paths import ROOT
 from swarmlab.report import html, results_page
 from swarmlab.verdicts import compare
 from swarmlab.verdicts.results import load
-from tests.unit.helpers import CONFTEST, HEADER
+from tests.unit.helpers import HEADER, prepare
 
 pytest_plugins = ["pytester"]
 
@@ -34,10 +33,7 @@ def test_fifth(cluster): pass
 @pytest.fixture
 def project(pytester, monkeypatch):
     """A project whose suites are made for a test; returns a function that runs a part of them, or the whole."""
-    monkeypatch.setenv("PYTHONPATH", str(ROOT))
-    pytester.makeini("[pytest]\ncomplete_sections = 7.2.2\n")
-    pytester.makeconftest(textwrap.dedent(CONFTEST.replace('"fixtures.profiles",', PLUGINS)))
-    (pytester.path / "suites").mkdir()
+    prepare(pytester, monkeypatch, PLUGINS)
 
     def run(name, *options, fails=(), process=False):
         module = textwrap.dedent(HEADER) + f"FAILS = {fails}\n" + TESTS

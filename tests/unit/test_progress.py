@@ -21,7 +21,7 @@ from swarmlab.verdicts.progress import Doing, Events, Progress, events_file, lin
 from swarmlab.verdicts.seconds import Seconds
 from swarmlab.verdicts.verdict import Verdict
 from swarmlab.wait import under_way, wait
-from tests.unit.helpers import CONFTEST, HEADER, start
+from tests.unit.helpers import HEADER, prepare, start
 
 pytest_plugins = ["pytester"]
 
@@ -46,10 +46,7 @@ SCHEMA = json.loads((ROOT / "swarmlab" / "verdicts" / "progress.schema.json").re
 @pytest.fixture
 def project(pytester, monkeypatch):
     """A project whose suites are made for a test; returns a function that runs them."""
-    monkeypatch.setenv("PYTHONPATH", str(ROOT))
-    pytester.makeini("[pytest]\ncomplete_sections = 7.2.2\n")
-    pytester.makeconftest(textwrap.dedent(CONFTEST.replace('"fixtures.profiles",', PLUGINS)))
-    (pytester.path / "suites").mkdir()
+    prepare(pytester, monkeypatch, PLUGINS)
     (pytester.path / "suites" / "test_it.py").write_text(textwrap.dedent(HEADER) + TESTS)
 
     def run(*options):

@@ -6,7 +6,6 @@ command reads.
 
 from __future__ import annotations
 
-import difflib
 import json
 import os
 import re
@@ -23,6 +22,7 @@ from swarmlab.files import YamlFile, named, read_text, shown
 from swarmlab.labs.base import Declared
 from swarmlab.labs.existing import ansible, ansible_mistakes
 from swarmlab.labs.existing.places import FORM, bare, chain, place
+from swarmlab.nearest import nearest
 
 _SCHEMA = Path(__file__).with_name("inventory.schema.json")
 #: The published ports that the suite uses if the file names none.
@@ -284,8 +284,9 @@ def _check(raw: Any, mistakes: Mistakes) -> None:
             for key in map(str, error.instance):
                 if key not in known:
                     near = _near(key, known)
-                    meant.update((tuple(error.absolute_path), name) for name in near)
-                    mend = f"did you mean {near[0]}?" if near else f"known keys are {', '.join(known)}"
+                    if near:
+                        meant.add((tuple(error.absolute_path), near))
+                    mend = f"did you mean {near}?" if near else f"known keys are {', '.join(known)}"
                     mistakes.add(list(error.absolute_path), f"unknown key {shown(repr(key))}; {mend}", key=key, raw=raw)
     for error in errors:
         path = tuple(error.absolute_path)
@@ -298,8 +299,8 @@ def _check(raw: Any, mistakes: Mistakes) -> None:
         mistakes.add(list(path), _mistake(error), raw=raw)
 
 
-def _near(key: str, known: Sequence[str]) -> list[str]:
-    return difflib.get_close_matches(key.lower().replace("-", "_"), known, n=1, cutoff=0.6)
+def _near(word: str, known: Sequence[str]) -> str:
+    return nearest(word.lower().replace("-", "_"), known)
 
 
 def _mistake(error: jsonschema.ValidationError) -> str:
@@ -310,7 +311,7 @@ def _mistake(error: jsonschema.ValidationError) -> str:
         return f"{shown(repr(error.instance))} is wrong: write {described}"
     words: Any = error.validator_value
     if error.validator == "enum" and (near := _near(str(error.instance), words)):
-        return f"{shown(error.message)}; did you mean {near[0]}?"
+        return f"{shown(error.message)}; did you mean {near}?"
     return shown(error.message)
 
 
