@@ -1,7 +1,8 @@
 """Makes the images of nodes and workloads, and keeps each under a hash of everything that it is made from.
 
-mmdebstrap makes a root file system. Where there is no mmdebstrap, the engine makes it from Debian's base image. Both
-use the lists of packages, the files and the setup script below images/.
+mmdebstrap makes a root file system. For a run that is in a container of the engine, it does so in another container of
+the same image, which may mount. Where there is no mmdebstrap, the engine makes it from Debian's base image. All use the
+lists of packages, the files and the setup script below images/.
 """
 
 from __future__ import annotations
@@ -23,6 +24,7 @@ from swarmlab.errors import LabError, UsageError
 from swarmlab.files import shown
 from swarmlab.host import Progress, as_root, cache_folder, install, scratch
 from swarmlab.images.engines import DEFAULT, EngineChoice, held, obtain
+from swarmlab.images.own import make_file, own_container
 from swarmlab.images.recipes import (
     LABEL_IMAGE,
     WORKLOADS,
@@ -107,8 +109,10 @@ class Workshop:
     def _make(self, recipe: RootFs) -> None:
         self._progress(f"making image {recipe}'s packages")
         start = time.monotonic()
-        root = as_root()
-        if shutil.which("mmdebstrap") and root is not None:
+        root, own = as_root(), own_container(self._client)
+        if own and shutil.which("mmdebstrap"):
+            self._by_container(recipe, own)
+        elif shutil.which("mmdebstrap") and root is not None:
             self._by_mmdebstrap(recipe, root)
         elif self.has(recipe.base) or self.pull(recipe.base):
             with recipe.staged(self._outside) as context:
@@ -143,9 +147,23 @@ class Workshop:
             if made.returncode != 0:
                 why = downloads.why(made.stderr, "E:", source="Debian's mirror")
                 raise LabError(f"mmdebstrap could not make image {recipe}: {why}")
-            repository, _, tag = recipe.reference.partition(":")
-            changes = [*recipe.settings, f"LABEL {LABEL_IMAGE}={repository}"]
-            self._client.api.import_image_from_file(str(tar), repository=repository, tag=tag, changes=changes)
+            self._import(recipe, tar)
+
+    def _by_container(self, recipe: RootFs, own: Container) -> None:
+        """Make it with mmdebstrap in a container of this one's image, as this one may not mount."""
+        with scratch("image") as folder, recipe.staged(self._outside) as staged:
+            tar = folder / "root.tar"
+            build = recipe.mmdebstrap(Path("/root.tar"), Path("/", staged.name))
+            printed = make_file(own, [word for word in build if word != "--quiet"], staged, "/root.tar", tar)
+            if printed:
+                why = downloads.why(printed, "E:", source="Debian's mirror")
+                raise LabError(f"mmdebstrap, in a container of this one's image, could not make image {recipe}: {why}")
+            self._import(recipe, tar)
+
+    def _import(self, recipe: RootFs, tar: Path) -> None:
+        repository, _, tag = recipe.reference.partition(":")
+        changes = [*recipe.settings, f"LABEL {LABEL_IMAGE}={repository}"]
+        self._client.api.import_image_from_file(str(tar), repository=repository, tag=tag, changes=changes)
 
     def pull(self, base: str) -> bool:
         """Pull an image; return whether that succeeded."""

@@ -16,7 +16,8 @@ from docker.models.containers import Container
 from swarmlab import ownership
 from swarmlab.errors import UsageError
 from swarmlab.files import shown
-from swarmlab.host import containers_here, start_in
+from swarmlab.host import start_in
+from swarmlab.images.own import own_container
 from swarmlab.labs.hosts import GUESTS
 from swarmlab.ownership import LABEL, OWNER
 
@@ -24,16 +25,6 @@ from swarmlab.ownership import LABEL, OWNER
 RUN = "swarmlab.run"
 #: What the engine says when the container has the network already.
 _CONNECTED = ("already exists in network", "is already attached")
-
-
-def own_container(client: docker.DockerClient) -> Container | None:
-    """Return the container of this engine that this process runs in; None if it runs in none of them."""
-    for candidate in containers_here():
-        with contextlib.suppress(docker.errors.NotFound):
-            found = client.containers.get(candidate)
-            if found.id == candidate and found.status == "running":
-                return found
-    return None
 
 
 def connect(client: docker.DockerClient, own: Container, network_id: str) -> None:

@@ -28,6 +28,7 @@ from swarmlab import netns, ownership, signals
 from swarmlab.errors import DeadlineExceeded, LabError, NoAnswer, SwarmlabError, UsageError
 from swarmlab.files import exists, shown
 from swarmlab.host import Progress, alone, as_root, cache_folder, install, process, run_folder
+from swarmlab.images.own import own_container
 from swarmlab.labs import inside
 from swarmlab.labs.answering import answers, engine_at
 from swarmlab.labs.context import named_engine
@@ -65,7 +66,7 @@ class OuterEngine:
         self.client = client
         self.url = url
         self._users = users
-        self.own = inside.own_container(client)
+        self.own = own_container(client)
         if self.own:
             ownership.runs_in(str(self.own.id))
         os.environ["DOCKER_HOST"] = url  # `swarmlab shell` speaks through the docker command
