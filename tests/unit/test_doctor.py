@@ -246,7 +246,7 @@ def test_networks_of_labs_that_are_taken(monkeypatch):
     route = "default via 10.0.0.1 dev eth0\n192.168.56.0/24 dev vboxnet0 proto kernel\n"
     route += "192.168.57.0/24 dev br-1 proto kernel\n"
     monkeypatch.setattr(here, "_run", ran(route))
-    shared = SimpleNamespace(private=False)
+    shared = SimpleNamespace(own=None, private=False)
     ((level, text),) = told_here(here.addresses, engine=shared)
     assert (level, text.endswith("192.168.56.0/24 by vboxnet0")) == ("warning", True)
     assert told_here(here.addresses)[0][0] == "info"
@@ -257,7 +257,7 @@ def test_networks_of_labs_that_are_taken(monkeypatch):
 def test_rights_and_namespaces(monkeypatch):
     monkeypatch.setattr(here, "as_root", lambda: None)
     assert told_here(here.rights)[0][0] == "error"
-    assert told_here(here.rights, engine=SimpleNamespace())[0][0] == "warning"
+    assert told_here(here.rights, engine=SimpleNamespace(own=None))[0][0] == "warning"
     assert told_here(here.namespaces)[0][0] == "info"
     monkeypatch.setattr(here, "as_root", lambda: [])
     monkeypatch.setattr(here, "_run", ran(code=1, err="unshare: Operation not permitted"))
@@ -265,6 +265,15 @@ def test_rights_and_namespaces(monkeypatch):
         "error",
         "no network namespace can be made: unshare: Operation not permitted",
     )
+
+
+def test_in_a_container_of_the_engine_nothing_is_asked_of_this_machine_that_the_engine_does(monkeypatch):
+    monkeypatch.setattr(here, "as_root", lambda: None)
+    monkeypatch.setattr(here.shutil, "which", lambda name: None if name in ("iptables", "nsenter") else name)
+    monkeypatch.setattr(here, "_run", ran("192.168.56.0/24 dev vboxnet0 proto kernel\n"))
+    engine = SimpleNamespace(own=SimpleNamespace(), private=False)
+    for look, level in ((here.rights, "ok"), (here.namespaces, "ok"), (here.programs, "ok"), (here.addresses, "info")):
+        assert told_here(look, engine=engine)[0][0] == level
 
 
 def test_modules_that_only_block_claims_are_no_trouble(monkeypatch):
