@@ -24,7 +24,7 @@ import docker
 import requests
 from docker.models.containers import Container
 
-from swarmlab.cluster.streams import Streams
+from swarmlab.cluster.streams import Streams, hang_up
 from swarmlab.host import process, run_folder
 from swarmlab.labs import pieces
 
@@ -190,7 +190,7 @@ class _Passing:
                 self._selector.unregister(self._node)
             with contextlib.suppress(OSError):
                 self._node.shutdown(socket.SHUT_RDWR)
-            self._stream.close()
+            hang_up(self._stream)
             self._node.close()
             self._node = self._stream = None
 

@@ -131,12 +131,12 @@ def beside(engine):
 
 def test_the_smoke_passes_and_its_report_is_the_users(engine, run, reports, beside):
     before = [container.id for container in beside.containers()]
-    status, _ = run("--profile", "smoke")
+    status, output = run("--profile", "smoke")
+    assert "Warning" not in output
     results = json.loads((reports / "latest" / "verdicts.json").read_text())
     verdicts = [claim["verdict"] for claim in results["claims"]]
     assert status == 0
-    assert verdicts.count("pass") > 20, verdicts
-    assert not {"fail", "broken", "timeout"}.intersection(verdicts)
+    assert set(verdicts) == {"pass"}
     owners = {(path.lstat().st_uid, path.lstat().st_gid) for path in [reports, *reports.rglob("*")]}
     assert owners == {(USER, GROUP)}
     assert left(engine, but=[beside.name]) == []
