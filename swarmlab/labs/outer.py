@@ -26,7 +26,18 @@ from docker.models.containers import Container
 from swarmlab import netns, signals
 from swarmlab.errors import DeadlineExceeded, LabError, NoAnswer, SwarmlabError, UsageError
 from swarmlab.files import exists, shown
-from swarmlab.host import Progress, alone, as_root, cache_folder, install, process, run_folder
+from swarmlab.host import (
+    Progress,
+    alone,
+    as_root,
+    cache_folder,
+    drop_folder,
+    install,
+    lock_file,
+    make_folder,
+    process,
+    run_folder,
+)
 from swarmlab.labs.answering import answers, engine_at
 from swarmlab.labs.context import named_engine
 from swarmlab.labs.patience import watch
@@ -264,15 +275,17 @@ def _socket() -> Path:
     return _folder() / "docker.sock"
 
 
+def _users() -> Path:
+    return run_folder() / "engine.users"
+
+
 def _private_url() -> str:
     return f"unix://{_socket()}"
 
 
 def _join_users() -> IO[str]:
     """Count this process among the private engine's users: a shared lock, which ends with the process."""
-    users = (run_folder() / "engine.users").open("w")
-    fcntl.flock(users, fcntl.LOCK_SH)
-    return users
+    return lock_file(_users(), lambda users: fcntl.flock(users, fcntl.LOCK_SH))
 
 
 def _private(progress: Progress) -> OuterEngine:
@@ -282,7 +295,7 @@ def _private(progress: Progress) -> OuterEngine:
         users = _join_users()
         progress("starting a private Docker engine in a network namespace of its own")
         # The files of an engine that was killed stay: the new engine finds the old one's containers by them.
-        _folder().mkdir(mode=0o700, exist_ok=True)
+        make_folder(_folder())
         (_folder() / "dockerd.pid").unlink(missing_ok=True)
         if not (Path("/run/netns") / NETNS).exists():
             _ip("netns", "add", NETNS)
@@ -356,6 +369,8 @@ def _sweep() -> None:
     if (Path("/run/netns") / NETNS).exists():
         _ip("netns", "delete", NETNS)
     shutil.rmtree(_folder(), ignore_errors=True)
+    _users().unlink(missing_ok=True)
+    drop_folder(run_folder())
 
 
 def _is_private(pid: int) -> bool:

@@ -10,7 +10,7 @@ import contextlib
 import functools
 import shutil
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -19,13 +19,14 @@ from docker.models.containers import Container
 
 from swarmlab import signals
 from swarmlab.errors import LabError, NoAnswer
-from swarmlab.host import run_folder
+from swarmlab.host import drop_folder, run_folder
 from swarmlab.labs.answering import answers, info_at
 from swarmlab.labs.hosts import NETWORKS
 from swarmlab.labs.outer import OuterEngine
 from swarmlab.labs.state import NodeState
 from swarmlab.ownership import LABEL, OWNER, USER, alive, note_gone, note_kept, note_left, this_process
 from swarmlab.parallel import parallel
+from swarmlab.paths import command
 from swarmlab.wait import State, wait
 
 #: Thaws whatever is frozen in a container, with cgroup v1 and v2.
@@ -111,7 +112,13 @@ def sweep_folders(outer: OuterEngine) -> None:
     for folder in there:
         # The lab may be on another engine of this host.
         if folder.name not in known and not any(answers(f"unix://{socket}") for socket in folder.glob("*/docker.sock")):
-            shutil.rmtree(folder, ignore_errors=True)
+            _remove_folder(folder)
+
+
+def _remove_folder(folder: Path) -> None:
+    """Remove the folder of the sockets and marks of a lab or a node, and those above it that are empty then."""
+    shutil.rmtree(folder, ignore_errors=True)
+    drop_folder(folder.parent)
 
 
 def disown(outer: OuterEngine, name: str) -> None:
@@ -143,12 +150,17 @@ def _described(member: Container) -> NodeState:
     networks = member.attrs["NetworkSettings"]["Networks"].values()
     address = ", ".join(network["IPAddress"] or "no address" for network in networks)
     info: dict[str, Any] | None = {}
+    note = ""
     if member.status == "running":
         try:
             info = info_at(f"unix://{member.labels[SOCKET]}")
         except NoAnswer:
             info = None
-    return NodeState.of(member.labels[NODE], address, member.status, info, int(member.labels[CLUSTER]))
+            if not Path(member.labels[SOCKET]).exists():
+                start = command("swarmlab", "start", "--name", member.labels[LABEL], member.labels[NODE])
+                note = f"its socket was removed from this machine: {start}"
+    state = NodeState.of(member.labels[NODE], address, member.status, info, int(member.labels[CLUSTER]))
+    return replace(state, note=note)
 
 
 def remove(outer: OuterEngine, name: str) -> None:
@@ -162,7 +174,7 @@ def remove(outer: OuterEngine, name: str) -> None:
     with signals.deferred(f"the removal of lab {name}"):
         disown(outer, name)
         wait(lambda: _gone(outer, f"{LABEL}={name}"), f"all of lab {name} to be removed", error=LabError)
-        shutil.rmtree(run_folder() / "labs" / name, ignore_errors=True)
+        _remove_folder(run_folder() / "labs" / name)
         note_gone(name)
 
 
@@ -204,7 +216,7 @@ def remove_node(container: Container) -> None:
     for volume in volumes:
         _ignore_missing(lambda: client.volumes.get(volume).remove(force=True))  # noqa: B023
     if socket_folder:
-        shutil.rmtree(socket_folder, ignore_errors=True)
+        _remove_folder(socket_folder)
 
 
 def thaw_inside(container: Container) -> None:

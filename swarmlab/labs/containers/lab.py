@@ -30,7 +30,7 @@ from swarmlab import netns, signals, timing
 from swarmlab.cluster.node import Node, look_for
 from swarmlab.cluster.workbench import PORTS
 from swarmlab.errors import LabError, UsageError
-from swarmlab.host import MIB, Progress, free_memory, run_folder
+from swarmlab.host import MIB, Progress, free_memory, make_folder, run_folder
 from swarmlab.images import given, recipes, workshop
 from swarmlab.images.engines import EngineChoice, engine_choice
 from swarmlab.images.given import GivenImage
@@ -244,6 +244,13 @@ class DindLab(Lab):
         self.kept = True
 
     @override
+    def recover(self) -> None:
+        lost = [node for members in self._nodes.values() for node in members if _is_lost(node)]
+        if lost:
+            self._progress(f"this machine has lost the sockets of {few(map(str, lost))}; their engines start anew")
+            parallel(lambda node: node.start(), lost)
+
+    @override
     def down(self) -> None:
         for members in self._nodes.values():
             _let_go(members)
@@ -273,6 +280,9 @@ class DindLab(Lab):
                 if (how or again) and node not in were_off and not node.is_off:
                     what = f"the container of node {node} was {how or 'started anew'} from outside"
                     return self._ended(what, over=node in stays and not again)
+                if node in stays and _is_lost(node) and not node.is_off:
+                    why = f"lab {self.name}: the socket of node {node} was removed from this machine"
+                    return Ended(f"{why}; run again: that starts the node's engine anew", over=True)
         except (docker.errors.DockerException, requests.exceptions.RequestException) as failed:
             return Ended(f"the engine that holds lab {self.name} does not answer: {failed}", over=True)
         return super().ended(used, thorough=thorough)
@@ -588,8 +598,7 @@ class DindLab(Lab):
         host = list(addresses)[place]
         image, choice = self._kind_at(place)
         name = f"{self._network_name}-{cluster}-{host}"
-        sockets = run_folder() / "labs" / self.name / f"{cluster}-{host}"
-        sockets.mkdir(mode=0o700, parents=True, exist_ok=True)
+        sockets = make_folder(run_folder() / "labs" / self.name / f"{cluster}-{host}")
         labels = self._labels(
             **{
                 NODE: host,
@@ -652,6 +661,10 @@ def _let_go(members: Sequence[Node]) -> None:
     for member in members:
         if isinstance(member, DindNode):
             member.let_go()
+
+
+def _is_lost(node: Node) -> bool:
+    return isinstance(node, DindNode) and node.is_lost
 
 
 def _stopped(state: str, status: str) -> str:

@@ -27,7 +27,7 @@ from swarmlab import netns, signals
 from swarmlab.cluster.node import Node, facts_of, look_for
 from swarmlab.cluster.workbench import PORTS
 from swarmlab.errors import LabError, UsageError
-from swarmlab.host import Progress
+from swarmlab.host import Progress, drop_folder, make_folder
 from swarmlab.images import given, recipes, workshop
 from swarmlab.images.engines import EngineChoice, engine_choice, held, obtain
 from swarmlab.images.given import GivenImage
@@ -514,7 +514,7 @@ class VagrantLab(Lab):
             parallel(VagrantNode.disconnect, self.machines)
 
     def _write_ssh_config(self) -> None:
-        self.places.run.mkdir(mode=0o700, parents=True, exist_ok=True)
+        make_folder(self.places.run)
         hosts = {}
         for name in MACHINES:
             address, port, key = self.provider.reach(name)
@@ -569,6 +569,7 @@ def remove(outer: OuterEngine, progress: Progress, *, known: Provider | None = N
         for name in MACHINES:
             Ssh(places.ssh_config, name).close()
     shutil.rmtree(places.run, ignore_errors=True)
+    drop_folder(places.run.parent)
     for folder in (places.pool, places.dotfile, places.downloads, box.home() / "data" / "machine-index"):
         shutil.rmtree(folder, ignore_errors=True)
     if found:
