@@ -41,6 +41,7 @@ from swarmlab.host import (
 from swarmlab.labs.answering import answers, engine_at
 from swarmlab.labs.context import named_engine
 from swarmlab.labs.patience import watch
+from swarmlab.labs.routes import Routes, routes
 from swarmlab.netns import NETNS
 from swarmlab.ownership import LABEL
 from swarmlab.wait import State, wait
@@ -112,6 +113,13 @@ class OuterEngine:
                 f"the engine at {self.url} keeps its networks where this process cannot go; "
                 "run on the engine's own machine, as root"
             )
+
+    def routes(self) -> Routes:
+        """Return the routes of the network namespace of the engine's bridges; none where this process cannot look."""
+        try:
+            return routes(_listener_pid(self.url))
+        except OSError:
+            return {}
 
     def enter(self) -> None:
         """Move this process to the private engine's network namespace; do nothing for any other engine."""

@@ -17,6 +17,7 @@ import tarfile
 import threading
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, replace
+from ipaddress import IPv4Network
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -40,9 +41,10 @@ from swarmlab.labs import base, hosts, provision
 from swarmlab.labs.base import Declared, Ended, Lab
 from swarmlab.labs.containers import neighbours, roots
 from swarmlab.labs.containers.node import DindNode
-from swarmlab.labs.containers.options import node_options
+from swarmlab.labs.containers.options import LOG, node_options
 from swarmlab.labs.hosts import host_names
 from swarmlab.labs.outer import OuterEngine
+from swarmlab.labs.routes import wider
 from swarmlab.labs.standing import (
     CLUSTER,
     ENGINE,
@@ -54,6 +56,7 @@ from swarmlab.labs.standing import (
     keep,
     remove,
     remove_cluster,
+    taken_networks,
 )
 from swarmlab.lists import few
 from swarmlab.needs import DECLARED, MADE, Offers
@@ -223,6 +226,7 @@ class DindLab(Lab):
             down = command("swarmlab", "down", "--name", self.name)
             raise UsageError(f"lab {self.name!r} is up already; use it, or: {down}")
         check_memory(self._count)
+        self._check_networks()
         neighbours.make_room(self._count, self._progress)
         self._prepare_images()
         try:
@@ -482,6 +486,7 @@ class DindLab(Lab):
                 entrypoint="sh",
                 network_mode="none",
                 labels=self._passing_labels(),
+                log_config=docker.types.LogConfig(type=LOG["Type"]),  # what it prints is read from its log
                 remove=True,
             )
             release, _, version = printed.decode().partition("\n")
@@ -538,10 +543,29 @@ class DindLab(Lab):
                 refused = error
                 continue
             if subnet != "192.168.56.0/24":
-                self._progress(f"192.168.56.0/24 is in use on this engine; the lab uses {subnet}")
+                who = taken_networks(self.outer).get(IPv4Network("192.168.56.0/24"), "a lab that has begun meanwhile")
+                why = "left to other labs" if self._aside else f"taken by {who}"
+                self._progress(f"192.168.56.0/24 is {why}; the lab uses {subnet}")
+            for network, device in wider(IPv4Network(subnet), self.outer.routes()).items():
+                rest = f"through {device} as the rest of {network}"
+                self._progress(f"while the lab stands, {subnet} is not reached {rest}")
             return
-        why = refused.explanation if refused else "192.168.56.0 to 192.168.71.0 are in use"
-        raise LabError(f"no network for the lab: {why}")
+        if refused:
+            raise LabError(f"no network for the lab: {refused.explanation}")
+        self._check_networks()
+
+    def _check_networks(self) -> None:
+        """Check that a network is free, before images are made.
+
+        Raises:
+            UsageError: none is.
+        """
+        if not free_networks(self.outer):
+            takers = few(dict.fromkeys(taken_networks(self.outer).values()))
+            raise UsageError(
+                f"192.168.56.0/24 to 192.168.71.0/24 are taken, by {takers}; take down a lab, or as root let "
+                "SWARMLAB_PRIVATE=1 start an engine apart from these networks"
+            )
 
     @property
     def _network_name(self) -> str:
@@ -642,7 +666,7 @@ class DindLab(Lab):
             "Image": image,
             "Hostname": hostname,
             "Labels": self._labels(**labels),
-            "HostConfig": host_config or {},
+            "HostConfig": host_config or {"LogConfig": LOG},
             "NetworkingConfig": {
                 "EndpointsConfig": {self._network_name: {"IPAMConfig": {"IPv4Address": address}}},
             },

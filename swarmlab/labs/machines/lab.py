@@ -465,12 +465,12 @@ class VagrantLab(Lab):
         return [VagrantNode(name, f"{self.prefix}.{octet}", self.places, self) for name, octet in MACHINES.items()]
 
     def _create_registry(self) -> Container:
-        free = free_networks(self.outer)
+        free = free_networks(self.outer, self.provider.interfaces)
         if not free:
             raise LabError("no network is free for the machines in 192.168.56.0 to 192.168.71.0")
         subnet = free[0].partition("/")[0]
         if subnet != "192.168.56.0":
-            self._progress(f"192.168.56.0/24 is in use by another lab; the machines use {subnet}/24")
+            self._progress(f"192.168.56.0/24 is taken; the machines use {subnet}/24")
         return self.outer.client.containers.create(
             self._registry_image,
             name=f"swarmlab-{NAME}-registry",
