@@ -24,7 +24,7 @@ from swarmlab.host import drop_folder, run_folder
 from swarmlab.labs.answering import answers, info_at
 from swarmlab.labs.hosts import NETWORKS
 from swarmlab.labs.outer import OuterEngine
-from swarmlab.labs.routes import narrower, wider
+from swarmlab.labs.routes import Routes, narrower, wider
 from swarmlab.labs.state import NodeState
 from swarmlab.ownership import LABEL, OWNER, USER, alive, note_gone, note_kept, note_left, this_process
 from swarmlab.parallel import parallel
@@ -163,7 +163,6 @@ def taken_networks(outer: OuterEngine, own: str = "") -> dict[IPv4Network, str]:
         own: how the names of interfaces begin that the lab takes over; empty for none.
     """
     has: dict[IPv4Network, str] = {}
-    known = outer.routes()
     for network in outer.client.networks.list():
         for pool in network.attrs["IPAM"]["Config"] or []:
             with contextlib.suppress(ValueError):  # of IPv6, or none
@@ -173,12 +172,22 @@ def taken_networks(outer: OuterEngine, own: str = "") -> dict[IPv4Network, str]:
     for found in outer.containers(SUBNET):
         has.setdefault(IPv4Network(f"{found.labels[SUBNET]}/24"), f"lab {found.labels[LABEL]}")
     taken = {each: who for each in lab_networks() for network, who in has.items() if each.overlaps(network)}
-    for each in lab_networks():
-        for device in narrower(each, known).values():
-            if own and device.startswith(own):
-                continue
-            taken.setdefault(each, device or "a route that refuses")
-    return taken
+    return taken_by_routes(outer.routes(), own) | taken
+
+
+def taken_by_routes(known: Routes, own: str = "") -> dict[IPv4Network, str]:
+    """Return the networks of labs that a host reaches otherwise, each with the interface.
+
+    Args:
+        known: the routes of the host.
+        own: see `taken_networks`.
+    """
+    return {
+        each: device or "a route that refuses"
+        for each in lab_networks()
+        for device in narrower(each, known).values()
+        if not (own and device.startswith(own))
+    }
 
 
 def describe(outer: OuterEngine, name: str) -> list[NodeState]:

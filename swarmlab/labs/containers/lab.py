@@ -39,9 +39,9 @@ from swarmlab.images.recipes import REGISTRY
 from swarmlab.images.releases import check_host
 from swarmlab.labs import base, hosts, provision
 from swarmlab.labs.base import Declared, Ended, Lab
-from swarmlab.labs.containers import neighbours, roots
+from swarmlab.labs.containers import fitness, neighbours, roots, ways
 from swarmlab.labs.containers.node import DindNode
-from swarmlab.labs.containers.options import LOG, node_options
+from swarmlab.labs.containers.options import PLAIN, node_options
 from swarmlab.labs.hosts import host_names
 from swarmlab.labs.outer import OuterEngine
 from swarmlab.labs.routes import wider
@@ -226,6 +226,7 @@ class DindLab(Lab):
             down = command("swarmlab", "down", "--name", self.name)
             raise UsageError(f"lab {self.name!r} is up already; use it, or: {down}")
         check_memory(self._count)
+        fitness.check(self.outer)
         self._check_networks()
         neighbours.make_room(self._count, self._progress)
         self._prepare_images()
@@ -234,6 +235,7 @@ class DindLab(Lab):
             self.reach()
             self._start_registry()
             self._nodes[0] = self._create(0, self._count)
+            ways.check(self._nodes[0], self._subnet)
             self._report_versions()
         except docker.errors.DockerException as failed:
             self.down()
@@ -424,6 +426,7 @@ class DindLab(Lab):
             ["-c", _WIPE],
             entrypoint="sh",
             network_mode="none",
+            runtime=PLAIN["Runtime"],
             volumes_from=[str(node.container.id)],
             labels=self._passing_labels(),
             remove=True,
@@ -486,7 +489,8 @@ class DindLab(Lab):
                 entrypoint="sh",
                 network_mode="none",
                 labels=self._passing_labels(),
-                log_config=docker.types.LogConfig(type=LOG["Type"]),  # what it prints is read from its log
+                runtime=PLAIN["Runtime"],
+                log_config=docker.types.LogConfig(type="json-file"),  # what it prints is read from its log
                 remove=True,
             )
             release, _, version = printed.decode().partition("\n")
@@ -575,11 +579,15 @@ class DindLab(Lab):
     def _network(self) -> Network:
         return self.outer.client.networks.get(self._network_name)
 
+    @property
+    def _subnet(self) -> str:
+        subnet: str = self._network.attrs["IPAM"]["Config"][0]["Subnet"]
+        return subnet
+
     @functools.cached_property
     def prefix(self) -> str:
         """The first three octets of the lab's addresses."""
-        subnet: str = self._network.attrs["IPAM"]["Config"][0]["Subnet"]
-        return subnet.rpartition(".")[0]
+        return self._subnet.rpartition(".")[0]
 
     def reach(self) -> None:
         """Make sure that this process can send packets to the nodes (see `OuterEngine.reach`)."""
@@ -666,7 +674,7 @@ class DindLab(Lab):
             "Image": image,
             "Hostname": hostname,
             "Labels": self._labels(**labels),
-            "HostConfig": host_config or {"LogConfig": LOG},
+            "HostConfig": host_config or PLAIN,
             "NetworkingConfig": {
                 "EndpointsConfig": {self._network_name: {"IPAMConfig": {"IPv4Address": address}}},
             },
