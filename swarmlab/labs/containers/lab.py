@@ -250,13 +250,6 @@ class DindLab(Lab):
         self.kept = True
 
     @override
-    def recover(self) -> None:
-        lost = [node for members in self._nodes.values() for node in members if _is_lost(node)]
-        if lost:
-            self._progress(f"this machine has lost the sockets of {few(map(str, lost))}; their engines start anew")
-            parallel(lambda node: node.start(), lost)
-
-    @override
     def down(self) -> None:
         for members in self._nodes.values():
             _let_go(members)
@@ -271,9 +264,9 @@ class DindLab(Lab):
         registry = f"{self._network_name}-registry"
         stays = self._nodes.get(0, []) if self.standing else []
         looked_at = [node for node in dict.fromkeys([*stays, *used]) if isinstance(node, DindNode)]
-        # A node that is switched on meanwhile is listed as it was before.
-        were_off = {node for node in looked_at if node.is_off}
         try:
+            # A node that is switched on meanwhile is listed as it was before.
+            were_off = {node for node in looked_at if node.is_off}
             found = self.outer.client.api.containers(all=True, filters={"label": f"{LABEL}={self.name}"})
             states = {entry["Id"]: (entry["State"], entry["Status"]) for entry in found}
             names = {name.strip("/"): entry["Id"] for entry in found for name in entry["Names"]}
@@ -286,9 +279,6 @@ class DindLab(Lab):
                 if (how or again) and node not in were_off and not node.is_off:
                     what = f"the container of node {node} was {how or 'started anew'} from outside"
                     return self._ended(what, over=node in stays and not again)
-                if node in stays and _is_lost(node) and not node.is_off:
-                    why = f"lab {self.name}: the socket of node {node} was removed from this machine"
-                    return Ended(f"{why}; run again: that starts the node's engine anew", over=True)
         except (docker.errors.DockerException, requests.exceptions.RequestException) as failed:
             return Ended(f"the engine that holds lab {self.name} does not answer: {failed}", over=True)
         return super().ended(used, thorough=thorough)
@@ -630,21 +620,18 @@ class DindLab(Lab):
         host = list(addresses)[place]
         image, choice = self._kind_at(place)
         name = f"{self._network_name}-{cluster}-{host}"
-        sockets = make_folder(run_folder() / "labs" / self.name / f"{cluster}-{host}")
         labels = self._labels(
-            **{
-                NODE: host,
-                CLUSTER: str(cluster),
-                PLACE: str(place),
-                SOCKET: str(sockets / "docker.sock"),
-                ENGINE: _label(choice),
-            }
+            **{NODE: host, CLUSTER: str(cluster), PLACE: str(place), ENGINE: _label(choice)},
         )
-        binds = [f"{sockets}:/swarmlab"]
+        binds = []
+        if self.outer.shares_files:
+            sockets = make_folder(run_folder() / "labs" / self.name / f"{cluster}-{host}")
+            labels[SOCKET] = str(sockets / "docker.sock")
+            binds.append(f"{sockets}:/swarmlab")
         for part in ("docker", "containerd"):
             self.outer.client.volumes.create(f"{name}-{part}", labels=labels)
             binds.append(f"{name}-{part}:/var/lib/{part}")
-        if Path("/lib/modules").is_dir():
+        if self.outer.has_modules:
             binds.append("/lib/modules:/lib/modules:ro")  # engines load ip_vs and the like by themselves
         if root:
             binds.append(f"{root}:{roots.PLACE}:ro")
@@ -653,7 +640,7 @@ class DindLab(Lab):
         )
         container.start()
         container.reload()
-        node = DindNode(container)
+        node = DindNode(container, new=True)
         node.wait_up()
         for made in base.on_new_node:
             made(node)
@@ -693,10 +680,6 @@ def _let_go(members: Sequence[Node]) -> None:
     for member in members:
         if isinstance(member, DindNode):
             member.let_go()
-
-
-def _is_lost(node: Node) -> bool:
-    return isinstance(node, DindNode) and node.is_lost
 
 
 def _stopped(state: str, status: str) -> str:
