@@ -1,13 +1,15 @@
 """A run in a container of the engine: which container it is, its place on networks, and who owns a lab."""
 
+import io
 import os
+import tarfile
 from types import SimpleNamespace
 
 import docker
 import pytest
 
 from swarmlab import ownership
-from swarmlab.errors import UsageError
+from swarmlab.errors import LabError, UsageError
 from swarmlab.host import containers_here, process
 from swarmlab.images import locks, own
 from swarmlab.images.locks import Held
@@ -268,3 +270,84 @@ def test_a_lock_that_was_taken_over_is_not_given_back_by_who_had_it():
     engine.volumes["swarmlab-images-lock"] = {ownership.OWNER: "another/1/1/2"}
     first.close()
     assert engine.volumes
+
+
+# What is made in a container of the same image
+
+
+class Maker:
+    """A container that is made of this one's image, and what becomes of its command."""
+
+    def __init__(self, code=0, said=b""):
+        self.code, self.said, self.given, self.removed, self.config = code, said, {}, False, {}
+        self.client = SimpleNamespace(api=self, containers=SimpleNamespace(get=lambda _: self))
+        self.attrs = {"Image": "image"}
+
+    def create_container_from_config(self, config):
+        self.config = config
+        return {"Id": "made"}
+
+    def put_archive(self, folder, archive):
+        with tarfile.open(fileobj=io.BytesIO(archive)) as files:
+            self.given = {f"{folder}{name}" for name in files.getnames()}
+
+    def start(self):
+        assert self.given
+
+    def wait(self, **_):
+        return {"StatusCode": self.code}
+
+    def logs(self):
+        return self.said
+
+    def get_archive(self, place):
+        archive = io.BytesIO()
+        with tarfile.open(fileobj=archive, mode="w") as files:
+            entry = tarfile.TarInfo(place.lstrip("/"))
+            entry.size = 4
+            files.addfile(entry, io.BytesIO(b"root"))
+        return [archive.getvalue()[:700], archive.getvalue()[700:]], {}
+
+    def remove(self, **_):
+        self.removed = True
+
+
+def make(maker, tmp_path):
+    (tmp_path / "node").mkdir()
+    (tmp_path / "node" / "setup").write_text("true\n")
+    return own.make_file(maker, ["mmdebstrap", "/root.tar"], tmp_path / "node", "/root.tar", tmp_path / "root.tar")
+
+
+def test_a_file_is_made_as_root_in_a_container_of_the_same_image(monkeypatch, tmp_path):
+    monkeypatch.setenv("http_proxy", "http://proxy:3128")
+    maker = Maker()
+    assert make(maker, tmp_path) == ""
+    assert (tmp_path / "root.tar").read_bytes() == b"root"
+    assert not (tmp_path / "root.tar.part").exists()
+    assert {"/node", "/node/setup"} <= maker.given
+    assert (maker.config["Image"], maker.config["User"], maker.config["Cmd"]) == (
+        "image",
+        "0",
+        ["mmdebstrap", "/root.tar"],
+    )
+    assert "http_proxy=http://proxy:3128" in maker.config["Env"]
+    assert ownership.OWNER in maker.config["Labels"]
+    assert maker.removed
+
+
+def test_what_failed_there_is_returned_and_nothing_is_left(tmp_path):
+    maker = Maker(25, b"E: Unable to locate package nothing\n")
+    assert make(maker, tmp_path) == "E: Unable to locate package nothing\n"
+    assert maker.removed
+    assert not (tmp_path / "root.tar").exists()
+
+
+def test_an_engine_that_refuses_such_a_container_is_told(tmp_path):
+    maker = Maker()
+
+    def refuse(_):
+        raise refused("capabilities are not allowed")
+
+    maker.create_container_from_config = refuse
+    with pytest.raises(LabError, match="no container can be made of this one's image: capabilities are not allowed"):
+        make(maker, tmp_path)
