@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import fcntl
+import functools
 import os
 import queue
 import shutil
@@ -23,7 +24,7 @@ from typing import IO, Any
 import docker
 from docker.models.containers import Container
 
-from swarmlab import netns, signals
+from swarmlab import netns, ownership, signals
 from swarmlab.errors import DeadlineExceeded, LabError, NoAnswer, SwarmlabError, UsageError
 from swarmlab.files import exists, shown
 from swarmlab.host import (
@@ -38,6 +39,8 @@ from swarmlab.host import (
     process,
     run_folder,
 )
+from swarmlab.images.own import own_container
+from swarmlab.labs import inside
 from swarmlab.labs.answering import answers, engine_at
 from swarmlab.labs.context import named_engine
 from swarmlab.labs.patience import watch
@@ -61,6 +64,7 @@ class OuterEngine:
     Attributes:
         client: docker-py's client of it.
         url: its address, as DOCKER_HOST takes it.
+        own: the container of it that this process runs in; None if it runs in none.
     """
 
     def __init__(self, client: docker.DockerClient, url: str, users: IO[str] | None = None) -> None:
@@ -74,6 +78,9 @@ class OuterEngine:
         self.client = client
         self.url = url
         self._users = users
+        self.own = own_container(client)
+        if self.own:
+            ownership.runs_in(str(self.own.id))
         os.environ["DOCKER_HOST"] = url  # `swarmlab shell` speaks through the docker command
 
     def containers(self, *wanted: str) -> list[Container]:
@@ -85,6 +92,24 @@ class OuterEngine:
         found: list[Container] = self.client.containers.list(all=True, filters=filters, ignore_removed=True)
         return found
 
+    def alive(self, owner: str) -> bool | None:
+        """Whether the owner of something on this engine still exists (see `inside.alive`)."""
+        return inside.alive(self.client, owner)
+
+    @property
+    def shares_files(self) -> bool:
+        """Whether the engine's containers can have folders of this process's machine."""
+        return self.own is None
+
+    @functools.cached_property
+    def has_modules(self) -> bool:
+        """Whether the engine's machine has a folder of modules of its kernel, which nodes load from."""
+        return (
+            Path("/lib/modules").is_dir()
+            if self.own is None
+            else inside.has_folder(self.client, self.own, "/lib/modules")
+        )
+
     @property
     def private(self) -> bool:
         """Whether swarmlab started the engine, and stops it."""
@@ -94,13 +119,16 @@ class OuterEngine:
         """Make sure that this process can send packets to the engine's network *network_id*.
 
         Where the network's bridge is not in this process's network namespace, the process moves to the engine's
-        namespace. No packet is sent to find out.
+        namespace, or has its own container connected to the network. No packet is sent to find out.
 
         Raises:
             UsageError: this process cannot enter the engine's namespace.
         """
         bridge = f"br-{network_id[:12]}"
         if netns.interface_exists(bridge):
+            return
+        if self.own:
+            inside.connect(self.client, self.own, network_id)
             return
         pid = _listener_pid(self.url)
         try:

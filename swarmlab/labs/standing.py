@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import contextlib
 import functools
+import os
 import shutil
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from ipaddress import IPv4Network
 from pathlib import Path
 from typing import Any
@@ -21,14 +22,15 @@ from docker.models.containers import Container
 from swarmlab import signals
 from swarmlab.errors import LabError, NoAnswer
 from swarmlab.host import drop_folder, run_folder
+from swarmlab.labs import inside
 from swarmlab.labs.answering import answers, info_at
 from swarmlab.labs.hosts import NETWORKS
 from swarmlab.labs.outer import OuterEngine
-from swarmlab.labs.routes import narrower, wider
+from swarmlab.labs.relay import Relay
+from swarmlab.labs.routes import Routes, narrower, wider
 from swarmlab.labs.state import NodeState
-from swarmlab.ownership import LABEL, OWNER, USER, alive, note_gone, note_kept, note_left, this_process
+from swarmlab.ownership import LABEL, OWNER, USER, note_gone, note_kept, note_left, this_process
 from swarmlab.parallel import parallel
-from swarmlab.paths import command
 from swarmlab.wait import State, wait
 
 #: Thaws whatever is frozen in a container, with cgroup v1 and v2.
@@ -90,7 +92,9 @@ def labs(outer: OuterEngine) -> list[Standing]:
             kept.add(labels[LABEL])
         owners.setdefault(labels[LABEL], labels.get(OWNER, ""))
     made = {name: (USER if name in kept else maker, maker) for name, maker in sorted(owners.items())}
-    return [Standing(name, owner, alive(owner), kinds.get(name, ""), maker) for name, (owner, maker) in made.items()]
+    return [
+        Standing(name, owner, outer.alive(owner), kinds.get(name, ""), maker) for name, (owner, maker) in made.items()
+    ]
 
 
 def keep(outer: OuterEngine, name: str) -> None:
@@ -163,7 +167,6 @@ def taken_networks(outer: OuterEngine, own: str = "") -> dict[IPv4Network, str]:
         own: how the names of interfaces begin that the lab takes over; empty for none.
     """
     has: dict[IPv4Network, str] = {}
-    known = outer.routes()
     for network in outer.client.networks.list():
         for pool in network.attrs["IPAM"]["Config"] or []:
             with contextlib.suppress(ValueError):  # of IPv6, or none
@@ -173,12 +176,22 @@ def taken_networks(outer: OuterEngine, own: str = "") -> dict[IPv4Network, str]:
     for found in outer.containers(SUBNET):
         has.setdefault(IPv4Network(f"{found.labels[SUBNET]}/24"), f"lab {found.labels[LABEL]}")
     taken = {each: who for each in lab_networks() for network, who in has.items() if each.overlaps(network)}
-    for each in lab_networks():
-        for device in narrower(each, known).values():
-            if own and device.startswith(own):
-                continue
-            taken.setdefault(each, device or "a route that refuses")
-    return taken
+    return taken_by_routes(outer.routes(), own) | taken
+
+
+def taken_by_routes(known: Routes, own: str = "") -> dict[IPv4Network, str]:
+    """Return the networks of labs that a host reaches otherwise, each with the interface.
+
+    Args:
+        known: the routes of the host.
+        own: see `taken_networks`.
+    """
+    return {
+        each: device or "a route that refuses"
+        for each in lab_networks()
+        for device in narrower(each, known).values()
+        if not (own and device.startswith(own))
+    }
 
 
 def describe(outer: OuterEngine, name: str) -> list[NodeState]:
@@ -192,17 +205,31 @@ def _described(member: Container) -> NodeState:
     networks = member.attrs["NetworkSettings"]["Networks"].values()
     address = ", ".join(network["IPAddress"] or "no address" for network in networks)
     info: dict[str, Any] | None = {}
-    note = ""
     if member.status == "running":
-        try:
-            info = info_at(f"unix://{member.labels[SOCKET]}")
-        except NoAnswer:
-            info = None
-            if not Path(member.labels[SOCKET]).exists():
-                start = command("swarmlab", "start", "--name", member.labels[LABEL], member.labels[NODE])
-                note = f"its socket was removed from this machine: {start}"
-    state = NodeState.of(member.labels[NODE], address, member.status, info, int(member.labels[CLUSTER]))
-    return replace(state, note=note)
+        with contextlib.ExitStack() as afterwards:
+            url = shared_socket(member) or afterwards.enter_context(Relay(lambda: member)).url
+            try:
+                info = info_at(url)
+            except NoAnswer:
+                info = None
+    return NodeState.of(member.labels[NODE], address, member.status, info, int(member.labels[CLUSTER]))
+
+
+def shared_socket(container: Container, *, new: bool = False) -> str:
+    """Return the address of the socket of a node's engine that this process can reach as a file; empty without one.
+
+    A lab shares the folders of such sockets with its nodes where it has its files on the machine of the outer engine.
+    Other users, and processes in containers, do not reach them, and use a `Relay`. So does everybody once the file is
+    gone, as when a cleaner of temporary files has removed it: the node makes it anew only when it starts.
+
+    Args:
+        container: the node's container.
+        new: its engine may not have made the socket yet.
+    """
+    socket = container.labels.get(SOCKET, "")
+    reached = socket and os.access(Path(socket).parent, os.R_OK | os.W_OK | os.X_OK)
+    there = reached and (new or container.status != "running" or Path(socket).exists())
+    return f"unix://{socket}" if there else ""
 
 
 def remove(outer: OuterEngine, name: str) -> None:
@@ -236,6 +263,7 @@ def _gone(outer: OuterEngine, *labels: str) -> State:
     try:
         parallel(remove_node, outer.containers(*labels))
         for network in outer.client.networks.list(filters=filters):
+            _ignore_missing(functools.partial(inside.disconnect_guests, network))
             _ignore_missing(network.remove)
         for volume in outer.client.volumes.list(filters=filters):
             _ignore_missing(functools.partial(volume.remove, force=True))
@@ -257,8 +285,14 @@ def remove_node(container: Container) -> None:
     _ignore_missing(lambda: container.remove(force=True, v=True))
     for volume in volumes:
         _ignore_missing(lambda: client.volumes.get(volume).remove(force=True))  # noqa: B023
+    _ignore_missing(lambda: client.volumes.get(off_mark(container)).remove(force=True))
     if socket_folder:
         _remove_folder(socket_folder)
+
+
+def off_mark(container: Container) -> str:
+    """Return the name of a volume that has no other use: it says that a node was switched off on purpose."""
+    return f"{container.name}-off"
 
 
 def thaw_inside(container: Container) -> None:

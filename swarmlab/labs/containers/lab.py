@@ -39,9 +39,9 @@ from swarmlab.images.recipes import REGISTRY
 from swarmlab.images.releases import check_host
 from swarmlab.labs import base, hosts, provision
 from swarmlab.labs.base import Declared, Ended, Lab
-from swarmlab.labs.containers import neighbours, roots
+from swarmlab.labs.containers import fitness, neighbours, roots, ways
 from swarmlab.labs.containers.node import DindNode
-from swarmlab.labs.containers.options import LOG, node_options
+from swarmlab.labs.containers.options import PLAIN, node_options
 from swarmlab.labs.hosts import host_names
 from swarmlab.labs.outer import OuterEngine
 from swarmlab.labs.routes import wider
@@ -226,6 +226,7 @@ class DindLab(Lab):
             down = command("swarmlab", "down", "--name", self.name)
             raise UsageError(f"lab {self.name!r} is up already; use it, or: {down}")
         check_memory(self._count)
+        fitness.check(self.outer)
         self._check_networks()
         neighbours.make_room(self._count, self._progress)
         self._prepare_images()
@@ -234,6 +235,7 @@ class DindLab(Lab):
             self.reach()
             self._start_registry()
             self._nodes[0] = self._create(0, self._count)
+            ways.check(self._nodes[0], self._subnet)
             self._report_versions()
         except docker.errors.DockerException as failed:
             self.down()
@@ -246,13 +248,6 @@ class DindLab(Lab):
     def keep(self) -> None:
         keep(self.outer, self.name)
         self.kept = True
-
-    @override
-    def recover(self) -> None:
-        lost = [node for members in self._nodes.values() for node in members if _is_lost(node)]
-        if lost:
-            self._progress(f"this machine has lost the sockets of {few(map(str, lost))}; their engines start anew")
-            parallel(lambda node: node.start(), lost)
 
     @override
     def down(self) -> None:
@@ -269,9 +264,9 @@ class DindLab(Lab):
         registry = f"{self._network_name}-registry"
         stays = self._nodes.get(0, []) if self.standing else []
         looked_at = [node for node in dict.fromkeys([*stays, *used]) if isinstance(node, DindNode)]
-        # A node that is switched on meanwhile is listed as it was before.
-        were_off = {node for node in looked_at if node.is_off}
         try:
+            # A node that is switched on meanwhile is listed as it was before.
+            were_off = {node for node in looked_at if node.is_off}
             found = self.outer.client.api.containers(all=True, filters={"label": f"{LABEL}={self.name}"})
             states = {entry["Id"]: (entry["State"], entry["Status"]) for entry in found}
             names = {name.strip("/"): entry["Id"] for entry in found for name in entry["Names"]}
@@ -284,9 +279,6 @@ class DindLab(Lab):
                 if (how or again) and node not in were_off and not node.is_off:
                     what = f"the container of node {node} was {how or 'started anew'} from outside"
                     return self._ended(what, over=node in stays and not again)
-                if node in stays and _is_lost(node) and not node.is_off:
-                    why = f"lab {self.name}: the socket of node {node} was removed from this machine"
-                    return Ended(f"{why}; run again: that starts the node's engine anew", over=True)
         except (docker.errors.DockerException, requests.exceptions.RequestException) as failed:
             return Ended(f"the engine that holds lab {self.name} does not answer: {failed}", over=True)
         return super().ended(used, thorough=thorough)
@@ -424,6 +416,7 @@ class DindLab(Lab):
             ["-c", _WIPE],
             entrypoint="sh",
             network_mode="none",
+            runtime=PLAIN["Runtime"],
             volumes_from=[str(node.container.id)],
             labels=self._passing_labels(),
             remove=True,
@@ -486,7 +479,8 @@ class DindLab(Lab):
                 entrypoint="sh",
                 network_mode="none",
                 labels=self._passing_labels(),
-                log_config=docker.types.LogConfig(type=LOG["Type"]),  # what it prints is read from its log
+                runtime=PLAIN["Runtime"],
+                log_config=docker.types.LogConfig(type="json-file"),  # what it prints is read from its log
                 remove=True,
             )
             release, _, version = printed.decode().partition("\n")
@@ -575,11 +569,15 @@ class DindLab(Lab):
     def _network(self) -> Network:
         return self.outer.client.networks.get(self._network_name)
 
+    @property
+    def _subnet(self) -> str:
+        subnet: str = self._network.attrs["IPAM"]["Config"][0]["Subnet"]
+        return subnet
+
     @functools.cached_property
     def prefix(self) -> str:
         """The first three octets of the lab's addresses."""
-        subnet: str = self._network.attrs["IPAM"]["Config"][0]["Subnet"]
-        return subnet.rpartition(".")[0]
+        return self._subnet.rpartition(".")[0]
 
     def reach(self) -> None:
         """Make sure that this process can send packets to the nodes (see `OuterEngine.reach`)."""
@@ -622,21 +620,18 @@ class DindLab(Lab):
         host = list(addresses)[place]
         image, choice = self._kind_at(place)
         name = f"{self._network_name}-{cluster}-{host}"
-        sockets = make_folder(run_folder() / "labs" / self.name / f"{cluster}-{host}")
         labels = self._labels(
-            **{
-                NODE: host,
-                CLUSTER: str(cluster),
-                PLACE: str(place),
-                SOCKET: str(sockets / "docker.sock"),
-                ENGINE: _label(choice),
-            }
+            **{NODE: host, CLUSTER: str(cluster), PLACE: str(place), ENGINE: _label(choice)},
         )
-        binds = [f"{sockets}:/swarmlab"]
+        binds = []
+        if self.outer.shares_files:
+            sockets = make_folder(run_folder() / "labs" / self.name / f"{cluster}-{host}")
+            labels[SOCKET] = str(sockets / "docker.sock")
+            binds.append(f"{sockets}:/swarmlab")
         for part in ("docker", "containerd"):
             self.outer.client.volumes.create(f"{name}-{part}", labels=labels)
             binds.append(f"{name}-{part}:/var/lib/{part}")
-        if Path("/lib/modules").is_dir():
+        if self.outer.has_modules:
             binds.append("/lib/modules:/lib/modules:ro")  # engines load ip_vs and the like by themselves
         if root:
             binds.append(f"{root}:{roots.PLACE}:ro")
@@ -645,7 +640,7 @@ class DindLab(Lab):
         )
         container.start()
         container.reload()
-        node = DindNode(container)
+        node = DindNode(container, new=True)
         node.wait_up()
         for made in base.on_new_node:
             made(node)
@@ -666,7 +661,7 @@ class DindLab(Lab):
             "Image": image,
             "Hostname": hostname,
             "Labels": self._labels(**labels),
-            "HostConfig": host_config or {"LogConfig": LOG},
+            "HostConfig": host_config or PLAIN,
             "NetworkingConfig": {
                 "EndpointsConfig": {self._network_name: {"IPAMConfig": {"IPv4Address": address}}},
             },
@@ -685,10 +680,6 @@ def _let_go(members: Sequence[Node]) -> None:
     for member in members:
         if isinstance(member, DindNode):
             member.let_go()
-
-
-def _is_lost(node: Node) -> bool:
-    return isinstance(node, DindNode) and node.is_lost
 
 
 def _stopped(state: str, status: str) -> str:

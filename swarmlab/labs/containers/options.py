@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
-#: The log of a lab's containers, whatever the engine's default is: a driver of that may send it to a server.
-LOG: dict[str, Any] = {"Type": "json-file", "Config": {"max-size": "10m"}}
+#: Options (HostConfig) of all containers of labs, whatever an engine's defaults are: one of those runtimes may be a
+#: virtual machine's, and a driver of logs may send them to a server.
+PLAIN: dict[str, Any] = {"Runtime": "runc", "LogConfig": {"Type": "json-file", "Config": {"max-size": "10m"}}}
 
 
 def node_options(binds: list[str], extra_hosts: dict[str, str]) -> dict[str, Any]:
@@ -23,8 +24,7 @@ def node_options(binds: list[str], extra_hosts: dict[str, str]) -> dict[str, Any
         "CapDrop": ["SYS_RESOURCE"],
         "SecurityOpt": ["seccomp=unconfined", "apparmor=unconfined", "label=disable", "no-new-privileges=false"],
         "UsernsMode": "host",
-        "Runtime": "runc",
-        "LogConfig": LOG,
+        **PLAIN,
         "MaskedPaths": [],
         "ReadonlyPaths": [],
         "DeviceCgroupRules": ["a *:* rwm"],
