@@ -221,6 +221,9 @@ class Lab(ABC):
         """
         raise LabError(f"lab {self.name} was not made by this process")
 
+    def recover(self) -> None:  # noqa: B027 - most kinds lose nothing
+        """Mend what this machine has lost of a lab that stands, before a run uses it."""
+
     @abstractmethod
     def down(self) -> None:
         """Remove everything that `up` and `more` made; do nothing if this process has made nothing."""

@@ -26,10 +26,22 @@ from docker.models.containers import Container
 from swarmlab import netns, signals
 from swarmlab.errors import DeadlineExceeded, LabError, NoAnswer, SwarmlabError, UsageError
 from swarmlab.files import exists, shown
-from swarmlab.host import Progress, alone, as_root, cache_folder, install, process, run_folder
+from swarmlab.host import (
+    Progress,
+    alone,
+    as_root,
+    cache_folder,
+    drop_folder,
+    install,
+    lock_file,
+    make_folder,
+    process,
+    run_folder,
+)
 from swarmlab.labs.answering import answers, engine_at
 from swarmlab.labs.context import named_engine
 from swarmlab.labs.patience import watch
+from swarmlab.labs.routes import Routes, routes
 from swarmlab.netns import NETNS
 from swarmlab.ownership import LABEL
 from swarmlab.wait import State, wait
@@ -101,6 +113,13 @@ class OuterEngine:
                 f"the engine at {self.url} keeps its networks where this process cannot go; "
                 "run on the engine's own machine, as root"
             )
+
+    def routes(self) -> Routes:
+        """Return the routes of the network namespace of the engine's bridges; none where this process cannot look."""
+        try:
+            return routes(_listener_pid(self.url))
+        except OSError:
+            return {}
 
     def enter(self) -> None:
         """Move this process to the private engine's network namespace; do nothing for any other engine."""
@@ -264,15 +283,17 @@ def _socket() -> Path:
     return _folder() / "docker.sock"
 
 
+def _users() -> Path:
+    return run_folder() / "engine.users"
+
+
 def _private_url() -> str:
     return f"unix://{_socket()}"
 
 
 def _join_users() -> IO[str]:
     """Count this process among the private engine's users: a shared lock, which ends with the process."""
-    users = (run_folder() / "engine.users").open("w")
-    fcntl.flock(users, fcntl.LOCK_SH)
-    return users
+    return lock_file(_users(), lambda users: fcntl.flock(users, fcntl.LOCK_SH))
 
 
 def _private(progress: Progress) -> OuterEngine:
@@ -282,7 +303,7 @@ def _private(progress: Progress) -> OuterEngine:
         users = _join_users()
         progress("starting a private Docker engine in a network namespace of its own")
         # The files of an engine that was killed stay: the new engine finds the old one's containers by them.
-        _folder().mkdir(mode=0o700, exist_ok=True)
+        make_folder(_folder())
         (_folder() / "dockerd.pid").unlink(missing_ok=True)
         if not (Path("/run/netns") / NETNS).exists():
             _ip("netns", "add", NETNS)
@@ -356,6 +377,8 @@ def _sweep() -> None:
     if (Path("/run/netns") / NETNS).exists():
         _ip("netns", "delete", NETNS)
     shutil.rmtree(_folder(), ignore_errors=True)
+    _users().unlink(missing_ok=True)
+    drop_folder(run_folder())
 
 
 def _is_private(pid: int) -> bool:

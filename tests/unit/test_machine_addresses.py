@@ -16,21 +16,6 @@ def test_a_network_that_something_else_has_is_not_taken():
     assert addresses.free(ALL, taken)[:2] == ["192.168.57.0/24", "192.168.59.0/24"]
 
 
-def test_routes_are_read_as_the_kernel_has_them(tmp_path):
-    table = tmp_path / "route"
-    table.write_text(
-        "Iface\tDestination\tGateway\tFlags\tRefCnt\tUse\tMetric\tMask\tMTU\tWindow\tIRTT\n"
-        "eth0\t00000000\t0101A8C0\t0003\t0\t0\t0\t00000000\t0\t0\t0\n"
-        "virbr1\t0038A8C0\t00000000\t0001\t0\t0\t0\t00FFFFFF\t0\t0\t0\n"
-        "docker0\t000011AC\t00000000\t0001\t0\t0\t0\t0000FFFF\t0\t0\t0\n"
-    )
-    assert [str(each) for each in addresses.routed(table)] == ["192.168.56.0/24", "172.17.0.0/16"]
-
-
-def test_this_hosts_routes_can_be_read():
-    assert all(isinstance(each, IPv4Network) for each in addresses.routed())
-
-
 @pytest.mark.parametrize(
     ("version", "settings", "first", "count"),
     [

@@ -17,6 +17,7 @@ import tarfile
 import threading
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, replace
+from ipaddress import IPv4Network
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -30,7 +31,7 @@ from swarmlab import netns, signals, timing
 from swarmlab.cluster.node import Node, look_for
 from swarmlab.cluster.workbench import PORTS
 from swarmlab.errors import LabError, UsageError
-from swarmlab.host import MIB, Progress, free_memory, run_folder
+from swarmlab.host import MIB, Progress, free_memory, make_folder, run_folder
 from swarmlab.images import given, recipes, workshop
 from swarmlab.images.engines import EngineChoice, engine_choice
 from swarmlab.images.given import GivenImage
@@ -40,9 +41,10 @@ from swarmlab.labs import base, hosts, provision
 from swarmlab.labs.base import Declared, Ended, Lab
 from swarmlab.labs.containers import neighbours, roots
 from swarmlab.labs.containers.node import DindNode
-from swarmlab.labs.containers.options import node_options
+from swarmlab.labs.containers.options import LOG, node_options
 from swarmlab.labs.hosts import host_names
 from swarmlab.labs.outer import OuterEngine
+from swarmlab.labs.routes import wider
 from swarmlab.labs.standing import (
     CLUSTER,
     ENGINE,
@@ -54,6 +56,7 @@ from swarmlab.labs.standing import (
     keep,
     remove,
     remove_cluster,
+    taken_networks,
 )
 from swarmlab.lists import few
 from swarmlab.needs import DECLARED, MADE, Offers
@@ -223,6 +226,7 @@ class DindLab(Lab):
             down = command("swarmlab", "down", "--name", self.name)
             raise UsageError(f"lab {self.name!r} is up already; use it, or: {down}")
         check_memory(self._count)
+        self._check_networks()
         neighbours.make_room(self._count, self._progress)
         self._prepare_images()
         try:
@@ -242,6 +246,13 @@ class DindLab(Lab):
     def keep(self) -> None:
         keep(self.outer, self.name)
         self.kept = True
+
+    @override
+    def recover(self) -> None:
+        lost = [node for members in self._nodes.values() for node in members if _is_lost(node)]
+        if lost:
+            self._progress(f"this machine has lost the sockets of {few(map(str, lost))}; their engines start anew")
+            parallel(lambda node: node.start(), lost)
 
     @override
     def down(self) -> None:
@@ -273,6 +284,9 @@ class DindLab(Lab):
                 if (how or again) and node not in were_off and not node.is_off:
                     what = f"the container of node {node} was {how or 'started anew'} from outside"
                     return self._ended(what, over=node in stays and not again)
+                if node in stays and _is_lost(node) and not node.is_off:
+                    why = f"lab {self.name}: the socket of node {node} was removed from this machine"
+                    return Ended(f"{why}; run again: that starts the node's engine anew", over=True)
         except (docker.errors.DockerException, requests.exceptions.RequestException) as failed:
             return Ended(f"the engine that holds lab {self.name} does not answer: {failed}", over=True)
         return super().ended(used, thorough=thorough)
@@ -472,6 +486,7 @@ class DindLab(Lab):
                 entrypoint="sh",
                 network_mode="none",
                 labels=self._passing_labels(),
+                log_config=docker.types.LogConfig(type=LOG["Type"]),  # what it prints is read from its log
                 remove=True,
             )
             release, _, version = printed.decode().partition("\n")
@@ -528,10 +543,29 @@ class DindLab(Lab):
                 refused = error
                 continue
             if subnet != "192.168.56.0/24":
-                self._progress(f"192.168.56.0/24 is in use on this engine; the lab uses {subnet}")
+                who = taken_networks(self.outer).get(IPv4Network("192.168.56.0/24"), "a lab that has begun meanwhile")
+                why = "left to other labs" if self._aside else f"taken by {who}"
+                self._progress(f"192.168.56.0/24 is {why}; the lab uses {subnet}")
+            for network, device in wider(IPv4Network(subnet), self.outer.routes()).items():
+                rest = f"through {device} as the rest of {network}"
+                self._progress(f"while the lab stands, {subnet} is not reached {rest}")
             return
-        why = refused.explanation if refused else "192.168.56.0 to 192.168.71.0 are in use"
-        raise LabError(f"no network for the lab: {why}")
+        if refused:
+            raise LabError(f"no network for the lab: {refused.explanation}")
+        self._check_networks()
+
+    def _check_networks(self) -> None:
+        """Check that a network is free, before images are made.
+
+        Raises:
+            UsageError: none is.
+        """
+        if not free_networks(self.outer):
+            takers = few(dict.fromkeys(taken_networks(self.outer).values()))
+            raise UsageError(
+                f"192.168.56.0/24 to 192.168.71.0/24 are taken, by {takers}; take down a lab, or as root let "
+                "SWARMLAB_PRIVATE=1 start an engine apart from these networks"
+            )
 
     @property
     def _network_name(self) -> str:
@@ -588,8 +622,7 @@ class DindLab(Lab):
         host = list(addresses)[place]
         image, choice = self._kind_at(place)
         name = f"{self._network_name}-{cluster}-{host}"
-        sockets = run_folder() / "labs" / self.name / f"{cluster}-{host}"
-        sockets.mkdir(mode=0o700, parents=True, exist_ok=True)
+        sockets = make_folder(run_folder() / "labs" / self.name / f"{cluster}-{host}")
         labels = self._labels(
             **{
                 NODE: host,
@@ -633,7 +666,7 @@ class DindLab(Lab):
             "Image": image,
             "Hostname": hostname,
             "Labels": self._labels(**labels),
-            "HostConfig": host_config or {},
+            "HostConfig": host_config or {"LogConfig": LOG},
             "NetworkingConfig": {
                 "EndpointsConfig": {self._network_name: {"IPAMConfig": {"IPv4Address": address}}},
             },
@@ -652,6 +685,10 @@ def _let_go(members: Sequence[Node]) -> None:
     for member in members:
         if isinstance(member, DindNode):
             member.let_go()
+
+
+def _is_lost(node: Node) -> bool:
+    return isinstance(node, DindNode) and node.is_lost
 
 
 def _stopped(state: str, status: str) -> str:

@@ -13,6 +13,7 @@ from typing_extensions import override
 
 from swarmlab.cluster.node import Node
 from swarmlab.errors import LabError
+from swarmlab.host import make_folder
 from swarmlab.labs.answering import answers
 from swarmlab.labs.containers.shell import NodeBackend
 from swarmlab.labs.standing import NODE, SOCKET, thaw_inside
@@ -42,13 +43,21 @@ class DindNode(Node):
 
     def expect_off(self) -> None:
         """Note that the node's container is about to end on purpose."""
-        self._off.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        make_folder(self._off.parent)
         self._off.touch()
 
     @property
     def is_off(self) -> bool:
         """Whether the node was switched off or frozen on purpose, and not switched on since."""
         return self._off.exists()
+
+    @property
+    def is_lost(self) -> bool:
+        """Whether the container runs, and the engine's socket was removed from this machine, as cleaners of folders do.
+
+        The container still has the folder that was removed. Only when it is started anew it gets one of that name.
+        """
+        return self.container.status == "running" and not self._off.with_name("docker.sock").exists()
 
     def restarted(self) -> bool:
         """Whether the container was started anew since this was asked or the node was started, by somebody else."""
@@ -63,7 +72,11 @@ class DindNode(Node):
 
     @override
     def start(self) -> None:
-        self.container.start()
+        make_folder(self._off.parent)  # else the outer engine makes it, for everybody to enter
+        if self.is_lost:
+            self.container.restart(timeout=30)
+        else:
+            self.container.start()
         self._off.unlink(missing_ok=True)
         self.wait_up()
 

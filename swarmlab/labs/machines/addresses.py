@@ -7,8 +7,6 @@ for, whoever made it. So a lab takes ranges that nothing else on this host has.
 from __future__ import annotations
 
 import re
-import socket
-import struct
 import subprocess
 from collections.abc import Iterable, Sequence
 from ipaddress import IPv4Network, ip_network
@@ -35,20 +33,6 @@ def free(candidates: Iterable[str], taken: Iterable[IPv4Network]) -> list[str]:
 def nats() -> list[str]:
     """Return the ranges for the network by which machines reach the outside (as 192.168.121.0/24)."""
     return [f"192.168.{third}.0/24" for third in NATS]
-
-
-def routed(table: Path = Path("/proc/thread-self/net/route")) -> list[IPv4Network]:
-    """Return the networks to which this host has a route of its own, beside the default route.
-
-    Source: proc_pid_net(5); addresses are in the byte order of the host.
-    """
-    found = []
-    for line in table.read_text(encoding="ascii").splitlines()[1:]:
-        fields = line.split()
-        network, mask = (socket.inet_ntoa(struct.pack("=I", int(fields[place], 16))) for place in (1, 7))
-        if mask != "0.0.0.0":
-            found.append(IPv4Network(f"{network}/{mask}"))
-    return found
 
 
 def virtualbox_version() -> tuple[int, ...]:

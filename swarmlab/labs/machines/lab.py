@@ -15,6 +15,7 @@ import signal
 import subprocess
 import time
 from collections.abc import Sequence
+from ipaddress import IPv4Network
 from pathlib import Path
 from typing import Any
 
@@ -27,7 +28,7 @@ from swarmlab import netns, signals
 from swarmlab.cluster.node import Node, facts_of, look_for
 from swarmlab.cluster.workbench import PORTS
 from swarmlab.errors import LabError, UsageError
-from swarmlab.host import Progress
+from swarmlab.host import Progress, drop_folder, make_folder
 from swarmlab.images import given, recipes, workshop
 from swarmlab.images.engines import EngineChoice, engine_choice, held, obtain
 from swarmlab.images.given import GivenImage
@@ -42,6 +43,7 @@ from swarmlab.labs.machines.node import VagrantNode
 from swarmlab.labs.machines.places import MACHINES, NAME, WORD, Places, domains, networks
 from swarmlab.labs.machines.providers import PROVIDERS, LibvirtProvider, Provider, VirtualBox
 from swarmlab.labs.outer import OuterEngine
+from swarmlab.labs.routes import narrower
 from swarmlab.labs.speed import calibrate
 from swarmlab.labs.ssh import Ssh, write_config
 from swarmlab.labs.standing import KIND, SUBNET, free_networks, keep, labs
@@ -478,27 +480,34 @@ class VagrantLab(Lab):
         """Choose the networks of the lab, and the libvirt of this host; return the address of the cluster's network.
 
         Raises:
-            UsageError: libvirt cannot hold the lab, or has machines, networks or pools of others of its names; or the
-                provider allows none of the networks.
-            LabError: no network is free.
+            UsageError: libvirt cannot hold the lab, or has machines, networks or pools of others of its names; or no
+                network is free, or allowed by the provider.
         """
-        clusters, outsides = free_networks(self.outer), addresses.nats()
         if self.provider_name == "virtualbox":
-            clusters = addresses.host_only(clusters, addresses.virtualbox_version())
-        elif not self.outer.private:  # a private libvirt has nothing of others
-            self._libvirt = libvirt.chosen()
-            self._hypervisor.refuse_foreign(domains(), networks(), NAME)
-            self._hypervisor.remove(domains(), networks(), NAME)  # left without the registry, which marks the lab
-            taken = [*self._hypervisor.ranges(), *addresses.routed()]
-            clusters, outsides = addresses.free(clusters, taken), addresses.free(outsides, taken)
+            known = free_networks(self.outer, VirtualBox.interfaces)
+            clusters = addresses.host_only(known, addresses.virtualbox_version())
+            outsides = addresses.nats()  # VirtualBox's own NAT serves
+        else:
+            taken: list[IPv4Network] = []
+            if not self.outer.private:  # a private libvirt has nothing of others
+                self._libvirt = libvirt.chosen()
+                self._hypervisor.refuse_foreign(domains(), networks(), NAME)
+                self._hypervisor.remove(domains(), networks(), NAME)  # left without the registry, which marks the lab
+                taken = self._hypervisor.ranges()
+            clusters = addresses.free(free_networks(self.outer), taken)
+            routes = self.outer.routes()
+            outsides = [each for each in addresses.nats() if not narrower(IPv4Network(each), routes)]
+            outsides = addresses.free(outsides, taken)
         if not clusters or not outsides:
-            raise LabError(
-                "no network is free for the machines in 192.168.56.0 to 192.168.71.0, or 192.168.121.0 to .136"
+            ranges = "192.168.56.0/24 to 192.168.71.0/24" if not clusters else "192.168.121.0/24 to 192.168.136.0/24"
+            raise UsageError(
+                f"no network is free for the machines in {ranges}; take down a lab, remove a network of libvirt, or "
+                "run with SWARMLAB_PRIVATE=1, which starts a libvirt of the run's own"
             )
         self._outside = outsides[0].rpartition(".")[0]
         subnet = clusters[0].partition("/")[0]
         if not subnet.startswith(f"{NETWORK}."):
-            self._progress(f"{NETWORK}.0/24 is in use here, or not allowed; the machines use {clusters[0]}")
+            self._progress(f"{NETWORK}.0/24 is taken, or not allowed; the machines use {clusters[0]}")
         return subnet
 
     def _create_registry(self, subnet: str) -> Container:
@@ -548,7 +557,7 @@ class VagrantLab(Lab):
             parallel(VagrantNode.disconnect, self.machines)
 
     def _write_ssh_config(self) -> None:
-        self.places.run.mkdir(mode=0o700, parents=True, exist_ok=True)
+        make_folder(self.places.run)
         hosts = {}
         for name in MACHINES:
             address, port, key = self.provider.reach(name)
@@ -605,6 +614,7 @@ def remove(outer: OuterEngine, progress: Progress, *, known: Provider | None = N
         for name in MACHINES:
             Ssh(places.ssh_config, name).close()
     shutil.rmtree(places.run, ignore_errors=True)
+    drop_folder(places.run.parent)
     for folder in (places.pool, places.dotfile, places.downloads, box.home() / "data" / "machine-index"):
         shutil.rmtree(folder, ignore_errors=True)
     if found:

@@ -26,7 +26,7 @@ from xml.etree import ElementTree
 from swarmlab import children
 from swarmlab.errors import DeadlineExceeded, LabError, UsageError
 from swarmlab.files import shown
-from swarmlab.host import Progress, as_root, install, process_of, run_folder
+from swarmlab.host import Progress, as_root, drop_folder, install, make_folder, process_of, run_folder
 from swarmlab.netns import NETNS
 from swarmlab.parallel import parallel
 from swarmlab.wait import State, wait
@@ -39,6 +39,8 @@ SYSTEM = "qemu:///system"
 #: Libvirt's kinds of objects as `listed` takes them: what each is, and the command that tells the id of one.
 KINDS = {"list": ("machine", "domuuid"), "net-list": ("network", "net-uuid"), "pool-list": ("pool", "pool-uuid")}
 _IDS = uuid.UUID("5e0d3c62-0f0d-4c0e-9d5b-0a56aa1f7c38")
+#: Holds another word each time that this host boots.
+_BOOT = Path("/proc/sys/kernel/random/boot_id")
 _QEMU_CONF = """\
 user = "root"
 group = "root"
@@ -96,7 +98,7 @@ class Libvirt:
             return found
         sweep()
         for part in OVERLAID:
-            (_folder() / part).mkdir(mode=0o755, parents=True)
+            (make_folder(_folder()) / part).mkdir(mode=0o755)
         (_folder() / "etc" / "qemu.conf").write_text(_QEMU_CONF)
         (_folder() / "etc" / "libvirtd.conf").write_text('auth_unix_rw = "none"\n')
         over = [f"mkdir -p {target} && mount --bind {_folder() / part} {target}" for part, target in OVERLAID.items()]
@@ -326,13 +328,16 @@ def accelerator(kernel: Path, initrd: Path, progress: Progress) -> str:
         initrd: its initial RAM disk.
         progress: called with a line before a kernel is started.
     """
-    remembered = run_folder() / "accelerator"
-    if not remembered.exists():
+    remembered, boot = run_folder() / "accelerator", _BOOT.read_text().strip()
+    known, _, driver = remembered.read_text().partition(" ") if remembered.exists() else ("", "", "")
+    if known != boot:
         usable = os.access("/dev/kvm", os.R_OK | os.W_OK)
         if usable:
             progress("trying whether a kernel boots on KVM")
-        remembered.write_text("kvm" if usable and boots_on_kvm(kernel, initrd) else "qemu")
-    return remembered.read_text()
+        driver = "kvm" if usable and boots_on_kvm(kernel, initrd) else "qemu"
+        make_folder(run_folder())
+        remembered.write_text(f"{boot} {driver}")
+    return driver
 
 
 def boots_on_kvm(kernel: Path, initrd: Path) -> bool:
@@ -387,6 +392,7 @@ def sweep() -> None:
         for name in [line.split()[0] for line in links.splitlines() if line.startswith("virbr")]:
             subprocess.run([*inside, "link", "delete", name], check=False, capture_output=True)
     shutil.rmtree(_folder(), ignore_errors=True)
+    drop_folder(run_folder())
     for target in OVERLAID.values():  # made to mount on, where the host had none
         with contextlib.suppress(OSError):
             Path(target).rmdir()

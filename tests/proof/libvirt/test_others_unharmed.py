@@ -72,7 +72,7 @@ def test_a_lab_comes_is_used_and_goes_and_others_notice_nothing(world):
     before, others = world.everything(), world.others()
     up = swarmlab(world, "up", "--lab", "vagrant")
     assert up.returncode == 0, up.stderr
-    assert "192.168.56.0/24 is in use here, or not allowed; the machines use 192.168.58.0/24" in up.stderr
+    assert "192.168.56.0/24 is taken, or not allowed; the machines use 192.168.58.0/24" in up.stderr
     assert world.others() == others
     assert {"machines-nat", "machines-cluster"} <= set(world.virsh("net-list", "--name").split())
     ran = subprocess.run(
