@@ -12,8 +12,6 @@ from swarmlab.labs.hosts import OCTETS, host_names
 WORD, NAME = "vagrant", "machines"
 #: The last octet of each machine's addresses, by host name.
 MACHINES = dict(zip(host_names(3), OCTETS, strict=False))
-#: The network on which libvirt's machines reach the outside and are reached from this host; swarms take 10.0.0.0/8.
-NAT = "192.168.121"
 
 
 def domains() -> list[str]:
