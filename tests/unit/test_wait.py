@@ -165,7 +165,7 @@ def test_the_last_of_many_equal_things_is_judged_by_what_the_others_took(monkeyp
     assert 200 <= things.now < 230
     # Never beyond the deadline.
     things = Clock(monkeypatch, 18, a=1, b=2, c=500, d=NEVER)
-    with pytest.raises(AssertionError, match="d is missing$"):
+    with pytest.raises(AssertionError, match=r"d is missing$"):
         eventually(things, "all four", deadline=45, alike=True)
     assert 810 <= things.now < 830
 
