@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -16,9 +17,9 @@ MACHINES = dict(zip(host_names(3), OCTETS, strict=False))
 NAT = "192.168.121"
 
 
-def domains() -> list[str]:
-    """Return the names that the machines have in libvirt."""
-    return [f"{NAME}-{name}" for name in MACHINES]
+def domains(names: Iterable[str] = tuple(MACHINES)) -> list[str]:
+    """Return the names that machines have in libvirt."""
+    return [f"{NAME}-{name}" for name in names]
 
 
 def networks() -> list[str]:
