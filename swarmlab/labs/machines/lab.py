@@ -271,19 +271,20 @@ class VagrantLab(Lab):
     def more(self, count: int, *, bare: bool = False) -> list[Node]:
         if count > self.free:
             raise LabError(f"the lab has {len(MACHINES)} machines, {self.free} of them free; {count} are asked for")
+        nodes = self.machines[:count]
         if self._dirty:
             with self._step("restoring", add=True):
                 self._disconnect()
-                self.provider.restore()
-                self.refresh()
+                # A machine that nobody asks for would take processors from those that work.
+                self.provider.restore([node.name for node in nodes])
+                self.refresh(nodes)
             self.choices, self._releases = list(self._first), {}
             self.places.engines.unlink(missing_ok=True)
         self._leased, self._dirty = True, True
-        nodes = list[Node](self.machines[:count])
         for node in nodes:
             for given_out in base.on_new_node:
                 given_out(node)
-        return nodes
+        return list(nodes)
 
     @override
     def remove(self, nodes: Sequence[Node]) -> None:
@@ -542,15 +543,16 @@ class VagrantLab(Lab):
 
         wait(listens, "the lab's registry to answer", error=LabError)
 
-    def refresh(self) -> None:
+    def refresh(self, machines: Sequence[VagrantNode] | None = None) -> None:
         """Reach machines that were restored, set their clocks, and have them ask for their addresses again.
 
         Vagrant asks the hypervisor for a machine's address. A hypervisor that was started after the snapshot was taken
         knows none of the addresses that were given before.
         """
-        parallel(VagrantNode.wait_up, self.machines)
+        machines = self.machines if machines is None else machines
+        parallel(VagrantNode.wait_up, machines)
         renew = "if command -v networkctl; then networkctl renew eth0; fi"
-        parallel(lambda node: node.run(f"date --set @{time.time():.3f}; {renew}"), self.machines)
+        parallel(lambda node: node.run(f"date --set @{time.time():.3f}; {renew}"), machines)
 
     def _disconnect(self) -> None:
         if self.places.ssh_config.exists():

@@ -232,8 +232,18 @@ class Libvirt:
             else:
                 os.link(disk, folder / disk.name)
 
-    def restore(self, machines: Sequence[str], networks: Sequence[str], pool: Path, folder: Path) -> None:
-        """Resume machines from where `save` left them, whatever has become of them since."""
+    def restore(
+        self, machines: Sequence[str], networks: Sequence[str], pool: Path, folder: Path, *, off: Sequence[str] = ()
+    ) -> None:
+        """Resume machines from where `save` left them, whatever has become of them since.
+
+        Args:
+            machines: the machines.
+            networks: their networks.
+            pool: the folder of their disks.
+            folder: the folder that `save` wrote.
+            off: further machines, whose power is cut if they run.
+        """
         for disk in folder.iterdir():
             if disk.suffix == ".img" and not (pool / disk.name).exists():
                 os.link(disk, pool / disk.name)
@@ -244,6 +254,9 @@ class Libvirt:
             if network not in running:
                 self.virsh("net-start", network)
         existing, alive = self.listed("list"), self.virsh("list", "--name").split()
+        for machine in off:
+            if machine in alive:
+                self.virsh("destroy", machine)
 
         def restore_machine(machine: str) -> None:
             if machine in alive:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -14,9 +15,9 @@ WORD, NAME = "vagrant", "machines"
 MACHINES = dict(zip(host_names(3), OCTETS, strict=False))
 
 
-def domains() -> list[str]:
-    """Return the names that the machines have in libvirt."""
-    return [f"{NAME}-{name}" for name in MACHINES]
+def domains(names: Iterable[str] = tuple(MACHINES)) -> list[str]:
+    """Return the names that machines have in libvirt."""
+    return [f"{NAME}-{name}" for name in names]
 
 
 def networks() -> list[str]:

@@ -59,8 +59,8 @@ class Provider(ABC):
         """Remove the snapshot."""
 
     @abstractmethod
-    def restore(self) -> None:
-        """Resume the machines from the snapshot, whatever has become of them; none need exist."""
+    def restore(self, names: Sequence[str] = tuple(MACHINES)) -> None:
+        """Resume machines from the snapshot, whatever has become of them; none need exist. Others may be off then."""
 
     @abstractmethod
     def cut_power(self, name: str) -> None:
@@ -107,8 +107,8 @@ class VirtualBox(Provider):
         self._vagrant.snapshot_save("provisioned")
 
     @override
-    def restore(self) -> None:
-        self._vagrant.snapshot_restore("provisioned")
+    def restore(self, names: Sequence[str] = tuple(MACHINES)) -> None:
+        self._vagrant.snapshot_restore("provisioned")  # of all machines, which are not emulated
 
     @override
     def cut_power(self, name: str) -> None:
@@ -203,11 +203,12 @@ class LibvirtProvider(Provider):
         shutil.rmtree(self._saved)
 
     @override
-    def restore(self) -> None:
+    def restore(self, names: Sequence[str] = tuple(MACHINES)) -> None:
         self._hypervisor.create_pool(NAME, self._places.pool)
         if not self._places.dotfile.exists():
             shutil.copytree(self._saved / "dot", self._places.dotfile)
-        self._hypervisor.restore(domains(), networks(), self._places.pool, self._saved)
+        off = domains(name for name in MACHINES if name not in names)
+        self._hypervisor.restore(domains(names), networks(), self._places.pool, self._saved, off=off)
 
     @override
     def cut_power(self, name: str) -> None:
