@@ -50,8 +50,14 @@ _PROGRESS = 3.0
 _MARK = "=== swarmlab"
 #: A question of DNS: the address of localhost.
 _QUERY = r"SW\x01\x00\x00\x01\x00\x00\x00\x00\x00\x00\x09localhost\x00\x00\x01\x00\x01"
+_DISK = (
+    "D=$(readlink -f $(df -P {root} | sed -n '2s/ .*//p')); F=/sys/class/block/${D##*/}/stat; [ ! -e $F ] || cat $F; "
+    "cut -d' ' -f1 /proc/uptime"
+)
 #: Shell commands that read a node and change nothing, by name. {root} is the engine's data folder.
 QUESTIONS = {
+    # How many reads and writes the disk has done, how long they took, and how many are under way: first and last.
+    "disk before": _DISK,
     "modules": (
         'K=$(uname -r); echo "folder $(ls -d /lib/modules/$K 2>/dev/null)"; '
         '{ zcat /proc/config.gz || cat /boot/config-$K; } 2>/dev/null | grep -E "^CONFIG_({options}|NET)="; '
@@ -149,10 +155,11 @@ QUESTIONS = {
         'for (I = 1; I <= NF; I++) if ($I == "IPReversePathFilter") N = I }\' /proc/net/netstat'
     ),
     "connections": "cd /proc/sys/net/netfilter && cat nf_conntrack_count nf_conntrack_max",
+    "disk after": _DISK,
 }
 
 #: The questions that hang where a disk does not answer.
-_LAST = ("certificate", "disk", "inodes")
+_LAST = ("certificate", "disk", "inodes", "disk after")
 
 
 def gather(

@@ -70,6 +70,8 @@ ANSWERS = {
     "mesh rules": MESH,
     "balancers": "",
     "tunnels": "",
+    "disk before": "100 0 800 50 200 0 1600 90 0 60 140 0 0 0 0 30 20\n1000.5",
+    "disk after": "101 0 808 51 210 0 1680 99 0 64 150 0 0 0 0 31 21\n1002.5",
     "packets": "place the node",
     "reverse path": "all 0\ndefault 0\neth0 0",
     "routes": ROUTES,
