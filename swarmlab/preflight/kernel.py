@@ -234,9 +234,8 @@ def _io(text: str) -> _Io | None:
     words = text.split()
     if len(words) < 12:  # a disk of which the kernel tells nothing, such as one of the network
         return None
-    ended, times = (0, 4), (3, 7)
-    if len(words) > 17:
-        ended, times = (0, 4, 15), (3, 7, 16)
+    flushes = len(words) > 17
+    ended, times = [0, 4, *([15] if flushes else [])], [3, 7, *([16] if flushes else [])]
     milliseconds = sum(int(words[place]) for place in times)
     return _Io(sum(int(words[place]) for place in ended), milliseconds / 1000, int(words[8]), float(words[-1]))
 
