@@ -196,7 +196,8 @@ def disk(_: Sight, view: NodeView) -> Iterator[Finding]:
 @by_node
 def disk_speed(_: Sight, view: NodeView) -> Iterator[Finding]:
     """Whether the disk of the engine's data ends what it was asked for in less than a second."""
-    before, after = (_io(view.read(question)) for question in ("disk before", "disk after"))
+    device = (view.read("disk").splitlines()[1:] or [""])[0].partition(" ")[0].rpartition("/")[2]
+    before, after = (_io(view.read(question), device) for question in ("disks before", "disks after"))
     if before is None or after is None:
         return
     ended, took = after.ended - before.ended, after.seconds - before.seconds
@@ -229,15 +230,16 @@ class _Io:
     at: float
 
 
-def _io(text: str) -> _Io | None:
+def _io(text: str, device: str) -> _Io | None:
     """Return what a disk has done: reads, writes and, where the kernel tells of them, flushes."""
-    words = text.split()
-    if len(words) < 12:  # a disk of which the kernel tells nothing, such as one of the network
+    lines = [line.split() for line in text.splitlines()]
+    words = next((line[3:] for line in lines if line[2:3] == [device]), [])
+    if len(words) < 11:  # a disk of which the kernel tells nothing, such as one of the network
         return None
-    flushes = len(words) > 17
+    flushes = len(words) > 16
     ended, times = [0, 4, *([15] if flushes else [])], [3, 7, *([16] if flushes else [])]
     milliseconds = sum(int(words[place]) for place in times)
-    return _Io(sum(int(words[place]) for place in ended), milliseconds / 1000, int(words[8]), float(words[-1]))
+    return _Io(sum(int(words[place]) for place in ended), milliseconds / 1000, int(words[8]), float(lines[-1][0]))
 
 
 @by_node
