@@ -21,6 +21,7 @@ MESH = "ingress_sbox"
 #: it. Those of the mesh are asked for by `swarmlab.preflight.rules`. Engines before 18.06 balance in each container's
 #: own namespace, later ones in one for each network (lb_ID).
 QUESTION = (
+    "[ $(id -u) = 0 ] || { echo be root; exit 1; }; "
     "[ -e /proc/net/ip_vs ] && echo ipvs; cd /run/docker/netns 2>/dev/null || exit 0; A=iptables-save; "
     "! command -v iptables-nft-save >/dev/null || A=iptables-nft-save; for N in *; do "
     "[ -e $N ] && [ $N != default ] || continue; T=$(nsenter --net=$N cat /proc/net/ip_vs 2>/dev/null | tail -n +4); "

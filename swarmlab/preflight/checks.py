@@ -180,6 +180,7 @@ CHECKS: dict[str, Check] = {
     "task-names": Check(holdings.names, _BETWEEN_NODES),
     "volumes": Check(volumes.differing, r"volume|mount|7\.3"),
     "disk": Check(kernel.disk, _ANY),
+    "disk-speed": Check(kernel.disk_speed, _ANY),
     "limits": Check(kernel.limits, r"open files|connection|reach|timed out"),
 }
 #: The checks that may name the cause where packets between nodes or requests to services are lost.
@@ -203,6 +204,7 @@ OF_TRAFFIC = (
     "task-networks",
     "task-names",
     "disk",
+    "disk-speed",
     "limits",
 )
 

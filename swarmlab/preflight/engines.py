@@ -25,6 +25,16 @@ def answers(sight: Sight) -> Iterator[Finding]:
             mend = view.remedy or START_THE_ENGINE
             found = Finding(Level.ERROR, view.silent, risk, nodes=(view.name,), mend=mend)
             yield found if view.remedy else found.by_hand(*START_BY_HAND)
+        elif view.info["Swarm"]["LocalNodeState"] == "error":
+            why = " ".join(str(view.info["Swarm"].get("Error") or "its engine does not say why").split())
+            mend = (
+                "on {nodes}: systemctl restart docker; if it says the same again and it is a manager: on another "
+                "manager docker node demote NODE && docker node rm --force NODE, then on {nodes}: docker swarm leave "
+                "--force, and docker swarm join with a token for managers"
+            )
+            summary = f"its engine takes no part in the swarm: {why}"
+            risk = "the node has no tasks, and as a manager no vote"
+            yield Finding(Level.ERROR, summary, risk, nodes=(view.name,), mend=mend).by_hand(*START_BY_HAND)
         elif view.unread:
             level = Level.ERROR if view.hangs else Level.UNKNOWN
             risk = "commands hang on the node, and what they would tell is not known" if view.hangs else ""

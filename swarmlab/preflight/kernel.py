@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 
 from swarmlab.lists import few
 from swarmlab.preflight.finding import Finding, Level, Unknown
@@ -20,6 +21,8 @@ from swarmlab.preflight.model import (
 #: MiB of free space, by folder: less than the first is a warning; less than the second is an error, as measurements
 #: showed that it stops an engine.
 _ROOM = {"root": (2048, 256), "run": (16, 2)}
+#: Seconds for a read or write after which a disk is slow.
+_SLOW = 1.0
 #: Share of a limit that may be used, and that means that it is reached now and then.
 _FULL, _SPENT = 0.8, 0.95
 #: The setting with which a kernel loads no module any more.
@@ -188,6 +191,55 @@ def disk(_: Sight, view: NodeView) -> Iterator[Finding]:
                 mend="on {nodes}: docker system prune; where they are: "
                 f"du --inodes -x {line.split()[-1]} | sort -n | tail",
             )
+
+
+@by_node
+def disk_speed(_: Sight, view: NodeView) -> Iterator[Finding]:
+    """Whether the disk of the engine's data ends what it was asked for in less than a second."""
+    device = (view.read("disk").splitlines()[1:] or [""])[0].partition(" ")[0].rpartition("/")[2]
+    before, after = (_io(view.read(question), device) for question in ("disks before", "disks after"))
+    if before is None or after is None:
+        return
+    ended, took = after.ended - before.ended, after.seconds - before.seconds
+    span = after.at - before.at
+    root = view.info.get("DockerRootDir", "the engine's data")
+    if ended and took / ended > _SLOW:
+        each = took / ended
+        summary = f"a read or write of the disk of {root} takes {each:.1f} s ({ended} of them in {span:.0f} s)"
+    elif not ended and before.under_way and after.under_way and span > _SLOW:
+        summary = f"the disk of {root} has ended none of {after.under_way} reads and writes for {span:.0f} s"
+    else:
+        return
+    yield Finding(
+        Level.WARNING,
+        summary,
+        "a manager writes every change to its disk first: with a slow one, commands take seconds, and leaders are lost",
+        causes=("engines-answer", "quorum", "membership", "stuck-tasks"),
+        mend="on {nodes}: see what uses the disk (iostat -x 1 5, iotop), and whether it is failing or held back (dmesg "
+        "| tail; the limits of the cloud's volume or of the hypervisor)",
+    ).by_hand("cat /proc/pressure/io; grep . /sys/class/block/*/stat; dmesg | tail", "")
+
+
+@dataclass(frozen=True)
+class _Io:
+    """What a disk has done since the node was started: reads and writes, seconds for them, those under way; when."""
+
+    ended: int
+    seconds: float
+    under_way: int
+    at: float
+
+
+def _io(text: str, device: str) -> _Io | None:
+    """Return what a disk has done: reads, writes and, where the kernel tells of them, flushes."""
+    lines = [line.split() for line in text.splitlines()]
+    words = next((line[3:] for line in lines if line[2:3] == [device]), [])
+    if len(words) < 11:  # a disk of which the kernel tells nothing, such as one of the network
+        return None
+    flushes = len(words) > 16
+    ended, times = [0, 4, *([15] if flushes else [])], [3, 7, *([16] if flushes else [])]
+    milliseconds = sum(int(words[place]) for place in times)
+    return _Io(sum(int(words[place]) for place in ended), milliseconds / 1000, int(words[8]), float(lines[-1][0]))
 
 
 @by_node

@@ -50,6 +50,8 @@ _PROGRESS = 3.0
 _MARK = "=== swarmlab"
 #: A question of DNS: the address of localhost.
 _QUERY = r"SW\x01\x00\x00\x01\x00\x00\x00\x00\x00\x00\x09localhost\x00\x00\x01\x00\x01"
+#: How many reads and writes each disk has done, how long they took, and how many are under way; and the time.
+_DISKS = "grep -vE ' (loop|ram|sr)[0-9]' /proc/diskstats; cut -d' ' -f1 /proc/uptime"
 #: Shell commands that read a node and change nothing, by name. {root} is the engine's data folder.
 QUESTIONS = {
     "modules": (
@@ -65,6 +67,7 @@ QUESTIONS = {
         "done; grep -qsx 1 /proc/sys/kernel/modules_disabled && echo disabled; "
         "ls -d /proc/net/ip_vs /proc/sys/net/bridge 2>/dev/null; grep -w overlay /proc/filesystems; true"
     ),
+    "disks before": _DISKS,
     "forwarding": "cat /proc/sys/net/ipv4/ip_forward",
     "bridge calls": "cat /proc/sys/net/bridge/bridge-nf-call-iptables",
     "iptables": "iptables --version",
@@ -149,6 +152,7 @@ QUESTIONS = {
         'for (I = 1; I <= NF; I++) if ($I == "IPReversePathFilter") N = I }\' /proc/net/netstat'
     ),
     "connections": "cd /proc/sys/net/netfilter && cat nf_conntrack_count nf_conntrack_max",
+    "disks after": _DISKS,
 }
 
 #: The questions that hang where a disk does not answer.

@@ -25,6 +25,7 @@ _LOOK = (
 )
 #: What is looked at, for the node and for the namespace of the mesh; there also the rules.
 QUESTION = (
+    "[ $(id -u) = 0 ] || { echo be root; exit 1; }; "
     "echo place the node; { %s nft list ruleset | grep -E '^table|type .* hook'; } 2>/dev/null; "
     f"cd /run/docker/netns 2>/dev/null && [ -e {MESH} ] || exit 0; echo place {MESH}; A=iptables-save; "
     "! command -v iptables-nft-save >/dev/null || A=iptables-nft-save; "

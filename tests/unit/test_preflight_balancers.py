@@ -210,3 +210,20 @@ def test_packets_that_would_be_answered_by_another_interface_are_dropped(sight, 
     assert (level, nodes) == ("error", ("slave01",))
     assert "strict on eth0, and the node would answer master by eth9" in summary
     assert "(17 packets so far)" in summary
+
+
+@pytest.mark.parametrize(
+    ("after", "told"),
+    [
+        ("254 0 vda 100 0 800 50 202 0 1600 6090 3 60 140 0 0 0 0 30 20\n1004.5",
+         "a read or write of the disk of /var/lib/docker takes 3.0 s (2 of them in 4 s)"),
+        ("254 0 vda 100 0 800 50 200 0 1600 90 4 60 140 0 0 0 0 30 20\n1004.5",
+         "the disk of /var/lib/docker has ended none of 4 reads and writes for 4 s"),
+        ("254 0 vda 100 0 800 50 200 0 1600 90 0 60 140 0 0 0 0 30 20\n1004.5", "nothing found"),
+        ("1004.5", "nothing found"),
+    ],
+)  # fmt: skip
+def test_a_disk_that_takes_seconds_is_slow(sight, after, told):  # noqa: F811
+    set_answer(sight, "disks before", "254 0 vda 100 0 800 50 200 0 1600 90 2 60 140 0 0 0 0 30 20\n1000.5")
+    set_answer(sight, "disks after", after)
+    assert found(sight, "disk-speed")[0][2] == told

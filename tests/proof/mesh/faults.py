@@ -150,12 +150,13 @@ FAULTS = (
     ),
     Broken(
         "rp_filter is strict, and there are two interfaces",
-        r"slave01: rp_filter is strict on eth1, and the node would answer master by eth9: .*\([1-9]\d* packets",
-        "sysctl -w net.ipv4.conf.all.rp_filter=0 net.ipv4.conf.eth1.rp_filter=0; ip link del eth9",
+        r"slave01: rp_filter is strict on eth1, and the node would answer master by eth0: .*\([1-9]\d* packets",
+        "sysctl -w net.ipv4.conf.all.rp_filter=0 net.ipv4.conf.eth1.rp_filter=0; sh /run/way-back",
         nodes=("slave01",),
-        script="A=$(ip -4 -o address show dev eth1 | awk '{ print $4 }'); P=${A%.*}; ip link add link eth1 name eth9"
-        " type macvlan mode bridge; sysctl -w net.ipv4.conf.all.arp_ignore=1; ip address add $P.199/32 dev eth9;"
-        " ip link set eth9 up; ip route add $P.101/32 dev eth9 src ${A%/*};"
+        # Both have an address on the other network too, with the same last number on both.
+        script="A=$(ip -4 -o address show dev eth1 | awk '{ print $4 }'); A=${A%/*}; M=$(getent hosts master | awk"
+        " '{ print $1 }'); E=$(ip -4 -o address show dev eth0 | awk '{ print $4 }'); W=${E%.*}.${M##*.};"
+        ' echo "ip route del $M/32" > /run/way-back; ip route add $M/32 via $W dev eth0 src $A;'
         " sysctl -w net.ipv4.conf.all.rp_filter=1 net.ipv4.conf.eth1.rp_filter=1",
     ),
     Broken(
