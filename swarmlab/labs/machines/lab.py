@@ -572,6 +572,8 @@ class VagrantLab(Lab):
             "StrictHostKeyChecking": "no",
             "UserKnownHostsFile": "/dev/null",
             "LogLevel": "ERROR",
+            # What newer ones agree on otherwise takes an emulated machine several times as long.
+            "KexAlgorithms": "curve25519-sha256",
             "StreamLocalBindUnlink": "yes",
             "ExitOnForwardFailure": "yes",
             "ConnectTimeout": 60,
