@@ -7,7 +7,7 @@ import pytest
 
 from swarmlab.labs.machines import providers
 
-#: As Vagrant 2.3.4 tells it, and as Vagrant from 2.3.8 on.
+#: As Vagrant 2.3.4 tells it, and as Vagrant from 2.4 on.
 TOLD = """\
 Host master
   HostName 127.0.0.1
