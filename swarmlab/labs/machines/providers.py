@@ -94,7 +94,7 @@ class VirtualBox(Provider):
     def reach(self, name: str) -> tuple[str, int, Path]:
         told = self._vagrant.ssh_config(vm_name=name)
         settings = self._vagrant.conf(ssh_config=told, vm_name=name)
-        # Vagrant from 2.3.8 on names two keys, and CentOS 7's box knows the older alone.
+        # Vagrant from 2.4 on names two keys, and CentOS 7's box knows the older alone.
         keys = [line.partition("IdentityFile ")[2].strip(' "') for line in told.splitlines() if "IdentityFile " in line]
         return settings["HostName"], int(settings["Port"]), Path(next(key for key in keys if "ed25519" not in key))
 

@@ -52,7 +52,7 @@ def test_what_is_in_the_way_is_told_before_anything_is_made(world):
         ("net-define", "<network><name>machines-nat</name></network>", "net-undefine", "network machines-nat"),
         (
             "pool-define",
-            f"<pool type='dir'><name>machines</name><target><path>{world.folder}/attic</path></target></pool>",
+            f"<pool type='dir'><name>machines</name><target><path>{world.folder}/elsewhere</path></target></pool>",
             "pool-undefine",
             "pool machines",
         ),
