@@ -27,7 +27,7 @@ from swarmlab import netns, signals
 from swarmlab.cluster.node import Node, facts_of, look_for
 from swarmlab.cluster.workbench import PORTS
 from swarmlab.errors import LabError, UsageError
-from swarmlab.host import Progress
+from swarmlab.host import Progress, person
 from swarmlab.images import given, recipes, workshop
 from swarmlab.images.engines import EngineChoice, engine_choice, held, obtain
 from swarmlab.images.given import GivenImage
@@ -45,7 +45,7 @@ from swarmlab.labs.speed import calibrate
 from swarmlab.labs.ssh import Ssh, write_config
 from swarmlab.labs.standing import KIND, SUBNET, free_networks, keep, labs
 from swarmlab.needs import DECLARED, MADE, Offers
-from swarmlab.ownership import LABEL, OWNER, USER, note_left, this_process
+from swarmlab.ownership import LABEL, OWNER, PERSON, USER, note_left, this_process
 from swarmlab.parallel import parallel
 from swarmlab.paths import ROOT, command
 from swarmlab.timing import Meter, Program
@@ -479,6 +479,7 @@ class VagrantLab(Lab):
             labels={
                 LABEL: NAME,
                 OWNER: this_process(),
+                PERSON: person(),
                 KIND: self.kind,
                 SUBNET: subnet,
                 _SETTINGS: json.dumps({"engines": [each.name for each in self._first], "provider": self.provider_name}),
