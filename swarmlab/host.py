@@ -337,7 +337,7 @@ def install(purposes: Sequence[str], progress: Progress) -> None:
 
 def for_downloads() -> list[str]:
     """Return the prefix of a command that downloads packages as root: sudo takes the environment away."""
-    kept = [f"{name}={value}" for name in _PROXIES if (value := os.environ.get(name))]
+    kept = [f"{name}={value}" for name, value in sorted(os.environ.items()) if name in _PROXIES and value]
     # needrestart, on Ubuntu, asks which services to restart.
     return ["env", "DEBIAN_FRONTEND=noninteractive", "NEEDRESTART_MODE=l", *kept]
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import fcntl
+import functools
 import os
 import queue
 import shutil
@@ -28,7 +29,7 @@ from swarmlab.errors import DeadlineExceeded, LabError, NoAnswer, SwarmlabError,
 from swarmlab.files import shown
 from swarmlab.host import Progress, alone, as_root, cache_folder, install, process, run_folder
 from swarmlab.labs import rights, service
-from swarmlab.labs.answering import answers, engine_at
+from swarmlab.labs.answering import answers, engine_at, rootless
 from swarmlab.labs.context import named_engine
 from swarmlab.labs.patience import watch
 from swarmlab.labs.service import Service
@@ -75,6 +76,11 @@ class OuterEngine:
         filters: dict[str, Any] = {"label": list(wanted)}
         found: list[Container] = self.client.containers.list(all=True, filters=filters, ignore_removed=True)
         return found
+
+    @functools.cached_property
+    def rootless(self) -> bool:
+        """Whether it runs without root."""
+        return rootless(self.client.info())
 
     @property
     def private(self) -> bool:
@@ -231,11 +237,12 @@ def _apart() -> bool:
     return wanted == "1"
 
 
-def running(progress: Progress = lambda _: None) -> OuterEngine | None:
+def running(progress: Progress = lambda _: None, *, sudo: bool = True) -> OuterEngine | None:
     """Return the engine that the user names, else the private one, or that at the default socket; None without one.
 
     Args:
         progress: called with a line while an engine keeps this process waiting.
+        sudo: go through sudo where only root may reach the engine.
 
     Raises:
         UsageError: the engine that DOCKER_HOST or the Docker context names does not answer, or this user may not reach
@@ -253,6 +260,8 @@ def running(progress: Progress = lambda _: None) -> OuterEngine | None:
         return None
     url = asked.url if asked else _DEFAULT
     client = None if (closed := rights.forbidden(url)) else _client(url, progress)
+    if closed and not sudo:
+        raise rights.refusal(url)
     if closed:
         url = rights.through_sudo(url)
         client = _client(url, progress)

@@ -10,7 +10,7 @@ import contextlib
 import functools
 import shutil
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +20,7 @@ from docker.models.containers import Container
 from swarmlab import signals
 from swarmlab.errors import LabError, NoAnswer
 from swarmlab.host import person, run_folder
+from swarmlab.labs import rights
 from swarmlab.labs.answering import answers, info_at
 from swarmlab.labs.hosts import NETWORKS
 from swarmlab.labs.outer import OuterEngine
@@ -161,7 +162,9 @@ def _described(member: Container) -> NodeState:
             info = info_at(f"unix://{member.labels[SOCKET]}")
         except NoAnswer:
             info = None
-    return NodeState.of(member.labels[NODE], address, member.status, info, int(member.labels[CLUSTER]))
+    state = NodeState.of(member.labels[NODE], address, member.status, info, int(member.labels[CLUSTER]))
+    closed = info is None and rights.forbidden(f"unix://{member.labels[SOCKET]}")
+    return replace(state, answers=None, note="only the user who made it may ask its engine") if closed else state
 
 
 def remove(outer: OuterEngine, name: str) -> None:
