@@ -26,7 +26,7 @@ COMMANDS = {
     "stop master": 2,
     "logs": 2,
     "cleanup": 2,
-    "rehearse --from bookworm --to trixie --reports /tmp/none": 2,
+    "rehearse --from bookworm --to trixie --out /tmp/none": 2,
     "push-images registry.example:5000": 2,
     "doctor --host": 1,
     "preflight": 1,
