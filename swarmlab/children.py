@@ -30,7 +30,7 @@ while read -r verb group; do
     live=$left
     [ "$verb" = del ] || live="$live $group"
 done
-for one in $live; do kill -s TERM -- "-$one"; done
+for one in $live; do kill -s TERM -- "-$one" || sudo -n kill -s TERM -- "-$one"; done
 """
 _guard: subprocess.Popen[bytes] | None = None
 _telling = threading.RLock()
@@ -140,6 +140,15 @@ def end_all(_: int) -> None:
 
 
 def _send(process: subprocess.Popen[Any], number: int) -> None:
-    if process.poll() is None:
-        with contextlib.suppress(ProcessLookupError, PermissionError):
-            os.killpg(process.pid, number)
+    if process.poll() is not None:
+        return
+    try:
+        os.killpg(process.pid, number)
+    except ProcessLookupError:
+        pass
+    except PermissionError:  # root's, which sudo has started
+        name = signal.Signals(number).name.removeprefix("SIG")
+        kill = ["sudo", "-n", "kill", "-s", name, "--", f"-{process.pid}"]
+        with contextlib.suppress(OSError):
+            quiet = subprocess.DEVNULL
+            subprocess.run(kill, check=False, stdin=quiet, stdout=quiet, stderr=quiet, start_new_session=True)

@@ -14,7 +14,7 @@ from swarmlab.cluster.leavings import REGISTRY_IMAGE
 from swarmlab.doctor import engine
 from swarmlab.doctor.check import Look, examine
 from swarmlab.errors import LabError, SwarmlabError
-from swarmlab.host import Progress, as_root, cache_folder, check_cache
+from swarmlab.host import Progress, as_root, cache_folder, check_cache, why_not_root
 from swarmlab.images import workshop
 from swarmlab.images.recipes import registry_reference
 from swarmlab.labs import outer
@@ -92,9 +92,9 @@ def rights(patient: Patient) -> Iterator[Finding]:
     elif patient.root is None:
         yield Finding(
             Level.WARNING if patient.engine else Level.ERROR,
-            "this user is not root, and sudo asks for a password or is not there",
+            f"this user is not root, and {why_not_root()}",
             "no package is installed, no engine is started, and no image is made by mmdebstrap",
-            mend="run as root, or let sudo work without a password: USER ALL=(ALL) NOPASSWD: ALL",
+            mend="run as root, or let sudo ask this user for nothing (NOPASSWD in sudoers(5))",
         )
     else:
         yield Finding(Level.OK, "root" if not patient.root else "root by sudo")

@@ -130,10 +130,9 @@ def run_image(
     failed = ""
     if given or not workshop.has(own.reference):
         try:
-            if given or workshop.has(base()) or workshop.pull(base()):
+            with contextlib.nullcontext() if given else workshop.base(base()):
                 _build(client, wanted, given or base(), progress)
-                return wanted
-            failed = f"{base()} cannot be pulled"
+            return wanted
         except LabError as refused:
             if given:
                 raise

@@ -11,7 +11,7 @@ import fcntl
 import os
 import shlex
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import IO
 
@@ -22,6 +22,11 @@ from swarmlab.labs import standing
 from swarmlab.labs.outer import OuterEngine
 from swarmlab.labs.standing import SOCKET, Standing
 from swarmlab.ownership import LABEL, USER, is_here, owner_of
+
+
+class Foreign(UsageError):
+    """A lab is another user's, and nobody has agreed to touch it."""
+
 
 #: Characters of a command line that a message shows.
 _SHOWN = 100
@@ -52,12 +57,28 @@ def hold(outer: OuterEngine, lab: Standing) -> IO[str]:
 
 
 @contextlib.contextmanager
-def held(outer: OuterEngine, name: str) -> Iterator[None]:
-    """`hold` the lab of this name for a while; do nothing if there is none."""
+def held(outer: OuterEngine, name: str, *, agreed: Callable[[Standing], bool] = lambda _: False) -> Iterator[None]:
+    """`hold` the lab of this name for a while; do nothing if there is none.
+
+    Args:
+        outer: the engine that holds it.
+        name: its name.
+        agreed: asked for a lab that another user made: whether it is to be treated as this user's. Where its lock
+            belongs to that user, nobody can know whether it is in use.
+
+    Raises:
+        UsageError: see `hold`; or it is another user's, and nobody agreed.
+    """
     with contextlib.ExitStack() as afterwards:
         for lab in standing.labs(outer):
-            if lab.name == name:
+            if lab.name != name:
+                continue
+            if lab.foreign and not agreed(lab):
+                raise Foreign(f"lab {name} is {lab.person}'s, and stays; add --yes if that is agreed with {lab.person}")
+            if not lab.foreign or os.access(_file(outer, name).parent, os.R_OK | os.W_OK | os.X_OK):
                 afterwards.enter_context(hold(outer, lab))
+            elif using := _owner_at_work(lab):
+                raise UsageError(f"lab {name} was made by {using}, which is at work; wait until it ends")
         yield
 
 

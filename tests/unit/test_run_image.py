@@ -68,16 +68,19 @@ class Engine:
 
     def __init__(self, *bases, pulls=()):
         self.has, self.pulls, self.built = set(bases), pulls, []
-        self.images = SimpleNamespace(get=self._get, pull=self._pull, build=self._build, list=lambda **_: [])
+        self.images = SimpleNamespace(get=self._get, build=self._build, list=lambda **_: [], remove=self.has.discard)
+        self.api = SimpleNamespace(pull=self._pull)
 
     def _get(self, name):
         if name not in self.has:
             raise docker.errors.ImageNotFound(name)
 
-    def _pull(self, name):
+    def _pull(self, repository, tag, **_):
+        name = f"{repository}:{tag}"
         if name not in self.pulls:
-            raise docker.errors.APIError("no route")
+            return [{"error": "no route"}]
         self.has.add(name)
+        return []
 
     def _build(self, *, fileobj, tag, buildargs, labels, **_):
         base = buildargs["BASE"]
@@ -124,7 +127,9 @@ def test_where_no_way_works_each_is_named(monkeypatch):
         raise LabError("mmdebstrap could not make image run: no mirror")
 
     monkeypatch.setattr(run_image.Workshop, "make", fail)
-    with pytest.raises(LabError, match=r"trixie-slim cannot be pulled; and from Debian packages: mmdebstrap could not"):
+    with pytest.raises(
+        LabError, match=r"trixie-slim cannot be pulled: no route; and from Debian packages: mmdebstrap could not"
+    ):
         run_image.run_image(Engine(), lambda _: None)
 
 

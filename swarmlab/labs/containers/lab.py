@@ -31,7 +31,7 @@ from swarmlab import netns, signals, timing
 from swarmlab.cluster.node import Node, look_for
 from swarmlab.cluster.workbench import PORTS
 from swarmlab.errors import LabError, UsageError
-from swarmlab.host import MIB, Progress, free_memory, make_folder, run_folder
+from swarmlab.host import MIB, Progress, free_memory, make_folder, person, run_folder
 from swarmlab.images import given, recipes, workshop
 from swarmlab.images.engines import EngineChoice, engine_choice
 from swarmlab.images.given import GivenImage
@@ -60,7 +60,7 @@ from swarmlab.labs.standing import (
 )
 from swarmlab.lists import few
 from swarmlab.needs import DECLARED, MADE, Offers
-from swarmlab.ownership import LABEL, OWNER, note_left, this_process
+from swarmlab.ownership import LABEL, OWNER, PERSON, note_left, this_process
 from swarmlab.parallel import parallel
 from swarmlab.paths import command
 from swarmlab.timing import Meter
@@ -222,7 +222,10 @@ class DindLab(Lab):
             UsageError: a lab of this name is up already, or this machine has not the memory for its nodes.
             LabError: a part of the lab did not come up; what was made is removed.
         """
-        if self.containers():
+        if there := self.containers():
+            maker = there[0].labels.get(PERSON, "")
+            if maker not in ("", person()):
+                raise UsageError(f"lab {self.name!r} is up already, and {maker}'s; take another name")
             down = command("swarmlab", "down", "--name", self.name)
             raise UsageError(f"lab {self.name!r} is up already; use it, or: {down}")
         check_memory(self._count)
@@ -505,7 +508,7 @@ class DindLab(Lab):
     def _labels(self, **further: str) -> dict[str, str]:
         # Further clusters belong to the run that makes them, also in a lab that was brought up by hand.
         owner = self._owner if further.get(CLUSTER, "0") == "0" else this_process()
-        return {LABEL: self.name, OWNER: owner, KIND: self.kind, **further}
+        return {LABEL: self.name, OWNER: owner, PERSON: person(), KIND: self.kind, **further}
 
     def _passing_labels(self) -> dict[str, str]:
         """Return the labels of a container that this process removes again at once."""

@@ -21,7 +21,6 @@ from swarmlab.host import Progress, install, machines_folder, scratch
 from swarmlab.images.engines import EngineChoice, held
 from swarmlab.images.recipes import EngineLayer, RootFs, making_images
 
-PACKAGES = ["vagrant", "vagrant-libvirt"]
 #: Size of the box's disk in GiB. Machines have larger disks; the file system grows at their first boot.
 _SIZE = 8
 
@@ -88,14 +87,14 @@ class Box:
         """
         check_rights()
         if not shutil.which("vagrant") or not shutil.which("qemu-img"):
-            install([*PACKAGES, "qemu-utils"], progress)
+            install(["machines"], progress)
         with making_images(progress):
             if not (self.folder / "metadata.json").exists():
                 self._make(progress)
 
     def _make(self, progress: Progress) -> None:
         if not shutil.which("mmdebstrap"):
-            install(["mmdebstrap", "debian-archive-keyring"], progress)
+            install(["images"], progress)
         progress(f"making box {self.name} from Debian packages")
         start = time.monotonic()
         shutil.rmtree(home() / "tmp", ignore_errors=True)  # what a Vagrant that was killed had unpacked
