@@ -255,6 +255,7 @@ class DindLab(Lab):
             _let_go(members)
         if self._made:  # else the lab of this name is another's
             remove(self.outer, self.name)
+            neighbours.put_back(self.outer)
             self._made = False
             self._nodes.clear()
             self._octets.clear()
