@@ -10,6 +10,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 
 import pytest
@@ -118,9 +119,18 @@ def test_a_firewall_between_the_nodes_is_told_in_a_line_and_nothing_is_left():
         assert traces(host) == before
 
 
-def test_an_engine_that_maps_users_is_refused_before_anything_is_made(tmp_path):
+@pytest.fixture
+def data():
+    """A data root to which other users come."""
+    folder = Path(tempfile.mkdtemp(prefix="swc-data-", dir="/run"))
+    folder.chmod(0o755)
+    yield folder
+    shutil.rmtree(folder, ignore_errors=True)
+
+
+def test_an_engine_that_maps_users_is_refused_before_anything_is_made(data):
     ranges = dict.fromkeys(["/etc/subuid", "/etc/subgid"], "nobody:200000:65536\nnogroup:200000:65536\n")
-    with engine({"userns-remap": "nobody:nogroup"}, data=tmp_path / "data", files=ranges) as host:
+    with engine({"userns-remap": "nobody:nogroup"}, data=data, files=ranges) as host:
         before = traces(host)
         with up(host) as made:
             is_line(made, 2, "maps the users of containers (userns-remap)")
@@ -128,9 +138,7 @@ def test_an_engine_that_maps_users_is_refused_before_anything_is_made(tmp_path):
         assert "error     host-engine-settings" in host.run("swarmlab", "doctor", "--host").stdout
 
 
-def test_an_engine_without_room_is_told_before_anything_is_made(tmp_path):
-    data = tmp_path / "data"
-    data.mkdir()
+def test_an_engine_without_room_is_told_before_anything_is_made(data):
     subprocess.run(["mount", "-t", "tmpfs", "-o", "size=512m", "tmpfs", data], check=True)
     try:
         with engine({"storage-driver": "vfs"}, data=data) as host:
