@@ -39,6 +39,8 @@ _PROGRAMS = {
     "ssh": ("openssh-client", "existing swarms and machines"),
     "ssh-keygen": ("openssh-client", "keys of existing swarms and machines"),
 }
+#: Those of them that only a machine needs that has an engine.
+_OF_ENGINES = ("iptables", "nsenter")
 #: What a finding of preflight about a missing module means for a lab: without these its claims are blocked only.
 _BLOCK_ONLY = ("ip_vs", "ip_vs_rr", "esp4")
 
@@ -54,6 +56,11 @@ class Patient:
 
     engine: OuterEngine | None = None
     failed: SwarmlabError | None = None
+
+    @property
+    def inside(self) -> bool:
+        """Whether this process runs in a container of that engine, which then does what takes root."""
+        return self.engine is not None and self.engine.own is not None
 
     @functools.cached_property
     def root(self) -> list[str] | None:
@@ -81,7 +88,9 @@ def python(_: Patient) -> Iterator[Finding]:
 
 def rights(patient: Patient) -> Iterator[Finding]:
     """Whether this user is root, or becomes root without a password."""
-    if patient.root is None:
+    if patient.inside:
+        yield Finding(Level.OK, "none are needed here: the engine makes all")
+    elif patient.root is None:
         yield Finding(
             Level.WARNING if patient.engine else Level.ERROR,
             "this user is not root, and sudo asks for a password or is not there",
@@ -94,6 +103,9 @@ def rights(patient: Patient) -> Iterator[Finding]:
 
 def namespaces(patient: Patient) -> Iterator[Finding]:
     """Whether network namespaces can be made here."""
+    if patient.inside:
+        yield Finding(Level.OK, "none are needed here: the engine's containers have their own")
+        return
     if patient.root is None:
         yield Finding(Level.INFO, "not tried, as that takes root", mend="run as root")
         return
@@ -122,19 +134,24 @@ def modules(_: Patient) -> Iterator[Finding]:
             yield finding
 
 
-def programs(_: Patient) -> Iterator[Finding]:
+def programs(patient: Patient) -> Iterator[Finding]:
     """Whether the programs are there that labs run."""
-    lacking = {name: what for name, what in _PROGRAMS.items() if not shutil.which(name)}
+    needed = {name: what for name, what in _PROGRAMS.items() if not (patient.inside and name in _OF_ENGINES)}
+    lacking = {name: what for name, what in needed.items() if not shutil.which(name)}
     for name, (package, purpose) in lacking.items():
         yield Finding(
             Level.WARNING, f"there is no program {name}", f"it is for {purpose}", mend=f"apt-get install {package}"
         )
     if not lacking:
-        yield Finding(Level.OK, ", ".join(_PROGRAMS))
+        yield Finding(Level.OK, ", ".join(needed))
 
 
 def addresses(patient: Patient) -> Iterator[Finding]:
     """Whether the networks of labs are free: 192.168.56.0/24, and others after it."""
+    if patient.inside:
+        mend = "on the engine's host: ip route"
+        yield Finding(Level.INFO, "not looked at, as a container does not see its host's routes", mend=mend)
+        return
     first, *others = lab_networks()
     taken = taken_networks(patient.engine) if patient.engine else taken_by_routes(routes())
     free = free_networks(patient.engine) if patient.engine else [each for each in (first, *others) if each not in taken]

@@ -206,6 +206,11 @@ def connect(progress: Progress) -> OuterEngine:
             found.release()
             raise UsageError(f"an engine answers at {found.url}, and there is no docker command; install docker-cli")
         return found
+    if os.environ.get("SWARMLAB_IMAGE"):
+        raise UsageError(
+            f"no engine answers at {_DEFAULT} of this container; give it the engine's socket: "
+            "docker run -v /var/run/docker.sock:/var/run/docker.sock …"
+        )
     if not shutil.which("dockerd"):
         install(_PACKAGES, progress)
     if Path("/run/systemd/system").is_dir() and not _apart():

@@ -131,6 +131,14 @@ def clocks(sight: Sight) -> Iterator[Finding]:
     yield agreement(read)
 
 
+def _long(seconds: float) -> str:
+    """Return a time in the unit that is read at a glance."""
+    for length, unit in ((86400, "days"), (3600, "hours")):
+        if seconds >= 2 * length:
+            return f"{seconds / length:.1f} {unit}"
+    return f"{seconds:.0f} s"
+
+
 def agreement(read: Mapping[str, Clock]) -> Finding:
     """Return whether these clocks agree; if not, the finding names the nodes whose clocks are wrong."""
     wrong = astray(read)
@@ -138,7 +146,7 @@ def agreement(read: Mapping[str, Clock]) -> Finding:
         return Finding(Level.OK, few(f"{name} {clock}" for name, clock in read.items()))
     late = any(abs(seconds) > BACKDATED for seconds in wrong.values())
     summary = ", ".join(
-        f"{name} is {abs(seconds):.0f} s {'ahead' if seconds > 0 else 'behind'}" for name, seconds in wrong.items()
+        f"{name} is {_long(abs(seconds))} {'ahead' if seconds > 0 else 'behind'}" for name, seconds in wrong.items()
     )
     risk = "times and ages of tasks are wrong, and a node that is far behind cannot join"
     mend = "on {nodes}: timedatectl set-ntp true, or with chrony: chronyc makestep"

@@ -252,6 +252,9 @@ def test_networks_of_labs_that_are_taken(monkeypatch):
     assert (level, "by the engine's network big" in text) == ("error", True)
     monkeypatch.setattr(here, "routes", lambda: parse(lines("vboxnet0")))
     assert told_here(here.addresses)[0][0] == "info"
+    inside = Outer(known=lines("vboxnet0"))
+    inside.own = object()
+    assert told_here(here.addresses, engine=inside)[0][1].startswith("not looked at")
 
 
 def of_engine(look, folder="/nowhere", made=True, **info):
@@ -318,7 +321,7 @@ def test_architectures(monkeypatch, machine, level):
 def test_rights_and_namespaces(monkeypatch):
     monkeypatch.setattr(here, "as_root", lambda: None)
     assert told_here(here.rights)[0][0] == "error"
-    assert told_here(here.rights, engine=SimpleNamespace())[0][0] == "warning"
+    assert told_here(here.rights, engine=SimpleNamespace(own=None))[0][0] == "warning"
     assert told_here(here.namespaces)[0][0] == "info"
     monkeypatch.setattr(here, "as_root", lambda: [])
     monkeypatch.setattr(here, "_run", ran(code=1, err="unshare: Operation not permitted"))
@@ -326,6 +329,15 @@ def test_rights_and_namespaces(monkeypatch):
         "error",
         "no network namespace can be made: unshare: Operation not permitted",
     )
+
+
+def test_in_a_container_of_the_engine_nothing_is_asked_of_this_machine_that_the_engine_does(monkeypatch):
+    monkeypatch.setattr(here, "as_root", lambda: None)
+    monkeypatch.setattr(here.shutil, "which", lambda name: None if name in ("iptables", "nsenter") else name)
+    monkeypatch.setattr(here, "_run", ran("192.168.56.0/24 dev vboxnet0 proto kernel\n"))
+    engine = SimpleNamespace(own=SimpleNamespace(), private=False)
+    for look, level in ((here.rights, "ok"), (here.namespaces, "ok"), (here.programs, "ok"), (here.addresses, "info")):
+        assert told_here(look, engine=engine)[0][0] == level
 
 
 def test_modules_that_only_block_claims_are_no_trouble(monkeypatch):
