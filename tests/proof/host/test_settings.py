@@ -4,6 +4,7 @@
 """
 
 import contextlib
+import fcntl
 import json
 import os
 import shutil
@@ -64,10 +65,10 @@ def up(host, *options, **how):
         host.run("swarmlab", "down", "--name", NAME, **how)
 
 
-def smoke(host, folder, **how):
+def smoke(host, folder):
     """Judge the smoke profile on the lab; return the verdicts of claims that were judged."""
     reports = ["--reports", str(folder), "-q", "-p", "no:cacheprovider"]
-    done = host.run("pytest", "suites/", "--lab-name", NAME, "--profile", "smoke", *reports, **how)
+    done = host.run("pytest", "suites/", "--lab-name", NAME, "--profile", "smoke", *reports)
     claims = json.loads((folder / "latest" / "verdicts.json").read_text())["claims"]
     judged = {claim["id"]: claim["verdict"] for claim in claims if claim["verdict"] != "blocked"}
     assert done.returncode == 0, judged
@@ -181,7 +182,11 @@ def test_a_lab_whose_sockets_were_removed_is_used_on(tmp_path):
     with engine() as host, up(host) as made:
         assert made.returncode == 0
         folder = run_folder() / "labs" / NAME
-        assert list(folder.glob("*/docker.sock"))
+        sockets = list(folder.glob("*/docker.sock"))
+        assert len(sockets) == 3
+        for place in sockets:  # systemd-tmpfiles removes nothing from a folder that it cannot lock
+            with pytest.raises(BlockingIOError):
+                fcntl.flock(os.open(place.parent, os.O_RDONLY), fcntl.LOCK_EX | fcntl.LOCK_NB)
         shutil.rmtree(folder)
         shown = host.run("swarmlab", "status").stdout
         assert (shown.count("engine "), "does not answer" in shown) == (3, False)
@@ -190,7 +195,7 @@ def test_a_lab_whose_sockets_were_removed_is_used_on(tmp_path):
 
 def test_a_lab_of_an_ordinary_user_outlives_the_login(tmp_path):
     user, login, home = 64123, tmp_path / "login", tmp_path / "home"
-    for folder in (login, home, tmp_path / "reports"):
+    for folder in (login, home):
         folder.mkdir()
         os.chown(folder, user, user)
     for above in (tmp_path, *tmp_path.parents):
@@ -209,5 +214,7 @@ def test_a_lab_of_an_ordinary_user_outlives_the_login(tmp_path):
             assert {place.parent.stat().st_mode & 0o777 for place in sockets} == {0o700}
             shutil.rmtree(login)
             assert host.run("swarmlab", "status", **how).stdout.count("engine 2") == 3
-            assert set(smoke(host, tmp_path / "reports", **how).values()) == {"pass"}
+            for verb in ("stop", "start"):
+                assert host.run("swarmlab", verb, "--name", NAME, "slave01", **how).returncode == 0
+            assert host.run("swarmlab", "status", **how).stdout.count("engine 2") == 3
         assert not folder.exists()
