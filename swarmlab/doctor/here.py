@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import os
+import platform
 import shutil
 import subprocess
 import sys
@@ -183,6 +184,22 @@ def limits(patient: Patient) -> Iterator[Finding]:
     return engine.limits(patient.engine)
 
 
+def architecture(_: Patient) -> Iterator[Finding]:
+    """Whether the kinds of lab are made for this machine's processor."""
+    machine = platform.machine()
+    if machine == "x86_64":
+        yield Finding(Level.OK, machine)
+    elif machine == "aarch64":
+        yield Finding(Level.INFO, f"{machine}: labs of containers were not tried on it; machines are not made for it")
+    else:
+        yield Finding(
+            Level.WARNING,
+            f"{machine}: Docker has no archives of engines for it, and labs were not tried here",
+            "only Debian's engines can be had",
+            mend="run on a machine of x86-64",
+        )
+
+
 def cache(_: Patient) -> Iterator[Finding]:
     """Whether images can be kept in the cache."""
     check_cache()
@@ -238,6 +255,7 @@ CHECKS: Mapping[str, Look[Patient]] = {
     "host-engine-settings": engine_settings,
     "host-room": disk,
     "host-limits": limits,
+    "host-architecture": architecture,
     "host-cache": cache,
     "host-images": images,
 }

@@ -104,6 +104,11 @@ class OuterEngine:
         return self.own is None
 
     @functools.cached_property
+    def cgroups(self) -> int:
+        """The version of the control groups of the engine's host; engines before 20.10 know the first only."""
+        return int(self.client.info().get("CgroupVersion") or 1)
+
+    @functools.cached_property
     def has_modules(self) -> bool:
         """Whether the engine's machine has a folder of modules of its kernel, which nodes load from."""
         return (

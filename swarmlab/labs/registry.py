@@ -13,7 +13,7 @@ from swarmlab.files import shown
 from swarmlab.host import Progress, alone, person
 from swarmlab.labs import standing
 from swarmlab.labs.base import FoundKind, Lab, LabKind, MadeKind
-from swarmlab.labs.containers import roots
+from swarmlab.labs.containers import neighbours, roots
 from swarmlab.labs.containers.kind import CONTAINERS
 from swarmlab.labs.existing.kind import EXISTING
 from swarmlab.labs.machines.kind import MACHINES
@@ -93,6 +93,7 @@ def remove(outer: OuterEngine, name: str, progress: Progress) -> None:
         standing.disown(outer, name)
         _kind(lab).remove(outer, name, progress)
         standing.remove(outer, name)
+    neighbours.put_back(outer)
 
 
 def remove_stale(outer: OuterEngine, progress: Progress) -> None:

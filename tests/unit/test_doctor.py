@@ -312,6 +312,12 @@ def test_room_and_limits(monkeypatch, tmp_path):
     assert told_here(here.limits)[0][0] == "ok"
 
 
+@pytest.mark.parametrize(("machine", "level"), [("x86_64", "ok"), ("aarch64", "info"), ("s390x", "warning")])
+def test_architectures(monkeypatch, machine, level):
+    monkeypatch.setattr(here.platform, "machine", lambda: machine)
+    assert told_here(here.architecture)[0][0] == level
+
+
 def test_rights_and_namespaces(monkeypatch):
     monkeypatch.setattr(here, "as_root", lambda: None)
     assert told_here(here.rights)[0][0] == "error"

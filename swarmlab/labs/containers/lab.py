@@ -258,6 +258,7 @@ class DindLab(Lab):
             _let_go(members)
         if self._made:  # else the lab of this name is another's
             remove(self.outer, self.name)
+            neighbours.put_back(self.outer)
             self._made = False
             self._nodes.clear()
             self._octets.clear()
@@ -394,7 +395,7 @@ class DindLab(Lab):
                 node.address,
                 {**old.labels, ENGINE: _label(choice)},
                 hostname=node.name,
-                host_config={key: host_config[key] for key in node_options([], {})},
+                host_config={key: host_config.get(key) for key in node_options([], {}, self.outer.cgroups)},
             )
             for folder, beginning in _KEPT.items():
                 _copy_files(old, new, folder, beginning)
@@ -638,9 +639,8 @@ class DindLab(Lab):
             binds.append("/lib/modules:/lib/modules:ro")  # engines load ip_vs and the like by themselves
         if root:
             binds.append(f"{root}:{roots.PLACE}:ro")
-        container = self._container(
-            name, image, addresses[host], labels, hostname=host, host_config=node_options(binds, known)
-        )
+        options = node_options(binds, known, self.outer.cgroups)
+        container = self._container(name, image, addresses[host], labels, hostname=host, host_config=options)
         container.start()
         container.reload()
         node = DindNode(container, new=True)
