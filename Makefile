@@ -14,7 +14,7 @@ claim := $(if $(CLAIM),--claim '$(CLAIM)')
 lab := --lab $(LAB)
 pytest := $(BIN)/pytest
 prove := $(pytest) -m lab -v
-as_root := $(if $(filter 0,$(shell id -u)),,sudo -n)
+as_root := $(if $(filter 0,$(shell id -u)),,sudo -n) env DEBIAN_FRONTEND=noninteractive NEEDRESTART_MODE=l
 # Put after a command: print its exit status if it fails. $(call ended,NAME)
 ended = || { status=$$?; echo "$(1) ended with $$status" >&2; exit $$status; }
 

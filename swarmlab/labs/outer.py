@@ -207,6 +207,13 @@ def connect(progress: Progress) -> OuterEngine:
             there is. Nothing is installed or started then.
         LabError: the engine was started and does not answer.
     """
+    engine = _connected(progress)
+    if engine.rootless:
+        progress(f"the engine at {engine.url} is rootless: its networks and its rights are its user's own")
+    return engine
+
+
+def _connected(progress: Progress) -> OuterEngine:
     global _connecting
     _connecting = True
     if found := running(progress):

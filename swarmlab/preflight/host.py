@@ -16,7 +16,7 @@ from swarmlab.cluster.discretion import be_discreet
 from swarmlab.cluster.node import Node
 from swarmlab.cluster.swarm import Swarm
 from swarmlab.errors import Forbidden, SwarmlabError
-from swarmlab.host import cache_folder
+from swarmlab.host import as_root, cache_folder, why_not_root
 from swarmlab.labs import outer
 from swarmlab.labs.base import Lab
 from swarmlab.labs.containers import fitness
@@ -62,15 +62,17 @@ def machine() -> Iterator[Finding]:
     lacking = "overlay" not in Path("/proc/filesystems").read_text()
     summary = "not loaded" if lacking else "known to the kernel"
     yield _finding("host-overlayfs", lacking, summary, "nodes are slow without it", "modprobe overlay")
-    if builder := shutil.which("mmdebstrap"):
+    builder, root = shutil.which("mmdebstrap"), as_root() is not None
+    if builder and root:
         yield Finding(Level.OK, builder, check="host-image-builder")
     else:
+        lack = f"mmdebstrap takes root ({why_not_root()})" if builder else "mmdebstrap is missing"
         yield Finding(
             Level.INFO,
-            "mmdebstrap is missing, so Debian's base image is pulled",
+            f"{lack}, so Debian's base image is pulled",
             "the registry of images must be reached",
             check="host-image-builder",
-            mend="apt-get install mmdebstrap",
+            mend="run as root, with sudo" if builder else "apt-get install mmdebstrap",
         )
 
 

@@ -98,20 +98,27 @@ def test_a_host_without_sudo(monkeypatch, tmp_path):
     assert (host.as_root(), host.why_not_root()) == (None, "there is no sudo")
 
 
-def test_a_command_of_roots_is_ended_through_sudo(programs, monkeypatch, tmp_path):
-    programs("sudo", f'echo "$*" >> {tmp_path}/asked')
+def test_a_command_of_roots_is_ended_through_sudo_with_all_that_it_started(programs, tmp_path):
+    programs("sudo", f'echo "$*" >> {tmp_path}/asked; shift; exec "$@"')
+    process = children.start(["sudo", "-n", "sh", "-c", f"sleep 60 & echo $! > {tmp_path}/pid; wait"])
+    wait(lambda: (tmp_path / "pid").exists() and (tmp_path / "pid").read_text().strip(), "the command to start")
+    inner = int((tmp_path / "pid").read_text())
+    children.end(process)
+    assert (tmp_path / "asked").read_text().splitlines()[1] == f"-n kill -s TERM -- -{process.pid}"
+    wait(lambda: host.process(inner) is None, "what it started to end")
 
-    def refused(*_):
-        raise PermissionError
 
-    process = children.start(["sleep", "60"])
-    try:
-        monkeypatch.setattr(os, "killpg", refused)
-        children._send(process, 15)
-        assert (tmp_path / "asked").read_text() == f"-n kill -s TERM -- -{process.pid}\n"
-    finally:
-        monkeypatch.undo()
-        children.end(process)
+def test_a_command_of_roots_ends_with_a_process_that_is_killed(programs, tmp_path):
+    programs("sudo", 'shift; exec "$@"')
+    text = (
+        "import sys, time\nfrom swarmlab import children\n"
+        "children.start(['sudo', '-n', 'sh', '-c', 'sleep 60 & echo $! > ' + sys.argv[1] + '; wait'])\ntime.sleep(60)\n"
+    )
+    with subprocess.Popen([sys.executable, "-c", text, str(tmp_path / "pid")], cwd=ROOT) as process:
+        wait(lambda: (tmp_path / "pid").exists() and (tmp_path / "pid").read_text().strip(), "the command to start")
+        process.kill()
+    inner = int((tmp_path / "pid").read_text())
+    wait(lambda: host.process(inner) is None, "what it started to end")
 
 
 # The way through sudo
@@ -321,12 +328,14 @@ def test_the_one_of_a_snap_is_an_engine_too(programs):
 def test_a_stopped_engine_is_started_and_never_installed_again(systemd, monkeypatch, apart):
     systemd()
     monkeypatch.setenv("SWARMLAB_PRIVATE", apart)
-    found, calls = object(), []
+    found, calls = SimpleNamespace(rootless=True, url="unix:///x"), []
     monkeypatch.setattr(outer, "running", lambda *_: found if "start" in calls else None)
     monkeypatch.setattr(service, "start", lambda *_: calls.append("start"))
     monkeypatch.setattr(outer, "install", lambda *_: pytest.fail("it was installed again"))
-    monkeypatch.setattr(outer, "_private", lambda _: calls.append("private"))
-    outer.connect(print)
+    monkeypatch.setattr(outer, "_private", lambda _: calls.append("private") or found)
+    told = []
+    outer.connect(told.append)
+    assert told == ["the engine at unix:///x is rootless: its networks and its rights are its user's own"]
     assert calls == (["private"] if apart == "1" else ["start"])
 
 

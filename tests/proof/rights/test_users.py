@@ -26,7 +26,7 @@ COMMANDS = {
     "stop master": 2,
     "logs": 2,
     "cleanup": 2,
-    "rehearse --from bookworm --to trixie --out /tmp/none": 2,
+    "rehearse --from bookworm --to trixie --out HOME/none": 2,
     "push-images registry.example:5000": 2,
     "doctor --host": 1,
     "preflight": 1,
@@ -53,7 +53,7 @@ def images(world):
 @pytest.mark.parametrize("command", COMMANDS)
 def test_who_may_not_reach_the_engine_is_told_the_three_ways_out(world, user, command):
     before = world.started()
-    told = world.swarmlab(user, *command.split())
+    told = world.swarmlab(user, *command.replace("HOME", f"/home/{user}").split())
     assert told.returncode == COMMANDS[command]
     said = told.stdout + told.stderr
     assert f"user {user} may not reach the engine at unix:///var/run/docker.sock, and sudo asks for a password" in said
@@ -112,7 +112,7 @@ def test_the_way_through_sudo_ends_with_a_command_that_is_killed(world):
         running.communicate()
     wait(lambda: passages() == [], "the passages to end")
     assert world.swarmlab("sudoer", "down", "--all").returncode == 0
-    assert not list(world.folder.glob("docker/containers/*")), "a container is left"
+    assert not list(world.data.glob("containers/*")), "a container is left"
 
 
 @pytest.mark.usefixtures("images")
@@ -136,3 +136,40 @@ def test_a_lab_of_another_user_is_theirs_and_stays(world):
         assert world.swarmlab("grouped", "status").stdout == "no lab is up\n"
     finally:
         world.swarmlab("grouped", "down", "--all")
+
+
+#: Makes an image of which apt knows no package, as the user's own commands do.
+_MAKE = """
+from swarmlab.errors import SwarmlabError
+from swarmlab.images import workshop
+from swarmlab.images.recipes import RootFs
+from swarmlab.labs import outer
+
+class Wrong(RootFs):
+    packages = ["no-such-package"]
+
+try:
+    workshop.Workshop(outer.running().client, print).make(Wrong("redis", "bullseye"))
+except SwarmlabError as failed:
+    print(failed)
+"""
+
+
+@pytest.mark.usefixtures("images")
+def test_an_image_that_cannot_be_made_is_told_with_each_way_and_leaves_nothing(world):
+    listed = world.root("docker", "images", "--format", "{{.Repository}}:{{.Tag}}", "swarmlab/redis-bullseye").stdout
+    world.root("docker", "tag", listed.split()[0], "debian:bullseye-slim")  # a registry need not be reached
+    try:
+        before = [world.root("docker", *words).stdout for words in (("images", "-aq"), ("ps", "-aq"))]
+        command = [*world.prefix("grouped"), sys.executable, "-c", _MAKE]
+        said = subprocess.run(command, capture_output=True, text=True, check=False).stdout
+        # There is no way out of the engine's namespace.
+        assert "build from debian:bullseye-slim: the engine could not build swarmlab/redis-bullseye" in said
+        assert "is not reached" in said
+        assert "mmdebstrap: not tried, as it takes root (sudo asks for a password)" in said
+        after = [world.root("docker", *words).stdout for words in (("images", "-aq"), ("ps", "-aq"))]
+        assert after == before
+        left = subprocess.run([*world.prefix("grouped"), "find", "/home/grouped/.cache/swarmlab"], capture_output=True)
+        assert not [line for line in left.stdout.decode().splitlines() if "/image-" in line]
+    finally:
+        world.root("docker", "rmi", "debian:bullseye-slim")

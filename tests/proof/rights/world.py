@@ -14,7 +14,7 @@ import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 
-from swarmlab.host import install, process
+from swarmlab.host import cache_folder, install, process
 from swarmlab.paths import ROOT
 from swarmlab.wait import wait
 
@@ -33,7 +33,12 @@ _SOCKET = "unix:///var/run/docker.sock"
 
 
 class World:
-    """The host apart; `close` removes it."""
+    """The host apart; `close` removes it.
+
+    Attributes:
+        folder: what it is made of.
+        data: what its engine keeps.
+    """
 
     def __init__(self) -> None:
         if not shutil.which("sudo"):
@@ -42,6 +47,7 @@ class World:
             install(["engine"], print)
         self.folder = Path(tempfile.mkdtemp(prefix="swarmlab-rights-"))
         self.folder.chmod(0o755)
+        self.data = cache_folder() / "rights"  # its images stay for the next time
         self._holder = subprocess.Popen(
             ["unshare", "--mount", "--propagation", "private", "sleep", "infinity"], start_new_session=True
         )
@@ -71,23 +77,30 @@ class World:
         rules = ["Defaults env_reset", "root ALL=(ALL) ALL", *filter(None, (facts[2] for facts in USERS.values()))]
         (folder / "sudoers").write_text("\n".join(rules) + "\n", encoding="utf-8")
         (folder / "sudoers").chmod(0o440)
-        script = [f"mount --bind {folder / name} /etc/{name}" for name in ("passwd", "group", "shadow", "sudoers")]
+        # Not the files alone: whoever replaces one of them outside, as apt does, would unmount that here.
+        upper = folder / "etc"
+        script = [
+            f"mkdir {upper}; mount -t tmpfs tmpfs {upper}; mkdir {upper}/upper {upper}/work",
+            f"mount -t overlay overlay -o lowerdir=/etc,upperdir={upper}/upper,workdir={upper}/work /etc",
+            f"cd {folder}; cp --remove-destination -p passwd group shadow sudoers /etc",
+        ]
         script += ["mount -t tmpfs -o mode=755 tmpfs /run", "mount -t tmpfs -o mode=755 tmpfs /home", "mkdir /run/lock"]
         for user, (number, _, _) in USERS.items():
             script.append(f"install -d -m 700 -o {number} -g {number} /home/{user} /run/user/{number}")
-        if (python := Path(sys.base_prefix)).is_relative_to("/root"):  # which is closed to users
-            aside = folder / "python"
-            script += [
-                f"mkdir {aside}; mount --bind {python} {aside}; mount -t tmpfs -o mode=755 tmpfs /root",
-                f"mkdir -p {python}; mount --move {aside} {python}",
-            ]
+        if Path(sys.base_prefix).is_relative_to("/root"):  # which is closed to users
+            kept = {"python": Path(sys.base_prefix), "cache": cache_folder()}
+            kept = {name: place for name, place in kept.items() if place.is_relative_to("/root")}
+            script += [f"mkdir -p {folder / name} {place}" for name, place in kept.items()]
+            script += [f"mount --bind {place} {folder / name}" for name, place in kept.items()]
+            script.append("mount -t tmpfs -o mode=755 tmpfs /root")
+            script += [f"mkdir -p {place}; mount --move {folder / name} {place}" for name, place in kept.items()]
         return "\n".join(script)
 
     def _start_engine(self) -> None:
         apart = ["nsenter", f"--net=/run/netns/{_NETNS}"]
         self._inside("ip", "netns", "add", _NETNS)
         self._inside(*apart, "sh", "-c", "ip link set lo up; sysctl -qw net.ipv4.ip_forward=1")
-        flags = [f"--host={_SOCKET}", "--group=docker", f"--data-root={self.folder}/docker", "--exec-root=/run/docker"]
+        flags = [f"--host={_SOCKET}", "--group=docker", f"--data-root={self.data}", "--exec-root=/run/docker"]
         command = self._entering(*apart, "dockerd", *flags, "--pidfile=/run/docker.pid")
         with (self.folder / "dockerd.log").open("w") as log:
             nothing = subprocess.DEVNULL
@@ -98,11 +111,11 @@ class World:
         """Remove the host: the labs' containers go with their engine's data."""
         listed = self.root("docker", "ps", "-aq").stdout.split()
         if listed:
-            self.root("docker", "rm", "-f", *listed)
+            self.root("docker", "rm", "-fv", *listed)
         self._engine.terminate()
         self._engine.wait(timeout=60)
         self._inside("ip", "netns", "delete", _NETNS)
-        self._inside("sh", "-c", f"grep -o '{self.folder}/docker[^ ]*' /proc/mounts | sort -r | xargs -r umount -l")
+        self._inside("sh", "-c", f"grep -o '{self.data}[^ ]*' /proc/mounts | sort -r | xargs -r umount -l")
         self._holder.kill()
         self._holder.wait()
         shutil.rmtree(self.folder, ignore_errors=True)
