@@ -93,7 +93,7 @@ browser: $(ready) ## Check the report with a browser and axe; installs chromium 
 ##: Proofs: plant faults, and check that each is noticed
 
 .PHONY: proof
-proof: proof-claims proof-engines proof-machines proof-mesh proof-rehearsal proof-preflight proof-existing proof-ends proof-secrets proof-interruptions ## Run all proofs (a day).
+proof: proof-claims proof-engines proof-machines proof-mesh proof-rehearsal proof-preflight proof-existing proof-host proof-ends proof-secrets proof-interruptions ## Run all proofs (a day).
 
 .PHONY: proof-claims
 proof-claims: $(ready) ## Break clusters on purpose: every test of the suites must fail (hours).
@@ -122,6 +122,10 @@ proof-preflight: $(ready) ## Plant faults for preflight: it must find each on it
 .PHONY: proof-existing
 proof-existing: $(ready) ## Run the suites on an existing swarm under load: its own work must be unharmed (an hour or two).
 	$(prove) tests/proof/existing $(engine) $(PYTEST_ARGS) $(call ended,pytest)
+
+.PHONY: proof-host
+proof-host: $(ready) ## Run as a stranger does on virtual machines with Debian 12 and 13 and an engine (an hour or two; emulated: many).
+	$(prove) tests/proof/host/test_machines.py $(PYTEST_ARGS) $(call ended,pytest)
 
 .PHONY: proof-ends
 proof-ends: $(ready) ## Take labs away in the midst of runs, and use one lab twice: no claim may fail (a quarter of an hour).
