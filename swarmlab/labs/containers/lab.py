@@ -15,6 +15,7 @@ import signal
 import sys
 import tarfile
 import threading
+import time
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
@@ -43,6 +44,7 @@ from swarmlab.labs.containers.node import DindNode
 from swarmlab.labs.containers.options import node_options
 from swarmlab.labs.hosts import host_names
 from swarmlab.labs.outer import OuterEngine
+from swarmlab.labs.speed import presume
 from swarmlab.labs.standing import (
     CLUSTER,
     ENGINE,
@@ -226,7 +228,9 @@ class DindLab(Lab):
         neighbours.make_room(self._count, self._progress)
         self._prepare_images()
         try:
+            begun = time.monotonic()
             self._create_network()
+            presume(time.monotonic() - begun)
             self.reach()
             self._start_registry()
             self._nodes[0] = self._create(0, self._count)
