@@ -98,7 +98,7 @@ browser: $(ready) ## Check the report with a browser and axe; installs chromium 
 ##: Proofs: plant faults, and check that each is noticed
 
 .PHONY: proof
-proof: proof-claims proof-engines proof-machines proof-mesh proof-rehearsal proof-preflight proof-existing proof-host-settings proof-libvirt proof-ends proof-secrets proof-rights proof-image proof-interruptions ## Run all proofs (a day).
+proof: proof-claims proof-engines proof-machines proof-mesh proof-rehearsal proof-preflight proof-existing proof-host proof-host-settings proof-libvirt proof-ends proof-secrets proof-rights proof-image proof-interruptions ## Run all proofs (a day).
 
 .PHONY: proof-claims
 proof-claims: $(ready) ## Break clusters on purpose: every test of the suites must fail (hours).
@@ -134,7 +134,11 @@ proof-libvirt: $(ready) ## Make, use and kill a lab of machines in a libvirt tha
 
 .PHONY: proof-host-settings
 proof-host-settings: $(ready) ## Labs on engines and hosts with other settings: each works, or ends in one line (half an hour).
-	$(prove) tests/proof/host $(PYTEST_ARGS) $(call ended,pytest)
+	$(prove) tests/proof/host/test_settings.py $(PYTEST_ARGS) $(call ended,pytest)
+
+.PHONY: proof-host
+proof-host: $(ready) ## Run as a stranger does on virtual machines with Debian 12 and 13 and an engine (an hour or two; emulated: many).
+	$(prove) tests/proof/host/test_machines.py $(PYTEST_ARGS) $(call ended,pytest)
 
 .PHONY: proof-ends
 proof-ends: $(ready) ## Take labs away in the midst of runs, and use one lab twice: no claim may fail (a quarter of an hour).

@@ -99,7 +99,7 @@ class RootFs:
     @property
     def has_apt(self) -> bool:
         """Whether it has apt with its lists. Nodes and machines have: tests ask them for versions of packages."""
-        return self.name in ("node", "machine")
+        return self.name in ("node", "machine", "host")
 
     @property
     def packages(self) -> list[str]:

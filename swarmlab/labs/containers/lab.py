@@ -15,6 +15,7 @@ import signal
 import sys
 import tarfile
 import threading
+import time
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, replace
 from ipaddress import IPv4Network
@@ -45,6 +46,7 @@ from swarmlab.labs.containers.options import PLAIN, node_options
 from swarmlab.labs.hosts import host_names
 from swarmlab.labs.outer import OuterEngine
 from swarmlab.labs.routes import wider
+from swarmlab.labs.speed import presume
 from swarmlab.labs.standing import (
     CLUSTER,
     ENGINE,
@@ -234,7 +236,9 @@ class DindLab(Lab):
         neighbours.make_room(self._count, self._progress)
         self._prepare_images()
         try:
+            begun = time.monotonic()
             self._create_network()
+            presume(time.monotonic() - begun)
             self.reach()
             self._start_registry()
             self._nodes[0] = self._create(0, self._count)
