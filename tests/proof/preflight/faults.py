@@ -371,6 +371,25 @@ MANAGEMENT = PreflightFault(
     nodes=("slave01",),
 )
 
+#: Clocks that are further off than certificates allow for.
+FAR_OFF = [
+    PreflightFault(
+        "a clock is an hour behind",
+        "clocks",
+        "error",
+        r"slave01 is (3599|3600|3601) s behind",
+        nodes=("slave01",),
+        script=clock(-3600),
+    ),
+    PreflightFault(
+        "a clock is 91 days ahead",
+        "clocks",
+        "error",
+        r"slave02 is 91\.0 days ahead",
+        nodes=("slave02",),
+        script=clock(91 * 86400),
+    ),
+]
 #: A node that would answer another one by an interface of which nothing comes back.
 REVERSED = PreflightFault(
     "answers leave by another interface, and rp_filter is strict",
@@ -685,6 +704,7 @@ FAULTS = [
     MANAGEMENT,
     REVERSED,
     LED_ASTRAY,
+    *FAR_OFF,
     CARD,
     CUT_OFF,
     *LOST,

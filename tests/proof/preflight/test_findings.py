@@ -29,6 +29,7 @@ from tests.proof.preflight.faults import (
     APART,
     CARD,
     CUT_OFF,
+    FAR_OFF,
     LED_ASTRAY,
     LOST,
     MANAGEMENT,
@@ -293,6 +294,20 @@ def test_a_way_to_a_task_that_leads_astray_is_found(healthy, always):
     finally:
         [node] = [node for node in healthy.nodes if node.name in LED_ASTRAY.nodes]
         assert node.run("for N in /run/docker/netns/1-*; do nsenter --net=$N sh /run/fdb; done").ok
+    expect_healed(healthy, always)
+
+
+@pytest.mark.parametrize("fault", FAR_OFF, ids=lambda fault: fault.name)
+def test_a_clock_that_is_far_off_is_found(healthy, always, fault):
+    plant(healthy.nodes, [fault])
+    try:
+        others = [finding for finding in preflight(healthy) if not finding.because]
+        # Tasks and certificates of the node are dated otherwise.
+        hold_against(others, [fault], {*always, "stuck-tasks", "node-certificates", "membership"})
+    finally:
+        [node] = [node for node in healthy.nodes if node.name in fault.nodes]
+        node.stop()
+        node.start()
     expect_healed(healthy, always)
 
 
