@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from tests.proof.planting import Fault, clock, drop, filtering
+from tests.proof.planting import NO_FDB, Fault, clock, drop, filtering
 
 
 @dataclass(frozen=True)
@@ -407,9 +407,7 @@ LED_ASTRAY = PreflightFault(
     "error",
     r"in network ingress 10\.\S+, a task on \w+ \(\S+\), leads to no node",
     nodes=("slave01",),
-    script="cd /run/docker/netns; for N in 1-*; do nsenter --net=$N bridge fdb show | grep 'dst .*permanent' |"
-    ' while read M _ D _ T _; do echo "bridge fdb append $M dev $D dst $T self permanent" >> /run/fdb;'
-    " nsenter --net=$N bridge fdb del $M dev $D dst $T self; done; done; [ -s /run/fdb ]",
+    script=NO_FDB,
 )
 
 CARD = PreflightFault(

@@ -293,7 +293,7 @@ def test_a_way_to_a_task_that_leads_astray_is_found(healthy, always):
         hold_against(preflight(healthy), [LED_ASTRAY], always)
     finally:
         [node] = [node for node in healthy.nodes if node.name in LED_ASTRAY.nodes]
-        assert node.run("for N in /run/docker/netns/1-*; do nsenter --net=$N sh /run/fdb; done").ok
+        assert node.run("cd /run/docker/netns; for N in 1-*; do nsenter --net=$N sh /run/fdb-$N; done").ok
     expect_healed(healthy, always)
 
 
