@@ -11,8 +11,8 @@ from fixtures.at_failure import seen
 from suites.support.joined import boxes
 from suites.support.traffic import all_answer, every_size_reached, from_each
 from swarmlab.cluster.swarm import Swarm
-from swarmlab.labs.machines.places import NAME
 from swarmlab.labs.machines.libvirt import Libvirt
+from swarmlab.labs.machines.places import NAME
 from swarmlab.wait import State, eventually, wait
 from tests.proof.mesh.faults import BODIES, FAULTS, MESH, START
 
