@@ -297,14 +297,6 @@ BY_A_RULE = "^$|^legacy-rules: slave01"
 
 #: In the ways between the nodes.
 WAYS = [
-    # A table that only this node has, and that the engine knows nothing of.
-    PreflightFault(
-        "packets are filtered by somebody else",
-        "packets",
-        "info",
-        "only here the node: nft's table ip gremlin: type filter hook prerouting",
-        nodes=("slave01",),
-    ),
     # As far as the kernel tells: the table itself is shared with other nodes of a container lab. The packets that are
     # dropped on this node below stand for those that such a table has no room for.
     PreflightFault(
@@ -371,6 +363,16 @@ MANAGEMENT = PreflightFault(
     nodes=("slave01",),
 )
 
+#: A node with a firewall of its owner's beside the engine's rules.
+UNLIKE = PreflightFault(
+    "packets are filtered by somebody else",
+    "packets",
+    "info",
+    "only here the node: nft's table inet firewall: type filter hook forward priority .* policy accept",
+    nodes=("slave01",),
+    script="nft 'add table inet firewall;"
+    " add chain inet firewall forward { type filter hook forward priority 10; policy accept; }'",
+)
 #: Clocks that are further off than certificates allow for.
 FAR_OFF = [
     PreflightFault(
@@ -703,6 +705,7 @@ FAULTS = [
     REVERSED,
     LED_ASTRAY,
     *FAR_OFF,
+    UNLIKE,
     CARD,
     CUT_OFF,
     *LOST,

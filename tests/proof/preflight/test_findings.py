@@ -37,6 +37,7 @@ from tests.proof.preflight.faults import (
     OPEN_SOCKET,
     REVERSED,
     STATE,
+    UNLIKE,
     WAYS,
     WORK,
     WORK_OF_JOBS,
@@ -294,6 +295,15 @@ def test_a_way_to_a_task_that_leads_astray_is_found(healthy, always):
     finally:
         [node] = [node for node in healthy.nodes if node.name in LED_ASTRAY.nodes]
         assert node.run("cd /run/docker/netns; for N in 1-*; do nsenter --net=$N sh /run/fdb-$N; done").ok
+    expect_healed(healthy, always)
+
+
+def test_a_node_that_treats_packets_otherwise_than_the_others_is_named(healthy, always):
+    plant(healthy.nodes, [UNLIKE])
+    try:
+        hold_against(preflight(healthy), [UNLIKE], always)
+    finally:
+        healthy.nodes[1].run("nft delete table inet firewall")
     expect_healed(healthy, always)
 
 
