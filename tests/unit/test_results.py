@@ -120,3 +120,10 @@ def test_what_cannot_be_read_or_written_is_one_line(run, out, tmp_path, capsys):
     printed = capsys.readouterr().err
     assert ("cannot be written" if out else "no run in it") in printed
     assert printed.count("\n") == 1
+
+
+@pytest.mark.parametrize(("driver", "words"), [("qemu", "emulated"), ("kvm", "on KVM")])
+def test_a_run_on_emulated_machines_is_told_from_one_on_kvm(run, driver, words):
+    each = {"machines": {"provider": "libvirt", "driver": driver}}
+    found = load(run({}, lab={"kind": "vagrant", "name": "machines", "nodes": [], "each": each}))
+    assert found.lab == f"vagrant libvirt, {words}"
