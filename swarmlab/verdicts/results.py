@@ -182,7 +182,8 @@ class Run:
         each = self.raw["lab"].get("each", {}).values()
         providers = {str(facts["provider"]) for facts in each if facts.get("provider")}
         drivers = {_DRIVERS.get(str(facts["driver"]), str(facts["driver"])) for facts in each if facts.get("driver")}
-        return ", ".join([" ".join([str(self.raw["lab"].get("kind") or "no lab"), *sorted(providers)]), *sorted(drivers)])
+        kind = " ".join([str(self.raw["lab"].get("kind") or "no lab"), *sorted(providers)])
+        return ", ".join([kind, *sorted(drivers)])
 
     @property
     def speed(self) -> float:
