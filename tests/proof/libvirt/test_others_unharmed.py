@@ -105,7 +105,10 @@ def test_a_run_that_is_killed_leaves_to_others_what_is_theirs(world, at):
         found = world.virsh("list", "--all", "--name", *running).split()
         return State(bool(set(domains()) & set(found)), ", ".join(found), hopeless=run.poll() is not None)
 
-    wait(there, f"{at}, of the run", deadline=1800)
+    try:
+        wait(there, f"{at}, of the run", deadline=1800)
+    finally:
+        print((world.folder / "killed.log").read_text()[-3000:])
     os.killpg(run.pid, 9)
     run.wait()
     assert world.others() == others

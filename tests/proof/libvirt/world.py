@@ -176,10 +176,15 @@ class World:
             self.define("define", _MACHINE.format(name=name, disk=self.folder / "default" / f"{name}.qcow2"))
         self.virsh("snapshot-create-as", "old", "before")
         self.virsh("start", "web")
+        wait(self._connected, "the bridges of the machine that runs")
         box = self.folder / "home/.vagrant.d/boxes/debian-VAGRANTSLASH-bookworm64/12/libvirt"
         box.mkdir(parents=True)
         (box / "metadata.json").write_text('{"provider": "libvirt", "format": "qcow2", "virtual_size": 1}')
         (box / "box.img").write_bytes(b"an image of another")
+
+    def _connected(self) -> State:
+        shown = self.run("ip", "-brief", "link", "show", "type", "bridge", inside=True)
+        return State(sum(" UP " in line for line in shown.splitlines()) == 2, shown)
 
     def others(self) -> dict[str, str]:
         """Return all that others have in this world, as text by name."""
