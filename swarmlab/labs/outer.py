@@ -9,12 +9,11 @@ from __future__ import annotations
 
 import contextlib
 import fcntl
+import functools
 import os
 import queue
 import shutil
 import signal
-import socket
-import struct
 import subprocess
 import threading
 from pathlib import Path
@@ -27,13 +26,18 @@ from swarmlab import netns, signals
 from swarmlab.errors import DeadlineExceeded, LabError, NoAnswer, SwarmlabError, UsageError
 from swarmlab.files import exists, shown
 from swarmlab.host import Progress, alone, as_root, cache_folder, install, process, run_folder
-from swarmlab.labs.answering import answers, engine_at
-from swarmlab.labs.context import named_engine
+from swarmlab.labs.answering import answers, engine_at, refused_by_tls
+from swarmlab.labs.context import Named, named_engine
+from swarmlab.labs.credentials import Credentials
+from swarmlab.labs.nearness import listener_pid, why_apart
 from swarmlab.labs.patience import watch
+from swarmlab.labs.tunnel import Tunnel
 from swarmlab.netns import NETNS
 from swarmlab.ownership import LABEL
 from swarmlab.wait import State, wait
 
+#: Environment variable of a command that was carried into a container of its engine (see `swarmlab.courier`).
+COURIER = "SWARMLAB_COURIER"
 #: Seconds that one request to the outer engine may take.
 _TIMEOUT = 120
 #: Seconds until an engine that does not answer is given up, and until a line says that it is waited for.
@@ -43,26 +47,86 @@ _DEFAULT = "unix:///var/run/docker.sock"
 _PACKAGES = ["docker.io", "iptables", "iproute2", "mmdebstrap", "debian-archive-keyring"]
 
 
+class Apart(UsageError):
+    """The engine's networks are where this process cannot go; a container of that engine can (`swarmlab.courier`).
+
+    Attributes:
+        engine: the engine.
+    """
+
+    def __init__(self, engine: OuterEngine) -> None:
+        super().__init__(
+            f"the engine at {shown(engine.url)} keeps its networks where this process cannot go: {engine.apart}; "
+            "run on the engine's own machine, as root"
+        )
+        self.engine = engine
+
+
 class OuterEngine:
     """An engine that answers, to make labs on.
 
     Attributes:
         client: docker-py's client of it.
         url: its address, as DOCKER_HOST takes it.
+        named: the engine as its user named it; None if nobody did.
     """
 
-    def __init__(self, client: docker.DockerClient, url: str, users: IO[str] | None = None) -> None:
+    def __init__(
+        self,
+        client: docker.DockerClient,
+        url: str,
+        users: IO[str] | None = None,
+        *,
+        named: Named | None = None,
+        tunnel: Tunnel | None = None,
+    ) -> None:
         """Use an engine that has answered.
 
         Args:
             client: a client that the engine has answered.
             url: see above.
             users: the lock file of a private engine's users, held by this process; None for any other engine.
+            named: see above.
+            tunnel: what the client speaks through, if that is to end with the use of the engine.
         """
         self.client = client
         self.url = url
+        self.named = named
         self._users = users
-        os.environ["DOCKER_HOST"] = url  # `swarmlab shell` speaks through the docker command
+        self._tunnel = tunnel
+
+    def speak(self) -> None:
+        """Have the docker command, as `swarmlab shell` and the making of images run it, speak to this engine."""
+        os.environ["DOCKER_HOST"] = self._tunnel.url if self._tunnel else self.url
+        if self.named and self.named.credentials:
+            os.environ.update(self.named.credentials.environment())
+        os.environ.pop("DOCKER_CONTEXT", None)  # which the command would refuse beside it
+
+    @functools.cached_property
+    def apart(self) -> str:
+        """Why this process cannot send packets to the engine's networks; empty if it can.
+
+        Raises:
+            UsageError: no lab can be made on this engine.
+        """
+        if self.private or self.own:
+            return ""
+        if os.environ.get(COURIER):
+            raise UsageError(
+                "the socket that this container was given is of another engine; set SWARMLAB_ENGINE_SOCKET to the path "
+                "of the engine's own on its machine"
+            )
+        return why_apart(self.client, self.url, self.named.by if self.named else f"the engine at {shown(self.url)}")
+
+    def need_networks(self) -> None:
+        """Go on only if this process can send packets to the engine's networks.
+
+        Raises:
+            Apart: it cannot; `swarmlab.courier` can do the work in a container of the engine.
+            UsageError: no lab can be made on this engine.
+        """
+        if self.apart:
+            raise Apart(self)
 
     def containers(self, *wanted: str) -> list[Container]:
         """Return the containers, running or not, that carry each label of *wanted* (NAME or NAME=VALUE).
@@ -90,7 +154,7 @@ class OuterEngine:
         bridge = f"br-{network_id[:12]}"
         if netns.interface_exists(bridge):
             return
-        pid = _listener_pid(self.url)
+        pid = listener_pid(self.url)
         try:
             if pid:
                 netns.enter(f"/proc/{pid}/ns/net")
@@ -109,6 +173,8 @@ class OuterEngine:
 
     def release(self) -> None:
         """Stop using the engine. A private engine is stopped if no other process uses it and no lab is on it."""
+        if self._tunnel:
+            self._tunnel.close()
         if self._users is None:
             return
         with signals.deferred("the end of the private engine"):
@@ -137,16 +203,26 @@ def end_unused() -> None:
             found.release()
 
 
-def connect(progress: Progress) -> OuterEngine:
+def connect(progress: Progress, *, networks: bool = True) -> OuterEngine:
     """Return the outer engine of this machine; start or install it if necessary.
 
     Args:
         progress: called with a line for every step that takes time.
+        networks: whether the caller is to send packets to the engine's networks.
 
     Raises:
+        Apart: the caller is to, and this process cannot.
         UsageError: there is no engine, and this user lacks the rights to install or start one.
         LabError: the engine was started and does not answer.
     """
+    engine = _connect(progress)
+    if networks:
+        engine.need_networks()
+    engine.speak()
+    return engine
+
+
+def _connect(progress: Progress) -> OuterEngine:
     global _connecting
     _connecting = True
     if found := running(progress):
@@ -200,26 +276,51 @@ def running(progress: Progress = lambda _: None) -> OuterEngine | None:
     if _apart():
         return None
     if asked:
-        if client := _client(asked.url, progress):
-            return OuterEngine(client, asked.url)
-        raise UsageError(f"no engine answers at {asked.by}; mend or unset it")
+        return _named(asked, progress)
     client = _client(_DEFAULT, progress)
     if client is None and _forbidden(Path(_DEFAULT.removeprefix("unix://"))):
         raise UsageError(f"this user may not reach the engine at {_DEFAULT}; join the group docker or run as root")
     return OuterEngine(client, _DEFAULT) if client else None
 
 
-def _client(url: str, progress: Progress) -> docker.DockerClient | None:
+def _named(asked: Named, progress: Progress) -> OuterEngine:
+    """Return the engine that the user names.
+
+    Raises:
+        UsageError: it does not answer.
+    """
+    tunnel = Tunnel(asked.url, asked.by, progress) if asked.url.startswith("ssh://") else None
+    url = tunnel.url if tunnel else asked.url
+    whys: list[str] = []
+    if client := _client(url, progress, asked.credentials, whys):
+        return OuterEngine(client, asked.url, named=asked, tunnel=tunnel)
+    if tunnel:
+        tunnel.close()
+    why = f" ({whys[0]})" if whys else ""
+    raise UsageError(f"no engine answers at {asked.by}{why}; mend or unset it")
+
+
+def _client(
+    url: str, progress: Progress, credentials: Credentials | None = None, whys: list[str] | None = None
+) -> docker.DockerClient | None:
     """Return a client of the engine at *url*; None if none answers in `_PATIENCE` seconds.
 
     The request is made in a thread: an engine that answers a byte at a time would outlast every timeout of a socket.
+
+    Args:
+        url: its address.
+        progress: called with a line while the engine keeps this process waiting.
+        credentials: what a connection over TLS takes.
+        whys: takes what TLS said where it failed.
     """
     found: queue.SimpleQueue[docker.DockerClient | None] = queue.SimpleQueue()
 
     def ask() -> None:
         try:
-            found.put(engine_at(url, timeout=_PATIENCE))
-        except NoAnswer:
+            found.put(engine_at(url, timeout=_PATIENCE, credentials=credentials))
+        except NoAnswer as failed:
+            if whys is not None and (said := refused_by_tls(failed)):
+                whys.append(said)
             found.put(None)
 
     threading.Thread(target=ask, daemon=True).start()
@@ -237,20 +338,6 @@ def _client(url: str, progress: Progress) -> docker.DockerClient | None:
 
 def _forbidden(place: Path) -> bool:
     return exists(place) and not os.access(place, os.R_OK | os.W_OK)
-
-
-def _listener_pid(url: str) -> int | None:
-    """Return the id of the process that listens on a unix socket; None if it is not known.
-
-    Source: unix(7), SO_PEERCRED.
-    """
-    if not url.startswith("unix://"):
-        return None
-    with socket.socket(socket.AF_UNIX) as asking:
-        asking.connect(url.removeprefix("unix://"))
-        credentials = asking.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, struct.calcsize("3i"))
-    pid: int = struct.unpack("3i", credentials)[0]
-    return pid or None
 
 
 # The private engine

@@ -1,0 +1,240 @@
+"""One command in a container of an engine: made, watched, its files brought back, and removed."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import os
+import subprocess
+import tempfile
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import docker
+import requests
+from docker.models.containers import Container
+
+from swarmlab import ownership, signals
+from swarmlab.courier import stream
+from swarmlab.courier.parcel import Parcel, fresh, pack, unpack
+from swarmlab.errors import LabError, UsageError
+from swarmlab.files import exists, reason, shown
+from swarmlab.host import Progress, user_name
+from swarmlab.images import runner
+from swarmlab.labs.inside import RUN
+from swarmlab.labs.nearness import is_rootless
+from swarmlab.labs.outer import COURIER, OuterEngine
+from swarmlab.ownership import OWNER
+from swarmlab.paths import ROOT
+from swarmlab.verdicts import folders
+
+#: Where an engine has its socket, and where the container has it.
+_SOCKET = "/var/run/docker.sock"
+#: Names the engine's socket on the engine's machine, where it is elsewhere.
+_SOCKET_VARIABLE = "SWARMLAB_ENGINE_SOCKET"
+#: Environment variables that mean the same in the container: their names, and how they begin.
+_PASSED = frozenset(
+    (
+        *("COLORTERM", "COLUMNS", "FORCE_COLOR", "LANG", "LINES", "NO_COLOR", "PYTEST_ADDOPTS", "PY_COLORS", "TERM"),
+        *("CI", "CI_JOB_NAME", "CI_JOB_URL", "CI_PIPELINE_IID", "GITLAB_CI", "GITLAB_USER_LOGIN", "TZ"),
+        *("GITHUB_ACTIONS", "GITHUB_ACTOR", "GITHUB_REPOSITORY", "GITHUB_RUN_ID", "GITHUB_RUN_NUMBER"),
+        *("GITHUB_SERVER_URL", "GITHUB_WORKFLOW"),
+        *("http_proxy", "https_proxy", "no_proxy", "HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY"),
+    )
+)
+_PASSED_TOO = ("SWARMLAB_", "LC_")
+#: Those that are about this machine.
+_KEPT_BACK = ("SWARMLAB_CACHE", "SWARMLAB_PRIVATE", _SOCKET_VARIABLE, COURIER)
+_FAILURES = (docker.errors.DockerException, requests.exceptions.RequestException, OSError)
+
+
+class _Chunks(io.RawIOBase):
+    """Blocks of bytes as a stream that is read once."""
+
+    def __init__(self, blocks: Iterator[bytes]) -> None:
+        self._blocks, self._rest = blocks, b""
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any) -> int:
+        while not self._rest:
+            try:
+                self._rest = next(self._blocks)
+            except StopIteration:
+                return 0
+        taken, self._rest = self._rest[: len(buffer)], self._rest[len(buffer) :]
+        buffer[: len(taken)] = taken
+        return len(taken)
+
+
+class Courier:
+    """Carries one command to an engine."""
+
+    def __init__(self, engine: OuterEngine, program: str, words: Sequence[str], progress: Progress) -> None:
+        """Describe the work; nothing is made before `carry`.
+
+        Args:
+            engine: the engine whose networks are out of reach.
+            program: the module that is run, ``pytest`` or ``swarmlab``.
+            words: its words.
+            progress: called with a line for every step that takes time.
+        """
+        self._engine, self._client = engine, engine.client
+        self._program, self._words = program, list(words)
+        self._progress = progress
+        self._parcel = Parcel.of(words, Path.cwd())
+        # A shell reads what is typed; the docker command has the manners for that.
+        self._typed = program == "swarmlab" and self._words[:1] == ["shell"]
+        self._terminal = stream.is_terminal() and (not self._typed or os.isatty(0))
+
+    def carry(self) -> int:
+        """Do the command's work, and return its exit status.
+
+        Raises:
+            UsageError: the engine's socket is not found, or a file cannot be read.
+            LabError: the engine refuses the container, or is lost.
+        """
+        image = runner.run_image(self._client, self._progress)
+        try:
+            self._sweep()
+            container = self._create(image)
+            ownership.note("the container of this command", "is left; the next command there removes it")
+            try:
+                sent = self._send(container)
+                status = self._run(container)
+                with signals.deferred("the copying of the reports"):
+                    self._fetch(container, sent)
+                return status
+            finally:
+                self._remove(container)
+                ownership.note("the container of this command", "")
+        except _FAILURES as failed:
+            raise LabError(f"the engine at {shown(self._engine.url)} failed: {shown(failed, 300)}") from failed
+
+    # There
+
+    def _sweep(self) -> None:
+        """Remove containers of commands of this machine that were killed."""
+        for left in self._engine.containers(RUN, OWNER):
+            if ownership.alive(left.labels[OWNER]) is False:
+                self._progress("removing the container of a command that was killed")
+                self._remove(left)
+
+    def _create(self, image: str) -> Container:
+        """Create the container with the engine's socket in it.
+
+        Raises:
+            UsageError: the socket is in none of the places where it may be.
+        """
+        tried = list(self._sockets())
+        for place in tried:
+            mounts = [docker.types.Mount(_SOCKET, place, type="bind"), *runner.run_mounts()]
+            try:
+                made = self._client.api.create_container(
+                    image,
+                    [*runner.PYTHON, "-m", self._program, *self._words],
+                    entrypoint=[],
+                    environment=self._environment(),
+                    working_dir=str(self._parcel.folder),
+                    tty=self._terminal,
+                    stdin_open=self._typed,
+                    labels={RUN: "courier", OWNER: ownership.this_process()},
+                    host_config=self._client.api.create_host_config(mounts=mounts, init=True),
+                )
+            except docker.errors.APIError as refused:
+                if "does not exist" in str(refused.explanation) and place in str(refused.explanation):
+                    continue
+                raise
+            return self._client.containers.get(made["Id"])
+        raise UsageError(
+            f"the engine at {shown(self._engine.url)} has no socket at {' or '.join(tried)} on its machine; "
+            f"set {_SOCKET_VARIABLE} to its path there"
+        )
+
+    def _sockets(self) -> Iterator[str]:
+        """Return where the engine's socket may be on the engine's own machine, the likeliest first."""
+        if own := os.environ.get(_SOCKET_VARIABLE):
+            yield own
+            return
+        url, path = self._engine.url, self._engine.url.removeprefix("unix://")
+        info = self._client.info()
+        if url.startswith("unix://") and info.get("KernelVersion") == os.uname().release:
+            yield path
+        if is_rootless(info):
+            # Its data is in the home of its user, and its socket in that user's folder for what runs.
+            yield f"/run/user/{os.getuid()}/docker.sock"
+        if _SOCKET != path:
+            yield _SOCKET
+
+    def _environment(self) -> dict[str, str]:
+        passed = {
+            name: value
+            for name, value in os.environ.items()
+            if (name in _PASSED or name.startswith(_PASSED_TOO)) and name not in _KEPT_BACK
+        }
+        own = {COURIER: "1", "PYTHONPATH": str(ROOT), "PYTHONDONTWRITEBYTECODE": "1", "SUDO_USER": user_name()}
+        return {**own, **passed, "DOCKER_HOST": f"unix://{_SOCKET}"}
+
+    def _send(self, container: Container) -> set[str]:
+        """Put the working tree and the named files in the container; return the paths of what is in it now."""
+        with tempfile.TemporaryFile() as made:
+            sent = pack(self._parcel.files(), made)
+            made.seek(0)
+            container.put_archive("/", made)
+        if archives := self._parcel.archives():
+            with tempfile.TemporaryFile() as made:
+                pack(archives, made, to_folder=f"{runner.CACHE}/engines")
+                made.seek(0)
+                container.put_archive("/", made)
+        return sent
+
+    # While it runs
+
+    def _run(self, container: Container) -> int:
+        id = str(container.id)
+        forwarder = stream.Forwarder(self._client, id, self._progress)
+        try:
+            if self._typed:
+                self._engine.speak()
+                command = ["docker", "start", "--attach", "--interactive", id]
+                return subprocess.run(command, check=False, start_new_session=not self._terminal).returncode
+            output = stream.attach(self._client, id, terminal=self._terminal)
+            container.start()
+            line = stream.lifeline(self._client, id)
+            if self._terminal:
+                stream.follow_size(self._client, id)
+            while output.is_alive():
+                output.join(0.5)
+            status = int(container.wait(timeout=60)["StatusCode"])
+            del line
+            return status
+        finally:
+            forwarder.stop()
+
+    # Back
+
+    def _fetch(self, container: Container, sent: set[str]) -> None:
+        """Write what the command has made to the same paths here."""
+        changes = self._client.api.diff(str(container.id)) or []
+        made = fresh(changes, sent, self._parcel.is_written)
+        for path in [*made, *(path for path in self._parcel.rewritten() if str(path) in sent)]:
+            if path == self._parcel.reports / folders.LATEST and not made:
+                continue
+            try:
+                blocks, _ = self._client.api.get_archive(str(container.id), str(path))
+            except docker.errors.NotFound:
+                continue
+            try:
+                path.parent.mkdir(parents=True, exist_ok=True)
+                unpack(io.BufferedReader(_Chunks(blocks)), path.parent)
+            except OSError as failed:
+                where = f"docker cp {container.name}:{path} ."
+                raise LabError(f"{shown(path)}: cannot be written: {reason(failed)}; until then: {where}") from None
+        if exists(self._parcel.reports / folders.RUNS):
+            folders.prune(self._parcel.reports, self._parcel.keep)
+
+    def _remove(self, container: Container) -> None:
+        with contextlib.suppress(docker.errors.NotFound):
+            container.remove(force=True, v=True)
