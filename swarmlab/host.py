@@ -31,6 +31,8 @@ Progress = Callable[[str], None]
 MIB = 2**20
 #: The files of a container's limit of memory, for both versions of control groups.
 _LIMITS = ("sys/fs/cgroup/memory.max", "sys/fs/cgroup/memory/memory.limit_in_bytes")
+#: The id of a container in a path or in the name of a control group.
+_CONTAINER = re.compile(r"(?<![0-9a-f])[0-9a-f]{64}(?![0-9a-f])")
 #: Seconds between two lines that say for which process this one waits.
 _REMINDER = 60.0
 
@@ -235,11 +237,39 @@ def process(pid: int) -> Process | None:
     Source: proc(5), /proc/PID/stat and /proc/PID/cmdline.
     """
     try:
-        fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+        started = start_in(Path(f"/proc/{pid}/stat").read_text())
         arguments = Path(f"/proc/{pid}/cmdline").read_bytes().decode(errors="replace")
     except OSError:
         return None
-    return None if fields[0] == "Z" else Process(pid, fields[19], tuple(arguments.rstrip("\0").split("\0")))
+    return Process(pid, started, tuple(arguments.rstrip("\0").split("\0"))) if started else None
+
+
+def start_in(stat: str) -> str:
+    """Return when a process started, given its /proc/PID/stat; empty if it has ended and waits for its parent."""
+    fields = stat.rpartition(")")[2].split()
+    return fields[19] if len(fields) > 19 and fields[0] != "Z" else ""
+
+
+def containers_here(root: Path = Path("/")) -> list[str]:
+    """Return the ids of containers that this process may run in, the likeliest first; empty outside of any.
+
+    An engine mounts files of a container's own folder in it, which its id names. With cgroup v1, its control groups are
+    named by the id, too. Whether an engine has such a container, only that engine knows.
+
+    Args:
+        root: the folder that holds proc.
+
+    Source: proc(5), /proc/PID/mountinfo (the root of a mount is its fourth field) and /proc/PID/cgroup.
+    """
+    found: list[str] = []
+    with contextlib.suppress(OSError):
+        for line in (root / "proc/self/mountinfo").read_text(encoding="utf-8", errors="replace").splitlines():
+            fields = line.split()
+            if len(fields) > 4 and fields[4] in ("/etc/hostname", "/etc/resolv.conf", "/etc/hosts"):
+                found += _CONTAINER.findall(fields[3])
+    with contextlib.suppress(OSError):
+        found += _CONTAINER.findall((root / "proc/self/cgroup").read_text(encoding="utf-8", errors="replace"))
+    return list(dict.fromkeys(found))
 
 
 def cores() -> int:

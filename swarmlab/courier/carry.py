@@ -21,7 +21,8 @@ from swarmlab.courier.parcel import Parcel, fresh, pack, unpack
 from swarmlab.errors import LabError, UsageError
 from swarmlab.files import exists, reason, shown
 from swarmlab.host import Progress, user_name
-from swarmlab.images import runner
+from swarmlab.images import stock
+from swarmlab.images.run_image import run_image
 from swarmlab.labs.inside import RUN
 from swarmlab.labs.nearness import is_rootless
 from swarmlab.labs.outer import COURIER, OuterEngine
@@ -31,6 +32,8 @@ from swarmlab.verdicts import folders
 
 #: Where an engine has its socket, and where the container has it.
 _SOCKET = "/var/run/docker.sock"
+#: The cache there, as the Dockerfile sets it.
+_CACHE = "/cache"
 #: Names the engine's socket on the engine's machine, where it is elsewhere.
 _SOCKET_VARIABLE = "SWARMLAB_ENGINE_SOCKET"
 #: Environment variables that mean the same in the container: their names, and how they begin.
@@ -96,7 +99,7 @@ class Courier:
             UsageError: the engine's socket is not found, or a file cannot be read.
             LabError: the engine refuses the container, or is lost.
         """
-        image = runner.run_image(self._client, self._progress)
+        image = run_image(self._client, self._progress)
         try:
             self._sweep()
             container = self._create(image)
@@ -130,18 +133,18 @@ class Courier:
         """
         tried = list(self._sockets())
         for place in tried:
-            mounts = [docker.types.Mount(_SOCKET, place, type="bind"), *runner.run_mounts()]
+            mounts = [docker.types.Mount(_SOCKET, place, type="bind")]
             try:
                 made = self._client.api.create_container(
                     image,
-                    [*runner.PYTHON, "-m", self._program, *self._words],
-                    entrypoint=[],
+                    ["python", "-m", self._program, *self._words],
+                    entrypoint=["tini", "-g", "--"],
                     environment=self._environment(),
                     working_dir=str(self._parcel.folder),
                     tty=self._terminal,
                     stdin_open=self._typed,
                     labels={RUN: "courier", OWNER: ownership.this_process()},
-                    host_config=self._client.api.create_host_config(mounts=mounts, init=True),
+                    host_config=self._client.api.create_host_config(mounts=mounts),
                 )
             except docker.errors.APIError as refused:
                 if "does not exist" in str(refused.explanation) and place in str(refused.explanation):
@@ -165,7 +168,7 @@ class Courier:
         if is_rootless(info):
             # Its data is in the home of its user, and its socket in that user's folder for what runs.
             yield f"/run/user/{os.getuid()}/docker.sock"
-        if _SOCKET != path:
+        if path != _SOCKET:
             yield _SOCKET
 
     def _environment(self) -> dict[str, str]:
@@ -174,7 +177,13 @@ class Courier:
             for name, value in os.environ.items()
             if (name in _PASSED or name.startswith(_PASSED_TOO)) and name not in _KEPT_BACK
         }
-        own = {COURIER: "1", "PYTHONPATH": str(ROOT), "PYTHONDONTWRITEBYTECODE": "1", "SUDO_USER": user_name()}
+        own = {
+            COURIER: "1",
+            "SWARMLAB_ENGINES_LOCK": str(stock.lock_file()),
+            "PYTHONPATH": str(ROOT),
+            "PYTHONDONTWRITEBYTECODE": "1",
+            "SUDO_USER": user_name(),
+        }
         return {**own, **passed, "DOCKER_HOST": f"unix://{_SOCKET}"}
 
     def _send(self, container: Container) -> set[str]:
@@ -185,7 +194,7 @@ class Courier:
             container.put_archive("/", made)
         if archives := self._parcel.archives():
             with tempfile.TemporaryFile() as made:
-                pack(archives, made, to_folder=f"{runner.CACHE}/engines")
+                pack(archives, made, to_folder=f"{_CACHE}/engines")
                 made.seek(0)
                 container.put_archive("/", made)
         return sent

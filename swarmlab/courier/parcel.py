@@ -26,7 +26,10 @@ from swarmlab.paths import REPORTS, ROOT
 from swarmlab.verdicts import again, folders
 
 #: Folders that programs make for themselves: they neither go nor come back.
-_NOT_OURS = (folders.OWNER, "__pycache__", ".git", ".venv", ".tox", ".pytest_cache", ".mypy_cache", ".ruff_cache", "node_modules")
+_NOT_OURS = (
+    *("__pycache__", ".git", ".venv", ".tox", ".pytest_cache", ".mypy_cache", ".ruff_cache", "node_modules"),
+    folders.OWNER,
+)
 #: Options that name files or folders to read, and those to write. An engine may be named among others, with commas.
 _READ = (
     *("--again", "--config", "--engine", "--from", "--image", "--inventory", "--like", "--path", "--rehearse"),

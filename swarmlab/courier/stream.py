@@ -99,7 +99,9 @@ def attach(client: docker.DockerClient, container: str, *, terminal: bool) -> th
         container: the container's id.
         terminal: whether it prints to a terminal of its own.
     """
-    coming = client.api.attach(container, stdout=True, stderr=True, stream=True, demux=not terminal)
+    coming: Any = client.api.attach(  # type: ignore[call-overload]
+        container, stdout=True, stderr=True, stream=True, demux=not terminal
+    )
 
     def pass_on() -> None:
         with contextlib.suppress(*_FAILURES):

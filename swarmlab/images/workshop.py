@@ -1,7 +1,8 @@
 """Makes the images of nodes and workloads, and keeps each under a hash of everything that it is made from.
 
-mmdebstrap makes a root file system. Where there is no mmdebstrap, the engine makes it from Debian's base image. Both
-use the lists of packages, the files and the setup script below images/.
+mmdebstrap makes a root file system. For a run that is in a container of the engine, it does so in another container of
+the same image, which may mount. Where there is no mmdebstrap, the engine makes it from Debian's base image. All use the
+lists of packages, the files and the setup script below images/.
 """
 
 from __future__ import annotations
@@ -23,6 +24,7 @@ from swarmlab.errors import LabError, UsageError
 from swarmlab.files import shown
 from swarmlab.host import Progress, as_root, cache_folder, install, scratch
 from swarmlab.images.engines import DEFAULT, EngineChoice, held, obtain
+from swarmlab.images.own import make_file, own_container
 from swarmlab.images.recipes import (
     LABEL_IMAGE,
     WORKLOADS,
@@ -71,14 +73,14 @@ class Workshop:
         try:
             # Look for images under the lock only: before, another run may still remove older images.
             with making_images(self._progress):
-                wanted = [*roots, *([] if self._have(registry) else parts())]
-                missing = [root for root in dict.fromkeys(wanted) if not self._have(root.reference)]
+                wanted = [*roots, *([] if self.has(registry) else parts())]
+                missing = [root for root in dict.fromkeys(wanted) if not self.has(root.reference)]
                 with ThreadPoolExecutor(max_workers=2) as pool:
                     list(pool.map(self._make, missing))
                 for layer in dict.fromkeys(layers):
-                    if not self._have(layer.reference):
+                    if not self.has(layer.reference):
                         self._lay(layer)
-                if not self._have(registry):
+                if not self.has(registry):
                     self._fill_registry(registry)
         except docker.errors.APIError as refused:
             raise LabError(f"an image could not be made: {refused.explanation}") from refused
@@ -92,11 +94,12 @@ class Workshop:
             UsageError: this machine has no means to make it.
         """
         with making_images(self._progress):
-            if not self._have(root.reference):
+            if not self.has(root.reference):
                 self._make(root)
         return root.reference
 
-    def _have(self, reference: str) -> bool:
+    def has(self, reference: str) -> bool:
+        """Whether the engine has an image."""
         try:
             self._client.images.get(reference)
         except docker.errors.ImageNotFound:
@@ -106,10 +109,12 @@ class Workshop:
     def _make(self, recipe: RootFs) -> None:
         self._progress(f"making image {recipe}'s packages")
         start = time.monotonic()
-        root = as_root()
-        if shutil.which("mmdebstrap") and root is not None:
+        root, own = as_root(), own_container(self._client)
+        if own and shutil.which("mmdebstrap"):
+            self._by_container(recipe, own)
+        elif shutil.which("mmdebstrap") and root is not None:
             self._by_mmdebstrap(recipe, root)
-        elif self._have(recipe.base) or self._pull(recipe.base):
+        elif self.has(recipe.base) or self.pull(recipe.base):
             with recipe.staged(self._outside) as context:
                 self._build(recipe.reference, recipe.dockerfile(), context=context)
         elif root is not None:
@@ -121,7 +126,7 @@ class Workshop:
                 "run once as root, or load that image"
             )
         self._progress(f"made image {recipe}'s packages in {time.monotonic() - start:.0f} s")
-        self._forget_older(recipe.reference)
+        self.forget_older(recipe.reference)
 
     def _lay(self, layer: EngineLayer) -> None:
         self._progress(f"making the image of engine {layer.content.version}")
@@ -129,7 +134,7 @@ class Workshop:
         with layer.staged() as context:
             self._build(layer.reference, layer.dockerfile(), context=context)
         self._progress(f"made the image of engine {layer.content.version} in {time.monotonic() - start:.0f} s")
-        self._forget_older(layer.reference)
+        self.forget_older(layer.reference)
 
     def _by_mmdebstrap(self, recipe: RootFs, as_root: Sequence[str]) -> None:
         with scratch("image") as folder, recipe.staged(self._outside) as staged:
@@ -142,11 +147,26 @@ class Workshop:
             if made.returncode != 0:
                 why = downloads.why(made.stderr, "E:", source="Debian's mirror")
                 raise LabError(f"mmdebstrap could not make image {recipe}: {why}")
-            repository, _, tag = recipe.reference.partition(":")
-            changes = [*recipe.settings, f"LABEL {LABEL_IMAGE}={repository}"]
-            self._client.api.import_image_from_file(str(tar), repository=repository, tag=tag, changes=changes)
+            self._import(recipe, tar)
 
-    def _pull(self, base: str) -> bool:
+    def _by_container(self, recipe: RootFs, own: Container) -> None:
+        """Make it with mmdebstrap in a container of this one's image, as this one may not mount."""
+        with scratch("image") as folder, recipe.staged(self._outside) as staged:
+            tar = folder / "root.tar"
+            build = recipe.mmdebstrap(Path("/root.tar"), Path("/", staged.name))
+            printed = make_file(own, [word for word in build if word != "--quiet"], staged, "/root.tar", tar)
+            if printed:
+                why = downloads.why(printed, "E:", source="Debian's mirror")
+                raise LabError(f"mmdebstrap, in a container of this one's image, could not make image {recipe}: {why}")
+            self._import(recipe, tar)
+
+    def _import(self, recipe: RootFs, tar: Path) -> None:
+        repository, _, tag = recipe.reference.partition(":")
+        changes = [*recipe.settings, f"LABEL {LABEL_IMAGE}={repository}"]
+        self._client.api.import_image_from_file(str(tar), repository=repository, tag=tag, changes=changes)
+
+    def pull(self, base: str) -> bool:
+        """Pull an image; return whether that succeeded."""
         self._progress(f"pulling {base}")
         try:
             self._client.images.pull(base)
@@ -201,7 +221,7 @@ class Workshop:
         finally:
             container.remove(force=True, v=True)
         self._progress(f"filled the lab's registry in {time.monotonic() - start:.0f} s")
-        self._forget_older(reference)
+        self.forget_older(reference)
 
     def push(self, registry: str) -> list[str]:
         """Push every workload to a registry; return their references there.
@@ -216,7 +236,7 @@ class Workshop:
         pushed = []
         with making_images(self._progress):
             for root in roots:
-                if not self._have(root.reference):
+                if not self.has(root.reference):
                     self._make(root)
             for work in workloads().values():
                 there = f"{registry}/{work.reference}"
@@ -247,7 +267,7 @@ class Workshop:
         listening = container.exec_run(["bash", "-c", "exec 3<>/dev/tcp/127.0.0.1/5000"])
         return State(listening.exit_code == 0, container.status, hopeless=container.status != "running")
 
-    def _forget_older(self, reference: str) -> None:
+    def forget_older(self, reference: str) -> None:
         """Remove the images of the same name with other content, unless a container uses them."""
         name = reference.partition(":")[0]
         for image in self._client.images.list(filters={"label": f"{LABEL_IMAGE}={name}"}):

@@ -27,7 +27,7 @@ class _Config(TLSConfig):
 
     @override
     def configure_client(self, client: docker.APIClient) -> None:
-        super().configure_client(client)  # type: ignore[no-untyped-call]
+        super().configure_client(client)
         client.proxies.update(get_environ_proxies(str(client.base_url).replace("tcp://", "https://")))
         client.trust_env = False
 

@@ -22,10 +22,12 @@ from typing import IO, Any
 import docker
 from docker.models.containers import Container
 
-from swarmlab import netns, signals
+from swarmlab import netns, ownership, signals
 from swarmlab.errors import DeadlineExceeded, LabError, NoAnswer, SwarmlabError, UsageError
 from swarmlab.files import exists, shown
 from swarmlab.host import Progress, alone, as_root, cache_folder, install, process, run_folder
+from swarmlab.images.own import own_container
+from swarmlab.labs import inside
 from swarmlab.labs.answering import answers, engine_at, refused_by_tls
 from swarmlab.labs.context import Named, named_engine
 from swarmlab.labs.credentials import Credentials
@@ -69,6 +71,7 @@ class OuterEngine:
         client: docker-py's client of it.
         url: its address, as DOCKER_HOST takes it.
         named: the engine as its user named it; None if nobody did.
+        own: the container of it that this process runs in; None if it runs in none.
     """
 
     def __init__(
@@ -94,6 +97,9 @@ class OuterEngine:
         self.named = named
         self._users = users
         self._tunnel = tunnel
+        self.own = own_container(client)
+        if self.own:
+            ownership.runs_in(str(self.own.id))
 
     def speak(self) -> None:
         """Have the docker command, as `swarmlab shell` and the making of images run it, speak to this engine."""
@@ -137,6 +143,24 @@ class OuterEngine:
         found: list[Container] = self.client.containers.list(all=True, filters=filters, ignore_removed=True)
         return found
 
+    def alive(self, owner: str) -> bool | None:
+        """Whether the owner of something on this engine still exists (see `inside.alive`)."""
+        return inside.alive(self.client, owner)
+
+    @property
+    def shares_files(self) -> bool:
+        """Whether the engine's containers can have folders of this process's machine."""
+        return self.own is None
+
+    @functools.cached_property
+    def has_modules(self) -> bool:
+        """Whether the engine's machine has a folder of modules of its kernel, which nodes load from."""
+        return (
+            Path("/lib/modules").is_dir()
+            if self.own is None
+            else inside.has_folder(self.client, self.own, "/lib/modules")
+        )
+
     @property
     def private(self) -> bool:
         """Whether swarmlab started the engine, and stops it."""
@@ -146,13 +170,16 @@ class OuterEngine:
         """Make sure that this process can send packets to the engine's network *network_id*.
 
         Where the network's bridge is not in this process's network namespace, the process moves to the engine's
-        namespace. No packet is sent to find out.
+        namespace, or has its own container connected to the network. No packet is sent to find out.
 
         Raises:
             UsageError: this process cannot enter the engine's namespace.
         """
         bridge = f"br-{network_id[:12]}"
         if netns.interface_exists(bridge):
+            return
+        if self.own:
+            inside.connect(self.client, self.own, network_id)
             return
         pid = listener_pid(self.url)
         try:

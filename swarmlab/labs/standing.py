@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import functools
+import os
 import shutil
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -20,11 +21,13 @@ from docker.models.containers import Container
 from swarmlab import signals
 from swarmlab.errors import LabError, NoAnswer
 from swarmlab.host import run_folder
+from swarmlab.labs import inside
 from swarmlab.labs.answering import answers, info_at
 from swarmlab.labs.hosts import NETWORKS
 from swarmlab.labs.outer import OuterEngine
+from swarmlab.labs.relay import Relay
 from swarmlab.labs.state import NodeState
-from swarmlab.ownership import LABEL, OWNER, USER, alive, note_gone, note_kept, note_left, this_process
+from swarmlab.ownership import LABEL, OWNER, USER, note_gone, note_kept, note_left, this_process
 from swarmlab.parallel import parallel
 from swarmlab.wait import State, wait
 
@@ -87,7 +90,9 @@ def labs(outer: OuterEngine) -> list[Standing]:
             kept.add(labels[LABEL])
         owners.setdefault(labels[LABEL], labels.get(OWNER, ""))
     made = {name: (USER if name in kept else maker, maker) for name, maker in sorted(owners.items())}
-    return [Standing(name, owner, alive(owner), kinds.get(name, ""), maker) for name, (owner, maker) in made.items()]
+    return [
+        Standing(name, owner, outer.alive(owner), kinds.get(name, ""), maker) for name, (owner, maker) in made.items()
+    ]
 
 
 def keep(outer: OuterEngine, name: str) -> None:
@@ -144,11 +149,23 @@ def _described(member: Container) -> NodeState:
     address = ", ".join(network["IPAddress"] or "no address" for network in networks)
     info: dict[str, Any] | None = {}
     if member.status == "running":
-        try:
-            info = info_at(f"unix://{member.labels[SOCKET]}")
-        except NoAnswer:
-            info = None
+        with contextlib.ExitStack() as afterwards:
+            url = shared_socket(member) or afterwards.enter_context(Relay(lambda: member)).url
+            try:
+                info = info_at(url)
+            except NoAnswer:
+                info = None
     return NodeState.of(member.labels[NODE], address, member.status, info, int(member.labels[CLUSTER]))
+
+
+def shared_socket(container: Container) -> str:
+    """Return the address of the socket of a node's engine that this process can reach as a file; empty without one.
+
+    A lab shares the folders of such sockets with its nodes where it has its files on the machine of the outer engine.
+    Other users, and processes in containers, do not reach them, and use a `Relay`.
+    """
+    socket = container.labels.get(SOCKET, "")
+    return f"unix://{socket}" if socket and os.access(Path(socket).parent, os.R_OK | os.W_OK | os.X_OK) else ""
 
 
 def remove(outer: OuterEngine, name: str) -> None:
@@ -182,6 +199,7 @@ def _gone(outer: OuterEngine, *labels: str) -> State:
     try:
         parallel(remove_node, outer.containers(*labels))
         for network in outer.client.networks.list(filters=filters):
+            _ignore_missing(functools.partial(inside.disconnect_guests, network))
             _ignore_missing(network.remove)
         for volume in outer.client.volumes.list(filters=filters):
             _ignore_missing(functools.partial(volume.remove, force=True))
@@ -203,8 +221,14 @@ def remove_node(container: Container) -> None:
     _ignore_missing(lambda: container.remove(force=True, v=True))
     for volume in volumes:
         _ignore_missing(lambda: client.volumes.get(volume).remove(force=True))  # noqa: B023
+    _ignore_missing(lambda: client.volumes.get(off_mark(container)).remove(force=True))
     if socket_folder:
         shutil.rmtree(socket_folder, ignore_errors=True)
+
+
+def off_mark(container: Container) -> str:
+    """Return the name of a volume that has no other use: it says that a node was switched off on purpose."""
+    return f"{container.name}-off"
 
 
 def thaw_inside(container: Container) -> None:

@@ -21,7 +21,7 @@ from swarmlab.host import run_folder, sign, signature
 from swarmlab.labs import standing
 from swarmlab.labs.outer import OuterEngine
 from swarmlab.labs.standing import SOCKET, Standing
-from swarmlab.ownership import LABEL, USER
+from swarmlab.ownership import LABEL, USER, is_here, owner_of
 
 #: Characters of a command line that a message shows.
 _SHOWN = 100
@@ -81,8 +81,10 @@ def _owner_at_work(lab: Standing) -> str:
     """Return which process made a lab for itself, if it still runs and did not start this process; else nothing."""
     if lab.owner == USER or not lab.alive:
         return ""
-    pid = lab.owner.split("/")[1]
-    return "" if int(pid) in _lineage() else f"process {pid}"
+    its = owner_of(lab.owner)
+    if is_here(lab.owner):
+        return "" if int(its.pid) in _lineage() else f"process {its.pid}"
+    return f"process {its.pid} in container {its.container}" if its.container else f"process {its.pid} on {its.home}"
 
 
 def _lineage() -> Iterator[int]:

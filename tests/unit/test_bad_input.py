@@ -172,7 +172,8 @@ def swarmlab_rows():
     for address in ("nonsense", "npipe:////./pipe/docker_engine", "tcp://", "tcp://[", "tcp://127.0.0.1:99999"):
         yield row("status", f"DOCKER_HOST={address}", environment={"DOCKER_HOST": address})
     context = {"DOCKER_HOST": "", "DOCKER_CONFIG": "{tmp}/docker"}
-    yield row("status", "the Docker context prod ({tmp}/docker/config.json), ssh://root@127.0.0.1:1", environment=context)
+    prod = "the Docker context prod ({tmp}/docker/config.json), ssh://root@127.0.0.1:1"
+    yield row("status", prod, environment=context)
     gone = {"DOCKER_HOST": "", "DOCKER_CONFIG": "{tmp}/gone"}
     yield row("up", "the Docker context gone ({tmp}/gone/config.json): there is no such context", environment=gone)
     yield row("up", "context x (DOCKER_CONTEXT): there is no such context", environment=gone | {"DOCKER_CONTEXT": "x"})

@@ -63,7 +63,7 @@ def test_a_file_of_options_goes_with_the_files_that_it_names(here):
     assert made.reports == here / "lab" / "out"
 
 
-def test_the_working_tree_goes_with_what_is_not_committed_and_without_what_is_ignored(tmp_path, monkeypatch):
+def test_the_working_tree_goes_with_what_is_not_committed_and_without_what_is_ignored(tmp_path):
     own = tmp_path / "tree"
     for name in ("suites/a.py", "suites/__pycache__/a.pyc", "reports/runs/x", ".venv/bin/python"):
         (own / name).parent.mkdir(parents=True, exist_ok=True)

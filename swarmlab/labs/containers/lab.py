@@ -258,9 +258,9 @@ class DindLab(Lab):
         registry = f"{self._network_name}-registry"
         stays = self._nodes.get(0, []) if self.standing else []
         looked_at = [node for node in dict.fromkeys([*stays, *used]) if isinstance(node, DindNode)]
-        # A node that is switched on meanwhile is listed as it was before.
-        were_off = {node for node in looked_at if node.is_off}
         try:
+            # A node that is switched on meanwhile is listed as it was before.
+            were_off = {node for node in looked_at if node.is_off}
             found = self.outer.client.api.containers(all=True, filters={"label": f"{LABEL}={self.name}"})
             states = {entry["Id"]: (entry["State"], entry["Status"]) for entry in found}
             names = {name.strip("/"): entry["Id"] for entry in found for name in entry["Names"]}
@@ -588,22 +588,19 @@ class DindLab(Lab):
         host = list(addresses)[place]
         image, choice = self._kind_at(place)
         name = f"{self._network_name}-{cluster}-{host}"
-        sockets = run_folder() / "labs" / self.name / f"{cluster}-{host}"
-        sockets.mkdir(mode=0o700, parents=True, exist_ok=True)
         labels = self._labels(
-            **{
-                NODE: host,
-                CLUSTER: str(cluster),
-                PLACE: str(place),
-                SOCKET: str(sockets / "docker.sock"),
-                ENGINE: _label(choice),
-            }
+            **{NODE: host, CLUSTER: str(cluster), PLACE: str(place), ENGINE: _label(choice)},
         )
-        binds = [f"{sockets}:/swarmlab"]
+        binds = []
+        if self.outer.shares_files:
+            sockets = run_folder() / "labs" / self.name / f"{cluster}-{host}"
+            sockets.mkdir(mode=0o700, parents=True, exist_ok=True)
+            labels[SOCKET] = str(sockets / "docker.sock")
+            binds.append(f"{sockets}:/swarmlab")
         for part in ("docker", "containerd"):
             self.outer.client.volumes.create(f"{name}-{part}", labels=labels)
             binds.append(f"{name}-{part}:/var/lib/{part}")
-        if Path("/lib/modules").is_dir():
+        if self.outer.has_modules:
             binds.append("/lib/modules:/lib/modules:ro")  # engines load ip_vs and the like by themselves
         if root:
             binds.append(f"{root}:{roots.PLACE}:ro")

@@ -23,7 +23,7 @@ from swarmlab.host import Progress
 from swarmlab.images.recipes import REGISTRY, making_images, workloads
 from swarmlab.labs.containers.options import node_options
 from swarmlab.labs.outer import OuterEngine
-from swarmlab.ownership import LABEL, OWNER, alive, this_process
+from swarmlab.ownership import LABEL, OWNER, this_process
 from swarmlab.versions import Version
 from swarmlab.wait import State, wait
 
@@ -76,7 +76,7 @@ def half_made(outer: OuterEngine) -> dict[str, str]:
 def sweep(outer: OuterEngine) -> None:
     """Remove the roots that killed processes have left half made."""
     for name, maker in half_made(outer).items():
-        if alive(maker) is False:
+        if outer.alive(maker) is False:
             _remove(outer, name)
 
 

@@ -11,6 +11,7 @@ import os
 import signal
 import subprocess
 from pathlib import Path
+from typing import ClassVar
 
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
@@ -164,7 +165,7 @@ class Certificates:
     """An authority, and certificates of an engine and of its client by it, as files with docker's names."""
 
     #: dockerd's options and their files.
-    server = {"cacert": "ca.pem", "cert": "server-cert.pem", "key": "server-key.pem"}
+    server: ClassVar = {"cacert": "ca.pem", "cert": "server-cert.pem", "key": "server-key.pem"}
 
     def __init__(self, folder: Path, *, days: int = 2, begun: int = 0) -> None:
         """Make them.
