@@ -177,14 +177,9 @@ class Courier:
             for name, value in os.environ.items()
             if (name in _PASSED or name.startswith(_PASSED_TOO)) and name not in _KEPT_BACK
         }
-        own = {
-            COURIER: "1",
-            "SWARMLAB_ENGINES_LOCK": str(stock.lock_file()),
-            "PYTHONPATH": str(ROOT),
-            "PYTHONDONTWRITEBYTECODE": "1",
-            "SUDO_USER": user_name(),
-        }
-        return {**own, **passed, "DOCKER_HOST": f"unix://{_SOCKET}"}
+        own = {"DOCKER_HOST": f"unix://{_SOCKET}", "SWARMLAB_ENGINES_LOCK": str(stock.lock_file()), COURIER: "1"}
+        own |= {"PYTHONPATH": str(ROOT), "PYTHONDONTWRITEBYTECODE": "1", "SUDO_USER": user_name()}
+        return passed | own
 
     def _send(self, container: Container) -> set[str]:
         """Put the working tree and the named files in the container; return the paths of what is in it now."""
