@@ -19,6 +19,7 @@ RUN .venv/bin/python -m compileall -q swarmlab fixtures \
     && ln -s /reports reports
 ENV PATH=/opt/swarm-conformance/.venv/bin:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin \
     LANG=C.UTF-8 \
+    SWARMLAB_IMAGE=1 \
     SWARMLAB_CACHE=/cache \
     SWARMLAB_ENGINES_LOCK=/cache/engines.lock
 ENTRYPOINT ["tini", "-g", "--", "swarm-conformance"]

@@ -47,6 +47,11 @@ engines: $(ready) ## Run the suites on every engine of images/engines.yaml, and 
 	for engine in bullseye bookworm trixie forky bullseye,trixie,forky; do \
 		$(pytest) suites/ --engine $$engine --reports reports/$$engine $(PYTEST_ARGS) $(call ended,pytest on $$engine); done
 
+BASE ?=
+.PHONY: image
+image: $(ready) ## Make the project's image, swarm-conformance, on the engine of this host, also where no registry is reached.
+	$(BIN)/python -m tools.image $(BASE) $(call ended,image)
+
 FROM ?=
 TO ?=
 UPGRADE_ARGS ?=
@@ -93,7 +98,7 @@ browser: $(ready) ## Check the report with a browser and axe; installs chromium 
 ##: Proofs: plant faults, and check that each is noticed
 
 .PHONY: proof
-proof: proof-claims proof-engines proof-machines proof-mesh proof-rehearsal proof-preflight proof-existing proof-ends proof-secrets proof-interruptions ## Run all proofs (a day).
+proof: proof-claims proof-engines proof-machines proof-mesh proof-rehearsal proof-preflight proof-existing proof-ends proof-secrets proof-image proof-interruptions ## Run all proofs (a day).
 
 .PHONY: proof-claims
 proof-claims: $(ready) ## Break clusters on purpose: every test of the suites must fail (hours).
@@ -130,6 +135,10 @@ proof-ends: $(ready) ## Take labs away in the midst of runs, and use one lab twi
 .PHONY: proof-secrets
 proof-secrets: $(ready) ## Plant values in a swarm of others: no file and no output of a command has one (a quarter of an hour).
 	$(prove) tests/proof/secrets $(PYTEST_ARGS) $(call ended,pytest)
+
+.PHONY: proof-image
+proof-image: $(ready) ## Run the project's image on the engine, and what lies beside it: all must end in order (a quarter of an hour).
+	$(prove) tests/proof/image $(PYTEST_ARGS) $(call ended,pytest)
 
 KILLS ?= 50
 .PHONY: proof-interruptions

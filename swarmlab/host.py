@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import contextlib
 import fcntl
+import functools
 import json
 import os
 import pwd
 import re
 import shlex
 import shutil
+import stat
 import subprocess
 import sys
 import tempfile
@@ -35,6 +37,8 @@ _LIMITS = ("sys/fs/cgroup/memory.max", "sys/fs/cgroup/memory/memory.limit_in_byt
 _CONTAINER = re.compile(r"(?<![0-9a-f])[0-9a-f]{64}(?![0-9a-f])")
 #: Seconds between two lines that say for which process this one waits.
 _REMINDER = 60.0
+#: How often a folder is made that other processes remove as empty.
+_ATTEMPTS = 20
 
 
 def user_name() -> str:
@@ -53,10 +57,81 @@ def user_name() -> str:
 
 
 def run_folder() -> Path:
-    """Return the folder of sockets and locks of labs that run. It does not survive a reboot of the machine."""
+    """Return the folder of sockets and locks of labs that run; it need not exist (see `make_folder`).
+
+    A lab that is made by hand outlives the login of its user. So the folder is not the login's runtime folder, which
+    systemd empties at logout, nor below a home, which a logout may unmount, or which may be on a network file system
+    that keeps root out. A socket's whole path has at most 107 bytes.
+
+    Raises:
+        UsageError: another user has made the folder, and could read or replace what is in it.
+    """
     if os.geteuid() == 0:
         return Path("/run/swarmlab")
-    return Path(os.environ.get("XDG_RUNTIME_DIR") or f"/tmp/swarmlab-{os.geteuid()}") / "swarmlab"
+    folder = Path(f"/var/tmp/swarmlab-{os.geteuid()}")
+    with contextlib.suppress(FileNotFoundError):
+        found = folder.lstat()
+        if not stat.S_ISDIR(found.st_mode) or found.st_uid != os.geteuid():
+            raise UsageError(f"{folder}: is not a folder of this user; let its owner or root remove it")
+    return folder
+
+
+def make_folder(folder: Path) -> Path:
+    """Make a folder, and those above it, and return it. No other user may enter one in `run_folder`.
+
+    Raises:
+        OSError: it cannot be made.
+    """
+    above = [one for one in reversed(folder.parents) if one.is_relative_to(run_folder())]
+    for left in reversed(range(_ATTEMPTS)):
+        try:
+            for each in above:
+                each.mkdir(mode=0o700, exist_ok=True)
+            folder.mkdir(mode=0o700, parents=not above, exist_ok=True)
+            break
+        except FileNotFoundError:  # another process has removed one of those above it as empty
+            if not left:
+                raise
+    return folder
+
+
+def drop_folder(folder: Path) -> None:
+    """Remove a folder in `run_folder` if it is empty, and each folder above it that is empty then."""
+    with contextlib.suppress(OSError):
+        while folder.is_relative_to(run_folder()):
+            folder.rmdir()
+            folder = folder.parent
+
+
+def lock_file(file: Path, take: Callable[[IO[str]], object]) -> IO[str]:
+    """Return a lock file, open and locked. Its holder may remove it: who waited for it makes it anew.
+
+    Args:
+        file: its path; the folder is made.
+        take: locks the open file.
+
+    Raises:
+        OSError: it cannot be made, or *take* raises it.
+    """
+    left = _ATTEMPTS
+    while True:
+        make_folder(file.parent)
+        try:
+            lock = file.open("a+", encoding="utf-8")
+        except FileNotFoundError:  # another process has removed its folder as empty
+            left -= 1
+            if not left:
+                raise
+            continue
+        try:
+            take(lock)
+            with contextlib.suppress(FileNotFoundError):
+                if os.path.samestat(os.fstat(lock.fileno()), file.stat()):
+                    return lock
+        except BaseException:
+            lock.close()
+            raise
+        lock.close()
 
 
 def cache_folder() -> Path:
@@ -124,17 +199,21 @@ def alone(work: str, progress: Progress = lambda _: None, *, folder: Path | None
         UsageError: the lock file cannot be made.
     """
     place = folder or run_folder()
+    file = place / f"{work}.lock"
     try:
-        place.mkdir(mode=0o700, parents=True, exist_ok=True)
-        lock = (place / f"{work}.lock").open("a+", encoding="utf-8")
+        lock = lock_file(file, functools.partial(_take, work=work, progress=progress))
     except OSError as failed:
         mend = "set SWARMLAB_CACHE to another folder" if folder else "make room, or mend its rights"
         raise UsageError(f"{shown(place)}: cannot be used: {reason(failed)}; {mend}") from None
     with lock:
-        _take(lock, work, progress)
         with contextlib.suppress(OSError):  # a full disk: who waits knows less, and nothing else fails
             sign(lock)
-        yield
+        try:
+            yield
+        finally:
+            with contextlib.suppress(OSError):  # as on a disk that is read-only by now
+                file.unlink()
+            drop_folder(place)
 
 
 def _take(lock: IO[str], work: str, progress: Progress) -> None:

@@ -851,4 +851,4 @@ def cause(failed: Exception) -> str:
     for known in ("timed out", "Connection refused", "Connection reset", "No route to host", "closed connection"):
         if known in text:
             return known
-    return text
+    return "its socket is gone" if "FileNotFoundError" in text else text

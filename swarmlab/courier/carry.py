@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import io
 import os
+import platform
 import subprocess
 import tempfile
 from collections.abc import Iterator, Sequence
@@ -22,7 +23,8 @@ from swarmlab.errors import LabError, UsageError
 from swarmlab.files import exists, reason, shown
 from swarmlab.host import Progress, user_name
 from swarmlab.images import stock
-from swarmlab.images.run_image import run_image
+from swarmlab.images.run_image import environment_image
+from swarmlab.labs.containers import fitness
 from swarmlab.labs.inside import RUN
 from swarmlab.labs.nearness import is_rootless
 from swarmlab.labs.outer import COURIER, OuterEngine
@@ -30,6 +32,8 @@ from swarmlab.ownership import OWNER
 from swarmlab.paths import ROOT
 from swarmlab.verdicts import folders
 
+#: Processors that have two names.
+_MACHINES = {"arm64": "aarch64", "amd64": "x86_64"}
 #: Where an engine has its socket, and where the container has it.
 _SOCKET = "/var/run/docker.sock"
 #: The cache there, as the Dockerfile sets it.
@@ -99,8 +103,10 @@ class Courier:
             UsageError: the engine's socket is not found, or a file cannot be read.
             LabError: the engine refuses the container, or is lost.
         """
-        image = run_image(self._client, self._progress)
         try:
+            for why in fitness.refusals(self._client.info()):
+                raise UsageError(f"{self._by} {why}")
+            image = self._image()
             self._sweep()
             container = self._create(image)
             ownership.note("the container of this command", "is left; the next command there removes it")
@@ -117,6 +123,25 @@ class Courier:
             raise LabError(f"the engine at {shown(self._engine.url)} failed: {shown(failed, 300)}") from failed
 
     # There
+
+    @property
+    def _by(self) -> str:
+        """The engine, for messages."""
+        named = self._engine.named
+        return f"the engine of {named.by}" if named else f"the engine at {shown(self._engine.url)}"
+
+    def _image(self) -> str:
+        """Return an image with the environment of this checkout.
+
+        Raises:
+            UsageError: the engine's processor is another, and it has no such image and gets none of Debian's.
+            SwarmlabError: it could not be made.
+        """
+        own, its = platform.machine(), str(self._client.info().get("Architecture"))
+        alike = _MACHINES.get(own, own) == _MACHINES.get(its, its)
+        return environment_image(
+            self._client, self._progress, foreign="" if alike else f"{self._by} is {its}, this machine {own}"
+        )
 
     def _sweep(self) -> None:
         """Remove containers of commands of this machine that were killed."""

@@ -16,8 +16,8 @@ from swarmlab.errors import LabError
 from swarmlab.host import containers_here
 from swarmlab.ownership import OWNER, this_process
 
-#: Settings of a way to the outside, in both spellings.
-_PROXIES = [name for each in ("HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY") for name in (each, each.lower())]
+#: Settings of a way to the outside, in either spelling.
+_PROXIES = ("HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY")
 #: What mmdebstrap needs beyond a container's usual rights: it mounts.
 _RIGHTS = {"CapAdd": ["SYS_ADMIN"], "SecurityOpt": ["seccomp=unconfined", "apparmor=unconfined"]}
 
@@ -56,7 +56,7 @@ def make_file(own: Container, command: Sequence[str], folder: Path, made: str, t
         "Cmd": list(command),
         "User": "0",
         "WorkingDir": "/",
-        "Env": [f"{name}={os.environ[name]}" for name in _PROXIES if name in os.environ],
+        "Env": [f"{name}={value}" for name, value in os.environ.items() if name.upper() in _PROXIES],
         "Labels": {OWNER: this_process()},
         "HostConfig": _RIGHTS,
     }

@@ -199,6 +199,7 @@ class Workshop:
         container = self._client.containers.run(
             RootFs("registry", DEFAULT).reference,
             detach=True,
+            runtime="runc",
             ports={"5000/tcp": ("127.0.0.1", 0)},  # an engine trusts a registry on its own loopback
             labels={LABEL: "images", OWNER: this_process()},
         )

@@ -19,28 +19,20 @@ from typing import Any
 import docker
 
 from swarmlab import netns
-from swarmlab.errors import UsageError
 from swarmlab.files import shown
 
 #: The option of a network that has the name of its bridge.
 _NAME = "com.docker.network.bridge.name"
 
 
-def why_apart(client: docker.DockerClient, url: str, by: str) -> str:
+def why_apart(client: docker.DockerClient, url: str) -> str:
     """Return why an engine's networks are out of this process's reach; empty if they are in reach.
 
     Args:
         client: a client of the engine.
         url: its address; of an engine behind ssh, the ssh:// one.
-        by: what names the engine, for messages.
-
-    Raises:
-        UsageError: no lab can be made on this engine.
     """
     info: dict[str, Any] = client.info()
-    if info.get("OSType", "linux") != "linux":
-        system = str(info.get("OSType", "")).capitalize()
-        raise UsageError(f"{by}: the engine runs {system} containers, and nodes are Linux containers; switch it over")
     if is_rootless(info):
         return "it is a rootless engine, whose networks are in a namespace of its own"
     if sys.platform != "linux":

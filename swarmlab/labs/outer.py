@@ -25,7 +25,18 @@ from docker.models.containers import Container
 from swarmlab import netns, ownership, signals
 from swarmlab.errors import DeadlineExceeded, LabError, NoAnswer, SwarmlabError, UsageError
 from swarmlab.files import exists, shown
-from swarmlab.host import Progress, alone, as_root, cache_folder, install, process, run_folder
+from swarmlab.host import (
+    Progress,
+    alone,
+    as_root,
+    cache_folder,
+    drop_folder,
+    install,
+    lock_file,
+    make_folder,
+    process,
+    run_folder,
+)
 from swarmlab.images.own import own_container
 from swarmlab.labs import inside
 from swarmlab.labs.answering import answers, engine_at, refused_by_tls
@@ -33,6 +44,7 @@ from swarmlab.labs.context import Named, named_engine
 from swarmlab.labs.credentials import Credentials
 from swarmlab.labs.nearness import listener_pid, why_apart
 from swarmlab.labs.patience import watch
+from swarmlab.labs.routes import Routes, routes
 from swarmlab.labs.tunnel import Tunnel
 from swarmlab.netns import NETNS
 from swarmlab.ownership import LABEL
@@ -113,7 +125,7 @@ class OuterEngine:
         """Why this process cannot send packets to the engine's networks; empty if it can.
 
         Raises:
-            UsageError: no lab can be made on this engine.
+            UsageError: this process was carried into a container of another engine.
         """
         if self.private or self.own:
             return ""
@@ -122,14 +134,13 @@ class OuterEngine:
                 "the socket that this container was given is of another engine; set SWARMLAB_ENGINE_SOCKET to the path "
                 "of the engine's own on its machine"
             )
-        return why_apart(self.client, self.url, self.named.by if self.named else f"the engine at {shown(self.url)}")
+        return why_apart(self.client, self.url)
 
     def need_networks(self) -> None:
         """Go on only if this process can send packets to the engine's networks.
 
         Raises:
             Apart: it cannot; `swarmlab.courier` can do the work in a container of the engine.
-            UsageError: no lab can be made on this engine.
         """
         if self.apart:
             raise Apart(self)
@@ -192,6 +203,13 @@ class OuterEngine:
                 f"the engine at {self.url} keeps its networks where this process cannot go; "
                 "run on the engine's own machine, as root"
             )
+
+    def routes(self) -> Routes:
+        """Return the routes of the network namespace of the engine's bridges; none where this process cannot look."""
+        try:
+            return routes(listener_pid(self.url))
+        except OSError:
+            return {}
 
     def enter(self) -> None:
         """Move this process to the private engine's network namespace; do nothing for any other engine."""
@@ -257,6 +275,11 @@ def _connect(progress: Progress) -> OuterEngine:
             found.release()
             raise UsageError(f"an engine answers at {found.url}, and there is no docker command; install docker-cli")
         return found
+    if os.environ.get("SWARMLAB_IMAGE"):
+        raise UsageError(
+            f"no engine answers at {_DEFAULT} of this container; give it the engine's socket: "
+            "docker run -v /var/run/docker.sock:/var/run/docker.sock …"
+        )
     if not shutil.which("dockerd"):
         install(_PACKAGES, progress)
     if Path("/run/systemd/system").is_dir() and not _apart():
@@ -378,15 +401,17 @@ def _socket() -> Path:
     return _folder() / "docker.sock"
 
 
+def _users() -> Path:
+    return run_folder() / "engine.users"
+
+
 def _private_url() -> str:
     return f"unix://{_socket()}"
 
 
 def _join_users() -> IO[str]:
     """Count this process among the private engine's users: a shared lock, which ends with the process."""
-    users = (run_folder() / "engine.users").open("w")
-    fcntl.flock(users, fcntl.LOCK_SH)
-    return users
+    return lock_file(_users(), lambda users: fcntl.flock(users, fcntl.LOCK_SH))
 
 
 def _private(progress: Progress) -> OuterEngine:
@@ -396,7 +421,7 @@ def _private(progress: Progress) -> OuterEngine:
         users = _join_users()
         progress("starting a private Docker engine in a network namespace of its own")
         # The files of an engine that was killed stay: the new engine finds the old one's containers by them.
-        _folder().mkdir(mode=0o700, exist_ok=True)
+        make_folder(_folder())
         (_folder() / "dockerd.pid").unlink(missing_ok=True)
         if not (Path("/run/netns") / NETNS).exists():
             _ip("netns", "add", NETNS)
@@ -470,6 +495,8 @@ def _sweep() -> None:
     if (Path("/run/netns") / NETNS).exists():
         _ip("netns", "delete", NETNS)
     shutil.rmtree(_folder(), ignore_errors=True)
+    _users().unlink(missing_ok=True)
+    drop_folder(run_folder())
 
 
 def _is_private(pid: int) -> bool:

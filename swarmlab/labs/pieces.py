@@ -13,6 +13,7 @@ import os
 import selectors
 import socket
 import struct
+import sys
 from collections.abc import Callable
 
 HEAD = struct.Struct(">cII")
@@ -204,4 +205,4 @@ def serve(path: str) -> None:
 
 
 if __name__ == "__main__":
-    serve("/run/docker.sock")
+    serve(sys.argv[1])

@@ -24,7 +24,7 @@ import docker
 import requests
 from docker.models.containers import Container
 
-from swarmlab.cluster.streams import Streams
+from swarmlab.cluster.streams import Streams, hang_up
 from swarmlab.host import process, run_folder
 from swarmlab.labs import pieces
 
@@ -37,6 +37,8 @@ while len(text) < {len(_TEXT)}: text += os.read(0, {len(_TEXT)} - len(text)) or 
 exec(text)
 """
 _BLOCK = 2**16
+#: The socket of a node's engine.
+_ENGINE = "/run/docker.sock"
 #: Seconds until a node is tried again that is halted.
 _AGAIN = 0.5
 _live: weakref.WeakSet[Relay] = weakref.WeakSet()
@@ -139,7 +141,9 @@ class _Passing:
             container = self._container()
             assert container.client
             api = container.client.api
-            made = api.exec_create(str(container.id), ["python3", "-I", "-S", "-c", _READ], stdin=True, user="root")
+            made = api.exec_create(
+                str(container.id), ["python3", "-I", "-S", "-c", _READ, _ENGINE], stdin=True, user="root"
+            )
             self._stream = api.exec_start(made["Id"], socket=True)
         except docker.errors.APIError as refused:
             if "paused" not in str(refused.explanation):
@@ -186,7 +190,7 @@ class _Passing:
                 self._selector.unregister(self._node)
             with contextlib.suppress(OSError):
                 self._node.shutdown(socket.SHUT_RDWR)
-            self._stream.close()
+            hang_up(self._stream)
             self._node.close()
             self._node = self._stream = None
 

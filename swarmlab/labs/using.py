@@ -17,7 +17,7 @@ from typing import IO
 
 from swarmlab.errors import UsageError
 from swarmlab.files import shown
-from swarmlab.host import run_folder, sign, signature
+from swarmlab.host import make_folder, run_folder, sign, signature
 from swarmlab.labs import standing
 from swarmlab.labs.outer import OuterEngine
 from swarmlab.labs.standing import SOCKET, Standing
@@ -37,7 +37,7 @@ def hold(outer: OuterEngine, lab: Standing) -> IO[str]:
         raise UsageError(f"lab {lab.name} was made by {using}, which is at work; wait until it ends")
     file = _file(outer, lab.name)
     try:
-        file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        make_folder(file.parent)
         lock = file.open("a+")
     except OSError as failed:
         raise UsageError(f"lab {lab.name}: {file} cannot be opened: {failed.strerror}; it is another user's") from None

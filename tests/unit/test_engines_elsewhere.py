@@ -37,7 +37,7 @@ def apart(engine, *, here=(), enter=(), monkeypatch, listener=None):
     monkeypatch.setattr(nearness.netns, "interface_exists", lambda name: name in here)
     monkeypatch.setattr(nearness.netns, "may_enter", lambda _, name: name in enter)
     monkeypatch.setattr(nearness, "listener_pid", lambda _: listener)
-    return why_apart(engine, "unix:///x", "DOCKER_HOST=unix:///x")
+    return why_apart(engine, "unix:///x")
 
 
 DEFAULT = ("bridge", "docker0")
@@ -66,11 +66,6 @@ def test_an_engine_in_a_namespace_is_in_reach_of_who_may_enter_it(monkeypatch):
 def test_a_rootless_engine_is_told_as_such(monkeypatch):
     found = apart(engine(DEFAULT, SecurityOptions=["name=seccomp", "name=rootless"]), monkeypatch=monkeypatch)
     assert found.startswith("it is a rootless engine")
-
-
-def test_an_engine_of_windows_containers_is_refused(monkeypatch):
-    with pytest.raises(UsageError, match="DOCKER_HOST=unix:///x: the engine runs Windows containers"):
-        apart(engine(OSType="windows"), monkeypatch=monkeypatch)
 
 
 def test_a_container_that_was_given_another_engines_socket_refuses_it(monkeypatch):

@@ -31,15 +31,20 @@ class DindNode(Node):
         container: the container; an upgrade replaces it.
     """
 
-    def __init__(self, container: Container) -> None:
-        """Describe the node by its container's labels (see `swarmlab.labs.standing`)."""
+    def __init__(self, container: Container, *, new: bool = False) -> None:
+        """Describe the node by its container's labels (see `swarmlab.labs.standing`).
+
+        Args:
+            container: see above.
+            new: it was started just now.
+        """
         labels = container.labels
         networks = container.attrs["NetworkSettings"]["Networks"]
         address = next(iter(networks.values()))["IPAMConfig"]["IPv4Address"]
         self.container = container
         shells = NodeBackend(labels[NODE], lambda: self.container)
         self._relay: Relay | None = None
-        url = shared_socket(container)
+        url = shared_socket(container, new=new)
         if not url:
             self._relay = Relay(lambda: self.container)
             url = self._relay.url

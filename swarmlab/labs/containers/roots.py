@@ -21,7 +21,7 @@ from docker.models.containers import Container
 from swarmlab.errors import LabError
 from swarmlab.host import Progress
 from swarmlab.images.recipes import REGISTRY, making_images, workloads
-from swarmlab.labs.containers.options import node_options
+from swarmlab.labs.containers.options import PLAIN, node_options
 from swarmlab.labs.outer import OuterEngine
 from swarmlab.ownership import LABEL, OWNER, this_process
 from swarmlab.versions import Version
@@ -97,7 +97,9 @@ def _make(outer: OuterEngine, name: str, image: str, registry: str) -> None:
 
     try:
         # The node has the registry's network, which has no way out, and finds the registry on its loopback.
-        first = run(registry, {"NetworkMode": "none", "ExtraHosts": [f"{REGISTRY.partition(':')[0]}:127.0.0.1"]})
+        first = run(
+            registry, PLAIN | {"NetworkMode": "none", "ExtraHosts": [f"{REGISTRY.partition(':')[0]}:127.0.0.1"]}
+        )
         options = node_options([f"{name}:/var/lib/docker"], {}) | {"NetworkMode": f"container:{first.id}"}
         node = run(image, options)
         wait(lambda: _answers(node), f"the engine of {image} to answer", deadline=60, error=LabError)

@@ -27,7 +27,7 @@ from swarmlab import netns, signals
 from swarmlab.cluster.node import Node, facts_of, look_for
 from swarmlab.cluster.workbench import PORTS
 from swarmlab.errors import LabError, UsageError
-from swarmlab.host import Progress
+from swarmlab.host import Progress, drop_folder, make_folder
 from swarmlab.images import given, recipes, workshop
 from swarmlab.images.engines import EngineChoice, engine_choice, held, obtain
 from swarmlab.images.given import GivenImage
@@ -465,12 +465,12 @@ class VagrantLab(Lab):
         return [VagrantNode(name, f"{self.prefix}.{octet}", self.places, self) for name, octet in MACHINES.items()]
 
     def _create_registry(self) -> Container:
-        free = free_networks(self.outer)
+        free = free_networks(self.outer, self.provider.interfaces)
         if not free:
             raise LabError("no network is free for the machines in 192.168.56.0 to 192.168.71.0")
         subnet = free[0].partition("/")[0]
         if subnet != "192.168.56.0":
-            self._progress(f"192.168.56.0/24 is in use by another lab; the machines use {subnet}/24")
+            self._progress(f"192.168.56.0/24 is taken; the machines use {subnet}/24")
         return self.outer.client.containers.create(
             self._registry_image,
             name=f"swarmlab-{NAME}-registry",
@@ -514,7 +514,7 @@ class VagrantLab(Lab):
             parallel(VagrantNode.disconnect, self.machines)
 
     def _write_ssh_config(self) -> None:
-        self.places.run.mkdir(mode=0o700, parents=True, exist_ok=True)
+        make_folder(self.places.run)
         hosts = {}
         for name in MACHINES:
             address, port, key = self.provider.reach(name)
@@ -569,6 +569,7 @@ def remove(outer: OuterEngine, progress: Progress, *, known: Provider | None = N
         for name in MACHINES:
             Ssh(places.ssh_config, name).close()
     shutil.rmtree(places.run, ignore_errors=True)
+    drop_folder(places.run.parent)
     for folder in (places.pool, places.dotfile, places.downloads, box.home() / "data" / "machine-index"):
         shutil.rmtree(folder, ignore_errors=True)
     if found:

@@ -18,7 +18,7 @@ from pathlib import Path
 
 from swarmlab import children
 from swarmlab.errors import DeadlineExceeded, LabError, UsageError
-from swarmlab.host import Progress, as_root, install, process_of, run_folder
+from swarmlab.host import Progress, as_root, drop_folder, install, make_folder, process_of, run_folder
 from swarmlab.netns import NETNS
 from swarmlab.parallel import parallel
 from swarmlab.wait import State, wait
@@ -27,6 +27,8 @@ PACKAGES = ["qemu-system-x86", "qemu-utils", "libvirt-daemon-system", "libvirt-c
 
 #: Folders that the private daemon's mount namespace replaces, by the name of what takes their place.
 OVERLAID = {"etc": "/etc/libvirt", "lib": "/var/lib/libvirt", "run": "/run/libvirt"}
+#: Holds another word each time that this host boots.
+_BOOT = Path("/proc/sys/kernel/random/boot_id")
 _QEMU_CONF = """\
 user = "root"
 group = "root"
@@ -83,7 +85,7 @@ class Libvirt:
             return found
         sweep()
         for part in OVERLAID:
-            (_folder() / part).mkdir(mode=0o755, parents=True)
+            (make_folder(_folder()) / part).mkdir(mode=0o755)
         (_folder() / "etc" / "qemu.conf").write_text(_QEMU_CONF)
         (_folder() / "etc" / "libvirtd.conf").write_text('auth_unix_rw = "none"\n')
         over = [f"mkdir -p {target} && mount --bind {_folder() / part} {target}" for part, target in OVERLAID.items()]
@@ -250,13 +252,16 @@ def accelerator(kernel: Path, initrd: Path, progress: Progress) -> str:
         initrd: its initial RAM disk.
         progress: called with a line before a kernel is started.
     """
-    remembered = run_folder() / "accelerator"
-    if not remembered.exists():
+    remembered, boot = run_folder() / "accelerator", _BOOT.read_text().strip()
+    known, _, driver = remembered.read_text().partition(" ") if remembered.exists() else ("", "", "")
+    if known != boot:
         usable = os.access("/dev/kvm", os.R_OK | os.W_OK)
         if usable:
             progress("trying whether a kernel boots on KVM")
-        remembered.write_text("kvm" if usable and boots_on_kvm(kernel, initrd) else "qemu")
-    return remembered.read_text()
+        driver = "kvm" if usable and boots_on_kvm(kernel, initrd) else "qemu"
+        make_folder(run_folder())
+        remembered.write_text(f"{boot} {driver}")
+    return driver
 
 
 def boots_on_kvm(kernel: Path, initrd: Path) -> bool:
@@ -311,6 +316,7 @@ def sweep() -> None:
         for name in [line.split()[0] for line in links.splitlines() if line.startswith("virbr")]:
             subprocess.run([*inside, "link", "delete", name], check=False, capture_output=True)
     shutil.rmtree(_folder(), ignore_errors=True)
+    drop_folder(run_folder())
     for target in OVERLAID.values():  # made to mount on, where the host had none
         with contextlib.suppress(OSError):
             Path(target).rmdir()

@@ -9,7 +9,7 @@ import shutil
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 from typing_extensions import override
 
@@ -31,9 +31,11 @@ class Provider(ABC):
 
     Attributes:
         environment: the environment of Vagrant, which has the settings of the Vagrantfile, too.
+        interfaces: how the names of interfaces begin which the provider makes, and takes again for another network.
     """
 
     environment: dict[str, str]
+    interfaces: ClassVar[str] = ""
 
     @abstractmethod
     def reach(self, name: str) -> tuple[str, int, Path]:
@@ -75,6 +77,8 @@ class Provider(ABC):
 
 class VirtualBox(Provider):
     """The reference: CentOS 7, as in the document. The snapshot goes with the machines."""
+
+    interfaces = "vboxnet"
 
     def __init__(self, settings: dict[str, str]) -> None:
         """Take the settings of the Vagrantfile."""
