@@ -18,7 +18,7 @@ from docker.models.containers import Container
 
 from swarmlab import ownership, signals
 from swarmlab.courier import stream
-from swarmlab.courier.parcel import Parcel, fresh, pack, unpack
+from swarmlab.courier.parcel import Parcel, pack, unpack
 from swarmlab.errors import LabError, UsageError
 from swarmlab.files import exists, reason, shown
 from swarmlab.host import Progress, user_name
@@ -91,7 +91,7 @@ class Courier:
         self._engine, self._client = engine, engine.client
         self._program, self._words = program, list(words)
         self._progress = progress
-        self._parcel = Parcel.of(words, Path.cwd())
+        self._parcel = Parcel.of(program, words, Path.cwd())
         # A shell reads what is typed; the docker command has the manners for that.
         self._typed = program == "swarmlab" and self._words[:1] == ["shell"]
         self._terminal = stream.is_terminal() and (not self._typed or os.isatty(0))
@@ -246,21 +246,16 @@ class Courier:
 
     def _fetch(self, container: Container, sent: set[str]) -> None:
         """Write what the command has made to the same paths here."""
-        changes = self._client.api.diff(str(container.id)) or []
-        made = fresh(changes, sent, self._parcel.is_written)
-        for path in [*made, *(path for path in self._parcel.rewritten() if str(path) in sent)]:
-            if path == self._parcel.reports / folders.LATEST and not made:
-                continue
+        for path in self._parcel.places():
             try:
                 blocks, _ = self._client.api.get_archive(str(container.id), str(path))
             except docker.errors.NotFound:
                 continue
             try:
-                path.parent.mkdir(parents=True, exist_ok=True)
-                unpack(io.BufferedReader(_Chunks(blocks)), path.parent)
+                archive = io.BufferedReader(_Chunks(blocks))
+                unpack(archive, path.parent, lambda file: self._parcel.is_made(file, sent))
             except OSError as failed:
-                where = f"docker cp {container.name}:{path} ."
-                raise LabError(f"{shown(path)}: cannot be written: {reason(failed)}; until then: {where}") from None
+                raise LabError(f"{shown(path)}: cannot be written: {reason(failed)}") from None
         if exists(self._parcel.reports / folders.RUNS):
             folders.prune(self._parcel.reports, self._parcel.keep)
 

@@ -7,7 +7,6 @@ mean the same, and so do the paths that the command prints.
 from __future__ import annotations
 
 import contextlib
-import functools
 import os
 import shutil
 import subprocess
@@ -15,7 +14,7 @@ import tarfile
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, Any
+from typing import IO
 
 from swarmlab import configuration
 from swarmlab.errors import UsageError
@@ -39,8 +38,6 @@ _WRITTEN = (
     *("--alluredir", "--junit", "--junit-xml", "--junitxml", "--metrics", "--out", "--progress-json", "--reports"),
     "--sarif",
 )
-#: The kind of a change of a file that is removed.
-_GONE = 2
 #: Bytes of a block that is read of an archive.
 _BLOCK = 2**20
 
@@ -50,18 +47,21 @@ class Parcel:
     """The files of one command.
 
     Attributes:
+        program: its module, ``pytest`` or ``swarmlab``.
         words: the words of the command, with those of its file of options.
         folder: the current folder.
     """
 
+    program: str
     words: Sequence[str]
     folder: Path
 
     @classmethod
-    def of(cls, words: Sequence[str], folder: Path) -> Parcel:
+    def of(cls, program: str, words: Sequence[str], folder: Path) -> Parcel:
         """Return the parcel of a command.
 
         Args:
+            program: its module.
             words: its words, without the program's name.
             folder: the current folder.
 
@@ -71,7 +71,9 @@ class Parcel:
         own = list(words[: words.index("--")] if "--" in words else words)
         taken = configuration.take(own, folder, registry.kind_by_option)
         more = [f"{configuration.OPTION}={taken.file}", *taken.words] if taken else []
-        return cls([*more, *own], folder)
+        verb = 1 if program == "swarmlab" else 0
+        # What the command line says goes before the file, so it comes last.
+        return cls(program, [*own[:verb], *more, *own[verb:]], folder)
 
     # There
 
@@ -119,22 +121,31 @@ class Parcel:
         given = [value for value in self._values("--keep-runs") if value.isdecimal()]
         return int(given[-1]) if given else folders.KEPT
 
-    def is_written(self, file: Path) -> bool:
-        """Whether a file or folder is one that the command is to write."""
-        if any(file.is_relative_to(place) for place in self._places):
-            return True
-        # `swarmlab logs` names its archive by itself, in the current folder.
-        return self.words[:1] == ["logs"] and file.parent == self.folder and file.name.startswith("swarmlab-logs-")
-
-    @functools.cached_property
-    def _places(self) -> list[Path]:
+    def places(self) -> list[Path]:
+        """Return the folders and files that the command writes, so far as they may be there when it has ended."""
         named = [value for option in _WRITTEN for value in self._values(option) if "://" not in value]
-        last = [word for word in self.words[1:][-1:] if self.words[0] == "logs" and not word.startswith("-")]
-        return [*(Path(os.path.normpath(self.folder / word)) for word in [*named, *last]), self.reports]
+        if self.words[:1] == ["logs"]:
+            # Without a name for its archive it makes one, in the current folder.
+            last = [word for word in self.words[1:][-1:] if not word.startswith("-")]
+            named += last or ["."]
+        judges = self.program == "pytest" or self.words[:1] == ["rehearse"]
+        found = [Path(os.path.normpath(self.folder / word)) for word in named]
+        return list(dict.fromkeys([*found, *([self.reports, stock.lock_file()] if judges else [])]))
 
-    def rewritten(self) -> list[Path]:
-        """Return what was there before, and that the command may write anew."""
-        return [self.reports / folders.LATEST, stock.lock_file()]
+    def is_made(self, file: Path, sent: set[str]) -> bool:
+        """Whether a file that is there at the end is one that the command has made.
+
+        Args:
+            file: its whole path.
+            sent: the paths of what was there before.
+        """
+        if file in (self.reports / folders.LATEST, stock.lock_file()):
+            return True
+        if str(file) in sent or any(part in _NOT_OURS for part in file.parts):
+            return False
+        return not (self.folder in self.places() and file.parent == self.folder) or file.name.startswith(
+            "swarmlab-logs-"
+        )
 
     def _values(self, option: str, alone: str = "") -> Iterator[str]:
         """Return the values of an option.
@@ -188,12 +199,13 @@ def pack(files: Iterable[Path], to: IO[bytes], *, to_folder: str = "") -> set[st
     return packed
 
 
-def unpack(archive: IO[bytes], folder: Path) -> None:
+def unpack(archive: IO[bytes], folder: Path, wanted: Callable[[Path], bool] = lambda _: True) -> None:
     """Write the files of an archive of an engine into a folder; of links those that stay in it.
 
     Args:
         archive: as ``GET /containers/ID/archive`` returns it; it is read once, from its beginning.
         folder: takes them.
+        wanted: whether a file or link is wanted, by its path here.
 
     Raises:
         OSError: a file cannot be written.
@@ -201,11 +213,9 @@ def unpack(archive: IO[bytes], folder: Path) -> None:
     with tarfile.open(fileobj=archive, mode="r|") as source:
         for member in source:
             place = Path(os.path.normpath(folder / member.name))
-            if not place.is_relative_to(folder) or any(part in _NOT_OURS for part in Path(member.name).parts):
+            if not place.is_relative_to(folder) or member.isdir() or not wanted(place):
                 continue
-            if member.isdir():
-                place.mkdir(parents=True, exist_ok=True)
-            elif member.issym():
+            if member.issym():
                 _link(place, member.linkname, folder)
             elif member.isfile() and (content := source.extractfile(member)):
                 place.parent.mkdir(parents=True, exist_ok=True)
@@ -221,24 +231,6 @@ def _link(place: Path, target: str, folder: Path) -> None:
         place.parent.mkdir(parents=True, exist_ok=True)
         place.unlink(missing_ok=True)
         place.symlink_to(target)
-
-
-def fresh(changes: Sequence[dict[str, Any]], sent: set[str], is_written: Callable[[Path], bool]) -> list[Path]:
-    """Return what a command has made in places of its own: each file or folder that is not below another of them.
-
-    Args:
-        changes: the changes of a container's files, as ``GET /containers/ID/changes`` returns them.
-        sent: the paths that were there before.
-        is_written: whether a file or folder is in such a place.
-    """
-    found: list[Path] = []
-    for path in sorted(str(change["Path"]) for change in changes if change.get("Kind") != _GONE):
-        file = Path(path)
-        if path in sent or any(part in _NOT_OURS for part in file.parts):
-            continue
-        if not (found and file.is_relative_to(found[-1])) and is_written(file):
-            found.append(file)
-    return found
 
 
 def _tree(root: Path) -> Iterator[Path]:

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from swarmlab.courier import parcel
-from swarmlab.courier.parcel import Parcel, fresh, pack, unpack
+from swarmlab.courier.parcel import Parcel, pack, unpack
 from swarmlab.paths import REPORTS, ROOT
 
 
@@ -21,7 +21,7 @@ def here(tmp_path, monkeypatch):
 
 def named(words, folder):
     """Return the files that go beside the working tree."""
-    return {file for file in Parcel.of(words, folder).files() if not file.is_relative_to(ROOT)}
+    return {file for file in Parcel.of("pytest", words, folder).files() if not file.is_relative_to(ROOT)}
 
 
 @pytest.mark.parametrize(
@@ -58,7 +58,7 @@ def test_a_file_of_options_goes_with_the_files_that_it_names(here):
     (here / "lab").mkdir()
     (here / "lab" / "w.yaml").write_text("")
     (here / "lab" / "swarmlab.toml").write_text('waivers = "w.yaml"\nreports = "out"\n')
-    made = Parcel.of(["--config", "lab/swarmlab.toml"], here)
+    made = Parcel.of("pytest", ["--config", "lab/swarmlab.toml"], here)
     assert {here / "lab" / "w.yaml", here / "lab" / "swarmlab.toml"} <= set(made.files())
     assert made.reports == here / "lab" / "out"
 
@@ -113,7 +113,7 @@ def test_what_was_packed_is_unpacked_with_its_rights_and_links(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("name", "target"), [("../out", ""), ("/etc/out", ""), ("in", "../../out"), ("in", "/etc/passwd"), (".owner", "")]
+    ("name", "target"), [("../out", ""), ("/etc/out", ""), ("in", "../../out"), ("in", "/etc/passwd")]
 )
 def test_nothing_is_unpacked_outside_its_folder(tmp_path, name, target):
     made = io.BytesIO()
@@ -129,27 +129,28 @@ def test_nothing_is_unpacked_outside_its_folder(tmp_path, name, target):
 
 
 def test_what_a_command_made_comes_back_from_its_places_alone():
-    sent = {"/", "/w", "/w/reports", "/w/reports/runs", "/w/reports/runs/old"}
-    listed = [
-        ("/w/reports/runs/new", 1),
-        ("/w/reports/runs/new/verdicts.json", 1),
-        ("/w/reports/runs/newer", 1),
-        ("/w/reports/runs/old", 0),
-        ("/w/reports/gone", 2),
-        ("/w/reports/.pytest_cache/x", 1),
-        ("/w/metrics.prom", 1),
-        ("/w/metrics.prom.tmp", 1),
-        ("/root/.cache/x", 1),
-    ]
-    made = Parcel(["--metrics=metrics.prom", "--reports", "reports"], Path("/w"))
-    changes = [{"Path": path, "Kind": kind} for path, kind in listed]
-    found = fresh(changes, sent, made.is_written)
-    assert list(map(str, found)) == ["/w/metrics.prom", "/w/reports/runs/new", "/w/reports/runs/newer"]
+    made = Parcel("pytest", ["--metrics=metrics.prom", "--reports", "reports"], Path("/w"))
+    assert made.places()[:2] == [Path("/w/metrics.prom"), Path("/w/reports")]
+    sent = {"/w/reports/runs/old/verdicts.json", "/w/reports/latest"}
+    for name, wanted in (
+        ("reports/runs/new/verdicts.json", True),
+        ("reports/runs/new/.owner", False),
+        ("reports/runs/old/verdicts.json", False),
+        ("reports/latest", True),
+        ("reports/.pytest_cache/x", False),
+        ("metrics.prom", True),
+    ):
+        assert made.is_made(Path("/w") / name, sent) is wanted, name
 
 
 def test_the_archive_of_logs_comes_back_from_the_current_folder():
-    made = Parcel(["logs"], Path("/w"))
-    assert made.is_written(Path("/w/swarmlab-logs-lab-1.tar.gz"))
-    assert not made.is_written(Path("/w/other"))
-    assert Parcel(["logs", "x.tar.gz"], Path("/w")).is_written(Path("/w/x.tar.gz"))
-    assert Parcel(["status"], Path("/w")).reports == REPORTS
+    made = Parcel("swarmlab", ["logs"], Path("/w"))
+    assert made.places() == [Path("/w")]
+    assert made.is_made(Path("/w/swarmlab-logs-lab-1.tar.gz"), set())
+    assert not made.is_made(Path("/w/other"), set())
+    assert Parcel("swarmlab", ["logs", "x.tar.gz"], Path("/w")).places() == [Path("/w/x.tar.gz")]
+
+
+def test_a_command_that_writes_nothing_brings_nothing_back():
+    assert Parcel("swarmlab", ["status"], Path("/w")).places() == []
+    assert Parcel("swarmlab", ["rehearse"], Path("/w")).places()[0] == REPORTS

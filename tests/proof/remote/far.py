@@ -10,6 +10,7 @@ import ipaddress
 import os
 import signal
 import subprocess
+import sys
 from pathlib import Path
 from typing import ClassVar
 
@@ -81,6 +82,8 @@ class Far:
                 machine.run("ip", "address", "add", f"{address}/24", "dev", name)
                 machine.run("ip", "link", "set", name, "up")
             self.engine.run("sysctl", "-qw", "net.ipv4.ip_forward=1")
+            self.person = self._machine("person")
+            show_python(self.person)
             self.tls = Certificates(folder / "tls")
             self._start_engine(data)
             self._start_sshd()
@@ -159,6 +162,19 @@ def as_person(*groups: int) -> list[str]:
     """Return the prefix that runs a command as an ordinary user who is in these groups alone."""
     more = [f"--groups={','.join(map(str, groups))}"] if groups else ["--clear-groups"]
     return ["setpriv", f"--reuid={PERSON}", f"--regid={PERSON}", *more]
+
+
+def show_python(machine: Machine) -> None:
+    """Let everybody on a machine reach this environment's Python, which may be in a home that only its user enters."""
+    own = Path(sys.base_prefix)
+    closed = [place for place in reversed((own, *own.parents)) if not place.stat().st_mode & 0o001]
+    if not closed:
+        return
+    script = (
+        'mkdir /run/python && mount --bind "$1" /run/python && mount -t tmpfs -o mode=755 tmpfs "$2" && '
+        'mkdir -p "$1" && mount --bind /run/python "$1"'
+    )
+    machine.run("sh", "-c", script, "sh", own, closed[0])
 
 
 class Certificates:
