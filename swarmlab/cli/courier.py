@@ -37,8 +37,10 @@ def _carry(program: str, words: list[str]) -> int:
     if engine is None:
         raise UsageError("the engine has ended meanwhile; start it, and try again")
     try:
+        courier = Courier(engine, program, words, say)
+        courier.check()
         say(f"{engine.named.by if engine.named else engine.url}: {engine.apart}; so this runs in a container there")
-        return Courier(engine, program, words, say).carry()
+        return courier.carry()
     finally:
         engine.release()
 

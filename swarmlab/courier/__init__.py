@@ -27,6 +27,6 @@ def go(apart: Apart, program: str, words: Sequence[str]) -> NoReturn:
     tunnel.close_all()
     for stream in (sys.stdout, sys.stderr):
         stream.flush()
-    paths = [str(ROOT), *filter(None, [os.environ.get("PYTHONPATH")])]
-    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(paths)}
-    os.execve(sys.executable, [sys.executable, "-m", _MODULE, program, *words], environment)
+    # This checkout's modules, wherever the command was given.
+    start = f"import runpy, sys; sys.path.insert(0, {str(ROOT)!r}); runpy.run_module({_MODULE!r}, run_name='__main__')"
+    os.execv(sys.executable, [sys.executable, "-c", start, program, *words])

@@ -26,8 +26,7 @@ from swarmlab.images import stock
 from swarmlab.images.run_image import environment_image
 from swarmlab.labs.containers import fitness
 from swarmlab.labs.inside import RUN
-from swarmlab.labs.nearness import is_rootless
-from swarmlab.labs.outer import COURIER, OuterEngine
+from swarmlab.labs.outer import OuterEngine
 from swarmlab.ownership import OWNER
 from swarmlab.paths import ROOT
 from swarmlab.verdicts import folders
@@ -38,8 +37,6 @@ _MACHINES = {"arm64": "aarch64", "amd64": "x86_64"}
 _SOCKET = "/var/run/docker.sock"
 #: The cache there, as the Dockerfile sets it.
 _CACHE = "/cache"
-#: Names the engine's socket on the engine's machine, where it is elsewhere.
-_SOCKET_VARIABLE = "SWARMLAB_ENGINE_SOCKET"
 #: Environment variables that mean the same in the container: their names, and how they begin.
 _PASSED = frozenset(
     (
@@ -52,7 +49,7 @@ _PASSED = frozenset(
 )
 _PASSED_TOO = ("SWARMLAB_", "LC_")
 #: Those that are about this machine.
-_KEPT_BACK = ("SWARMLAB_CACHE", "SWARMLAB_PRIVATE", _SOCKET_VARIABLE, COURIER)
+_KEPT_BACK = ("SWARMLAB_CACHE", "SWARMLAB_PRIVATE", "SWARMLAB_ENGINE_SOCKET", "SWARMLAB_COURIER")
 _FAILURES = (docker.errors.DockerException, requests.exceptions.RequestException, OSError)
 
 
@@ -96,6 +93,15 @@ class Courier:
         self._typed = program == "swarmlab" and self._words[:1] == ["shell"]
         self._terminal = stream.is_terminal() and (not self._typed or os.isatty(0))
 
+    def check(self) -> None:
+        """Check that labs can be made on the engine, before anything is made there.
+
+        Raises:
+            UsageError: they cannot.
+        """
+        for why in fitness.refusals(self._client.info()):
+            raise UsageError(f"{self._by} {why}")
+
     def carry(self) -> int:
         """Do the command's work, and return its exit status.
 
@@ -104,8 +110,6 @@ class Courier:
             LabError: the engine refuses the container, or is lost.
         """
         try:
-            for why in fitness.refusals(self._client.info()):
-                raise UsageError(f"{self._by} {why}")
             image = self._image()
             self._sweep()
             container = self._create(image)
@@ -178,21 +182,17 @@ class Courier:
             return self._client.containers.get(made["Id"])
         raise UsageError(
             f"the engine at {shown(self._engine.url)} has no socket at {' or '.join(tried)} on its machine; "
-            f"set {_SOCKET_VARIABLE} to its path there"
+            "set SWARMLAB_ENGINE_SOCKET to its path there"
         )
 
     def _sockets(self) -> Iterator[str]:
         """Return where the engine's socket may be on the engine's own machine, the likeliest first."""
-        if own := os.environ.get(_SOCKET_VARIABLE):
+        if own := os.environ.get("SWARMLAB_ENGINE_SOCKET"):
             yield own
             return
         url, path = self._engine.url, self._engine.url.removeprefix("unix://")
-        info = self._client.info()
-        if url.startswith("unix://") and info.get("KernelVersion") == os.uname().release:
+        if url.startswith("unix://") and self._client.info().get("KernelVersion") == os.uname().release:
             yield path
-        if is_rootless(info):
-            # Its data is in the home of its user, and its socket in that user's folder for what runs.
-            yield f"/run/user/{os.getuid()}/docker.sock"
         if path != _SOCKET:
             yield _SOCKET
 
@@ -202,8 +202,13 @@ class Courier:
             for name, value in os.environ.items()
             if (name in _PASSED or name.startswith(_PASSED_TOO)) and name not in _KEPT_BACK
         }
-        own = {"DOCKER_HOST": f"unix://{_SOCKET}", "SWARMLAB_ENGINES_LOCK": str(stock.lock_file()), COURIER: "1"}
-        own |= {"PYTHONPATH": str(ROOT), "PYTHONDONTWRITEBYTECODE": "1", "SUDO_USER": user_name()}
+        own = {"DOCKER_HOST": f"unix://{_SOCKET}", "SWARMLAB_ENGINES_LOCK": str(stock.lock_file())}
+        own |= {
+            "SWARMLAB_COURIER": "1",
+            "PYTHONPATH": str(ROOT),
+            "PYTHONDONTWRITEBYTECODE": "1",
+            "SUDO_USER": user_name(),
+        }
         return passed | own
 
     def _send(self, container: Container) -> set[str]:

@@ -2,7 +2,7 @@
 
 An engine on this machine keeps its networks as bridges in its own network namespace. Where that is this process's
 namespace, the bridges are here. The engine may be elsewhere: on another machine, in a virtual machine as with Docker
-Desktop and Colima, in another container, or in a namespace that this user may not enter, as a rootless engine is.
+Desktop and Colima, in another container, or in a namespace that this user may not enter.
 """
 
 from __future__ import annotations
@@ -33,8 +33,6 @@ def why_apart(client: docker.DockerClient, url: str) -> str:
         url: its address; of an engine behind ssh, the ssh:// one.
     """
     info: dict[str, Any] = client.info()
-    if is_rootless(info):
-        return "it is a rootless engine, whose networks are in a namespace of its own"
     if sys.platform != "linux":
         return "this system is not Linux, and the engine runs in a virtual machine"
     listener = listener_pid(url)
@@ -49,11 +47,6 @@ def why_apart(client: docker.DockerClient, url: str) -> str:
             return ""
         return _other_machine(info) or "its networks are in a namespace that this user may not enter"
     return _other_machine(info)  # it has no bridge at all
-
-
-def is_rootless(info: Mapping[str, Any]) -> bool:
-    """Whether an engine runs without root's rights, by its answer to ``GET /info``."""
-    return any(str(option).startswith("name=rootless") for option in info.get("SecurityOptions") or [])
 
 
 def listener_pid(url: str) -> int | None:

@@ -50,8 +50,6 @@ from swarmlab.netns import NETNS
 from swarmlab.ownership import LABEL
 from swarmlab.wait import State, wait
 
-#: Environment variable of a command that was carried into a container of its engine (see `swarmlab.courier`).
-COURIER = "SWARMLAB_COURIER"
 #: Seconds that one request to the outer engine may take.
 _TIMEOUT = 120
 #: Seconds until an engine that does not answer is given up, and until a line says that it is waited for.
@@ -129,7 +127,7 @@ class OuterEngine:
         """
         if self.private or self.own:
             return ""
-        if os.environ.get(COURIER):
+        if os.environ.get("SWARMLAB_COURIER"):
             raise UsageError(
                 "the socket that this container was given is of another engine; set SWARMLAB_ENGINE_SOCKET to the path "
                 "of the engine's own on its machine"

@@ -63,13 +63,8 @@ def test_an_engine_in_a_namespace_is_in_reach_of_who_may_enter_it(monkeypatch):
     assert found == "its networks are in a namespace that this user may not enter"
 
 
-def test_a_rootless_engine_is_told_as_such(monkeypatch):
-    found = apart(engine(DEFAULT, SecurityOptions=["name=seccomp", "name=rootless"]), monkeypatch=monkeypatch)
-    assert found.startswith("it is a rootless engine")
-
-
 def test_a_container_that_was_given_another_engines_socket_refuses_it(monkeypatch):
-    monkeypatch.setenv(outer.COURIER, "1")
+    monkeypatch.setenv("SWARMLAB_COURIER", "1")
     made = outer.OuterEngine.__new__(outer.OuterEngine)
     made._users = made.own = None
     with pytest.raises(UsageError, match="of another engine; set SWARMLAB_ENGINE_SOCKET"):

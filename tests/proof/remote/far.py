@@ -20,6 +20,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 from swarmlab.labs.answering import answers, engine_at
+from swarmlab.ownership import LABEL
 from swarmlab.wait import State, wait
 
 #: The addresses of the two machines, on the cable between them.
@@ -109,7 +110,7 @@ class Far:
         words = [*(f"--{name}={value}" for name, value in flags.items()), *(f"--host={host}" for host in hosts)]
         log = self.folder / "dockerd.log"
         self._daemon = daemon = self.engine.start("dockerd", *words, log=log)
-        self._stack.callback(_end, daemon)
+        self._stack.callback(end, daemon)
 
         def up() -> State:
             return State(answers(self.local), log.read_text()[-300:], hopeless=daemon.poll() is not None)
@@ -126,10 +127,10 @@ class Far:
         settings.write_text(
             f"Port {SSH_PORT}\nListenAddress {ENGINE}\nHostKey {self.folder}/host\nPidFile none\nUsePAM no\n"
             f"AuthorizedKeysFile {self.folder}/user.pub\nStrictModes no\nPasswordAuthentication no\n"
-            f"SetEnv PATH={os.environ['PATH']}\n"
+            f"SetEnv PATH={os.defpath}:/usr/local/bin\n"
         )
         daemon = self.engine.start("/usr/sbin/sshd", "-D", "-e", "-f", settings, log=self.folder / "sshd.log")
-        self._stack.callback(_end, daemon)
+        self._stack.callback(end, daemon)
         # The user's own settings of ssh: it takes the home of the user from the system, and not from HOME.
         known = f"UserKnownHostsFile {self.folder}/known\n"
         (self.folder / "ssh_config").write_text(f"IdentityFile {self.folder}/user\nIdentitiesOnly yes\n{known}")
@@ -141,17 +142,30 @@ class Far:
 
     def home(self) -> Path:
         made = self.folder / "home"
-        made.mkdir(exist_ok=True)
+        if not made.exists():
+            made.mkdir()
+            os.chown(made, PERSON, PERSON)
         return made
 
     def client(self):
-        return engine_at(self.local, timeout=120)
+        return engine_at(self.local, timeout=600)
+
+    def left(self) -> list[str]:
+        """Return what commands have left on the engine, in words."""
+        client = self.client()
+        try:
+            filters = {"label": LABEL}
+            found = [f"container {one.name} ({one.status})" for one in client.containers.list(all=True)]
+            found += [f"network {one.name}" for one in client.networks.list(filters=filters)]
+            return [*found, *(f"volume {one.name}" for one in client.volumes.list(filters=filters))]
+        finally:
+            client.close()
 
     def environment(self, **own: object) -> dict[str, str]:
         """Return the environment of a command of the user's."""
-        kept = {name: os.environ[name] for name in ("LANG", "TERM") if name in os.environ}
-        kept["PATH"] = f"{self.folder}/bin:{os.environ['PATH']}"
-        fixed = {"HOME": self.home(), "SWARMLAB_CACHE": self.home() / "cache", "PYTHONDONTWRITEBYTECODE": "1"}
+        kept = {"LANG": "C.UTF-8", "PATH": f"{self.folder}/bin:{os.defpath}:/usr/local/bin:/usr/sbin"}
+        fixed = {"HOME": self.home(), "DOCKER_CONFIG": self.home() / ".docker", "PYTHONDONTWRITEBYTECODE": "1"}
+        fixed |= {"SWARMLAB_CACHE": self.home() / "cache", "TMPDIR": self.home()}
         return kept | {name: str(value) for name, value in (fixed | own).items()}
 
     def close(self) -> None:
@@ -230,7 +244,7 @@ class Certificates:
         return signed
 
 
-def _end(process: subprocess.Popen) -> None:
+def end(process: subprocess.Popen) -> None:
     """End a daemon of the proof's, in order."""
     if process.poll() is None:
         process.terminate()
