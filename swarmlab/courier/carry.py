@@ -8,6 +8,7 @@ import os
 import platform
 import subprocess
 import tempfile
+import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -27,10 +28,11 @@ from swarmlab.images.run_image import environment_image
 from swarmlab.labs.containers import fitness
 from swarmlab.labs.inside import RUN
 from swarmlab.labs.outer import OuterEngine
-from swarmlab.ownership import OWNER
 from swarmlab.paths import ROOT
 from swarmlab.verdicts import folders
 
+#: Label of the container: the process that made it. It is no owner as of labs, whose machine is taken for the engine's.
+_SENDER = "swarmlab.sender"
 #: Processors that have two names.
 _MACHINES = {"arm64": "aarch64", "amd64": "x86_64"}
 #: Where an engine has its socket, and where the container has it.
@@ -41,7 +43,7 @@ _CACHE = "/cache"
 _PASSED = frozenset(
     (
         *("COLORTERM", "COLUMNS", "FORCE_COLOR", "LANG", "LINES", "NO_COLOR", "PYTEST_ADDOPTS", "PY_COLORS", "TERM"),
-        *("CI", "CI_JOB_NAME", "CI_JOB_URL", "CI_PIPELINE_IID", "GITLAB_CI", "GITLAB_USER_LOGIN", "TZ"),
+        *("CI", "CI_JOB_NAME", "CI_JOB_URL", "CI_PIPELINE_IID", "GITLAB_CI", "GITLAB_USER_LOGIN"),
         *("GITHUB_ACTIONS", "GITHUB_ACTOR", "GITHUB_REPOSITORY", "GITHUB_RUN_ID", "GITHUB_RUN_NUMBER"),
         *("GITHUB_SERVER_URL", "GITHUB_WORKFLOW"),
         *("http_proxy", "https_proxy", "no_proxy", "HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY"),
@@ -149,8 +151,8 @@ class Courier:
 
     def _sweep(self) -> None:
         """Remove containers of commands of this machine that were killed."""
-        for left in self._engine.containers(RUN, OWNER):
-            if ownership.alive(left.labels[OWNER]) is False:
+        for left in self._engine.containers(RUN, _SENDER):
+            if ownership.alive(left.labels[_SENDER]) is False:
                 self._progress("removing the container of a command that was killed")
                 self._remove(left)
 
@@ -172,7 +174,7 @@ class Courier:
                     working_dir=str(self._parcel.folder),
                     tty=self._terminal,
                     stdin_open=self._typed,
-                    labels={RUN: "courier", OWNER: ownership.this_process()},
+                    labels={RUN: "courier", _SENDER: ownership.this_process()},
                     host_config=self._client.api.create_host_config(mounts=mounts),
                 )
             except docker.errors.APIError as refused:
@@ -206,8 +208,9 @@ class Courier:
         own |= {
             "SWARMLAB_COURIER": "1",
             "PYTHONPATH": str(ROOT),
-            "PYTHONDONTWRITEBYTECODE": "1",
-            "SUDO_USER": user_name(),
+            "PYTHONPYCACHEPREFIX": "/tmp/python",
+            "TZ": _zone(),
+            "SUDO_USER": user_name().partition(",")[0],
         }
         return passed | own
 
@@ -267,3 +270,10 @@ class Courier:
     def _remove(self, container: Container) -> None:
         with contextlib.suppress(docker.errors.NotFound):
             container.remove(force=True, v=True)
+
+
+def _zone() -> str:
+    """Return this machine's time zone without its rules, as a system without time zones takes it (tzset(3))."""
+    minutes = -time.localtime().tm_gmtoff // 60
+    sign, (hours, rest) = "-" if minutes < 0 else "+", divmod(abs(minutes), 60)
+    return f"<{time.strftime('%Z')}>{sign}{hours}:{rest:02}"
