@@ -11,6 +11,7 @@ import os
 import signal
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 from typing import ClassVar
 
@@ -28,6 +29,14 @@ ENGINE, USER = "10.99.0.1", "10.99.0.2"
 TLS_PORT, SSH_PORT = 2376, 2222
 #: An ordinary user that this machine does not know, and the group whose members may use the engine.
 PERSON, GROUP = 4242, 4243
+
+
+@contextlib.contextmanager
+def open_folder():
+    """Yield a folder that every user may enter, as none of pytest's is: each start of pytest closes them again."""
+    with tempfile.TemporaryDirectory(prefix="far-", ignore_cleanup_errors=True) as made:
+        Path(made).chmod(0o755)
+        yield Path(made)
 
 
 class Machine:
@@ -72,7 +81,6 @@ class Far:
 
     def __init__(self, folder: Path, data: Path) -> None:
         self.folder = folder
-        folder.chmod(0o755)
         self.local = f"unix://{folder}/docker.sock"
         self._stack = contextlib.ExitStack()
         try:

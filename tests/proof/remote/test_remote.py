@@ -21,7 +21,7 @@ from swarmlab.images.run_image import environment_image
 from swarmlab.images.workshop import Workshop
 from swarmlab.paths import ROOT
 from swarmlab.wait import wait
-from tests.proof.remote.far import ENGINE, GROUP, PERSON, SSH_PORT, TLS_PORT, Certificates, Far, as_person
+from tests.proof.remote.far import ENGINE, GROUP, PERSON, SSH_PORT, TLS_PORT, Certificates, Far, as_person, open_folder
 
 PYTHON = [sys.executable, "-m"]
 SMOKE = ["pytest", "suites/", "--profile", "smoke"]
@@ -37,19 +37,13 @@ def say(line):
 
 
 @pytest.fixture(scope="module")
-def far(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("far")
-    for place in (folder, *folder.parents[:2]):
-        place.chmod(0o755)
-    made = Far(folder, cache_folder() / "far")
-    try:
+def far():
+    with open_folder() as folder, contextlib.closing(Far(folder, cache_folder() / "far")) as made:
         client = made.client()
         Workshop(client, say).prepare([engine_choice("")])
         environment_image(client, say)
         client.close()
         yield made
-    finally:
-        made.close()
 
 
 class Way:

@@ -9,7 +9,7 @@ import sys
 import pytest
 
 from swarmlab.paths import ROOT
-from tests.proof.remote.far import as_person
+from tests.proof.remote.far import as_person, open_folder
 from tests.proof.remote.rootless import rootless
 
 pytestmark = pytest.mark.lab
@@ -18,11 +18,8 @@ SAYS = "is rootless, and nodes need control groups and a /sys that they may writ
 
 
 @pytest.fixture(scope="module")
-def engine(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("own")
-    for place in (folder, *folder.parents[:2]):
-        place.chmod(0o755)
-    with rootless(folder) as (machine, url):
+def engine():
+    with open_folder() as folder, rootless(folder) as (machine, url):
         home = str(folder / "rootless")
         environment = {"DOCKER_HOST": url, "HOME": home, "PATH": "/usr/local/bin:/usr/bin:/bin"}
 
