@@ -63,6 +63,7 @@ class Way:
             stderr=subprocess.STDOUT,
             text=True,
             start_new_session=True,
+            preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # which jobs in the background ignore
         )
 
     def run(self, *words, **more):
