@@ -98,7 +98,7 @@ browser: $(ready) ## Check the report with a browser and axe; installs chromium 
 ##: Proofs: plant faults, and check that each is noticed
 
 .PHONY: proof
-proof: proof-claims proof-engines proof-machines proof-mesh proof-rehearsal proof-preflight proof-existing proof-ends proof-secrets proof-image proof-remote proof-interruptions ## Run all proofs (a day).
+proof: proof-claims proof-engines proof-machines proof-mesh proof-rehearsal proof-preflight proof-existing proof-libvirt proof-ends proof-secrets proof-image proof-remote proof-interruptions ## Run all proofs (a day).
 
 .PHONY: proof-claims
 proof-claims: $(ready) ## Break clusters on purpose: every test of the suites must fail (hours).
@@ -127,6 +127,10 @@ proof-preflight: $(ready) ## Plant faults for preflight: it must find each on it
 .PHONY: proof-existing
 proof-existing: $(ready) ## Run the suites on an existing swarm under load: its own work must be unharmed (an hour or two).
 	$(prove) tests/proof/existing $(engine) $(PYTEST_ARGS) $(call ended,pytest)
+
+.PHONY: proof-libvirt
+proof-libvirt: $(ready) ## Make, use and kill a lab of machines in a libvirt that others use: nothing of theirs may change (an hour).
+	$(prove) tests/proof/libvirt $(PYTEST_ARGS) $(call ended,pytest)
 
 .PHONY: proof-ends
 proof-ends: $(ready) ## Take labs away in the midst of runs, and use one lab twice: no claim may fail (a quarter of an hour).

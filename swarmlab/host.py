@@ -232,7 +232,7 @@ def _take(lock: IO[str], work: str, progress: Progress) -> None:
 
 def sign(lock: IO[str]) -> None:
     """Write who holds a lock into its file, for processes that wait for it."""
-    text = json.dumps({"pid": os.getpid(), "since": time.time(), "command": sys.orig_argv})
+    text = signed()
     # Past the file's buffer: on a full disk what stays in a buffer fails again when the file is closed.
     os.ftruncate(lock.fileno(), 0)
     os.pwrite(lock.fileno(), text.encode(), 0)
@@ -257,11 +257,24 @@ def signature(lock: IO[str]) -> Signature | None:
     """Return what the holder of a lock wrote into its file with `sign`; None if that cannot be read."""
     try:
         lock.seek(0)
-        signed = json.loads(lock.read())
+        return signature_in(lock.read())
+    except (OSError, ValueError):
+        return None
+
+
+def signed() -> str:
+    """Return who this process is and since when, as the holder of a lock that it takes now."""
+    return json.dumps({"pid": os.getpid(), "since": time.time(), "command": sys.orig_argv})
+
+
+def signature_in(text: str) -> Signature | None:
+    """Return the holder of a lock by what it `signed`; None if that cannot be read."""
+    try:
+        signed = json.loads(text)
         words = [str(word) for word in signed["command"]]
         command = words[1:] if len(words) > 1 and Path(words[0]).name.startswith("python") else words
         return Signature(int(signed["pid"]), float(signed["since"]), tuple(command))
-    except (OSError, ValueError, KeyError, TypeError):
+    except (ValueError, KeyError, TypeError):
         return None
 
 

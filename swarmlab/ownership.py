@@ -119,7 +119,7 @@ def is_here(owner: str) -> bool:
 def alive(owner: str) -> bool | None:
     """Whether an owner still exists, as far as this process knows by itself.
 
-    None is returned for a process of another host or container; see `swarmlab.labs.inside.alive`.
+    None is returned for a process of another host or container; see `swarmlab.images.own.alive`.
     """
     if owner == USER:
         return True

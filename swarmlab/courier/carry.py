@@ -26,7 +26,6 @@ from swarmlab.host import Progress, user_name
 from swarmlab.images import stock
 from swarmlab.images.run_image import environment_image
 from swarmlab.labs.containers import fitness
-from swarmlab.labs.inside import RUN
 from swarmlab.labs.outer import OuterEngine
 from swarmlab.paths import ROOT
 from swarmlab.verdicts import folders
@@ -151,7 +150,7 @@ class Courier:
 
     def _sweep(self) -> None:
         """Remove containers of commands of this machine that were killed."""
-        for left in self._engine.containers(RUN, _SENDER):
+        for left in self._engine.containers(_SENDER):
             if ownership.alive(left.labels[_SENDER]) is False:
                 self._progress("removing the container of a command that was killed")
                 self._remove(left)
@@ -174,7 +173,7 @@ class Courier:
                     working_dir=str(self._parcel.folder),
                     tty=self._terminal,
                     stdin_open=self._typed,
-                    labels={RUN: "courier", _SENDER: ownership.this_process()},
+                    labels={_SENDER: ownership.this_process()},
                     host_config=self._client.api.create_host_config(mounts=mounts),
                 )
             except docker.errors.APIError as refused:

@@ -1,4 +1,4 @@
-"""The container that this process runs in, if it is one of the engine that it uses; what such a process makes there."""
+"""The container of the engine that this process runs in, if it runs in one; what it makes there, and who else runs."""
 
 from __future__ import annotations
 
@@ -12,8 +12,9 @@ from pathlib import Path
 import docker
 from docker.models.containers import Container
 
+from swarmlab import ownership
 from swarmlab.errors import LabError
-from swarmlab.host import containers_here
+from swarmlab.host import containers_here, start_in
 from swarmlab.ownership import OWNER, this_process
 
 #: Settings of a way to the outside, in either spelling.
@@ -30,6 +31,76 @@ def own_container(client: docker.DockerClient) -> Container | None:
             if found.id == candidate and found.status == "running":
                 return found
     return None
+
+
+def alive(client: docker.DockerClient, owner: str) -> bool | None:
+    """Whether an owner still exists; None for a process of which nothing can be known here.
+
+    A process in a container of the engine is asked of the engine: whether the container runs, and whether it has that
+    process. So is a process of the engine's host, where this process runs in a container.
+
+    Args:
+        client: the engine that has what is owned.
+        owner: the mark, as `swarmlab.ownership.this_process` wrote it.
+    """
+    known = ownership.alive(owner)
+    if known is not None:
+        return known
+    its = ownership.owner_of(owner)
+    if not its.pid.isdigit():
+        return None
+    if its.container:
+        return _runs_in_container(client, its)
+    own = own_container(client)
+    if own is None or client.info().get("Name") != its.home:
+        return None
+    return _runs_on_host(client, own, its)
+
+
+def _runs_in_container(client: docker.DockerClient, its: ownership.Owner) -> bool:
+    try:
+        container = client.containers.get(its.container)
+        if container.status not in ("running", "paused"):
+            return False
+        told = container.exec_run(["cat", f"/proc/{its.pid}/stat"])
+    except docker.errors.NotFound:
+        return False
+    except docker.errors.APIError:  # it is paused, or ends just now
+        return True
+    assert isinstance(told.output, bytes)
+    return _same(told.exit_code or 0, told.output, its)
+
+
+def _runs_on_host(client: docker.DockerClient, own: Container, its: ownership.Owner) -> bool | None:
+    """Look for a process among those of the engine's host, from a container of this one's image."""
+    try:
+        looking = client.containers.create(
+            own.attrs["Image"],
+            [f"/proc/{its.pid}/stat"],
+            entrypoint="cat",
+            user="0",
+            pid_mode="host",
+            network_mode="none",
+            labels={OWNER: this_process()},
+        )
+    except docker.errors.APIError:
+        return None
+    try:
+        looking.start()
+        code = looking.wait(timeout=30)["StatusCode"]
+        return _same(code, looking.logs(stdout=True, stderr=False), its)
+    except (docker.errors.APIError, OSError):
+        return None
+    finally:
+        with contextlib.suppress(docker.errors.NotFound):
+            looking.remove(force=True, v=True)
+
+
+def _same(code: int, stat: bytes, its: ownership.Owner) -> bool:
+    """Whether what was printed of /proc/PID/stat is of the owner; also if it cannot be told."""
+    if code == 1:  # cat says so where there is no such process
+        return False
+    return code != 0 or start_in(stat.decode(errors="replace")) == its.started
 
 
 def make_file(own: Container, command: Sequence[str], folder: Path, made: str, target: Path) -> str:

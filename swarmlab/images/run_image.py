@@ -26,7 +26,8 @@ from swarmlab import children, downloads, netns
 from swarmlab.errors import LabError, SwarmlabError, UsageError
 from swarmlab.files import shown
 from swarmlab.host import Progress
-from swarmlab.images.recipes import LABEL_IMAGE, RootFs, making_images
+from swarmlab.images.locks import making_images_on
+from swarmlab.images.recipes import LABEL_IMAGE, RootFs
 from swarmlab.images.workshop import Workshop
 from swarmlab.paths import ROOT
 
@@ -185,7 +186,7 @@ def run_image(
 def _build(client: docker.DockerClient, wanted: str, base: str, progress: Progress) -> None:
     progress(f"making the image of this checkout on {base}")
     start = time.monotonic()
-    with making_images(progress):
+    with making_images_on(client, progress):
         context = io.BytesIO()
         with tarfile.open(fileobj=context, mode="w") as archive:
             for file in files():

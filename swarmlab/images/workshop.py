@@ -24,13 +24,13 @@ from swarmlab.errors import LabError, UsageError
 from swarmlab.files import shown
 from swarmlab.host import Progress, as_root, cache_folder, install, scratch
 from swarmlab.images.engines import DEFAULT, EngineChoice, held, obtain
+from swarmlab.images.locks import making_images_on
 from swarmlab.images.own import make_file, own_container
 from swarmlab.images.recipes import (
     LABEL_IMAGE,
     WORKLOADS,
     EngineLayer,
     RootFs,
-    making_images,
     of_workloads,
     parts,
     registry_reference,
@@ -72,7 +72,7 @@ class Workshop:
         registry = registry_reference()
         try:
             # Look for images under the lock only: before, another run may still remove older images.
-            with making_images(self._progress):
+            with making_images_on(self._client, self._progress):
                 wanted = [*roots, *([] if self.has(registry) else parts())]
                 missing = [root for root in dict.fromkeys(wanted) if not self.has(root.reference)]
                 with ThreadPoolExecutor(max_workers=2) as pool:
@@ -93,7 +93,7 @@ class Workshop:
             LabError: it could not be made.
             UsageError: this machine has no means to make it.
         """
-        with making_images(self._progress):
+        with making_images_on(self._client, self._progress):
             if not self.has(root.reference):
                 self._make(root)
         return root.reference
@@ -235,7 +235,7 @@ class Workshop:
         """
         roots = of_workloads()
         pushed = []
-        with making_images(self._progress):
+        with making_images_on(self._client, self._progress):
             for root in roots:
                 if not self.has(root.reference):
                     self._make(root)
@@ -301,7 +301,7 @@ def archive(client: docker.DockerClient, name: str, progress: Progress) -> Path:
         LabError: the engine does not save it, or the cache has no room for it.
     """
     file = archive_file(name)
-    with making_images(progress):
+    with making_images_on(client, progress):
         if file.exists():
             return file
         for older in cache_folder().glob(f"{file.name.partition(':')[0]}:*"):

@@ -16,13 +16,9 @@ from docker.models.containers import Container
 from swarmlab import ownership
 from swarmlab.errors import UsageError
 from swarmlab.files import shown
-from swarmlab.host import start_in
-from swarmlab.images.own import own_container
 from swarmlab.labs.hosts import GUESTS
 from swarmlab.ownership import LABEL, OWNER
 
-#: Label of a container that a run works in; its value is what it is for.
-RUN = "swarmlab.run"
 #: What the engine says when the container has the network already.
 _CONNECTED = ("already exists in network", "is already attached")
 
@@ -83,73 +79,3 @@ def disconnect_guests(network: Any) -> None:
             container = network.client.containers.get(id)
             if container.labels.get(LABEL) != lab:
                 network.disconnect(container, force=True)
-
-
-def alive(client: docker.DockerClient, owner: str) -> bool | None:
-    """Whether an owner still exists; None for a process of which nothing can be known here.
-
-    A process in a container of the engine is asked of the engine: whether the container runs, and whether it has that
-    process. So is a process of the engine's host, where this process runs in a container.
-
-    Args:
-        client: the engine that has what is owned.
-        owner: the mark, as `swarmlab.ownership.this_process` wrote it.
-    """
-    known = ownership.alive(owner)
-    if known is not None:
-        return known
-    its = ownership.owner_of(owner)
-    if not its.pid.isdigit():
-        return None
-    if its.container:
-        return _runs_in_container(client, its)
-    own = own_container(client)
-    if own is None or client.info().get("Name") != its.home:
-        return None
-    return _runs_on_host(client, own, its)
-
-
-def _runs_in_container(client: docker.DockerClient, its: ownership.Owner) -> bool:
-    try:
-        container = client.containers.get(its.container)
-        if container.status not in ("running", "paused"):
-            return False
-        told = container.exec_run(["cat", f"/proc/{its.pid}/stat"])
-    except docker.errors.NotFound:
-        return False
-    except docker.errors.APIError:  # it is paused, or ends just now
-        return True
-    assert isinstance(told.output, bytes)
-    return _same(told.exit_code or 0, told.output, its)
-
-
-def _runs_on_host(client: docker.DockerClient, own: Container, its: ownership.Owner) -> bool | None:
-    """Look for a process among those of the engine's host, from a container of this one's image."""
-    try:
-        looking = client.containers.create(
-            own.attrs["Image"],
-            [f"/proc/{its.pid}/stat"],
-            entrypoint="cat",
-            user="0",
-            pid_mode="host",
-            network_mode="none",
-            labels={OWNER: ownership.this_process()},
-        )
-    except docker.errors.APIError:
-        return None
-    try:
-        looking.start()
-        code = looking.wait(timeout=30)["StatusCode"]
-        return _same(code, looking.logs(stdout=True, stderr=False), its)
-    except (docker.errors.APIError, OSError):
-        return None
-    finally:
-        with contextlib.suppress(docker.errors.NotFound):
-            looking.remove(force=True, v=True)
-
-
-def _same(code: int, stat: bytes, its: ownership.Owner) -> bool:
-    """Whether what was printed of /proc/PID/stat is of the owner; also if it cannot be told."""
-    if code == 1:  # cat says so where there is no such process
-        return False
-    return code != 0 or start_in(stat.decode(errors="replace")) == its.started

@@ -37,7 +37,7 @@ from swarmlab.host import (
     process,
     run_folder,
 )
-from swarmlab.images.own import own_container
+from swarmlab.images.own import alive, own_container
 from swarmlab.labs import inside
 from swarmlab.labs.answering import answers, engine_at, refused_by_tls
 from swarmlab.labs.context import Named, named_engine
@@ -153,8 +153,8 @@ class OuterEngine:
         return found
 
     def alive(self, owner: str) -> bool | None:
-        """Whether the owner of something on this engine still exists (see `inside.alive`)."""
-        return inside.alive(self.client, owner)
+        """Whether the owner of something on this engine still exists (see `swarmlab.images.own.alive`)."""
+        return alive(self.client, owner)
 
     @property
     def shares_files(self) -> bool:

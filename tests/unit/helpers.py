@@ -99,7 +99,8 @@ class Volumes(dict):
     used = ()
 
     def create(self, name, labels):
-        self[name] = labels
+        self.setdefault(name, labels)
+        return self.get(name)
 
     def list(self, filters):
         key, _, value = filters["label"].partition("=")

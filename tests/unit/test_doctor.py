@@ -252,6 +252,9 @@ def test_networks_of_labs_that_are_taken(monkeypatch):
     assert (level, "by the engine's network big" in text) == ("error", True)
     monkeypatch.setattr(here, "routes", lambda: parse(lines("vboxnet0")))
     assert told_here(here.addresses)[0][0] == "info"
+    inside = Outer(known=lines("vboxnet0"))
+    inside.own = object()
+    assert told_here(here.addresses, engine=inside)[0][1].startswith("not looked at")
 
 
 def of_engine(look, folder="/nowhere", made=True, **info):

@@ -23,6 +23,8 @@ wg0\t0739A8C0\t00000000\t0005\t0\t0\t0\tFFFFFFFF\t0\t0\t0
 class Outer:
     """An engine with *subnets* of networks and of labs, on a host with *known* routes."""
 
+    own = None
+
     def __init__(self, subnets=(), labs=(), known=""):
         networks = [
             SimpleNamespace(name=name, attrs={"IPAM": {"Config": [{"Subnet": subnet}]}}) for name, subnet in subnets

@@ -57,7 +57,7 @@ class Engine:
 
 @pytest.fixture(autouse=True)
 def unlocked(monkeypatch):
-    monkeypatch.setattr(roots, "making_images", lambda _: contextlib.nullcontext())
+    monkeypatch.setattr(roots, "making_images_on", lambda *_: contextlib.nullcontext())
 
 
 def gone():

@@ -12,6 +12,7 @@ from swarmlab.images import run_image
 from swarmlab.images.recipes import LABEL_IMAGE
 from swarmlab.images.run_image import RunBase
 from swarmlab.paths import ROOT
+from tests.unit.helpers import Volumes
 
 NAMES = {str(file.relative_to(ROOT)) for file in run_image.files()}
 
@@ -69,6 +70,7 @@ class Engine:
     def __init__(self, *bases, pulls=()):
         self.has, self.pulls, self.built = set(bases), pulls, []
         self.images = SimpleNamespace(get=self._get, pull=self._pull, build=self._build, list=lambda **_: [])
+        self.volumes = Volumes()
 
     def _get(self, name):
         if name not in self.has:

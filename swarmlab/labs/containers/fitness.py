@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import os
 import shutil
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -72,7 +73,8 @@ def security(info: Mapping[str, Any]) -> dict[str, str]:
 def free_disk(info: Mapping[str, Any]) -> int | None:
     """Return the bytes that are free where an engine keeps images and volumes; None where that cannot be looked at."""
     folder = Path(info.get("DockerRootDir") or "/nowhere")
-    return free_at(folder) if folder.parent.is_dir() else None
+    # A container, and an ordinary user, may be kept out of it.
+    return free_at(folder) if os.access(folder.parent, os.F_OK) else None
 
 
 def free_at(folder: Path) -> int | None:

@@ -20,7 +20,8 @@ from docker.models.containers import Container
 
 from swarmlab.errors import LabError
 from swarmlab.host import Progress
-from swarmlab.images.recipes import REGISTRY, making_images, workloads
+from swarmlab.images.locks import making_images_on
+from swarmlab.images.recipes import REGISTRY, workloads
 from swarmlab.labs.containers.options import PLAIN, node_options
 from swarmlab.labs.outer import OuterEngine
 from swarmlab.ownership import LABEL, OWNER, this_process
@@ -51,7 +52,7 @@ def prepare(outer: OuterEngine, image: str, registry: str, progress: Progress) -
     """
     name = f"swarmlab-root-{hashlib.sha256(f'{image} {registry}'.encode()).hexdigest()[:12]}"
     # Roots are looked for under the lock only, as another run may remove older ones.
-    with making_images(progress):
+    with making_images_on(outer.client, progress):
         found = {str(volume.name) for volume in outer.client.volumes.list(filters={"label": ROOT})}
         if not {name, name + _WHOLE} <= found:
             progress(f"pulling the workloads into a data root for nodes of {image}")
