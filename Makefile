@@ -98,7 +98,7 @@ browser: $(ready) ## Check the report with a browser and axe; installs chromium 
 ##: Proofs: plant faults, and check that each is noticed
 
 .PHONY: proof
-proof: proof-claims proof-engines proof-machines proof-mesh proof-rehearsal proof-preflight proof-existing proof-host proof-host-settings proof-libvirt proof-ends proof-secrets proof-rights proof-image proof-interruptions ## Run all proofs (a day).
+proof: proof-claims proof-engines proof-machines proof-mesh proof-rehearsal proof-preflight proof-existing proof-host proof-host-settings proof-libvirt proof-ends proof-secrets proof-rights proof-image proof-remote proof-interruptions ## Run all proofs (a day).
 
 .PHONY: proof-claims
 proof-claims: $(ready) ## Break clusters on purpose: every test of the suites must fail (hours).
@@ -155,6 +155,10 @@ proof-image: $(ready) ## Run the project's image on the engine, and what lies be
 .PHONY: proof-rights
 proof-rights: $(ready) ## Use an engine of root's as users by the group, by sudo and by nothing: each is told its way (a quarter of an hour).
 	$(prove) tests/proof/rights $(PYTEST_ARGS) $(call ended,pytest)
+
+.PHONY: proof-remote
+proof-remote: $(ready) ## Run on engines out of reach, over SSH, over TLS and in a namespace: verdicts here, nothing left there (half an hour).
+	$(prove) tests/proof/remote $(PYTEST_ARGS) $(call ended,pytest)
 
 KILLS ?= 50
 .PHONY: proof-interruptions

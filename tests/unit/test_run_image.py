@@ -91,7 +91,7 @@ class Engine:
             raise docker.errors.BuildError("apt failed", log)
         with tarfile.open(fileobj=fileobj) as archive:
             self.built.append((base, set(archive.getnames())))
-        assert labels == {LABEL_IMAGE: run_image.NAME}
+        assert labels == {LABEL_IMAGE: run_image.NAME, "swarmlab.environment": run_image.environment()}
         self.has.add(tag)
 
 
