@@ -95,7 +95,7 @@ def rights(patient: Patient) -> Iterator[Finding]:
             Level.WARNING if patient.engine else Level.ERROR,
             "this user is not root, and sudo asks for a password or is not there",
             "no package is installed, no engine is started, and no image is made by mmdebstrap",
-            mend="run as root, or let sudo work without a password: USER ALL=(ALL) NOPASSWD: ALL",
+            mend="run as root, or give this user NOPASSWD in /etc/sudoers.d (visudo)",
         )
     else:
         yield Finding(Level.OK, "root" if not patient.root else "root by sudo")
