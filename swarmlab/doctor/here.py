@@ -95,7 +95,7 @@ def rights(patient: Patient) -> Iterator[Finding]:
             Level.WARNING if patient.engine else Level.ERROR,
             f"this user is not root, and {why_not_root()}",
             "no package is installed, no engine is started, and no image is made by mmdebstrap",
-            mend="run as root, or let sudo ask this user for nothing (NOPASSWD in sudoers(5))",
+            mend="run as root, or give this user NOPASSWD in /etc/sudoers.d (visudo)",
         )
     else:
         yield Finding(Level.OK, "root" if not patient.root else "root by sudo")

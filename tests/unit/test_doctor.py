@@ -268,7 +268,10 @@ def of_engine(look, folder="/nowhere", made=True, **info):
     [
         ({}, "ok", "overlay2, control groups of version 1; containers are confined by nothing"),
         (
-            {"SecurityOptions": ["name=apparmor", "name=seccomp,profile=builtin"], "CgroupVersion": "2"},
+            {
+                "SecurityOptions": ["name=apparmor", "name=seccomp,profile=builtin", "name=cgroupns"],
+                "CgroupVersion": "2",
+            },
             "ok",
             "control groups of version 2; containers are confined by apparmor, seccomp, nodes by nothing",
         ),
