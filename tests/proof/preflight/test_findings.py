@@ -476,7 +476,7 @@ def test_faults_of_work_are_found_on_their_nodes(busy, lab, always):
 
     wait(ripe, "the faults to show", deadline=150, every=1)
     faults = [*WORK, *([WORK_OF_JOBS] if jobs else []), *([WORK_OF_POOLS] if pools else [])]
-    ports = {"port-gossip-tcp", "port-gossip-udp", "membership", "quorum"}
+    ports = {"port-gossip-tcp", "port-gossip-udp", "membership", "quorum", "tunnels", "packets"}
     hold_against(preflight(busy), faults, {*always, *ports})
 
 
