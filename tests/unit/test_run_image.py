@@ -70,7 +70,7 @@ class Engine:
     def __init__(self, *bases, pulls=()):
         self.has, self.pulls, self.built = set(bases), pulls, []
         self.images = SimpleNamespace(get=self._get, pull=self._pull, build=self._build, list=self._list)
-        self.labelled = []
+        self.labelled = {}
         self.volumes = Volumes()
 
     def _get(self, name):
@@ -78,8 +78,7 @@ class Engine:
             raise docker.errors.ImageNotFound(name)
 
     def _list(self, filters):
-        wanted = filters["label"] == f"{run_image.ENVIRONMENT}={run_image.environment()}"
-        return [SimpleNamespace(tags=[tag]) for tag in self.labelled] if wanted else []
+        return [SimpleNamespace(tags=[tag]) for tag, label in self.labelled.items() if label == filters["label"]]
 
     def _pull(self, name):
         if name not in self.pulls:
@@ -94,7 +93,7 @@ class Engine:
         with tarfile.open(fileobj=fileobj) as archive:
             self.built.append((base, set(archive.getnames())))
         assert labels == {LABEL_IMAGE: run_image.NAME, run_image.ENVIRONMENT: run_image.environment()}
-        self.labelled.append(tag)
+        self.labelled[tag] = f"{run_image.ENVIRONMENT}={run_image.environment()}"
         self.has.add(tag)
 
 
