@@ -34,7 +34,7 @@ from swarmlab.paths import ROOT
 #: The name of the image on an engine, without tag.
 NAME = "swarmlab/run"
 #: Label of the image: a hash of all that its environment is made of.
-_ENVIRONMENT = "swarmlab.environment"
+ENVIRONMENT = "swarmlab.environment"
 _DOCKERFILE, _IGNORED, _LOCKED = ROOT / "Dockerfile", ROOT / ".dockerignore", ROOT / "requirements.lock"
 #: Where the base image made here has the Python packages.
 _WHEELS = "var/lib/swarm-conformance/wheels"
@@ -132,7 +132,7 @@ def environment_image(client: docker.DockerClient, progress: Progress, *, foreig
         LabError: it could not be made; the message says which ways were tried, and why each failed.
         UsageError: this machine has no means to make it.
     """
-    for image in client.images.list(filters={"label": f"{_ENVIRONMENT}={environment()}"}):
+    for image in client.images.list(filters={"label": f"{ENVIRONMENT}={environment()}"}):
         if image.tags:
             return str(image.tags[0])
     if foreign:
@@ -207,7 +207,7 @@ def _build(client: docker.DockerClient, wanted: str, base: str, progress: Progre
                 dockerfile=_DOCKERFILE.name,
                 tag=wanted,
                 buildargs={"BASE": base},
-                labels={LABEL_IMAGE: NAME, _ENVIRONMENT: environment()},
+                labels={LABEL_IMAGE: NAME, ENVIRONMENT: environment()},
                 rm=True,
                 forcerm=True,
             )

@@ -158,6 +158,18 @@ class Far:
     def client(self):
         return engine_at(self.local, timeout=600)
 
+    def clean(self) -> None:
+        """Remove what a proof that was killed has left; the images of the engine stay for the next."""
+        client = self.client()
+        filters = {"label": LABEL}
+        for one in client.containers.list(all=True, ignore_removed=True):
+            one.remove(force=True, v=True)
+        for one in client.networks.list(filters=filters):
+            one.remove()
+        for one in client.volumes.list(filters=filters):
+            one.remove(force=True)
+        client.close()
+
     def left(self) -> list[str]:
         """Return what commands have left on the engine, in words."""
         client = self.client()

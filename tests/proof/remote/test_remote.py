@@ -39,6 +39,7 @@ def say(line):
 @pytest.fixture(scope="module")
 def far():
     with open_folder() as folder, contextlib.closing(Far(folder, cache_folder() / "far")) as made:
+        made.clean()
         client = made.client()
         Workshop(client, say).prepare([engine_choice("")])
         environment_image(client, say)
