@@ -137,7 +137,7 @@ proof-host-settings: $(ready) ## Labs on engines and hosts with other settings: 
 	$(prove) tests/proof/host/test_settings.py $(PYTEST_ARGS) $(call ended,pytest)
 
 .PHONY: proof-host
-proof-host: $(ready) ## Run as a stranger does on virtual machines with Debian 12 and 13 and an engine (an hour or two; emulated: many).
+proof-host: $(ready) ## Run as a stranger does on virtual machines with Debian 12 and 13 and an engine (hours).
 	$(prove) tests/proof/host/test_machines.py $(PYTEST_ARGS) $(call ended,pytest)
 
 .PHONY: proof-ends

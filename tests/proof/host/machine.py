@@ -16,7 +16,10 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from typing_extensions import override
+
 from swarmlab import children, netns
+from swarmlab.distribution import Distribution, packages
 from swarmlab.errors import LabError
 from swarmlab.host import install, machines_folder, scratch
 from swarmlab.images.engines import engine_choice
@@ -33,7 +36,6 @@ MEMBER, ADMIN, GUEST = "member", "admin", "guest"
 HOMES = {"root": "/root", **{user: f"/home/{user}" for user in (MEMBER, ADMIN, GUEST)}}
 #: Where the checkout is. It belongs to `MEMBER`; others may read it.
 CHECKOUT = "/srv/swarm-conformance"
-_PACKAGES = ["mmdebstrap", "debian-archive-keyring", "qemu-system-x86", "qemu-utils", "e2fsprogs", "openssh-client"]
 _PORT = 2222
 #: Where pip downloads packages for another Python than its own from: the systems of wheels, the newest first.
 _PLATFORMS = ("manylinux_2_28", "manylinux_2_17", "manylinux2014", "manylinux_2_5", "manylinux1")
@@ -61,6 +63,15 @@ SUITES = {
     "bookworm-v1": Suite("bookworm", "3.11", "systemd.unified_cgroup_hierarchy=0", "tmpfs"),
     "trixie-v2": Suite("trixie", "3.13", "", "cgroup2fs"),
 }
+
+
+class HostFs(RootFs):
+    """The root file system of a host. Its engine is what swarmlab would install on that release."""
+
+    @property
+    @override
+    def engine(self) -> list[str]:
+        return packages(["engine"], Distribution(f"Debian {self.suite}", ("debian",), "", (self.suite,)))
 
 
 class Machine:
@@ -130,8 +141,8 @@ def running(suite: Suite, folder: Path) -> Iterator[Machine]:
         LabError: it does not boot.
     """
     box.check_rights()
-    if any(not shutil.which(program) for program in ("mmdebstrap", "qemu-system-x86_64", "qemu-img", "mke2fs")):
-        install(_PACKAGES, print)
+    if any(not shutil.which(program) for program in ("mmdebstrap", "qemu-system-x86_64", "qemu-img")):
+        install(["images", "emulator"], print)
     goods = _goods(suite, folder)
     with making_images(print):
         base = _base(suite)
@@ -177,7 +188,7 @@ def _emulator(suite: Suite, base: Path, disk: Path, goods: Path, console: Path) 
 
 def _base(suite: Suite) -> Path:
     """Return the folder of the machine's disk, kernel, initial RAM disk and key. It is made once; older ones go."""
-    recipe = RootFs("host", suite.name)
+    recipe = HostFs("host", suite.name)
     made = machines_folder() / "hosts" / f"{suite.name}-{recipe.content}"
     if not made.exists():
         with scratch("image") as folder:

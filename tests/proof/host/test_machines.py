@@ -106,14 +106,15 @@ def test_a_user_with_sudo_and_without_the_group_gets_the_smoke(host):
     assert (status, set(found)) == (0, {"pass"}), found
 
 
-@pytest.mark.parametrize("verb", ["status", "up", "doctor"])
+@pytest.mark.parametrize("verb", ["status", "up", "doctor --host"])
 def test_a_user_without_rights_is_told_the_ways_out(host, verb):
     told = swarmlab(host, GUEST, verb)
     said = told.stdout + told.stderr
     assert told.returncode != 0, said
     assert "Traceback" not in said
-    for way in ("group docker", "root", "sudo"):
+    for way in ("join the group docker", "run with sudo", "DOCKER_HOST="):
         assert way in said, said
+    assert host.expect("root", _DUMP["packages"]) == host.before["packages"]
 
 
 def test_a_lab_outlives_the_login_that_made_it(host):
