@@ -29,9 +29,13 @@ def world():
     with tempfile.TemporaryDirectory(prefix="world") as folder:
         Path(folder).chmod(0o711)
         made = World(Path(folder))
-        yield made
-        subprocess.run(made.program("swarmlab", "down", "--name", "machines"), env=made.environment)
-        made.close()
+        try:
+            down = made.program("swarmlab", "down", "--name", "machines")
+            subprocess.run(down, env=made.environment)  # what a proof that was killed left in the engine
+            yield made
+            subprocess.run(down, env=made.environment)
+        finally:
+            made.close()
 
 
 def swarmlab(world, *words, **more):

@@ -71,7 +71,9 @@ class World:
         if not boxes.exists():  # the boxes of this host serve
             boxes.symlink_to(machines_folder() / "vagrant")
         self._holder = subprocess.Popen(
-            ["unshare", "-m", "--propagation", "private", "sleep", "infinity"], stdin=subprocess.DEVNULL
+            ["unshare", "-m", "--propagation", "private", "sleep", "infinity"],
+            stdin=subprocess.DEVNULL,
+            start_new_session=True,  # it stays when this run is ended, so that `close` still reaches the world
         )
         wait(self._apart, "the world's namespace")
         try:
@@ -254,6 +256,7 @@ class World:
                     wait(lambda: self._ended(pids), "the world's end", deadline=20)
             self.run("ip", "netns", "delete", _NETNS, check=False)
         for daemon in self._daemons:
+            daemon.kill()
             daemon.wait()
         self._holder.kill()
         self._holder.wait()
