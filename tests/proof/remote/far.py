@@ -159,7 +159,7 @@ class Far:
         return engine_at(self.local, timeout=600)
 
     def clean(self) -> None:
-        """Remove what a proof that was killed has left; the images of the engine stay for the next."""
+        """Remove what a proof that was killed has left, as the engine keeps it beside its images."""
         client = self.client()
         filters = {"label": LABEL}
         for one in client.containers.list(all=True, ignore_removed=True):

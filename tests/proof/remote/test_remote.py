@@ -206,7 +206,7 @@ def test_ssh_that_refuses_or_that_nobody_answers(far):
     line = refused(made, DOCKER_HOST=f"ssh://{ENGINE}:{SSH_PORT + 1}")
     assert "ssh cannot connect: " in line
     assert "Connection refused" in line
-    line = refused(made, "swarmlab", "up", DOCKER_HOST=f"ssh://nobody@{ENGINE}:{SSH_PORT}")
+    line = refused(made, "swarmlab", "up", DOCKER_HOST=f"ssh://nosuch@{ENGINE}:{SSH_PORT}")
     assert "Permission denied" in line
     line = refused(made, "swarmlab", "status", DOCKER_HOST=f"ssh://{ENGINE}:{SSH_PORT}/run/none.sock")
     assert "reaches no engine" in line
