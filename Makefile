@@ -47,6 +47,11 @@ engines: $(ready) ## Run the suites on every engine of images/engines.yaml, and 
 	for engine in bullseye bookworm trixie forky bullseye,trixie,forky; do \
 		$(pytest) suites/ --engine $$engine --reports reports/$$engine $(PYTEST_ARGS) $(call ended,pytest on $$engine); done
 
+BASE ?=
+.PHONY: image
+image: $(ready) ## Make the project's image, swarm-conformance, on the engine of this host, also where no registry is reached.
+	$(BIN)/python -m tools.image $(BASE) $(call ended,image)
+
 FROM ?=
 TO ?=
 UPGRADE_ARGS ?=
@@ -93,7 +98,7 @@ browser: $(ready) ## Check the report with a browser and axe; installs chromium 
 ##: Proofs: plant faults, and check that each is noticed
 
 .PHONY: proof
-proof: proof-claims proof-engines proof-machines proof-mesh proof-rehearsal proof-preflight proof-existing proof-ends proof-secrets proof-rights proof-interruptions ## Run all proofs (a day).
+proof: proof-claims proof-engines proof-machines proof-mesh proof-rehearsal proof-preflight proof-existing proof-libvirt proof-ends proof-secrets proof-image proof-rights proof-interruptions ## Run all proofs (a day).
 
 .PHONY: proof-claims
 proof-claims: $(ready) ## Break clusters on purpose: every test of the suites must fail (hours).
@@ -123,6 +128,10 @@ proof-preflight: $(ready) ## Plant faults for preflight: it must find each on it
 proof-existing: $(ready) ## Run the suites on an existing swarm under load: its own work must be unharmed (an hour or two).
 	$(prove) tests/proof/existing $(engine) $(PYTEST_ARGS) $(call ended,pytest)
 
+.PHONY: proof-libvirt
+proof-libvirt: $(ready) ## Make, use and kill a lab of machines in a libvirt that others use: nothing of theirs may change (an hour).
+	$(prove) tests/proof/libvirt $(PYTEST_ARGS) $(call ended,pytest)
+
 .PHONY: proof-ends
 proof-ends: $(ready) ## Take labs away in the midst of runs, and use one lab twice: no claim may fail (a quarter of an hour).
 	$(prove) tests/proof/ends $(PYTEST_ARGS) $(call ended,pytest)
@@ -134,6 +143,10 @@ proof-secrets: $(ready) ## Plant values in a swarm of others: no file and no out
 .PHONY: proof-rights
 proof-rights: $(ready) ## Use an engine of root's as users by the group, by sudo and by nothing: each is told its way (a quarter of an hour).
 	$(prove) tests/proof/rights $(PYTEST_ARGS) $(call ended,pytest)
+
+.PHONY: proof-image
+proof-image: $(ready) ## Run the project's image on the engine, and what lies beside it: all must end in order (a quarter of an hour).
+	$(prove) tests/proof/image $(PYTEST_ARGS) $(call ended,pytest)
 
 KILLS ?= 50
 .PHONY: proof-interruptions

@@ -12,6 +12,7 @@ pytest_plugins = [
     "fixtures.allure_labels",
     "fixtures.other_programs",
     "fixtures.lab_end",
+    "fixtures.at_failure",
     "fixtures.lab",
     "fixtures.preflight",
     "fixtures.cluster",

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import contextlib
 import fcntl
+import functools
 import json
 import os
 import pwd
 import re
 import shlex
 import shutil
+import stat
 import subprocess
 import sys
 import tempfile
@@ -37,8 +39,12 @@ _SYSTEM_FOLDERS = ("/usr/local/sbin", "/usr/sbin", "/sbin")
 _PROXIES = ("http_proxy", "https_proxy", "ftp_proxy", "no_proxy", "HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY")
 #: Seconds that sudo may take to say whether it runs commands.
 _SUDO = 20.0
+#: The id of a container in a path or in the name of a control group.
+_CONTAINER = re.compile(r"(?<![0-9a-f])[0-9a-f]{64}(?![0-9a-f])")
 #: Seconds between two lines that say for which process this one waits.
 _REMINDER = 60.0
+#: How often a folder is made that other processes remove as empty.
+_ATTEMPTS = 20
 
 
 def user_name() -> str:
@@ -67,10 +73,81 @@ def person() -> str:
 
 
 def run_folder() -> Path:
-    """Return the folder of sockets and locks of labs that run. It does not survive a reboot of the machine."""
+    """Return the folder of sockets and locks of labs that run; it need not exist (see `make_folder`).
+
+    A lab that is made by hand outlives the login of its user. So the folder is not the login's runtime folder, which
+    systemd empties at logout, nor below a home, which a logout may unmount, or which may be on a network file system
+    that keeps root out. A socket's whole path has at most 107 bytes.
+
+    Raises:
+        UsageError: another user has made the folder, and could read or replace what is in it.
+    """
     if os.geteuid() == 0:
         return Path("/run/swarmlab")
-    return Path(os.environ.get("XDG_RUNTIME_DIR") or f"/tmp/swarmlab-{os.geteuid()}") / "swarmlab"
+    folder = Path(f"/var/tmp/swarmlab-{os.geteuid()}")
+    with contextlib.suppress(FileNotFoundError):
+        found = folder.lstat()
+        if not stat.S_ISDIR(found.st_mode) or found.st_uid != os.geteuid():
+            raise UsageError(f"{folder}: is not a folder of this user; let its owner or root remove it")
+    return folder
+
+
+def make_folder(folder: Path) -> Path:
+    """Make a folder, and those above it, and return it. No other user may enter one in `run_folder`.
+
+    Raises:
+        OSError: it cannot be made.
+    """
+    above = [one for one in reversed(folder.parents) if one.is_relative_to(run_folder())]
+    for left in reversed(range(_ATTEMPTS)):
+        try:
+            for each in above:
+                each.mkdir(mode=0o700, exist_ok=True)
+            folder.mkdir(mode=0o700, parents=not above, exist_ok=True)
+            break
+        except FileNotFoundError:  # another process has removed one of those above it as empty
+            if not left:
+                raise
+    return folder
+
+
+def drop_folder(folder: Path) -> None:
+    """Remove a folder in `run_folder` if it is empty, and each folder above it that is empty then."""
+    with contextlib.suppress(OSError):
+        while folder.is_relative_to(run_folder()):
+            folder.rmdir()
+            folder = folder.parent
+
+
+def lock_file(file: Path, take: Callable[[IO[str]], object]) -> IO[str]:
+    """Return a lock file, open and locked. Its holder may remove it: who waited for it makes it anew.
+
+    Args:
+        file: its path; the folder is made.
+        take: locks the open file.
+
+    Raises:
+        OSError: it cannot be made, or *take* raises it.
+    """
+    left = _ATTEMPTS
+    while True:
+        make_folder(file.parent)
+        try:
+            lock = file.open("a+", encoding="utf-8")
+        except FileNotFoundError:  # another process has removed its folder as empty
+            left -= 1
+            if not left:
+                raise
+            continue
+        try:
+            take(lock)
+            with contextlib.suppress(FileNotFoundError):
+                if os.path.samestat(os.fstat(lock.fileno()), file.stat()):
+                    return lock
+        except BaseException:
+            lock.close()
+            raise
+        lock.close()
 
 
 def cache_folder() -> Path:
@@ -138,17 +215,21 @@ def alone(work: str, progress: Progress = lambda _: None, *, folder: Path | None
         UsageError: the lock file cannot be made.
     """
     place = folder or run_folder()
+    file = place / f"{work}.lock"
     try:
-        place.mkdir(mode=0o700, parents=True, exist_ok=True)
-        lock = (place / f"{work}.lock").open("a+", encoding="utf-8")
+        lock = lock_file(file, functools.partial(_take, work=work, progress=progress))
     except OSError as failed:
         mend = "set SWARMLAB_CACHE to another folder" if folder else "make room, or mend its rights"
         raise UsageError(f"{shown(place)}: cannot be used: {reason(failed)}; {mend}") from None
     with lock:
-        _take(lock, work, progress)
         with contextlib.suppress(OSError):  # a full disk: who waits knows less, and nothing else fails
             sign(lock)
-        yield
+        try:
+            yield
+        finally:
+            with contextlib.suppress(OSError):  # as on a disk that is read-only by now
+                file.unlink()
+            drop_folder(place)
 
 
 def _take(lock: IO[str], work: str, progress: Progress) -> None:
@@ -167,7 +248,7 @@ def _take(lock: IO[str], work: str, progress: Progress) -> None:
 
 def sign(lock: IO[str]) -> None:
     """Write who holds a lock into its file, for processes that wait for it."""
-    text = json.dumps({"pid": os.getpid(), "since": time.time(), "command": sys.orig_argv})
+    text = signed()
     # Past the file's buffer: on a full disk what stays in a buffer fails again when the file is closed.
     os.ftruncate(lock.fileno(), 0)
     os.pwrite(lock.fileno(), text.encode(), 0)
@@ -192,11 +273,24 @@ def signature(lock: IO[str]) -> Signature | None:
     """Return what the holder of a lock wrote into its file with `sign`; None if that cannot be read."""
     try:
         lock.seek(0)
-        signed = json.loads(lock.read())
+        return signature_in(lock.read())
+    except (OSError, ValueError):
+        return None
+
+
+def signed() -> str:
+    """Return who this process is and since when, as the holder of a lock that it takes now."""
+    return json.dumps({"pid": os.getpid(), "since": time.time(), "command": sys.orig_argv})
+
+
+def signature_in(text: str) -> Signature | None:
+    """Return the holder of a lock by what it `signed`; None if that cannot be read."""
+    try:
+        signed = json.loads(text)
         words = [str(word) for word in signed["command"]]
         command = words[1:] if len(words) > 1 and Path(words[0]).name.startswith("python") else words
         return Signature(int(signed["pid"]), float(signed["since"]), tuple(command))
-    except (OSError, ValueError, KeyError, TypeError):
+    except (ValueError, KeyError, TypeError):
         return None
 
 
@@ -262,11 +356,39 @@ def process(pid: int) -> Process | None:
     Source: proc(5), /proc/PID/stat and /proc/PID/cmdline.
     """
     try:
-        fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+        started = start_in(Path(f"/proc/{pid}/stat").read_text())
         arguments = Path(f"/proc/{pid}/cmdline").read_bytes().decode(errors="replace")
     except OSError:
         return None
-    return None if fields[0] == "Z" else Process(pid, fields[19], tuple(arguments.rstrip("\0").split("\0")))
+    return Process(pid, started, tuple(arguments.rstrip("\0").split("\0"))) if started else None
+
+
+def start_in(stat: str) -> str:
+    """Return when a process started, given its /proc/PID/stat; empty if it has ended and waits for its parent."""
+    fields = stat.rpartition(")")[2].split()
+    return fields[19] if len(fields) > 19 and fields[0] != "Z" else ""
+
+
+def containers_here(root: Path = Path("/")) -> list[str]:
+    """Return the ids of containers that this process may run in, the likeliest first; empty outside of any.
+
+    An engine mounts files of a container's own folder in it, which its id names. With cgroup v1, its control groups are
+    named by the id, too. Whether an engine has such a container, only that engine knows.
+
+    Args:
+        root: the folder that holds proc.
+
+    Source: proc(5), /proc/PID/mountinfo (the root of a mount is its fourth field) and /proc/PID/cgroup.
+    """
+    found: list[str] = []
+    with contextlib.suppress(OSError):
+        for line in (root / "proc/self/mountinfo").read_text(encoding="utf-8", errors="replace").splitlines():
+            fields = line.split()
+            if len(fields) > 4 and fields[4] in ("/etc/hostname", "/etc/resolv.conf", "/etc/hosts"):
+                found += _CONTAINER.findall(fields[3])
+    with contextlib.suppress(OSError):
+        found += _CONTAINER.findall((root / "proc/self/cgroup").read_text(encoding="utf-8", errors="replace"))
+    return list(dict.fromkeys(found))
 
 
 def cores() -> int:

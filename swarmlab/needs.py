@@ -59,6 +59,8 @@ DECLARED = {
     "outside": "way to the outside from every node",
     "listen": "listen address of the managers",
 }
+#: Features of machines alone: no container has them, whatever its host is like.
+OF_MACHINES = frozenset({"reboot", "systemd", "vagrant", "memory", "disk"})
 _DECLARED = "declared:"
 #: Needs with a part that varies, by what they begin with: the form, and the meaning.
 FORMS = {

@@ -5,9 +5,10 @@ from __future__ import annotations
 import os
 import signal
 import socket
+from dataclasses import dataclass
 
 from swarmlab import signals
-from swarmlab.host import process
+from swarmlab.host import containers_here, process
 from swarmlab.paths import command
 
 #: Label on every container, network and volume of a lab; its value is the lab's name.
@@ -66,20 +67,74 @@ def last_line() -> str:
     return f"interrupted by {signal.Signals(number).name if number else 'a signal'}; {fates()}"
 
 
+#: How the home of a process begins that runs in a container of the engine on which its labs are.
+CONTAINER = "container:"
+#: The container of the outer engine that this process runs in, as `CONTAINER` and its id; empty if it runs in none.
+_home = ""
+
+
+@dataclass(frozen=True)
+class Owner:
+    """A process as an owner.
+
+    Attributes:
+        home: where it runs: the name of its host, or `CONTAINER` and the id of its container.
+        pid: its number there.
+        started: when it started (see `swarmlab.host.Process`).
+    """
+
+    home: str
+    pid: str
+    started: str
+
+    @property
+    def container(self) -> str:
+        """The id of its container; empty if it runs in none of the engine's."""
+        return self.home.removeprefix(CONTAINER) if self.home.startswith(CONTAINER) else ""
+
+
+def owner_of(mark: str) -> Owner:
+    """Return the process that an owner's mark names, as `this_process` wrote it."""
+    home, pid, started = [*mark.split("/"), "", ""][:3]
+    return Owner(home, pid, started)
+
+
+def runs_in(container: str) -> None:
+    """Note that this process runs in a container of the engine on which its labs are.
+
+    The numbers of its processes mean nothing elsewhere, and its host's name may be another's too.
+    """
+    global _home
+    _home = f"{CONTAINER}{container[:12]}"
+
+
 def this_process() -> str:
-    """Return the calling process as an owner: its host, its number and its start time."""
-    return f"{socket.gethostname()}/{os.getpid()}/{_started(os.getpid())}"
+    """Return the calling process as an owner: its host or container, its number and its start time."""
+    return f"{_home or socket.gethostname()}/{os.getpid()}/{_started(os.getpid())}"
+
+
+def is_here(owner: str) -> bool:
+    """Whether an owner's mark is of a process whose number means something to this process."""
+    return owner_of(owner).home in filter(None, (_home, socket.gethostname()))
 
 
 def alive(owner: str) -> bool | None:
-    """Whether an owner still exists; None for a process of another host, of which this host knows nothing."""
+    """Whether an owner still exists, as far as this process knows by itself.
+
+    None is returned for a process of another host or container; see `swarmlab.images.own.alive`.
+    """
     if owner == USER:
         return True
-    host, _, pid_and_start = owner.partition("/")
-    if host != socket.gethostname():
+    if not is_here(owner):
         return None
-    pid, _, started = pid_and_start.partition("/")
-    return pid.isdigit() and _started(int(pid)) == started
+    its = owner_of(owner)
+    return its.pid.isdigit() and _started(int(its.pid)) == its.started
+
+
+def own_suffix() -> str:
+    """Return what tells the names of this process's labs from those of others: its number, and its container's id."""
+    inside = containers_here()
+    return f"{inside[0][:6]}-{os.getpid()}" if inside else str(os.getpid())
 
 
 def _started(pid: int) -> str:

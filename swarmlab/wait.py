@@ -6,14 +6,15 @@ import contextlib
 import functools
 import threading
 import time
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
 from typing import TypeVar
 
 from typing_extensions import ParamSpec
 
 from swarmlab.errors import DeadlineExceeded, LabError, TasksRefused
 from swarmlab.evidence import provisional, record
+from swarmlab.lists import few
 from swarmlab.signals import given_up
 from swarmlab.timing import spanned
 
@@ -26,6 +27,9 @@ _FIRST = 1 / 10
 #: What has been waited for long is looked at less often: the longest pause as a part of the time waited so far, and its
 #: most seconds.
 _LATER, _LONGEST = 1 / 20, 1.0
+#: Of many equal things, the last may take so many times as long as the slowest of those that came; and so many polls
+#: must have found it missing while most were there.
+_TIMES, _MISSES = 10.0, 4
 #: Called while something is waited for, in every thread; the seconds between two calls.
 _guards: list[Callable[[], None]] = []
 _GUARDED = 5.0
@@ -98,12 +102,14 @@ class State:
         summary: the state in a few words, for the error that a missed deadline raises.
         hopeless: whether the condition can never hold any more, so that waiting is pointless.
         refused: whether it is hopeless because an engine refuses tasks for good.
+        each: whether it holds for each of the things that it is about, by name; empty where they are not told apart.
     """
 
     done: bool
     summary: str = ""
     hopeless: bool = False
     refused: bool = False
+    each: Mapping[str, bool] = field(default_factory=dict)
 
     def __bool__(self) -> bool:
         return self.done
@@ -111,6 +117,62 @@ class State:
 
 def _as_state(found: State | bool) -> State:
     return found if isinstance(found, State) else State(bool(found), str(found))
+
+
+def of_each(states: Mapping[str, State]) -> State:
+    """Return whether a condition holds for each of many things, by name; the summary has those of which it does not."""
+    wrong = [state.summary for state in states.values() if not state]
+    return State(
+        not wrong,
+        few(wrong, "; ") or "so for each",
+        hopeless=any(state.hopeless for state in states.values()),
+        refused=any(state.refused for state in states.values()),
+        each={name: state.done for name, state in states.items()},
+    )
+
+
+class _Alike:
+    """Many equal things that are waited for, and when each came; by what most took, the last are judged.
+
+    On slow machines a deadline is long, as all is slow there. If most of many equal things came soon, the machines are
+    not that slow, and what is still missing does not come. So once more than half have come, the last have `_TIMES`
+    times what the slowest of those took, and never less than the deadline has at reference speed. Both count from the
+    moment the first came, so that what delayed all is nobody's fault.
+
+    Args:
+        floor: the deadline in seconds at reference speed.
+    """
+
+    def __init__(self, floor: float) -> None:
+        self._floor = floor
+        self._came: dict[str, float] = {}
+        self._misses = 0
+
+    def note(self, each: Mapping[str, bool], at: float) -> None:
+        """Note which things are there at a poll.
+
+        Args:
+            each: whether it is there, of each thing by name; empty if this poll does not tell them apart.
+            at: when the poll began, in seconds since the wait did. That the things took no longer is an estimate that
+                favours none: how long the poll itself takes depends on those that are missing.
+        """
+        self._came = {name: self._came.get(name, at) for name, there in each.items() if there}
+        most = 2 * len(self._came) > len(each)
+        self._misses = self._misses + 1 if most and len(self._came) < len(each) else 0
+
+    @property
+    def limit(self) -> float | None:
+        """Seconds since the wait began that the last things have; None as long as the others say nothing of it."""
+        if self._misses < _MISSES:
+            return None
+        first, slowest = min(self._came.values()), max(self._came.values())
+        return first + max(self._floor, _TIMES * slowest)
+
+    def __str__(self) -> str:
+        return (
+            f"the other {len(self._came)} came within {max(self._came.values()):.0f} s, so the last were not waited "
+            "for longer"
+        )
 
 
 @_noted
@@ -122,6 +184,7 @@ def wait(
     deadline: float = 30.0,
     stable: int = 1,
     every: float = 0.2,
+    alike: bool = False,
     error: type[Exception] = DeadlineExceeded,
 ) -> State:
     """Poll *predicate* until it holds on *stable* polls in a row.
@@ -136,6 +199,9 @@ def wait(
         stable: number of polls in a row at which it must hold, so that holding for a moment does not count.
         every: seconds between two polls, after the first and before the late ones, and from a poll at which it holds to
             the next; up to five times as many on a slow lab.
+        alike: whether the things of `State.each` are in the same case, so that the last of them are judged by what the
+            others took (see `_Alike`). Not so where one has more to do than the others: it is being started, was cut
+            off, or pulls an image that they have.
         error: what is raised when the deadline passes or the state is hopeless: `DeadlineExceeded` for a
             precondition of a judgement, AssertionError for what the claim promises (see `eventually`).
 
@@ -154,7 +220,9 @@ def wait(
     start = guarded_at = time.monotonic()
     held = polls = 0
     pause = every * _FIRST
+    others = _Alike(deadline)
     while True:
+        began = time.monotonic() - start
         with provisional() as keep:
             try:
                 state = _as_state(predicate())
@@ -165,6 +233,10 @@ def wait(
         held = held + 1 if state.done else 0
         waited = time.monotonic() - start
         how = f"after {waited:.1f} s and {polls} polls: {state.summary}"
+        if alike:
+            others.note(state.each, began)
+            if others.limit is not None and others.limit <= began and others.limit < limit:
+                limit, how = others.limit, f"{how} ({others})"
         if held >= stable or state.hopeless or state.refused or waited >= limit:
             keep()  # the evidence has the last poll only; those before it differ in the outcome alone
             record("suite", f"waited for {reason}", how)
@@ -196,6 +268,7 @@ def eventually(
     deadline: float = 30.0,
     stable: int = 1,
     every: float = 0.2,
+    alike: bool = False,
 ) -> State:
     """`wait` for what a claim promises: a missed deadline raises an AssertionError (verdict *fail*)."""
-    return wait(predicate, promise, deadline=deadline, stable=stable, every=every, error=AssertionError)
+    return wait(predicate, promise, deadline=deadline, stable=stable, every=every, alike=alike, error=AssertionError)

@@ -5,7 +5,7 @@ import pytest
 from fixtures.claims import claim
 from suites.support.commands import accepted
 from suites.support.names import names_follow, tasks_resolve
-from suites.support.traffic import GOSSIP, PROBES, all_answer, all_reached
+from suites.support.traffic import GOSSIP, all_answer, all_reached, from_each
 from swarmlab.cluster.swarm import suspects
 from swarmlab.lists import few
 from swarmlab.parallel import parallel
@@ -40,6 +40,7 @@ def test_names_resolve_on_every_node(cluster, network, probes):
         lambda: names_follow(cluster, probes, web, network),
         f"{web} to resolve to one virtual address, and tasks.{web} to every task, on every node",
         deadline=GOSSIP,
+        alike=True,
     )
 
 
@@ -49,16 +50,16 @@ def test_requests_to_the_virtual_address_reach_all_replicas(cluster, network, pr
     tasks = web.wait_running(3)
     address = web.virtual_address(network)
 
-    def reached_from(probe):
-        eventually(
-            lambda: all_answer(tasks, probe.fetch([f"http://{address}/"] * 30, timeout=1)),
-            f"requests from {probe.node} to the virtual address to reach all replicas, and none to be lost",
-            deadline=GOSSIP,
-            stable=2,
-        )
+    urls = [f"http://{address}/"] * 30
+    eventually(
+        lambda: from_each(probes, lambda probe: all_answer(tasks, probe.fetch(urls, timeout=1))),
+        "requests from every node to the virtual address to reach all replicas, and none to be lost",
+        deadline=GOSSIP,
+        stable=2,
+        alike=True,
+    )
+    for probe in probes:
         probe.node.ipvs(probe.container)
-
-    parallel(reached_from, probes, at_once=PROBES)
 
 
 @claim("7.2/dns-round-robin")
@@ -69,11 +70,13 @@ def test_dnsrr_gives_the_tasks_own_addresses(cluster, network, probes):
         lambda: tasks_resolve(cluster, probes, web.name, tasks, network),
         f"{web} to resolve to the addresses of its tasks on every node",
         deadline=GOSSIP,
+        alike=True,
     )
     eventually(
         lambda: all_reached(cluster, probes, tasks, network),
         f"every task of {web} to answer at its own address on every node",
         deadline=GOSSIP,
+        alike=True,
     )
 
 
@@ -86,7 +89,7 @@ def test_names_follow_replaced_moved_and_removed_tasks(cluster, network, probes)
             # The containers of the service itself resolve the names too.
             return names_follow(cluster, probes + [cluster.probe(task) for task in web.running()], web, network)
 
-        eventually(everywhere, f"names to follow {web}, {change}", deadline=GOSSIP, stable=2)
+        eventually(everywhere, f"names to follow {web}, {change}", deadline=GOSSIP, stable=2, alike=True)
 
     tasks = web.wait_running(3)
     follow("which is new")
@@ -120,6 +123,7 @@ def test_names_follow_replaced_moved_and_removed_tasks(cluster, network, probes)
         f"the names of {web}, which was removed, to be forgotten on every node",
         deadline=60,
         stable=2,
+        alike=True,
     )
 
 
@@ -129,7 +133,8 @@ def forgotten(cluster, probes, names, former):
     resolved = [(probe.node, found) for probe, found in zip(probes, each, strict=True)]
     known = {node: f"on {node} {names[0]} is still {few(sorted(found))}" for node, found in resolved if found}
     blame = few(suspects([(node, node) for node in known], cluster.nodes), " and ")
-    return State(not known, f"wrong with {blame}: {few(known.values(), '; ')}" if known else "all forgot")
+    said = f"wrong with {blame}: {few(known.values(), '; ')}" if known else "all forgot"
+    return State(not known, said, each={node.name: not found for node, found in resolved})
 
 
 @claim("7.2/failure-management")

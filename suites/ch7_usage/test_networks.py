@@ -3,9 +3,8 @@
 import pytest
 
 from fixtures.claims import claim
-from suites.support.traffic import GOSSIP, PROBES, all_answer, all_reached, every_size_reached, note_mesh
+from suites.support.traffic import GOSSIP, all_answer, all_reached, every_size_reached, from_each, note_mesh
 from swarmlab.errors import Blocked
-from swarmlab.parallel import parallel
 from swarmlab.wait import eventually
 
 
@@ -28,15 +27,13 @@ def test_requests_to_the_published_port_reach_all_replicas(cluster):
     port = web.published()
     note_mesh(cluster)
 
-    def passes_on(asked):
-        eventually(
-            lambda: all_answer(tasks, [asked.get(port) for _ in range(30)]),
-            f"{asked} to pass requests to its port {port} on to all replicas, and to lose none",
-            deadline=GOSSIP,
-            stable=2,
-        )
-
-    parallel(passes_on, cluster.nodes, at_once=PROBES)
+    eventually(
+        lambda: from_each(cluster.nodes, lambda asked: all_answer(tasks, [asked.get(port) for _ in range(30)])),
+        f"every node to pass requests to its port {port} on to all replicas, and to lose none",
+        deadline=GOSSIP,
+        stable=2,
+        alike=True,
+    )
 
 
 @claim("7.1/overlay-spans-nodes")
@@ -52,6 +49,7 @@ def test_bodies_of_every_size_pass_between_every_pair_of_nodes(cluster, network)
         lambda: all_reached(cluster, probes, tasks, network),
         "every node to reach every other on the overlay",
         deadline=GOSSIP,
+        alike=True,
     )
     every_size = every_size_reached(cluster, probes, tasks, network)
     assert every_size, every_size.summary

@@ -56,6 +56,7 @@ def test_tasks_have_addresses_of_the_subnet_that_was_given(cluster):
             lambda network=network: all_reached(cluster, [cluster.probe(task) for task in tasks], tasks, network),
             f"tasks to reach each other at their addresses of {network}",
             deadline=GOSSIP,
+            alike=True,
         )
 
 
@@ -84,16 +85,19 @@ def test_docker_run_joins_an_attachable_overlay_from_every_node(cluster):
         lambda: names_follow(cluster, probes, web, network),
         f"{web} to resolve in a container of docker run on every node",
         deadline=GOSSIP,
+        alike=True,
     )
     eventually(
         lambda: tasks_resolve(cluster, probes, direct.name, behind, network),
         f"{direct} to resolve in a container of docker run on every node",
         deadline=GOSSIP,
+        alike=True,
     )
     eventually(
         lambda: all_reached(cluster, probes, tasks, network),
         "containers of docker run to reach the tasks on every node",
         deadline=GOSSIP,
+        alike=True,
     )
     every_size = every_size_reached(cluster, probes, tasks, network)
     assert every_size, every_size.summary

@@ -9,7 +9,7 @@ from suites.support.commands import accepted
 from suites.support.mesh import mesh_of
 from suites.support.mounts import volume as known
 from suites.support.subnets import free_subnets
-from suites.support.traffic import GOSSIP, all_from, reached_from_all
+from suites.support.traffic import GOSSIP, all_from, from_each, reached_from_all
 from swarmlab.cluster.probe import Probe
 from swarmlab.lists import few
 from swarmlab.wait import State, eventually, wait
@@ -272,12 +272,15 @@ def test_documents_network_port_and_volume(cluster, documented, lab):
         return reached_from_all({probe.node: all_from(task, probe.fetch(urls, timeout=2)) for probe in probes}, host)
 
     eventually(
-        reached, f"the task on {host} to answer to docker run on every node, by name and by address", deadline=GOSSIP
+        reached,
+        f"the task on {host} to answer to docker run on every node, by name and by address",
+        deadline=GOSSIP,
+        alike=True,
     )
     if not lab.offers.missing(["ipvs"]):  # else no node has a routing mesh, which other claims judge
-        for node in cluster.nodes:
-            eventually(
-                lambda node=node: all_from(task, [node.get(port)]),
-                f"port {port} of {node} to lead to the task on {task.node}",
-                deadline=GOSSIP,
-            )
+        eventually(
+            lambda: from_each(cluster.nodes, lambda node: all_from(task, [node.get(port)])),
+            f"port {port} of every node to lead to the task on {task.node}",
+            deadline=GOSSIP,
+            alike=True,
+        )

@@ -59,6 +59,7 @@ def test_published_port_answers_on_every_node(cluster, documented):
             f"every node to route port {port} to the task on {host}",
             deadline=GOSSIP,
             stable=3,
+            alike=True,
         )
         note_mesh(cluster)
 
@@ -207,7 +208,9 @@ def test_no_request_fails_while_scaling(cluster):
     port = cluster.port()
     web = cluster.create_service("web", "web:1", publish={port: 80}, **hands_over())
     (task,) = web.wait_running(1)
-    eventually(lambda: routed(cluster, port, task), f"every node to route port {port} to the task", stable=3)
+    eventually(
+        lambda: routed(cluster, port, task), f"every node to route port {port} to the task", stable=3, alike=True
+    )
     history = History(web)
     with Watch(cluster.nodes, port) as watch:
         watch.rounds(2)

@@ -5,6 +5,7 @@ import pytest
 from fixtures.claims import claim
 from suites.support import rolling_updates as updates
 from suites.support.commands import accepted, refusal
+from suites.support.published import answering
 from suites.support.traffic import hands_over, note_mesh, strangers
 from swarmlab.cluster.service import ENDED
 from swarmlab.wait import State, eventually, wait
@@ -64,9 +65,7 @@ def test_no_request_fails_during_a_rolling_update(cluster):
         **hands_over(),
     )
     web.wait_running(3)
-    eventually(
-        lambda: all(node.get(port).ok for node in cluster.nodes), f"every node to answer on port {port}", stable=3
-    )
+    eventually(lambda: answering(cluster.nodes, port), f"every node to answer on port {port}", stable=3, alike=True)
     image = cluster.image("web:2")
     history = History(web)
     with Watch(cluster.nodes, port) as watch:

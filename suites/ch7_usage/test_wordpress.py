@@ -4,6 +4,7 @@ import secrets
 
 from fixtures.claims import claim
 from suites.support.stacks import deploy_project, runs
+from suites.support.traffic import from_each
 from swarmlab.wait import State, eventually, wait
 
 
@@ -51,10 +52,12 @@ def test_the_page_of_a_web_tier_is_kept_in_the_database_tier(cluster, stack):
 
 def everywhere(cluster, port, posts, what):
     """Expect that the page shows *posts* on every node."""
-    for node in cluster.nodes:
-        eventually(
-            lambda node=node: shows(node, port, posts), f"the page on {node} to show what was {what}", deadline=120
-        )
+    eventually(
+        lambda: from_each(cluster.nodes, lambda node: shows(node, port, posts)),
+        f"the page on every node to show what was {what}",
+        deadline=120,
+        alike=True,
+    )
 
 
 def shows(node, port, posts):

@@ -12,6 +12,7 @@ from suites.support.placement import (
     set_availability,
     stays,
 )
+from suites.support.published import answering
 from suites.support.roles import acting, writes
 from suites.support.traffic import hands_over, note_mesh, strangers
 from swarmlab.cluster.fault import apply, cut_off
@@ -205,9 +206,7 @@ def test_the_service_answers_on_every_node_through_a_drain(cluster):
     web = cluster.create_service("web", "web:1", replicas=3, publish={port: 80}, **hands_over())
     tasks = web.wait_running(3)
     drained = cluster.node(next(task.node for task in tasks if task.node != cluster.manager.name))
-    eventually(
-        lambda: all(node.get(port).ok for node in cluster.nodes), f"every node to answer on port {port}", stable=3
-    )
+    eventually(lambda: answering(cluster.nodes, port), f"every node to answer on port {port}", stable=3, alike=True)
     history = History(web)
     with Watch(cluster.nodes, port) as watch:
         watch.rounds(2)

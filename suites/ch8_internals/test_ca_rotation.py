@@ -7,6 +7,8 @@ import pytest
 from fixtures.claims import claim
 from suites.support.certificates import accepted_rotation, in_force, known_to_be_in_force, make_member, rotated
 from suites.support.commands import accepted, refusal
+from suites.support.published import answering
+from suites.support.traffic import from_each
 from swarmlab.cluster import pki
 from swarmlab.cluster.fault import applied, apply, cut_off, heal, kill
 from swarmlab.cluster.swarm import join
@@ -24,8 +26,12 @@ def root(cluster):
 
 def expect_in_force(nodes, wanted):
     """Expect that every node gets a certificate of the root *wanted*, and trusts it alone."""
-    for node in nodes:
-        eventually(lambda node=node: in_force(node, wanted), f"the new root to be in force on {node}", deadline=60)
+    eventually(
+        lambda: from_each(nodes, lambda node: in_force(node, wanted)),
+        "the new root to be in force on every node",
+        deadline=60,
+        alike=True,
+    )
 
 
 @claim("8.3.1/rotate-makes-new-root")
@@ -212,8 +218,7 @@ def test_tasks_run_on_and_keep_answering_through_a_rotation(cluster):
     web = cluster.create_service("web", "web:1", everywhere=True, publish={port: 80}, publish_mode="host")
     before = {(task.id, task.container, task.node) for task in web.wait_running(len(cluster.nodes))}
     began = {node.name: started(node, web) for node in cluster.nodes}
-    for node in cluster.nodes:
-        eventually(lambda node=node: node.get(port).ok, f"the task on {node} to answer on port {port}")
+    eventually(lambda: answering(cluster.nodes, port), f"the task on every node to answer on port {port}", alike=True)
     with Watch(cluster.nodes, port) as watch:
         watch.rounds(2)
         old = root(cluster)

@@ -1,7 +1,7 @@
 """8.2.1: requests to a service of several replicas."""
 
 from fixtures.claims import claim
-from suites.support.traffic import GOSSIP, note_mesh, spread
+from suites.support.traffic import GOSSIP, from_each, note_mesh, spread
 from swarmlab.wait import State, eventually
 
 REQUESTS = 30
@@ -13,13 +13,13 @@ def test_each_of_three_http_replicas_answers_its_part(cluster):
     web = cluster.create_service("web", "web:1", replicas=3, publish={port: 80})
     replicas = {task.container[:12] for task in web.wait_running(3)}
     note_mesh(cluster)
-    for node in cluster.sample:
-        eventually(
-            lambda node=node: shared(replicas, [node.get(port) for _ in range(REQUESTS)]),
-            f"requests to {node} to be shared by the three replicas",
-            deadline=GOSSIP,
-            stable=2,
-        )
+    eventually(
+        lambda: from_each(cluster.sample, lambda node: shared(replicas, [node.get(port) for _ in range(REQUESTS)])),
+        "requests to every node to be shared by the three replicas",
+        deadline=GOSSIP,
+        stable=2,
+        alike=True,
+    )
 
 
 def shared(replicas, answers):

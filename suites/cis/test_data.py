@@ -39,6 +39,7 @@ def arrivals(site, network, tasks, kinds):
             lambda: all_reached(site, probes, tasks, network),
             "tasks to reach each other between nodes",
             deadline=GOSSIP,
+            alike=True,
         )
         return {node: read() for node, read in counts.items()}
 

@@ -74,7 +74,10 @@ def nothing_passes(probes: Sequence[Probe], tasks: Collection[Task], network: st
         for task, answer in zip(tasks, answers, strict=True)
         if answer.status
     ]
-    return State(not passed, f"answered: {few(passed, '; ')}" if passed else "nothing answered")
+    each = {
+        str(probe): not any(answer.status for answer in answers) for probe, answers in zip(probes, fetched, strict=True)
+    }
+    return State(not passed, f"answered: {few(passed, '; ')}" if passed else "nothing answered", each=each)
 
 
 def knows(node: Node, network: str) -> bool:

@@ -33,7 +33,8 @@ def names_follow(cluster: Swarm, probes: Iterable[Probe], service: Service, netw
             pairs += [(probe.node, host) for host in hosts if not found] or [(probe.node, probe.node)]
     if wrong:
         blame = few(suspects(pairs, cluster.nodes), " and ")
-        return State(False, f"wrong with {blame}: {service} has the virtual address {virtual}, and {few(wrong, '; ')}")
+        said = f"wrong with {blame}: {service} has the virtual address {virtual}, and {few(wrong, '; ')}"
+        return State(False, said, each={str(probe): found == {virtual} for probe, (found, _) in resolved})
     return _of_tasks(cluster, f"tasks.{service}", [(probe, found) for probe, (_, found) in resolved], tasks, network)
 
 
@@ -50,7 +51,9 @@ def _of_tasks(cluster: Swarm, name: str, resolved: Iterable[Resolved], tasks: Co
     live = {task.addresses[network]: cluster.node(task.node) for task in tasks}
     wrong: list[str] = []
     pairs: list[tuple[Node, Node]] = []
+    each: dict[str, bool] = {}
     for probe, found in resolved:
+        each |= {f"{node} on {probe.node}": address in found for address, node in live.items()}
         lacking = [live[address] for address in set(live) - found]
         stale = sorted(found - set(live))
         if lacking or stale:
@@ -59,7 +62,8 @@ def _of_tasks(cluster: Swarm, name: str, resolved: Iterable[Resolved], tasks: Co
             )
             pairs += [(probe.node, node) for node in lacking] or [(probe.node, probe.node)]
     blame = few(suspects(pairs, cluster.nodes), " and ")
-    return State(not wrong, f"{name} is " + (f"wrong with {blame}: {few(wrong, '; ')}" if wrong else "the live tasks"))
+    said = f"wrong with {blame}: {few(wrong, '; ')}" if wrong else "the live tasks"
+    return State(not wrong, f"{name} is {said}", each=each)
 
 
 def resolve_to(probes: Sequence[Probe], wanted: Mapping[str, set[str]]) -> State:
@@ -71,7 +75,8 @@ def resolve_to(probes: Sequence[Probe], wanted: Mapping[str, set[str]]) -> State
         for name, found in zip(wanted, each, strict=True)
         if found != wanted[name]
     ]
-    return State(not wrong, few(wrong, "; ") or "all lead where they should")
+    follows = {str(probe): found == list(wanted.values()) for probe, found in zip(probes, resolved, strict=True)}
+    return State(not wrong, few(wrong, "; ") or "all lead where they should", each=follows)
 
 
 def _list(addresses: Iterable[str]) -> str:

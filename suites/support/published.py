@@ -10,6 +10,7 @@ from swarmlab.cluster.probe import Probe
 from swarmlab.cluster.service import Service, Task
 from swarmlab.cluster.swarm import Swarm
 from swarmlab.errors import Blocked
+from swarmlab.lists import few
 from swarmlab.wait import State, scaled
 
 #: The port at which the server of `echo_server` listens, for connections and for datagrams.
@@ -62,19 +63,30 @@ def published(service: Service) -> list[tuple[int, int, str, str]]:
 
 def own_task_answers(nodes: Sequence[Node], tasks: Sequence[Task], port: int) -> State:
     """Whether each of *nodes* answers at *port*, over HTTP, with the container of its own task."""
-    wrong = []
+    wrong: dict[str, str] = {}
     for node in nodes:
         own = {task.container[:12] for task in tasks if task.node == node.name}
         answer = node.get(port)
         if answer.container not in own:
-            wrong.append(f"{node} at port {port}: {answer}, by {answer.container or 'no container'}")
-    return State(not wrong, "; ".join(wrong) or "each answers with its own task")
+            wrong[node.name] = f"{node} at port {port}: {answer}, by {answer.container or 'no container'}"
+    each = {node.name: node.name not in wrong for node in nodes}
+    return State(not wrong, few(wrong.values(), "; ") or "each answers with its own task", each=each)
+
+
+def answering(nodes: Sequence[Node], port: int) -> State:
+    """Whether each of *nodes* answers at *port* with a success."""
+    answers = {node.name: node.get(port) for node in nodes}
+    wrong = [f"{name}: {answer}" for name, answer in answers.items() if not answer.ok]
+    said = few(wrong, "; ") or "all answer"
+    return State(not wrong, said, each={name: answer.ok for name, answer in answers.items()})
 
 
 def nobody_answers(nodes: Sequence[Node], port: int) -> State:
     """Whether none of *nodes* answers at *port*."""
-    open = [f"{node} answers on port {port}: {answer}" for node in nodes if (answer := node.get(port)).status]
-    return State(not open, "; ".join(open) or "none answers")
+    answers = {node.name: node.get(port) for node in nodes}
+    open = [f"{name} answers on port {port}: {answer}" for name, answer in answers.items() if answer.status]
+    each = {name: not answer.status for name, answer in answers.items()}
+    return State(not open, few(open, "; ") or "none answers", each=each)
 
 
 def heard(probe: Probe, node: Node, port: int, protocol: str) -> str:

@@ -102,8 +102,11 @@ def one_leader(asked: Sequence[Node], among: Iterable[Node]) -> State:
     def named(manager: Node) -> list[str] | str:
         try:
             return leaders(manager.ask("GET", "/nodes", timeout=soon()))
-        except (EngineRefused, NoAnswer) as failed:
+        except NoAnswer as failed:
             return str(failed)
+        except EngineRefused as failed:
+            why = manager.swarm_error()
+            return f"{failed}; {manager} says of the swarm: {why}" if why else str(failed)
 
     answers = {manager.name: answer for manager, answer in zip(asked, parallel(named, asked), strict=True)}
     agreed = all(answer in [[node.name] for node in among] for answer in answers.values())

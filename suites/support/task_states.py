@@ -27,13 +27,15 @@ def all_listed(
 ) -> State:
     """Whether every manager lists *count* tasks of *service*, all in *state*, and *where* is true of each."""
     names = cluster.names()
-    wrong = []
+    wrong, each = [], {}
     for manager in cluster.managers:
         tasks = listed_by(manager, service, names)
-        wrong += [f"{manager} lists {task}" for task in tasks if task.state != state or not where(task)]
+        amiss = [f"{manager} lists {task}" for task in tasks if task.state != state or not where(task)]
         if len(tasks) != count:
-            wrong.append(f"{manager} lists {len(tasks)} tasks, not {count}")
-    return State(not wrong, few(wrong, "; ") or f"{count} tasks are {state}")
+            amiss.append(f"{manager} lists {len(tasks)} tasks, not {count}")
+        wrong += amiss
+        each[manager.name] = not amiss
+    return State(not wrong, few(wrong, "; ") or f"{count} tasks are {state}", each=each)
 
 
 def expect_all(
@@ -65,5 +67,6 @@ def expect_all(
         f"every manager to list {count} tasks of {service} as {state}{so}",
         deadline=40,
         stable=stable,
+        alike=True,
     )
     return service.tasks()

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Collection, Iterable, Mapping, Sequence
-from typing import Any
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from dataclasses import replace
+from typing import Any, TypeVar
 
 from swarmlab.cluster.node import Answer, Node
 from swarmlab.cluster.probe import Probe
@@ -12,12 +13,14 @@ from swarmlab.cluster.service import Task
 from swarmlab.cluster.swarm import Swarm, suspects
 from swarmlab.lists import few
 from swarmlab.parallel import parallel
-from swarmlab.wait import State, scaled
+from swarmlab.wait import State, of_each, scaled
 from swarmlab.watching.events import History
 from swarmlab.watching.watch import Watch
 
 #: Seconds that a server serves on after SIGTERM: at reference speed, and at most.
 _LINGER, _LONGEST = 5, 40
+
+T = TypeVar("T")
 
 #: Bytes of bodies: from one that fits into any packet to one that needs many. 1400 bytes fit into a plain packet, and
 #: not into one that VXLAN wraps.
@@ -81,7 +84,22 @@ def all_answer(tasks: Iterable[Task], answers: Iterable[Answer]) -> State:
         f"{sender} on {nodes[sender]}" if sender in nodes else sender: count for sender, count in answered.items()
     }
     gave = few(f"{container}: {count}" for container, count in counts.items())
-    return State(set(answered) == set(nodes), f"no answer from {few(silent) or 'none'}; answered {gave or 'none'}")
+    summary = f"no answer from {few(silent) or 'none'}; answered {gave or 'none'}"
+    each = {f"{container} on {node}": container in answered for container, node in nodes.items()}
+    return State(set(answered) == set(nodes), summary, each=each)
+
+
+def from_each(places: Iterable[T], look: Callable[[T], State], *, at_once: int = PROBES) -> State:
+    """Whether a condition holds at each of many nodes or probes, which are looked at at the same time.
+
+    Args:
+        places: the nodes or probes.
+        look: returns the state of the condition at one of them.
+        at_once: how many of them there may be at the same time.
+    """
+    asked = list(places)
+    states = zip(asked, parallel(look, asked, at_once=at_once), strict=True)
+    return of_each({str(place): replace(state, summary=f"{place}: {state.summary}") for place, state in states})
 
 
 def all_reached(
@@ -117,7 +135,8 @@ def all_reached(
             if answer.status != 200 or answer.size != size or answer.container != task.container[:12]:
                 pair = probe.node, cluster.node(task.node)
                 lost.setdefault(pair, f"{probe.node} -> {task.node}, {size} bytes{how}: {answer}")
-    return without_loss(lost, cluster.nodes)
+    pairs = [(probe.node, cluster.node(task.node)) for probe in probes for task in tasks]
+    return without_loss(lost, cluster.nodes, pairs)
 
 
 def every_size_reached(cluster: Swarm, probes: Sequence[Probe], tasks: Collection[Task], network: str) -> State:
@@ -136,16 +155,18 @@ def every_size_reached(cluster: Swarm, probes: Sequence[Probe], tasks: Collectio
 def full_packets_reach(cluster: Swarm, probes: Sequence[Probe], tasks: Iterable[Task], network: str) -> State:
     """Whether packets of the network interface's full size pass from every probe to every other task."""
     lost: dict[tuple[Node, Node], str] = {}
+    pairs: list[tuple[Node, Node]] = []
 
     def ask(probe: Probe) -> tuple[dict[str, Task], dict[str, int]]:
         to = {task.addresses[network]: task for task in tasks if task.container != probe.container}
         return to, probe.refused_whole(to)
 
     for probe, (to, refused) in zip(probes, parallel(ask, probes), strict=True):
+        pairs += [(probe.node, cluster.node(task.node)) for task in to.values()]
         for address, size in refused.items():
             pair = probe.node, cluster.node(to[address].node)
             lost[pair] = f"{probe.node} -> {to[address].node}, a packet of {size} bytes does not pass"
-    return without_loss(lost, cluster.nodes)
+    return without_loss(lost, cluster.nodes, pairs)
 
 
 def all_from(task: Task, answers: Iterable[Answer]) -> State:
@@ -167,13 +188,21 @@ def reached_from_all(states: Mapping[Node, State], host: Node) -> State:
         for node, state in states.items()
         if not state
     }
-    return without_loss(lost, list(states))
+    state = without_loss(lost, list(states))
+    return replace(state, each={f"{node} -> {host}": reached.done for node, reached in states.items()})
 
 
-def without_loss(lost: Lost, nodes: Sequence[Node]) -> State:
-    """Whether *lost* is empty; if not, the summary names the nodes that explain it."""
+def without_loss(lost: Lost, nodes: Sequence[Node], asked: Iterable[tuple[Node, Node]] = ()) -> State:
+    """Whether *lost* is empty; if not, the summary names the nodes that explain it.
+
+    Args:
+        lost: the lost requests.
+        nodes: all nodes.
+        asked: all pairs of nodes (from, to) between which there were requests, so that it is known which came through.
+    """
     blame = few(suspects(lost, nodes), " and ")
-    return State(not lost, f"no way between nodes, with {blame}: {few(lost.values(), '; ')}" if lost else "all passed")
+    summary = f"no way between nodes, with {blame}: {few(lost.values(), '; ')}" if lost else "all passed"
+    return State(not lost, summary, each={f"{pair[0]} -> {pair[1]}": pair not in lost for pair in asked})
 
 
 def strangers(watch: Watch, history: History) -> dict[str, int]:

@@ -76,6 +76,7 @@ def test_containers_join_a_network_by_its_id_from_every_node(cluster, network):
         lambda: all_reached(cluster, probes, tasks, network) and names_follow(cluster, probes, web, network),
         f"containers that joined {network} by its id to reach {web} on every node",
         deadline=GOSSIP,
+        alike=True,
     )
 
 

@@ -162,14 +162,15 @@ def test_a_task_has_its_place_in_names_when_it_is_healthy(cluster, network):
             cluster.node(task.node).execute(task.container, "touch /run/well").expect()
             well.add(task.addresses[network])
         promise = f"tasks.{work} to be the addresses of its {len(well)} healthy tasks of {count}, on every node"
-        eventually(lambda: all_resolve(probes, work, well), promise, deadline=60, stable=3)
+        eventually(lambda: all_resolve(probes, work, well), promise, deadline=60, stable=3, alike=True)
 
 
 def all_resolve(probes, service, wanted):
     """Whether the name of the service's tasks is *wanted* (addresses) to every probe."""
     found = {probe.node.name: probe.resolve(f"tasks.{service}") for probe in probes}
     wrong = [f"on {node} it is {sorted(got) or 'none'}" for node, got in found.items() if got != wanted]
-    return State(not wrong, few(wrong, "; ") or f"it is {sorted(wanted) or 'none'} everywhere")
+    each = {node: got == wanted for node, got in found.items()}
+    return State(not wrong, few(wrong, "; ") or f"it is {sorted(wanted) or 'none'} everywhere", each=each)
 
 
 @claim("health/unhealthy-leaves-names")
@@ -189,7 +190,8 @@ def test_an_unhealthy_task_has_left_its_names_while_it_still_runs(cluster, netwo
     probes = [cluster.probe(task) for task in client.wait_running(count)]
     tasks = work.wait_running(count)
     addresses = {task.addresses[network] for task in tasks}
-    wait(lambda: all_resolve(probes, work, addresses), f"tasks.{work} to be its {count} tasks", deadline=60)
+    named = f"tasks.{work} to be its {count} tasks"
+    wait(lambda: all_resolve(probes, work, addresses), named, deadline=60, alike=True)
     sick = tasks[-1]
     make_sick(cluster, [sick])
     left = addresses - {sick.addresses[network]}

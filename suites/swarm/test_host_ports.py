@@ -132,6 +132,7 @@ def test_ports_come_and_go_by_update(cluster):
             lambda port=port, tasks=tasks: own_task_answers(nodes, tasks, port),
             f"each node to answer at port {port} after an update that adds {new}",
             deadline=20,
+            alike=True,
         )
     publish(web, [entry(81, new, mode="host")])
     tasks = _all_renewed(web, nodes, {new})
@@ -139,6 +140,7 @@ def test_ports_come_and_go_by_update(cluster):
         lambda: own_task_answers(nodes, tasks, new),
         f"each node to answer at port {new} after an update that removes {old}",
         deadline=20,
+        alike=True,
     )
     eventually(lambda: nobody_answers(nodes, old), f"no node to answer at port {old}, which an update removed")
 

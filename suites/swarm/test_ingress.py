@@ -7,9 +7,8 @@ from suites.support.commands import refusal
 from suites.support.mesh import mesh_of
 from suites.support.published import published
 from suites.support.subnets import free_subnets
-from suites.support.traffic import GOSSIP, all_answer
+from suites.support.traffic import GOSSIP, all_answer, from_each
 from swarmlab.cluster.swarm import has_ingress
-from swarmlab.parallel import parallel
 from swarmlab.wait import State, eventually, wait
 
 
@@ -100,11 +99,9 @@ def test_a_network_of_the_mesh_that_was_made_anew_routes_to_all_tasks(cluster):
     web = cluster.create_service("web", "web:1", replicas=2, publish={port: 80})
     tasks = web.expect_running(2)
 
-    def passes_on(asked):
-        eventually(
-            lambda: all_answer(tasks, [asked.get(port) for _ in range(12)]),
-            f"{asked} to pass requests to its port {port} on to all replicas, by the new network {name}",
-            deadline=GOSSIP,
-        )
-
-    parallel(passes_on, cluster.nodes)
+    eventually(
+        lambda: from_each(cluster.nodes, lambda asked: all_answer(tasks, [asked.get(port) for _ in range(12)])),
+        f"every node to pass requests to its port {port} on to all replicas, by the new network {name}",
+        deadline=GOSSIP,
+        alike=True,
+    )

@@ -24,7 +24,10 @@ def everywhere(cluster, network):
 def expect_passing(cluster, probes, tasks, network):
     """Expect that tasks of one network reach each other."""
     eventually(
-        lambda: all_reached(cluster, probes, tasks, network), f"tasks to reach each other on {network}", deadline=GOSSIP
+        lambda: all_reached(cluster, probes, tasks, network),
+        f"tasks to reach each other on {network}",
+        deadline=GOSSIP,
+        alike=True,
     )
 
 

@@ -45,11 +45,13 @@ def test_an_update_adds_a_network_and_takes_one_away(cluster):
                 ),
                 f"containers in {network} to reach {web}, which an update put there",
                 deadline=GOSSIP,
+                alike=True,
             )
     eventually(
         lambda: resolve_to(inside[old], {web.name: set()}),
         f"{web} to be unknown in {old}, which an update took away",
         deadline=GOSSIP,
+        alike=True,
     )
     mine = {str(address.network) for box in inside[old] for address in held(box)}
     theirs = {str(address.network) for box in inside[new] for address in held(box)}
@@ -65,7 +67,10 @@ def test_an_update_changes_between_virtual_address_and_round_robin(cluster, netw
     web.wait_running(nodes)
     asked = boxes(cluster, network)
     eventually(
-        lambda: names_follow(cluster, asked, web, network), f"{web} to resolve to its virtual address", deadline=GOSSIP
+        lambda: names_follow(cluster, asked, web, network),
+        f"{web} to resolve to its virtual address",
+        deadline=GOSSIP,
+        alike=True,
     )
     before = web.virtual_address(network)
     _change_mode(web, "dnsrr")
@@ -74,6 +79,7 @@ def test_an_update_changes_between_virtual_address_and_round_robin(cluster, netw
         lambda: tasks_resolve(cluster, asked, web.name, web.running(), network) and reached_by_name(asked, web.name),
         f"{web} to resolve to its tasks after a change to dnsrr",
         deadline=GOSSIP,
+        alike=True,
     )
     given = web.inspect()["Endpoint"].get("VirtualIPs") or []
     assert not given, f"{web} has mode dnsrr since an update, and yet the virtual address {given}"
@@ -83,6 +89,7 @@ def test_an_update_changes_between_virtual_address_and_round_robin(cluster, netw
         lambda: names_follow(cluster, asked, web, network),
         f"{web} to resolve to a virtual address again after a change to vip",
         deadline=GOSSIP,
+        alike=True,
     )
     assert web.virtual_address(network) not in {task.addresses[network] for task in web.running()}, (
         f"{web} has the virtual address of one of its tasks; before, it had {before}"
@@ -107,9 +114,11 @@ def test_an_alias_is_a_name_in_the_network_that_it_is_given_for(cluster):
         lambda: resolve_to(inside, {alias: virtual[with_alias], web.name: virtual[with_alias]}),
         f"the alias {alias} of {web} to resolve in {with_alias} on every node",
         deadline=GOSSIP,
+        alike=True,
     )
     eventually(
         lambda: resolve_to(outside, {web.name: virtual[without], alias: set()}),
         f"the alias {alias} of {web} to be unknown in {without}, where it was not given",
         deadline=GOSSIP,
+        alike=True,
     )

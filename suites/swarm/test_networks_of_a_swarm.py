@@ -42,6 +42,7 @@ def test_a_network_in_use_is_not_removed(cluster):
         lambda: all_reached(cluster, [box, *probes], tasks, network),
         f"tasks to reach each other on {network}, which was not removed",
         deadline=GOSSIP,
+        alike=True,
     )
     after = lives(cluster, tasks)
     assert after == before, f"tasks of {web} ran as {before} before a removal that was refused, and then as {after}"

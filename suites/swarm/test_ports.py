@@ -4,9 +4,8 @@ import pytest
 
 from fixtures.claims import claim
 from suites.support.commands import refusal
-from suites.support.published import entry, publish, published
-from suites.support.traffic import GOSSIP, all_answer
-from swarmlab.parallel import parallel
+from suites.support.published import entry, nobody_answers, publish, published
+from suites.support.traffic import GOSSIP, all_answer, from_each
 from swarmlab.wait import State, eventually
 
 #: The ports from which a swarm chooses.
@@ -106,21 +105,20 @@ def test_the_mesh_routes_a_port_that_an_update_adds_and_none_that_it_removes(clu
     tasks = web.expect_running(2)
     _routed(cluster, new, tasks)
 
-    def closed():
-        open = [f"{node}: {answer}" for node in cluster.nodes if (answer := node.get(old)).status]
-        return State(not open, f"port {old} answers on {'; '.join(open) or 'none'}")
-
-    eventually(closed, f"port {old}, which an update removed, to answer nowhere", deadline=GOSSIP)
+    eventually(
+        lambda: nobody_answers(cluster.nodes, old),
+        f"port {old}, which an update removed, to answer nowhere",
+        deadline=GOSSIP,
+        alike=True,
+    )
 
 
 def _routed(cluster, port, tasks):
     """Expect that every node passes requests to *port* on to all *tasks*."""
 
-    def passes_on(asked):
-        eventually(
-            lambda: all_answer(tasks, [asked.get(port) for _ in range(12)]),
-            f"{asked} to pass requests to its port {port} on to all replicas",
-            deadline=GOSSIP,
-        )
-
-    parallel(passes_on, cluster.nodes)
+    eventually(
+        lambda: from_each(cluster.nodes, lambda asked: all_answer(tasks, [asked.get(port) for _ in range(12)])),
+        f"every node to pass requests to its port {port} on to all replicas",
+        deadline=GOSSIP,
+        alike=True,
+    )

@@ -557,6 +557,10 @@ class Node(ABC):
         state: str = self.info()["Swarm"]["LocalNodeState"]
         return state
 
+    def swarm_error(self) -> str:
+        """Return why the engine takes no part in its swarm, in its own words and on one line; empty if it does."""
+        return " ".join(str(self.info()["Swarm"].get("Error") or "").split())
+
     def node_id(self) -> str:
         """Return the node's id in its swarm, empty if it is in none."""
         identity: str = self.info()["Swarm"]["NodeID"]
@@ -851,4 +855,4 @@ def cause(failed: Exception) -> str:
     for known in ("timed out", "Connection refused", "Connection reset", "No route to host", "closed connection"):
         if known in text:
             return known
-    return text
+    return "its socket is gone" if "FileNotFoundError" in text else text

@@ -6,6 +6,7 @@ Source: https://docs.docker.com/reference/api/engine/version/v1.41/#tag/Containe
 from __future__ import annotations
 
 import struct
+from typing import Any
 
 #: What stands before each piece: the number of its stream, and its length.
 _HEAD = struct.Struct(">BxxxI")
@@ -35,3 +36,13 @@ class Streams:
                 return
             (self.err if stream == 2 else self.out).extend(self.rest[_HEAD.size : end])
             self.rest = self.rest[end:]
+
+
+def hang_up(stream: Any) -> None:
+    """Close a stream that docker-py returned for a socket, and the response that it is part of.
+
+    The response goes first: from Python 3.13 on, it complains when it is collected after its stream was closed.
+    """
+    if response := getattr(stream, "_response", None):
+        response.close()
+    stream.close()

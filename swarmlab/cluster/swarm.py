@@ -216,7 +216,11 @@ class Swarm:
     def conditions(self) -> dict[str, State]:
         """Return the state of each condition of a ready swarm, by its name."""
         infos = dict(zip(map(str, self.nodes), parallel(lambda node: node.info()["Swarm"], self.nodes), strict=True))
-        inactive = [f"{name} is {info['LocalNodeState']}" for name, info in infos.items() if not _active(info)]
+        inactive = [
+            f"{name} is {info['LocalNodeState']}{': ' * bool(info.get('Error'))}{info.get('Error') or ''}"
+            for name, info in infos.items()
+            if not _active(info)
+        ]
         conditions = {"every engine is in the swarm": State(not inactive, few(inactive) or "all active")}
         managers = [node for node in self.nodes if infos[node.name]["ControlAvailable"]]
         try:

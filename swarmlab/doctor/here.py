@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import functools
-import ipaddress
 import os
 import shutil
 import subprocess
@@ -12,14 +11,16 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from swarmlab.cluster.leavings import REGISTRY_IMAGE
+from swarmlab.doctor import engine
 from swarmlab.doctor.check import Look, examine
 from swarmlab.errors import LabError, SwarmlabError
 from swarmlab.host import Progress, as_root, cache_folder, check_cache, why_not_root
 from swarmlab.images import workshop
 from swarmlab.images.recipes import registry_reference
 from swarmlab.labs import outer
-from swarmlab.labs.hosts import NETWORKS
 from swarmlab.labs.outer import OuterEngine
+from swarmlab.labs.routes import routes
+from swarmlab.labs.standing import free_networks, lab_networks, taken_by_routes, taken_networks
 from swarmlab.lists import few
 from swarmlab.preflight import host, kernel, sight
 from swarmlab.preflight.finding import Finding, Level
@@ -37,6 +38,8 @@ _PROGRAMS = {
     "ssh": ("openssh-client", "existing swarms and machines"),
     "ssh-keygen": ("openssh-client", "keys of existing swarms and machines"),
 }
+#: Those of them that only a machine needs that has an engine.
+_OF_ENGINES = ("iptables", "nsenter")
 #: What a finding of preflight about a missing module means for a lab: without these its claims are blocked only.
 _BLOCK_ONLY = ("ip_vs", "ip_vs_rr", "esp4")
 
@@ -52,6 +55,11 @@ class Patient:
 
     engine: OuterEngine | None = None
     failed: SwarmlabError | None = None
+
+    @property
+    def inside(self) -> bool:
+        """Whether this process runs in a container of that engine, which then does what takes root."""
+        return self.engine is not None and self.engine.own is not None
 
     @functools.cached_property
     def root(self) -> list[str] | None:
@@ -79,7 +87,9 @@ def python(_: Patient) -> Iterator[Finding]:
 
 def rights(patient: Patient) -> Iterator[Finding]:
     """Whether this user is root, or becomes root without a password."""
-    if patient.root is None:
+    if patient.inside:
+        yield Finding(Level.OK, "none are needed here: the engine makes all")
+    elif patient.root is None:
         yield Finding(
             Level.WARNING if patient.engine else Level.ERROR,
             f"this user is not root, and {why_not_root()}",
@@ -92,6 +102,9 @@ def rights(patient: Patient) -> Iterator[Finding]:
 
 def namespaces(patient: Patient) -> Iterator[Finding]:
     """Whether network namespaces can be made here."""
+    if patient.inside:
+        yield Finding(Level.OK, "none are needed here: the engine's containers have their own")
+        return
     if patient.root is None:
         yield Finding(Level.INFO, "not tried, as that takes root", mend="run as root")
         return
@@ -120,46 +133,54 @@ def modules(_: Patient) -> Iterator[Finding]:
             yield finding
 
 
-def programs(_: Patient) -> Iterator[Finding]:
+def programs(patient: Patient) -> Iterator[Finding]:
     """Whether the programs are there that labs run."""
-    lacking = {name: what for name, what in _PROGRAMS.items() if not shutil.which(name)}
+    needed = {name: what for name, what in _PROGRAMS.items() if not (patient.inside and name in _OF_ENGINES)}
+    lacking = {name: what for name, what in needed.items() if not shutil.which(name)}
     for name, (package, purpose) in lacking.items():
         yield Finding(
             Level.WARNING, f"there is no program {name}", f"it is for {purpose}", mend=f"apt-get install {package}"
         )
     if not lacking:
-        yield Finding(Level.OK, ", ".join(_PROGRAMS))
+        yield Finding(Level.OK, ", ".join(needed))
 
 
 def addresses(patient: Patient) -> Iterator[Finding]:
     """Whether the networks of labs are free: 192.168.56.0/24, and others after it."""
-    done = _run(["ip", "-4", "route", "show", "table", "main"])
-    labs = [ipaddress.IPv4Network(f"192.168.{third}.0/24") for third in NETWORKS]
-    taken: dict[ipaddress.IPv4Network, str] = {}
-    for line in done.stdout.splitlines():
-        words = line.split()
-        if not words or words[0] in ("default", "0.0.0.0/0") or "dev" not in words:
-            continue
-        device = words[words.index("dev") + 1]
-        if device.startswith(("br-", "docker")):  # a lab's own, or one that the engine does not give to labs
-            continue
-        try:
-            found = ipaddress.IPv4Network(words[0], strict=False)
-        except ValueError:  # "unreachable", "blackhole"
-            continue
-        taken |= {network: device for network in labs if network.overlaps(found)}
-    if not taken:
-        yield Finding(Level.OK, f"{labs[0]} is free")
+    if patient.inside:
+        mend = "on the engine's host: ip route"
+        yield Finding(Level.INFO, "not looked at, as a container does not see its host's routes", mend=mend)
         return
-    # A private engine has a network namespace of its own, which does not have these routes.
-    shared = patient.engine is not None and not patient.engine.private
-    listed = few(f"{network} by {device}" for network, device in taken.items())
-    yield Finding(
-        Level.WARNING if shared else Level.INFO,
-        f"this machine has routes to networks of labs: {listed}",
-        "packets to the nodes of a lab go there" if shared else "",
-        mend="run labs on an engine of their own, which does not see these routes: SWARMLAB_PRIVATE=1 (as root)",
-    )
+    first, *others = lab_networks()
+    taken = taken_networks(patient.engine) if patient.engine else taken_by_routes(routes())
+    free = free_networks(patient.engine) if patient.engine else [each for each in (first, *others) if each not in taken]
+    if not free:
+        yield Finding(
+            Level.ERROR,
+            f"the networks of labs are taken, by {few(dict.fromkeys(taken.values()))}",
+            "no lab can be brought up",
+            mend="take down a lab, or let SWARMLAB_PRIVATE=1 start an engine apart from these networks (as root)",
+        )
+    elif first in taken:
+        # A private engine has a network namespace of its own, which has none of the host's routes.
+        yield Finding(Level.INFO, f"{first} is taken by {taken[first]}; the next lab uses {free[0]}")
+    else:
+        yield Finding(Level.OK, f"{first} is free")
+
+
+def engine_settings(patient: Patient) -> Iterator[Finding]:
+    """Whether the engine's settings suit labs, and what confines its containers."""
+    return engine.settings(patient.engine)
+
+
+def disk(patient: Patient) -> Iterator[Finding]:
+    """Whether disks have room: the engine's, the cache's, that of reports."""
+    return engine.room(patient.engine)
+
+
+def limits(patient: Patient) -> Iterator[Finding]:
+    """Whether the kernel's limits suit three nodes."""
+    return engine.limits(patient.engine)
 
 
 def cache(_: Patient) -> Iterator[Finding]:
@@ -214,6 +235,9 @@ CHECKS: Mapping[str, Look[Patient]] = {
     "host-modules": modules,
     "host-programs": programs,
     "host-addresses": addresses,
+    "host-engine-settings": engine_settings,
+    "host-room": disk,
+    "host-limits": limits,
     "host-cache": cache,
     "host-images": images,
 }

@@ -1,7 +1,8 @@
 """Makes the images of nodes and workloads, and keeps each under a hash of everything that it is made from.
 
-mmdebstrap makes a root file system. Where there is no mmdebstrap, the engine makes it from Debian's base image. Both
-use the lists of packages, the files and the setup script below images/.
+mmdebstrap makes a root file system. For a run that is in a container of the engine, it does so in another container of
+the same image, which may mount. Where there is no mmdebstrap, the engine makes it from Debian's base image. All use the
+lists of packages, the files and the setup script below images/.
 """
 
 from __future__ import annotations
@@ -24,12 +25,13 @@ from swarmlab.errors import LabError, SwarmlabError, UsageError
 from swarmlab.files import shown
 from swarmlab.host import Progress, as_root, cache_folder, for_downloads, install, scratch, why_not_root
 from swarmlab.images.engines import DEFAULT, EngineChoice, held, obtain
+from swarmlab.images.locks import making_images_on
+from swarmlab.images.own import make_file, own_container
 from swarmlab.images.recipes import (
     LABEL_IMAGE,
     WORKLOADS,
     EngineLayer,
     RootFs,
-    making_images,
     of_workloads,
     parts,
     registry_reference,
@@ -74,15 +76,15 @@ class Workshop:
         registry = registry_reference()
         try:
             # Look for images under the lock only: before, another run may still remove older images.
-            with making_images(self._progress):
-                wanted = [*roots, *([] if self._have(registry) else parts())]
-                missing = [root for root in dict.fromkeys(wanted) if not self._have(root.reference)]
+            with making_images_on(self._client, self._progress):
+                wanted = [*roots, *([] if self.has(registry) else parts())]
+                missing = [root for root in dict.fromkeys(wanted) if not self.has(root.reference)]
                 with ThreadPoolExecutor(max_workers=2) as pool:
                     list(pool.map(self._make, missing))
                 for layer in dict.fromkeys(layers):
-                    if not self._have(layer.reference):
+                    if not self.has(layer.reference):
                         self._lay(layer)
-                if not self._have(registry):
+                if not self.has(registry):
                     self._fill_registry(registry)
         except docker.errors.APIError as refused:
             raise LabError(f"an image could not be made: {refused.explanation}") from refused
@@ -95,12 +97,13 @@ class Workshop:
             LabError: it could not be made.
             UsageError: this machine has no means to make it.
         """
-        with making_images(self._progress):
-            if not self._have(root.reference):
+        with making_images_on(self._client, self._progress):
+            if not self.has(root.reference):
                 self._make(root)
         return root.reference
 
-    def _have(self, reference: str) -> bool:
+    def has(self, reference: str) -> bool:
+        """Whether the engine has an image."""
         try:
             self._client.images.get(reference)
         except docker.errors.ImageNotFound:
@@ -133,17 +136,20 @@ class Workshop:
             message = f"image {recipe} could not be made: {tried}"
             raise LabError(message) if means else UsageError(f"{message}; {mend}")
         self._progress(f"made image {recipe}'s packages in {time.monotonic() - start:.0f} s")
-        self._forget_older(recipe.reference)
+        self.forget_older(recipe.reference)
 
     def _ways(self, recipe: RootFs) -> dict[str, Callable[[], None]]:
         """Return the ways of making a root file system here, the first to be tried first."""
-        root = as_root()
+        root, own = as_root(), own_container(self._client)
 
         def bootstrap() -> None:
             assert root is not None
             if not shutil.which("mmdebstrap"):
                 install(["images"], self._progress)
-            self._by_mmdebstrap(recipe, root)
+            if own:
+                self._by_container(recipe, own)
+            else:
+                self._by_mmdebstrap(recipe, root)
 
         def build() -> None:
             with self._base(recipe.base), recipe.staged(self._outside) as context:
@@ -161,7 +167,7 @@ class Workshop:
         with layer.staged() as context:
             self._build(layer.reference, layer.dockerfile(), context=context)
         self._progress(f"made the image of engine {layer.content.version} in {time.monotonic() - start:.0f} s")
-        self._forget_older(layer.reference)
+        self.forget_older(layer.reference)
 
     def _by_mmdebstrap(self, recipe: RootFs, as_root: Sequence[str]) -> None:
         with scratch("image") as folder, recipe.staged(self._outside) as staged:
@@ -174,81 +180,57 @@ class Workshop:
             if made.returncode != 0:
                 why = downloads.why(made.stderr, "E:", source="Debian's mirror")
                 raise LabError(shown(why))
-            repository, _, tag = recipe.reference.partition(":")
-            changes = [*recipe.settings, f"LABEL {LABEL_IMAGE}={repository}"]
-            self._client.api.import_image_from_file(str(tar), repository=repository, tag=tag, changes=changes)
+            self._import(recipe, tar)
 
-    @contextlib.contextmanager
-    def _base(self, base: str) -> Iterator[None]:
-        """Have the image that a build begins with. If it was pulled for a build that fails, it goes again.
+    def _by_container(self, recipe: RootFs, own: Container) -> None:
+        """Make it with mmdebstrap in a container of this one's image, as this one may not mount."""
+        with scratch("image") as folder, recipe.staged(self._outside) as staged:
+            tar = folder / "root.tar"
+            build = recipe.mmdebstrap(Path("/root.tar"), Path("/", staged.name))
+            printed = make_file(own, [word for word in build if word != "--quiet"], staged, "/root.tar", tar)
+            if printed:
+                raise LabError(shown(downloads.why(printed, "E:", source="Debian's mirror")))
+            self._import(recipe, tar)
+
+    def _import(self, recipe: RootFs, tar: Path) -> None:
+        repository, _, tag = recipe.reference.partition(":")
+        changes = [*recipe.settings, f"LABEL {LABEL_IMAGE}={repository}"]
+        self._client.api.import_image_from_file(str(tar), repository=repository, tag=tag, changes=changes)
+
+    def pull(self, base: str) -> None:
+        """Pull an image.
 
         Raises:
             LabError: it cannot be pulled; the message has the registry's words.
         """
-        pulled = not self._have(base)
+        self._progress(f"pulling {base}")
+        repository, _, tag = base.partition(":")
+        try:
+            said = list(self._client.api.pull(repository, tag, stream=True, decode=True))
+        except docker.errors.APIError as refused:
+            said = [{"error": str(refused.explanation)}]
+        if wrong := next((str(line["error"]) for line in said if "error" in line), ""):
+            why = downloads.unreached(wrong, "Docker's registry") or shown(wrong)
+            raise LabError(f"it cannot be pulled: {why}")
+
+    @contextlib.contextmanager
+    def _base(self, base: str) -> Iterator[None]:
+        """Have the image that a build begins with. If it was pulled for a build that fails, it goes again."""
+        pulled = not self.has(base)
         if pulled:
-            self._progress(f"pulling {base}")
-            repository, _, tag = base.partition(":")
-            try:
-                said = list(self._client.api.pull(repository, tag, stream=True, decode=True))
-            except docker.errors.APIError as refused:
-                said = [{"error": str(refused.explanation)}]
-            if wrong := next((str(line["error"]) for line in said if "error" in line), ""):
-                why = downloads.unreached(wrong, "Docker's registry") or shown(wrong)
-                raise LabError(f"it cannot be pulled: {why}")
+            self.pull(base)
         try:
             yield
         except BaseException:
             if pulled:
-                self._remove([base])
+                _remove(self._client, [base])
             raise
 
     def _build(self, reference: str, dockerfile: str, context: Path | None = None) -> None:
-        """Build an image. One that fails, or is interrupted, leaves no container and no image of its steps.
-
-        Raises:
-            LabError: a step failed; the message has its words.
-        """
-        labels = {LABEL_IMAGE: reference.partition(":")[0]}
-        before = {str(image["Id"]) for image in self._client.api.images(all=True)}
-        said: list[dict[str, Any]] = []
         with scratch("image") as folder:
             file = folder / "Dockerfile"
             file.write_text(dockerfile, encoding="utf-8")
-            try:
-                for line in self._client.api.build(
-                    path=str(context or folder),
-                    dockerfile=str(file),
-                    tag=reference,
-                    labels=labels,
-                    rm=True,
-                    forcerm=True,
-                    decode=True,
-                ):
-                    said.append(line)
-                    if "error" in line:
-                        raise LabError(f"the engine could not build {reference}: {_reason(said)}")
-            except BaseException:
-                self._remove(self._steps(said, before))
-                raise
-
-    def _steps(self, said: Sequence[Mapping[str, Any]], before: Collection[str]) -> list[str]:
-        """Return the images that the steps of a build have made, the last first.
-
-        Args:
-            said: what the engine said of the build.
-            before: ids of the images that were there before it.
-        """
-        short = [made[1] for line in said for made in _STEP.finditer(str(line.get("stream", "")))]
-        there = [str(image["Id"]) for image in self._client.api.images(all=True)]
-        ids = [next((id for id in there if id.startswith(f"sha256:{step}")), "") for step in short]
-        return [id for id in reversed(list(dict.fromkeys(ids))) if id and id not in before]
-
-    def _remove(self, images: Sequence[str]) -> None:
-        """Remove images as far as nothing uses them."""
-        for image in images:
-            with contextlib.suppress(docker.errors.APIError):
-                self._client.images.remove(image)
+            build(self._client, reference, path=str(context or folder), dockerfile=str(file))
 
     def _fill_registry(self, reference: str) -> None:
         """Push every workload to a registry, and keep that registry, with what it holds, as an image."""
@@ -258,6 +240,7 @@ class Workshop:
         container = self._client.containers.run(
             RootFs("registry", DEFAULT).reference,
             detach=True,
+            runtime="runc",
             ports={"5000/tcp": ("127.0.0.1", 0)},  # an engine trusts a registry on its own loopback
             labels={LABEL: "images", OWNER: this_process()},
         )
@@ -280,7 +263,7 @@ class Workshop:
         finally:
             container.remove(force=True, v=True)
         self._progress(f"filled the lab's registry in {time.monotonic() - start:.0f} s")
-        self._forget_older(reference)
+        self.forget_older(reference)
 
     def push(self, registry: str) -> list[str]:
         """Push every workload to a registry; return their references there.
@@ -293,9 +276,9 @@ class Workshop:
         """
         roots = of_workloads()
         pushed = []
-        with making_images(self._progress):
+        with making_images_on(self._client, self._progress):
             for root in roots:
-                if not self._have(root.reference):
+                if not self.has(root.reference):
                     self._make(root)
             for work in workloads().values():
                 there = f"{registry}/{work.reference}"
@@ -326,7 +309,7 @@ class Workshop:
         listening = container.exec_run(["bash", "-c", "exec 3<>/dev/tcp/127.0.0.1/5000"])
         return State(listening.exit_code == 0, container.status, hopeless=container.status != "running")
 
-    def _forget_older(self, reference: str) -> None:
+    def forget_older(self, reference: str) -> None:
         """Remove the images of the same name with other content, unless a container uses them."""
         name = reference.partition(":")[0]
         for image in self._client.images.list(filters={"label": f"{LABEL_IMAGE}={name}"}):
@@ -336,13 +319,59 @@ class Workshop:
                         self._client.images.remove(tag)
 
 
+def build(client: docker.DockerClient, reference: str, **how: Any) -> None:
+    """Build an image. One that fails, or is interrupted, leaves no container and no image of its steps.
+
+    Args:
+        client: the engine.
+        reference: the image's name and tag.
+        how: further arguments of docker-py's `build`.
+
+    Raises:
+        LabError: a step failed; the message has its words.
+    """
+    labels = {LABEL_IMAGE: reference.partition(":")[0]}
+    before = {str(image["Id"]) for image in client.api.images(all=True)}
+    said: list[dict[str, Any]] = []
+    try:
+        lines = client.api.build(tag=reference, labels=labels, rm=True, forcerm=True, decode=True, **how)
+        for line in lines:
+            said.append(line)
+            if "error" in line:
+                raise LabError(f"the engine could not build {reference}: {_reason(said)}")
+    except BaseException:
+        _remove(client, _steps(client, said, before))
+        raise
+
+
+def _steps(client: docker.DockerClient, said: Sequence[Mapping[str, Any]], before: Collection[str]) -> list[str]:
+    """Return the images that the steps of a build have made, the last first.
+
+    Args:
+        client: the engine.
+        said: what the engine said of the build.
+        before: ids of the images that were there before it.
+    """
+    short = [made[1] for line in said for made in _STEP.finditer(str(line.get("stream", "")))]
+    there = [str(image["Id"]) for image in client.api.images(all=True)]
+    ids = [next((id for id in there if id.startswith(f"sha256:{step}")), "") for step in short]
+    return [id for id in reversed(list(dict.fromkeys(ids))) if id and id not in before]
+
+
+def _remove(client: docker.DockerClient, images: Sequence[str]) -> None:
+    """Remove images as far as nothing uses them."""
+    for image in images:
+        with contextlib.suppress(docker.errors.APIError):
+            client.images.remove(image)
+
+
 def _reason(build: Sequence[Mapping[str, Any]]) -> str:
     """Return what the failed step of a build said, or else how it ended."""
     said = "".join(str(entry.get("stream", "")) for entry in build).splitlines()
-    if not_reached := downloads.unreached("\n".join(said), "Debian's mirror"):
+    if not_reached := downloads.unreached("\n".join(said), "a source of packages"):
         return not_reached
     lines = [line.strip() for line in said]
-    wrong = [line for line in lines if line.startswith("E: ")]  # apt's own
+    wrong = [line for line in lines if line.startswith(("E: ", "ERROR:", "setup: "))]  # of apt, pip and setup.sh
     wrong += [line for line in lines if re.search(r"depends on|error|cannot|failed", line, re.IGNORECASE)]
     return shown(wrong[0] if wrong else build[-1]["error"])
 
@@ -361,7 +390,7 @@ def archive(client: docker.DockerClient, name: str, progress: Progress) -> Path:
         LabError: the engine does not save it, or the cache has no room for it.
     """
     file = archive_file(name)
-    with making_images(progress):
+    with making_images_on(client, progress):
         if file.exists():
             return file
         for older in cache_folder().glob(f"{file.name.partition(':')[0]}:*"):

@@ -10,11 +10,17 @@ USER = "hadoop"
 COMPOSE = "1.29.2"
 #: The last octet of the address of a lab's registry.
 REGISTRY_OCTET = 250
+#: The last octets of the addresses of containers that are guests on a lab's network: those that runs work in.
+GUESTS = range(2, 10)
 #: The last octets of the nodes' addresses, in the order in which clusters take them; the first three octets, and the
 #: first three of these, are the document's. The network's gateway has 1.
 OCTETS = (
     *DOCUMENT.values(),
-    *(octet for octet in (*range(101, 255), *range(100, 1, -1)) if octet not in (*DOCUMENT.values(), REGISTRY_OCTET)),
+    *(
+        octet
+        for octet in (*range(101, 255), *range(100, GUESTS[-1], -1))
+        if octet not in (*DOCUMENT.values(), REGISTRY_OCTET)
+    ),
 )
 #: The most nodes of one cluster.
 MOST = 60

@@ -24,14 +24,27 @@ from typing import IO, Any
 import docker
 from docker.models.containers import Container
 
-from swarmlab import netns, signals
+from swarmlab import netns, ownership, signals
 from swarmlab.errors import DeadlineExceeded, LabError, NoAnswer, SwarmlabError, UsageError
 from swarmlab.files import shown
-from swarmlab.host import Progress, alone, as_root, cache_folder, install, process, run_folder
-from swarmlab.labs import rights, service
+from swarmlab.host import (
+    Progress,
+    alone,
+    as_root,
+    cache_folder,
+    drop_folder,
+    install,
+    lock_file,
+    make_folder,
+    process,
+    run_folder,
+)
+from swarmlab.images.own import alive, own_container
+from swarmlab.labs import inside, rights, service
 from swarmlab.labs.answering import answers, engine_at, rootless
 from swarmlab.labs.context import named_engine
 from swarmlab.labs.patience import watch
+from swarmlab.labs.routes import Routes, routes
 from swarmlab.labs.service import Service
 from swarmlab.netns import NETNS
 from swarmlab.ownership import LABEL
@@ -53,6 +66,7 @@ class OuterEngine:
     Attributes:
         client: docker-py's client of it.
         url: its address, as DOCKER_HOST takes it.
+        own: the container of it that this process runs in; None if it runs in none.
     """
 
     def __init__(self, client: docker.DockerClient, url: str, users: IO[str] | None = None) -> None:
@@ -66,6 +80,9 @@ class OuterEngine:
         self.client = client
         self.url = url
         self._users = users
+        self.own = own_container(client)
+        if self.own:
+            ownership.runs_in(str(self.own.id))
         os.environ["DOCKER_HOST"] = url  # `swarmlab shell` speaks through the docker command
 
     def containers(self, *wanted: str) -> list[Container]:
@@ -82,6 +99,24 @@ class OuterEngine:
         """Whether it runs without root."""
         return rootless(self.client.info())
 
+    def alive(self, owner: str) -> bool | None:
+        """Whether the owner of something on this engine still exists (see `swarmlab.images.own.alive`)."""
+        return alive(self.client, owner)
+
+    @property
+    def shares_files(self) -> bool:
+        """Whether the engine's containers can have folders of this process's machine."""
+        return self.own is None
+
+    @functools.cached_property
+    def has_modules(self) -> bool:
+        """Whether the engine's machine has a folder of modules of its kernel, which nodes load from."""
+        return (
+            Path("/lib/modules").is_dir()
+            if self.own is None
+            else inside.has_folder(self.client, self.own, "/lib/modules")
+        )
+
     @property
     def private(self) -> bool:
         """Whether swarmlab started the engine, and stops it."""
@@ -91,13 +126,16 @@ class OuterEngine:
         """Make sure that this process can send packets to the engine's network *network_id*.
 
         Where the network's bridge is not in this process's network namespace, the process moves to the engine's
-        namespace. No packet is sent to find out.
+        namespace, or has its own container connected to the network. No packet is sent to find out.
 
         Raises:
             UsageError: this process cannot enter the engine's namespace.
         """
         bridge = f"br-{network_id[:12]}"
         if netns.interface_exists(bridge):
+            return
+        if self.own:
+            inside.connect(self.client, self.own, network_id)
             return
         pid = _listener_pid(self.url)
         try:
@@ -110,6 +148,13 @@ class OuterEngine:
                 f"the engine at {self.url} keeps its networks where this process cannot go; "
                 "run on the engine's own machine, as root"
             )
+
+    def routes(self) -> Routes:
+        """Return the routes of the network namespace of the engine's bridges; none where this process cannot look."""
+        try:
+            return routes(_listener_pid(self.url))
+        except OSError:
+            return {}
 
     def enter(self) -> None:
         """Move this process to the private engine's network namespace; do nothing for any other engine."""
@@ -168,6 +213,11 @@ def _connected(progress: Progress) -> OuterEngine:
     _connecting = True
     if found := running(progress):
         return found
+    if os.environ.get("SWARMLAB_IMAGE"):
+        raise UsageError(
+            f"no engine answers at {_DEFAULT} of this container; give it the engine's socket: "
+            "docker run -v /var/run/docker.sock:/var/run/docker.sock …"
+        )
     if not (installed := _installed()):
         install(["engine", "images"], progress)
         if found := running(progress):  # packages start what they install
@@ -328,15 +378,17 @@ def _socket() -> Path:
     return _folder() / "docker.sock"
 
 
+def _users() -> Path:
+    return run_folder() / "engine.users"
+
+
 def _private_url() -> str:
     return f"unix://{_socket()}"
 
 
 def _join_users() -> IO[str]:
     """Count this process among the private engine's users: a shared lock, which ends with the process."""
-    users = (run_folder() / "engine.users").open("w")
-    fcntl.flock(users, fcntl.LOCK_SH)
-    return users
+    return lock_file(_users(), lambda users: fcntl.flock(users, fcntl.LOCK_SH))
 
 
 def _private(progress: Progress) -> OuterEngine:
@@ -346,7 +398,7 @@ def _private(progress: Progress) -> OuterEngine:
         users = _join_users()
         progress("starting a private Docker engine in a network namespace of its own")
         # The files of an engine that was killed stay: the new engine finds the old one's containers by them.
-        _folder().mkdir(mode=0o700, exist_ok=True)
+        make_folder(_folder())
         (_folder() / "dockerd.pid").unlink(missing_ok=True)
         if not (Path("/run/netns") / NETNS).exists():
             _ip("netns", "add", NETNS)
@@ -420,6 +472,8 @@ def _sweep() -> None:
     if (Path("/run/netns") / NETNS).exists():
         _ip("netns", "delete", NETNS)
     shutil.rmtree(_folder(), ignore_errors=True)
+    _users().unlink(missing_ok=True)
+    drop_folder(run_folder())
 
 
 def _is_private(pid: int) -> bool:

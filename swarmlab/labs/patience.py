@@ -16,8 +16,8 @@ from swarmlab.timing import timed
 
 #: Seconds until a line says that an answer is waited for, and until a question that changes nothing is given up.
 SOON, MOST = 5.0, 25.0
-#: The id of a container or the like in the path of a request.
-_ID = re.compile(r"[0-9a-f]{64}")
+#: What a request is about, in its path: containers, volumes, images.
+_SUBJECT = re.compile(r"(?:/v[0-9.]+)?/([a-z]+)")
 
 
 class EngineSilent(NoAnswer, requests.exceptions.ConnectionError):
@@ -45,10 +45,11 @@ def watch(client: docker.DockerClient, url: str, progress: Progress) -> docker.D
             how["timeout"] = min(how["timeout"], MOST)
         most = f" (at most {how['timeout']:.0f} s)" if how.get("timeout") else ""
         line = f"waiting for the engine at {shown(url)} to answer {what}{most}"
-        kind = _ID.sub("ID", what)
+        subject = _SUBJECT.match(str(request.path_url))
+        kind = f"{request.method} {subject[1] if subject else what}"
 
         def tell() -> None:
-            if kind not in told:  # when many nodes start at once, a line for one of them is enough
+            if kind not in told:  # when many nodes start or go at once, a line for one of them is enough
                 told.add(kind)
                 progress(line)
 

@@ -113,7 +113,7 @@ def remove_stale(outer: OuterEngine, progress: Progress) -> None:
         left = [
             container
             for container in outer.containers(ownership.OWNER)
-            if ownership.alive(container.labels[ownership.OWNER]) is False
+            if outer.alive(container.labels[ownership.OWNER]) is False
             and container.labels.get(ownership.PERSON, person()) == person()
             and container.labels[ownership.OWNER] != makers.get(container.labels.get(ownership.LABEL, ""))
         ]

@@ -19,7 +19,7 @@ from typing import IO
 
 from swarmlab.errors import Forbidden, LabError
 from swarmlab.files import reason, shown
-from swarmlab.host import as_root, process, run_folder, why_not_root
+from swarmlab.host import as_root, drop_folder, make_folder, process, run_folder, why_not_root
 from swarmlab.labs import passage
 
 #: The scheme of an address that is a socket's path.
@@ -90,7 +90,9 @@ class Passage:
     def end(self) -> None:
         """End it. Root's process cannot be ended by this user, and need not be."""
         self.life.close()
-        Path(self.url.removeprefix(_UNIX)).unlink(missing_ok=True)
+        place = Path(self.url.removeprefix(_UNIX))
+        place.unlink(missing_ok=True)
+        drop_folder(place.parent)
         with contextlib.suppress(subprocess.TimeoutExpired):
             self.program.communicate(timeout=_PATIENCE)
 
@@ -133,7 +135,7 @@ def _start(target: str, root: list[str]) -> Passage:
     _sweep()
     place = run_folder() / f"sudo-{me.pid}-{me.started}-{len(_passages)}.sock"
     try:
-        place.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        make_folder(place.parent)
         with socket.socket(socket.AF_UNIX) as accepting:
             before = os.umask(0o177)
             try:

@@ -8,9 +8,11 @@ from __future__ import annotations
 
 import contextlib
 import functools
+import os
 import shutil
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
+from ipaddress import IPv4Network
 from pathlib import Path
 from typing import Any
 
@@ -19,13 +21,15 @@ from docker.models.containers import Container
 
 from swarmlab import signals
 from swarmlab.errors import LabError, NoAnswer
-from swarmlab.host import person, run_folder
-from swarmlab.labs import rights
+from swarmlab.host import drop_folder, person, run_folder
+from swarmlab.labs import inside
 from swarmlab.labs.answering import answers, info_at
 from swarmlab.labs.hosts import NETWORKS
 from swarmlab.labs.outer import OuterEngine
+from swarmlab.labs.relay import Relay
+from swarmlab.labs.routes import Routes, narrower, wider
 from swarmlab.labs.state import NodeState
-from swarmlab.ownership import LABEL, OWNER, PERSON, USER, alive, note_gone, note_kept, note_left, this_process
+from swarmlab.ownership import LABEL, OWNER, PERSON, USER, note_gone, note_kept, note_left, this_process
 from swarmlab.parallel import parallel
 from swarmlab.wait import State, wait
 
@@ -99,7 +103,7 @@ def labs(outer: OuterEngine) -> list[Standing]:
         owners.setdefault(labels[LABEL], labels.get(OWNER, ""))
     made = {name: (USER if name in kept else maker, maker) for name, maker in sorted(owners.items())}
     return [
-        Standing(name, owner, alive(owner), kinds.get(name, ""), maker, persons.get(name, ""))
+        Standing(name, owner, outer.alive(owner), kinds.get(name, ""), maker, persons.get(name, ""))
         for name, (owner, maker) in made.items()
     ]
 
@@ -125,7 +129,13 @@ def sweep_folders(outer: OuterEngine) -> None:
     for folder in there:
         # The lab may be on another engine of this host.
         if folder.name not in known and not any(answers(f"unix://{socket}") for socket in folder.glob("*/docker.sock")):
-            shutil.rmtree(folder, ignore_errors=True)
+            _remove_folder(folder)
+
+
+def _remove_folder(folder: Path) -> None:
+    """Remove the folder of the sockets and marks of a lab or a node, and those above it that are empty then."""
+    shutil.rmtree(folder, ignore_errors=True)
+    drop_folder(folder.parent)
 
 
 def disown(outer: OuterEngine, name: str) -> None:
@@ -138,12 +148,61 @@ def _kept_name(name: str) -> str:
     return f"swarmlab-{name}-kept"
 
 
-def free_networks(outer: OuterEngine) -> list[str]:
-    """Return the networks (as 192.168.56.0/24) that a new lab may take, the document's first if it is free."""
-    pools = [pool for network in outer.client.networks.list() for pool in network.attrs["IPAM"]["Config"] or []]
-    taken = {pool.get("Subnet", "") for pool in pools}
-    taken |= {f"{found.labels[SUBNET]}/24" for found in outer.containers(SUBNET)}
-    return [network for third in NETWORKS if (network := f"192.168.{third}.0/24") not in taken]
+def free_networks(outer: OuterEngine, own: str = "") -> list[str]:
+    """Return the networks (as 192.168.56.0/24) that a new lab may take, the document's first if it is free.
+
+    Those that are a part of a network which this machine reaches otherwise, as through a VPN, come last.
+
+    Args:
+        outer: the engine that holds the lab.
+        own: see `taken_networks`.
+    """
+    by = taken_networks(outer, own)
+    known = outer.routes()
+    free = [network for network in lab_networks() if network not in by]
+    return [str(network) for network in sorted(free, key=lambda network: bool(wider(network, known)))]
+
+
+def lab_networks() -> list[IPv4Network]:
+    """Return all networks that labs may take, the document's first."""
+    return [IPv4Network(f"192.168.{third}.0/24") for third in NETWORKS]
+
+
+def taken_networks(outer: OuterEngine, own: str = "") -> dict[IPv4Network, str]:
+    """Return the networks of labs that a new lab may not take, each with what has it.
+
+    A lab in a network of the host's own, such as VirtualBox's host-only network, would leave two equal routes.
+
+    Args:
+        outer: the engine that holds the lab.
+        own: how the names of interfaces begin that the lab takes over; empty for none.
+    """
+    has: dict[IPv4Network, str] = {}
+    for network in outer.client.networks.list():
+        for pool in network.attrs["IPAM"]["Config"] or []:
+            with contextlib.suppress(ValueError):  # of IPv6, or none
+                has.setdefault(
+                    IPv4Network(pool.get("Subnet", ""), strict=False), f"the engine's network {network.name}"
+                )
+    for found in outer.containers(SUBNET):
+        has.setdefault(IPv4Network(f"{found.labels[SUBNET]}/24"), f"lab {found.labels[LABEL]}")
+    taken = {each: who for each in lab_networks() for network, who in has.items() if each.overlaps(network)}
+    return taken_by_routes(outer.routes(), own) | taken
+
+
+def taken_by_routes(known: Routes, own: str = "") -> dict[IPv4Network, str]:
+    """Return the networks of labs that a host reaches otherwise, each with the interface.
+
+    Args:
+        known: the routes of the host.
+        own: see `taken_networks`.
+    """
+    return {
+        each: device or "a route that refuses"
+        for each in lab_networks()
+        for device in narrower(each, known).values()
+        if not (own and device.startswith(own))
+    }
 
 
 def describe(outer: OuterEngine, name: str) -> list[NodeState]:
@@ -158,13 +217,30 @@ def _described(member: Container) -> NodeState:
     address = ", ".join(network["IPAddress"] or "no address" for network in networks)
     info: dict[str, Any] | None = {}
     if member.status == "running":
-        try:
-            info = info_at(f"unix://{member.labels[SOCKET]}")
-        except NoAnswer:
-            info = None
-    state = NodeState.of(member.labels[NODE], address, member.status, info, int(member.labels[CLUSTER]))
-    closed = info is None and rights.forbidden(f"unix://{member.labels[SOCKET]}")
-    return replace(state, answers=None, note="only the user who made it may ask its engine") if closed else state
+        with contextlib.ExitStack() as afterwards:
+            url = shared_socket(member) or afterwards.enter_context(Relay(lambda: member)).url
+            try:
+                info = info_at(url)
+            except NoAnswer:
+                info = None
+    return NodeState.of(member.labels[NODE], address, member.status, info, int(member.labels[CLUSTER]))
+
+
+def shared_socket(container: Container, *, new: bool = False) -> str:
+    """Return the address of the socket of a node's engine that this process can reach as a file; empty without one.
+
+    A lab shares the folders of such sockets with its nodes where it has its files on the machine of the outer engine.
+    Other users, and processes in containers, do not reach them, and use a `Relay`. So does everybody once the file is
+    gone, as when a cleaner of temporary files has removed it: the node makes it anew only when it starts.
+
+    Args:
+        container: the node's container.
+        new: its engine may not have made the socket yet.
+    """
+    socket = container.labels.get(SOCKET, "")
+    reached = socket and os.access(Path(socket).parent, os.R_OK | os.W_OK | os.X_OK)
+    there = reached and (new or container.status != "running" or Path(socket).exists())
+    return f"unix://{socket}" if there else ""
 
 
 def remove(outer: OuterEngine, name: str) -> None:
@@ -178,7 +254,7 @@ def remove(outer: OuterEngine, name: str) -> None:
     with signals.deferred(f"the removal of lab {name}"):
         disown(outer, name)
         wait(lambda: _gone(outer, f"{LABEL}={name}"), f"all of lab {name} to be removed", error=LabError)
-        shutil.rmtree(run_folder() / "labs" / name, ignore_errors=True)
+        _remove_folder(run_folder() / "labs" / name)
         note_gone(name)
 
 
@@ -198,6 +274,7 @@ def _gone(outer: OuterEngine, *labels: str) -> State:
     try:
         parallel(remove_node, outer.containers(*labels))
         for network in outer.client.networks.list(filters=filters):
+            _ignore_missing(functools.partial(inside.disconnect_guests, network))
             _ignore_missing(network.remove)
         for volume in outer.client.volumes.list(filters=filters):
             _ignore_missing(functools.partial(volume.remove, force=True))
@@ -219,8 +296,14 @@ def remove_node(container: Container) -> None:
     _ignore_missing(lambda: container.remove(force=True, v=True))
     for volume in volumes:
         _ignore_missing(lambda: client.volumes.get(volume).remove(force=True))  # noqa: B023
+    _ignore_missing(lambda: client.volumes.get(off_mark(container)).remove(force=True))
     if socket_folder:
-        shutil.rmtree(socket_folder, ignore_errors=True)
+        _remove_folder(socket_folder)
+
+
+def off_mark(container: Container) -> str:
+    """Return the name of a volume that has no other use: it says that a node was switched off on purpose."""
+    return f"{container.name}-off"
 
 
 def thaw_inside(container: Container) -> None:

@@ -1,59 +1,42 @@
 """Who uses a lab: one run at a time works on a lab that stands, and nothing takes it down meanwhile.
 
-A run that uses a lab which was brought up by hand holds a lock on a file beside the sockets of the lab's nodes. The
-kernel releases it when the process ends, however it ends. A lab that a run made for itself has the run as its owner.
+A run that uses a lab which was brought up by hand holds a lock on the engine that has the lab. It is free as soon as
+the process ends, however it ends. A lab that a run made for itself has the run as its owner.
 """
 
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import os
-import shlex
-import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import IO
 
 from swarmlab.errors import UsageError
-from swarmlab.files import shown
-from swarmlab.host import run_folder, sign, signature
+from swarmlab.images import locks
+from swarmlab.images.locks import Held, Lock
 from swarmlab.labs import standing
 from swarmlab.labs.outer import OuterEngine
-from swarmlab.labs.standing import SOCKET, Standing
-from swarmlab.ownership import LABEL, USER
+from swarmlab.labs.standing import Standing
+from swarmlab.ownership import LABEL, USER, is_here, owner_of
 
 
 class Foreign(UsageError):
     """A lab is another user's, and nobody has agreed to touch it."""
 
 
-#: Characters of a command line that a message shows.
-_SHOWN = 100
-
-
-def hold(outer: OuterEngine, lab: Standing) -> IO[str]:
-    """Let this process alone use a lab, until the returned file is closed or the process ends.
+def hold(outer: OuterEngine, lab: Standing) -> Lock:
+    """Let this process alone use a lab, until what is returned is closed or the process ends.
 
     Raises:
         UsageError: another process uses it; the message says which, since when, and what to do.
     """
     if using := _owner_at_work(lab):
         raise UsageError(f"lab {lab.name} was made by {using}, which is at work; wait until it ends")
-    file = _file(outer, lab.name)
     try:
-        file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        lock = file.open("a+")
-    except OSError as failed:
-        raise UsageError(f"lab {lab.name}: {file} cannot be opened: {failed.strerror}; it is another user's") from None
-    try:
-        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        using = _holder(lock)
-        lock.close()
-        raise UsageError(f"lab {lab.name} is in use by {using}; wait until it ends") from None
-    sign(lock)
-    return lock
+        # With the lab's label it goes with the lab.
+        return locks.take(outer.client, f"{lab.name}-use", {LABEL: lab.name})
+    except Held as held:
+        raise UsageError(f"lab {lab.name} is in use by {held}; wait until it ends") from None
 
 
 @contextlib.contextmanager
@@ -63,8 +46,7 @@ def held(outer: OuterEngine, name: str, *, agreed: Callable[[Standing], bool] = 
     Args:
         outer: the engine that holds it.
         name: its name.
-        agreed: asked for a lab that another user made: whether it is to be treated as this user's. Where its lock
-            belongs to that user, nobody can know whether it is in use.
+        agreed: asked for a lab that another user made: whether it is to be treated as this user's.
 
     Raises:
         UsageError: see `hold`; or it is another user's, and nobody agreed.
@@ -75,35 +57,18 @@ def held(outer: OuterEngine, name: str, *, agreed: Callable[[Standing], bool] = 
                 continue
             if lab.foreign and not agreed(lab):
                 raise Foreign(f"lab {name} is {lab.person}'s, and stays; add --yes if that is agreed with {lab.person}")
-            if not lab.foreign or os.access(_file(outer, name).parent, os.R_OK | os.W_OK | os.X_OK):
-                afterwards.enter_context(hold(outer, lab))
-            elif using := _owner_at_work(lab):
-                raise UsageError(f"lab {name} was made by {using}, which is at work; wait until it ends")
+            afterwards.enter_context(hold(outer, lab))
         yield
-
-
-def _file(outer: OuterEngine, name: str) -> Path:
-    """Return the lock file of a lab. It is where the lab's maker, perhaps another user, has the lab's sockets."""
-    sockets = [Path(found.labels[SOCKET]) for found in outer.containers(f"{LABEL}={name}", SOCKET)]
-    return (sockets[0].parent.parent if sockets else run_folder() / "labs" / name) / "used.lock"
-
-
-def _holder(lock: IO[str]) -> str:
-    """Return who holds a lock, from what the holder wrote into the file."""
-    if (signed := signature(lock)) is None:
-        return "another process"
-    program, *arguments = signed.command or ("",)
-    command = shown(shlex.join([Path(program).name, *arguments]), _SHOWN)
-    since = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(signed.since))
-    return f"process {signed.pid} ({command}) since {since}"
 
 
 def _owner_at_work(lab: Standing) -> str:
     """Return which process made a lab for itself, if it still runs and did not start this process; else nothing."""
     if lab.owner == USER or not lab.alive:
         return ""
-    pid = lab.owner.split("/")[1]
-    return "" if int(pid) in _lineage() else f"process {pid}"
+    its = owner_of(lab.owner)
+    if is_here(lab.owner):
+        return "" if int(its.pid) in _lineage() else f"process {its.pid}"
+    return f"process {its.pid} in container {its.container}" if its.container else f"process {its.pid} on {its.home}"
 
 
 def _lineage() -> Iterator[int]:

@@ -13,6 +13,7 @@ from swarmlab.evidence import redact
 from swarmlab.preflight import (
     addresses,
     alike,
+    balancers,
     bridges,
     certificates,
     content,
@@ -32,6 +33,8 @@ from swarmlab.preflight import (
     settings,
     swarm_settings,
     tasks,
+    tunnels,
+    unlike,
     volumes,
 )
 from swarmlab.preflight.causes import folded, grouped
@@ -112,12 +115,18 @@ CHECKS: dict[str, Check] = {
     ),
     "engine-settings": Check(alike.alike, r"log|pull|image|registry|resolve|limit|ulimit|proxy|start"),
     "clocks": Check(engines.clocks, r"8\.3|8\.4/service-ps|time|clock|certificate|valid|ago|since|join"),
-    "kernel-modules": Check(kernel.modules, r"mesh|virtual|publish|encrypt|ipvs", causes=("membership: ingress",)),
+    "kernel-modules": Check(
+        kernel.modules, r"mesh|virtual|publish|encrypt|ipvs", causes=("membership: ingress", "load-balancers: no IPVS")
+    ),
     "forwarding": Check(kernel.forwarding, _TRAFFIC),
     "iptables-backend": Check(firewall.backends, _TRAFFIC),
     "legacy-rules": Check(firewall.leftovers, _TRAFFIC, causes=_PORTS),
     "engine-firewall": Check(firewall.engine_backend, _ANY, causes=("engines-answer", "daemon-sockets")),
+    "reverse-path": Check(kernel.reverse_path, _ANY),
     "engine-rules": Check(rules.rules, _TRAFFIC),
+    "load-balancers": Check(balancers.tables, _TRAFFIC),
+    "tunnels": Check(tunnels.entries, _BETWEEN_NODES),
+    "packets": Check(unlike.unlike, _TRAFFIC),
     "firewalld": Check(firewall.firewalld, _TRAFFIC, causes=_PORTS),
     "advertised-addresses": Check(addresses.advertised, _ANY, sends=True, causes=_OF_AN_ADDRESS),
     "same-addresses": Check(addresses.shared, _ANY, sends=True, causes=_OF_AN_ADDRESS),
@@ -171,8 +180,33 @@ CHECKS: dict[str, Check] = {
     "task-names": Check(holdings.names, _BETWEEN_NODES),
     "volumes": Check(volumes.differing, r"volume|mount|7\.3"),
     "disk": Check(kernel.disk, _ANY),
+    "disk-speed": Check(kernel.disk_speed, _ANY),
     "limits": Check(kernel.limits, r"open files|connection|reach|timed out"),
 }
+#: The checks that may name the cause where packets between nodes or requests to services are lost.
+OF_TRAFFIC = (
+    "engines-answer",
+    "clocks",
+    "kernel-modules",
+    "forwarding",
+    "legacy-rules",
+    "reverse-path",
+    "engine-rules",
+    "load-balancers",
+    "tunnels",
+    "packets",
+    "firewalld",
+    "same-addresses",
+    *WAYS,
+    "checksum-offload",
+    "subnets-and-routes",
+    "task-containers",
+    "task-networks",
+    "task-names",
+    "disk",
+    "disk-speed",
+    "limits",
+)
 
 
 def reasons(options: Iterable[str], known: Iterable[str] = CHECKS) -> dict[str, str]:

@@ -25,6 +25,16 @@ def answers(sight: Sight) -> Iterator[Finding]:
             mend = view.remedy or START_THE_ENGINE
             found = Finding(Level.ERROR, view.silent, risk, nodes=(view.name,), mend=mend)
             yield found if view.remedy else found.by_hand(*START_BY_HAND)
+        elif view.info["Swarm"]["LocalNodeState"] == "error":
+            why = " ".join(str(view.info["Swarm"].get("Error") or "its engine does not say why").split())
+            mend = (
+                "on {nodes}: systemctl restart docker; if it says the same again and it is a manager: on another "
+                "manager docker node demote NODE && docker node rm --force NODE, then on {nodes}: docker swarm leave "
+                "--force, and docker swarm join with a token for managers"
+            )
+            summary = f"its engine takes no part in the swarm: {why}"
+            risk = "the node has no tasks, and as a manager no vote"
+            yield Finding(Level.ERROR, summary, risk, nodes=(view.name,), mend=mend).by_hand(*START_BY_HAND)
         elif view.unread:
             level = Level.ERROR if view.hangs else Level.UNKNOWN
             risk = "commands hang on the node, and what they would tell is not known" if view.hangs else ""
@@ -131,6 +141,14 @@ def clocks(sight: Sight) -> Iterator[Finding]:
     yield agreement(read)
 
 
+def _long(seconds: float) -> str:
+    """Return a time in the unit that is read at a glance."""
+    for length, unit in ((86400, "days"), (3600, "hours")):
+        if seconds >= 2 * length:
+            return f"{seconds / length:.1f} {unit}"
+    return f"{seconds:.0f} s"
+
+
 def agreement(read: Mapping[str, Clock]) -> Finding:
     """Return whether these clocks agree; if not, the finding names the nodes whose clocks are wrong."""
     wrong = astray(read)
@@ -138,7 +156,7 @@ def agreement(read: Mapping[str, Clock]) -> Finding:
         return Finding(Level.OK, few(f"{name} {clock}" for name, clock in read.items()))
     late = any(abs(seconds) > BACKDATED for seconds in wrong.values())
     summary = ", ".join(
-        f"{name} is {abs(seconds):.0f} s {'ahead' if seconds > 0 else 'behind'}" for name, seconds in wrong.items()
+        f"{name} is {_long(abs(seconds))} {'ahead' if seconds > 0 else 'behind'}" for name, seconds in wrong.items()
     )
     risk = "times and ages of tasks are wrong, and a node that is far behind cannot join"
     mend = "on {nodes}: timedatectl set-ntp true, or with chrony: chronyc makestep"

@@ -16,12 +16,13 @@ from swarmlab.cluster.discretion import be_discreet
 from swarmlab.cluster.node import Node
 from swarmlab.cluster.swarm import Swarm
 from swarmlab.errors import Forbidden, SwarmlabError
-from swarmlab.host import as_root, why_not_root
+from swarmlab.host import as_root, cache_folder, why_not_root
 from swarmlab.labs import outer
 from swarmlab.labs.base import Lab
+from swarmlab.labs.containers import fitness
 from swarmlab.labs.outer import OuterEngine
 from swarmlab.parallel import parallel
-from swarmlab.paths import command
+from swarmlab.paths import REPORTS, command
 from swarmlab.preflight.checks import CHECKS, preflight
 from swarmlab.preflight.finding import Finding, Level
 from swarmlab.wait import scaled
@@ -39,7 +40,6 @@ NAMES = (
 #: The names of all checks.
 EVERY = (*NAMES, *CHECKS)
 _MEMORY_PER_NODE = 0.2  # GiB: an idle node uses 0.1, the rest is for tasks
-_DISK = 6  # GiB: images, and the nodes' copies of them
 #: Seconds at reference speed in which a node shows what it offers.
 _OFFERED = 10.0
 #: How a feature comes to be offered.
@@ -56,9 +56,7 @@ def machine() -> Iterator[Finding]:
     few = memory < 3 * _MEMORY_PER_NODE + 1
     fewer = f"add memory, or bring up fewer nodes: {command('swarmlab', 'up')} --nodes 1"
     yield _finding("host-memory", few, f"{memory:.1f} GiB", "three nodes and their tasks need 1.6 GiB", fewer)
-    free = shutil.disk_usage("/").free / 2**30
-    room = "make room: docker system prune, apt-get clean"
-    yield _finding("host-disk", free < _DISK, f"{free:.0f} GiB free", f"images need {_DISK} GiB", room)
+    yield from _disks()
     version = 2 if Path("/sys/fs/cgroup/cgroup.controllers").exists() else 1
     yield Finding(Level.OK, f"version {version}", check="host-cgroups")
     lacking = "overlay" not in Path("/proc/filesystems").read_text()
@@ -76,6 +74,19 @@ def machine() -> Iterator[Finding]:
             check="host-image-builder",
             mend="run as root, with sudo" if builder else "apt-get install mmdebstrap",
         )
+
+
+def _disks() -> Iterator[Finding]:
+    room = "make room: docker system prune, apt-get clean; or set SWARMLAB_CACHE to a folder on another disk"
+    lacking = False
+    for what, folder, wanted in (("images", cache_folder(), fitness.CACHE), ("reports", REPORTS, fitness.REPORTS)):
+        free = fitness.free_at(folder)
+        if free is not None and free < wanted:
+            summary = f"{folder}: {fitness.gib(free)} GiB free"
+            yield _finding("host-disk", True, summary, f"{what} need {fitness.gib(wanted)} GiB", room)
+            lacking = True
+    if not lacking:
+        yield Finding(Level.OK, "the cache and the reports have room", check="host-disk")
 
 
 def _finding(check: str, trouble: bool, summary: str, risk: str, mend: str) -> Finding:

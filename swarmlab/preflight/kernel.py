@@ -3,16 +3,30 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 
+from swarmlab.lists import few
 from swarmlab.preflight.finding import Finding, Level, Unknown
-from swarmlab.preflight.model import MODULES, WAYS, NodeView, Sight, by_node
+from swarmlab.preflight.model import (
+    MODULES,
+    WAYS,
+    NodeView,
+    Sight,
+    addresses_of_others,
+    by_node,
+    data_addresses_of_others,
+)
 
 #: MiB of free space, by folder: less than the first is a warning; less than the second is an error, as measurements
 #: showed that it stops an engine.
 _ROOM = {"root": (2048, 256), "run": (16, 2)}
+#: Seconds for a read or write after which a disk is slow.
+_SLOW = 1.0
 #: Share of a limit that may be used, and that means that it is reached now and then.
 _FULL, _SPENT = 0.8, 0.95
+#: The setting with which a kernel loads no module any more.
+_KERNEL = "kernel.modules_disabled"
 #: The kernel's defaults for inotify. Smaller values were set by somebody.
 _INSTANCES, _WATCHES = 128, 8192
 
@@ -24,6 +38,13 @@ def modules(sight: Sight, view: NodeView) -> Iterator[Finding]:
     states = {name: _state(text, name) for name in MODULES}
     if not sight.encrypted:
         del states["esp4"]
+    for name in [name for name, state in states.items() if state == "loadable" and kept_out(view, name)]:
+        where = kept_out(view, name)
+        mend = f"on {{nodes}}: take {name} out of {where}, and modprobe {name}"
+        if where == _KERNEL:
+            mend = f"on {{nodes}}: have {name} in /etc/modules-load.d, before {_KERNEL} is set, and boot"
+        yield Finding(Level.WARNING, f"{where} keeps {name} from being loaded", MODULES[name][1], mend=mend)
+        states[name] = "kept out"
     lacking = [name for name, state in states.items() if state == "lacking"]
     if "ip_vs" in lacking and "ip_vs_rr" in lacking:
         lacking.remove("ip_vs_rr")  # it is a part of ip_vs
@@ -40,8 +61,15 @@ def modules(sight: Sight, view: NodeView) -> Iterator[Finding]:
             f"neither its modules nor its configuration mention {', '.join(unknown)}",
             f"on {{nodes}}: modprobe {unknown[0]}, or have /boot/config-$(uname -r) or /proc/config.gz there",
         )
-    if not lacking:
+    if not lacking and "kept out" not in states.values():
         yield Finding(Level.OK, ", ".join(f"{name} {state}" for name, state in states.items()))
+
+
+def kept_out(view: NodeView, module: str) -> str:
+    """Return what keeps a module from being loaded on a node: a file of modprobe's, or the kernel; empty if nothing."""
+    text = view.answers.get("modules", (1, ""))[1]
+    found = re.search(rf"^kept {module} (\S+)$", text, re.MULTILINE)
+    return found[1] if found else _KERNEL if re.search("^disabled$", text, re.MULTILINE) else ""
 
 
 def _state(text: str, module: str) -> str:
@@ -80,6 +108,41 @@ def forwarding(_: Sight, view: NodeView) -> Iterator[Finding]:
             ).by_hand(*_by_hand("net.bridge.bridge-nf-call-iptables=1"))
     except Unknown:
         return  # the bridge module is not loaded, which another check finds
+
+
+@by_node
+def reverse_path(sight: Sight, view: NodeView) -> Iterator[Finding]:
+    """Whether the kernel drops packets of other nodes, as it would answer them by another interface (rp_filter)."""
+    text = view.read("reverse path")
+    if view.arrived is None or not view.arrived.leaving:
+        return
+    settings = dict(re.findall(r"^(\S+) (\d+)$", text, re.MULTILINE))
+    uplinks = ((view.address, addresses_of_others), (view.data_address, data_addresses_of_others))
+    apart: dict[str, dict[str, list[str]]] = {}
+    for own, others in uplinks[: 1 + (view.address != view.data_address)]:
+        arrives = view.interface(own)[0]
+        strictly = max(int(settings.get("all", 0)), int(settings.get(arrives, 0))) == 1
+        for address, name in others(sight, view).items():
+            _, leaves = view.arrived.leaving.get(address, ("", arrives))
+            if strictly and leaves != arrives:
+                apart.setdefault(arrives, {}).setdefault(leaves, []).append(name)
+    for arrives, leaving in apart.items():
+        yield _reversed(arrives, leaving, settings.get("dropped", "?"))
+
+
+def _reversed(arrives: str, leaving: Mapping[str, Sequence[str]], dropped: str) -> Finding:
+    ways = few(f"{few(names)} by {leaves}" for leaves, names in leaving.items())
+    return Finding(
+        Level.ERROR,
+        f"rp_filter is strict on {arrives}, and the node would answer {ways}: what they send to {arrives} is dropped "
+        f"({dropped} packets so far)",
+        "no packet of these nodes arrives: neither management nor gossip nor data of overlay networks",
+        causes=(*WAYS, "membership", "quorum", "engines-answer", "stuck-tasks: pending"),
+        mend=f"{_sysctl(f'net.ipv4.conf.{arrives}.rp_filter=2')}; or have one route to each node, by {arrives}",
+    ).by_hand(
+        "sysctl -a --pattern rp_filter; ip route; nstat -az TcpExtIPReversePathFilter",
+        f"sysctl -w net.ipv4.conf.{arrives}.rp_filter=2 net.ipv4.conf.all.rp_filter=2",
+    )
 
 
 def _sysctl(setting: str) -> str:
@@ -128,6 +191,55 @@ def disk(_: Sight, view: NodeView) -> Iterator[Finding]:
                 mend="on {nodes}: docker system prune; where they are: "
                 f"du --inodes -x {line.split()[-1]} | sort -n | tail",
             )
+
+
+@by_node
+def disk_speed(_: Sight, view: NodeView) -> Iterator[Finding]:
+    """Whether the disk of the engine's data ends what it was asked for in less than a second."""
+    device = (view.read("disk").splitlines()[1:] or [""])[0].partition(" ")[0].rpartition("/")[2]
+    before, after = (_io(view.read(question), device) for question in ("disks before", "disks after"))
+    if before is None or after is None:
+        return
+    ended, took = after.ended - before.ended, after.seconds - before.seconds
+    span = after.at - before.at
+    root = view.info.get("DockerRootDir", "the engine's data")
+    if ended and took / ended > _SLOW:
+        each = took / ended
+        summary = f"a read or write of the disk of {root} takes {each:.1f} s ({ended} of them in {span:.0f} s)"
+    elif not ended and before.under_way and after.under_way and span > _SLOW:
+        summary = f"the disk of {root} has ended none of {after.under_way} reads and writes for {span:.0f} s"
+    else:
+        return
+    yield Finding(
+        Level.WARNING,
+        summary,
+        "a manager writes every change to its disk first: with a slow one, commands take seconds, and leaders are lost",
+        causes=("engines-answer", "quorum", "membership", "stuck-tasks"),
+        mend="on {nodes}: see what uses the disk (iostat -x 1 5, iotop), and whether it is failing or held back (dmesg "
+        "| tail; the limits of the cloud's volume or of the hypervisor)",
+    ).by_hand("cat /proc/pressure/io; grep . /sys/class/block/*/stat; dmesg | tail", "")
+
+
+@dataclass(frozen=True)
+class _Io:
+    """What a disk has done since the node was started: reads and writes, seconds for them, those under way; when."""
+
+    ended: int
+    seconds: float
+    under_way: int
+    at: float
+
+
+def _io(text: str, device: str) -> _Io | None:
+    """Return what a disk has done: reads, writes and, where the kernel tells of them, flushes."""
+    lines = [line.split() for line in text.splitlines()]
+    words = next((line[3:] for line in lines if line[2:3] == [device]), [])
+    if len(words) < 11:  # a disk of which the kernel tells nothing, such as one of the network
+        return None
+    flushes = len(words) > 16
+    ended, times = [0, 4, *([15] if flushes else [])], [3, 7, *([16] if flushes else [])]
+    milliseconds = sum(int(words[place]) for place in times)
+    return _Io(sum(int(words[place]) for place in ended), milliseconds / 1000, int(words[8]), float(lines[-1][0]))
 
 
 @by_node

@@ -196,6 +196,8 @@ class NodeView:
         state = self.swarm["LocalNodeState"]
         if state != "active":
             mend = "on {nodes}: docker swarm unlock" if state == "locked" else "on {nodes}: docker swarm join"
+            if error := " ".join(str(self.swarm.get("Error") or "").split()):
+                state += f", as {error}"
             raise Unknown(f"its engine is not in a swarm: {state}", mend)
 
     @property

@@ -29,7 +29,7 @@ from swarmlab.cluster.swarm import Swarm
 from swarmlab.errors import Blocked, LabError, Overdue, SwarmlabError
 from swarmlab.lists import few
 from swarmlab.parallel import parallel
-from swarmlab.preflight import ahead, held, packets, rules
+from swarmlab.preflight import ahead, balancers, held, packets, rules, tunnels, unlike
 from swarmlab.preflight.model import CALLS, GATEWAY_BRIDGE, MODULES, Arrivals, NodeView, Sight
 from swarmlab.preflight.networks import complete
 from swarmlab.wait import State, scaled, wait
@@ -50,6 +50,8 @@ _PROGRESS = 3.0
 _MARK = "=== swarmlab"
 #: A question of DNS: the address of localhost.
 _QUERY = r"SW\x01\x00\x00\x01\x00\x00\x00\x00\x00\x00\x09localhost\x00\x00\x01\x00\x01"
+#: How many reads and writes each disk has done, how long they took, and how many are under way; and the time.
+_DISKS = "grep -vE ' (loop|ram|sr)[0-9]' /proc/diskstats; cut -d' ' -f1 /proc/uptime"
 #: Shell commands that read a node and change nothing, by name. {root} is the engine's data folder.
 QUESTIONS = {
     "modules": (
@@ -59,8 +61,13 @@ QUESTIONS = {
         '[ -d /sys/module/$M ] && echo "loaded $M"; '
         'grep -qs "/$M\\.ko" /lib/modules/$K/modules.builtin && echo "builtin $M"; '
         'grep -qsE "^[^:]*/$M\\.ko[^:]*:" /lib/modules/$K/modules.dep && echo "loadable $M"; '
-        "done; ls -d /proc/net/ip_vs /proc/sys/net/bridge 2>/dev/null; grep -w overlay /proc/filesystems; true"
+        # What keeps modprobe from a module: a file of its configuration, or the kernel, which loads none any more.
+        'grep -rlsE "^[[:space:]]*(blacklist[[:space:]]+$M|install[[:space:]]+$M[[:space:]]+[^ ]*/(false|true))'
+        '[[:space:]]*\\$" /etc/modprobe.d /run/modprobe.d /usr/local/lib/modprobe.d | sed "s/^/kept $M /"; '
+        "done; grep -qsx 1 /proc/sys/kernel/modules_disabled && echo disabled; "
+        "ls -d /proc/net/ip_vs /proc/sys/net/bridge 2>/dev/null; grep -w overlay /proc/filesystems; true"
     ),
+    "disks before": _DISKS,
     "forwarding": "cat /proc/sys/net/ipv4/ip_forward",
     "bridge calls": "cat /proc/sys/net/bridge/bridge-nf-call-iptables",
     "iptables": "iptables --version",
@@ -86,6 +93,9 @@ QUESTIONS = {
     **ahead.QUESTIONS,
     "rules": rules.QUESTION,
     "mesh rules": rules.MESH_QUESTION,
+    "balancers": balancers.QUESTION,
+    "tunnels": tunnels.QUESTION,
+    "packets": unlike.QUESTION,
     "routes": "cat /proc/net/route",
     "addresses": "ip -o address show",
     "member": (
@@ -135,7 +145,14 @@ QUESTIONS = {
         "[ -e $D ] || { echo 0 0; exit 0; }; cat $D && grep -q table_fulls $F || { echo 0; exit 0; }; "
         "E=$(sed -n 2p $F); echo $((0x${E%% *})); tail -n +2 $F | while read -r L; do echo $((0x${L##* })); done"
     ),
+    # How strictly each interface takes packets whose sender is reached by another one, and how many it has dropped.
+    "reverse path": (
+        'cd /proc/sys/net/ipv4/conf || exit; for L in *; do echo "$L $(cat $L/rp_filter)"; done; '
+        'awk \'$1 == "TcpExt:" { if (N) print "dropped", $N; '
+        'for (I = 1; I <= NF; I++) if ($I == "IPReversePathFilter") N = I }\' /proc/net/netstat'
+    ),
     "connections": "cd /proc/sys/net/netfilter && cat nf_conntrack_count nf_conntrack_max",
+    "disks after": _DISKS,
 }
 
 #: The questions that hang where a disk does not answer.
@@ -505,6 +522,8 @@ _HIDING = {
     "validate": quotes.said,
     "rules": quotes.rules,
     "mesh rules": quotes.rules,
+    "balancers": quotes.rules,
+    "packets": quotes.rules,
 }
 
 

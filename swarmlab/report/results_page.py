@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from swarmlab.errors import UsageError
+from swarmlab.needs import FEATURES, OF_MACHINES
 from swarmlab.report import bench, kills, times
 from swarmlab.report.markdown import code, plain, table
 from swarmlab.report.overall import MEANINGS, SIGNS, overall
@@ -188,6 +189,7 @@ def _about(number: int, run: Run) -> Iterator[str]:
     if blocked:
         yield "### Blocked"
         yield _by_reason(blocked)
+        yield from _kernel(blocked)
     if run.not_run:
         yield "### Not run"
         yield _by_reason((reason, id) for id, reason in run.not_run.items())
@@ -234,6 +236,26 @@ def _by_reason(pairs: Iterable[tuple[str, str]]) -> str:
         ["reason", "claims", "number"],
         ([plain(reason), ", ".join(map(code, held)), str(len(held))] for reason, held in found),
     )
+
+
+def _kernel(blocked: Sequence[tuple[str, str]]) -> Iterator[str]:
+    """Yield what the host's kernel alone keeps from being judged, if anything does, and what only machines judge.
+
+    Args:
+        blocked: reasons, each with the id of its claim.
+    """
+    known = catalogue.load()
+    waiting = [id for reason, id in blocked if reason == FEATURES["ipvs"]]
+    machines = [id for _, id in blocked if id in known and OF_MACHINES.intersection(known[id].needs)]
+    rest = len(blocked) - len(waiting) - len(machines)
+    if waiting:
+        others = f"{len(machines)} of the others are of machines alone" + (
+            f"; the reasons of the other {rest} say what else lets a lab judge them." if rest else "."
+        )
+        yield (
+            f"{len(waiting)} of these {len(blocked)} claims lack IPVS alone, a part of the host's kernel: where it has "
+            f"that, the same lab judges them. {others}"
+        )
 
 
 def _counts(judged: Iterable[Judged], not_run: int) -> dict[str, int]:

@@ -3,6 +3,9 @@
 import signal
 import subprocess
 import textwrap
+from types import SimpleNamespace
+
+import docker
 
 from swarmlab.paths import ROOT
 from swarmlab.preflight import Level
@@ -88,3 +91,29 @@ def check_words(findings):
             assert finding.mend, f"{finding.check}: no mend: {finding}"
             assert "{nodes}" not in finding.mend, f"{finding.check}: the mend names no node: {finding}"
         assert finding.risk or not finding.level.trouble, f"{finding.check}: no risk: {finding}"
+
+
+class Volumes(dict):
+    """The volumes of an engine, each with its labels; those of *used* are mounted by a container."""
+
+    used = ()
+
+    def create(self, name, labels):
+        self.setdefault(name, labels)
+        return self.get(name)
+
+    def list(self, filters):
+        key, _, value = filters["label"].partition("=")
+        return [self.get(name) for name, labels in self.items() if key in labels and value in ("", labels[key])]
+
+    def get(self, name):
+        if name not in self:
+            raise docker.errors.NotFound(name)
+
+        def remove(force):
+            assert force
+            if name in self.used:
+                raise docker.errors.APIError("volume is in use")
+            del self[name]
+
+        return SimpleNamespace(name=name, attrs={"Labels": self[name]}, remove=remove)

@@ -43,8 +43,8 @@ def octets(nodes):
 
 def test_the_documents_nodes_have_its_addresses_and_no_address_is_twice():
     assert hosts.OCTETS[:3] == (101, 104, 103)
-    assert len(set(hosts.OCTETS)) == len(hosts.OCTETS) == 252  # all but those of gateway and registry
-    assert not {0, 1, hosts.REGISTRY_OCTET, 255}.intersection(hosts.OCTETS)
+    assert len(set(hosts.OCTETS)) == len(hosts.OCTETS) == 244
+    assert not {0, 1, *hosts.GUESTS, hosts.REGISTRY_OCTET, 255}.intersection(hosts.OCTETS)
 
 
 def test_clusters_take_the_addresses_that_are_free(made):
@@ -54,9 +54,9 @@ def test_clusters_take_the_addresses_that_are_free(made):
     taken = octets([*first, *second, *third])
     assert octets(first)[:3] == [101, 104, 103]
     assert len(set(taken)) == 85
-    assert one.free == 252 - 85
+    assert one.free == 244 - 85
     one.remove(second)
-    assert one.free == 252 - 25
+    assert one.free == 244 - 25
     assert set(octets(one.more(60))) == set(octets(second))
 
 
@@ -74,16 +74,16 @@ def test_more_nodes_than_there_is_room_for_are_refused_with_the_number(made):
         one.more(61)
     for _ in range(4):
         one.more(60)
-    with pytest.raises(LabError, match="room for 9 nodes more, not for 10"):
+    with pytest.raises(LabError, match="room for 1 nodes more, not for 10"):
         one.more(10)
-    assert one.free == 9
+    assert one.free == 1
 
 
 def test_a_cluster_that_does_not_come_up_gives_its_addresses_back(made):
     one = made(3, name="broken")
     with pytest.raises(LabError, match="ended at once"):
         one.more(5)
-    assert one.free == 249
+    assert one.free == 241
 
 
 def test_a_larger_lab_declares_the_addresses_of_all_its_nodes(made, monkeypatch):

@@ -13,8 +13,10 @@ from swarmlab.doctor import check, here, swarm
 from swarmlab.doctor.check import examine, from_line, on_each, wrong
 from swarmlab.errors import EngineRefused, LabError, NoAnswer, Overdue, UsageError
 from swarmlab.labs.existing.inventory import Inventory
+from swarmlab.labs.routes import parse
 from swarmlab.preflight import CHECKS, Finding, Level
 from tests.unit.helpers import check_words
+from tests.unit.test_lab_networks import Outer, lines
 
 
 class Node:
@@ -243,21 +245,77 @@ def told_here(look, **how):
 
 
 def test_networks_of_labs_that_are_taken(monkeypatch):
-    route = "default via 10.0.0.1 dev eth0\n192.168.56.0/24 dev vboxnet0 proto kernel\n"
-    route += "192.168.57.0/24 dev br-1 proto kernel\n"
-    monkeypatch.setattr(here, "_run", ran(route))
-    shared = SimpleNamespace(private=False)
-    ((level, text),) = told_here(here.addresses, engine=shared)
-    assert (level, text.endswith("192.168.56.0/24 by vboxnet0")) == ("warning", True)
+    assert told_here(here.addresses, engine=Outer()) == [("ok", "192.168.56.0/24 is free")]
+    ((level, text),) = told_here(here.addresses, engine=Outer(known=lines("vboxnet0")))
+    assert (level, text) == ("info", "192.168.56.0/24 is taken by vboxnet0; the next lab uses 192.168.57.0/24")
+    ((level, text),) = told_here(here.addresses, engine=Outer([("big", "192.168.0.0/16")]))
+    assert (level, "by the engine's network big" in text) == ("error", True)
+    monkeypatch.setattr(here, "routes", lambda: parse(lines("vboxnet0")))
     assert told_here(here.addresses)[0][0] == "info"
-    monkeypatch.setattr(here, "_run", ran("unreachable 192.168.56.0/24 dev lo\n10.0.0.0/8 dev eth0\n"))
-    assert told_here(here.addresses)[0] == ("ok", "192.168.56.0/24 is free")
+    inside = Outer(known=lines("vboxnet0"))
+    inside.own = object()
+    assert told_here(here.addresses, engine=inside)[0][1].startswith("not looked at")
+
+
+def of_engine(look, folder="/nowhere", made=True, **info):
+    images = SimpleNamespace(list=lambda **_: ["one"] * made)
+    told = {"OSType": "linux", "Driver": "overlay2", "DockerRootDir": str(folder), **info}
+    return told_here(look, engine=SimpleNamespace(client=SimpleNamespace(info=lambda: told, images=images)))
+
+
+@pytest.mark.parametrize(
+    ("info", "level", "words"),
+    [
+        ({}, "ok", "overlay2, control groups of version 1; containers are confined by nothing"),
+        (
+            {"SecurityOptions": ["name=apparmor", "name=seccomp,profile=builtin"], "CgroupVersion": "2"},
+            "ok",
+            "control groups of version 2; containers are confined by apparmor, seccomp, nodes by nothing",
+        ),
+        ({"SecurityOptions": ["name=selinux"]}, "info", "SELinux confines containers"),
+        ({"SecurityOptions": ["name=userns"]}, "error", "maps the users of containers (userns-remap)"),
+        ({"OSType": "windows"}, "error", "runs containers of windows"),
+        ({"Driver": "vfs"}, "warning", "stores images with vfs"),
+        ({"MemoryLimit": False, "PidsLimit": False}, "warning", "cannot limit memory and processes"),
+        ({"MemoryLimit": True, "CPUCfsQuota": True, "PidsLimit": True}, "ok", "overlay2"),
+    ],
+)
+def test_settings_of_the_engine(monkeypatch, info, level, words):
+    monkeypatch.setattr(here.engine.fitness, "own_settings", dict)
+    first = of_engine(here.engine_settings, **info)[0]
+    assert first[0] == level
+    assert words in first[1]
+
+
+def test_an_engine_that_makes_no_rules_of_the_firewall(monkeypatch, tmp_path):
+    monkeypatch.setattr(here.engine.fitness, "_SETTINGS", tmp_path / "daemon.json")
+    assert of_engine(here.engine_settings)[0][0] == "ok"
+    (tmp_path / "daemon.json").write_text('{"iptables": false}')
+    assert of_engine(here.engine_settings)[0][0] == "warning"
+    (tmp_path / "daemon.json").write_text("no JSON")
+    assert of_engine(here.engine_settings)[0][0] == "ok"
+
+
+def test_room_and_limits(monkeypatch, tmp_path):
+    usage = SimpleNamespace(free=2 * 2**30)
+    monkeypatch.setattr(here.engine.fitness.shutil, "disk_usage", lambda _: usage)
+    assert of_engine(here.disk, tmp_path)[0][0] == "ok"
+    assert of_engine(here.disk, tmp_path, made=False) == [
+        ("warning", f"{tmp_path}, where the engine keeps images and volumes, has 2.0 GiB free")
+    ]
+    assert of_engine(here.disk, "/run/of/another/machine", made=False)[0][0] == "ok"
+    assert told_here(here.disk)[0][0] == "ok"
+    monkeypatch.setattr(here.engine, "_PID_MAX", tmp_path / "pid_max")
+    (tmp_path / "pid_max").write_text("1024")
+    assert told_here(here.limits) == [("warning", "this machine has room for 1024 threads")]
+    (tmp_path / "pid_max").write_text("32768")
+    assert told_here(here.limits)[0][0] == "ok"
 
 
 def test_rights_and_namespaces(monkeypatch):
     monkeypatch.setattr(here, "as_root", lambda: None)
     assert told_here(here.rights)[0][0] == "error"
-    assert told_here(here.rights, engine=SimpleNamespace())[0][0] == "warning"
+    assert told_here(here.rights, engine=SimpleNamespace(own=None))[0][0] == "warning"
     assert told_here(here.namespaces)[0][0] == "info"
     monkeypatch.setattr(here, "as_root", lambda: [])
     monkeypatch.setattr(here, "_run", ran(code=1, err="unshare: Operation not permitted"))
@@ -265,6 +323,14 @@ def test_rights_and_namespaces(monkeypatch):
         "error",
         "no network namespace can be made: unshare: Operation not permitted",
     )
+
+
+def test_in_a_container_of_the_engine_nothing_is_asked_of_this_machine_that_the_engine_does(monkeypatch):
+    monkeypatch.setattr(here, "as_root", lambda: None)
+    monkeypatch.setattr(here.shutil, "which", lambda name: None if name in ("iptables", "nsenter") else name)
+    engine = SimpleNamespace(own=SimpleNamespace(), private=False)
+    for look in (here.rights, here.namespaces, here.programs):
+        assert told_here(look, engine=engine)[0][0] == "ok"
 
 
 def test_modules_that_only_block_claims_are_no_trouble(monkeypatch):

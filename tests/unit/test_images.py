@@ -13,6 +13,7 @@ from swarmlab.errors import LabError, UsageError
 from swarmlab.images import recipes, workshop
 from swarmlab.images.engines import engine_choice, known_engines
 from swarmlab.images.recipes import WORKLOADS, RootFs, workloads
+from tests.unit.helpers import Volumes
 
 
 @pytest.fixture
@@ -136,7 +137,7 @@ def test_a_cache_without_room_for_the_images_is_named(tmp_path, monkeypatch):
     monkeypatch.setenv("SWARMLAB_CACHE", str(tmp_path))
     image = SimpleNamespace(tag=lambda *_: None)
     images = SimpleNamespace(get=lambda _: image, remove=lambda *_, **__: None)
-    client = SimpleNamespace(images=images, api=SimpleNamespace(get_image=lambda _: [bytes(10)]))
+    client = SimpleNamespace(volumes=Volumes(), images=images, api=SimpleNamespace(get_image=lambda _: [bytes(10)]))
     assert workshop.archive(client, "x:1", print).read_bytes() == bytes(10)
 
     def full(_):

@@ -15,7 +15,7 @@ from swarmlab.labs.containers import lab as lab_module
 from swarmlab.labs.containers.lab import DindLab, _stopped
 from swarmlab.labs.containers.node import DindNode
 from swarmlab.paths import ROOT, command
-from tests.unit.helpers import CONFTEST, HEADER
+from tests.unit.helpers import CONFTEST, HEADER, Volumes
 
 pytest_plugins = ["pytester"]
 
@@ -174,16 +174,17 @@ def test_a_lab_whose_clusters_do_not_come_up_any_more_has_ended():
 class Node(DindNode):
     """A node whose container is in a state that is given."""
 
-    def __init__(self, folder, id, *, again=False):
-        self.name, self.container, self._again = id, SimpleNamespace(id=id), again
-        self._off = folder / f"{id}-off"
+    def __init__(self, id, *, again=False):
+        client = SimpleNamespace(volumes=Volumes())
+        self.name, self._again = id, again
+        self.container = SimpleNamespace(id=id, name=id, labels={}, client=client)
 
     def restarted(self):
         return self._again
 
 
 @pytest.fixture
-def container_lab(tmp_path):
+def container_lab():
     """Return a function that makes a container lab: its containers by id with their states."""
 
     def _lab(states, *, standing=True, again=False):
@@ -196,7 +197,7 @@ def container_lab(tmp_path):
         api = SimpleNamespace(containers=listed)
         lab = DindLab(SimpleNamespace(client=SimpleNamespace(api=api)), name="one")
         lab.standing = standing
-        lab._nodes = {0: [Node(tmp_path, "a")], 1: [Node(tmp_path, "b", again=again)]}
+        lab._nodes = {0: [Node("a")], 1: [Node("b", again=again)]}
         lab._octets = {0: [101], 1: [102]}
         lab._nodes[0][0].greet = lambda: None
         return lab
@@ -221,7 +222,7 @@ def test_a_node_that_is_switched_on_while_it_is_looked_at_was_stopped_by_nobody_
 
     def switched_on_after(**how):
         found = listed(**how)
-        node._off.unlink()
+        node._expect_on()
         return found
 
     api.containers = switched_on_after

@@ -78,3 +78,103 @@ def test_a_libvirt_that_this_user_may_not_start_is_told_and_not_waited_for(monke
     monkeypatch.setattr(service, "why_not_root", lambda: "sudo asks for a password")
     with pytest.raises(UsageError, match=r"libvirtd\.service is installed and stopped, and this user may not start it"):
         Libvirt.connect(private=False, progress=print)
+
+
+class Answers(libvirt.Libvirt):
+    """A libvirt that answers as written, and notes what it is asked to change."""
+
+    def __init__(self, answers, *, private=False):
+        super().__init__(libvirt.SYSTEM, private=private)
+        self.answers = answers
+        self.done = []
+
+    def virsh(self, *arguments):
+        words = " ".join(map(str, arguments))
+        if words.split()[0] in ("destroy", "undefine", "net-destroy", "net-undefine", "pool-destroy", "pool-undefine"):
+            self.done.append(words)
+            return ""
+        return self.answers.get(words, "")
+
+
+OURS = {
+    "list --all --name": "web\nmachines-master\n",
+    "list --name": "web\nmachines-master\n",
+    "domuuid machines-master": libvirt.id_of("list", "machines-master"),
+    "net-list --all --name": "default\nmachines-nat\n",
+    "net-list --name": "default\n",
+    "net-uuid machines-nat": libvirt.id_of("net-list", "machines-nat"),
+    "pool-list --all --name": "default\nmachines\n",
+    "pool-uuid machines": libvirt.id_of("pool-list", "machines"),
+}
+
+
+def test_what_has_the_labs_ids_is_removed_and_nothing_else():
+    found = Answers(OURS)
+    found.refuse_foreign(["machines-master"], ["machines-nat"], "machines")
+    found.remove(["machines-master"], ["machines-nat"], "machines")
+    assert found.done == [
+        "destroy machines-master",
+        "undefine machines-master --managed-save --snapshots-metadata",
+        "net-undefine machines-nat",
+        "pool-destroy machines",
+        "pool-undefine machines",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("asked", "what"),
+    [
+        ("domuuid machines-master", "machine machines-master"),
+        ("net-uuid machines-nat", "network machines-nat"),
+        ("pool-uuid machines", "pool machines"),
+    ],
+)
+def test_what_has_a_name_of_the_lab_and_is_anothers_is_refused_and_never_removed(asked, what):
+    found = Answers({**OURS, asked: "0b0b4b9c-1e1b-4a3b-9f61-0f4b8a4a7b11"})
+    with pytest.raises(UsageError, match=f"has a {what} that is not this lab's; rename it, or run with SWARMLAB_PRIV"):
+        found.refuse_foreign(["machines-master"], ["machines-nat"], "machines")
+    found.remove(["machines-master"], ["machines-nat"], "machines")
+    assert not [words for words in found.done if words.split()[1] == what.split()[1]]
+
+
+def test_in_a_private_libvirt_all_is_the_labs():
+    found = Answers({**OURS, "pool-uuid machines": "another"}, private=True)
+    found.remove([], [], "machines")
+    assert found.done == ["pool-destroy machines", "pool-undefine machines"]
+
+
+def test_the_ranges_of_all_networks_are_read():
+    ip = "<network><name>a</name><ip address='192.168.56.1' netmask='255.255.255.0'/>"
+    found = Answers(
+        {
+            "net-list --all --name": "a\nb\nc\n",
+            "net-dumpxml a": f"{ip}<ip family='ipv6' address='fd00::1' prefix='64'/></network>",
+            "net-dumpxml b": "<network><name>b</name><ip family='ipv4' address='10.9.1.1' prefix='16'/></network>",
+            "net-dumpxml c": "<network><name>c</name><forward mode='bridge'/></network>",
+        }
+    )
+    assert [str(each) for each in found.ranges()] == ["192.168.56.0/24", "10.9.0.0/16"]
+
+
+@pytest.mark.parametrize("uri", ["", "qemu:///system", "qemu+unix:///system?socket=/run/other/libvirt-sock"])
+def test_a_libvirt_of_the_system_is_taken(monkeypatch, uri):
+    monkeypatch.setenv("LIBVIRT_DEFAULT_URI", uri)
+    assert libvirt.chosen() == (uri or "qemu:///system")
+
+
+@pytest.mark.parametrize(
+    ("uri", "reason"),
+    [
+        ("qemu:///session", "a libvirt of one user makes no networks"),
+        ("qemu+unix:///session?socket=/run/user/1000/libvirt/libvirt-sock", "a libvirt of one user makes no networks"),
+        ("qemu+ssh://other/system", "need a QEMU of this host"),
+        ("xen:///system", "need a QEMU of this host"),
+        ("test:///default", "need a QEMU of this host"),
+    ],
+)
+def test_another_libvirt_is_refused_in_one_line_with_the_mend(monkeypatch, uri, reason):
+    monkeypatch.setenv("LIBVIRT_DEFAULT_URI", uri)
+    with pytest.raises(UsageError, match=reason) as refused:
+        libvirt.chosen()
+    assert "write qemu:///system, or run with SWARMLAB_PRIVATE=1" in str(refused.value)
+    assert "\n" not in str(refused.value)

@@ -15,8 +15,8 @@ class Provider:
         self.done = []
         self._fails = fails
 
-    def restore(self):
-        self.done.append("restore")
+    def restore(self, names=()):
+        self.done.append(" ".join(["restore", *names]))
         if self._fails:
             raise LabError("virsh restore: no such file")
 
@@ -47,8 +47,8 @@ def lines():
 def lab(lines, tmp_path):
     lab = VagrantLab(None, places=Places(tmp_path, tmp_path), progress=lines.append)
     lab.provider = Provider()
-    lab.machines = ["master", "slave01", "slave02"]
-    lab.refresh = lambda: None
+    lab.machines = [Machine(name) for name in ("master", "slave01", "slave02")]
+    lab.refresh = lambda _=(): None
     lab.serve_registry = lambda _: None
     return lab
 
@@ -65,7 +65,7 @@ def test_machines_that_were_given_back_are_restored_before_they_are_given_again(
     lab.remove(lab.nodes())
     assert lab.provider.done == []
     assert lab.more(1) == ["master"]
-    assert lab.provider.done == ["restore"]
+    assert lab.provider.done == ["restore master"], "the others take no processor"
     assert lab.steps["restoring"] >= 0
 
 

@@ -68,6 +68,12 @@ ANSWERS = {
     "validate": "unknown flag: --validate\nSee 'dockerd --help'.\nstatus 125",
     "rules": SOUND,
     "mesh rules": MESH,
+    "balancers": "",
+    "tunnels": "",
+    "disks before": "254 0 vda 100 0 800 50 200 0 1600 90 0 60 140 0 0 0 0 30 20\n1000.5",
+    "disks after": "254 0 vda 101 0 808 51 210 0 1680 99 0 64 150 0 0 0 0 31 21\n1002.5",
+    "packets": "place the node",
+    "reverse path": "all 0\ndefault 0\neth0 0",
     "routes": ROUTES,
     "links": "docker0 1500 \ndocker_gwbridge 1500 \neth0 1500 \nlo 65536 \nveth70f0b35 1500 ",
     "offload": "",
@@ -766,3 +772,13 @@ def test_a_cause_stands_before_what_follows_from_it_and_only_where_that_explains
     assert explaining([full, closed], "7.2.1/routes", "slave02 has no task of slave01") == [full, closed]
     elsewhere = full | {"nodes": ["slave02"]}
     assert explaining([elsewhere, closed], "7.2.1/routes", "slave01 has no task") == [closed]
+
+
+def test_an_engine_whose_log_is_damaged_says_so_itself(sight):
+    swarm = sight.nodes[1].info["Swarm"]
+    swarm |= {
+        "LocalNodeState": "error",
+        "Error": "can't initialize raft node: irreparable WAL error:\n wal: crc mismatch",
+    }
+    told = "its engine takes no part in the swarm: can't initialize raft node: irreparable WAL error: wal: crc mismatch"
+    only(sight, "engines-answer", "error", ("slave01",), told)

@@ -1,6 +1,5 @@
 """The provisioning of nodes, on a stand-in that runs the commands on this machine, in a folder."""
 
-import re
 import subprocess
 
 import pytest
@@ -8,8 +7,6 @@ import pytest
 from swarmlab.cluster.node import Result
 from swarmlab.errors import LabError
 from swarmlab.labs import provision
-
-CENTOS = (provision.FOLDER / "centos7.sh").read_text(encoding="utf-8")
 
 
 class Here:
@@ -72,54 +69,6 @@ def test_a_script_is_told_the_version_of_its_node(node, tmp_path, monkeypatch):
     assert sorted((tmp_path / "told").read_text().split()) == ["18.03.1-ce", "18.03.1-ce", "18.09.9"]
 
 
-@pytest.mark.parametrize(
-    ("version", "installed"),
-    [
-        ("18.03.1-ce", "docker-ce-18.03.1.ce"),
-        ("18.06.3-ce", "docker-ce-18.06.3.ce"),
-        ("18.09.9", "docker-ce-18.09.9 docker-ce-cli-18.09.9 containerd.io"),
-        ("26.1.4", "docker-ce-26.1.4 docker-ce-cli-26.1.4 containerd.io"),
-    ],
-)
-def test_centos_installs_the_packages_of_a_version(version, installed):
-    (step,) = re.findall(r"^case .*?^esac$", CENTOS, re.M | re.S)
-    done = subprocess.run(
-        ["sh", "-euc", f'version=$1; yum() {{ echo "$@"; }}; {step}', "sh", version], capture_output=True, text=True
-    )
-    assert done.stdout == f"-y -q install {installed}\n", done.stderr
-
-
 def test_the_scripts_are_shell():
     for script in provision.FOLDER.glob("*.sh"):
         subprocess.run(["sh", "-n", str(script)], check=True)
-
-
-@pytest.mark.parametrize(
-    "step",
-    [
-        "yum -y -q update",
-        "yum-config-manager --add-repo https://download.docker.com/linux/centos/docker-ce.repo",
-        "yum list docker-ce --showduplicates | sort -r",
-        'yum -y -q install "docker-ce-${version%-ce}.ce"',
-        "groupadd docker",
-        "usermod -aG docker hadoop",
-        "systemctl enable --now docker",
-    ],
-)
-def test_centos_is_provisioned_in_the_documents_steps(step):
-    commands = [line for line in CENTOS.splitlines() if not line.startswith("#")]
-    assert any(step in line for line in commands)
-
-
-def test_the_documents_steps_are_in_its_order():
-    steps = [
-        "yum -y -q update",
-        "--add-repo",
-        "--showduplicates",
-        'install "docker-ce',
-        "groupadd",
-        "usermod",
-        "enable",
-    ]
-    places = [re.search(rf"^[^#\n]*{re.escape(step)}", CENTOS, re.M).start() for step in steps]
-    assert places == sorted(places)

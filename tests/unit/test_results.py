@@ -6,7 +6,10 @@ import re
 import pytest
 
 from swarmlab.cli.main import main
+from swarmlab.needs import FEATURES, OF_MACHINES
+from swarmlab.paths import ROOT
 from swarmlab.report import results_page
+from swarmlab.verdicts import catalogue
 from swarmlab.verdicts.results import load
 from tests.unit.helpers import IDS, WORDS
 
@@ -120,3 +123,32 @@ def test_what_cannot_be_read_or_written_is_one_line(run, out, tmp_path, capsys):
     printed = capsys.readouterr().err
     assert ("cannot be written" if out else "no run in it") in printed
     assert printed.count("\n") == 1
+
+
+def test_what_the_kernel_alone_keeps_from_being_judged_is_told(run):
+    known = catalogue.load()
+    lacking = [id for id, claim in known.items() if claim.needs == ("ipvs",)]
+    machines = [id for id, claim in known.items() if "reboot" in claim.needs]
+    other = next(id for id, claim in known.items() if claim.needs == ("image:portainer",))
+    reasons = {other: "no image", **dict.fromkeys(machines, FEATURES["reboot"])}
+    reasons |= dict.fromkeys(lacking, FEATURES["ipvs"])
+    folder = run(dict.fromkeys(reasons, "blocked"))
+    written = json.loads((folder / "verdicts.json").read_text())
+    for claim in written["claims"]:
+        claim["reason"] = reasons[claim["id"]]
+    (folder / "verdicts.json").write_text(json.dumps(written))
+    counted = f"{len(lacking)} of these {len(reasons)} claims lack IPVS alone"
+    assert counted in page(folder)
+    assert f"{len(machines)} of the others are of machines alone; the reasons of the other 1 say" in page(folder)
+    assert "lack IPVS" not in page(run(MIXED, name="another"))
+
+
+def test_the_introduction_has_the_numbers_of_the_catalogue():
+    needs = [claim.needs for claim in catalogue.load().values() if claim.part == "document"]
+    text = " ".join((ROOT / "README.md").read_text(encoding="utf-8").split())
+    machines = sum(bool(OF_MACHINES.intersection(each)) for each in needs)
+    assert f"containers judge all {len(needs)} claims of the document but the {machines} that only machines" in text
+    assert f"{sum('image:portainer' in each for each in needs)} need an image of Portainer" in text
+    assert f"{sum('long' in each for each in needs)} take over ten minutes" in text
+    assert f"{sum('mixed-engines' in each for each in needs)} needs two engines" in text
+    assert f"{sum('internet' in each for each in needs)} a way to the outside" in text

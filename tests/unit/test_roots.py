@@ -5,9 +5,9 @@ import socket
 import subprocess
 from types import SimpleNamespace
 
-import docker
 import pytest
 
+from swarmlab import ownership
 from swarmlab.errors import LabError
 from swarmlab.images.engines import EngineChoice
 from swarmlab.images.recipes import workloads
@@ -15,33 +15,9 @@ from swarmlab.labs import standing
 from swarmlab.labs.containers import roots
 from swarmlab.labs.containers.lab import DindLab
 from swarmlab.ownership import OWNER, this_process
+from tests.unit.helpers import Volumes
 
 IMAGE, REGISTRY = "swarmlab/node-bookworm:1", "swarmlab/lab-registry:1"
-
-
-class Volumes(dict):
-    """The volumes of an engine, each with its labels; those of *used* are mounted by a container."""
-
-    used = ()
-
-    def create(self, name, labels):
-        self[name] = labels
-
-    def list(self, filters):
-        key, _, value = filters["label"].partition("=")
-        return [self.get(name) for name, labels in self.items() if key in labels and value in ("", labels[key])]
-
-    def get(self, name):
-        if name not in self:
-            raise docker.errors.NotFound(name)
-
-        def remove(force):
-            assert force
-            if name in self.used:
-                raise docker.errors.APIError("volume is in use")
-            del self[name]
-
-        return SimpleNamespace(name=name, attrs={"Labels": self[name]}, remove=remove)
 
 
 class Engine:
@@ -54,6 +30,7 @@ class Engine:
         self.client = SimpleNamespace(
             api=api, volumes=Volumes(), containers=SimpleNamespace(get=lambda id: self.running[id])
         )
+        self.alive = ownership.alive
 
     def _create(self, config):
         id = config["Image"]
@@ -80,7 +57,7 @@ class Engine:
 
 @pytest.fixture(autouse=True)
 def unlocked(monkeypatch):
-    monkeypatch.setattr(roots, "making_images", lambda _: contextlib.nullcontext())
+    monkeypatch.setattr(roots, "making_images_on", lambda *_: contextlib.nullcontext())
 
 
 def gone():
@@ -155,7 +132,7 @@ def test_a_node_that_is_removed_leaves_the_root_that_it_began_with():
         engine.client.volumes.create(name, {})
     mounts = [{"Type": "volume", "Name": "root", "RW": False}, {"Type": "volume", "Name": "data", "RW": True}]
     node = SimpleNamespace(
-        labels={}, attrs={"Mounts": mounts}, client=engine.client, status="exited", remove=lambda **_: None
+        name="node", labels={}, attrs={"Mounts": mounts}, client=engine.client, status="exited", remove=lambda **_: None
     )
     standing.remove_node(node)
     assert set(engine.client.volumes) == {"root"}

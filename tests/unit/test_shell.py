@@ -1,17 +1,10 @@
 """The shell of a container node: what runs there is the runner itself, behind a double of the outer engine."""
 
-import contextlib
-import os
 import signal
-import socket
-import struct
-import subprocess
-import sys
 import threading
 import time
 from pathlib import Path
 
-import docker
 import pytest
 from testinfra.host import Host
 
@@ -20,75 +13,7 @@ from swarmlab.errors import LabError, Overdue
 from swarmlab.labs.containers.shell import NodeBackend
 from swarmlab.parallel import parallel
 from swarmlab.wait import eventually
-
-_PLACES = {"PATH": os.environ["PATH"], "GIVEN": "by the container"}
-
-
-class Outer:
-    """Starts what the engine would start in a container on this machine, and passes on what it prints as it would."""
-
-    def __init__(self):
-        self.id, self.name, self.client, self.api = "4f", "swarmlab-run-1-0-slave01", self, self
-        self.started = []
-        self.state = {"Running": True, "Paused": False, "Status": "running"}
-        self.refusal = ""
-
-    def exec_create(self, container, command, *, stdin):
-        assert container == self.id
-        assert stdin
-        if self.refusal:
-            raise docker.errors.APIError("409", explanation=self.refusal)
-        return {"Id": command}
-
-    def exec_start(self, command, *, socket):
-        assert socket
-        ours, theirs = _pair()
-        assert command[0] == "python3"
-        process = subprocess.Popen(
-            [sys.executable, *command[1:]],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            env=_PLACES,
-            cwd="/",
-            umask=0o022,
-        )
-        self.started.append(process)
-        threading.Thread(target=_pass_in, args=(theirs, process), daemon=True).start()
-        both = [threading.Thread(target=_pass_out, args=(theirs, 1, process.stdout))]
-        both += [threading.Thread(target=_pass_out, args=(theirs, 2, process.stderr))]
-        for thread in both:
-            thread.start()
-        threading.Thread(target=_hang_up, args=(theirs, both), daemon=True).start()
-        return ours
-
-    def inspect_container(self, container):
-        assert container == self.id
-        return {"State": self.state}
-
-
-def _pair():
-    return socket.socketpair()
-
-
-def _pass_in(theirs, process):
-    with contextlib.suppress(ConnectionError), process.stdin as into:  # closing it writes what is left
-        while block := theirs.recv(65536):
-            into.write(block)
-            into.flush()
-
-
-def _pass_out(theirs, stream, pipe):
-    while block := os.read(pipe.fileno(), 3000):  # in small pieces, which the connection joins and cuts
-        with contextlib.suppress(BrokenPipeError):
-            theirs.sendall(struct.pack(">BxxxI", stream, len(block)) + block)
-
-
-def _hang_up(theirs, threads):
-    for thread in threads:
-        thread.join()
-    theirs.shutdown(socket.SHUT_RDWR)
-    theirs.close()
+from tests.unit.execs import PLACES, Outer
 
 
 @pytest.fixture
@@ -127,8 +52,8 @@ def test_a_command_has_nothing_to_read_and_finds_all_as_the_first_did(host):
     first = host.run(asked).stdout
     assert first.split("\n")[:2] == ["/", "0022"]
     assert [line for line in first.split("\n") if "=" in line] == [
-        f"GIVEN={_PLACES['GIVEN']}",
-        f"PATH={_PLACES['PATH']}",
+        f"GIVEN={PLACES['GIVEN']}",
+        f"PATH={PLACES['PATH']}",
     ]
     assert (
         host.run(

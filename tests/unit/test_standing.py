@@ -29,6 +29,9 @@ class Part:
         self.client = engine.client
         self.status, self.frozen = "running", True
 
+    def reload(self):
+        self.attrs["Containers"] = {}
+
     def exec_run(self, command):
         self.frozen = "THAWED" not in " ".join(command)
 
@@ -81,6 +84,9 @@ class Engine:
 
     def containers(self, *wanted):
         return self.having("container", *wanted)
+
+    def alive(self, owner):
+        return ownership.alive(owner)
 
 
 @pytest.fixture

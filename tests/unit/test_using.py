@@ -1,6 +1,7 @@
 """One run at a time uses a lab that stands."""
 
 import io
+import json
 import os
 import signal
 import socket
@@ -13,26 +14,27 @@ import pytest
 from swarmlab.cli.main import main
 from swarmlab.errors import UsageError
 from swarmlab.labs import using
-from swarmlab.labs.standing import SOCKET, Standing
+from swarmlab.labs.standing import Standing
 from swarmlab.ownership import USER, this_process
 from swarmlab.paths import ROOT
+from tests.unit.helpers import Volumes
 
 HOLDS = """
-import sys, time
+import json, time
 from types import SimpleNamespace
 from swarmlab.labs import using
-from swarmlab.labs.standing import SOCKET, Standing
-node = SimpleNamespace(labels={SOCKET: sys.argv[1]})
-held = using.hold(SimpleNamespace(containers=lambda *_: [node]), Standing("one", "user", True))
-print("held", flush=True)
+from swarmlab.labs.standing import Standing
+from tests.unit.helpers import Volumes
+volumes = Volumes()
+held = using.hold(SimpleNamespace(client=SimpleNamespace(volumes=volumes)), Standing("one", "user", True))
+print(json.dumps(volumes), flush=True)
 time.sleep(60)
 """
 
 
 @pytest.fixture
-def outer(tmp_path):
-    node = SimpleNamespace(labels={SOCKET: str(tmp_path / "one" / "0-master" / "docker.sock")})
-    return SimpleNamespace(containers=lambda *_: [node])
+def outer():
+    return SimpleNamespace(client=SimpleNamespace(volumes=Volumes()))
 
 
 def lab(owner=USER, alive=True):
@@ -42,10 +44,9 @@ def lab(owner=USER, alive=True):
 @pytest.fixture
 def other(outer):
     """Another process that holds the lab."""
-    (node,) = outer.containers()
-    command = [sys.executable, "-c", HOLDS, node.labels[SOCKET]]
+    command = [sys.executable, "-c", HOLDS]
     with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True) as process:
-        assert process.stdout.readline() == "held\n"
+        outer.client.volumes.update(json.loads(process.stdout.readline()))
         yield process
         process.kill()
 
@@ -81,17 +82,13 @@ def test_a_process_uses_the_lab_of_the_process_that_started_it(outer):
     using.hold(outer, lab(f"{socket.gethostname()}/{os.getppid()}/1")).close()
 
 
-def test_what_removes_or_cleans_a_lab_waits_for_its_run(outer, other, monkeypatch, capsys, tmp_path):
+def test_what_removes_or_cleans_a_lab_waits_for_its_run(outer, other, monkeypatch, capsys):
     outer.release = lambda: None
     removed = []
-    file = using._file(outer, "one")
     for name in ("standing", "revived"):
         monkeypatch.setattr(f"swarmlab.labs.outer.{name}", lambda _: outer)
     monkeypatch.setattr("swarmlab.labs.standing.labs", lambda _: [lab(), Standing("two", USER, True)])
     monkeypatch.setattr("swarmlab.labs.registry.remove", lambda _, name, __: removed.append(name))
-    monkeypatch.setattr(
-        "swarmlab.labs.using._file", lambda _, name: file if name == "one" else tmp_path / name / "lock"
-    )
     for command in ("down --name one", "cleanup --name one", "down --all"):
         assert main(command.split()) == 2
         assert f"swarmlab: lab one is in use by process {other.pid} " in capsys.readouterr().err
@@ -143,14 +140,6 @@ def test_on_a_terminal_it_is_asked(theirs, monkeypatch, capsys, answer, status):
     assert main(["down", "--name", "one"]) == status
     assert "swarmlab: lab one is ops's; take it down? [y/N] " in capsys.readouterr().err
     assert theirs == (["one"] if status == 0 else [])
-
-
-def test_whether_a_lab_behind_closed_folders_is_in_use_is_not_asked(outer, theirs, monkeypatch):
-    monkeypatch.setattr(os, "access", lambda *_: False)
-    monkeypatch.setattr(using, "hold", lambda *_: pytest.fail("its lock is that user's"))
-    with using.held(outer, "one", agreed=lambda _: True):
-        pass
-    assert theirs == []
 
 
 @pytest.mark.parametrize(

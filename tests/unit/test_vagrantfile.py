@@ -16,7 +16,7 @@ def test_vagrant_accepts_it(provider, tmp_path):
     # Vagrant reads a provider's settings only if the provider is installed, which it finds out by its version.
     stand_in = tmp_path / "bin" / "VBoxManage"
     stand_in.parent.mkdir()
-    stand_in.write_text("#!/bin/sh\necho 6.1.50r161033\n")
+    stand_in.write_text("#!/bin/sh\necho 7.0.26r168464\n")
     stand_in.chmod(0o755)
     environment = {
         **os.environ,

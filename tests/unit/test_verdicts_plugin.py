@@ -104,7 +104,7 @@ def test_a_reason_that_shows_a_table_of_all_nodes_is_cut_and_the_evidence_has_it
     verdict, reason = ran.verdict()
     assert verdict == "fail"
     assert reason.startswith("tasks on: slave00, slave01")
-    assert "[… 2208 characters, which the evidence has …]" in reason
+    assert "[… 2008 characters, which the evidence has …]" in reason
     assert reason.endswith("slave298, slave299")
     assert "slave100" in ran.evidence()
     assert "slave100" not in reason

@@ -131,3 +131,94 @@ def test_what_takes_long_is_looked_at_less_often(monkeypatch):
     assert pauses[-1] == 1.0
     assert all(left <= right for left, right in itertools.pairwise(pauses))
     assert len(pauses) < 130
+
+
+class Clock:
+    """A clock that only sleeping moves, and a condition of things that come at given times."""
+
+    def __init__(self, monkeypatch, scale, look=0.0, **comes):
+        self.now, self.look, self.comes = 0.0, look, comes
+        waiting.set_scale(scale)
+        monkeypatch.setattr(waiting, "time", SimpleNamespace(monotonic=lambda: self.now, sleep=self.sleep))
+
+    def sleep(self, seconds):
+        self.now += seconds
+
+    def __call__(self):
+        began = self.now
+        self.now += self.look  # a look at what is missing takes time
+        return waiting.of_each({name: State(began >= at, f"{name} is missing") for name, at in self.comes.items()})
+
+
+NEVER = 1e9
+
+
+def test_the_last_of_many_equal_things_is_judged_by_what_the_others_took(monkeypatch):
+    things = Clock(monkeypatch, 18, a=1, b=2, c=5, d=NEVER)
+    with pytest.raises(AssertionError, match=r"d is missing \(the other 3 came within \d s, so the last") as failed:
+        eventually(things, "all four", deadline=45, alike=True)
+    assert 50 <= things.now < 70, failed.value  # and not 810
+    # Ten times what the slowest took, where that is more than the deadline for containers.
+    things = Clock(monkeypatch, 18, a=1, b=2, c=20, d=NEVER)
+    with pytest.raises(AssertionError):
+        eventually(things, "all four", deadline=45, alike=True)
+    assert 200 <= things.now < 230
+    # Never beyond the deadline.
+    things = Clock(monkeypatch, 18, a=1, b=2, c=500, d=NEVER)
+    with pytest.raises(AssertionError, match=r"d is missing$"):
+        eventually(things, "all four", deadline=45, alike=True)
+    assert 810 <= things.now < 830
+
+
+@pytest.mark.parametrize(
+    ("comes", "look"),
+    [
+        ({"a": 1, "b": 2, "c": 5, "d": 44}, 0),  # within the deadline for containers
+        ({"a": 10, "b": 12, "c": 20, "d": 190}, 0),  # nine times as slow as the slowest of the others
+        ({"a": 100, "b": 100, "c": 100, "d": 800}, 0),  # what delayed all delayed the last too
+        ({"a": 1, "b": 1, "c": 700, "d": 800}, 0),  # as many are missing as are there: they say nothing of the rest
+        ({"a": 0, "b": 0, "c": 0, "d": 100}, 40),  # looks that take long: too few have missed it to say so
+    ],
+)
+def test_a_slow_thing_that_comes_fails_nothing(monkeypatch, comes, look):
+    things = Clock(monkeypatch, 18, look, **comes)
+    assert eventually(things, "all four", deadline=45, alike=True)
+
+
+def test_things_that_are_not_alike_have_the_whole_deadline(monkeypatch):
+    # One is being started, or pulls an image that the others have.
+    things = Clock(monkeypatch, 18, a=1, b=2, c=5, d=700)
+    assert eventually(things, "all four", deadline=45)
+
+
+def test_at_reference_speed_nothing_is_judged_sooner(monkeypatch):
+    things = Clock(monkeypatch, 1, a=0.1, b=0.1, c=0.1, d=44)
+    assert eventually(things, "all four", deadline=45, alike=True)
+
+
+def test_a_thing_that_went_again_has_to_come_anew(monkeypatch):
+    things = Clock(monkeypatch, 18)
+
+    def look():
+        # b is there at first, goes, and comes back late: it is slow, and so may d be.
+        there = {"a": True, "b": things.now < 1 or things.now > 30, "c": True, "d": things.now > 290}
+        return State(all(there.values()), each=there)
+
+    assert eventually(look, "all four", deadline=45, alike=True)
+
+
+def test_looks_that_tell_no_things_apart_judge_none(monkeypatch):
+    things = Clock(monkeypatch, 18, a=1, b=1, c=1, d=200)
+
+    def look():
+        state = things()
+        return state if things.now < 20 else State(state.done, "no manager answers")
+
+    assert eventually(look, "all four", deadline=45, alike=True)
+
+
+def test_a_condition_of_many_things_is_hopeless_if_it_is_for_one():
+    state = waiting.of_each({"a": State(True), "b": State(False, "b crashed", hopeless=True)})
+    assert (state.done, state.hopeless, state.each) == (False, True, {"a": True, "b": False})
+    assert state.summary == "b crashed"
+    assert waiting.of_each({"a": State(True)})

@@ -9,6 +9,7 @@ from swarmlab.errors import LabError, UsageError
 from swarmlab.files import shown
 from swarmlab.images import workshop
 from swarmlab.images.recipes import RootFs
+from tests.unit.helpers import Volumes
 
 ROOT = RootFs("redis", "bullseye")
 APT = "E: Unable to locate package no-such"
@@ -29,7 +30,7 @@ class Engine:
 
     def __init__(self, pull=(), build=(), has=()):
         self.has, self._pull, self._build = dict(has), pull, build
-        self.asked = []
+        self.asked, self.volumes = [], Volumes()
         self.images = SimpleNamespace(get=self._get, list=lambda **_: [], remove=self._remove)
         self.api = SimpleNamespace(
             pull=self._pulled,

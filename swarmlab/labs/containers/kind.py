@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-
 from typing_extensions import override
 
 from swarmlab.host import Progress, check_cache
@@ -13,6 +11,7 @@ from swarmlab.labs.containers.lab import DEFAULT, WORD, DindLab, check, check_me
 from swarmlab.labs.containers.node import LOG
 from swarmlab.labs.outer import OuterEngine
 from swarmlab.labs.state import NodeState
+from swarmlab.ownership import own_suffix
 
 _NODES = 3
 
@@ -42,7 +41,7 @@ class ContainerKind(MadeKind):
 
     @override
     def own_name(self, purpose: str) -> str:
-        return f"{purpose}-{os.getpid()}"
+        return f"{purpose}-{own_suffix()}"
 
     @override
     def make(self, outer: OuterEngine, request: Request, progress: Progress) -> Lab:

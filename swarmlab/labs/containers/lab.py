@@ -17,6 +17,7 @@ import tarfile
 import threading
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, replace
+from ipaddress import IPv4Network
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -30,7 +31,7 @@ from swarmlab import netns, signals, timing
 from swarmlab.cluster.node import Node, look_for
 from swarmlab.cluster.workbench import PORTS
 from swarmlab.errors import LabError, UsageError
-from swarmlab.host import MIB, Progress, free_memory, person, run_folder
+from swarmlab.host import MIB, Progress, free_memory, make_folder, person, run_folder
 from swarmlab.images import given, recipes, workshop
 from swarmlab.images.engines import EngineChoice, engine_choice
 from swarmlab.images.given import GivenImage
@@ -38,11 +39,12 @@ from swarmlab.images.recipes import REGISTRY
 from swarmlab.images.releases import check_host
 from swarmlab.labs import base, hosts, provision
 from swarmlab.labs.base import Declared, Ended, Lab
-from swarmlab.labs.containers import neighbours, roots
+from swarmlab.labs.containers import fitness, neighbours, roots, ways
 from swarmlab.labs.containers.node import DindNode
-from swarmlab.labs.containers.options import node_options
+from swarmlab.labs.containers.options import PLAIN, node_options
 from swarmlab.labs.hosts import host_names
 from swarmlab.labs.outer import OuterEngine
+from swarmlab.labs.routes import wider
 from swarmlab.labs.standing import (
     CLUSTER,
     ENGINE,
@@ -54,6 +56,7 @@ from swarmlab.labs.standing import (
     keep,
     remove,
     remove_cluster,
+    taken_networks,
 )
 from swarmlab.lists import few
 from swarmlab.needs import DECLARED, MADE, Offers
@@ -226,6 +229,8 @@ class DindLab(Lab):
             down = command("swarmlab", "down", "--name", self.name)
             raise UsageError(f"lab {self.name!r} is up already; use it, or: {down}")
         check_memory(self._count)
+        fitness.check(self.outer)
+        self._check_networks()
         neighbours.make_room(self._count, self._progress)
         self._prepare_images()
         try:
@@ -233,6 +238,7 @@ class DindLab(Lab):
             self.reach()
             self._start_registry()
             self._nodes[0] = self._create(0, self._count)
+            ways.check(self._nodes[0], self._subnet)
             self._report_versions()
         except docker.errors.DockerException as failed:
             self.down()
@@ -261,9 +267,9 @@ class DindLab(Lab):
         registry = f"{self._network_name}-registry"
         stays = self._nodes.get(0, []) if self.standing else []
         looked_at = [node for node in dict.fromkeys([*stays, *used]) if isinstance(node, DindNode)]
-        # A node that is switched on meanwhile is listed as it was before.
-        were_off = {node for node in looked_at if node.is_off}
         try:
+            # A node that is switched on meanwhile is listed as it was before.
+            were_off = {node for node in looked_at if node.is_off}
             found = self.outer.client.api.containers(all=True, filters={"label": f"{LABEL}={self.name}"})
             states = {entry["Id"]: (entry["State"], entry["Status"]) for entry in found}
             names = {name.strip("/"): entry["Id"] for entry in found for name in entry["Names"]}
@@ -413,6 +419,7 @@ class DindLab(Lab):
             ["-c", _WIPE],
             entrypoint="sh",
             network_mode="none",
+            runtime=PLAIN["Runtime"],
             volumes_from=[str(node.container.id)],
             labels=self._passing_labels(),
             remove=True,
@@ -475,6 +482,8 @@ class DindLab(Lab):
                 entrypoint="sh",
                 network_mode="none",
                 labels=self._passing_labels(),
+                runtime=PLAIN["Runtime"],
+                log_config=docker.types.LogConfig(type="json-file"),  # what it prints is read from its log
                 remove=True,
             )
             release, _, version = printed.decode().partition("\n")
@@ -531,10 +540,29 @@ class DindLab(Lab):
                 refused = error
                 continue
             if subnet != "192.168.56.0/24":
-                self._progress(f"192.168.56.0/24 is in use on this engine; the lab uses {subnet}")
+                who = taken_networks(self.outer).get(IPv4Network("192.168.56.0/24"), "a lab that has begun meanwhile")
+                why = "left to other labs" if self._aside else f"taken by {who}"
+                self._progress(f"192.168.56.0/24 is {why}; the lab uses {subnet}")
+            for network, device in wider(IPv4Network(subnet), self.outer.routes()).items():
+                rest = f"through {device} as the rest of {network}"
+                self._progress(f"while the lab stands, {subnet} is not reached {rest}")
             return
-        why = refused.explanation if refused else "192.168.56.0 to 192.168.71.0 are in use"
-        raise LabError(f"no network for the lab: {why}")
+        if refused:
+            raise LabError(f"no network for the lab: {refused.explanation}")
+        self._check_networks()
+
+    def _check_networks(self) -> None:
+        """Check that a network is free, before images are made.
+
+        Raises:
+            UsageError: none is.
+        """
+        if not free_networks(self.outer):
+            takers = few(dict.fromkeys(taken_networks(self.outer).values()))
+            raise UsageError(
+                f"192.168.56.0/24 to 192.168.71.0/24 are taken, by {takers}; take down a lab, or as root let "
+                "SWARMLAB_PRIVATE=1 start an engine apart from these networks"
+            )
 
     @property
     def _network_name(self) -> str:
@@ -544,11 +572,15 @@ class DindLab(Lab):
     def _network(self) -> Network:
         return self.outer.client.networks.get(self._network_name)
 
+    @property
+    def _subnet(self) -> str:
+        subnet: str = self._network.attrs["IPAM"]["Config"][0]["Subnet"]
+        return subnet
+
     @functools.cached_property
     def prefix(self) -> str:
         """The first three octets of the lab's addresses."""
-        subnet: str = self._network.attrs["IPAM"]["Config"][0]["Subnet"]
-        return subnet.rpartition(".")[0]
+        return self._subnet.rpartition(".")[0]
 
     def reach(self) -> None:
         """Make sure that this process can send packets to the nodes (see `OuterEngine.reach`)."""
@@ -591,22 +623,18 @@ class DindLab(Lab):
         host = list(addresses)[place]
         image, choice = self._kind_at(place)
         name = f"{self._network_name}-{cluster}-{host}"
-        sockets = run_folder() / "labs" / self.name / f"{cluster}-{host}"
-        sockets.mkdir(mode=0o700, parents=True, exist_ok=True)
         labels = self._labels(
-            **{
-                NODE: host,
-                CLUSTER: str(cluster),
-                PLACE: str(place),
-                SOCKET: str(sockets / "docker.sock"),
-                ENGINE: _label(choice),
-            }
+            **{NODE: host, CLUSTER: str(cluster), PLACE: str(place), ENGINE: _label(choice)},
         )
-        binds = [f"{sockets}:/swarmlab"]
+        binds = []
+        if self.outer.shares_files:
+            sockets = make_folder(run_folder() / "labs" / self.name / f"{cluster}-{host}")
+            labels[SOCKET] = str(sockets / "docker.sock")
+            binds.append(f"{sockets}:/swarmlab")
         for part in ("docker", "containerd"):
             self.outer.client.volumes.create(f"{name}-{part}", labels=labels)
             binds.append(f"{name}-{part}:/var/lib/{part}")
-        if Path("/lib/modules").is_dir():
+        if self.outer.has_modules:
             binds.append("/lib/modules:/lib/modules:ro")  # engines load ip_vs and the like by themselves
         if root:
             binds.append(f"{root}:{roots.PLACE}:ro")
@@ -615,7 +643,7 @@ class DindLab(Lab):
         )
         container.start()
         container.reload()
-        node = DindNode(container)
+        node = DindNode(container, new=True)
         node.wait_up()
         for made in base.on_new_node:
             made(node)
@@ -636,7 +664,7 @@ class DindLab(Lab):
             "Image": image,
             "Hostname": hostname,
             "Labels": self._labels(**labels),
-            "HostConfig": host_config or {},
+            "HostConfig": host_config or PLAIN,
             "NetworkingConfig": {
                 "EndpointsConfig": {self._network_name: {"IPAMConfig": {"IPv4Address": address}}},
             },

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import io
 import tarfile
-from pathlib import Path
 
 import docker
 from docker.models.containers import Container
+from docker.models.volumes import VolumeCollection
 from testinfra.host import Host
 from typing_extensions import override
 
@@ -15,7 +16,8 @@ from swarmlab.cluster.node import Node
 from swarmlab.errors import LabError
 from swarmlab.labs.answering import answers
 from swarmlab.labs.containers.shell import NodeBackend
-from swarmlab.labs.standing import NODE, SOCKET, thaw_inside
+from swarmlab.labs.relay import Relay
+from swarmlab.labs.standing import NODE, off_mark, shared_socket, thaw_inside
 from swarmlab.wait import State, wait
 
 #: The file of the engine's log on a node.
@@ -29,26 +31,46 @@ class DindNode(Node):
         container: the container; an upgrade replaces it.
     """
 
-    def __init__(self, container: Container) -> None:
-        """Describe the node by its container's labels (see `swarmlab.labs.standing`)."""
+    def __init__(self, container: Container, *, new: bool = False) -> None:
+        """Describe the node by its container's labels (see `swarmlab.labs.standing`).
+
+        Args:
+            container: see above.
+            new: it was started just now.
+        """
         labels = container.labels
         networks = container.attrs["NetworkSettings"]["Networks"]
         address = next(iter(networks.values()))["IPAMConfig"]["IPv4Address"]
         self.container = container
         shells = NodeBackend(labels[NODE], lambda: self.container)
-        super().__init__(labels[NODE], address, Host(shells), f"unix://{labels[SOCKET]}")
-        #: Says that the node was switched off on purpose: a file beside its socket, so that other processes know, too.
-        self._off = Path(labels[SOCKET]).with_name("off")
+        self._relay: Relay | None = None
+        url = shared_socket(container, new=new)
+        if not url:
+            self._relay = Relay(lambda: self.container)
+            url = self._relay.url
+        super().__init__(labels[NODE], address, Host(shells), url)
 
     def expect_off(self) -> None:
         """Note that the node's container is about to end on purpose."""
-        self._off.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        self._off.touch()
+        self._volumes.create(off_mark(self.container), labels=self.container.labels)
+
+    def _expect_on(self) -> None:
+        with contextlib.suppress(docker.errors.NotFound):
+            self._volumes.get(off_mark(self.container)).remove(force=True)
+
+    @property
+    def _volumes(self) -> VolumeCollection:
+        assert self.container.client
+        return self.container.client.volumes
 
     @property
     def is_off(self) -> bool:
         """Whether the node was switched off or frozen on purpose, and not switched on since."""
-        return self._off.exists()
+        try:
+            self._volumes.get(off_mark(self.container))
+        except docker.errors.NotFound:
+            return False
+        return True
 
     def restarted(self) -> bool:
         """Whether the container was started anew since this was asked or the node was started, by somebody else."""
@@ -64,7 +86,7 @@ class DindNode(Node):
     @override
     def start(self) -> None:
         self.container.start()
-        self._off.unlink(missing_ok=True)
+        self._expect_on()
         self.wait_up()
 
     @override
@@ -93,7 +115,7 @@ class DindNode(Node):
     @override
     def thaw(self) -> None:
         self.container.unpause()
-        self._off.unlink(missing_ok=True)
+        self._expect_on()
 
     @override
     def take(self, folder: str) -> bytes:
@@ -107,14 +129,17 @@ class DindNode(Node):
 
     def become(self, container: Container) -> None:
         """Use another container from now on: the same node with another engine."""
-        self.let_go()
+        self.host.backend.close()
+        self.forget()
         self.container = container
-        self._off.unlink(missing_ok=True)
+        self._expect_on()
 
     def let_go(self) -> None:
         """Close the connections to the node's shell and its engine."""
         self.host.backend.close()
         self.forget()
+        if self._relay:
+            self._relay.close()
 
     def wait_up(self) -> None:
         """Wait until the node's engine answers.

@@ -4,11 +4,16 @@ from __future__ import annotations
 
 from typing import Any
 
+#: Options (HostConfig) of all containers of labs, whatever an engine's defaults are: one of those runtimes may be a
+#: virtual machine's, and a driver of logs may send them to a server.
+PLAIN: dict[str, Any] = {"Runtime": "runc", "LogConfig": {"Type": "json-file", "Config": {"max-size": "10m"}}}
+
 
 def node_options(binds: list[str], extra_hosts: dict[str, str]) -> dict[str, Any]:
     """Return the options (HostConfig) of a node's container.
 
-    They are narrower than --privileged, which fails where the machine itself lacks CAP_SYS_RESOURCE.
+    They are narrower than --privileged, which fails where the machine itself lacks CAP_SYS_RESOURCE. They set
+    what an engine may have another default of: runtime, log driver, seccomp, rights of processes, user namespace.
 
     Args:
         binds: volumes and folders, as the API's Binds has them.
@@ -17,7 +22,9 @@ def node_options(binds: list[str], extra_hosts: dict[str, str]) -> dict[str, Any
     return {
         "CapAdd": ["ALL"],
         "CapDrop": ["SYS_RESOURCE"],
-        "SecurityOpt": ["seccomp=unconfined", "apparmor=unconfined"],
+        "SecurityOpt": ["seccomp=unconfined", "apparmor=unconfined", "label=disable", "no-new-privileges=false"],
+        "UsernsMode": "host",
+        **PLAIN,
         "MaskedPaths": [],
         "ReadonlyPaths": [],
         "DeviceCgroupRules": ["a *:* rwm"],

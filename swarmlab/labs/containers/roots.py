@@ -20,10 +20,11 @@ from docker.models.containers import Container
 
 from swarmlab.errors import LabError
 from swarmlab.host import Progress
-from swarmlab.images.recipes import REGISTRY, making_images, workloads
-from swarmlab.labs.containers.options import node_options
+from swarmlab.images.locks import making_images_on
+from swarmlab.images.recipes import REGISTRY, workloads
+from swarmlab.labs.containers.options import PLAIN, node_options
 from swarmlab.labs.outer import OuterEngine
-from swarmlab.ownership import LABEL, OWNER, alive, this_process
+from swarmlab.ownership import LABEL, OWNER, this_process
 from swarmlab.versions import Version
 from swarmlab.wait import State, wait
 
@@ -51,7 +52,7 @@ def prepare(outer: OuterEngine, image: str, registry: str, progress: Progress) -
     """
     name = f"swarmlab-root-{hashlib.sha256(f'{image} {registry}'.encode()).hexdigest()[:12]}"
     # Roots are looked for under the lock only, as another run may remove older ones.
-    with making_images(progress):
+    with making_images_on(outer.client, progress):
         found = {str(volume.name) for volume in outer.client.volumes.list(filters={"label": ROOT})}
         if not {name, name + _WHOLE} <= found:
             progress(f"pulling the workloads into a data root for nodes of {image}")
@@ -76,7 +77,7 @@ def half_made(outer: OuterEngine) -> dict[str, str]:
 def sweep(outer: OuterEngine) -> None:
     """Remove the roots that killed processes have left half made."""
     for name, maker in half_made(outer).items():
-        if alive(maker) is False:
+        if outer.alive(maker) is False:
             _remove(outer, name)
 
 
@@ -97,7 +98,9 @@ def _make(outer: OuterEngine, name: str, image: str, registry: str) -> None:
 
     try:
         # The node has the registry's network, which has no way out, and finds the registry on its loopback.
-        first = run(registry, {"NetworkMode": "none", "ExtraHosts": [f"{REGISTRY.partition(':')[0]}:127.0.0.1"]})
+        first = run(
+            registry, PLAIN | {"NetworkMode": "none", "ExtraHosts": [f"{REGISTRY.partition(':')[0]}:127.0.0.1"]}
+        )
         options = node_options([f"{name}:/var/lib/docker"], {}) | {"NetworkMode": f"container:{first.id}"}
         node = run(image, options)
         wait(lambda: _answers(node), f"the engine of {image} to answer", deadline=60, error=LabError)

@@ -20,7 +20,7 @@ from docker.models.containers import Container
 from testinfra.backend.docker import DockerBackend
 
 from swarmlab.cluster import deadline
-from swarmlab.cluster.streams import Streams
+from swarmlab.cluster.streams import Streams, hang_up
 from swarmlab.errors import LabError, Overdue
 from swarmlab.labs.containers import runner
 
@@ -104,7 +104,7 @@ class Shell:
         """Close the connection, with which the process and the command that it runs end."""
         with contextlib.suppress(OSError):
             self._socket.shutdown(socket.SHUT_RDWR)
-        self._stream.close()
+        hang_up(self._stream)
         self._socket.close()
 
     def _send(self, block: bytes) -> None:

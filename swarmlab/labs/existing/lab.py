@@ -27,7 +27,7 @@ from swarmlab.cluster.node import MANAGEMENT_PORT, Node, look_for
 from swarmlab.cluster.swarm import manager_address
 from swarmlab.errors import EngineRefused, LabError, SwarmlabError, UsageError
 from swarmlab.files import shown
-from swarmlab.host import Progress, run_folder
+from swarmlab.host import Progress, drop_folder, make_folder, run_folder
 from swarmlab.images import recipes, workshop
 from swarmlab.images.given import GivenImage
 from swarmlab.labs import outer
@@ -195,7 +195,7 @@ class InventoryLab(Lab):
         if self._folder is None:
             self._folder = _folder_of(self._owner)
             shutil.rmtree(self._folder, ignore_errors=True)
-            self._folder.mkdir(mode=0o700, parents=True)
+            make_folder(self._folder)
             self._watchdog = Watchdog(self._folder)
         folder = self._folder
         self._tried += machines
@@ -413,6 +413,7 @@ class InventoryLab(Lab):
         self._connections = []
         if self._watchdog:
             self._watchdog.close()  # which removes the folder, too
+            drop_folder(_home())
             self._watchdog = self._folder = None
 
     # Up and down
@@ -652,3 +653,4 @@ def end_stale() -> None:
         for master in folder.glob("*.ssh"):
             Ssh(folder / "ssh_config", master.stem).close()
         shutil.rmtree(folder, ignore_errors=True)
+    drop_folder(_home())

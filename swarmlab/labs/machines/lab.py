@@ -15,6 +15,7 @@ import signal
 import subprocess
 import time
 from collections.abc import Sequence
+from ipaddress import IPv4Network
 from pathlib import Path
 from typing import Any
 
@@ -27,20 +28,22 @@ from swarmlab import netns, signals
 from swarmlab.cluster.node import Node, facts_of, look_for
 from swarmlab.cluster.workbench import PORTS
 from swarmlab.errors import LabError, UsageError
-from swarmlab.host import Progress, person
+from swarmlab.host import Progress, drop_folder, make_folder, person
 from swarmlab.images import given, recipes, workshop
 from swarmlab.images.engines import EngineChoice, engine_choice, held, obtain
 from swarmlab.images.given import GivenImage
 from swarmlab.images.recipes import REGISTRY
 from swarmlab.labs import base, provision, standing
 from swarmlab.labs.base import Declared, Lab
-from swarmlab.labs.machines import box, engines, libvirt
+from swarmlab.labs.hosts import NETWORK
+from swarmlab.labs.machines import addresses, box, engines, libvirt
 from swarmlab.labs.machines.engines import choose
 from swarmlab.labs.machines.libvirt import Libvirt
 from swarmlab.labs.machines.node import VagrantNode
-from swarmlab.labs.machines.places import MACHINES, NAME, NAT, WORD, Places, domains, networks
+from swarmlab.labs.machines.places import MACHINES, NAME, WORD, Places, domains, networks
 from swarmlab.labs.machines.providers import PROVIDERS, LibvirtProvider, Provider, VirtualBox
 from swarmlab.labs.outer import OuterEngine
+from swarmlab.labs.routes import narrower
 from swarmlab.labs.speed import calibrate
 from swarmlab.labs.ssh import Ssh, write_config
 from swarmlab.labs.standing import KIND, SUBNET, free_networks, keep, labs
@@ -54,7 +57,8 @@ from swarmlab.wait import State, wait
 _MEMORY = 1536  # MiB a machine: room for an engine, its tasks and a database
 #: Pulled before the snapshot is taken, as an emulated machine takes half a minute to pull one.
 _PULLED = ("web:1", "web:2", "client", "idle")
-#: Label of the registry's container: engines and provider, as JSON.
+#: Label of the registry's container, as JSON: engines and provider; the network to the outside and the address of
+#: libvirt, if that is the provider.
 _SETTINGS = "swarmlab.settings"
 
 
@@ -118,6 +122,7 @@ class VagrantLab(Lab):
         self.choices = choose(engines, provider)
         self.provider_name = provider
         self.places = places or Places.of_host()
+        self._outside, self._libvirt = "", libvirt.SYSTEM
         self._first = list(self.choices)
         self._releases: dict[str, str] = {}
         self._leased = False
@@ -140,6 +145,7 @@ class VagrantLab(Lab):
             provider=settings["provider"],
             progress=progress,
         )
+        lab._outside, lab._libvirt = settings.get("outside", ""), settings.get("libvirt", libvirt.SYSTEM)
         lab.standing = lab._made = True
         # A lab that its user brought up is not hurt. One that a run made and lets others judge, as a rehearsal does,
         # may be.
@@ -168,6 +174,7 @@ class VagrantLab(Lab):
             raise UsageError(f"the machines are up already; use them, or: {down}")
         start = time.monotonic()
         try:
+            subnet = self._choose_networks()  # refuses what is in the way before anything is made
             with self._step("images"):
                 if self.provider_name == "libvirt":
                     obtain(self.choices, self._progress)
@@ -176,7 +183,7 @@ class VagrantLab(Lab):
                 _, self._registry_image = maker.prepare([])
             self.outer.enter()
             with signals.deferred():  # either the mark of the lab is there and this lab's, or neither
-                registry = self._create_registry()
+                registry = self._create_registry(subnet)
                 note_left(NAME)
                 self._made = True
             with self._step("hypervisor and box"):
@@ -264,19 +271,20 @@ class VagrantLab(Lab):
     def more(self, count: int, *, bare: bool = False) -> list[Node]:
         if count > self.free:
             raise LabError(f"the lab has {len(MACHINES)} machines, {self.free} of them free; {count} are asked for")
+        nodes = self.machines[:count]
         if self._dirty:
             with self._step("restoring", add=True):
                 self._disconnect()
-                self.provider.restore()
-                self.refresh()
+                # A machine that nobody asks for would take processors from those that work.
+                self.provider.restore([node.name for node in nodes])
+                self.refresh(nodes)
             self.choices, self._releases = list(self._first), {}
             self.places.engines.unlink(missing_ok=True)
         self._leased, self._dirty = True, True
-        nodes = list[Node](self.machines[:count])
         for node in nodes:
             for given_out in base.on_new_node:
                 given_out(node)
-        return nodes
+        return list(nodes)
 
     @override
     def remove(self, nodes: Sequence[Node]) -> None:
@@ -433,20 +441,25 @@ class VagrantLab(Lab):
         settings = {
             "SWARMLAB_NAME": NAME,
             "SWARMLAB_PREFIX": self.prefix,
-            "SWARMLAB_NAT_PREFIX": NAT,
+            "SWARMLAB_NAT_PREFIX": self._outside,
             "VAGRANT_DOTFILE_PATH": str(self.places.dotfile),
             "SWARMLAB_MEMORY": str(_MEMORY),
         }
         self.places.home.mkdir(parents=True, exist_ok=True)
         if self.provider_name == "virtualbox":
             return VirtualBox(settings)
-        hypervisor = Libvirt.connect(private=self.outer.private, progress=self._progress)
+        hypervisor = self._hypervisor
         for needed in dict.fromkeys(self._boxes):
             needed.prepare(self._progress)
         settings["SWARMLAB_CGROUPS"] = ",".join(map(engines.control_groups, self._first))
         content = [_registry_container(self.outer).attrs["Config"]["Image"]]
         content += [held(choice).sha256 for choice in self._first if choice.source != "debian"]
         return LibvirtProvider(hypervisor, self._boxes, settings, content, self.places, self._progress)
+
+    @functools.cached_property
+    def _hypervisor(self) -> Libvirt:
+        """The libvirt that has the machines."""
+        return Libvirt.connect(private=self.outer.private, uri=self._libvirt, progress=self._progress)
 
     @functools.cached_property
     def _boxes(self) -> list[box.Box]:
@@ -464,13 +477,44 @@ class VagrantLab(Lab):
         self._write_ssh_config()
         return [VagrantNode(name, f"{self.prefix}.{octet}", self.places, self) for name, octet in MACHINES.items()]
 
-    def _create_registry(self) -> Container:
-        free = free_networks(self.outer)
-        if not free:
-            raise LabError("no network is free for the machines in 192.168.56.0 to 192.168.71.0")
-        subnet = free[0].partition("/")[0]
-        if subnet != "192.168.56.0":
-            self._progress(f"192.168.56.0/24 is in use by another lab; the machines use {subnet}/24")
+    def _choose_networks(self) -> str:
+        """Choose the networks of the lab, and the libvirt of this host; return the address of the cluster's network.
+
+        Raises:
+            UsageError: libvirt cannot hold the lab, or has machines, networks or pools of others of its names; or no
+                network is free, or allowed by the provider.
+        """
+        if self.provider_name == "virtualbox":
+            known = free_networks(self.outer, VirtualBox.interfaces)
+            clusters = addresses.host_only(known, addresses.virtualbox_version())
+            outsides = addresses.nats()  # VirtualBox's own NAT serves
+        else:
+            taken: list[IPv4Network] = []
+            if not self.outer.private:  # a private libvirt has nothing of others
+                self._libvirt = libvirt.chosen()
+                self._hypervisor.refuse_foreign(domains(), networks(), NAME)
+                self._hypervisor.remove(domains(), networks(), NAME)  # left without the registry, which marks the lab
+                taken = self._hypervisor.ranges()
+            clusters = addresses.free(free_networks(self.outer), taken)
+            routes = self.outer.routes()
+            outsides = [each for each in addresses.nats() if not narrower(IPv4Network(each), routes)]
+            outsides = addresses.free(outsides, taken)
+        if not clusters or not outsides:
+            ranges = "192.168.56.0/24 to 192.168.71.0/24" if not clusters else "192.168.121.0/24 to 192.168.136.0/24"
+            raise UsageError(
+                f"no network is free for the machines in {ranges}; take down a lab, remove a network of libvirt, or "
+                "run with SWARMLAB_PRIVATE=1, which starts a libvirt of the run's own"
+            )
+        self._outside = outsides[0].rpartition(".")[0]
+        subnet = clusters[0].partition("/")[0]
+        if not subnet.startswith(f"{NETWORK}."):
+            self._progress(f"{NETWORK}.0/24 is taken, or not allowed; the machines use {clusters[0]}")
+        return subnet
+
+    def _create_registry(self, subnet: str) -> Container:
+        settings = {"engines": [each.name for each in self._first], "provider": self.provider_name}
+        if self.provider_name == "libvirt":
+            settings |= {"outside": self._outside, "libvirt": self._libvirt}
         return self.outer.client.containers.create(
             self._registry_image,
             name=f"swarmlab-{NAME}-registry",
@@ -482,7 +526,7 @@ class VagrantLab(Lab):
                 PERSON: person(),
                 KIND: self.kind,
                 SUBNET: subnet,
-                _SETTINGS: json.dumps({"engines": [each.name for each in self._first], "provider": self.provider_name}),
+                _SETTINGS: json.dumps(settings),
             },
         )
 
@@ -500,22 +544,23 @@ class VagrantLab(Lab):
 
         wait(listens, "the lab's registry to answer", error=LabError)
 
-    def refresh(self) -> None:
+    def refresh(self, machines: Sequence[VagrantNode] | None = None) -> None:
         """Reach machines that were restored, set their clocks, and have them ask for their addresses again.
 
         Vagrant asks the hypervisor for a machine's address. A hypervisor that was started after the snapshot was taken
         knows none of the addresses that were given before.
         """
-        parallel(VagrantNode.wait_up, self.machines)
+        machines = self.machines if machines is None else machines
+        parallel(VagrantNode.wait_up, machines)
         renew = "if command -v networkctl; then networkctl renew eth0; fi"
-        parallel(lambda node: node.run(f"date --set @{time.time():.3f}; {renew}"), self.machines)
+        parallel(lambda node: node.run(f"date --set @{time.time():.3f}; {renew}"), machines)
 
     def _disconnect(self) -> None:
         if self.places.ssh_config.exists():
             parallel(VagrantNode.disconnect, self.machines)
 
     def _write_ssh_config(self) -> None:
-        self.places.run.mkdir(mode=0o700, parents=True, exist_ok=True)
+        make_folder(self.places.run)
         hosts = {}
         for name in MACHINES:
             address, port, key = self.provider.reach(name)
@@ -528,6 +573,8 @@ class VagrantLab(Lab):
             "StrictHostKeyChecking": "no",
             "UserKnownHostsFile": "/dev/null",
             "LogLevel": "ERROR",
+            # What newer ones agree on otherwise takes an emulated machine several times as long.
+            "KexAlgorithms": "curve25519-sha256",
             "StreamLocalBindUnlink": "yes",
             "ExitOnForwardFailure": "yes",
             "ConnectTimeout": 60,
@@ -552,14 +599,16 @@ def remove(outer: OuterEngine, progress: Progress, *, known: Provider | None = N
     """
     places = Places.of_host()
     found = _registry(outer)
+    settings = json.loads(found.labels[_SETTINGS]) if found else {}
     end_vagrant(places)
     try:
         if known:
             known.remove()
-        elif found and json.loads(found.labels[_SETTINGS])["provider"] == "virtualbox":
+        elif settings.get("provider") == "virtualbox":
             VirtualBox({"SWARMLAB_NAME": NAME, "VAGRANT_DOTFILE_PATH": str(places.dotfile)}).remove()
         elif shutil.which("virsh"):
-            hypervisor = Libvirt.connect(private=outer.private, progress=progress)
+            uri = settings.get("libvirt", libvirt.SYSTEM)
+            hypervisor = Libvirt.connect(private=outer.private, uri=uri, progress=progress)
             hypervisor.remove(domains(), networks(), NAME)
     except (LabError, subprocess.CalledProcessError) as failed:
         if not outer.private:
@@ -570,6 +619,7 @@ def remove(outer: OuterEngine, progress: Progress, *, known: Provider | None = N
         for name in MACHINES:
             Ssh(places.ssh_config, name).close()
     shutil.rmtree(places.run, ignore_errors=True)
+    drop_folder(places.run.parent)
     for folder in (places.pool, places.dotfile, places.downloads, box.home() / "data" / "machine-index"):
         shutil.rmtree(folder, ignore_errors=True)
     if found:

@@ -3,6 +3,9 @@
 If the outer engine is private, so is libvirt. Its daemon runs in the same network namespace, and in a mount namespace
 in which /etc/libvirt, /var/lib/libvirt and /run/libvirt are folders of the run, so it neither reads nor changes the
 host's. It writes the machines' output to files and needs no virtlogd.
+
+The libvirt of this host has the machines, networks and pools of others, too. What a lab makes there has an id that
+follows from its name. What has such a name and another id is not the lab's: it is neither used nor removed.
 """
 
 from __future__ import annotations
@@ -13,12 +16,17 @@ import shutil
 import signal
 import subprocess
 import tempfile
+import uuid
 from collections.abc import Mapping, Sequence
+from ipaddress import IPv4Interface, IPv4Network
 from pathlib import Path
+from urllib.parse import urlsplit
+from xml.etree import ElementTree
 
 from swarmlab import children
 from swarmlab.errors import DeadlineExceeded, LabError, UsageError
-from swarmlab.host import Progress, install, process_of, run_folder
+from swarmlab.files import shown
+from swarmlab.host import Progress, drop_folder, install, make_folder, process_of, run_folder
 from swarmlab.labs import service
 from swarmlab.netns import NETNS
 from swarmlab.parallel import parallel
@@ -30,6 +38,12 @@ _SERVICES = ("libvirtd.service", "virtqemud.service")
 _PATIENCE = 30.0
 #: Folders that the private daemon's mount namespace replaces, by the name of what takes their place.
 OVERLAID = {"etc": "/etc/libvirt", "lib": "/var/lib/libvirt", "run": "/run/libvirt"}
+SYSTEM = "qemu:///system"
+#: Libvirt's kinds of objects as `listed` takes them: what each is, and the command that tells the id of one.
+KINDS = {"list": ("machine", "domuuid"), "net-list": ("network", "net-uuid"), "pool-list": ("pool", "pool-uuid")}
+_IDS = uuid.UUID("5e0d3c62-0f0d-4c0e-9d5b-0a56aa1f7c38")
+#: Holds another word each time that this host boots.
+_BOOT = Path("/proc/sys/kernel/random/boot_id")
 _QEMU_CONF = """\
 user = "root"
 group = "root"
@@ -56,11 +70,12 @@ class Libvirt:
         self.private = private
 
     @classmethod
-    def connect(cls, *, private: bool, progress: Progress) -> Libvirt:
+    def connect(cls, *, private: bool, uri: str = SYSTEM, progress: Progress) -> Libvirt:
         """Find or start the daemon.
 
         Args:
             private: start a private one, in the private engine's network namespace.
+            uri: the address of this host's, for a lab that is not private.
             progress: called with a line for every step that takes time.
 
         Raises:
@@ -71,11 +86,11 @@ class Libvirt:
             install(["machines"], progress)
         if private:
             return cls._private()
-        found = cls("qemu:///system", private=False)
-        if not found.answers() and (installed := service.look(_SERVICES)):
+        found = cls(uri, private=False)
+        if not found.answers() and uri == SYSTEM and (installed := service.look(_SERVICES)):
             service.start(installed, progress)
         if not found.answers():
-            raise UsageError("libvirt does not answer at qemu:///system; start libvirtd, or join the group libvirt")
+            raise UsageError(f"libvirt does not answer at {shown(uri)}; start libvirtd, or join the group libvirt")
         return found
 
     @classmethod
@@ -85,7 +100,7 @@ class Libvirt:
             return found
         sweep()
         for part in OVERLAID:
-            (_folder() / part).mkdir(mode=0o755, parents=True)
+            (make_folder(_folder()) / part).mkdir(mode=0o755)
         (_folder() / "etc" / "qemu.conf").write_text(_QEMU_CONF)
         (_folder() / "etc" / "libvirtd.conf").write_text('auth_unix_rw = "none"\n')
         over = [f"mkdir -p {target} && mount --bind {_folder() / part} {target}" for part, target in OVERLAID.items()]
@@ -133,37 +148,76 @@ class Libvirt:
         """Return the names of libvirt's objects of one *kind*: list (machines), net-list or pool-list."""
         return self.virsh(kind, "--all", "--name", *flags).split()
 
+    def owns(self, kind: str, name: str) -> bool:
+        """Whether the object of this *kind* and name, which exists, is a lab's."""
+        return self.private or self.virsh(KINDS[kind][1], name).strip() == id_of(kind, name)
+
+    def refuse_foreign(self, machines: Sequence[str], networks: Sequence[str], pool: str) -> None:
+        """Check that no object of others has a name that the lab needs.
+
+        Raises:
+            UsageError: one has.
+        """
+        for kind, names in (("list", machines), ("net-list", networks), ("pool-list", [pool])):
+            for name in set(names) & set(self.listed(kind)):
+                if not self.owns(kind, name):
+                    raise UsageError(
+                        f"the libvirt at {shown(self.uri)} has a {KINDS[kind][0]} {name} that is not this lab's; "
+                        "rename it, or run with SWARMLAB_PRIVATE=1, which starts a libvirt of the run's own"
+                    )
+
+    def ranges(self) -> list[IPv4Network]:
+        """Return the ranges of addresses that libvirt's networks have, whether they run or not."""
+        found = []
+        for name in self.listed("net-list"):
+            for part in ElementTree.fromstring(self.virsh("net-dumpxml", name)).iter("ip"):
+                mask = part.get("prefix") or part.get("netmask")
+                if part.get("family", "ipv4") == "ipv4" and mask:
+                    found.append(IPv4Interface(f"{part.get('address')}/{mask}").network)
+        return found
+
+    def _make(self, verb: str, xml: str) -> None:
+        with tempfile.NamedTemporaryFile("w", suffix=".xml") as file:
+            file.write(xml)
+            file.flush()
+            self.virsh(verb, file.name)
+
     def create_pool(self, name: str, folder: Path) -> None:
         """Make a folder the storage pool *name*, if there is no such pool."""
         if name in self.listed("pool-list"):
             return
         folder.mkdir(parents=True, exist_ok=True)
-        self.virsh("pool-create-as", name, "dir", "--target", folder)
+        id = id_of("pool-list", name)
+        self._make(
+            "pool-create",
+            f"<pool type='dir'><name>{name}</name><uuid>{id}</uuid><target><path>{folder}</path></target></pool>",
+        )
 
     def _drop_pool(self, name: str) -> None:
         with contextlib.suppress(LabError):  # a transient pool is gone once it is destroyed
             self.virsh("pool-destroy", name)
             self.virsh("pool-undefine", name)
 
-    def create_nat(self, name: str, prefix: str, hosts: Mapping[str, str]) -> None:
-        """Make a network with a way to the outside, if there is no such network.
+    def create_network(self, name: str, prefix: str, hosts: Mapping[str, str] | None = None) -> None:
+        """Make a network, if there is no such network: with a way to the outside if *hosts* are given.
 
         Args:
             name: its name.
             prefix: the first three octets of its addresses.
-            hosts: the address of each machine, by the hardware address of its network card.
+            hosts: the address that it gives to each machine, by the hardware address of its network card.
         """
         if name in self.listed("net-list"):
             return
-        given = "".join(f"<host mac='{card}' ip='{address}'/>" for card, address in hosts.items())
-        network = (
-            f"<network><name>{name}</name><forward mode='nat'/><ip address='{prefix}.1' netmask='255.255.255.0'>"
-            f"<dhcp><range start='{prefix}.2' end='{prefix}.9'/>{given}</dhcp></ip></network>"
+        outside = dhcp = ""
+        if hosts is not None:
+            given = "".join(f"<host mac='{card}' ip='{address}'/>" for card, address in hosts.items())
+            outside = "<forward mode='nat'/>"
+            dhcp = f"<dhcp><range start='{prefix}.2' end='{prefix}.9'/>{given}</dhcp>"
+        self._make(
+            "net-define",
+            f"<network><name>{name}</name><uuid>{id_of('net-list', name)}</uuid>{outside}"
+            f"<ip address='{prefix}.1' netmask='255.255.255.0'>{dhcp}</ip></network>",
         )
-        with tempfile.NamedTemporaryFile("w", suffix=".xml") as file:
-            file.write(network)
-            file.flush()
-            self.virsh("net-define", file.name)
         self.virsh("net-start", name)
 
     def save(self, machines: Sequence[str], networks: Sequence[str], pool: Path, folder: Path) -> None:
@@ -182,8 +236,18 @@ class Libvirt:
             else:
                 os.link(disk, folder / disk.name)
 
-    def restore(self, machines: Sequence[str], networks: Sequence[str], pool: Path, folder: Path) -> None:
-        """Resume machines from where `save` left them, whatever has become of them since."""
+    def restore(
+        self, machines: Sequence[str], networks: Sequence[str], pool: Path, folder: Path, *, off: Sequence[str] = ()
+    ) -> None:
+        """Resume machines from where `save` left them, whatever has become of them since.
+
+        Args:
+            machines: the machines.
+            networks: their networks.
+            pool: the folder of their disks.
+            folder: the folder that `save` wrote.
+            off: further machines, whose power is cut if they run.
+        """
         for disk in folder.iterdir():
             if disk.suffix == ".img" and not (pool / disk.name).exists():
                 os.link(disk, pool / disk.name)
@@ -194,6 +258,9 @@ class Libvirt:
             if network not in running:
                 self.virsh("net-start", network)
         existing, alive = self.listed("list"), self.virsh("list", "--name").split()
+        for machine in off:
+            if machine in alive:
+                self.virsh("destroy", machine)
 
         def restore_machine(machine: str) -> None:
             if machine in alive:
@@ -219,21 +286,45 @@ class Libvirt:
         return taken
 
     def remove(self, machines: Sequence[str], networks: Sequence[str], pool: str) -> None:
-        """Remove machines, networks and the pool, as far as they exist."""
-        existing, alive = self.listed("list"), self.virsh("list", "--name").split()
-        for machine in machines:
+        """Remove machines, networks and the pool, as far as they exist and are a lab's."""
+        alive = self.virsh("list", "--name").split()
+        for machine in self._owned("list", machines):
             if machine in alive:
                 self.virsh("destroy", machine)
-            if machine in existing:
-                self.virsh("undefine", machine, "--managed-save", "--snapshots-metadata")
-        known, running = self.listed("net-list"), self.virsh("net-list", "--name").split()
-        for network in networks:
+            self.virsh("undefine", machine, "--managed-save", "--snapshots-metadata")
+        running = self.virsh("net-list", "--name").split()
+        for network in self._owned("net-list", networks):
             if network in running:
                 self.virsh("net-destroy", network)
-            if network in known:
-                self.virsh("net-undefine", network)
-        if pool in self.listed("pool-list"):
-            self._drop_pool(pool)
+            self.virsh("net-undefine", network)
+        for name in self._owned("pool-list", [pool]):
+            self._drop_pool(name)
+
+    def _owned(self, kind: str, names: Sequence[str]) -> list[str]:
+        existing = self.listed(kind)
+        return [name for name in names if name in existing and self.owns(kind, name)]
+
+
+def id_of(kind: str, name: str) -> str:
+    """Return the id of a lab's machine, network or pool: *kind* as `Libvirt.listed` takes it."""
+    return str(uuid.uuid5(_IDS, f"{kind}/{name}"))
+
+
+def chosen() -> str:
+    """Return the address of the libvirt of this host that the user chose: LIBVIRT_DEFAULT_URI, or the system's.
+
+    Raises:
+        UsageError: machines of a lab cannot be made there.
+    """
+    uri = os.environ.get("LIBVIRT_DEFAULT_URI") or SYSTEM
+    parts = urlsplit(uri)
+    named = f"LIBVIRT_DEFAULT_URI={shown(uri)}"
+    instead = f"unset it or write {SYSTEM}, or run with SWARMLAB_PRIVATE=1, which starts a libvirt of the run's own"
+    if parts.scheme in ("qemu", "qemu+unix") and parts.path == "/session":
+        raise UsageError(f"{named}: a libvirt of one user makes no networks, which the lab needs; {instead}")
+    if parts.scheme not in ("qemu", "qemu+unix") or parts.netloc or parts.path != "/system":
+        raise UsageError(f"{named}: the lab's machines need a QEMU of this host; {instead}")
+    return uri
 
 
 def _quietly(command: Sequence[str], timeout: float | None = None) -> subprocess.CompletedProcess[str]:
@@ -262,13 +353,16 @@ def accelerator(kernel: Path, initrd: Path, progress: Progress) -> str:
         initrd: its initial RAM disk.
         progress: called with a line before a kernel is started.
     """
-    remembered = run_folder() / "accelerator"
-    if not remembered.exists():
+    remembered, boot = run_folder() / "accelerator", _BOOT.read_text().strip()
+    known, _, driver = remembered.read_text().partition(" ") if remembered.exists() else ("", "", "")
+    if known != boot:
         usable = os.access("/dev/kvm", os.R_OK | os.W_OK)
         if usable:
             progress("trying whether a kernel boots on KVM")
-        remembered.write_text("kvm" if usable and boots_on_kvm(kernel, initrd) else "qemu")
-    return remembered.read_text()
+        driver = "kvm" if usable and boots_on_kvm(kernel, initrd) else "qemu"
+        make_folder(run_folder())
+        remembered.write_text(f"{boot} {driver}")
+    return driver
 
 
 def boots_on_kvm(kernel: Path, initrd: Path) -> bool:
@@ -323,6 +417,7 @@ def sweep() -> None:
         for name in [line.split()[0] for line in links.splitlines() if line.startswith("virbr")]:
             subprocess.run([*inside, "link", "delete", name], check=False, capture_output=True)
     shutil.rmtree(_folder(), ignore_errors=True)
+    drop_folder(run_folder())
     for target in OVERLAID.values():  # made to mount on, where the host had none
         with contextlib.suppress(OSError):
             Path(target).rmdir()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,13 +13,11 @@ from swarmlab.labs.hosts import OCTETS, host_names
 WORD, NAME = "vagrant", "machines"
 #: The last octet of each machine's addresses, by host name.
 MACHINES = dict(zip(host_names(3), OCTETS, strict=False))
-#: The network on which libvirt's machines reach the outside and are reached from this host; swarms take 10.0.0.0/8.
-NAT = "192.168.121"
 
 
-def domains() -> list[str]:
-    """Return the names that the machines have in libvirt."""
-    return [f"{NAME}-{name}" for name in MACHINES]
+def domains(names: Iterable[str] = tuple(MACHINES)) -> list[str]:
+    """Return the names that machines have in libvirt."""
+    return [f"{NAME}-{name}" for name in names]
 
 
 def networks() -> list[str]:

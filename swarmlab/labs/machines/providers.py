@@ -7,9 +7,9 @@ import json
 import os
 import shutil
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 from typing_extensions import override
 
@@ -17,7 +17,7 @@ from swarmlab.host import Progress
 from swarmlab.labs import provision
 from swarmlab.labs.machines import box, libvirt
 from swarmlab.labs.machines.libvirt import Libvirt
-from swarmlab.labs.machines.places import MACHINES, NAME, NAT, Places, domains, networks
+from swarmlab.labs.machines.places import MACHINES, NAME, Places, domains, networks
 from swarmlab.paths import IMAGES, PROVISION, ROOT
 
 #: The providers by name; the first is the default.
@@ -31,9 +31,11 @@ class Provider(ABC):
 
     Attributes:
         environment: the environment of Vagrant, which has the settings of the Vagrantfile, too.
+        interfaces: how the names of interfaces begin which the provider makes, and takes again for another network.
     """
 
     environment: dict[str, str]
+    interfaces: ClassVar[str] = ""
 
     @abstractmethod
     def reach(self, name: str) -> tuple[str, int, Path]:
@@ -57,8 +59,8 @@ class Provider(ABC):
         """Remove the snapshot."""
 
     @abstractmethod
-    def restore(self) -> None:
-        """Resume the machines from the snapshot, whatever has become of them; none need exist."""
+    def restore(self, names: Sequence[str] = tuple(MACHINES)) -> None:
+        """Resume machines from the snapshot, whatever has become of them; none need exist. Others may be off then."""
 
     @abstractmethod
     def cut_power(self, name: str) -> None:
@@ -76,15 +78,25 @@ class Provider(ABC):
 class VirtualBox(Provider):
     """The reference: CentOS 7, as in the document. The snapshot goes with the machines."""
 
+    interfaces = "vboxnet"
+
     def __init__(self, settings: dict[str, str]) -> None:
         """Take the settings of the Vagrantfile."""
-        self.environment = {**os.environ, **settings, "VAGRANT_DEFAULT_PROVIDER": "virtualbox"}
+        self.environment = {
+            **os.environ,
+            **settings,
+            "VAGRANT_DEFAULT_PROVIDER": "virtualbox",
+            "VAGRANT_EXPERIMENTAL": "disks",  # without it, Vagrant before 2.4 leaves disks as the box has them
+        }
         self._vagrant = box.vagrant(root=str(ROOT), env=self.environment)
 
     @override
     def reach(self, name: str) -> tuple[str, int, Path]:
-        settings = self._vagrant.conf(vm_name=name)
-        return settings["HostName"], int(settings["Port"]), Path(settings["IdentityFile"].strip('"'))
+        told = self._vagrant.ssh_config(vm_name=name)
+        settings = self._vagrant.conf(ssh_config=told, vm_name=name)
+        # Vagrant from 2.4 on names two keys, and CentOS 7's box knows the older alone.
+        keys = [line.partition("IdentityFile ")[2].strip(' "') for line in told.splitlines() if "IdentityFile " in line]
+        return settings["HostName"], int(settings["Port"]), Path(next(key for key in keys if "ed25519" not in key))
 
     @override
     def is_saved(self) -> bool:
@@ -95,8 +107,8 @@ class VirtualBox(Provider):
         self._vagrant.snapshot_save("provisioned")
 
     @override
-    def restore(self) -> None:
-        self._vagrant.snapshot_restore("provisioned")
+    def restore(self, names: Sequence[str] = tuple(MACHINES)) -> None:
+        self._vagrant.snapshot_restore("provisioned")  # of all machines, which are not emulated
 
     @override
     def cut_power(self, name: str) -> None:
@@ -118,7 +130,7 @@ class LibvirtProvider(Provider):
         self,
         hypervisor: Libvirt,
         boxes: Sequence[box.Box],
-        settings: dict[str, str],
+        settings: Mapping[str, str],
         content: Sequence[str],
         places: Places,
         progress: Progress,
@@ -135,6 +147,7 @@ class LibvirtProvider(Provider):
         """
         self._hypervisor = hypervisor
         self._places = places
+        self._cluster, self._outside = settings["SWARMLAB_PREFIX"], settings["SWARMLAB_NAT_PREFIX"]
         self._keys = {name: boxes[place % len(boxes)].folder / "key" for place, name in enumerate(MACHINES)}
         self._driver = libvirt.accelerator(boxes[0].folder / "vmlinuz", boxes[0].folder / "initrd", progress)
         what = {"kvm": "KVM", "qemu": "QEMU's emulation, as KVM does not boot a kernel here"}
@@ -146,6 +159,7 @@ class LibvirtProvider(Provider):
             "LIBVIRT_DEFAULT_URI": hypervisor.uri,
             "SWARMLAB_BOXES": ",".join(each.name for each in boxes),
             "SWARMLAB_DRIVER": self._driver,
+            "SWARMLAB_IDS": ",".join(libvirt.id_of("list", name) for name in domains()),
         }
         if self._driver == "qemu" and hypervisor.private:  # the host's libvirt may refuse to start our emulator
             # Copied to where it stays, as the snapshot refers to it.
@@ -158,13 +172,15 @@ class LibvirtProvider(Provider):
 
     @override
     def reach(self, name: str) -> tuple[str, int, Path]:
-        return f"{NAT}.{MACHINES[name]}", 22, self._keys[name]
+        return f"{self._outside}.{MACHINES[name]}", 22, self._keys[name]
 
     @override
     def prepare(self) -> None:
         self._hypervisor.create_pool(NAME, self._places.pool)
-        cards = {f"52:54:00:00:38:{octet:02x}": f"{NAT}.{octet}" for octet in MACHINES.values()}
-        self._hypervisor.create_nat(f"{NAME}-nat", NAT, cards)
+        cards = {f"52:54:00:00:38:{octet:02x}": f"{self._outside}.{octet}" for octet in MACHINES.values()}
+        outside, cluster = networks()
+        self._hypervisor.create_network(outside, self._outside, cards)
+        self._hypervisor.create_network(cluster, self._cluster)
 
     @override
     def is_saved(self) -> bool:
@@ -187,11 +203,12 @@ class LibvirtProvider(Provider):
         shutil.rmtree(self._saved)
 
     @override
-    def restore(self) -> None:
+    def restore(self, names: Sequence[str] = tuple(MACHINES)) -> None:
         self._hypervisor.create_pool(NAME, self._places.pool)
         if not self._places.dotfile.exists():
             shutil.copytree(self._saved / "dot", self._places.dotfile)
-        self._hypervisor.restore(domains(), networks(), self._places.pool, self._saved)
+        off = domains(name for name in MACHINES if name not in names)
+        self._hypervisor.restore(domains(names), networks(), self._places.pool, self._saved, off=off)
 
     @override
     def cut_power(self, name: str) -> None:

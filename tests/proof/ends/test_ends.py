@@ -10,7 +10,7 @@ import sys
 
 import pytest
 
-from swarmlab.host import run_folder
+from swarmlab.labs import outer
 from swarmlab.paths import ROOT
 from swarmlab.wait import wait
 
@@ -99,7 +99,10 @@ def test_a_node_that_the_user_switched_off_is_the_clusters_state(standing, tmp_p
 def test_a_lab_in_use_is_not_used_cleaned_or_taken_down(standing, tmp_path):
     command = [sys.executable, "-m", "pytest", *TESTS, "--lab-name", standing, "--reports", str(tmp_path)]
     with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True) as first:
-        wait((run_folder() / "labs" / standing / "used.lock").exists, "the run to hold the lab", deadline=60)
+        engine = outer.running()
+        held = {"name": f"swarmlab-{standing}-use-lock"}
+        wait(lambda: bool(engine.client.volumes.list(filters=held)), "the run to hold the lab", deadline=60)
+        engine.release()
         second = subprocess.run([*command, "--reports", str(tmp_path / "2")], cwd=ROOT, capture_output=True, text=True)
         lines = [line for line in (second.stdout + second.stderr).splitlines() if line.strip()]
         assert (second.returncode, len(lines)) == (4, 1), lines

@@ -297,6 +297,14 @@ BY_A_RULE = "^$|^legacy-rules: slave01"
 
 #: In the ways between the nodes.
 WAYS = [
+    # A table that only this node has, and that the engine knows nothing of.
+    PreflightFault(
+        "packets are filtered by somebody else",
+        "packets",
+        "info",
+        "only here the node: nft's table ip gremlin: type filter hook prerouting",
+        nodes=("slave01",),
+    ),
     # As far as the kernel tells: the table itself is shared with other nodes of a container lab. The packets that are
     # dropped on this node below stand for those that such a table has no room for.
     PreflightFault(
@@ -361,6 +369,28 @@ MANAGEMENT = PreflightFault(
     r"^slave03 -> slave01 \(silent\)$",
     because=BY_A_RULE,
     nodes=("slave01",),
+)
+
+#: A node that would answer another one by an interface of which nothing comes back.
+REVERSED = PreflightFault(
+    "answers leave by another interface, and rp_filter is strict",
+    "reverse-path",
+    "error",
+    r"rp_filter is strict on eth0, and the node would answer master by eth9: .*dropped",
+    nodes=("slave02",),
+    script="ip link add eth9 type veth peer name eth8 && ip link set eth8 up && ip link set eth9 up"
+    " && sysctl -w net.ipv4.conf.eth0.rp_filter=1",
+)
+#: A node on which the entries of one overlay network are gone.
+LED_ASTRAY = PreflightFault(
+    "a node does not know behind which node tasks are",
+    "tunnels",
+    "error",
+    r"in network ingress 10\.\S+, a task on \w+ \(\S+\), leads to no node",
+    nodes=("slave01",),
+    script="cd /run/docker/netns; for N in 1-*; do nsenter --net=$N bridge fdb show | grep 'dst .*permanent' |"
+    ' while read M _ D _ T _; do echo "bridge fdb append $M dev $D dst $T self permanent" >> /run/fdb;'
+    " nsenter --net=$N bridge fdb del $M dev $D dst $T self; done; done; [ -s /run/fdb ]",
 )
 
 CARD = PreflightFault(
@@ -653,6 +683,8 @@ FAULTS = [
     *STATE,
     *WAYS,
     MANAGEMENT,
+    REVERSED,
+    LED_ASTRAY,
     CARD,
     CUT_OFF,
     *LOST,
@@ -667,6 +699,8 @@ FAULTS = [
 
 #: Checks for which nothing is planted, and why.
 UNPLANTED = {
+    "load-balancers": "the kernel of a container lab's host may lack IPVS; tests/proof/mesh plants it on machines",
+    "disk-speed": "nodes of a container lab share the host's disk; tests/proof/mesh plants it on machines",
     "kernel-modules": "nodes of a container lab share the host's kernel; every test sees the finding if it lacks IPVS",
     "known-defects": "it follows from the engine's version alone, so every test sees the finding",
     "root-certificate": "a swarm signs its root certificate for 20 years; an old one needs an authority of its own",

@@ -29,10 +29,12 @@ from tests.proof.preflight.faults import (
     APART,
     CARD,
     CUT_OFF,
+    LED_ASTRAY,
     LOST,
     MANAGEMENT,
     NEWEST_API_ONLY,
     OPEN_SOCKET,
+    REVERSED,
     STATE,
     WAYS,
     WORK,
@@ -183,6 +185,7 @@ def test_what_needs_rights_is_unknown_to_a_user_without(healthy, monkeypatch):
     print("\n".join(f"{finding.level} {finding.check}: {finding}" for finding in found))
     by_level = {level: {finding.check for finding in found if finding.level is level} for level in Level}
     needing = {"legacy-rules", "port-gossip-udp", "port-data-udp", "path-mtu", "node-certificates", "limits"}
+    needing |= {"load-balancers", "tunnels", "packets"}
     needing |= {"seccomp-profile", "advertised-addresses", "source-addresses", "engine-restart", "engine-rules"}
     assert by_level[Level.UNKNOWN] == needing
     assert not by_level[Level.OK] & needing
@@ -269,6 +272,37 @@ def expect_healed(cluster, always):
     hold_against(preflight(cluster), [], always)
 
 
+def test_a_way_back_by_another_interface_is_found_and_explains_what_is_lost(healthy, always):
+    first, _, last = healthy.nodes
+    plant(healthy.nodes, [REVERSED])
+    last.run(f"ip route add {first.address}/32 dev eth9")
+    try:
+        # What passes no more between these two follows from it.
+        others = [finding for finding in preflight(healthy) if not finding.because]
+        hold_against(others, [REVERSED], {*always, "packets", "engines-answer", "membership", "source-addresses"})
+    finally:
+        last.run("ip link del eth9; sysctl -w net.ipv4.conf.eth0.rp_filter=0")
+    expect_healed(healthy, always)
+
+
+def test_a_way_to_a_task_that_leads_astray_is_found(healthy, always):
+    wait(lambda: settled(healthy), "tasks to be known everywhere", deadline=60, every=1)
+    plant(healthy.nodes, [LED_ASTRAY])
+    try:
+        hold_against(preflight(healthy), [LED_ASTRAY], always)
+    finally:
+        [node] = [node for node in healthy.nodes if node.name in LED_ASTRAY.nodes]
+        assert node.run("for N in /run/docker/netns/1-*; do nsenter --net=$N sh /run/fdb; done").ok
+    expect_healed(healthy, always)
+
+
+def settled(cluster):
+    """Whether every task has been as it is for long enough to be known on all nodes."""
+    now = seconds_of(cluster.manager.info()["SystemTime"])
+    ages = [now - seconds_of(task["UpdatedAt"]) for task in cluster.manager.ask("GET", "/tasks")]
+    return State(min(ages) > 16, f"{min(ages):.0f} s")
+
+
 def test_a_manager_that_is_lost_is_named_and_nobody_else(healthy, always):
     first, _, lost = healthy.nodes
     lost.kill()
@@ -318,7 +352,7 @@ def test_faults_of_state_are_found_on_their_nodes(broken, lab, always):
         return State(len(states) == 2 and min(states.values()) > 31, f"seconds by state: {states}")
 
     wait(stuck, "tasks to be stuck for so long", deadline=120, every=1)
-    hold_against(preflight(broken), STATE, {*always, "replicas"})
+    hold_against(preflight(broken), STATE, {*always, "replicas", "packets"})
 
 
 @pytest.fixture(scope="module")
@@ -427,7 +461,9 @@ def test_faults_of_the_ways_are_found_on_their_nodes(broken, always):
     assert second.run(f"nft add rule ip gremlin in ip saddr {last.address} tcp dport 2377 drop").ok
     found = preflight(broken)
     assert first.run("ip link set eth0 mtu 1500").ok
-    hold_against(found, [*WAYS, MANAGEMENT], {*always, "membership", "replicas", *(fault.check for fault in STATE)})
+    hold_against(
+        found, [*WAYS, MANAGEMENT], {*always, "membership", "replicas", "packets", *(fault.check for fault in STATE)}
+    )
 
 
 def test_engines_that_no_client_can_ask_alike_are_told(always):

@@ -143,6 +143,20 @@ FAULTS = [
         script=wrap_any("dockerd", f"*) {drop('tcp dport 2377')}; {drop('tcp sport 2377')}", folder="/usr/sbin"),
     ),
     ClaimFault(
+        "the log of a manager was damaged as its power was lost",
+        # A disk that acknowledged what it had not written yet.
+        {
+            "8.1.1/manager-rejoins": r"(master|slave\d\d) says of the swarm: .*(WAL|wal|crc)",
+            "8.1.1/quorum-returns": r"(master|slave\d\d) says of the swarm: .*(WAL|wal|crc)",
+        },
+        script=wrap_any(
+            "dockerd",
+            "*) for F in /var/lib/docker/swarm/raft/wal-v3-encrypted/*.wal; do"
+            ' [ ! -e "$F" ] || dd if=/dev/zero of="$F" bs=256 seek=4 count=4 conv=notrunc; done',
+            folder="/usr/sbin",
+        ),
+    ),
+    ClaimFault(
         "recovery does nothing",
         {"8.1.1/recovery-from-one": r"(master|slave\d\d)( to lead the new cluster| the managers are)"},
         script=wrap('"swarm init --force-new-cluster"*) exit 0'),

@@ -1,0 +1,131 @@
+"""Locks on an engine: one process at a time does a work there, whether it runs on a host or in a container.
+
+A lock is a volume that has no other use. The engine makes a volume of a name once: whoever asks for it again gets that
+with the labels of the first. The labels say who holds it. A holder that was killed is known by its owner's mark.
+
+Source: https://docs.docker.com/reference/api/engine/version/v1.41/#tag/Volume/operation/VolumeCreate; that labels stay,
+moby, volume/service/store.go, create.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import secrets
+import shlex
+import time
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+
+import docker
+
+from swarmlab.errors import LabError, UsageError
+from swarmlab.files import shown
+from swarmlab.host import Progress, signature_in, signed
+from swarmlab.images.own import alive
+from swarmlab.images.recipes import making_images
+from swarmlab.ownership import OWNER, is_here, owner_of, this_process
+from swarmlab.wait import wait
+
+#: Label of a lock: who holds it, in words (see `swarmlab.host.signed`).
+_HOLDER = "swarmlab.holder"
+#: Characters of a command line that a message shows.
+_SHOWN = 100
+#: Seconds that a process waits for another.
+_MOST = 3600.0
+
+
+class Lock:
+    """A lock that this process holds, until it is closed or the process ends."""
+
+    def __init__(self, client: docker.DockerClient, name: str, mark: str) -> None:
+        self._client, self._name, self._mark = client, name, mark
+
+    def close(self) -> None:
+        """Give it back."""
+        with contextlib.suppress(docker.errors.DockerException):
+            volume = self._client.volumes.get(self._name)
+            if volume.attrs["Labels"].get(OWNER) == self._mark:
+                volume.remove(force=True)
+
+    def __enter__(self) -> Lock:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+
+class Held(UsageError):
+    """Another process holds a lock; the message says which, and since when."""
+
+
+def take(client: docker.DockerClient, work: str, labels: Mapping[str, str]) -> Lock:
+    """Take the lock of a work; one whose holder has ended is free.
+
+    Args:
+        client: the engine.
+        work: the lock's name.
+        labels: further labels of its volume.
+
+    Raises:
+        Held: another process, or this one, has it.
+        LabError: the engine refuses.
+    """
+    name, mark = f"swarmlab-{work}-lock", f"{this_process()}/{secrets.token_hex(4)}"
+    try:
+        while True:
+            volume = client.volumes.create(name, labels={**labels, OWNER: mark, _HOLDER: signed()})
+            found = volume.attrs["Labels"]
+            if found[OWNER] == mark:
+                return Lock(client, name, mark)
+            if alive(client, found[OWNER]) is not False:
+                raise Held(_holder(found))
+            with contextlib.suppress(docker.errors.NotFound):
+                volume.remove(force=True)
+    except docker.errors.APIError as refused:
+        raise LabError(f"the engine has no place for a lock: {refused.explanation}") from refused
+
+
+@contextlib.contextmanager
+def alone_on(client: docker.DockerClient, work: str, progress: Progress) -> Iterator[None]:
+    """Let one process at a time do *work* on an engine; others wait, and say for which process.
+
+    Args:
+        client: the engine.
+        work: the lock's name.
+        progress: called with a line before it waits for another process.
+    """
+    taken: list[Lock] = []
+
+    def try_it() -> bool:
+        try:
+            taken.append(take(client, work, {}))
+        except Held as held:
+            if not told:
+                progress(f"waiting for {held} to end its work on {work}")
+                told.append(True)
+            return False
+        return True
+
+    told: list[bool] = []
+    wait(try_it, f"another process to end its work on {work}", deadline=_MOST, error=LabError)
+    with taken[0]:
+        yield
+
+
+@contextlib.contextmanager
+def making_images_on(client: docker.DockerClient, progress: Progress) -> Iterator[None]:
+    """Let one process at a time make images on an engine; see `recipes.making_images`."""
+    with making_images(progress), alone_on(client, "images", progress):
+        yield
+
+
+def _holder(labels: Mapping[str, str]) -> str:
+    its = owner_of(labels[OWNER])
+    told = f"process {its.pid}"
+    if (by := signature_in(labels.get(_HOLDER, ""))) is not None:
+        program, *arguments = by.command or ("",)
+        command = shown(shlex.join([Path(program).name, *arguments]), _SHOWN)
+        told += f" ({command}) since {time.strftime('%Y-%m-%d %H:%M:%S', time.localtime(by.since))}"
+    if is_here(labels[OWNER]):
+        return told
+    return f"{told} in container {its.container}" if its.container else f"{told} on {its.home}"

@@ -1,0 +1,115 @@
+"""Whether each node knows behind which other node a task's address is: the entries of its VXLAN interfaces."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from swarmlab.lists import few
+from swarmlab.preflight import work
+from swarmlab.preflight.finding import Finding, Level, Unknown
+from swarmlab.preflight.model import NodeView, Sight, by_managers
+
+#: The neighbours and forwarding entries in the namespace of each overlay network (NUMBER-ID), and which links are down.
+QUESTION = (
+    "[ $(id -u) = 0 ] || { echo be root; exit 1; }; "
+    "cd /run/docker/netns 2>/dev/null || exit 0; for N in [0-9]*-*; do [ -e $N ] || continue; "
+    'echo "network ${N#*-}"; nsenter --net=$N ip -4 neigh show nud permanent; nsenter --net=$N bridge fdb show; '
+    "nsenter --net=$N ip -o link show; done; true"
+)
+#: Seconds after a change of a task in which nodes need not know of it.
+_SETTLED = 15.0
+_RISK = "the node does not reach these tasks, nor do requests to its published ports"
+
+
+@dataclass
+class Tunnel:
+    """The namespace of an overlay network on a node.
+
+    Attributes:
+        hardware: hardware address by address.
+        behind: address of the node behind which a hardware address is.
+        down: names of its links that are down.
+    """
+
+    hardware: dict[str, str] = field(default_factory=dict)
+    behind: dict[str, str] = field(default_factory=dict)
+    down: list[str] = field(default_factory=list)
+
+    def note(self, line: str) -> None:
+        """Note a line of the commands ip and bridge."""
+        words = line.split()
+        if "lladdr" in words:
+            self.hardware[words[0]] = words[words.index("lladdr") + 1]
+        elif "dst" in words:
+            self.behind[words[0]] = words[words.index("dst") + 1]
+        elif len(words) > 2 and words[2].startswith("<"):
+            name, flags = words[1].partition("@")[0].rstrip(":"), words[2].strip("<>").split(",")
+            if "UP" not in flags:
+                self.down.append(name)
+
+
+def tunnels(text: str) -> dict[str, Tunnel]:
+    """Return the namespaces of overlay networks by the beginning of the network's id."""
+    found: dict[str, Tunnel] = {}
+    current = Tunnel()
+    for line in text.splitlines():
+        if line.startswith("network "):
+            current = found.setdefault(line.split()[1], Tunnel())
+        else:
+            current.note(line)
+    return found
+
+
+@by_managers
+def entries(sight: Sight) -> Iterator[Finding]:
+    """Whether the VXLAN interfaces of each node lead to the nodes on which tasks run."""
+    now = work.now(sight)
+    for view in sight.nodes:
+        try:
+            view.check_active()
+            found = tunnels(view.read("tunnels"))
+        except Unknown as why:
+            yield why.finding(view.name)
+            continue
+        wrong = [line for network in sight.overlays for line in _wrong(sight, view, network, found, now)]
+        if wrong:
+            drain = f"docker node update --availability drain {view.name}"
+            mend = f"restart the engine: {drain}, then systemctl restart docker"
+            yield Finding(Level.ERROR, few(wrong, "; "), _RISK, nodes=(view.name,), mend=mend)
+
+
+def _wrong(
+    sight: Sight, view: NodeView, network: Mapping[str, Any], found: Mapping[str, Tunnel], now: float
+) -> Iterator[str]:
+    tunnel = next((each for begin, each in found.items() if network["Id"].startswith(begin)), None)
+    if tunnel is None:
+        return
+    if tunnel.down:
+        yield f"in the namespace of network {network['Name']} {few(tunnel.down)} is down"
+    places = {other.node_id: other for other in sight.nodes if other.active}
+    for task in sight.tasks:
+        host = places.get(task.get("NodeID", ""))
+        if host in (None, view) or task["Status"]["State"] != "running" or task.get("DesiredState") != "running":
+            continue
+        if now - work.changed(task) <= _SETTLED:
+            continue
+        for attached in task.get("NetworksAttachments") or []:
+            if attached["Network"]["ID"] == network["Id"] and attached.get("Addresses"):
+                address = str(attached["Addresses"][0]).partition("/")[0]
+                if said := _said(tunnel, address, host):
+                    yield f"in network {network['Name']} {said}"
+
+
+def _said(tunnel: Tunnel, address: str, host: NodeView | None) -> str:
+    """Return what is wrong with the way to a task's address; empty if nothing is."""
+    if host is None:
+        return ""
+    hardware = tunnel.hardware.get(address)
+    if not hardware:
+        return f"{address}, a task on {host.name}, is not known"
+    behind = tunnel.behind.get(hardware)
+    if behind == host.data_address:
+        return ""
+    return f"{address}, a task on {host.name} ({host.data_address}), leads to {behind or 'no node'}"

@@ -1,0 +1,109 @@
+"""What passes packets on a node otherwise than on the others: links, settings of the kernel, filters, queues, routes.
+
+The other checks hold what is against what should be. This one knows nothing of what should be: it says in what one node
+differs from all others with the same engine, so that also a cause which nobody has thought of has a name.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+
+from swarmlab.lists import few
+from swarmlab.preflight.balancers import MESH
+from swarmlab.preflight.finding import Finding, Level, Unknown
+from swarmlab.preflight.model import NodeView, Sight
+
+_LOOK = (
+    # What the kernel does with packets, in the network namespace in which it is asked.
+    "cd /proc/sys/net; for F in ipv4/ip_forward ipv4/conf/all/rp_filter ipv4/conf/all/forwarding "
+    "ipv4/conf/all/arp_ignore ipv4/conf/all/arp_filter ipv4/icmp_echo_ignore_all ipv4/neigh/default/gc_thresh3 "
+    "ipv4/ip_local_port_range ipv4/tcp_tw_reuse netfilter/nf_conntrack_max bridge/bridge-nf-call-iptables "
+    'ipv4/vs/*; do [ -e $F ] && echo "setting $F $(cat $F)"; done; '
+    "ip -o link show; ip rule show; tc qdisc show; ip route show table all type unreachable; "
+    "ip route show table all type blackhole; ip route show table all type prohibit; "
+)
+#: What is looked at, for the node and for the namespace of the mesh; there also the rules.
+QUESTION = (
+    "[ $(id -u) = 0 ] || { echo be root; exit 1; }; "
+    "echo place the node; { %s nft list ruleset | grep -E '^table|type .* hook'; } 2>/dev/null; "
+    f"cd /run/docker/netns 2>/dev/null && [ -e {MESH} ] || exit 0; echo place {MESH}; A=iptables-save; "
+    "! command -v iptables-nft-save >/dev/null || A=iptables-nft-save; "
+    f"nsenter --net={MESH} sh -c '%s true' 2>/dev/null; "
+    f"nsenter --net={MESH} $A -t nat 2>/dev/null; nsenter --net={MESH} $A -t filter 2>/dev/null; true"
+) % (_LOOK, _LOOK)
+#: Interfaces that come and go with containers.
+_PASSING = re.compile(r"^(veth|br-|dm-|vx-|ov-|ifb|docker0|lo$)")
+#: The most differences of a node that are told; one with more is another kind of machine.
+_MOST = 8
+
+
+def facts(text: str) -> set[str]:
+    """Return what an answer to `QUESTION` says, without what has to differ from node to node: addresses and numbers."""
+    found: set[str] = set()
+    place = table = ""
+    for line in text.splitlines():
+        words = line.split()
+        if line.startswith("place "):
+            place, table = line.removeprefix("place "), ""
+        elif words and words[0] == "table" and "swarmlab" not in line:
+            table = " ".join(words[1:3])
+        elif words and words[0] == "table":
+            table = "swarmlab"
+        elif words and words[0] == "type" and table != "swarmlab":
+            found.add(f"{place}: nft's table {table}: {line.strip()}")
+        elif fact := _fact(words, line):
+            found.add(f"{place}: {fact}")
+    return found
+
+
+def _fact(words: list[str], line: str) -> str:
+    if words[:1] == ["setting"]:
+        return f"{words[1].replace('/', '.')} is {' '.join(words[2:])}"
+    if len(words) > 4 and words[2].startswith("<"):
+        name, up = words[1].partition("@")[0].rstrip(":"), "UP" in words[2].strip("<>").split(",")
+        return "" if _PASSING.match(name) else f"link {name} is {'up' if up else 'down'}, with mtu {words[4]}"
+    if words[:1] == ["qdisc"] and "dev" in words:
+        name = words[words.index("dev") + 1]
+        plain = words[1] in ("noqueue", "mq", "fq_codel", "pfifo_fast", "fq")
+        return "" if plain or _PASSING.match(name) else f"queue {' '.join(words[1:2] + words[3:])}"
+    if words and re.fullmatch(r"\d+:", words[0]) and "lookup" in line:
+        return f"rule {line.strip()}"
+    if words[:1] and words[0] in ("unreachable", "blackhole", "prohibit"):
+        return f"route {line.strip()}"
+    if words[:1] == ["-A"] or words[:1] == ["-P"]:
+        return re.sub(r"\b\d+\.\d+\.\d+\.\d+(/\d+)?\b|--to-ports? \S+|\b\d{4,5}\b", "*", line.strip())
+    return ""
+
+
+def unlike(sight: Sight) -> Iterator[Finding]:
+    """Whether nodes with the same engine are alike in what they do with packets."""
+    read: dict[str, set[str]] = {}
+    for view in sight.nodes:
+        try:
+            view.check_active()
+            read[view.name] = facts(view.read("packets"))
+        except Unknown as why:
+            yield why.finding(view.name)
+    for view in sight.nodes:
+        others = [read[other.name] for other in _like(sight, view) if other.name in read]
+        if view.name not in read or len(others) < 2:
+            continue
+        common, known = set.intersection(*others), set.union(*others)
+        lacks, has = common - read[view.name], read[view.name] - known
+        told = [f"only here {fact}" for fact in sorted(has)]
+        told += [f"not as elsewhere {fact}" for fact in sorted(lacks) if not _answered(fact, has)]
+        if told:
+            mend = "on {nodes}: see whether this is on purpose, and whether packets are lost by it"
+            more = few(told, "; ", most=_MOST)
+            yield Finding(Level.INFO, f"differs from the other nodes: {more}", nodes=(view.name,), mend=mend)
+
+
+def _answered(fact: str, has: set[str]) -> bool:
+    """Whether what a node has in the place of a fact is told already: another value of the same setting or link."""
+    head = re.split(r" is |: link ", fact)[0] if " is " in fact else ""
+    return bool(head) and any(other.startswith(f"{head} is ") for other in has)
+
+
+def _like(sight: Sight, view: NodeView) -> list[NodeView]:
+    return [other for other in sight.nodes if other is not view and other.active and other.release == view.release]

@@ -1,0 +1,1 @@
+"""Proofs on hosts of many kinds, each with an engine of its own."""

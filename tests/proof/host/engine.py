@@ -1,0 +1,107 @@
+"""Engines as hosts have them: with settings of their own, in a network namespace that stands for a host."""
+
+import contextlib
+import json
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+from swarmlab.host import cache_folder
+from swarmlab.labs.answering import answers
+from swarmlab.paths import ROOT
+from swarmlab.wait import State, wait
+
+
+class HostEngine:
+    """An engine that runs in a namespace of its own.
+
+    Attributes:
+        url: its address.
+        folder: its settings, log and sockets.
+        namespace: the name of the network namespace.
+    """
+
+    def __init__(self, folder, namespace):
+        self.url = f"unix://{folder}/docker.sock"
+        self.folder, self.namespace = folder, namespace
+
+    def inside(self, script):
+        """Run a shell script in the namespace, and return what it prints."""
+        command = ["nsenter", f"--net=/run/netns/{self.namespace}", "sh", "-ec", script]
+        done = subprocess.run(command, capture_output=True, text=True, check=False)
+        assert done.returncode == 0, f"{script}: {done.stderr}"
+        return done.stdout
+
+    def run(self, *words, timeout=1800, **environment):
+        """Run a module of Python that uses the engine as its user would, and return how it ended."""
+        clean = {key: value for key, value in os.environ.items() if not key.startswith(("PYTEST_", "SWARMLAB_PRIVATE"))}
+        own = {**clean, "DOCKER_HOST": self.url, **environment}
+        command = [sys.executable, "-m", *words]
+        done = subprocess.run(command, cwd=ROOT, env=own, capture_output=True, text=True, check=False, timeout=timeout)
+        print(f"{' '.join(words)}: {done.returncode}\n{done.stdout[-4000:]}{done.stderr[-4000:]}")
+        return done
+
+    def docker(self, *words):
+        """Run docker on the engine, and return what it prints."""
+        done = subprocess.run(["docker", "-H", self.url, *words], capture_output=True, text=True, check=False)
+        assert done.returncode == 0, f"docker {' '.join(words)}: {done.stderr}"
+        return done.stdout
+
+
+@contextlib.contextmanager
+def engine(settings=None, *, data=None, before=""):
+    """Start an engine, and end it with all that it leaves but its images.
+
+    Args:
+        settings: its daemon.json.
+        data: its data root; by default one that these proofs share and keep in the cache.
+        before: a shell script that makes the host what it is to be, in its namespace.
+    """
+    data = data or cache_folder() / "proof-host"
+    data.mkdir(parents=True, exist_ok=True)
+    folder = Path(tempfile.mkdtemp(prefix="swc-", dir="/run"))
+    made = HostEngine(folder, folder.name)
+    subprocess.run(["ip", "netns", "add", made.namespace], check=True)
+    daemon = None
+    try:
+        made.inside(f"ip link set lo up; {before}")
+        (folder / "daemon.json").write_text(json.dumps(settings or {}))
+        flags = {"host": made.url, "data-root": data, "exec-root": folder / "exec", "pidfile": folder / "pid"}
+        flags["config-file"] = folder / "daemon.json"
+        with (folder / "log").open("w") as log:
+            daemon = subprocess.Popen(
+                [
+                    "nsenter",
+                    f"--net=/run/netns/{made.namespace}",
+                    "dockerd",
+                    *(f"--{name}={value}" for name, value in flags.items()),
+                ],
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                start_new_session=True,
+            )
+
+        def started():
+            said = (folder / "log").read_text().strip().splitlines()[-1:]
+            return State(answers(made.url), " ".join(said), hopeless=daemon.poll() is not None)
+
+        wait(started, "the engine of the host to answer", deadline=60)
+        yield made
+    finally:
+        if daemon:
+            daemon.terminate()
+            daemon.wait(60)
+        _unmount(folder, data)
+        subprocess.run(["ip", "netns", "delete", made.namespace], check=True)
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def _unmount(*folders):
+    places = [Path(line.split()[1]) for line in Path("/proc/mounts").read_text().splitlines()]
+    for place in reversed(places):
+        if any(place != folder and place.is_relative_to(folder) for folder in folders):
+            subprocess.run(["umount", "--lazy", place], check=False, capture_output=True)

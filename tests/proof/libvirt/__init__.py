@@ -1,0 +1,1 @@
+"""Proves that a lab of machines in the libvirt of a host leaves what others have there as it is."""

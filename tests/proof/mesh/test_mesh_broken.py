@@ -1,0 +1,105 @@
+"""The mesh, and the machines below it, are broken in many ways: what fails names the node and the cause.
+
+`make proof-mesh` (an hour; ENGINE: another engine).
+"""
+
+import time
+
+import pytest
+
+from fixtures.at_failure import seen
+from suites.support.joined import boxes
+from suites.support.traffic import all_answer, every_size_reached, from_each
+from swarmlab.cluster.swarm import Swarm
+from swarmlab.wait import State, eventually, wait
+from tests.proof.mesh.faults import BODIES, FAULTS, MESH, START
+
+pytestmark = pytest.mark.lab
+
+#: Seconds at reference speed after which the mesh is taken for whole, and for broken: the faults last.
+_WHOLE, _BROKEN = 45, 5
+
+
+class Site:
+    """A service on every node of three machines, published through the mesh and in an overlay network."""
+
+    def __init__(self, cluster):
+        self.cluster = cluster
+        self.port = cluster.port()
+        self.network = cluster.create_network("site")
+        self.service = cluster.create_service(
+            "web", "web:1", everywhere=True, publish={self.port: 80}, networks=[self.network]
+        )
+        self.service.wait_running(len(cluster.nodes))
+        self.probes = boxes(cluster, self.network)
+
+    def mesh(self, deadline):
+        """Expect that every node passes requests on to every task."""
+        tasks = self.service.running()
+        eventually(
+            lambda: from_each(
+                self.cluster.nodes, lambda node: all_answer(tasks, [node.get(self.port, timeout=1) for _ in range(9)])
+            ),
+            f"every node to pass requests to its port {self.port} on to all tasks",
+            deadline=deadline,
+            alike=True,
+            stable=2,
+        )
+
+    def bodies(self, deadline):
+        """Expect that bodies of every size pass between all nodes."""
+        tasks = self.service.running()
+        eventually(
+            lambda: every_size_reached(self.cluster, self.probes, tasks, self.network),
+            "bodies of every size to pass between all nodes",
+            deadline=deadline,
+            alike=True,
+        )
+
+    def start(self, deadline):
+        """Expect that a new service has a task on every node."""
+        service = self.cluster.create_service("new", "idle", everywhere=True)
+        try:
+            eventually(
+                lambda: service.converged(len(self.cluster.nodes)), f"{service} on every node", deadline=deadline
+            )
+        finally:
+            service.remove()
+
+
+@pytest.fixture(scope="module")
+def site(lab):
+    nodes = lab.more(3)
+    site = Site(Swarm.form(nodes, managers=3, image=lab.image))
+    site.mesh(_WHOLE)
+    yield site
+    lab.remove(nodes)
+
+
+@pytest.mark.parametrize("fault", FAULTS, ids=lambda fault: fault.name)
+def test_what_is_broken_is_named_with_its_node(site, fault):
+    control = {MESH: site.mesh, BODIES: site.bodies, START: site.start}.get(fault.control)
+    began = time.monotonic()
+    fault.plant(site.cluster.nodes)
+    [node] = fault.nodes
+    try:
+        failed = ""
+        if control:
+            with pytest.raises(AssertionError) as raised:
+                control(_BROKEN)
+            failed = str(raised.value)
+        # What follows from a fault may take a while to be there.
+        said = wait(
+            lambda: State(fault.named(text := seen(site.cluster, most=9)), text),
+            f"{fault.name} to be named",
+            deadline=10,
+            every=2,
+            error=AssertionError,
+        ).summary
+    finally:
+        print(f"{fault.name}: {time.monotonic() - began:.0f} s\n  failed: {failed}")
+        site.cluster.node(node).run(fault.heal)
+    print(f"  named: {said}")
+    if control:
+        control(_WHOLE)
+    site.mesh(_WHOLE)

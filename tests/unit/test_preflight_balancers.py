@@ -1,0 +1,229 @@
+"""Preflight's checks of IPVS, of VXLAN's entries and of differences; tests/proof/mesh shows them on real machines."""
+
+import pytest
+
+from swarmlab.preflight.balancers import balancers
+from swarmlab.preflight.unlike import facts
+from tests.unit.test_preflight import ADDRESSES, MODULES, found, network, set_answer, sight  # noqa: F401
+
+MESH = "*mangle\n-A PREROUTING -p tcp -m tcp --dport 8088 -j MARK --set-xmark 0x100/0xffffffff\nCOMMIT"
+TABLE = """ipvs
+sandbox ingress_sbox
+FWM  00000100 rr
+  -> 0A000007:0000      Masq    1      0          0
+  -> 0A000008:0000      Masq    1      0          2
+sandbox lb_id-app
+*mangle
+-A INPUT -d 10.0.1.2/32 -j MARK --set-xmark 0x101/0xffffffff
+COMMIT
+FWM  00000101 rr
+  -> 0A000107:0000      Masq    1      0          0
+  -> 0A000108:0000      Masq    1      0          0"""
+TUNNELS = """network id-ingress
+10.0.0.8 dev vxlan0 lladdr 02:42:0a:00:00:08 PERMANENT
+02:42:0a:00:00:08 dev vxlan0 dst 192.168.58.103 link-netnsid 0 self permanent
+2: br0: <BROADCAST,MULTICAST,UP,LOWER_UP> mtu 1450 qdisc noqueue state UP mode DEFAULT group default
+7: vxlan0@if7: <BROADCAST,MULTICAST,UP,LOWER_UP> mtu 1450 qdisc noqueue master br0 state UNKNOWN mode DEFAULT"""
+PLACE = """place the node
+setting ipv4/ip_forward 1
+1: lo: <LOOPBACK,UP,LOWER_UP> mtu 65536 qdisc noqueue state UNKNOWN mode DEFAULT group default qlen 1000
+2: eth1: <BROADCAST,MULTICAST,UP,LOWER_UP> mtu 1500 qdisc fq_codel state UP mode DEFAULT group default qlen 1000
+44: veth1a2b3c4@if43: <BROADCAST,MULTICAST,UP,LOWER_UP> mtu 1500 qdisc noqueue master docker_gwbridge state UP
+0:\tfrom all lookup local
+qdisc fq_codel 0: dev eth1 root refcnt 2 limit 10240p
+table ip filter {
+\t\ttype filter hook forward priority filter; policy drop;
+table ip swarmlab_look_12345678 {
+\t\ttype filter hook prerouting priority -350; policy accept;
+place ingress_sbox
+setting ipv4/ip_forward 1
+16: eth0@if17: <BROADCAST,MULTICAST,UP,LOWER_UP> mtu 1450 qdisc noqueue state UP mode DEFAULT group default
+-A POSTROUTING -d 10.0.0.0/24 -m ipvs --ipvs -j SNAT --to-source 10.0.0.2"""
+
+
+@pytest.fixture
+def balanced(sight):  # noqa: F811
+    """A service of two tasks, published and in a network; and a third node that has none of its tasks."""
+    ran = {"State": "running", "Timestamp": "2026-11-25T03:00:00Z"}
+    sight.networks = [network("ingress", "10.0.0.0/24", Ingress=True), network("app", "10.0.1.0/24")]
+    sight.services = [
+        {
+            "ID": "web",
+            "Spec": {"Name": "web"},
+            "Endpoint": {
+                "Ports": [{"Protocol": "tcp", "PublishedPort": 8088, "PublishMode": "ingress"}],
+                "VirtualIPs": [
+                    {"NetworkID": "id-ingress", "Addr": "10.0.0.5/24"},
+                    {"NetworkID": "id-app", "Addr": "10.0.1.2/24"},
+                ],
+            },
+        }
+    ]
+    sight.tasks = [
+        {
+            "ID": f"task{slot}",
+            "Slot": slot,
+            "ServiceID": "web",
+            "NodeID": f"id-{node}",
+            "DesiredState": "running",
+            "Status": ran,
+            "UpdatedAt": "2026-11-25T03:00:00Z",
+            "NetworksAttachments": [
+                {"Network": {"ID": "id-ingress"}, "Addresses": [f"10.0.0.{6 + slot}/24"]},
+                {"Network": {"ID": "id-app"}, "Addresses": [f"10.0.1.{6 + slot}/24"]},
+            ],
+        }
+        for slot, node in ((1, "master"), (2, "slave02"))
+    ]
+    for place in range(3):
+        set_answer(sight, "modules", f"{MODULES}\n/proc/net/ip_vs", node=place)
+        set_answer(sight, "mesh rules", MESH, node=place)
+        set_answer(sight, "balancers", TABLE, node=place)
+        set_answer(sight, "packets", PLACE, node=place)
+    set_answer(sight, "tunnels", TUNNELS, node=0)
+    return sight
+
+
+def test_tables_are_read_by_namespace_and_mark():
+    read = balancers(TABLE, MESH)
+    assert read["ingress_sbox"].marks == {"tcp/8088": 0x100}
+    assert read["ingress_sbox"].tables == {0x100: {"10.0.0.7": 1, "10.0.0.8": 1}}
+    assert read["lb_id-app"].marks == {"10.0.1.2": 0x101}
+
+
+@pytest.mark.parametrize("check", ["load-balancers", "tunnels", "packets"])
+def test_nothing_is_found_where_all_is_as_the_managers_have_it(balanced, check):
+    assert found(balanced, check) == [("ok", (), "nothing found")]
+
+
+@pytest.mark.parametrize(
+    ("gone", "put", "told"),
+    [
+        ("0A000008:0000      Masq    1", "0A000008:0000      Masq    0",
+         "IPVS of the routing mesh has weight 0 for task web.2 (10.0.0.8)"),
+        ("  -> 0A000007:0000      Masq    1      0          0\n", "",
+         "IPVS of the routing mesh lacks task web.1 (10.0.0.7)"),
+        ("0A000007", "0A000009",
+         "IPVS of the routing mesh lacks task web.1 (10.0.0.7); "
+         "IPVS of the routing mesh has 10.0.0.9 for web, which none of its tasks has"),
+        (TABLE[TABLE.index("FWM") : TABLE.index("sandbox lb")], "", "the IPVS table of the routing mesh is empty"),
+        ("FWM  00000100", "FWM  00000200", "IPVS of the routing mesh has no task of web (mark 0x100)"),
+        ("sandbox ingress_sbox", "sandbox other", "it has no end of the routing mesh (ingress_sbox), which web needs"),
+        ("0A000107:0000      Masq    1", "0A000107:0000      Masq    0",
+         "IPVS of app has weight 0 for task web.1 (10.0.1.7)"),
+        ("-d 10.0.1.2/32", "-d 10.0.1.9/32",
+         "packets for the virtual address 10.0.1.2 of web in app are not marked for IPVS"),
+    ],
+)  # fmt: skip
+def test_what_a_balancer_has_otherwise_than_the_managers_is_named(balanced, gone, put, told):
+    assert gone in TABLE
+    set_answer(balanced, "balancers", TABLE.replace(gone, put))
+    assert found(balanced, "load-balancers") == [("error", ("slave01",), told)]
+
+
+def test_what_has_just_changed_need_not_be_known(balanced):
+    balanced.tasks[0]["UpdatedAt"] = "2026-11-25T03:09:50Z"
+    set_answer(balanced, "balancers", TABLE.replace("0A000007:0000      Masq    1", "0A000007:0000      Masq    0"))
+    assert found(balanced, "load-balancers") == [("ok", (), "nothing found")]
+    # It has ended a moment ago, and has left the tables or not.
+    balanced.tasks[0]["Status"] = {**balanced.tasks[0]["Status"], "State": "shutdown"}
+    assert found(balanced, "load-balancers") == [("ok", (), "nothing found")]
+    balanced.tasks[0]["UpdatedAt"] = "2026-11-25T03:00:00Z"
+    assert "which none of its tasks has" in found(balanced, "load-balancers")[0][2]
+
+
+def test_a_node_without_ip_vs_is_named_and_what_keeps_it_out(balanced):
+    set_answer(balanced, "balancers", "")
+    set_answer(balanced, "modules", f"{MODULES}\nkept ip_vs /etc/modprobe.d/no.conf")
+    told = "the kernel has no IPVS: ip_vs is not loaded, and /etc/modprobe.d/no.conf keeps modprobe from loading it"
+    assert found(balanced, "load-balancers") == [("error", ("slave01",), f"{told}; web needs it")]
+    (kept, *_) = found(balanced, "kernel-modules")
+    assert kept[:2] == ("warning", ("slave01",))
+    assert "/etc/modprobe.d/no.conf keeps ip_vs from being loaded" in kept[2]
+    for place in range(3):  # a kernel without it, as another check says
+        set_answer(balanced, "balancers", "", node=place)
+        set_answer(balanced, "modules", MODULES, node=place)
+    assert found(balanced, "load-balancers") == [("ok", (), "nothing found")]
+
+
+@pytest.mark.parametrize(
+    ("gone", "put", "told"),
+    [
+        ("10.0.0.8 dev", "10.0.0.9 dev", "in network ingress 10.0.0.8, a task on slave02, is not known"),
+        ("dst 192.168.58.103", "dst 192.168.58.104",
+         "in network ingress 10.0.0.8, a task on slave02 (192.168.58.103), leads to 192.168.58.104"),
+        ("02:42:0a:00:00:08 dev vxlan0 dst", "02:42:0a:00:00:09 dev vxlan0 dst",
+         "in network ingress 10.0.0.8, a task on slave02 (192.168.58.103), leads to no node"),
+        ("br0: <BROADCAST,MULTICAST,UP,LOWER_UP>", "br0: <BROADCAST,MULTICAST>",
+         "in the namespace of network ingress br0 is down"),
+    ],
+)  # fmt: skip
+def test_a_way_to_a_task_that_leads_elsewhere_is_named(balanced, gone, put, told):
+    assert gone in TUNNELS
+    set_answer(balanced, "tunnels", TUNNELS.replace(gone, put), node=0)
+    assert found(balanced, "tunnels") == [("error", ("master",), told)]
+
+
+@pytest.mark.parametrize(
+    ("gone", "put", "told"),
+    [
+        ("ip_forward 1", "ip_forward 0", "only here the node: ipv4.ip_forward is 0"),
+        ("eth1: <BROADCAST,MULTICAST,UP,LOWER_UP> mtu 1500", "eth1: <BROADCAST,MULTICAST> mtu 1500",
+         "only here the node: link eth1 is down, with mtu 1500"),
+        ("qdisc fq_codel 0: dev eth1 root", "qdisc netem 8001: dev eth1 root limit 1000 loss 40%",
+         "only here the node: queue netem dev eth1 root limit 1000 loss 40%"),
+        ("-A POSTROUTING -d 10.0.0.0/24 -m ipvs --ipvs -j SNAT --to-source 10.0.0.2", "",
+         "not as elsewhere ingress_sbox: -A POSTROUTING -d * -m ipvs --ipvs -j SNAT --to-source *"),
+        ("table ip filter {", "table inet firewall {",
+         "only here the node: nft's table inet firewall: type filter hook forward priority filter; policy drop;"),
+    ],
+)  # fmt: skip
+def test_a_node_that_differs_from_all_others_is_named(balanced, gone, put, told):
+    assert gone in PLACE
+    set_answer(balanced, "packets", PLACE.replace(gone, put, 1))
+    ((level, nodes, summary),) = found(balanced, "packets")
+    assert (level, nodes) == ("info", ("slave01",))
+    assert told in summary
+
+
+def test_nodes_of_which_no_two_others_are_alike_are_not_compared(balanced):
+    balanced.nodes[0].version = {**balanced.nodes[0].version, "Version": "28.5.2"}
+    set_answer(balanced, "packets", PLACE.replace("ip_forward 1", "ip_forward 0"))
+    assert found(balanced, "packets") == [("ok", (), "nothing found")]
+
+
+def test_what_differs_by_its_nature_is_no_fact():
+    assert facts(PLACE) == facts(
+        PLACE.replace("veth1a2b3c4@if43", "veth9f8e7d6@if99").replace("10.0.0.2", "10.0.0.3").replace("_12345678", "_9")
+    )
+
+
+@pytest.mark.parametrize(("mode", "leaves", "seen"), [(1, "eth9", True), (2, "eth9", False), (1, "eth0", False)])
+def test_packets_that_would_be_answered_by_another_interface_are_dropped(sight, mode, leaves, seen):  # noqa: F811
+    set_answer(sight, "reverse path", f"all 0\neth0 {mode}\ndropped 17")
+    sight.nodes[1].arrived.leaving = {ADDRESSES["master"]: (ADDRESSES["slave01"], leaves)}
+    told = found(sight, "reverse-path")
+    if not seen:
+        assert told == [("ok", (), "nothing found")]
+        return
+    ((level, nodes, summary),) = told
+    assert (level, nodes) == ("error", ("slave01",))
+    assert "strict on eth0, and the node would answer master by eth9" in summary
+    assert "(17 packets so far)" in summary
+
+
+@pytest.mark.parametrize(
+    ("after", "told"),
+    [
+        ("254 0 vda 100 0 800 50 202 0 1600 6090 3 60 140 0 0 0 0 30 20\n1004.5",
+         "a read or write of the disk of /var/lib/docker takes 3.0 s (2 of them in 4 s)"),
+        ("254 0 vda 100 0 800 50 200 0 1600 90 4 60 140 0 0 0 0 30 20\n1004.5",
+         "the disk of /var/lib/docker has ended none of 4 reads and writes for 4 s"),
+        ("254 0 vda 100 0 800 50 200 0 1600 90 0 60 140 0 0 0 0 30 20\n1004.5", "nothing found"),
+        ("1004.5", "nothing found"),
+    ],
+)  # fmt: skip
+def test_a_disk_that_takes_seconds_is_slow(sight, after, told):  # noqa: F811
+    set_answer(sight, "disks before", "254 0 vda 100 0 800 50 200 0 1600 90 2 60 140 0 0 0 0 30 20\n1000.5")
+    set_answer(sight, "disks after", after)
+    assert found(sight, "disk-speed")[0][2] == told
