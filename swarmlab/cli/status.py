@@ -29,10 +29,13 @@ def run(args: argparse.Namespace) -> int:
     """List labs with their nodes, engines and roles."""
     engine = outer.running(say)
     if engine is None:
-        print(_json(None, []) if args.json else "no lab is up (no engine answers)")
+        print(_json(None, []) if args.json else f"no lab is up: {outer.absence()}")
         return 0
     try:
-        found = [(lab, *_nodes(engine, lab)) for lab in labels.labs(engine)]
+        standing = labels.labs(engine)
+        if standing:
+            engine.need_networks()
+        found = [(lab, *_nodes(engine, lab)) for lab in standing]
         if args.json:
             print(_json(engine, [to_json(*each) for each in found]))
             return 0
@@ -40,7 +43,8 @@ def run(args: argparse.Namespace) -> int:
             print("no lab is up")
         for lab, nodes, why in found:
             maker = {True: lab.owner, False: "a run that was killed", None: f"{lab.owner}, elsewhere"}
-            print(f"{lab.name} ({engine.url}; made by: {maker[lab.alive]})")
+            whose = f"; {lab.person}'s" if lab.foreign else ""
+            print(f"{lab.name} ({engine.url}{whose}; made by: {maker[lab.alive]})")
             for line in [f"its nodes cannot be reached: {why}"] if why else nodes:
                 print(f"  {line}")
         return 0
@@ -70,4 +74,5 @@ def to_json(lab: Standing, nodes: list[NodeState], why: str) -> dict[str, Any]:
         why: Why nothing is known of its nodes; empty if something is.
     """
     made = {"name": lab.name, "kind": lab.kind, "owner": lab.owner, "owner_alive": lab.alive}
+    made |= {"person": lab.person, "foreign": lab.foreign}
     return made | {"nodes": [asdict(node) for node in nodes], "why": why}

@@ -23,7 +23,7 @@ from docker.utils.build import exclude_paths
 from typing_extensions import override
 
 from swarmlab import children, downloads, netns
-from swarmlab.errors import LabError, SwarmlabError
+from swarmlab.errors import LabError, SwarmlabError, UsageError
 from swarmlab.files import shown
 from swarmlab.host import Progress
 from swarmlab.images.locks import making_images_on
@@ -33,6 +33,8 @@ from swarmlab.paths import ROOT
 
 #: The name of the image on an engine, without tag.
 NAME = "swarmlab/run"
+#: Label of the image: a hash of all that its environment is made of.
+ENVIRONMENT = "swarmlab.environment"
 _DOCKERFILE, _IGNORED, _LOCKED = ROOT / "Dockerfile", ROOT / ".dockerignore", ROOT / "requirements.lock"
 #: Where the base image made here has the Python packages.
 _WHEELS = "var/lib/swarm-conformance/wheels"
@@ -107,6 +109,41 @@ def reference() -> str:
     return f"{NAME}:{digest.hexdigest()[:12]}"
 
 
+def environment() -> str:
+    """Return a hash of what the image's environment is made of, which is less than the checkout."""
+    made_of = [_DOCKERFILE, _LOCKED, ROOT / "pyproject.toml", ROOT / "setup.sh"]
+    made_of += sorted(file for file in (ROOT / "images" / "run").rglob("*") if file.is_file())
+    digest = hashlib.sha256()
+    for file in made_of:
+        digest.update(f"\n{file.relative_to(ROOT)}\n".encode() + file.read_bytes())
+    return digest.hexdigest()[:12]
+
+
+def environment_image(client: docker.DockerClient, progress: Progress, *, foreign: str = "") -> str:
+    """Return the name of an image with this checkout's environment, whatever checkout it holds; make one if need be.
+
+    Args:
+        client: the engine.
+        progress: called with a line for every step that takes time.
+        foreign: in words that the engine has another processor than this machine, so that no base image for it can be
+            made here; empty if it has not.
+
+    Raises:
+        LabError: it could not be made; the message says which ways were tried, and why each failed.
+        UsageError: this machine has no means to make it.
+    """
+    for image in client.images.list(filters={"label": f"{ENVIRONMENT}={environment()}"}):
+        if image.tags:
+            return str(image.tags[0])
+    if foreign:
+        try:
+            with Workshop(client, progress).base(base()):
+                return run_image(client, progress)
+        except LabError as failed:
+            raise UsageError(f"{foreign}: the project's image cannot be made here; there, {failed}") from failed
+    return run_image(client, progress)
+
+
 def run_image(
     client: docker.DockerClient, progress: Progress, *, outside: Sequence[str] | None = None, given: str = ""
 ) -> str:
@@ -131,10 +168,9 @@ def run_image(
     failed = ""
     if given or not workshop.has(own.reference):
         try:
-            if given or workshop.has(base()) or workshop.pull(base()):
+            with contextlib.nullcontext() if given else workshop.base(base()):
                 _build(client, wanted, given or base(), progress)
-                return wanted
-            failed = f"{base()} cannot be pulled"
+            return wanted
         except LabError as refused:
             if given:
                 raise
@@ -171,7 +207,7 @@ def _build(client: docker.DockerClient, wanted: str, base: str, progress: Progre
                 dockerfile=_DOCKERFILE.name,
                 tag=wanted,
                 buildargs={"BASE": base},
-                labels={LABEL_IMAGE: NAME},
+                labels={LABEL_IMAGE: NAME, ENVIRONMENT: environment()},
                 rm=True,
                 forcerm=True,
             )

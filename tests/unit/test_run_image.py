@@ -69,17 +69,24 @@ class Engine:
 
     def __init__(self, *bases, pulls=()):
         self.has, self.pulls, self.built = set(bases), pulls, []
-        self.images = SimpleNamespace(get=self._get, pull=self._pull, build=self._build, list=lambda **_: [])
+        self.images = SimpleNamespace(get=self._get, build=self._build, list=self._list, remove=self.has.discard)
+        self.api = SimpleNamespace(pull=self._pull)
+        self.labelled = {}
         self.volumes = Volumes()
 
     def _get(self, name):
         if name not in self.has:
             raise docker.errors.ImageNotFound(name)
 
-    def _pull(self, name):
+    def _list(self, filters):
+        return [SimpleNamespace(tags=[tag]) for tag, label in self.labelled.items() if label == filters["label"]]
+
+    def _pull(self, repository, tag, **_):
+        name = f"{repository}:{tag}"
         if name not in self.pulls:
-            raise docker.errors.APIError("no route")
+            return [{"error": "no route"}]
         self.has.add(name)
+        return []
 
     def _build(self, *, fileobj, tag, buildargs, labels, **_):
         base = buildargs["BASE"]
@@ -88,7 +95,8 @@ class Engine:
             raise docker.errors.BuildError("apt failed", log)
         with tarfile.open(fileobj=fileobj) as archive:
             self.built.append((base, set(archive.getnames())))
-        assert labels == {LABEL_IMAGE: run_image.NAME}
+        assert labels == {LABEL_IMAGE: run_image.NAME, run_image.ENVIRONMENT: run_image.environment()}
+        self.labelled[tag] = f"{run_image.ENVIRONMENT}={run_image.environment()}"
         self.has.add(tag)
 
 
@@ -126,7 +134,9 @@ def test_where_no_way_works_each_is_named(monkeypatch):
         raise LabError("mmdebstrap could not make image run: no mirror")
 
     monkeypatch.setattr(run_image.Workshop, "make", fail)
-    with pytest.raises(LabError, match=r"trixie-slim cannot be pulled; and from Debian packages: mmdebstrap could not"):
+    with pytest.raises(
+        LabError, match=r"trixie-slim cannot be pulled: no route; and from Debian packages: mmdebstrap could not"
+    ):
         run_image.run_image(Engine(), lambda _: None)
 
 
@@ -134,3 +144,13 @@ def test_a_base_that_is_given_is_taken(own):
     engine = Engine("mine:1", own)
     run_image.run_image(engine, lambda _: None, given="mine:1")
     assert [base for base, _ in engine.built] == ["mine:1"]
+
+
+@pytest.mark.usefixtures("own")
+def test_an_image_of_another_checkout_with_the_same_environment_serves(monkeypatch):
+    engine = Engine(run_image.base())
+    made = run_image.environment_image(engine, lambda _: None)
+    monkeypatch.setattr(run_image, "reference", lambda: "swarmlab/run:of-a-change")
+    assert run_image.environment_image(engine, lambda _: None) == made
+    monkeypatch.setattr(run_image, "environment", lambda: "of-another-lock")
+    assert run_image.environment_image(engine, lambda _: None) == "swarmlab/run:of-a-change"
