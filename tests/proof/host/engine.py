@@ -119,7 +119,8 @@ def engine(settings=None, *, data=None, before="true", files=None):
             daemon.wait(60)
         _unmount(folder, data)
         subprocess.run(["ip", "netns", "delete", folder.name], check=True)
-        shutil.rmtree(folder, ignore_errors=True)
+        for left in folder.parent.glob(f"{folder.name}*"):  # an engine that maps users has some beside its own
+            shutil.rmtree(left, ignore_errors=True)
 
 
 def _unmount(*folders):
