@@ -98,7 +98,7 @@ browser: $(ready) ## Check the report with a browser and axe; installs chromium 
 ##: Proofs: plant faults, and check that each is noticed
 
 .PHONY: proof
-proof: proof-claims proof-engines proof-machines proof-mesh proof-rehearsal proof-preflight proof-existing proof-libvirt proof-ends proof-secrets proof-image proof-rights proof-interruptions ## Run all proofs (a day).
+proof: proof-claims proof-engines proof-machines proof-mesh proof-rehearsal proof-preflight proof-existing proof-libvirt proof-ends proof-secrets proof-image proof-remote proof-rights proof-interruptions ## Run all proofs (a day).
 
 .PHONY: proof-claims
 proof-claims: $(ready) ## Break clusters on purpose: every test of the suites must fail (hours).
@@ -147,6 +147,10 @@ proof-rights: $(ready) ## Use an engine of root's as users by the group, by sudo
 .PHONY: proof-image
 proof-image: $(ready) ## Run the project's image on the engine, and what lies beside it: all must end in order (a quarter of an hour).
 	$(prove) tests/proof/image $(PYTEST_ARGS) $(call ended,pytest)
+
+.PHONY: proof-remote
+proof-remote: $(ready) ## Run on engines out of reach, over SSH, over TLS and in a namespace: verdicts here, nothing left there (half an hour).
+	$(prove) tests/proof/remote $(PYTEST_ARGS) $(call ended,pytest)
 
 KILLS ?= 50
 .PHONY: proof-interruptions

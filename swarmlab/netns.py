@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import ctypes
 import os
+import threading
 from pathlib import Path
 
 #: Name of the namespace of private engines and hypervisors.
@@ -37,14 +38,40 @@ def enter(path: str | Path) -> None:
     global _origin
     if _origin is None:
         _origin = os.open("/proc/thread-self/ns/net", os.O_RDONLY)
-    target = os.open(path, os.O_RDONLY)
-    try:
-        libc = ctypes.CDLL(None, use_errno=True)
-        if libc.setns(target, _CLONE_NEWNET) != 0:
-            number = ctypes.get_errno()
-            raise OSError(number, os.strerror(number), str(path))
-    finally:
-        os.close(target)
+    with Path(path).open("rb") as target:
+        _move(target.fileno(), path)
+
+
+def _move(target: int, path: str | Path) -> None:
+    libc = ctypes.CDLL(None, use_errno=True)
+    if libc.setns(target, _CLONE_NEWNET) != 0:
+        number = ctypes.get_errno()
+        raise OSError(number, os.strerror(number), str(path))
+
+
+def may_enter(path: str | Path, interface: str) -> bool:
+    """Whether this process may move into a network namespace, and that has an interface of this name.
+
+    A thread of its own tries it, which ends there; this process stays where it is.
+
+    Args:
+        path: see `enter`.
+        interface: the interface.
+    """
+    found = []
+
+    def look() -> None:
+        try:
+            with Path(path).open("rb") as target:
+                _move(target.fileno(), path)
+            found.append(interface_exists(interface))
+        except OSError:
+            found.append(False)
+
+    thread = threading.Thread(target=look)
+    thread.start()
+    thread.join()
+    return found[0]
 
 
 def outside() -> list[str]:

@@ -60,6 +60,8 @@ def run(args: argparse.Namespace) -> int:
 def _of_this_machine() -> list[Finding]:
     patient = here.met(say)
     try:
+        if patient.engine:
+            patient.engine.need_networks()
         return here.look(patient)
     finally:
         if patient.engine:

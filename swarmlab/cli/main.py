@@ -8,7 +8,7 @@ import sys
 import traceback
 from collections.abc import Sequence
 
-from swarmlab import paths
+from swarmlab import courier, paths
 from swarmlab.cli import (
     box,
     cleanup,
@@ -38,6 +38,8 @@ from swarmlab.cli import (
 from swarmlab.cli.common import Parser, complain, say
 from swarmlab.errors import SwarmlabError, UsageError
 from swarmlab.host import complete_path
+from swarmlab.labs.outer import Apart
+from swarmlab.labs.registry import MADE
 from swarmlab.terminal import give_up, start_in_utf8, tolerate
 from swarmlab.verdicts.results import suite_version
 
@@ -107,7 +109,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     completion.complete(top)
     args, rest = top.parse_known_args(given[:end])
     args.parser.refuse_unknown(rest)
-    args.words = words = given[end + 1 :]
+    args.given, args.words = given, (words := given[end + 1 :])
     # One word is a line for the node's shell, as with ssh; several are a program and its arguments.
     args.command = words[0] if len(words) == 1 else shlex.join(words)
     if args.command and args.run not in (shell.run, test.run):
@@ -120,6 +122,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except BrokenPipeError:  # the reader of the output has closed it, as head does
         give_up(sys.stdout)  # else the flush at exit fails too
         return 141
+    except Apart as apart:
+        kind = MADE.get(str(getattr(args, "lab", "")))
+        if arguments is None and (kind is None or kind.on_any_engine):
+            courier.go(apart, "swarmlab", getattr(args, "instead", None) or given)
+        complain(str(apart))
+        return WRONG_INPUT
     except UsageError as wrong:
         complain(str(wrong))
         return WRONG_INPUT

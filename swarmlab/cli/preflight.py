@@ -209,6 +209,8 @@ def _found(args: argparse.Namespace, skip: dict[str, str], *, facts: bool) -> Lo
         engine = outer.running(say)
     except SwarmlabError as error:
         failed = error
+    if engine:
+        engine.need_networks()
     looked.findings.append(host.engine(engine, failed))
     if engine is None:
         if args.name:

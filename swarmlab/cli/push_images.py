@@ -18,7 +18,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Push the suites' images to a registry from which the nodes of an existing swarm can pull them."""
     reach.check_name(args.registry)
-    engine = outer.connect(say)
+    engine = outer.connect(say, networks=False)
     try:
         reach.check(engine.client, args.registry, say)
         pushed = workshop.Workshop(engine.client, say, outside=netns.outside()).push(args.registry)

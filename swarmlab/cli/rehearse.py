@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import argparse
+from collections.abc import Sequence
 from pathlib import Path
 
 from swarmlab.cli.common import add_group, refuse, say
 from swarmlab.errors import UsageError
 from swarmlab.files import named
+from swarmlab.host import cache_folder
 from swarmlab.images.engines import engine_choice
 from swarmlab.labs.existing import inventory
 from swarmlab.labs.hosts import host_names
+from swarmlab.labs.outer import Apart
 from swarmlab.labs.registry import DEFAULT, MADE
 from swarmlab.paths import REPORTS
 from swarmlab.rehearsal import run as play
@@ -72,9 +75,30 @@ def run(args: argparse.Namespace) -> int:
     for why in restarts.against(like.data.get("restarts", []), plan.path[1:]) if like else []:
         say(f"no-go already: {why}")
     folder = Path(args.out)
-    decision = play.rehearse(plan, kind, folder, args.claims, say, keep=args.keep_runs)
+    try:
+        decision = play.rehearse(plan, kind, folder, args.claims, say, keep=args.keep_runs)
+    except Apart:
+        play.set_aside(folder, args.keep_runs)  # what comes back goes to its place
+        if like:  # the swarm was read from here; it may be out of reach where the rest is done
+            args.instead = _with_likeness(args.given, like)
+        raise
     print("\n".join([*play.lines(decision), f"Page: {folder / play.PAGE}"]))
     return decision.status
+
+
+def _with_likeness(words: Sequence[str], like: Likeness) -> list[str]:
+    """Return the words of the command with a file of the likeness in place of what names the swarm."""
+    file = cache_folder() / "rehearsal" / FILE
+    file.parent.mkdir(parents=True, exist_ok=True)
+    like.write(file)
+    kept, rest = [], iter(words)
+    for word in rest:
+        name, sign, _ = word.partition("=")
+        if name not in ("--like", "--group", "--workers"):
+            kept.append(word)
+        elif not sign:
+            next(rest, "")
+    return [*kept, f"--like={file}"]
 
 
 def _likeness(args: argparse.Namespace) -> Likeness:

@@ -32,7 +32,10 @@ def run(args: argparse.Namespace) -> int:
         print(_json(None, []) if args.json else f"no lab is up: {outer.absence()}")
         return 0
     try:
-        found = [(lab, *_nodes(engine, lab)) for lab in labels.labs(engine)]
+        standing = labels.labs(engine)
+        if standing:
+            engine.need_networks()
+        found = [(lab, *_nodes(engine, lab)) for lab in standing]
         if args.json:
             print(_json(engine, [to_json(*each) for each in found]))
             return 0

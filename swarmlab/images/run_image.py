@@ -23,7 +23,7 @@ from docker.utils.build import exclude_paths
 from typing_extensions import override
 
 from swarmlab import children, downloads, netns
-from swarmlab.errors import LabError, SwarmlabError
+from swarmlab.errors import LabError, SwarmlabError, UsageError
 from swarmlab.host import Progress
 from swarmlab.images.locks import making_images_on
 from swarmlab.images.recipes import RootFs
@@ -32,6 +32,8 @@ from swarmlab.paths import ROOT
 
 #: The name of the image on an engine, without tag.
 NAME = "swarmlab/run"
+#: Label of the image: a hash of all that its environment is made of.
+ENVIRONMENT = "swarmlab.environment"
 _DOCKERFILE, _IGNORED, _LOCKED = ROOT / "Dockerfile", ROOT / ".dockerignore", ROOT / "requirements.lock"
 #: Where the base image made here has the Python packages.
 _WHEELS = "var/lib/swarm-conformance/wheels"
@@ -106,6 +108,43 @@ def reference() -> str:
     return f"{NAME}:{digest.hexdigest()[:12]}"
 
 
+def environment() -> str:
+    """Return a hash of what the image's environment is made of, which is less than the checkout."""
+    made_of = [_DOCKERFILE, _LOCKED, ROOT / "pyproject.toml", ROOT / "setup.sh"]
+    made_of += sorted(file for file in (ROOT / "images" / "run").rglob("*") if file.is_file())
+    digest = hashlib.sha256()
+    for file in made_of:
+        digest.update(f"\n{file.relative_to(ROOT)}\n".encode() + file.read_bytes())
+    return digest.hexdigest()[:12]
+
+
+def environment_image(client: docker.DockerClient, progress: Progress, *, foreign: str = "") -> str:
+    """Return the name of an image with this checkout's environment, whatever checkout it holds; make one if need be.
+
+    Args:
+        client: the engine.
+        progress: called with a line for every step that takes time.
+        foreign: in words that the engine has another processor than this machine, so that no base image for it can be
+            made here; empty if it has not.
+
+    Raises:
+        LabError: it could not be made; the message says which ways were tried, and why each failed.
+        UsageError: this machine has no means to make it.
+    """
+    for image in client.images.list(filters={"label": f"{ENVIRONMENT}={environment()}"}):
+        if image.tags:
+            return str(image.tags[0])
+    if foreign:
+        workshop = Workshop(client, progress)
+        try:
+            if not workshop.has(base()):
+                workshop.pull(base())
+        except LabError as refused:
+            here = f"{foreign}: the project's image cannot be made here, and {base()}"
+            raise UsageError(f"{here} cannot be had there: {refused}") from refused
+    return run_image(client, progress)
+
+
 def run_image(
     client: docker.DockerClient, progress: Progress, *, outside: Sequence[str] | None = None, given: str = ""
 ) -> str:
@@ -165,7 +204,7 @@ def _build(client: docker.DockerClient, wanted: str, base: str, progress: Progre
         context.seek(0)
         how = {"fileobj": context, "custom_context": True, "dockerfile": _DOCKERFILE.name}
         try:
-            build(client, wanted, buildargs={"BASE": base}, **how)
+            build(client, wanted, {ENVIRONMENT: environment()}, buildargs={"BASE": base}, **how)
         except docker.errors.APIError as refused:
             raise LabError(f"the engine could not build it on {base}: {refused.explanation}") from refused
         Workshop(client, progress).forget_older(wanted)

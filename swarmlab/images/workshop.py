@@ -14,6 +14,7 @@ import time
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import docker
@@ -319,18 +320,21 @@ class Workshop:
                         self._client.images.remove(tag)
 
 
-def build(client: docker.DockerClient, reference: str, **how: Any) -> None:
+def build(
+    client: docker.DockerClient, reference: str, labels: Mapping[str, str] = MappingProxyType({}), **how: Any
+) -> None:
     """Build an image. One that fails, or is interrupted, leaves no container and no image of its steps.
 
     Args:
         client: the engine.
         reference: the image's name and tag.
+        labels: labels of the image, beside the one that all have.
         how: further arguments of docker-py's `build`.
 
     Raises:
         LabError: a step failed; the message has its words.
     """
-    labels = {LABEL_IMAGE: reference.partition(":")[0]}
+    labels = {LABEL_IMAGE: reference.partition(":")[0], **labels}
     before = {str(image["Id"]) for image in client.api.images(all=True)}
     said: list[dict[str, Any]] = []
     try:

@@ -426,6 +426,7 @@ class MadeKind(LabKind):
         shape: managers and workers of the cluster of a rehearsal.
         reboots: its nodes have an operating system of their own, which can be restarted.
         has_room: a second cluster can be made beside the cluster of a rehearsal.
+        on_any_engine: a lab can be made from a container of its engine, wherever that is (see `swarmlab.courier`).
         limits: for the page of a rehearsal: what a rehearsal on such a lab does not show.
     """
 
@@ -434,6 +435,7 @@ class MadeKind(LabKind):
     reboots: bool
     has_room: bool
     limits: str
+    on_any_engine = False
 
     def disruptable(self, request: Request) -> bool:  # noqa: ARG002
         """Whether tests may disrupt such a lab: always, as it was made to be judged."""

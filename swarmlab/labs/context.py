@@ -5,6 +5,7 @@ Source: docker's own order, in the reference of its command line, "Environment v
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 from dataclasses import dataclass
@@ -12,10 +13,11 @@ from pathlib import Path
 from typing import Any
 
 from swarmlab.errors import UsageError
-from swarmlab.files import named, read_text, shown
+from swarmlab.files import exists, named, read_text, shown
+from swarmlab.labs.credentials import Credentials
 
 #: The schemes of addresses at which a lab's engine can be.
-_SCHEMES = ("unix://", "tcp://", "http://")
+_SCHEMES = ("unix://", "tcp://", "http://", "https://", "ssh://")
 
 
 @dataclass(frozen=True)
@@ -25,20 +27,22 @@ class Named:
     Attributes:
         url: its address.
         by: what names it, for messages.
+        credentials: what a connection over TLS takes; None for any other connection.
     """
 
     url: str
     by: str
+    credentials: Credentials | None = None
 
 
 def named_engine() -> Named | None:
     """Return the engine that DOCKER_HOST or a Docker context names; None if neither is set.
 
     Raises:
-        UsageError: there is no such context, or no lab can be made on such an engine.
+        UsageError: there is no such context, its address is of no known kind, or its certificates cannot be used.
     """
     if url := os.environ.get("DOCKER_HOST"):
-        return _fit(Named(url, f"DOCKER_HOST={shown(url)}"), "unset DOCKER_HOST")
+        return _fit(Named(url, f"DOCKER_HOST={shown(url)}", _of_environment(url)), "unset DOCKER_HOST")
     name, by = _context()
     if name in ("", "default"):
         return None
@@ -50,15 +54,35 @@ def named_engine() -> Named | None:
     url = str(endpoint.get("Host") or "")
     if not url:
         raise UsageError(f"{about}: has no address of an engine; {mend}")
-    return _fit(Named(url, f"{about}, {shown(url)}"), mend)
+    return _fit(Named(url, f"{about}, {shown(url)}", _of_context(name, url, endpoint)), mend)
 
 
 def _fit(engine: Named, mend: str) -> Named:
     if not engine.url.startswith(_SCHEMES):
-        raise UsageError(f"{engine.by}: labs need an engine of this machine, at unix://PATH or tcp://HOST:PORT; {mend}")
-    if not engine.url.startswith("unix://") and os.environ.get("DOCKER_TLS_VERIFY"):
-        raise UsageError(f"{engine.by}: DOCKER_TLS_VERIFY is set, and no lab is made over TLS; name a unix:// socket")
+        known = "unix://PATH, ssh://USER@HOST or tcp://HOST:PORT"
+        raise UsageError(f"{engine.by}: is no address of an engine for labs; write {known}, or {mend}")
+    if engine.credentials:
+        engine.credentials.check(engine.by)
     return engine
+
+
+def _is_tcp(url: str) -> bool:
+    return not url.startswith(("unix://", "ssh://"))
+
+
+def _of_environment(url: str) -> Credentials | None:
+    """Return what DOCKER_TLS_VERIFY and DOCKER_CERT_PATH say, as docker itself reads them."""
+    if not _is_tcp(url) or not os.environ.get("DOCKER_TLS_VERIFY"):
+        return None
+    place = os.environ.get("DOCKER_CERT_PATH")
+    return Credentials(named(place, "DOCKER_CERT_PATH") if place else _folder())
+
+
+def _of_context(name: str, url: str, endpoint: dict[str, Any]) -> Credentials | None:
+    folder = _folder() / "contexts" / "tls" / hashlib.sha256(name.encode()).hexdigest() / "docker"
+    if not _is_tcp(url) or not (exists(folder) or url.startswith("https://")):
+        return None
+    return Credentials(folder, verify=not endpoint.get("SkipTLSVerify"))
 
 
 def _context() -> tuple[str, str]:

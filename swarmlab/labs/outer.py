@@ -14,8 +14,6 @@ import os
 import queue
 import shutil
 import signal
-import socket
-import struct
 import subprocess
 import threading
 from pathlib import Path
@@ -41,11 +39,14 @@ from swarmlab.host import (
 )
 from swarmlab.images.own import alive, own_container
 from swarmlab.labs import inside, rights, service
-from swarmlab.labs.answering import answers, engine_at, rootless
-from swarmlab.labs.context import named_engine
+from swarmlab.labs.answering import answers, engine_at, refused_by_tls
+from swarmlab.labs.context import Named, named_engine
+from swarmlab.labs.credentials import Credentials
+from swarmlab.labs.nearness import listener_pid, why_apart
 from swarmlab.labs.patience import watch
 from swarmlab.labs.routes import Routes, routes
 from swarmlab.labs.service import Service
+from swarmlab.labs.tunnel import Tunnel
 from swarmlab.netns import NETNS
 from swarmlab.ownership import LABEL
 from swarmlab.wait import State, wait
@@ -60,30 +61,89 @@ _WAYS = "run as root, with sudo, or name an engine that answers: DOCKER_HOST=ADD
 _DEFAULT = "unix:///var/run/docker.sock"
 
 
+class Apart(UsageError):
+    """The engine's networks are where this process cannot go; a container of that engine can (`swarmlab.courier`).
+
+    Attributes:
+        engine: the engine.
+    """
+
+    def __init__(self, engine: OuterEngine) -> None:
+        super().__init__(
+            f"the engine at {shown(engine.url)} keeps its networks where this process cannot go: {engine.apart}; "
+            "run on the engine's own machine, as root"
+        )
+        self.engine = engine
+
+
 class OuterEngine:
     """An engine that answers, to make labs on.
 
     Attributes:
         client: docker-py's client of it.
         url: its address, as DOCKER_HOST takes it.
+        named: the engine as its user named it; None if nobody did.
         own: the container of it that this process runs in; None if it runs in none.
     """
 
-    def __init__(self, client: docker.DockerClient, url: str, users: IO[str] | None = None) -> None:
+    def __init__(
+        self,
+        client: docker.DockerClient,
+        url: str,
+        users: IO[str] | None = None,
+        *,
+        named: Named | None = None,
+        tunnel: Tunnel | None = None,
+    ) -> None:
         """Use an engine that has answered.
 
         Args:
             client: a client that the engine has answered.
             url: see above.
             users: the lock file of a private engine's users, held by this process; None for any other engine.
+            named: see above.
+            tunnel: what the client speaks through, if that is to end with the use of the engine.
         """
         self.client = client
         self.url = url
+        self.named = named
         self._users = users
+        self._tunnel = tunnel
         self.own = own_container(client)
         if self.own:
             ownership.runs_in(str(self.own.id))
-        os.environ["DOCKER_HOST"] = url  # `swarmlab shell` speaks through the docker command
+
+    def speak(self) -> None:
+        """Have the docker command, as `swarmlab shell` and the making of images run it, speak to this engine."""
+        os.environ["DOCKER_HOST"] = self._tunnel.url if self._tunnel else self.url
+        if self.named and self.named.credentials:
+            os.environ.update(self.named.credentials.environment())
+        os.environ.pop("DOCKER_CONTEXT", None)  # which the command would refuse beside it
+
+    @functools.cached_property
+    def apart(self) -> str:
+        """Why this process cannot send packets to the engine's networks; empty if it can.
+
+        Raises:
+            UsageError: this process was carried into a container of another engine.
+        """
+        if self.private or self.own:
+            return ""
+        if os.environ.get("SWARMLAB_COURIER"):
+            raise UsageError(
+                "the socket that this container was given is of another engine; set SWARMLAB_ENGINE_SOCKET to the path "
+                "of the engine's own on its machine"
+            )
+        return why_apart(self.client, self.url)
+
+    def need_networks(self) -> None:
+        """Go on only if this process can send packets to the engine's networks.
+
+        Raises:
+            Apart: it cannot; `swarmlab.courier` can do the work in a container of the engine.
+        """
+        if self.apart:
+            raise Apart(self)
 
     def containers(self, *wanted: str) -> list[Container]:
         """Return the containers, running or not, that carry each label of *wanted* (NAME or NAME=VALUE).
@@ -93,11 +153,6 @@ class OuterEngine:
         filters: dict[str, Any] = {"label": list(wanted)}
         found: list[Container] = self.client.containers.list(all=True, filters=filters, ignore_removed=True)
         return found
-
-    @functools.cached_property
-    def rootless(self) -> bool:
-        """Whether it runs without root."""
-        return rootless(self.client.info())
 
     def alive(self, owner: str) -> bool | None:
         """Whether the owner of something on this engine still exists (see `swarmlab.images.own.alive`)."""
@@ -137,7 +192,7 @@ class OuterEngine:
         if self.own:
             inside.connect(self.client, self.own, network_id)
             return
-        pid = _listener_pid(self.url)
+        pid = listener_pid(self.url)
         try:
             if pid:
                 netns.enter(f"/proc/{pid}/ns/net")
@@ -152,7 +207,7 @@ class OuterEngine:
     def routes(self) -> Routes:
         """Return the routes of the network namespace of the engine's bridges; none where this process cannot look."""
         try:
-            return routes(_listener_pid(self.url))
+            return routes(listener_pid(self.url))
         except OSError:
             return {}
 
@@ -163,6 +218,8 @@ class OuterEngine:
 
     def release(self) -> None:
         """Stop using the engine. A private engine is stopped if no other process uses it and no lab is on it."""
+        if self._tunnel:
+            self._tunnel.close()
         if self._users is None:
             return
         with signals.deferred("the end of the private engine"):
@@ -191,24 +248,27 @@ def end_unused() -> None:
             found.release()
 
 
-def connect(progress: Progress) -> OuterEngine:
+def connect(progress: Progress, *, networks: bool = True) -> OuterEngine:
     """Return the outer engine of this machine; start or install it if necessary.
 
     Args:
         progress: called with a line for every step that takes time.
+        networks: whether the caller is to send packets to the engine's networks.
 
     Raises:
+        Apart: the caller is to, and this process cannot.
         UsageError: there is no engine, and this user lacks the rights to install or start one, or to reach the one that
             there is. Nothing is installed or started then.
         LabError: the engine was started and does not answer.
     """
-    engine = _connected(progress)
-    if engine.rootless:
-        progress(f"the engine at {engine.url} is rootless: its networks and its rights are its user's own")
+    engine = _connect(progress)
+    if networks:
+        engine.need_networks()
+    engine.speak()
     return engine
 
 
-def _connected(progress: Progress) -> OuterEngine:
+def _connect(progress: Progress) -> OuterEngine:
     global _connecting
     _connecting = True
     if found := running(progress):
@@ -250,12 +310,21 @@ def standing(progress: Progress) -> OuterEngine:
 
 
 def revived(progress: Progress) -> OuterEngine | None:
-    """Return the engine that answers; a private one that was killed is started again, as its labs are on it still."""
+    """Return the engine that answers; a private one that was killed is started again, as its labs are on it still.
+
+    Raises:
+        Apart: this process cannot send packets to its networks.
+        UsageError: see `running`.
+    """
     global _connecting
     _connecting = True
-    if found := running(progress):
-        return found
-    return _private(progress) if os.geteuid() == 0 and _folder().exists() else None
+    found = running(progress)
+    if found is None and os.geteuid() == 0 and _folder().exists():
+        found = _private(progress)
+    if found:
+        found.need_networks()
+        found.speak()
+    return found
 
 
 def absence() -> str:
@@ -315,29 +384,64 @@ def running(progress: Progress = lambda _: None, *, sudo: bool = True) -> OuterE
         users.close()
     if _apart():
         return None
-    url = asked.url if asked else _DEFAULT
-    client = None if (closed := rights.forbidden(url)) else _client(url, progress)
-    if closed and not sudo:
-        raise rights.refusal(url)
-    if closed:
-        url = rights.through_sudo(url)
-        client = _client(url, progress)
-    if client is None and asked:
-        raise UsageError(f"no engine answers at {asked.by}; mend or unset it")
+    if asked:
+        return _named(asked, progress, sudo=sudo)
+    url = _way_to(_DEFAULT, sudo=sudo)
+    client = _client(url, progress)
     return OuterEngine(client, url) if client else None
 
 
-def _client(url: str, progress: Progress) -> docker.DockerClient | None:
+def _way_to(url: str, *, sudo: bool) -> str:
+    """Return the address at which this user reaches the engine at *url*: the same, or one through sudo.
+
+    Raises:
+        Forbidden: there is none.
+    """
+    if not rights.forbidden(url):
+        return url
+    if not sudo:
+        raise rights.refusal(url)
+    return rights.through_sudo(url)
+
+
+def _named(asked: Named, progress: Progress, *, sudo: bool) -> OuterEngine:
+    """Return the engine that the user names.
+
+    Raises:
+        UsageError: it does not answer, or this user may not reach it.
+    """
+    tunnel = Tunnel(asked.url, asked.by, progress) if asked.url.startswith("ssh://") else None
+    url = tunnel.url if tunnel else _way_to(asked.url, sudo=sudo)
+    whys: list[str] = []
+    if client := _client(url, progress, asked.credentials, whys):
+        return OuterEngine(client, asked.url if tunnel else url, named=asked, tunnel=tunnel)
+    if tunnel:
+        tunnel.close()
+    why = f" ({whys[0]})" if whys else ""
+    raise UsageError(f"no engine answers at {asked.by}{why}; mend or unset it")
+
+
+def _client(
+    url: str, progress: Progress, credentials: Credentials | None = None, whys: list[str] | None = None
+) -> docker.DockerClient | None:
     """Return a client of the engine at *url*; None if none answers in `_PATIENCE` seconds.
 
     The request is made in a thread: an engine that answers a byte at a time would outlast every timeout of a socket.
+
+    Args:
+        url: its address.
+        progress: called with a line while the engine keeps this process waiting.
+        credentials: what a connection over TLS takes.
+        whys: takes what TLS said where it failed.
     """
     found: queue.SimpleQueue[docker.DockerClient | None] = queue.SimpleQueue()
 
     def ask() -> None:
         try:
-            found.put(engine_at(url, timeout=_PATIENCE))
-        except NoAnswer:
+            found.put(engine_at(url, timeout=_PATIENCE, credentials=credentials))
+        except NoAnswer as failed:
+            if whys is not None and (said := refused_by_tls(failed)):
+                whys.append(said)
             found.put(None)
 
     threading.Thread(target=ask, daemon=True).start()
@@ -351,20 +455,6 @@ def _client(url: str, progress: Progress) -> docker.DockerClient | None:
         if seconds == _SOON:
             progress(f"waiting for the engine at {shown(url)} to answer (at most {_PATIENCE} s)")
     return None
-
-
-def _listener_pid(url: str) -> int | None:
-    """Return the id of the process that listens on a unix socket; None if it is not known.
-
-    Source: unix(7), SO_PEERCRED.
-    """
-    if not url.startswith("unix://"):
-        return None
-    with socket.socket(socket.AF_UNIX) as asking:
-        asking.connect(url.removeprefix("unix://"))
-        credentials = asking.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, struct.calcsize("3i"))
-    pid: int = struct.unpack("3i", credentials)[0]
-    return pid or None
 
 
 # The private engine

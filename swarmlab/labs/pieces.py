@@ -167,6 +167,14 @@ class Pieces:
         self.out += HEAD.pack(letter, number, len(body)) + body
 
 
+def is_watched(selector: selectors.BaseSelector, key: selectors.SelectorKey) -> bool:
+    """Whether what an event is of is still watched: an event before it may have closed that."""
+    try:
+        return selector.get_key(key.fileobj).fd == key.fd
+    except (KeyError, ValueError):  # ValueError: a socket that is closed has no number
+        return False
+
+
 def serve(path: str) -> None:
     """Connect what comes over standard input and output with the socket at *path*, until the input ends."""
 
@@ -200,7 +208,7 @@ def serve(path: str) -> None:
             else:
                 selector.unregister(1)
         for key, happened in selector.select():
-            if key.fileobj in (0, 1) or key.fileobj in selector.get_map():
+            if key.fileobj in (0, 1) or is_watched(selector, key):
                 key.data(happened)
 
 

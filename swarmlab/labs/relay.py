@@ -112,7 +112,7 @@ class _Passing:
                     self._listening.close()
                     os.close(self._ending)
                     return
-                if key.fileobj in self._selector.get_map():
+                if pieces.is_watched(self._selector, key):
                     key.data(happened)
             if self._held:
                 self._join()

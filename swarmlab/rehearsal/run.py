@@ -65,7 +65,7 @@ def rehearse(plan: Plan, kind: MadeKind, folder: Path, profile: str, progress: P
             if plan.likeness:
                 dress(cluster, plan.likeness)
             seconds["the lab"] = time.monotonic() - begun
-            _set_aside(folder, keep)
+            set_aside(folder, keep)
             if plan.likeness:
                 plan.likeness.write(folder / LIKENESS)
             with ThreadPoolExecutor(max_workers=1) as beside:
@@ -143,7 +143,7 @@ def _pytest(folder: Path, name: str, *options: str) -> None:
     shutil.rmtree(reports)
 
 
-def _set_aside(folder: Path, keep: int) -> None:
+def set_aside(folder: Path, keep: int) -> None:
     """Move an earlier rehearsal out of the way of this one, and remove the oldest.
 
     Args:

@@ -30,7 +30,7 @@ RUNS, LATEST = "runs", "latest"
 #: How many runs stay in a folder of reports.
 KEPT = 20
 #: The process that writes to a run's folder. The file is gone once the run has ended.
-_OWNER = ".owner"
+OWNER = ".owner"
 
 
 def count(text: str) -> int:
@@ -75,7 +75,7 @@ def new(reports: Path, names: Sequence[str], started: datetime) -> Path:
                 break
             except FileExistsError:  # another run started in the same second
                 number += 1
-        (folder / _OWNER).write_text(ownership.this_process(), encoding="utf-8")
+        (folder / OWNER).write_text(ownership.this_process(), encoding="utf-8")
         (folder / "evidence").mkdir()
     except OSError as failed:
         raise LabError(outputs.unwritable(reports, failed)) from None
@@ -120,7 +120,7 @@ def ended(folder: Path, *, keep: int) -> str:
     """
     digest = ""
     with contextlib.suppress(OSError):
-        (folder / _OWNER).unlink(missing_ok=True)
+        (folder / OWNER).unlink(missing_ok=True)
         if not judged(folder):
             shutil.rmtree(folder, ignore_errors=True)
             # Neither is of use if this run made it.
@@ -154,7 +154,7 @@ def running(folder: Path, *, elsewhere: bool = True) -> bool:
         elsewhere: What is returned of a process of another host, of which this host knows nothing.
     """
     try:
-        alive = ownership.alive((folder / _OWNER).read_text(encoding="utf-8"))
+        alive = ownership.alive((folder / OWNER).read_text(encoding="utf-8"))
         return elsewhere if alive is None else alive
     except OSError:
         return False

@@ -43,7 +43,7 @@ FILES = {
     "nul.tar": b"\0" * 10,
     "empty": "",
     "docker/config.json": '{"currentContext": "prod"}',
-    "docker/contexts/meta/x/meta.json": '{"Name": "prod", "Endpoints": {"docker": {"Host": "ssh://root@192.0.2.1"}}}',
+    "docker/contexts/meta/x/meta.json": '{"Name": "prod", "Endpoints": {"docker": {"Host": "ssh://root@127.0.0.1:1"}}}',
     "gone/config.json": '{"currentContext": "gone"}',
     "json/config.json": "{",
     "nodes.yaml": "nodes: [{address: 192.0.2.1}]",
@@ -165,15 +165,15 @@ def swarmlab_rows():
     yield row("down", f"no engine answers at DOCKER_HOST={NOWHERE}")
     yield row("down -- x", "only shell takes a command after --")
     yield row("status", f"no engine answers at DOCKER_HOST={NOWHERE}")
-    yield row(
-        "status",
-        "DOCKER_HOST=ssh://192.0.2.1: labs need an engine of this",
-        environment={"DOCKER_HOST": "ssh://192.0.2.1"},
-    )
-    for address in ("nonsense", "tcp://", "tcp://[", "tcp://127.0.0.1:99999"):
+    refused = "DOCKER_HOST=ssh://127.0.0.1:1: ssh cannot connect: "
+    yield row("status", refused, environment={"DOCKER_HOST": "ssh://127.0.0.1:1"})
+    tls = {"DOCKER_HOST": "tcp://127.0.0.1:1", "DOCKER_TLS_VERIFY": "1", "DOCKER_CERT_PATH": "{tmp}"}
+    yield row("up", "DOCKER_HOST=tcp://127.0.0.1:1: {tmp}/ca.pem cannot be read: No such file", environment=tls)
+    for address in ("nonsense", "npipe:////./pipe/docker_engine", "tcp://", "tcp://[", "tcp://127.0.0.1:99999"):
         yield row("status", f"DOCKER_HOST={address}", environment={"DOCKER_HOST": address})
     context = {"DOCKER_HOST": "", "DOCKER_CONFIG": "{tmp}/docker"}
-    yield row("status", "the Docker context prod ({tmp}/docker/config.json), ssh://root@192.0.2.1", environment=context)
+    prod = "the Docker context prod ({tmp}/docker/config.json), ssh://root@127.0.0.1:1"
+    yield row("status", prod, environment=context)
     gone = {"DOCKER_HOST": "", "DOCKER_CONFIG": "{tmp}/gone"}
     yield row("up", "the Docker context gone ({tmp}/gone/config.json): there is no such context", environment=gone)
     yield row("up", "context x (DOCKER_CONTEXT): there is no such context", environment=gone | {"DOCKER_CONTEXT": "x"})

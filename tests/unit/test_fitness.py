@@ -25,6 +25,7 @@ def test_a_usual_engine_is_fit():
     [
         ({"OSType": "windows"}, "runs containers of windows; switch it"),
         ({"SecurityOptions": ["name=seccomp", "name=userns"]}, "userns-remap"),
+        ({"SecurityOptions": ["name=seccomp,profile=default", "name=rootless"]}, "is rootless, and nodes need control"),
     ],
 )
 def test_an_engine_that_cannot_hold_labs_is_refused(info, words):

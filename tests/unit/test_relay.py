@@ -2,6 +2,7 @@
 
 import contextlib
 import os
+import selectors
 import socket
 import subprocess
 import sys
@@ -11,7 +12,7 @@ from pathlib import Path
 import docker
 import pytest
 
-from swarmlab.labs import relay
+from swarmlab.labs import pieces, relay
 from swarmlab.labs.relay import Relay
 from swarmlab.wait import wait
 from tests.unit.execs import Outer
@@ -177,3 +178,19 @@ def test_folders_of_processes_that_were_killed_are_removed(outer, tmp_path):
     with Relay(lambda: outer):
         [own] = (tmp_path / "relays").iterdir()
         assert own.name.startswith(f"{os.getpid()}-")
+
+
+def test_an_event_of_a_connection_that_another_event_has_closed_is_let_go():
+    with selectors.DefaultSelector() as selector:
+        ends = [socket.socketpair() for _ in range(2)]
+        for near, far in ends:
+            selector.register(near, selectors.EVENT_READ)
+            far.send(b"x")
+        first, second = (key for key, _ in selector.select(1))
+        assert pieces.is_watched(selector, first)
+        selector.unregister(second.fileobj)
+        second.fileobj.close()
+        assert not pieces.is_watched(selector, second)
+        for pair in ends:
+            for end in pair:
+                end.close()

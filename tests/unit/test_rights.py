@@ -328,14 +328,12 @@ def test_the_one_of_a_snap_is_an_engine_too(programs):
 def test_a_stopped_engine_is_started_and_never_installed_again(systemd, monkeypatch, apart):
     systemd()
     monkeypatch.setenv("SWARMLAB_PRIVATE", apart)
-    found, calls = SimpleNamespace(rootless=True, url="unix:///x"), []
+    found, calls = SimpleNamespace(need_networks=lambda: None, speak=lambda: None), []
     monkeypatch.setattr(outer, "running", lambda *_: found if "start" in calls else None)
     monkeypatch.setattr(service, "start", lambda *_: calls.append("start"))
     monkeypatch.setattr(outer, "install", lambda *_: pytest.fail("it was installed again"))
     monkeypatch.setattr(outer, "_private", lambda _: calls.append("private") or found)
-    told = []
-    outer.connect(told.append)
-    assert told == ["the engine at unix:///x is rootless: its networks and its rights are its user's own"]
+    outer.connect(print)
     assert calls == (["private"] if apart == "1" else ["start"])
 
 

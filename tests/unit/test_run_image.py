@@ -69,13 +69,17 @@ class Engine:
 
     def __init__(self, *bases, pulls=()):
         self.has, self.pulls, self.built = set(bases), pulls, []
-        self.images = SimpleNamespace(get=self._get, list=lambda **_: [])
+        self.images = SimpleNamespace(get=self._get, list=self._list)
         self.api = SimpleNamespace(pull=self._pull, build=self._build, images=lambda **_: [])
+        self.labelled = {}
         self.volumes = Volumes()
 
     def _get(self, name):
         if name not in self.has:
             raise docker.errors.ImageNotFound(name)
+
+    def _list(self, filters):
+        return [SimpleNamespace(tags=[tag]) for tag, label in self.labelled.items() if label == filters["label"]]
 
     def _pull(self, repository, tag, **_):
         name = f"{repository}:{tag}"
@@ -91,7 +95,8 @@ class Engine:
             return [*log, {"error": "apt failed"}]
         with tarfile.open(fileobj=fileobj) as archive:
             self.built.append((base, set(archive.getnames())))
-        assert labels == {LABEL_IMAGE: run_image.NAME}
+        assert labels == {LABEL_IMAGE: run_image.NAME, run_image.ENVIRONMENT: run_image.environment()}
+        self.labelled[tag] = f"{run_image.ENVIRONMENT}={run_image.environment()}"
         self.has.add(tag)
         return []
 
@@ -140,3 +145,13 @@ def test_a_base_that_is_given_is_taken(own):
     engine = Engine("mine:1", own)
     run_image.run_image(engine, lambda _: None, given="mine:1")
     assert [base for base, _ in engine.built] == ["mine:1"]
+
+
+@pytest.mark.usefixtures("own")
+def test_an_image_of_another_checkout_with_the_same_environment_serves(monkeypatch):
+    engine = Engine(run_image.base())
+    made = run_image.environment_image(engine, lambda _: None)
+    monkeypatch.setattr(run_image, "reference", lambda: "swarmlab/run:of-a-change")
+    assert run_image.environment_image(engine, lambda _: None) == made
+    monkeypatch.setattr(run_image, "environment", lambda: "of-another-lock")
+    assert run_image.environment_image(engine, lambda _: None) == "swarmlab/run:of-a-change"

@@ -49,6 +49,11 @@ def refusals(info: Mapping[str, Any]) -> Iterator[str]:
     """
     if info.get("OSType", "linux") != "linux":
         yield f"runs containers of {info['OSType']}; switch it to containers of Linux"
+    if "rootless" in security(info):
+        yield (
+            "is rootless, and nodes need control groups and a /sys that they may write to, which it cannot give them; "
+            "name an engine that runs as root (DOCKER_HOST, or a Docker context)"
+        )
     if "userns" in security(info):
         yield (
             "maps the users of containers (userns-remap), so that nodes are not root on their files; take that out "

@@ -24,7 +24,7 @@ class ContainerKind(MadeKind):
     default_name = DEFAULT
     shape = (3, 1)
     reboots = False
-    has_room = True
+    has_room = on_any_engine = True
     engine_log = LOG
     limits = (
         "Nodes were containers on one machine: they share its kernel, clock, memory and disk. The upgrade of a "
