@@ -25,6 +25,7 @@ from swarmlab.files import exists, reason, shown
 from swarmlab.host import Progress, user_name
 from swarmlab.images import stock
 from swarmlab.images.run_image import environment_image
+from swarmlab.labs import rights
 from swarmlab.labs.containers import fitness
 from swarmlab.labs.outer import OuterEngine
 from swarmlab.paths import ROOT
@@ -191,7 +192,8 @@ class Courier:
         if own := os.environ.get("SWARMLAB_ENGINE_SOCKET"):
             yield own
             return
-        url, path = self._engine.url, self._engine.url.removeprefix("unix://")
+        url = rights.behind(self._engine.url)
+        path = url.removeprefix("unix://")
         if url.startswith("unix://") and self._client.info().get("KernelVersion") == os.uname().release:
             yield path
         if path != _SOCKET:

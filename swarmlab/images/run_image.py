@@ -24,11 +24,10 @@ from typing_extensions import override
 
 from swarmlab import children, downloads, netns
 from swarmlab.errors import LabError, SwarmlabError, UsageError
-from swarmlab.files import shown
 from swarmlab.host import Progress
 from swarmlab.images.locks import making_images_on
-from swarmlab.images.recipes import LABEL_IMAGE, RootFs
-from swarmlab.images.workshop import Workshop
+from swarmlab.images.recipes import RootFs
+from swarmlab.images.workshop import Workshop, build
 from swarmlab.paths import ROOT
 
 #: The name of the image on an engine, without tag.
@@ -136,11 +135,13 @@ def environment_image(client: docker.DockerClient, progress: Progress, *, foreig
         if image.tags:
             return str(image.tags[0])
     if foreign:
+        workshop = Workshop(client, progress)
         try:
-            with Workshop(client, progress).base(base()):
-                return run_image(client, progress)
-        except LabError as failed:
-            raise UsageError(f"{foreign}: the project's image cannot be made here; there, {failed}") from failed
+            if not workshop.has(base()):
+                workshop.pull(base())
+        except LabError as refused:
+            here = f"{foreign}: the project's image cannot be made here, and {base()}"
+            raise UsageError(f"{here} cannot be had there: {refused}") from refused
     return run_image(client, progress)
 
 
@@ -168,13 +169,14 @@ def run_image(
     failed = ""
     if given or not workshop.has(own.reference):
         try:
-            with contextlib.nullcontext() if given else workshop.base(base()):
-                _build(client, wanted, given or base(), progress)
+            if not (given or workshop.has(base())):
+                workshop.pull(base())
+            _build(client, wanted, given or base(), progress)
             return wanted
         except LabError as refused:
             if given:
                 raise
-            failed = str(refused)
+            failed = f"{base()}: {refused}"
         progress(f"{failed}; making the base image from Debian packages here")
     try:
         _build(client, wanted, workshop.make(own), progress)
@@ -200,25 +202,10 @@ def _build(client: docker.DockerClient, wanted: str, base: str, progress: Progre
                     with file.open("rb") as content:
                         archive.addfile(about, content)
         context.seek(0)
+        how = {"fileobj": context, "custom_context": True, "dockerfile": _DOCKERFILE.name}
         try:
-            client.images.build(
-                fileobj=context,
-                custom_context=True,
-                dockerfile=_DOCKERFILE.name,
-                tag=wanted,
-                buildargs={"BASE": base},
-                labels={LABEL_IMAGE: NAME, ENVIRONMENT: environment()},
-                rm=True,
-                forcerm=True,
-            )
-        except docker.errors.BuildError as refused:
-            raise LabError(f"the engine could not build it on {base}: {_reason(refused)}") from refused
+            build(client, wanted, {ENVIRONMENT: environment()}, buildargs={"BASE": base}, **how)
         except docker.errors.APIError as refused:
             raise LabError(f"the engine could not build it on {base}: {refused.explanation}") from refused
         Workshop(client, progress).forget_older(wanted)
     progress(f"made the image of this checkout in {time.monotonic() - start:.0f} s")
-
-
-def _reason(refused: docker.errors.BuildError) -> str:
-    printed = "".join(str(entry.get("stream", "")) for entry in refused.build_log)
-    return shown(downloads.why(printed, "E:", "ERROR:", "setup:", source="a source of packages"))

@@ -14,6 +14,7 @@ import time
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import docker
@@ -140,21 +141,22 @@ class Workshop:
 
     def _ways(self, recipe: RootFs) -> dict[str, Callable[[], None]]:
         """Return the ways of making a root file system here, the first to be tried first."""
-        root = as_root()
+        root, own = as_root(), own_container(self._client)
 
         def bootstrap() -> None:
             assert root is not None
             if not shutil.which("mmdebstrap"):
                 install(["images"], self._progress)
-            self._by_mmdebstrap(recipe, root)
+            if own:
+                self._by_container(recipe, own)
+            else:
+                self._by_mmdebstrap(recipe, root)
 
         def build() -> None:
-            with self.base(recipe.base), recipe.staged(self._outside) as context:
+            with self._base(recipe.base), recipe.staged(self._outside) as context:
                 self._build(recipe.reference, recipe.dockerfile(), context=context)
 
         ways = {f"build from {recipe.base}": build}
-        if (own := own_container(self._client)) and shutil.which("mmdebstrap"):
-            return {"mmdebstrap in a container of this one's image": lambda: self._by_container(recipe, own), **ways}
         if root is None:
             return ways
         installed = bool(shutil.which("mmdebstrap"))
@@ -188,8 +190,7 @@ class Workshop:
             build = recipe.mmdebstrap(Path("/root.tar"), Path("/", staged.name))
             printed = make_file(own, [word for word in build if word != "--quiet"], staged, "/root.tar", tar)
             if printed:
-                why = downloads.why(printed, "E:", source="Debian's mirror")
-                raise LabError(shown(why))
+                raise LabError(shown(downloads.why(printed, "E:", source="Debian's mirror")))
             self._import(recipe, tar)
 
     def _import(self, recipe: RootFs, tar: Path) -> None:
@@ -197,77 +198,40 @@ class Workshop:
         changes = [*recipe.settings, f"LABEL {LABEL_IMAGE}={repository}"]
         self._client.api.import_image_from_file(str(tar), repository=repository, tag=tag, changes=changes)
 
-    @contextlib.contextmanager
-    def base(self, base: str) -> Iterator[None]:
-        """Have the image that a build begins with. If it was pulled for a build that fails, it goes again.
+    def pull(self, base: str) -> None:
+        """Pull an image.
 
         Raises:
             LabError: it cannot be pulled; the message has the registry's words.
         """
+        self._progress(f"pulling {base}")
+        repository, _, tag = base.partition(":")
+        try:
+            said = list(self._client.api.pull(repository, tag, stream=True, decode=True))
+        except docker.errors.APIError as refused:
+            said = [{"error": str(refused.explanation)}]
+        if wrong := next((str(line["error"]) for line in said if "error" in line), ""):
+            why = downloads.unreached(wrong, "Docker's registry") or shown(wrong)
+            raise LabError(f"it cannot be pulled: {why}")
+
+    @contextlib.contextmanager
+    def _base(self, base: str) -> Iterator[None]:
+        """Have the image that a build begins with. If it was pulled for a build that fails, it goes again."""
         pulled = not self.has(base)
         if pulled:
-            self._progress(f"pulling {base}")
-            repository, _, tag = base.partition(":")
-            try:
-                said = list(self._client.api.pull(repository, tag, stream=True, decode=True))
-            except docker.errors.APIError as refused:
-                said = [{"error": str(refused.explanation)}]
-            if wrong := next((str(line["error"]) for line in said if "error" in line), ""):
-                why = downloads.unreached(wrong, "Docker's registry") or shown(wrong)
-                raise LabError(f"{base} cannot be pulled: {why}")
+            self.pull(base)
         try:
             yield
         except BaseException:
             if pulled:
-                self._remove([base])
+                _remove(self._client, [base])
             raise
 
     def _build(self, reference: str, dockerfile: str, context: Path | None = None) -> None:
-        """Build an image. One that fails, or is interrupted, leaves no container and no image of its steps.
-
-        Raises:
-            LabError: a step failed; the message has its words.
-        """
-        labels = {LABEL_IMAGE: reference.partition(":")[0]}
-        before = {str(image["Id"]) for image in self._client.api.images(all=True)}
-        said: list[dict[str, Any]] = []
         with scratch("image") as folder:
             file = folder / "Dockerfile"
             file.write_text(dockerfile, encoding="utf-8")
-            try:
-                for line in self._client.api.build(
-                    path=str(context or folder),
-                    dockerfile=str(file),
-                    tag=reference,
-                    labels=labels,
-                    rm=True,
-                    forcerm=True,
-                    decode=True,
-                ):
-                    said.append(line)
-                    if "error" in line:
-                        raise LabError(f"the engine could not build {reference}: {_reason(said)}")
-            except BaseException:
-                self._remove(self._steps(said, before))
-                raise
-
-    def _steps(self, said: Sequence[Mapping[str, Any]], before: Collection[str]) -> list[str]:
-        """Return the images that the steps of a build have made, the last first.
-
-        Args:
-            said: what the engine said of the build.
-            before: ids of the images that were there before it.
-        """
-        short = [made[1] for line in said for made in _STEP.finditer(str(line.get("stream", "")))]
-        there = [str(image["Id"]) for image in self._client.api.images(all=True)]
-        ids = [next((id for id in there if id.startswith(f"sha256:{step}")), "") for step in short]
-        return [id for id in reversed(list(dict.fromkeys(ids))) if id and id not in before]
-
-    def _remove(self, images: Sequence[str]) -> None:
-        """Remove images as far as nothing uses them."""
-        for image in images:
-            with contextlib.suppress(docker.errors.APIError):
-                self._client.images.remove(image)
+            build(self._client, reference, path=str(context or folder), dockerfile=str(file))
 
     def _fill_registry(self, reference: str) -> None:
         """Push every workload to a registry, and keep that registry, with what it holds, as an image."""
@@ -356,13 +320,62 @@ class Workshop:
                         self._client.images.remove(tag)
 
 
+def build(
+    client: docker.DockerClient, reference: str, labels: Mapping[str, str] = MappingProxyType({}), **how: Any
+) -> None:
+    """Build an image. One that fails, or is interrupted, leaves no container and no image of its steps.
+
+    Args:
+        client: the engine.
+        reference: the image's name and tag.
+        labels: labels of the image, beside the one that all have.
+        how: further arguments of docker-py's `build`.
+
+    Raises:
+        LabError: a step failed; the message has its words.
+    """
+    labels = {LABEL_IMAGE: reference.partition(":")[0], **labels}
+    before = {str(image["Id"]) for image in client.api.images(all=True)}
+    said: list[dict[str, Any]] = []
+    try:
+        lines = client.api.build(tag=reference, labels=labels, rm=True, forcerm=True, decode=True, **how)
+        for line in lines:
+            said.append(line)
+            if "error" in line:
+                raise LabError(f"the engine could not build {reference}: {_reason(said)}")
+    except BaseException:
+        _remove(client, _steps(client, said, before))
+        raise
+
+
+def _steps(client: docker.DockerClient, said: Sequence[Mapping[str, Any]], before: Collection[str]) -> list[str]:
+    """Return the images that the steps of a build have made, the last first.
+
+    Args:
+        client: the engine.
+        said: what the engine said of the build.
+        before: ids of the images that were there before it.
+    """
+    short = [made[1] for line in said for made in _STEP.finditer(str(line.get("stream", "")))]
+    there = [str(image["Id"]) for image in client.api.images(all=True)]
+    ids = [next((id for id in there if id.startswith(f"sha256:{step}")), "") for step in short]
+    return [id for id in reversed(list(dict.fromkeys(ids))) if id and id not in before]
+
+
+def _remove(client: docker.DockerClient, images: Sequence[str]) -> None:
+    """Remove images as far as nothing uses them."""
+    for image in images:
+        with contextlib.suppress(docker.errors.APIError):
+            client.images.remove(image)
+
+
 def _reason(build: Sequence[Mapping[str, Any]]) -> str:
     """Return what the failed step of a build said, or else how it ended."""
     said = "".join(str(entry.get("stream", "")) for entry in build).splitlines()
-    if not_reached := downloads.unreached("\n".join(said), "Debian's mirror"):
+    if not_reached := downloads.unreached("\n".join(said), "a source of packages"):
         return not_reached
     lines = [line.strip() for line in said]
-    wrong = [line for line in lines if line.startswith("E: ")]  # apt's own
+    wrong = [line for line in lines if line.startswith(("E: ", "ERROR:", "setup: "))]  # of apt, pip and setup.sh
     wrong += [line for line in lines if re.search(r"depends on|error|cannot|failed", line, re.IGNORECASE)]
     return shown(wrong[0] if wrong else build[-1]["error"])
 

@@ -39,7 +39,7 @@ from swarmlab.host import (
 )
 from swarmlab.images.own import alive, own_container
 from swarmlab.labs import inside, rights, service
-from swarmlab.labs.answering import answers, engine_at, refused_by_tls, rootless
+from swarmlab.labs.answering import answers, engine_at, refused_by_tls
 from swarmlab.labs.context import Named, named_engine
 from swarmlab.labs.credentials import Credentials
 from swarmlab.labs.nearness import listener_pid, why_apart
@@ -177,11 +177,6 @@ class OuterEngine:
             else inside.has_folder(self.client, self.own, "/lib/modules")
         )
 
-    @functools.cached_property
-    def rootless(self) -> bool:
-        """Whether it runs without root."""
-        return rootless(self.client.info())
-
     @property
     def private(self) -> bool:
         """Whether swarmlab started the engine, and stops it."""
@@ -312,7 +307,6 @@ def standing(progress: Progress) -> OuterEngine:
         progress: called with a line while an engine keeps this process waiting.
 
     Raises:
-        Apart: its networks are where this process cannot go.
         UsageError: no engine answers.
     """
     if found := revived(progress):
@@ -324,7 +318,8 @@ def revived(progress: Progress) -> OuterEngine | None:
     """Return the engine that answers; a private one that was killed is started again, as its labs are on it still.
 
     Raises:
-        Apart: its networks are where this process cannot go.
+        Apart: this process cannot send packets to its networks.
+        UsageError: see `running`.
     """
     global _connecting
     _connecting = True
@@ -394,30 +389,37 @@ def running(progress: Progress = lambda _: None, *, sudo: bool = True) -> OuterE
         users.close()
     if _apart():
         return None
-    url = asked.url if asked else _DEFAULT
-    if rights.forbidden(url):
-        if not sudo:
-            raise rights.refusal(url)
-        url = rights.through_sudo(url)
-    elif asked:
-        return _named(asked, progress)
+    if asked:
+        return _named(asked, progress, sudo=sudo)
+    url = _way_to(_DEFAULT, sudo=sudo)
     client = _client(url, progress)
-    if client is None and asked:
-        raise UsageError(f"no engine answers at {asked.by}; mend or unset it")
     return OuterEngine(client, url) if client else None
 
 
-def _named(asked: Named, progress: Progress) -> OuterEngine:
+def _way_to(url: str, *, sudo: bool) -> str:
+    """Return the address at which this user reaches the engine at *url*: the same, or one through sudo.
+
+    Raises:
+        Forbidden: there is none.
+    """
+    if not rights.forbidden(url):
+        return url
+    if not sudo:
+        raise rights.refusal(url)
+    return rights.through_sudo(url)
+
+
+def _named(asked: Named, progress: Progress, *, sudo: bool) -> OuterEngine:
     """Return the engine that the user names.
 
     Raises:
-        UsageError: it does not answer.
+        UsageError: it does not answer, or this user may not reach it.
     """
     tunnel = Tunnel(asked.url, asked.by, progress) if asked.url.startswith("ssh://") else None
-    url = tunnel.url if tunnel else asked.url
+    url = tunnel.url if tunnel else _way_to(asked.url, sudo=sudo)
     whys: list[str] = []
     if client := _client(url, progress, asked.credentials, whys):
-        return OuterEngine(client, asked.url, named=asked, tunnel=tunnel)
+        return OuterEngine(client, asked.url if tunnel else url, named=asked, tunnel=tunnel)
     if tunnel:
         tunnel.close()
     why = f" ({whys[0]})" if whys else ""

@@ -121,6 +121,11 @@ def is_passage(url: str) -> bool:
     return bool(url.startswith(_UNIX) and _NAME.fullmatch(place.name) and place.parent == run_folder())
 
 
+def behind(url: str) -> str:
+    """Return the address to which a passage of this process leads; any other address as it is."""
+    return next((target for target, found in _passages.items() if found.url == url), url)
+
+
 def outlive_exec() -> None:
     """Let the passages of this process serve the program that takes its place."""
     for found in _passages.values():

@@ -110,16 +110,7 @@ def engine(running: OuterEngine | None, failed: SwarmlabError | None) -> Finding
         mend = "systemctl start docker, or mend what the reason names; another engine: DOCKER_HOST=ADDRESS"
         return Finding(Level.ERROR, str(failed), risk, check=check, mend=mend)
     if running:
-        summary = f"{running.client.version()['Version']} at {running.url}"
-        if running.rootless:
-            return Finding(
-                Level.WARNING,
-                f"{summary}, which is rootless",
-                "its networks are in a namespace of their own, and it gives nodes no rights that its user has not",
-                check=check,
-                mend="if a lab does not come up, use an engine of root's: DOCKER_HOST=unix:///var/run/docker.sock",
-            )
-        return Finding(Level.OK, summary, check=check)
+        return Finding(Level.OK, f"{running.client.version()['Version']} at {running.url}", check=check)
     said = outer.absence()
     if mend := outer.barred():
         return Finding(Level.ERROR, said, risk, check=check, mend=mend)

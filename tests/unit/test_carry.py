@@ -118,13 +118,16 @@ def test_an_engine_with_another_processor_needs_debians_image(monkeypatch):
         def __init__(self, *_):
             pass
 
-        def base(self, name):
-            raise LabError(f"{name} cannot be pulled: no route")
+        def has(self, _):
+            return False
+
+        def pull(self, _):
+            raise LabError("it cannot be pulled: no route")
 
     monkeypatch.setattr(run_image, "Workshop", Shop)
     made, _ = courier(Architecture="riscv64")
     with pytest.raises(
-        UsageError, match=r"own.sock is riscv64, this machine \S+: the project's image cannot be made here; there, "
+        UsageError, match=r"own.sock is riscv64, this machine \S+: the project's image cannot be made here, and "
     ):
         made._image()
     monkeypatch.setattr(run_image, "run_image", lambda *_: "made")

@@ -82,6 +82,9 @@ class Engine:
     def release(self):
         pass
 
+    def need_networks(self):
+        pass
+
 
 NODES = [
     NodeState.of(

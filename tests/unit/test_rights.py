@@ -333,7 +333,7 @@ def test_a_stopped_engine_is_started_and_never_installed_again(systemd, monkeypa
     monkeypatch.setattr(service, "start", lambda *_: calls.append("start"))
     monkeypatch.setattr(outer, "install", lambda *_: pytest.fail("it was installed again"))
     monkeypatch.setattr(outer, "_private", lambda _: calls.append("private") or found)
-    assert outer.connect(print) is found
+    outer.connect(print)
     assert calls == (["private"] if apart == "1" else ["start"])
 
 

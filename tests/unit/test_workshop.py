@@ -30,8 +30,7 @@ class Engine:
 
     def __init__(self, pull=(), build=(), has=()):
         self.has, self._pull, self._build = dict(has), pull, build
-        self.asked = []
-        self.volumes = Volumes()
+        self.asked, self.volumes = [], Volumes()
         self.images = SimpleNamespace(get=self._get, list=lambda **_: [], remove=self._remove)
         self.api = SimpleNamespace(
             pull=self._pulled,
@@ -109,7 +108,7 @@ def test_every_way_that_was_tried_is_told_with_the_words_of_apt_and_of_the_regis
         made(engine)
     assert engine.asked == ["pull", "install ['images']", "mmdebstrap"]
     assert str(failed.value) == (
-        f"image {ROOT} could not be made: build from debian:bullseye-slim: debian:bullseye-slim cannot be pulled: "
+        f"image {ROOT} could not be made: build from debian:bullseye-slim: it cannot be pulled: "
         "registry-1.docker.io is not reached (no such host); check the network, the proxy (HTTPS_PROXY) or the "
         f"mirror; mmdebstrap: {APT}"
     )
@@ -143,6 +142,6 @@ def test_a_registry_that_refuses_is_quoted(made):
 
     engine.api.pull = refused
     with pytest.raises(
-        UsageError, match="slim cannot be pulled: toomanyrequests: You have reached your pull rate limit;"
+        UsageError, match="it cannot be pulled: toomanyrequests: You have reached your pull rate limit;"
     ):
         made(engine, root=None)
