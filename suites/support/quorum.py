@@ -106,7 +106,7 @@ def one_leader(asked: Sequence[Node], among: Iterable[Node]) -> State:
             return str(failed)
         except EngineRefused as failed:
             why = manager.swarm_error()
-            return f"{failed}; {manager} says of the swarm: {why}" if why else str(failed)
+            return f"{failed}; {manager} says of the swarm: {why}" if why and why not in str(failed) else str(failed)
 
     answers = {manager.name: answer for manager, answer in zip(asked, parallel(named, asked), strict=True)}
     agreed = all(answer in [[node.name] for node in among] for answer in answers.values())

@@ -39,7 +39,7 @@ def fail(monkeypatch, error, *, claim="7.2.1/reachable-on-any-node", damage=(), 
 
 def test_a_claim_about_traffic_says_what_the_nodes_show(monkeypatch):
     said, asked = fail(monkeypatch, AssertionError("master: Connection refused\nassert x == y"))
-    seen = "slave01: IPVS has weight 0 for task web.2 (10.0.0.7)"
+    seen = "load-balancers: slave01: IPVS has weight 0 for task web.2 (10.0.0.7)"
     assert said == f"master: Connection refused; seen on the nodes: {seen}\nassert x == y"
     assert set(asked) == set(OF_TRAFFIC)
     assert "seen on the nodes" in fail(monkeypatch, DeadlineExceeded("3 running tasks"))[0]

@@ -144,10 +144,10 @@ FAULTS = [
     ),
     ClaimFault(
         "the log of a manager was damaged as its power was lost",
-        # A disk that acknowledged what it had not written yet.
+        # A disk that acknowledged what it had not written yet: the manager takes itself for the only one.
         {
-            "8.1.1/manager-rejoins": r"(master|slave\d\d) says of the swarm: .*(WAL|wal|crc)",
-            "8.1.1/quorum-returns": r"(master|slave\d\d) says of the swarm: .*(WAL|wal|crc)",
+            "8.1.1/manager-rejoins": r"to be back and to know the leader: .*'(\w+)': \['\1'\]",
+            "8.1.1/quorum-returns": "to read the cluster's state and to agree on a leader",
         },
         script=wrap_any(
             "dockerd",
