@@ -1,17 +1,19 @@
 """What the container of a command is given, and the engines that it cannot be made on. The engine is a double."""
 
 import os
+import signal
 from pathlib import Path
 from types import SimpleNamespace
 
 import docker
 import pytest
 
-from swarmlab.courier import carry
+from swarmlab.courier import carry, stream
 from swarmlab.courier.carry import Courier
 from swarmlab.errors import UsageError
 from swarmlab.images import run_image
 from swarmlab.paths import ROOT
+from swarmlab.wait import wait
 
 URL = "unix:///home/ops/own.sock"
 
@@ -131,3 +133,28 @@ def test_an_engine_with_another_processor_needs_debians_image(monkeypatch):
     alike = {"x86_64": "amd64", "aarch64": "arm64"}.get(os.uname().machine, os.uname().machine)
     made, _ = courier(Architecture=alike)
     assert made._image() == "made"
+
+
+def test_signals_go_to_the_container_and_then_to_whoever_had_them():
+    before, sent = signal.getsignal(signal.SIGTERM), []
+    client = SimpleNamespace(api=SimpleNamespace(kill=lambda id, name: sent.append((id, name))))
+    forwarder = stream.Forwarder(client, "1", lambda _: None)
+    try:
+        for _ in range(3):  # a terminal and a shell may each send the same
+            signal.raise_signal(signal.SIGTERM)
+        wait(lambda: sent, "a signal to be sent on", deadline=5)
+    finally:
+        forwarder.stop()
+    assert sent == [("1", "SIGTERM")]
+    assert signal.getsignal(signal.SIGTERM) is before
+
+
+def test_what_a_container_prints_goes_to_both_outputs(capfd):
+    pieces = [(b"out\n", None), (None, b"error\n"), (b"more\n", b"")]
+    client = SimpleNamespace(
+        api=SimpleNamespace(attach=lambda *_, **how: iter(pieces) if how["demux"] else iter([b"x"]))
+    )
+    stream.attach(client, "1", terminal=False).join(5)
+    assert capfd.readouterr() == ("out\nmore\n", "error\n")
+    stream.attach(client, "1", terminal=True).join(5)
+    assert capfd.readouterr() == ("x", "")

@@ -4,9 +4,11 @@ import io
 import os
 import tarfile
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
+from swarmlab.cli import rehearse
 from swarmlab.courier import parcel
 from swarmlab.courier.parcel import Parcel, pack, unpack
 from swarmlab.paths import REPORTS, ROOT
@@ -154,3 +156,15 @@ def test_the_archive_of_logs_comes_back_from_the_current_folder():
 def test_a_command_that_writes_nothing_brings_nothing_back():
     assert Parcel("swarmlab", ["status"], Path("/w")).places() == []
     assert Parcel("swarmlab", ["rehearse"], Path("/w")).places()[0] == REPORTS
+
+
+def test_a_rehearsal_like_a_swarm_goes_with_what_was_read_of_the_swarm(here):
+    written = []
+    like = SimpleNamespace(write=written.append)
+    words = ["rehearse", "--like", "swarm.yaml", "--to=trixie", "--group=a", "--workers", "2", "--managers", "3"]
+    made = rehearse._with_likeness(words, like)
+    (file,) = written
+    assert made == ["rehearse", "--to=trixie", "--managers", "3", f"--like={file}"]
+    assert file.name == "likeness.json"
+    file.write_text("{}")
+    assert file in named(made[1:], here)
