@@ -14,7 +14,7 @@ claim := $(if $(CLAIM),--claim '$(CLAIM)')
 lab := --lab $(LAB)
 pytest := $(BIN)/pytest
 prove := $(pytest) -m lab -v
-as_root := $(if $(filter 0,$(shell id -u)),,sudo -n)
+as_root := $(if $(filter 0,$(shell id -u)),,sudo -n) env DEBIAN_FRONTEND=noninteractive NEEDRESTART_MODE=l
 # Put after a command: print its exit status if it fails. $(call ended,NAME)
 ended = || { status=$$?; echo "$(1) ended with $$status" >&2; exit $$status; }
 
@@ -98,7 +98,7 @@ browser: $(ready) ## Check the report with a browser and axe; installs chromium 
 ##: Proofs: plant faults, and check that each is noticed
 
 .PHONY: proof
-proof: proof-claims proof-engines proof-machines proof-mesh proof-rehearsal proof-preflight proof-existing proof-libvirt proof-ends proof-secrets proof-image proof-remote proof-interruptions ## Run all proofs (a day).
+proof: proof-claims proof-engines proof-machines proof-mesh proof-rehearsal proof-preflight proof-existing proof-host proof-host-settings proof-libvirt proof-ends proof-secrets proof-rights proof-image proof-remote proof-interruptions ## Run all proofs (a day).
 
 .PHONY: proof-claims
 proof-claims: $(ready) ## Break clusters on purpose: every test of the suites must fail (hours).
@@ -132,6 +132,14 @@ proof-existing: $(ready) ## Run the suites on an existing swarm under load: its 
 proof-libvirt: $(ready) ## Make, use and kill a lab of machines in a libvirt that others use: nothing of theirs may change (an hour).
 	$(prove) tests/proof/libvirt $(PYTEST_ARGS) $(call ended,pytest)
 
+.PHONY: proof-host-settings
+proof-host-settings: $(ready) ## Labs on engines and hosts with other settings: each works, or ends in one line (half an hour).
+	$(prove) tests/proof/host/test_settings.py $(PYTEST_ARGS) $(call ended,pytest)
+
+.PHONY: proof-host
+proof-host: $(ready) ## Run as a stranger does on virtual machines with Debian 12 and 13 and an engine (hours).
+	$(prove) tests/proof/host/test_machines.py $(PYTEST_ARGS) $(call ended,pytest)
+
 .PHONY: proof-ends
 proof-ends: $(ready) ## Take labs away in the midst of runs, and use one lab twice: no claim may fail (a quarter of an hour).
 	$(prove) tests/proof/ends $(PYTEST_ARGS) $(call ended,pytest)
@@ -143,6 +151,10 @@ proof-secrets: $(ready) ## Plant values in a swarm of others: no file and no out
 .PHONY: proof-image
 proof-image: $(ready) ## Run the project's image on the engine, and what lies beside it: all must end in order (a quarter of an hour).
 	$(prove) tests/proof/image $(PYTEST_ARGS) $(call ended,pytest)
+
+.PHONY: proof-rights
+proof-rights: $(ready) ## Use an engine of root's as users by the group, by sudo and by nothing: each is told its way (a quarter of an hour).
+	$(prove) tests/proof/rights $(PYTEST_ARGS) $(call ended,pytest)
 
 .PHONY: proof-remote
 proof-remote: $(ready) ## Run on engines out of reach, over SSH, over TLS and in a namespace: verdicts here, nothing left there (half an hour).

@@ -5,8 +5,10 @@ cd "$(dirname "$0")"
 
 fail() { echo "setup: $1" >&2; exit 2; }
 
+# Nothing is asked: not by sudo, and not by packages or by what looks after services when they change.
 as_root() {
-    if [ "$(id -u)" = 0 ]; then "$@"; else sudo -n "$@"; fi
+    set -- env DEBIAN_FRONTEND=noninteractive NEEDRESTART_MODE=l "$@"
+    if [ "$(id -u)" = 0 ]; then "$@"; else sudo -n "$@"; fi </dev/null
 }
 
 log=$(mktemp) || fail "no temporary file can be made; make room, or set TMPDIR to a folder that can be written"

@@ -20,17 +20,22 @@ from swarmlab import signals
 #: Seconds that a command has to end after SIGTERM: a run of pytest takes its labs down meanwhile.
 PATIENCE = 300.0
 
-#: Reads "add GROUP" and "del GROUP", and ends the groups that are left when its input ends. To end commands alone would
-#: not do: mmdebstrap waits for its own commands.
+#: Reads "add GROUP", "root GROUP" and "del GROUP". Ends the groups that are left when its input ends, root's through
+#: sudo. To end commands alone would not do: mmdebstrap waits for its own commands.
 _GUARD = """
 live=
 while read -r verb group; do
     left=
-    for one in $live; do [ "$one" = "$group" ] || left="$left $one"; done
+    for one in $live; do [ "${one#r}" = "$group" ] || left="$left $one"; done
     live=$left
-    [ "$verb" = del ] || live="$live $group"
+    case $verb in add) live="$live $group" ;; root) live="$live r$group" ;; esac
 done
-for one in $live; do kill -s TERM -- "-$one"; done
+for one in $live; do
+    case $one in
+    r*) sudo -n kill -s TERM -- "-${one#r}" ;;
+    *) kill -s TERM -- "-$one" ;;
+    esac
+done
 """
 _guard: subprocess.Popen[bytes] | None = None
 _telling = threading.RLock()
@@ -84,7 +89,7 @@ def start(command: Sequence[Any], **how: Any) -> subprocess.Popen[Any]:
         with signals.deferred():
             process = subprocess.Popen([*map(str, command)], start_new_session=True, **how)
             _running.add(process)
-            _tell_guard("add", process)
+            _tell_guard("root" if _by_sudo(process) else "add", process)
     except KeyboardInterrupt:
         if process:
             end(process)
@@ -139,7 +144,19 @@ def end_all(_: int) -> None:
         _send(process, signal.SIGTERM)
 
 
+def _by_sudo(process: subprocess.Popen[Any]) -> bool:
+    """Whether sudo runs a command: this user may send a signal to sudo alone, and not to what the command starts."""
+    return isinstance(process.args, list) and "sudo" in process.args
+
+
 def _send(process: subprocess.Popen[Any], number: int) -> None:
-    if process.poll() is None:
-        with contextlib.suppress(ProcessLookupError, PermissionError):
-            os.killpg(process.pid, number)
+    if process.poll() is not None:
+        return
+    if _by_sudo(process):
+        name, quiet = signal.Signals(number).name.removeprefix("SIG"), subprocess.DEVNULL
+        kill = ["sudo", "-n", "kill", "-s", name, "--", f"-{process.pid}"]
+        with contextlib.suppress(OSError):
+            subprocess.run(kill, check=False, stdin=quiet, stdout=quiet, stderr=quiet, start_new_session=True)
+        return
+    with contextlib.suppress(ProcessLookupError, PermissionError):
+        os.killpg(process.pid, number)

@@ -12,6 +12,20 @@ class UsageError(SwarmlabError):
     """The user gave a wrong value: an option, a file, the name of a node."""
 
 
+class Forbidden(UsageError):
+    """This user may not reach the engine of this machine.
+
+    Attributes:
+        what: that, without the ways out.
+        ways: the ways out, as one sentence.
+    """
+
+    def __init__(self, what: str, ways: str) -> None:
+        super().__init__(f"{what}: {ways}")
+        self.what = what
+        self.ways = ways
+
+
 class LabError(SwarmlabError):
     """The lab failed, so nothing can be said about the cluster (verdict *broken*)."""
 

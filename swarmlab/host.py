@@ -22,7 +22,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any
 
-from swarmlab import downloads, netns, signals
+from swarmlab import distribution, downloads, netns, signals
 from swarmlab.errors import UsageError
 from swarmlab.files import exists, named, reason, shown
 
@@ -35,6 +35,12 @@ MIB = 2**20
 _LIMITS = ("sys/fs/cgroup/memory.max", "sys/fs/cgroup/memory/memory.limit_in_bytes")
 #: The id of a container in a path or in the name of a control group.
 _CONTAINER = re.compile(r"(?<![0-9a-f])[0-9a-f]{64}(?![0-9a-f])")
+#: The folders of system programs, such as dockerd, ip and virsh's daemon.
+_SYSTEM_FOLDERS = ("/usr/local/sbin", "/usr/sbin", "/sbin")
+#: Variables that name a proxy, which apt and mmdebstrap heed.
+_PROXIES = ("http_proxy", "https_proxy", "ftp_proxy", "no_proxy", "HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY")
+#: Seconds that sudo may take to say whether it runs commands.
+_SUDO = 20.0
 #: Seconds between two lines that say for which process this one waits.
 _REMINDER = 60.0
 #: How often a folder is made that other processes remove as empty.
@@ -54,6 +60,16 @@ def user_name() -> str:
     # With sudo, and in the jobs of GitLab and GitHub, the person has another name than the process.
     person = os.environ.get("SUDO_USER") or os.environ.get("GITLAB_USER_LOGIN") or os.environ.get("GITHUB_ACTOR")
     return f"{person}, as {name}" if person and person != name else name
+
+
+def person() -> str:
+    """Return the login name of who runs this process; with sudo, of who ran that."""
+    if os.geteuid() == 0 and (by := os.environ.get("SUDO_USER")):
+        return by
+    try:
+        return pwd.getpwuid(os.geteuid()).pw_name
+    except KeyError:  # as in a container with the user of another system
+        return str(os.geteuid())
 
 
 def run_folder() -> Path:
@@ -303,9 +319,20 @@ def scratch(kind: str) -> Iterator[Path]:
     me = process(os.getpid())
     assert me
     prefix = f"{kind}-{me.pid}-{me.started}-"
-    # A command of root's that is ended may leave files that this user cannot remove.
-    with tempfile.TemporaryDirectory(prefix=prefix, dir=place, ignore_cleanup_errors=True) as folder:
-        yield Path(folder)
+    made = None
+    try:
+        with tempfile.TemporaryDirectory(prefix=prefix, dir=place, ignore_cleanup_errors=True) as folder:
+            made = Path(folder)
+            yield made
+    finally:
+        if made:
+            remove_as_root(made)
+
+
+def remove_as_root(folder: Path) -> None:
+    """Remove what a command of root's has left in a folder, which this user could not."""
+    if folder.exists() and (root := as_root()) is not None:
+        subprocess.run([*root, "rm", "-rf", "--one-file-system", folder], check=False, capture_output=True)
 
 
 @dataclass(frozen=True)
@@ -385,44 +412,90 @@ def process_of(pidfile: Path, programs: Sequence[str]) -> int | None:
     return found.pid if found and any(program in found.arguments[0] for program in programs) else None
 
 
-def install(packages: Sequence[str], progress: Progress) -> None:
-    """Install Debian packages on this machine.
+def complete_path() -> None:
+    """Let this process and its commands find system programs: an ordinary user's PATH has no folder of them.
+
+    Without them, an engine or a program that is installed would be taken for missing.
+    """
+    folders = os.environ.get("PATH", os.defpath).split(os.pathsep)
+    os.environ["PATH"] = os.pathsep.join(dict.fromkeys([*folders, *_SYSTEM_FOLDERS]))
+
+
+def install(purposes: Sequence[str], progress: Progress) -> None:
+    """Install packages on this machine. Nothing is asked, whatever the packages would ask.
+
+    Args:
+        purposes: what they are for (see `swarmlab.distribution.packages`).
+        progress: called with a line before the work begins.
 
     Raises:
-        UsageError: there is no apt, this user has no rights, or the installation failed.
+        UsageError: there is no apt, this user has no rights, the packages are not known, or the installation failed.
     """
+    listed = distribution.packages(purposes)
+    packages = [package for package in listed if not package.endswith("?")]
     wanted = " ".join(packages)
     if not shutil.which("apt-get"):
         raise UsageError(f"this machine needs {wanted} and has no apt-get; install it by hand")
     root = as_root()
     if root is None:
-        raise UsageError(f"this user may not install packages; run: sudo apt-get install {wanted}")
+        raise UsageError(f"this user may not install packages ({why_not_root()}); run: sudo apt-get install {wanted}")
     progress(f"installing {wanted} (about a minute)")
-    environment = {**os.environ, "DEBIAN_FRONTEND": "noninteractive"}
     # A new machine may be installing updates by itself; the lock timeout waits for that.
-    apt = [*netns.outside(), *root, "apt-get", "-q", "-y", "-o", "DPkg::Lock::Timeout=600"]
+    apt = [*netns.outside(), *root, *for_downloads(), "apt-get", "-q", "-y", "-o", "DPkg::Lock::Timeout=600"]
     # Packages that are installed by half would be the user's to mend, so apt is neither ended nor interrupted.
     with alone("install"), signals.deferred(f"the installation of {wanted}"):
         quietly: dict[str, Any] = {"check": False, "capture_output": True, "text": True, "start_new_session": True}
-        updated = subprocess.run([*apt, "update"], env=environment, **quietly)
-        # Since Debian 13 the docker command is in a package of its own.
-        split = subprocess.run(["apt-cache", "show", "docker-cli"], check=False, capture_output=True).returncode == 0
-        more = ["docker-cli"] if split and "docker.io" in packages else []
-        command = [*apt, "install", "--no-install-recommends", *packages, *more]
-        done = subprocess.run(command, env=environment, **quietly)
+        quietly["stdin"] = subprocess.DEVNULL
+        updated = subprocess.run([*apt, "update"], **quietly)
+        for package in [package.rstrip("?") for package in listed if package.endswith("?")]:
+            if subprocess.run(["apt-cache", "show", package], **quietly).returncode == 0:
+                packages.append(package)
+        done = subprocess.run([*apt, "install", "--no-install-recommends", *packages], **quietly)
     if done.returncode != 0:
         # apt-get cannot locate packages if the update before did not reach the mirror.
         why = downloads.unreached(updated.stderr, "Debian's mirror") or downloads.why(done.stderr, "E:")
         raise UsageError(f"apt-get could not install {wanted}: {why}")
 
 
+def for_downloads() -> list[str]:
+    """Return the prefix of a command that downloads packages as root: sudo takes the environment away."""
+    kept = [f"{name}={value}" for name, value in sorted(os.environ.items()) if name in _PROXIES and value]
+    # needrestart, on Ubuntu, asks which services to restart.
+    return ["env", "DEBIAN_FRONTEND=noninteractive", "NEEDRESTART_MODE=l", *kept]
+
+
 def as_root() -> list[str] | None:
-    """Return the prefix that runs a command as root without a prompt; None if this user cannot."""
+    """Return the prefix that runs a command as root without a question; None if this user cannot."""
     if os.geteuid() == 0:
         return []
-    if (
-        shutil.which("sudo")
-        and subprocess.run(["sudo", "-n", "true"], check=False, capture_output=True).returncode == 0
-    ):
-        return ["sudo", "-n"]
-    return None
+    return None if _refused_by_sudo() else ["sudo", "-n"]
+
+
+def why_not_root() -> str:
+    """Return why `as_root` returns None."""
+    return _refused_by_sudo() or "it is root"
+
+
+def _refused_by_sudo() -> str:
+    """Return why sudo runs no command without a question; empty if it does."""
+    if not shutil.which("sudo"):
+        return "there is no sudo"
+    try:
+        # In a session of its own, as the commands are: sudo may remember a password for a terminal alone.
+        tried = subprocess.run(
+            ["sudo", "-n", "true"],
+            check=False,
+            capture_output=True,
+            text=True,
+            errors="replace",
+            stdin=subprocess.DEVNULL,
+            start_new_session=True,
+            timeout=_SUDO,
+            env={**os.environ, "LC_ALL": "C"},
+        )
+    except subprocess.TimeoutExpired:
+        return f"sudo does not end within {_SUDO:.0f} s"
+    if tried.returncode == 0:
+        return ""
+    said = " ".join(tried.stderr.split())
+    return "sudo asks for a password" if "password" in said else f"sudo refuses: {shown(said, 120)}"

@@ -12,12 +12,15 @@ from typing import Any
 
 from swarmlab import configuration, signals
 from swarmlab.errors import UsageError
+from swarmlab.host import complete_path
 
 # What a test starts has the variable of its worker, too. A worker itself runs a text that it is sent (python -c).
 _WORKER = "PYTEST_XDIST_WORKER" in os.environ and sys.argv[0] == "-c"
 
 # The standard error of the terminal, which is captured while plugins are loaded. A worker of xdist has nothing to tell.
 signals.leave_at_once(2, "pytest", None if _WORKER else os.dup(2))
+
+complete_path()
 
 
 def pytest_load_initial_conftests(early_config: Any, args: list[str]) -> None:

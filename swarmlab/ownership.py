@@ -15,6 +15,8 @@ from swarmlab.paths import command
 LABEL = "swarmlab.lab"
 #: Label whose value is the owner: `USER`, or a process as `this_process` names it.
 OWNER = "swarmlab.owner"
+#: Label whose value is the login name of who made the lab: others do not take it down without being asked.
+PERSON = "swarmlab.person"
 #: The owner of a lab that was brought up by hand. It stays until it is taken down by hand.
 USER = "user"
 

@@ -7,7 +7,7 @@ import contextlib
 from collections.abc import Sequence
 
 from swarmlab import ownership
-from swarmlab.cli.common import add_inventory, add_name, inventory_options, lab_name, refuse, say
+from swarmlab.cli.common import add_inventory, add_name, add_yes, agreed, inventory_options, lab_name, refuse, say
 from swarmlab.cluster import leavings
 from swarmlab.cluster.node import Node
 from swarmlab.cluster.swarm import Swarm
@@ -23,20 +23,22 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     add_name(parser)
     add_inventory(parser)
     parser.add_argument("--dry-run", action="store_true", help="only list what would be removed")
+    add_yes(parser)
 
 
 def run(args: argparse.Namespace) -> int:
     """Remove what runs of the suites left on a swarm: only objects with their label or a name of their form."""
     if options := inventory_options(args):
-        refuse(args, "--inventory", "--name")
+        refuse(args, "--inventory", "--name", "--yes")
         lab = EXISTING.reach(Request(options=options), say, to_judge=False)
         try:
             return _clean(lab.nodes(), lab.known.registry, dry=args.dry_run)
         finally:
             lab.down()
-    engine = outer.connect(say)
+    engine = outer.standing(say)
     try:
-        with contextlib.nullcontext() if args.dry_run else using.held(engine, lab_name(args)):
+        holding = using.held(engine, lab_name(args), agreed=agreed(args, "remove from it what runs have left"))
+        with contextlib.nullcontext() if args.dry_run else holding:
             return _clean(kinds.attach(engine, lab_name(args), say).nodes(), "", dry=args.dry_run)
     finally:
         engine.release()

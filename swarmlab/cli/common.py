@@ -6,7 +6,7 @@ import argparse
 import contextlib
 import re
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -17,6 +17,7 @@ from swarmlab.files import exists, is_text, named, shown
 from swarmlab.labs.base import Lab
 from swarmlab.labs.existing.ansible import GROUP
 from swarmlab.labs.registry import DEFAULT
+from swarmlab.labs.standing import Standing
 from swarmlab.nearest import hint
 
 #: What names a run on the command line.
@@ -86,6 +87,30 @@ def name_of(action: argparse.Action) -> str:
 def add_name(parser: argparse.ArgumentParser) -> None:
     """Add the option that names a lab."""
     parser.add_argument("--name", help=f"name of the lab (default: {DEFAULT.default_name})")
+
+
+def add_yes(parser: argparse.ArgumentParser) -> None:
+    """Add the option that agrees to change a lab of another user."""
+    parser.add_argument("--yes", action="store_true", help="change a lab that another user made, without a question")
+
+
+def agreed(args: argparse.Namespace, what: str) -> Callable[[Standing], bool]:
+    """Return a function that says whether a lab of another user may be changed: by --yes, or asked on a terminal.
+
+    Args:
+        args: the options of the command.
+        what: what is to be done to it, for the question, such as "take it down".
+    """
+
+    def asked(lab: Standing) -> bool:
+        if args.yes:
+            return True
+        if not (sys.stdin and sys.stdin.isatty() and sys.stderr and sys.stderr.isatty()):
+            return False
+        print(f"swarmlab: lab {lab.name} is {lab.person}'s; {what}? [y/N] ", end="", file=sys.stderr, flush=True)
+        return sys.stdin.readline().strip().lower() in ("y", "yes")
+
+    return asked
 
 
 def lab_name(args: argparse.Namespace) -> str:

@@ -58,7 +58,7 @@ def _actions(parser: argparse.ArgumentParser) -> Iterator[argparse.Action]:
 def _of_engine(look: Callable[[outer.OuterEngine], list[str]]) -> list[str]:
     """Return what is found on the outer engine; nothing without one, or if it cannot be asked."""
     with contextlib.suppress(SwarmlabError, OSError):
-        if engine := outer.running():
+        if engine := outer.running(sudo=False):
             try:
                 return look(engine)
             finally:

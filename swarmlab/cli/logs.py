@@ -54,7 +54,7 @@ def run(args: argparse.Namespace) -> int:
             return _bundle(lab, given, lab.unreached, {"inventory": options["--inventory"]}, more)
         finally:
             lab.down()
-    engine = outer.connect(say)
+    engine = outer.standing(say)
     try:
         attached = kinds.attach(engine, lab_name(args))
         be_discreet(attached.nodes(), hurried=True)

@@ -37,6 +37,7 @@ from swarmlab.cli import (
 )
 from swarmlab.cli.common import Parser, complain, say
 from swarmlab.errors import SwarmlabError, UsageError
+from swarmlab.host import complete_path
 from swarmlab.labs.outer import Apart
 from swarmlab.labs.registry import MADE
 from swarmlab.terminal import give_up, start_in_utf8, tolerate
@@ -97,6 +98,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """
     if arguments is None:
         start_in_utf8()
+    complete_path()
     tolerate()
     if not paths.CLAIMS.is_dir():
         say(f"no claims at {paths.CLAIMS}; install swarmlab from its checkout: pip install -e .")

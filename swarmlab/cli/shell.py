@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import argparse
 import os
+import shutil
 import subprocess
 
 from swarmlab.cli.common import add_inventory, add_name, inventory_options, lab_name, refuse, say
-from swarmlab.labs import outer
+from swarmlab.errors import UsageError
+from swarmlab.labs import outer, rights
 from swarmlab.labs import registry as kinds
 from swarmlab.labs.base import Request
 from swarmlab.labs.existing.kind import EXISTING
@@ -32,8 +34,11 @@ def run(args: argparse.Namespace) -> int:
     """Open a root shell on a node, or run one command there."""
     options = inventory_options(args)
     if not options:
-        engine = outer.connect(say)
+        engine = outer.standing(say)
         command = kinds.attach(engine, lab_name(args)).shell(args.node, args.command)
+        if not shutil.which(command[0]):
+            raise UsageError(f"there is no {command[0]} command; install the package docker-cli, or docker.io")
+        rights.outlive_exec()
         os.execvp(command[0], command)
     refuse(args, "--inventory", "--name")
     return _of_existing(args, options)

@@ -17,7 +17,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Switch a node of a lab on again."""
-    engine = outer.connect(say)
+    engine = outer.standing(say)
     try:
         node = node_named(kinds.attach(engine, lab_name(args), say), args.node)
         node.start()

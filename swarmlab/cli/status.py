@@ -29,7 +29,7 @@ def run(args: argparse.Namespace) -> int:
     """List labs with their nodes, engines and roles."""
     engine = outer.running(say)
     if engine is None:
-        print(_json(None, []) if args.json else "no lab is up (no engine answers)")
+        print(_json(None, []) if args.json else f"no lab is up: {outer.absence()}")
         return 0
     try:
         standing = labels.labs(engine)
@@ -43,7 +43,8 @@ def run(args: argparse.Namespace) -> int:
             print("no lab is up")
         for lab, nodes, why in found:
             maker = {True: lab.owner, False: "a run that was killed", None: f"{lab.owner}, elsewhere"}
-            print(f"{lab.name} ({engine.url}; made by: {maker[lab.alive]})")
+            whose = f"; {lab.person}'s" if lab.foreign else ""
+            print(f"{lab.name} ({engine.url}{whose}; made by: {maker[lab.alive]})")
             for line in [f"its nodes cannot be reached: {why}"] if why else nodes:
                 print(f"  {line}")
         return 0
@@ -73,4 +74,5 @@ def to_json(lab: Standing, nodes: list[NodeState], why: str) -> dict[str, Any]:
         why: Why nothing is known of its nodes; empty if something is.
     """
     made = {"name": lab.name, "kind": lab.kind, "owner": lab.owner, "owner_alive": lab.alive}
+    made |= {"person": lab.person, "foreign": lab.foreign}
     return made | {"nodes": [asdict(node) for node in nodes], "why": why}

@@ -15,6 +15,8 @@ from swarmlab.preflight.finding import Finding, Level
 _LIMITS = {"MemoryLimit": "memory", "CPUCfsQuota": "processors", "PidsLimit": "processes"}
 #: Storage drivers that copy an image for each container.
 _COPYING = ("vfs",)
+#: What confines containers, as GET /info names it, beside SELinux.
+_CONFINING = ("apparmor", "seccomp", "no-new-privileges")
 #: Threads of a node with tasks; an idle node has some 25.
 _THREADS = 400
 #: Where the kernel has its limit of threads and processes, of the whole host.
@@ -58,7 +60,7 @@ def settings(engine: OuterEngine | None) -> Iterator[Finding]:
             "SELinux confines containers; nodes get label=disable, which was not tried with a policy that enforces",
             mend="if a lab does not come up: ausearch -m avc -ts recent",
         )
-    named = ", ".join(sorted({*confined} - {"selinux"})) or "nothing"
+    named = ", ".join(name for name in _CONFINING if name in confined) or "nothing"
     control = f"control groups of version {info.get('CgroupVersion', 1)}"
     yield Finding(Level.OK, f"{info.get('Driver')}, {control}; containers are confined by {named}, nodes by nothing")
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import os
+import platform
 import shutil
 import subprocess
 import sys
@@ -14,7 +15,7 @@ from swarmlab.cluster.leavings import REGISTRY_IMAGE
 from swarmlab.doctor import engine
 from swarmlab.doctor.check import Look, examine
 from swarmlab.errors import LabError, SwarmlabError
-from swarmlab.host import Progress, as_root, cache_folder, check_cache
+from swarmlab.host import Progress, as_root, cache_folder, check_cache, why_not_root
 from swarmlab.images import workshop
 from swarmlab.images.recipes import registry_reference
 from swarmlab.labs import outer
@@ -92,9 +93,9 @@ def rights(patient: Patient) -> Iterator[Finding]:
     elif patient.root is None:
         yield Finding(
             Level.WARNING if patient.engine else Level.ERROR,
-            "this user is not root, and sudo asks for a password or is not there",
+            f"this user is not root, and {why_not_root()}",
             "no package is installed, no engine is started, and no image is made by mmdebstrap",
-            mend="run as root, or let sudo work without a password: USER ALL=(ALL) NOPASSWD: ALL",
+            mend="run as root, or give this user NOPASSWD in /etc/sudoers.d (visudo)",
         )
     else:
         yield Finding(Level.OK, "root" if not patient.root else "root by sudo")
@@ -183,6 +184,22 @@ def limits(patient: Patient) -> Iterator[Finding]:
     return engine.limits(patient.engine)
 
 
+def architecture(_: Patient) -> Iterator[Finding]:
+    """Whether the kinds of lab are made for this machine's processor."""
+    machine = platform.machine()
+    if machine == "x86_64":
+        yield Finding(Level.OK, machine)
+    elif machine == "aarch64":
+        yield Finding(Level.INFO, f"{machine}: labs of containers were not tried on it; machines are not made for it")
+    else:
+        yield Finding(
+            Level.WARNING,
+            f"{machine}: Docker has no archives of engines for it, and labs were not tried here",
+            "only Debian's engines can be had",
+            mend="run on a machine of x86-64",
+        )
+
+
 def cache(_: Patient) -> Iterator[Finding]:
     """Whether images can be kept in the cache."""
     check_cache()
@@ -238,6 +255,7 @@ CHECKS: Mapping[str, Look[Patient]] = {
     "host-engine-settings": engine_settings,
     "host-room": disk,
     "host-limits": limits,
+    "host-architecture": architecture,
     "host-cache": cache,
     "host-images": images,
 }

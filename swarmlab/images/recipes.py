@@ -6,7 +6,6 @@ import contextlib
 import functools
 import hashlib
 import shutil
-import subprocess
 import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -16,7 +15,7 @@ from typing import Any
 from swarmlab import children, downloads
 from swarmlab.errors import LabError, UsageError
 from swarmlab.files import read_yaml, shown
-from swarmlab.host import Progress, alone, as_root, cache_folder, scratch
+from swarmlab.host import Progress, alone, cache_folder, remove_as_root, scratch
 from swarmlab.images import archives
 from swarmlab.images.archives import Content
 from swarmlab.images.engines import DEFAULT, UNRELEASED
@@ -100,7 +99,7 @@ class RootFs:
     @property
     def has_apt(self) -> bool:
         """Whether it has apt with its lists. Nodes and machines have: tests ask them for versions of packages."""
-        return self.name in ("node", "machine")
+        return self.name in ("node", "machine", "host")
 
     @property
     def packages(self) -> list[str]:
@@ -297,6 +296,5 @@ def making_images(progress: Progress = lambda _: None) -> Iterator[None]:
     with alone("images", progress, folder=cache_folder()):
         for left in cache_folder().glob("image-*"):
             shutil.rmtree(left, ignore_errors=True)
-            if left.exists() and (root := as_root()) is not None:  # made by a command of root's
-                subprocess.run([*root, "rm", "-rf", "--one-file-system", left], check=False, capture_output=True)
+            remove_as_root(left)
         yield

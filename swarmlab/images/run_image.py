@@ -136,9 +136,11 @@ def environment_image(client: docker.DockerClient, progress: Progress, *, foreig
         if image.tags:
             return str(image.tags[0])
     if foreign:
-        workshop = Workshop(client, progress)
-        if not workshop.has(base()) and not workshop.pull(base()):
-            raise UsageError(f"{foreign}: the project's image cannot be made here, and {base()} cannot be pulled there")
+        try:
+            with Workshop(client, progress).base(base()):
+                return run_image(client, progress)
+        except LabError as failed:
+            raise UsageError(f"{foreign}: the project's image cannot be made here; there, {failed}") from failed
     return run_image(client, progress)
 
 
@@ -166,10 +168,9 @@ def run_image(
     failed = ""
     if given or not workshop.has(own.reference):
         try:
-            if given or workshop.has(base()) or workshop.pull(base()):
+            with contextlib.nullcontext() if given else workshop.base(base()):
                 _build(client, wanted, given or base(), progress)
-                return wanted
-            failed = f"{base()} cannot be pulled"
+            return wanted
         except LabError as refused:
             if given:
                 raise

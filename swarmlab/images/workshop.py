@@ -11,18 +11,19 @@ import contextlib
 import re
 import shutil
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import docker
 import requests
 from docker.models.containers import Container
 
 from swarmlab import children, downloads, outputs
-from swarmlab.errors import LabError, UsageError
+from swarmlab.errors import LabError, SwarmlabError, UsageError
 from swarmlab.files import shown
-from swarmlab.host import Progress, as_root, cache_folder, install, scratch
+from swarmlab.host import Progress, as_root, cache_folder, for_downloads, install, scratch, why_not_root
 from swarmlab.images.engines import DEFAULT, EngineChoice, held, obtain
 from swarmlab.images.locks import making_images_on
 from swarmlab.images.own import make_file, own_container
@@ -38,6 +39,9 @@ from swarmlab.images.recipes import (
 )
 from swarmlab.ownership import LABEL, OWNER, USER, this_process
 from swarmlab.wait import State, wait
+
+#: How an engine names the image that a step of a build has made.
+_STEP = re.compile(r"---> ([0-9a-f]{12,64})\s")
 
 
 class Workshop:
@@ -107,26 +111,54 @@ class Workshop:
         return True
 
     def _make(self, recipe: RootFs) -> None:
+        """Make a root file system in the first way that works: by mmdebstrap, or by the engine from Debian's image.
+
+        Raises:
+            LabError: each way failed; the message says which were tried, and why each failed.
+            UsageError: this machine has no means to make it.
+        """
         self._progress(f"making image {recipe}'s packages")
         start = time.monotonic()
-        root, own = as_root(), own_container(self._client)
-        if own and shutil.which("mmdebstrap"):
-            self._by_container(recipe, own)
-        elif shutil.which("mmdebstrap") and root is not None:
-            self._by_mmdebstrap(recipe, root)
-        elif self.has(recipe.base) or self.pull(recipe.base):
-            with recipe.staged(self._outside) as context:
-                self._build(recipe.reference, recipe.dockerfile(), context=context)
-        elif root is not None:
-            install(["mmdebstrap", "debian-archive-keyring"], self._progress)
-            self._by_mmdebstrap(recipe, root)
+        failed: dict[str, str] = {}
+        for way, make in self._ways(recipe).items():
+            try:
+                make()
+                break
+            except SwarmlabError as why:
+                failed[way] = str(why)
+                self._progress(f"image {recipe}: {way} failed: {shown(why)}")
         else:
-            raise UsageError(
-                f"images cannot be made here: {recipe.base} cannot be pulled, and mmdebstrap needs root; "
-                "run once as root, or load that image"
-            )
+            tried = "; ".join(f"{way}: {why}" for way, why in failed.items())
+            means = as_root() is not None
+            if not means:
+                tried += f"; mmdebstrap: not tried, as it takes root ({why_not_root()})"
+            mend = f"run once as root, or give the engine an image {recipe.base} (docker load)"
+            message = f"image {recipe} could not be made: {tried}"
+            raise LabError(message) if means else UsageError(f"{message}; {mend}")
         self._progress(f"made image {recipe}'s packages in {time.monotonic() - start:.0f} s")
         self.forget_older(recipe.reference)
+
+    def _ways(self, recipe: RootFs) -> dict[str, Callable[[], None]]:
+        """Return the ways of making a root file system here, the first to be tried first."""
+        root = as_root()
+
+        def bootstrap() -> None:
+            assert root is not None
+            if not shutil.which("mmdebstrap"):
+                install(["images"], self._progress)
+            self._by_mmdebstrap(recipe, root)
+
+        def build() -> None:
+            with self.base(recipe.base), recipe.staged(self._outside) as context:
+                self._build(recipe.reference, recipe.dockerfile(), context=context)
+
+        ways = {f"build from {recipe.base}": build}
+        if (own := own_container(self._client)) and shutil.which("mmdebstrap"):
+            return {"mmdebstrap in a container of this one's image": lambda: self._by_container(recipe, own), **ways}
+        if root is None:
+            return ways
+        installed = bool(shutil.which("mmdebstrap"))
+        return {"mmdebstrap": bootstrap, **ways} if installed else {**ways, "mmdebstrap": bootstrap}
 
     def _lay(self, layer: EngineLayer) -> None:
         self._progress(f"making the image of engine {layer.content.version}")
@@ -142,11 +174,11 @@ class Workshop:
             # mmdebstrap works there too, so that the leavings of a killed build go with the folder.
             # Without --quiet it prints why apt failed. That word stays in the recipe, as its hash names the image.
             build = [word for word in recipe.mmdebstrap(tar, staged) if word != "--quiet"]
-            command = [*self._outside, *as_root, "env", f"TMPDIR={folder}", *build]
+            command = [*self._outside, *as_root, *for_downloads(), f"TMPDIR={folder}", *build]
             made = children.run(command, capture_output=True, text=True)
             if made.returncode != 0:
                 why = downloads.why(made.stderr, "E:", source="Debian's mirror")
-                raise LabError(f"mmdebstrap could not make image {recipe}: {why}")
+                raise LabError(shown(why))
             self._import(recipe, tar)
 
     def _by_container(self, recipe: RootFs, own: Container) -> None:
@@ -157,7 +189,7 @@ class Workshop:
             printed = make_file(own, [word for word in build if word != "--quiet"], staged, "/root.tar", tar)
             if printed:
                 why = downloads.why(printed, "E:", source="Debian's mirror")
-                raise LabError(f"mmdebstrap, in a container of this one's image, could not make image {recipe}: {why}")
+                raise LabError(shown(why))
             self._import(recipe, tar)
 
     def _import(self, recipe: RootFs, tar: Path) -> None:
@@ -165,31 +197,77 @@ class Workshop:
         changes = [*recipe.settings, f"LABEL {LABEL_IMAGE}={repository}"]
         self._client.api.import_image_from_file(str(tar), repository=repository, tag=tag, changes=changes)
 
-    def pull(self, base: str) -> bool:
-        """Pull an image; return whether that succeeded."""
-        self._progress(f"pulling {base}")
+    @contextlib.contextmanager
+    def base(self, base: str) -> Iterator[None]:
+        """Have the image that a build begins with. If it was pulled for a build that fails, it goes again.
+
+        Raises:
+            LabError: it cannot be pulled; the message has the registry's words.
+        """
+        pulled = not self.has(base)
+        if pulled:
+            self._progress(f"pulling {base}")
+            repository, _, tag = base.partition(":")
+            try:
+                said = list(self._client.api.pull(repository, tag, stream=True, decode=True))
+            except docker.errors.APIError as refused:
+                said = [{"error": str(refused.explanation)}]
+            if wrong := next((str(line["error"]) for line in said if "error" in line), ""):
+                why = downloads.unreached(wrong, "Docker's registry") or shown(wrong)
+                raise LabError(f"{base} cannot be pulled: {why}")
         try:
-            self._client.images.pull(base)
-        except docker.errors.APIError:
-            return False
-        return True
+            yield
+        except BaseException:
+            if pulled:
+                self._remove([base])
+            raise
 
     def _build(self, reference: str, dockerfile: str, context: Path | None = None) -> None:
+        """Build an image. One that fails, or is interrupted, leaves no container and no image of its steps.
+
+        Raises:
+            LabError: a step failed; the message has its words.
+        """
         labels = {LABEL_IMAGE: reference.partition(":")[0]}
+        before = {str(image["Id"]) for image in self._client.api.images(all=True)}
+        said: list[dict[str, Any]] = []
         with scratch("image") as folder:
             file = folder / "Dockerfile"
             file.write_text(dockerfile, encoding="utf-8")
             try:
-                self._client.images.build(
+                for line in self._client.api.build(
                     path=str(context or folder),
                     dockerfile=str(file),
                     tag=reference,
                     labels=labels,
                     rm=True,
                     forcerm=True,
-                )
-            except docker.errors.BuildError as failed:
-                raise LabError(f"the engine could not build {reference}: {_reason(failed)}") from failed
+                    decode=True,
+                ):
+                    said.append(line)
+                    if "error" in line:
+                        raise LabError(f"the engine could not build {reference}: {_reason(said)}")
+            except BaseException:
+                self._remove(self._steps(said, before))
+                raise
+
+    def _steps(self, said: Sequence[Mapping[str, Any]], before: Collection[str]) -> list[str]:
+        """Return the images that the steps of a build have made, the last first.
+
+        Args:
+            said: what the engine said of the build.
+            before: ids of the images that were there before it.
+        """
+        short = [made[1] for line in said for made in _STEP.finditer(str(line.get("stream", "")))]
+        there = [str(image["Id"]) for image in self._client.api.images(all=True)]
+        ids = [next((id for id in there if id.startswith(f"sha256:{step}")), "") for step in short]
+        return [id for id in reversed(list(dict.fromkeys(ids))) if id and id not in before]
+
+    def _remove(self, images: Sequence[str]) -> None:
+        """Remove images as far as nothing uses them."""
+        for image in images:
+            with contextlib.suppress(docker.errors.APIError):
+                self._client.images.remove(image)
 
     def _fill_registry(self, reference: str) -> None:
         """Push every workload to a registry, and keep that registry, with what it holds, as an image."""
@@ -278,13 +356,15 @@ class Workshop:
                         self._client.images.remove(tag)
 
 
-def _reason(failed: docker.errors.BuildError) -> str:
+def _reason(build: Sequence[Mapping[str, Any]]) -> str:
     """Return what the failed step of a build said, or else how it ended."""
-    said = "".join(str(entry.get("stream", "")) for entry in failed.build_log).splitlines()
+    said = "".join(str(entry.get("stream", "")) for entry in build).splitlines()
     if not_reached := downloads.unreached("\n".join(said), "Debian's mirror"):
         return not_reached
-    wrong = [line.strip() for line in said if re.search(r"depends on|error|cannot|failed", line, re.IGNORECASE)]
-    return wrong[0] if wrong else str(failed)
+    lines = [line.strip() for line in said]
+    wrong = [line for line in lines if line.startswith("E: ")]  # apt's own
+    wrong += [line for line in lines if re.search(r"depends on|error|cannot|failed", line, re.IGNORECASE)]
+    return shown(wrong[0] if wrong else build[-1]["error"])
 
 
 def _node_image(choice: EngineChoice) -> RootFs | EngineLayer:

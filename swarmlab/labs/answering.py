@@ -69,3 +69,11 @@ def info_at(url: str, *, timeout: int = 5) -> dict[str, Any]:
     finally:
         client.close()
     return info
+
+
+def rootless(info: dict[str, Any]) -> bool:
+    """Whether an engine runs without root, by its answer to ``GET /info``: its networks and limits are its user's own.
+
+    Source: Docker's documentation, "Rootless mode"; Engine API, SecurityOptions of SystemInfo.
+    """
+    return any(str(option).startswith("name=rootless") for option in info.get("SecurityOptions") or [])

@@ -1,8 +1,8 @@
 """The outer engine: the engine on this machine that labs are made on.
 
-The engine that answers is used as it is. Where none answers, the init system's docker service is started. On a machine
-without an init system (a container, a build machine) a private engine is started in a network namespace of its own; it
-is stopped when the last lab on it is gone.
+The engine that answers is used as it is, through sudo where only root may reach it. Where none answers, the init
+system's docker service is started. On a machine without an init system (a container, a build machine) a private engine
+is started in a network namespace of its own; it is stopped when the last lab on it is gone.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from docker.models.containers import Container
 
 from swarmlab import netns, ownership, signals
 from swarmlab.errors import DeadlineExceeded, LabError, NoAnswer, SwarmlabError, UsageError
-from swarmlab.files import exists, shown
+from swarmlab.files import shown
 from swarmlab.host import (
     Progress,
     alone,
@@ -38,13 +38,14 @@ from swarmlab.host import (
     run_folder,
 )
 from swarmlab.images.own import alive, own_container
-from swarmlab.labs import inside
-from swarmlab.labs.answering import answers, engine_at, refused_by_tls
+from swarmlab.labs import inside, rights, service
+from swarmlab.labs.answering import answers, engine_at, refused_by_tls, rootless
 from swarmlab.labs.context import Named, named_engine
 from swarmlab.labs.credentials import Credentials
 from swarmlab.labs.nearness import listener_pid, why_apart
 from swarmlab.labs.patience import watch
 from swarmlab.labs.routes import Routes, routes
+from swarmlab.labs.service import Service
 from swarmlab.labs.tunnel import Tunnel
 from swarmlab.netns import NETNS
 from swarmlab.ownership import LABEL
@@ -54,9 +55,10 @@ from swarmlab.wait import State, wait
 _TIMEOUT = 120
 #: Seconds until an engine that does not answer is given up, and until a line says that it is waited for.
 _PATIENCE, _SOON = 20, 3
+#: What to do where this user may not start an engine.
+_WAYS = "run as root, with sudo, or name an engine that answers: DOCKER_HOST=ADDRESS"
 #: Where an engine is if the user names none.
 _DEFAULT = "unix:///var/run/docker.sock"
-_PACKAGES = ["docker.io", "iptables", "iproute2", "mmdebstrap", "debian-archive-keyring"]
 
 
 class Apart(UsageError):
@@ -162,6 +164,11 @@ class OuterEngine:
         return self.own is None
 
     @functools.cached_property
+    def cgroups(self) -> int:
+        """The version of the control groups of the engine's host; engines before 20.10 know the first only."""
+        return int(self.client.info().get("CgroupVersion") or 1)
+
+    @functools.cached_property
     def has_modules(self) -> bool:
         """Whether the engine's machine has a folder of modules of its kernel, which nodes load from."""
         return (
@@ -169,6 +176,11 @@ class OuterEngine:
             if self.own is None
             else inside.has_folder(self.client, self.own, "/lib/modules")
         )
+
+    @functools.cached_property
+    def rootless(self) -> bool:
+        """Whether it runs without root."""
+        return rootless(self.client.info())
 
     @property
     def private(self) -> bool:
@@ -255,7 +267,8 @@ def connect(progress: Progress, *, networks: bool = True) -> OuterEngine:
 
     Raises:
         Apart: the caller is to, and this process cannot.
-        UsageError: there is no engine, and this user lacks the rights to install or start one.
+        UsageError: there is no engine, and this user lacks the rights to install or start one, or to reach the one that
+            there is. Nothing is installed or started then.
         LabError: the engine was started and does not answer.
     """
     engine = _connect(progress)
@@ -269,26 +282,83 @@ def _connect(progress: Progress) -> OuterEngine:
     global _connecting
     _connecting = True
     if found := running(progress):
-        if not shutil.which("docker"):
-            found.release()
-            raise UsageError(f"an engine answers at {found.url}, and there is no docker command; install docker-cli")
         return found
     if os.environ.get("SWARMLAB_IMAGE"):
         raise UsageError(
             f"no engine answers at {_DEFAULT} of this container; give it the engine's socket: "
             "docker run -v /var/run/docker.sock:/var/run/docker.sock …"
         )
-    if not shutil.which("dockerd"):
-        install(_PACKAGES, progress)
-    if Path("/run/systemd/system").is_dir() and not _apart():
-        progress("starting the docker service")
-        subprocess.run([*(as_root() or []), "systemctl", "start", "docker"], check=False, capture_output=True)
-        if found := running():
+    if not (installed := _installed()):
+        install(["engine", "images"], progress)
+        if found := running(progress):  # packages start what they install
             return found
-        raise UsageError("docker is installed, and this user cannot reach it; join the group docker or run as root")
+        installed = _installed()
+    if isinstance(installed, Service) and not _apart():
+        service.start(installed, progress)
+        if found := running(progress):
+            return found
+        raise LabError(
+            f"{installed.unit} is up, and no engine answers at {_DEFAULT}; see: journalctl -u {installed.unit}"
+        )
     if os.geteuid() != 0:
-        raise UsageError("no Docker engine answers and this user may not start one; start one, or run as root")
+        raise UsageError(f"{absence()}, and only root may start a private one; {_WAYS}")
     return _private(progress)
+
+
+def standing(progress: Progress) -> OuterEngine:
+    """Return the engine that labs stand on, for commands that need one of these. None is installed or started for them.
+
+    Args:
+        progress: called with a line while an engine keeps this process waiting.
+
+    Raises:
+        Apart: its networks are where this process cannot go.
+        UsageError: no engine answers.
+    """
+    if found := revived(progress):
+        return found
+    raise UsageError(f"no lab is up: {absence()}")
+
+
+def revived(progress: Progress) -> OuterEngine | None:
+    """Return the engine that answers; a private one that was killed is started again, as its labs are on it still.
+
+    Raises:
+        Apart: its networks are where this process cannot go.
+    """
+    global _connecting
+    _connecting = True
+    found = running(progress)
+    if found is None and os.geteuid() == 0 and _folder().exists():
+        found = _private(progress)
+    if found:
+        found.need_networks()
+        found.speak()
+    return found
+
+
+def absence() -> str:
+    """Return in words why no engine answers, where none does and none was named."""
+    if _apart():
+        return "no private engine runs (SWARMLAB_PRIVATE=1)"
+    installed = _installed()
+    if isinstance(installed, Service):
+        return f"no engine answers, as {installed}"
+    return f"no engine answers, as {installed} does not run" if installed else "no engine is installed"
+
+
+def barred() -> str:
+    """Return what to do before `connect` could start an engine; empty if it can, where none answers."""
+    installed = None if _apart() else _installed()
+    if isinstance(installed, Service) and installed.load == "masked":
+        return f"sudo systemctl unmask {installed.unit}, or name another engine: DOCKER_HOST=ADDRESS"
+    alone = _apart() or isinstance(installed, str) or not service.by_systemd()
+    return _WAYS if as_root() is None or (alone and os.geteuid() != 0) else ""
+
+
+def _installed() -> Service | str | None:
+    """Return the service of an engine that is installed here, else the path of its program; None if there is none."""
+    return service.look(service.DOCKER) or shutil.which("dockerd")
 
 
 def _apart() -> bool:
@@ -303,19 +373,20 @@ def _apart() -> bool:
     return wanted == "1"
 
 
-def running(progress: Progress = lambda _: None) -> OuterEngine | None:
+def running(progress: Progress = lambda _: None, *, sudo: bool = True) -> OuterEngine | None:
     """Return the engine that the user names, else the private one, or that at the default socket; None without one.
 
     Args:
         progress: called with a line while an engine keeps this process waiting.
+        sudo: go through sudo where only root may reach the engine.
 
     Raises:
         UsageError: the engine that DOCKER_HOST or the Docker context names does not answer, or this user may not reach
-            the engine at the default socket.
+            the engine, also not through sudo.
     """
     asked = None if _apart() else named_engine()
-    if asked and asked.url == _private_url():
-        asked = None  # named by this process or its parent, which found the private engine; it may have ended since
+    if asked and (asked.url == _private_url() or (rights.is_passage(asked.url) and not answers(asked.url))):
+        asked = None  # named by this process or its parent, which found it; it may have ended since
     if asked is None and _socket().exists():
         users = _join_users()
         if client := _client(_private_url(), progress):
@@ -323,12 +394,17 @@ def running(progress: Progress = lambda _: None) -> OuterEngine | None:
         users.close()
     if _apart():
         return None
-    if asked:
+    url = asked.url if asked else _DEFAULT
+    if rights.forbidden(url):
+        if not sudo:
+            raise rights.refusal(url)
+        url = rights.through_sudo(url)
+    elif asked:
         return _named(asked, progress)
-    client = _client(_DEFAULT, progress)
-    if client is None and _forbidden(Path(_DEFAULT.removeprefix("unix://"))):
-        raise UsageError(f"this user may not reach the engine at {_DEFAULT}; join the group docker or run as root")
-    return OuterEngine(client, _DEFAULT) if client else None
+    client = _client(url, progress)
+    if client is None and asked:
+        raise UsageError(f"no engine answers at {asked.by}; mend or unset it")
+    return OuterEngine(client, url) if client else None
 
 
 def _named(asked: Named, progress: Progress) -> OuterEngine:
@@ -382,10 +458,6 @@ def _client(
         if seconds == _SOON:
             progress(f"waiting for the engine at {shown(url)} to answer (at most {_PATIENCE} s)")
     return None
-
-
-def _forbidden(place: Path) -> bool:
-    return exists(place) and not os.access(place, os.R_OK | os.W_OK)
 
 
 # The private engine

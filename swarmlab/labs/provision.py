@@ -8,6 +8,9 @@ from __future__ import annotations
 import shlex
 from collections.abc import Mapping, Sequence
 
+from cryptography.hazmat.primitives.asymmetric import rsa
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat, PublicFormat
+
 from swarmlab.cluster.node import Node
 from swarmlab.errors import LabError
 from swarmlab.labs.hosts import USER
@@ -55,19 +58,28 @@ def map_names(nodes: Sequence[Node], addresses: Mapping[str, str]) -> None:
 
 def share_keys(nodes: Sequence[Node]) -> None:
     """Give the cluster user a key pair on every node, and admit each key and host key on every node (1.2)."""
-    make = "mkdir -p -m 700 ~/.ssh && ssh-keygen -q -t rsa -b 2048 -N '' -f ~/.ssh/id_rsa <<< y >/dev/null; "
-    keys = parallel(lambda node: node.run(make + "cat ~/.ssh/id_rsa.pub", user=USER), nodes)
+    pairs = [_key_pair(f"{USER}@{node.name}") for node in nodes]
     hosts = parallel(lambda node: node.run("cat /etc/ssh/ssh_host_ed25519_key.pub"), nodes)
     known = "\n".join(f"{node.name},{node.address} {host.out.strip()}" for node, host in zip(nodes, hosts, strict=True))
-    allowed = "\n".join(key.out.strip() for key in keys)
+    allowed = "\n".join(public for _, public in pairs)
 
-    def spread(node: Node, known: str = known) -> None:
-        mine = next(line for line in known.splitlines() if line.startswith(f"{node.name},"))
-        known += f"\nlocalhost,127.0.0.1 {mine.partition(' ')[2]}"
-        write = f"umask 077; echo {shlex.quote(allowed)} > ~/.ssh/authorized_keys; "
-        _do(node, f"{write} echo {shlex.quote(known)} > ~/.ssh/known_hosts", "keys", user=USER)
+    def spread(place: int) -> None:
+        private, public = pairs[place]
+        own = f"localhost,127.0.0.1 {hosts[place].out.strip()}"
+        texts = {"id_rsa": private, "authorized_keys": allowed, "known_hosts": f"{known}\n{own}"}
+        write = [f"echo {shlex.quote(text)} > ~/.ssh/{name}" for name, text in texts.items()]
+        readable = f"echo {shlex.quote(public)} > ~/.ssh/id_rsa.pub && chmod 644 ~/.ssh/id_rsa.pub"
+        _do(nodes[place], " && ".join(["umask 077 && mkdir -p ~/.ssh", *write, readable]), "keys", user=USER)
 
-    parallel(spread, nodes)
+    parallel(spread, range(len(nodes)))
+
+
+def _key_pair(comment: str) -> tuple[str, str]:
+    """Return a private key and its public key. An emulated machine would take seconds to make them."""
+    key = rsa.generate_private_key(public_exponent=65537, key_size=2048)
+    private = key.private_bytes(Encoding.PEM, PrivateFormat.OpenSSH, NoEncryption())
+    public = key.public_key().public_bytes(Encoding.OpenSSH, PublicFormat.OpenSSH)
+    return private.decode().strip(), f"{public.decode()} {comment}"
 
 
 def pull(nodes: Sequence[Node], images: Sequence[str]) -> None:

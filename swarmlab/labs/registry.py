@@ -10,10 +10,10 @@ from collections.abc import Callable, Mapping
 from swarmlab import ownership, parallel, signals
 from swarmlab.errors import UsageError
 from swarmlab.files import shown
-from swarmlab.host import Progress, alone
+from swarmlab.host import Progress, alone, person
 from swarmlab.labs import standing
 from swarmlab.labs.base import FoundKind, Lab, LabKind, MadeKind
-from swarmlab.labs.containers import roots
+from swarmlab.labs.containers import neighbours, roots
 from swarmlab.labs.containers.kind import CONTAINERS
 from swarmlab.labs.existing.kind import EXISTING
 from swarmlab.labs.machines.kind import MACHINES
@@ -93,14 +93,18 @@ def remove(outer: OuterEngine, name: str, progress: Progress) -> None:
         standing.disown(outer, name)
         _kind(lab).remove(outer, name, progress)
         standing.remove(outer, name)
+    neighbours.put_back(outer)
 
 
 def remove_stale(outer: OuterEngine, progress: Progress) -> None:
-    """Remove what killed runs left: their labs, and their clusters in labs that stand."""
+    """Remove what killed runs of this user left: their labs, and their clusters in labs that stand."""
     with alone("stale"):  # so that two processes of one run do not remove the same lab
         makers = {}
         for lab in standing.labs(outer):
-            if lab.alive is False:
+            if lab.alive is False and lab.foreign:
+                down = command("swarmlab", "down", "--name", lab.name, "--yes")
+                progress(f"lab {lab.name}, of a run of {lab.person}'s that was killed, stays; to remove it: {down}")
+            elif lab.alive is False:
                 progress(f"removing lab {lab.name} of a run that was killed")
                 remove(outer, lab.name, progress)
                 ownership.forget(lab.name)
@@ -111,6 +115,7 @@ def remove_stale(outer: OuterEngine, progress: Progress) -> None:
             container
             for container in outer.containers(ownership.OWNER)
             if outer.alive(container.labels[ownership.OWNER]) is False
+            and container.labels.get(ownership.PERSON, person()) == person()
             and container.labels[ownership.OWNER] != makers.get(container.labels.get(ownership.LABEL, ""))
         ]
         if left:

@@ -8,10 +8,12 @@ from collections.abc import Sequence
 from swarmlab.cluster.marks import SUITE_LABEL, unique
 from swarmlab.cluster.node import Node
 from swarmlab.parallel import parallel
-from swarmlab.wait import set_scale
+from swarmlab.wait import scaled, set_scale
 
 #: Seconds that the measured work takes on container nodes of a machine with two cores: 0.7 to 0.8 measured, rounded up.
 REFERENCE = 1.0
+#: Seconds that the outer engine takes to make a network on a machine with two cores: 0.1 to 0.2 measured, rounded up.
+NETWORK = 0.25
 #: The largest factor on deadlines. Planted faults set it lower: a wait that must fail takes its whole deadline.
 MOST = 40.0
 # An engine's daily work: its command starts, the kernel makes links, addresses and firewall rules, state is written.
@@ -34,6 +36,14 @@ def calibrate(nodes: Sequence[Node]) -> float:
     factor = min(max(slowest / REFERENCE, 1.0), MOST)
     set_scale(factor)
     return factor
+
+
+def presume(seconds: float) -> None:
+    """Scale deadlines by the time that the outer engine took to make a lab's network, until `calibrate` measures nodes.
+
+    The lab's nodes and their images come up before anything can be measured on them. Deadlines never become shorter.
+    """
+    set_scale(max(scaled(1.0), min(seconds / NETWORK, MOST)))
 
 
 def _work(node: Node) -> float:

@@ -21,7 +21,7 @@ from docker.models.containers import Container
 
 from swarmlab import signals
 from swarmlab.errors import LabError, NoAnswer
-from swarmlab.host import drop_folder, run_folder
+from swarmlab.host import drop_folder, person, run_folder
 from swarmlab.labs import inside
 from swarmlab.labs.answering import answers, info_at
 from swarmlab.labs.hosts import NETWORKS
@@ -29,7 +29,7 @@ from swarmlab.labs.outer import OuterEngine
 from swarmlab.labs.relay import Relay
 from swarmlab.labs.routes import Routes, narrower, wider
 from swarmlab.labs.state import NodeState
-from swarmlab.ownership import LABEL, OWNER, USER, note_gone, note_kept, note_left, this_process
+from swarmlab.ownership import LABEL, OWNER, PERSON, USER, note_gone, note_kept, note_left, this_process
 from swarmlab.parallel import parallel
 from swarmlab.wait import State, wait
 
@@ -62,6 +62,7 @@ class Standing:
         alive: whether the owner still exists; None if this machine cannot know.
         kind: the word of its kind; empty if no part has that label.
         maker: the process that made it; parts of other processes in it are not the lab's own.
+        person: the login name of who made it; empty if no part says so.
     """
 
     name: str
@@ -69,6 +70,12 @@ class Standing:
     alive: bool | None
     kind: str = ""
     maker: str = ""
+    person: str = ""
+
+    @property
+    def foreign(self) -> bool:
+        """Whether another user made it."""
+        return self.person not in ("", person())
 
 
 def labs(outer: OuterEngine) -> list[Standing]:
@@ -76,13 +83,16 @@ def labs(outer: OuterEngine) -> list[Standing]:
     filters: dict[str, Any] = {"label": LABEL}
     owners: dict[str, str] = {}
     kinds: dict[str, str] = {}
+    persons: dict[str, str] = {}
     # Networks first, as they have the lab's owner; a run may own further nodes in a lab that was brought up by hand.
     for network in outer.client.networks.list(filters=filters):
         labels = network.attrs["Labels"]
         owners[labels[LABEL]] = labels.get(OWNER, "")
         kinds[labels[LABEL]] = labels.get(KIND, "")
+        persons[labels[LABEL]] = labels.get(PERSON, "")
     for found in outer.containers(LABEL):
         owners.setdefault(found.labels[LABEL], found.labels.get(OWNER, ""))
+        persons.setdefault(found.labels[LABEL], found.labels.get(PERSON, ""))
         if KIND in found.labels:
             kinds[found.labels[LABEL]] = found.labels[KIND]
     kept = set()
@@ -93,7 +103,8 @@ def labs(outer: OuterEngine) -> list[Standing]:
         owners.setdefault(labels[LABEL], labels.get(OWNER, ""))
     made = {name: (USER if name in kept else maker, maker) for name, maker in sorted(owners.items())}
     return [
-        Standing(name, owner, outer.alive(owner), kinds.get(name, ""), maker) for name, (owner, maker) in made.items()
+        Standing(name, owner, outer.alive(owner), kinds.get(name, ""), maker, persons.get(name, ""))
+        for name, (owner, maker) in made.items()
     ]
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from swarmlab.errors import UsageError
@@ -18,6 +18,10 @@ from swarmlab.labs import standing
 from swarmlab.labs.outer import OuterEngine
 from swarmlab.labs.standing import Standing
 from swarmlab.ownership import LABEL, USER, is_here, owner_of
+
+
+class Foreign(UsageError):
+    """A lab is another user's, and nobody has agreed to touch it."""
 
 
 def hold(outer: OuterEngine, lab: Standing) -> Lock:
@@ -36,12 +40,24 @@ def hold(outer: OuterEngine, lab: Standing) -> Lock:
 
 
 @contextlib.contextmanager
-def held(outer: OuterEngine, name: str) -> Iterator[None]:
-    """`hold` the lab of this name for a while; do nothing if there is none."""
+def held(outer: OuterEngine, name: str, *, agreed: Callable[[Standing], bool] = lambda _: False) -> Iterator[None]:
+    """`hold` the lab of this name for a while; do nothing if there is none.
+
+    Args:
+        outer: the engine that holds it.
+        name: its name.
+        agreed: asked for a lab that another user made: whether it is to be treated as this user's.
+
+    Raises:
+        UsageError: see `hold`; or it is another user's, and nobody agreed.
+    """
     with contextlib.ExitStack() as afterwards:
         for lab in standing.labs(outer):
-            if lab.name == name:
-                afterwards.enter_context(hold(outer, lab))
+            if lab.name != name:
+                continue
+            if lab.foreign and not agreed(lab):
+                raise Foreign(f"lab {name} is {lab.person}'s, and stays; add --yes if that is agreed with {lab.person}")
+            afterwards.enter_context(hold(outer, lab))
         yield
 
 

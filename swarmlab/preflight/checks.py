@@ -77,6 +77,8 @@ _TRAFFIC = rf"^7\.|^8\.\d|{_WORDS}"
 _BETWEEN_NODES = rf"^(?![1-5]\.)(?:7\.|8\.\d|(?s:.*)(?:{_WORDS}))"
 _ANY = r""
 _NAMES = r"resol|name|DNS|lookup|pull"
+#: What a node knows by gossip.
+_OF_GOSSIP = ("tunnels", "load-balancers")
 _OF_A_SOURCE = ("known-addresses", "port-gossip-udp", "port-data-udp", "path-mtu")
 _OF_AN_ADDRESS = (
     *WAYS,
@@ -136,13 +138,13 @@ CHECKS: dict[str, Check] = {
         ports.paths,
         _ANY,
         sends=True,
-        causes=(_HESITATES, *WAYS[1:], "node-certificates", "membership", "quorum", _WAITING),
+        causes=(_HESITATES, *WAYS[1:], *_OF_GOSSIP, "node-certificates", "membership", "quorum", _WAITING),
     ),
     "port-management-tcp": Check(
         ports.management, _ANY, sends=True, causes=(_HESITATES, "node-certificates", "membership", "quorum")
     ),
-    "port-gossip-tcp": Check(ports.gossip_tcp, _BETWEEN_NODES, sends=True),
-    "port-gossip-udp": Check(ports.gossip_udp, _BETWEEN_NODES, sends=True),
+    "port-gossip-tcp": Check(ports.gossip_tcp, _BETWEEN_NODES, sends=True, causes=_OF_GOSSIP),
+    "port-gossip-udp": Check(ports.gossip_udp, _BETWEEN_NODES, sends=True, causes=_OF_GOSSIP),
     "port-data-udp": Check(ports.data, _BETWEEN_NODES, sends=True, causes=("path-mtu: not checked",)),
     "path-mtu": Check(ports.path_mtu, _BETWEEN_NODES, sends=True),
     "checksum-offload": Check(ports.offload, _BETWEEN_NODES),
@@ -176,7 +178,7 @@ CHECKS: dict[str, Check] = {
     "updates": Check(services.updates, r"update|roll|image|version|task|running|replica"),
     "stuck-tasks": Check(tasks.stuck, r"task|running|replica|pending|network|volume"),
     "task-containers": Check(holdings.containers, rf"task|running|replica|container|{_TRAFFIC}"),
-    "task-networks": Check(holdings.networks, _BETWEEN_NODES, causes=("task-names",)),
+    "task-networks": Check(holdings.networks, _BETWEEN_NODES, causes=("task-names", "tunnels")),
     "task-names": Check(holdings.names, _BETWEEN_NODES),
     "volumes": Check(volumes.differing, r"volume|mount|7\.3"),
     "disk": Check(kernel.disk, _ANY),

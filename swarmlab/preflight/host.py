@@ -15,8 +15,9 @@ from swarmlab.cluster import deadline
 from swarmlab.cluster.discretion import be_discreet
 from swarmlab.cluster.node import Node
 from swarmlab.cluster.swarm import Swarm
-from swarmlab.errors import SwarmlabError
-from swarmlab.host import cache_folder
+from swarmlab.errors import Forbidden, SwarmlabError
+from swarmlab.host import as_root, cache_folder, why_not_root
+from swarmlab.labs import outer
 from swarmlab.labs.base import Lab
 from swarmlab.labs.containers import fitness
 from swarmlab.labs.outer import OuterEngine
@@ -61,15 +62,17 @@ def machine() -> Iterator[Finding]:
     lacking = "overlay" not in Path("/proc/filesystems").read_text()
     summary = "not loaded" if lacking else "known to the kernel"
     yield _finding("host-overlayfs", lacking, summary, "nodes are slow without it", "modprobe overlay")
-    if builder := shutil.which("mmdebstrap"):
+    builder, root = shutil.which("mmdebstrap"), as_root() is not None
+    if builder and root:
         yield Finding(Level.OK, builder, check="host-image-builder")
     else:
+        lack = f"mmdebstrap takes root ({why_not_root()})" if builder else "mmdebstrap is missing"
         yield Finding(
             Level.INFO,
-            "mmdebstrap is missing, so Debian's base image is pulled",
+            f"{lack}, so Debian's base image is pulled",
             "the registry of images must be reached",
             check="host-image-builder",
-            mend="apt-get install mmdebstrap",
+            mend="run as root, with sudo" if builder else "apt-get install mmdebstrap",
         )
 
 
@@ -101,17 +104,27 @@ def engine(running: OuterEngine | None, failed: SwarmlabError | None) -> Finding
     """
     check = "host-engine"
     risk = "no lab can be brought up"
+    if isinstance(failed, Forbidden):
+        return Finding(Level.ERROR, failed.what, risk, check=check, mend=failed.ways)
     if failed:
         mend = "systemctl start docker, or mend what the reason names; another engine: DOCKER_HOST=ADDRESS"
         return Finding(Level.ERROR, str(failed), risk, check=check, mend=mend)
     if running:
-        return Finding(Level.OK, f"{running.client.version()['Version']} at {running.url}", check=check)
-    how = "starts docker" if shutil.which("dockerd") else "installs and starts docker.io"
-    if os.geteuid() == 0:
-        mend = f"nothing needs to be done: {command('swarmlab', 'up')}"
-        return Finding(Level.INFO, f"no engine runs; `swarmlab up` {how}", check=check, mend=mend)
-    mend = "systemctl start docker, or usermod -aG docker $USER and log in again, or run as root"
-    return Finding(Level.ERROR, "no engine that this user can reach", risk, check=check, mend=mend)
+        summary = f"{running.client.version()['Version']} at {running.url}"
+        if running.rootless:
+            return Finding(
+                Level.WARNING,
+                f"{summary}, which is rootless",
+                "its networks are in a namespace of their own, and it gives nodes no rights that its user has not",
+                check=check,
+                mend="if a lab does not come up, use an engine of root's: DOCKER_HOST=unix:///var/run/docker.sock",
+            )
+        return Finding(Level.OK, summary, check=check)
+    said = outer.absence()
+    if mend := outer.barred():
+        return Finding(Level.ERROR, said, risk, check=check, mend=mend)
+    mend = f"nothing needs to be done: {command('swarmlab', 'up')} starts one, and installs it where it is missing"
+    return Finding(Level.INFO, said, check=check, mend=mend)
 
 
 def offers(lab: Lab) -> list[Finding]:

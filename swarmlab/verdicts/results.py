@@ -22,6 +22,8 @@ from swarmlab.verdicts.parts import PARTS, part_of
 from swarmlab.verdicts.verdict import Verdict
 
 _LAYOUT = Path(__file__).with_name("verdicts.schema.json")
+#: What machines ran on, in words, by the driver of libvirt.
+_DRIVERS = {"kvm": "on KVM", "qemu": "emulated"}
 
 
 @dataclass(frozen=True)
@@ -176,9 +178,12 @@ class Run:
 
     @property
     def lab(self) -> str:
-        """Kind and provider of the lab, such as "vagrant libvirt"."""
-        providers = {each.get("provider", "") for each in self.raw["lab"].get("each", {}).values()} - {""}
-        return " ".join([str(self.raw["lab"].get("kind") or "no lab"), *sorted(providers)])
+        """Kind and provider of the lab, and on what it ran, such as "vagrant libvirt, emulated"."""
+        each = self.raw["lab"].get("each", {}).values()
+        providers = {str(facts["provider"]) for facts in each if facts.get("provider")}
+        drivers = {_DRIVERS.get(str(facts["driver"]), str(facts["driver"])) for facts in each if facts.get("driver")}
+        kind = " ".join([str(self.raw["lab"].get("kind") or "no lab"), *sorted(providers)])
+        return ", ".join([kind, *sorted(drivers)])
 
     @property
     def speed(self) -> float:

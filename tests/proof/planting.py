@@ -191,6 +191,14 @@ def drop(packets: str) -> str:
     return filtering(f"{packets} drop")
 
 
+#: Takes from a node's overlay networks behind which node each address is; /run/fdb-NAMESPACE puts it back.
+NO_FDB = (
+    "cd /run/docker/netns; for N in 1-*; do nsenter --net=$N bridge fdb show | grep 'dst .*permanent' |"
+    ' while read M _ D _ T _; do echo "bridge fdb append $M dev $D dst $T self permanent" >> /run/fdb-$N;'
+    " nsenter --net=$N bridge fdb del $M dev $D dst $T self; done; done; [ -s /run/fdb-$N ]"
+)
+
+
 def clock(seconds: int) -> str:
     """Set the engine's clock *seconds* ahead, or behind if negative, until the engine restarts.
 

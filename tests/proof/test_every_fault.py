@@ -12,6 +12,7 @@ from swarmlab.paths import ROOT
 from swarmlab.preflight import CHECKS, Level
 from swarmlab.verdicts import catalogue, suites
 from tests.proof.claims.faults import FAULTS as OF_CLAIMS
+from tests.proof.mesh.faults import FAULTS as BELOW_MESH
 from tests.proof.mesh.test_mesh_controls import FAULTS as OF_MESH
 from tests.proof.mesh.test_mesh_controls import REMEDIES
 from tests.proof.preflight import faults as preflight
@@ -20,6 +21,7 @@ from tests.proof.rehearsal import faults as rehearsal
 PROOFS = {
     "claims": OF_CLAIMS,
     "mesh": OF_MESH,
+    "below the mesh": BELOW_MESH,
     "preflight": preflight.FAULTS,
     "rehearsal": rehearsal.FAULTS,
 }
@@ -63,6 +65,7 @@ def test_patterns_of_reasons_are_regular_expressions():
     patterns += [pattern for fault in OF_CLAIMS for pattern, _ in (*fault.answers.values(), *fault.asks.values())]
     patterns += [fault.finding for fault in preflight.FAULTS]
     patterns += [fault.reason for fault in (*rehearsal.FAULTS, *OF_MESH)]
+    patterns += [fault.says for fault in BELOW_MESH]
     for pattern in patterns:
         re.compile(pattern)
 

@@ -8,7 +8,7 @@ import threading
 import pytest
 
 from swarmlab.errors import NoAnswer
-from swarmlab.labs.answering import answers, info_at
+from swarmlab.labs.answering import answers, info_at, rootless
 
 
 @pytest.fixture
@@ -48,3 +48,9 @@ def test_nothing_answers_at_an_address_without_an_engine(tmp_path):
     assert not answers(f"unix://{tmp_path}/docker.sock")
     with pytest.raises(NoAnswer, match=r"no engine answers at "):
         info_at(f"unix://{tmp_path}/docker.sock")
+
+
+def test_an_engine_without_root_says_so():
+    assert rootless({"SecurityOptions": ["name=seccomp,profile=builtin", "name=rootless", "name=cgroupns"]})
+    assert not rootless({"SecurityOptions": ["name=seccomp,profile=default"]})
+    assert not rootless({"SecurityOptions": None})

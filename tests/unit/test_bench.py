@@ -150,10 +150,10 @@ def test_the_scripts_are_bash(script):
 
 
 def test_bare_nodes_have_the_options_of_the_labs_nodes():
-    options = node_options([], {})
+    options = node_options([], {}, 2)
     made = floor.flags(options)
     covered = {"CapAdd", "CapDrop", "SecurityOpt", "MaskedPaths", "ReadonlyPaths", "DeviceCgroupRules", "Tmpfs"}
-    covered |= {"UsernsMode", "Runtime", "LogConfig"}
+    covered |= {"CgroupnsMode", "Runtime", "LogConfig"}
     assert options.keys() - covered == {"Binds", "ExtraHosts"}  # which the scripts give
     assert "--cap-add=ALL" in made
     assert "--tmpfs=/run:exec,mode=755" in made

@@ -10,7 +10,7 @@ import pytest
 
 from swarmlab.courier import carry, stream
 from swarmlab.courier.carry import Courier
-from swarmlab.errors import UsageError
+from swarmlab.errors import LabError, UsageError
 from swarmlab.images import run_image
 from swarmlab.paths import ROOT
 from swarmlab.wait import wait
@@ -118,15 +118,13 @@ def test_an_engine_with_another_processor_needs_debians_image(monkeypatch):
         def __init__(self, *_):
             pass
 
-        def has(self, _):
-            return False
-
-        pull = has
+        def base(self, name):
+            raise LabError(f"{name} cannot be pulled: no route")
 
     monkeypatch.setattr(run_image, "Workshop", Shop)
     made, _ = courier(Architecture="riscv64")
     with pytest.raises(
-        UsageError, match=r"own.sock is riscv64, this machine \S+: the project's image cannot be made here"
+        UsageError, match=r"own.sock is riscv64, this machine \S+: the project's image cannot be made here; there, "
     ):
         made._image()
     monkeypatch.setattr(run_image, "run_image", lambda *_: "made")

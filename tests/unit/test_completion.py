@@ -55,7 +55,7 @@ def test_nodes_and_labs_are_those_of_the_engine(monkeypatch):
     released = []
     engine = SimpleNamespace(release=lambda: released.append(True))
     nodes = {"swarmlab": ["master", "slave01"], "mine": ["one"]}
-    monkeypatch.setattr(completion.outer, "running", lambda: engine)
+    monkeypatch.setattr(completion.outer, "running", lambda **_: engine)
     monkeypatch.setattr(completion.standing, "labs", lambda _: [SimpleNamespace(name=name) for name in nodes])
     monkeypatch.setattr(
         completion.kinds,

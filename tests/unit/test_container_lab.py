@@ -4,6 +4,7 @@ from types import SimpleNamespace
 
 import pytest
 
+from swarmlab import host
 from swarmlab.errors import LabError, UsageError
 from swarmlab.host import MIB, free_memory
 from swarmlab.labs import hosts
@@ -141,6 +142,8 @@ def table(monkeypatch, tmp_path):
         monkeypatch.setattr(neighbours, name, str(tmp_path / name))
     monkeypatch.setattr(neighbours, "as_root", list)
     monkeypatch.setattr(neighbours.netns, "outside", list)
+    for module in (neighbours, host):
+        monkeypatch.setattr(module, "run_folder", lambda: tmp_path / "run")
     return tmp_path
 
 
@@ -153,6 +156,42 @@ def test_the_kernels_table_of_neighbours_is_made_large_enough_for_the_pairs_of_n
     assert said == ["this machine has room for 3200 neighbours (ARP) from now on, as 20 nodes need; it was 1024"]
     neighbours.make_room(12, said.append)
     assert len(said) == 1
+
+
+def limits(table):
+    return [int((table / name).read_text()) for name in ("SOFT", "HARD")]
+
+
+def test_the_limits_are_put_back_with_the_last_lab(table, monkeypatch):
+    left = ["another lab"]
+    monkeypatch.setattr(neighbours, "labs", lambda _: left)
+    for nodes in (20, 30):
+        neighbours.make_room(nodes, print)
+    neighbours.put_back(None)
+    assert limits(table) == [3600, 7200]
+    left.clear()
+    neighbours.put_back(None)
+    assert limits(table) == [512, 1024]
+    assert not (table / "run").exists()
+    neighbours.put_back(None)  # nothing is noted
+    assert limits(table) == [512, 1024]
+
+
+def test_limits_that_another_has_set_since_stay(table, monkeypatch):
+    monkeypatch.setattr(neighbours, "labs", lambda _: [])
+    neighbours.make_room(20, print)
+    (table / "HARD").write_text("9999\n")
+    neighbours.put_back(None)
+    assert limits(table) == [1600, 9999]
+    assert not (table / "run").exists()
+
+
+def test_who_may_not_put_the_limits_back_leaves_that_to_another(table, monkeypatch):
+    monkeypatch.setattr(neighbours, "labs", lambda _: [])
+    neighbours.make_room(20, print)
+    monkeypatch.setattr(neighbours, "as_root", lambda: None)
+    neighbours.put_back(None)
+    assert (limits(table), (table / "run" / "neighbours.json").exists()) == ([1600, 3200], True)
 
 
 def test_limits_that_may_not_be_raised_are_one_line_with_the_command(table, monkeypatch):

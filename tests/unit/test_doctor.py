@@ -268,7 +268,10 @@ def of_engine(look, folder="/nowhere", made=True, **info):
     [
         ({}, "ok", "overlay2, control groups of version 1; containers are confined by nothing"),
         (
-            {"SecurityOptions": ["name=apparmor", "name=seccomp,profile=builtin"], "CgroupVersion": "2"},
+            {
+                "SecurityOptions": ["name=apparmor", "name=seccomp,profile=builtin", "name=cgroupns"],
+                "CgroupVersion": "2",
+            },
             "ok",
             "control groups of version 2; containers are confined by apparmor, seccomp, nodes by nothing",
         ),
@@ -310,6 +313,12 @@ def test_room_and_limits(monkeypatch, tmp_path):
     assert told_here(here.limits) == [("warning", "this machine has room for 1024 threads")]
     (tmp_path / "pid_max").write_text("32768")
     assert told_here(here.limits)[0][0] == "ok"
+
+
+@pytest.mark.parametrize(("machine", "level"), [("x86_64", "ok"), ("aarch64", "info"), ("s390x", "warning")])
+def test_architectures(monkeypatch, machine, level):
+    monkeypatch.setattr(here.platform, "machine", lambda: machine)
+    assert told_here(here.architecture)[0][0] == level
 
 
 def test_rights_and_namespaces(monkeypatch):

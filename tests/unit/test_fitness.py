@@ -47,11 +47,12 @@ def test_the_room_of_a_folder_that_does_not_exist_yet_is_that_above_it(tmp_path)
 
 
 def test_nodes_set_what_engines_have_other_defaults_of():
-    options = node_options([], {})
+    options = node_options([], {}, 2)
     assert {"no-new-privileges=false", "seccomp=unconfined", "apparmor=unconfined", "label=disable"} <= {
         *options["SecurityOpt"]
     }
     assert (options["Runtime"], options["LogConfig"]["Type"]) == ("runc", "json-file")
+    assert [node_options([], {}, version)["CgroupnsMode"] for version in (1, 2)] == ["", "private"]
 
 
 class Node:

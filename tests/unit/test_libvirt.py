@@ -1,11 +1,14 @@
 """The private libvirt's traces, and how machines come to run on KVM or on emulation."""
 
 import os
+import time
 
 import pytest
 
 from swarmlab.errors import UsageError
+from swarmlab.labs import service
 from swarmlab.labs.machines import libvirt
+from swarmlab.labs.machines.libvirt import Libvirt
 
 
 @pytest.fixture(autouse=True)
@@ -144,3 +147,34 @@ def test_another_libvirt_is_refused_in_one_line_with_the_mend(monkeypatch, uri, 
         libvirt.chosen()
     assert "write qemu:///system, or run with SWARMLAB_PRIVATE=1" in str(refused.value)
     assert "\n" not in str(refused.value)
+
+
+@pytest.mark.parametrize(
+    ("script", "answers"),
+    [
+        ("exit 0", True),
+        ("exit 1", False),
+        ("read -r password < /dev/tty && exit 0; exit 1", False),  # as polkit's agent on a terminal does
+        ("if read -r password; then exit 0; else exit 1; fi", False),
+        ("exec sleep 60", False),  # as where the agent of a desktop shows a window
+    ],
+)
+def test_a_question_for_a_password_keeps_nobody_waiting(tmp_path, monkeypatch, script, answers):
+    (tmp_path / "virsh").write_text(f"#!/bin/sh\n{script}\n")
+    (tmp_path / "virsh").chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}:/usr/bin:/bin")
+    monkeypatch.setattr(libvirt, "_PATIENCE", 1.0)
+    begun = time.monotonic()
+    assert Libvirt("qemu:///system", private=False).answers() is answers
+    assert time.monotonic() - begun < 10
+
+
+def test_a_libvirt_that_this_user_may_not_start_is_told_and_not_waited_for(monkeypatch):
+    monkeypatch.setattr(libvirt.shutil, "which", lambda name: name)
+    monkeypatch.setattr(Libvirt, "answers", lambda _: False)
+    stopped = service.Service("libvirtd.service", "loaded", "inactive")
+    monkeypatch.setattr(libvirt.service, "look", lambda _: stopped)
+    monkeypatch.setattr(service, "as_root", lambda: None)
+    monkeypatch.setattr(service, "why_not_root", lambda: "sudo asks for a password")
+    with pytest.raises(UsageError, match=r"libvirtd\.service is installed and stopped, and this user may not start it"):
+        Libvirt.connect(private=False, progress=print)

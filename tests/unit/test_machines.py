@@ -6,6 +6,8 @@ import pytest
 
 from swarmlab.errors import LabError, UsageError
 from swarmlab.images.engines import engine_choice
+from swarmlab.labs.base import Request
+from swarmlab.labs.machines import kind
 from swarmlab.labs.machines.lab import VagrantLab, end_vagrant
 from swarmlab.labs.machines.places import Places
 
@@ -111,3 +113,9 @@ def test_vagrant_of_a_killed_run_is_ended_and_no_other_process(tmp_path):
         assert ours.wait(timeout=10) == -9
         assert other.poll() is None
         other.kill()
+
+
+def test_machines_are_not_made_on_another_processor(monkeypatch):
+    monkeypatch.setattr(kind.platform, "machine", lambda: "aarch64")
+    with pytest.raises(UsageError, match="this host is aarch64; use nodes that are containers"):
+        kind.MACHINES.check(Request())

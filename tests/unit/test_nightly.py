@@ -154,6 +154,7 @@ def test_github_workflow_is_whole():
     assert kept == {
         "plan": ["actions/cache/restore", "actions/upload-artifact"],
         "suites": ["actions/download-artifact"],
+        "host": [],
         "report": ["actions/download-artifact", "actions/cache/save"],
     }
 

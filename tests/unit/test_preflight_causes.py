@@ -165,7 +165,7 @@ def test_a_lost_quorum_explains_what_only_managers_tell(sight):
             "quorum", "odd-managers", "autolock", "availability", "stuck-tasks", "free-addresses", "root-certificate",
             "subnets", "subnets-and-routes", "host-names", "known-addresses", "subnets-host-bits",
             "swarm-settings", "address-pool", "registries", "service-needs", "images", "replicas", "updates",
-            "task-containers", "task-networks", "task-names", "volumes",
+            "task-containers", "task-networks", "task-names", "volumes", "load-balancers", "tunnels",
         }
     }  # fmt: skip
     silence(sight, 1)

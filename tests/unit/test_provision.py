@@ -47,6 +47,44 @@ def test_names_are_mapped_once_and_other_lines_stay(node, tmp_path):
     ]
 
 
+class Home(Here):
+    """The same, with a home of the cluster user's."""
+
+    address = "192.168.56.101"
+
+    def __init__(self, etc, name):
+        super().__init__(etc)
+        self.name = name
+
+    def run(self, command, *, user=None):
+        assert user in (None, "hadoop")
+        command = self._elsewhere(command).replace("~/", f"{self._etc}/home/")
+        done = subprocess.run(["sh", "-c", command], capture_output=True, text=True)
+        return Result(command, done.returncode, done.stdout, done.stderr)
+
+
+def test_each_node_gets_a_key_pair_and_admits_all_keys_and_host_keys(tmp_path):
+    nodes = []
+    for name in ("master", "slave01"):
+        (tmp_path / name / "ssh").mkdir(parents=True)
+        (tmp_path / name / "ssh" / "ssh_host_ed25519_key.pub").write_text(f"ssh-ed25519 KEY-OF-{name}\n")
+        nodes.append(Home(tmp_path / name, name))
+    provision.share_keys(nodes)
+    homes = [tmp_path / node.name / "home" / ".ssh" for node in nodes]
+    publics = [(home / "id_rsa.pub").read_text() for home in homes]
+    assert publics[0] != publics[1]
+    for node, home, public in zip(nodes, homes, publics, strict=True):
+        assert public.startswith("ssh-rsa ")
+        assert public.endswith(f" hadoop@{node.name}\n")
+        assert (home / "authorized_keys").read_text() == "".join(publics)
+        known = (home / "known_hosts").read_text().splitlines()
+        assert known[0] == "master,192.168.56.101 ssh-ed25519 KEY-OF-master"
+        assert known[2] == f"localhost,127.0.0.1 ssh-ed25519 KEY-OF-{node.name}"
+        assert (home / "id_rsa").stat().st_mode & 0o77 == 0
+        derived = subprocess.run(["ssh-keygen", "-y", "-P", "", "-f", home / "id_rsa"], capture_output=True, text=True)
+        assert derived.stdout.split()[:2] == public.split()[:2]
+
+
 def test_a_system_without_a_script_is_named(node, tmp_path):
     (tmp_path / "os-release").write_text('ID=plan9\nVERSION_ID="4"\n')
     with pytest.raises(LabError, match=r"master has no engine, and there is no plan94\.sh"):

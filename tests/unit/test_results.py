@@ -152,3 +152,10 @@ def test_the_introduction_has_the_numbers_of_the_catalogue():
     assert f"{sum('long' in each for each in needs)} take over ten minutes" in text
     assert f"{sum('mixed-engines' in each for each in needs)} needs two engines" in text
     assert f"{sum('internet' in each for each in needs)} a way to the outside" in text
+
+
+@pytest.mark.parametrize(("driver", "words"), [("qemu", "emulated"), ("kvm", "on KVM")])
+def test_a_run_on_emulated_machines_is_told_from_one_on_kvm(run, driver, words):
+    each = {"machines": {"provider": "libvirt", "driver": driver}}
+    found = load(run({}, lab={"kind": "vagrant", "name": "machines", "nodes": [], "each": each}))
+    assert found.lab == f"vagrant libvirt, {words}"

@@ -30,7 +30,7 @@ class Engine:
         self.client = SimpleNamespace(
             api=api, volumes=Volumes(), containers=SimpleNamespace(get=lambda id: self.running[id])
         )
-        self.alive = ownership.alive
+        self.alive, self.cgroups = ownership.alive, 1
 
     def _create(self, config):
         id = config["Image"]

@@ -69,7 +69,8 @@ class Engine:
 
     def __init__(self, *bases, pulls=()):
         self.has, self.pulls, self.built = set(bases), pulls, []
-        self.images = SimpleNamespace(get=self._get, pull=self._pull, build=self._build, list=self._list)
+        self.images = SimpleNamespace(get=self._get, build=self._build, list=self._list, remove=self.has.discard)
+        self.api = SimpleNamespace(pull=self._pull)
         self.labelled = {}
         self.volumes = Volumes()
 
@@ -80,10 +81,12 @@ class Engine:
     def _list(self, filters):
         return [SimpleNamespace(tags=[tag]) for tag, label in self.labelled.items() if label == filters["label"]]
 
-    def _pull(self, name):
+    def _pull(self, repository, tag, **_):
+        name = f"{repository}:{tag}"
         if name not in self.pulls:
-            raise docker.errors.APIError("no route")
+            return [{"error": "no route"}]
         self.has.add(name)
+        return []
 
     def _build(self, *, fileobj, tag, buildargs, labels, **_):
         base = buildargs["BASE"]
@@ -131,7 +134,9 @@ def test_where_no_way_works_each_is_named(monkeypatch):
         raise LabError("mmdebstrap could not make image run: no mirror")
 
     monkeypatch.setattr(run_image.Workshop, "make", fail)
-    with pytest.raises(LabError, match=r"trixie-slim cannot be pulled; and from Debian packages: mmdebstrap could not"):
+    with pytest.raises(
+        LabError, match=r"trixie-slim cannot be pulled: no route; and from Debian packages: mmdebstrap could not"
+    ):
         run_image.run_image(Engine(), lambda _: None)
 
 

@@ -47,3 +47,13 @@ def test_the_slowest_node_sets_the_scale_within_bounds(clock, seconds, factor):
 def test_a_node_that_cannot_do_the_work_is_named(clock):
     with pytest.raises(LabError, match="making and removing a network on slave01 ended with 1: no bridges left"):
         speed.calibrate([Node(clock, 0.1, code=1)])
+
+
+@pytest.mark.parametrize(("seconds", "factor"), [(0.01, 1.0), (3.0, 12.0), (500.0, 40.0)])
+def test_until_nodes_are_measured_the_network_of_a_lab_sets_the_scale(clock, seconds, factor):
+    speed.presume(seconds)
+    assert wait.scaled(10) == pytest.approx(10 * factor)
+    speed.presume(0.01)  # of a further lab, while the machine has a moment's rest
+    assert wait.scaled(10) == pytest.approx(10 * factor)
+    speed.calibrate([Node(clock, 2.0)])
+    assert wait.scaled(10) == pytest.approx(20)

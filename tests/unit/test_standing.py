@@ -11,7 +11,7 @@ import pytest
 from swarmlab import ownership
 from swarmlab.labs import registry, standing
 from swarmlab.labs.standing import CLUSTER, KEPT
-from swarmlab.ownership import LABEL, OWNER, USER, this_process
+from swarmlab.ownership import LABEL, OWNER, PERSON, USER, this_process
 from swarmlab.paths import command
 
 
@@ -142,6 +142,27 @@ def test_a_lab_is_nobodys_as_soon_as_its_removal_begins(engine):
     assert engine.removed[0] == "swarmlab-x-kept"
     assert not engine.parts
     assert ownership.fates() == "lab x was taken down"
+
+
+def test_a_lab_of_another_user_is_theirs_and_stays_when_its_run_was_killed(engine, monkeypatch):
+    monkeypatch.setattr(standing, "person", lambda: "me")
+    monkeypatch.setattr(registry, "person", lambda: "me")
+    for name, person in (("theirs", "ops"), ("mine", "me"), ("nobodys", "")):
+        labels = {LABEL: name, OWNER: gone(), CLUSTER: "0"} | ({PERSON: person} if person else {})
+        engine.add("network", name, **labels)
+        engine.add("container", f"{name}-master", **labels)
+    engine.add("container", "passing", **{LABEL: "images", OWNER: gone(), PERSON: "ops"})
+    told = []
+    assert {lab.name: (lab.person, lab.foreign) for lab in standing.labs(engine)} == {
+        "theirs": ("ops", True),
+        "mine": ("me", False),
+        "nobodys": ("", False),
+        "images": ("ops", True),
+    }
+    registry.remove_stale(engine, told.append)
+    assert sorted(part.name for part in engine.parts) == ["passing", "theirs", "theirs-master"]
+    down = command("swarmlab", "down", "--name", "theirs", "--yes")
+    assert f"lab theirs, of a run of ops's that was killed, stays; to remove it: {down}" in told
 
 
 def test_sockets_of_labs_that_are_gone_are_removed_and_no_others(engine, tmp_path, monkeypatch):

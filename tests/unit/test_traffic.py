@@ -5,7 +5,8 @@ from types import SimpleNamespace
 import pytest
 
 from suites.support.names import resolve_to
-from suites.support.traffic import all_answer, all_from, reached_from_all
+from suites.support.published import answering, nobody_answers, own_task_answers
+from suites.support.traffic import all_answer, all_from, from_each, reached_from_all, without_loss
 from swarmlab.cluster.node import Answer
 from swarmlab.wait import State
 
@@ -69,3 +70,31 @@ def test_a_name_has_to_resolve_to_all_its_addresses_and_to_no_other():
     assert not stale
     assert "on slave01 tasks leads to 10.0.1.4, 10.0.1.5, 10.0.1.9, and should to 10.0.1.4, 10.0.1.5" in stale.summary
     assert "web leads to nothing" in resolve_to([probe(web=set(), tasks=wanted["tasks"])], wanted).summary
+
+
+def test_what_is_told_apart_names_what_is_missing():
+    # So a wait can judge the last of them by what the others took.
+    silent = all_answer(TASKS, [answer(TASKS[0].container)])
+    assert silent.each == {"aaaaaaaaaaaa on master": True, "bbbbbbbbbbbb on slave01": False}
+    lost = {(NODES[0], NODES[2]): "master -> slave02: timed out"}
+    state = without_loss(lost, NODES, [(NODES[0], NODES[1]), (NODES[0], NODES[2])])
+    assert state.each == {"master -> slave01": True, "master -> slave02": False}
+    judged = reached_from_all({node: State(node != "slave02", "timed out") for node in NODES}, NODES[0])
+    assert judged.each == {"master -> master": True, "slave01 -> master": True, "slave02 -> master": False}
+
+
+def test_many_places_are_looked_at_together_and_each_is_named():
+    state = from_each(NODES, lambda node: State(node != "slave01", "no answer from a task"))
+    assert not state
+    assert state.summary == "slave01: no answer from a task"
+    assert state.each == {"master": True, "slave01": False, "slave02": True}
+
+
+def test_nodes_that_answer_and_those_that_do_not_are_told_apart():
+    def node(name, given):
+        return SimpleNamespace(name=name, get=lambda _: given, __str__=lambda _: name)
+
+    nodes = [node("master", answer(TASKS[0].container)), node("slave01", Answer(0, error="timed out"))]
+    assert answering(nodes, 80).each == {"master": True, "slave01": False}
+    assert nobody_answers(nodes, 80).each == {"master": False, "slave01": True}
+    assert own_task_answers(nodes, TASKS, 80).each == {"master": True, "slave01": False}

@@ -1,5 +1,6 @@
 """One run at a time uses a lab that stands."""
 
+import io
 import json
 import os
 import signal
@@ -84,7 +85,8 @@ def test_a_process_uses_the_lab_of_the_process_that_started_it(outer):
 def test_what_removes_or_cleans_a_lab_waits_for_its_run(outer, other, monkeypatch, capsys):
     outer.release = lambda: None
     removed = []
-    monkeypatch.setattr("swarmlab.labs.outer.connect", lambda _: outer)
+    for name in ("standing", "revived"):
+        monkeypatch.setattr(f"swarmlab.labs.outer.{name}", lambda _: outer)
     monkeypatch.setattr("swarmlab.labs.standing.labs", lambda _: [lab(), Standing("two", USER, True)])
     monkeypatch.setattr("swarmlab.labs.registry.remove", lambda _, name, __: removed.append(name))
     for command in ("down --name one", "cleanup --name one", "down --all"):
@@ -95,6 +97,49 @@ def test_what_removes_or_cleans_a_lab_waits_for_its_run(outer, other, monkeypatc
     other.wait()
     assert main(["down", "--name", "one"]) == 0
     assert removed == ["two", "one"]
+
+
+@pytest.fixture
+def theirs(outer, monkeypatch):
+    """A lab of another user, and the names of the labs that were removed."""
+    outer.release = lambda: None
+    removed = []
+    made = Standing("one", USER, True, person="ops")
+    for name in ("standing", "revived"):
+        monkeypatch.setattr(f"swarmlab.labs.outer.{name}", lambda _: outer)
+    monkeypatch.setattr("swarmlab.labs.standing.person", lambda: "me")
+    monkeypatch.setattr("swarmlab.labs.standing.labs", lambda _: [made, Standing("two", USER, True, person="me")])
+    monkeypatch.setattr("swarmlab.labs.registry.remove", lambda _, name, __: removed.append(name))
+    return removed
+
+
+@pytest.mark.parametrize("command", ["down --name one", "cleanup --name one"])
+def test_a_lab_of_another_user_is_not_touched_by_a_script_without_yes(theirs, capsys, monkeypatch, command):
+    monkeypatch.setattr("sys.stdin", open(os.devnull))  # noqa: PTH123, SIM115
+    assert main(command.split()) == 2
+    told = capsys.readouterr().err
+    assert told == "swarmlab: lab one is ops's, and stays; add --yes if that is agreed with ops\n"
+    assert theirs == []
+
+
+def test_all_labs_are_those_of_this_user_unless_yes_is_given(theirs, capsys, monkeypatch):
+    monkeypatch.setattr("sys.stdin", open(os.devnull))  # noqa: PTH123, SIM115
+    assert main(["down", "--all"]) == 0
+    assert "lab one is ops's, and stays" in capsys.readouterr().err
+    assert theirs == ["two"]
+    assert main(["down", "--all", "--yes"]) == 0
+    assert theirs == ["two", "one", "two"]
+
+
+@pytest.mark.parametrize(("answer", "status"), [("y\n", 0), ("\n", 2), ("no\n", 2), ("", 2)])
+def test_on_a_terminal_it_is_asked(theirs, monkeypatch, capsys, answer, status):
+    terminal = io.StringIO(answer)
+    terminal.isatty = lambda: True
+    monkeypatch.setattr("sys.stdin", terminal)
+    monkeypatch.setattr("sys.stderr.isatty", lambda: True)
+    assert main(["down", "--name", "one"]) == status
+    assert "swarmlab: lab one is ops's; take it down? [y/N] " in capsys.readouterr().err
+    assert theirs == (["one"] if status == 0 else [])
 
 
 @pytest.mark.parametrize(

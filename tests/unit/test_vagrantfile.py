@@ -37,6 +37,7 @@ PRINTER = """
 class Settings
   def method_missing(name, *given, **, &block)
     puts given[0] if name == :cmd_line=
+    return ENV["SWARMLAB_DRIVER"] if name == :driver
     block&.call(self, self)
     self
   end
@@ -55,3 +56,12 @@ def test_a_machine_boots_with_the_control_groups_that_its_engine_can_use():
     assert done.returncode == 0, done.stderr
     legacy = [" systemd.unified_cgroup_hierarchy=0 " in line for line in done.stdout.splitlines()]
     assert legacy == [True, False, True]
+
+
+@pytest.mark.skipif(not shutil.which("ruby"), reason="Ruby is not installed")
+@pytest.mark.parametrize(("driver", "stable"), [("qemu", True), ("kvm", False)])
+def test_programs_have_stable_addresses_on_machines_that_are_emulated_alone(driver, stable):
+    environment = {**os.environ, "SWARMLAB_DRIVER": driver}
+    done = subprocess.run(["ruby", "-e", PRINTER], cwd=ROOT, env=environment, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert [" norandmaps " in line for line in done.stdout.splitlines()] == [stable] * 3

@@ -160,7 +160,7 @@ class _Bare:
             "REGISTRY_IMAGE": registry_image,
             "IMAGE": image,
             "ROOT": f"{roots.prepare(engine, image, registry_image, say)}:{roots.PLACE}:ro",
-            "OPTIONS": "\n".join(flags(node_options([], {}))),
+            "OPTIONS": "\n".join(flags(node_options([], {}, engine.cgroups))),
             "CREATE": "\n".join(f"--label={name}={value}" for name, value in labels.items()),
             "DOCKER_HOST": engine.url,
         }
@@ -213,7 +213,8 @@ def flags(options: Mapping[str, Any]) -> list[str]:
     made += [f"--cap-drop={name}" for name in options["CapDrop"]]
     made += [f"--security-opt={option}" for option in options["SecurityOpt"]]
     made += ["--security-opt=systempaths=unconfined"] if options["MaskedPaths"] == [] else []
-    made += [f"--userns={options['UsernsMode']}", f"--runtime={options['Runtime']}"]
+    made += [f"--runtime={options['Runtime']}"]
+    made += [f"--cgroupns={options['CgroupnsMode']}"] if options["CgroupnsMode"] else []
     made += [f"--log-driver={options['LogConfig']['Type']}"]
     made += [f"--log-opt={name}={value}" for name, value in options["LogConfig"]["Config"].items()]
     made += [f"--device-cgroup-rule={rule}" for rule in options["DeviceCgroupRules"]]

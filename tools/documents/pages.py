@@ -7,6 +7,7 @@ from collections.abc import Callable
 from swarmlab.paths import ROOT
 from tools.documents.claims import claims, needs
 from tools.documents.defects import known_defects
+from tools.documents.hosts import packages
 from tools.documents.options import command_line, options_file, pytest_options
 from tools.documents.schemas import LAYOUTS, inventory, waivers
 
@@ -18,6 +19,7 @@ PAGES: dict[str, Callable[[], str]] = {
     "inventory.md": inventory,
     "known-defects.md": known_defects,
     "needs.md": needs,
+    "packages.md": packages,
     "pytest-options.md": pytest_options,
     "swarmlab-toml.md": options_file,
     "waivers.md": waivers,

@@ -15,6 +15,7 @@ import signal
 import sys
 import tarfile
 import threading
+import time
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, replace
 from ipaddress import IPv4Network
@@ -31,7 +32,7 @@ from swarmlab import netns, signals, timing
 from swarmlab.cluster.node import Node, look_for
 from swarmlab.cluster.workbench import PORTS
 from swarmlab.errors import LabError, UsageError
-from swarmlab.host import MIB, Progress, free_memory, make_folder, run_folder
+from swarmlab.host import MIB, Progress, free_memory, make_folder, person, run_folder
 from swarmlab.images import given, recipes, workshop
 from swarmlab.images.engines import EngineChoice, engine_choice
 from swarmlab.images.given import GivenImage
@@ -45,6 +46,7 @@ from swarmlab.labs.containers.options import PLAIN, node_options
 from swarmlab.labs.hosts import host_names
 from swarmlab.labs.outer import OuterEngine
 from swarmlab.labs.routes import wider
+from swarmlab.labs.speed import presume
 from swarmlab.labs.standing import (
     CLUSTER,
     ENGINE,
@@ -60,7 +62,7 @@ from swarmlab.labs.standing import (
 )
 from swarmlab.lists import few
 from swarmlab.needs import DECLARED, MADE, Offers
-from swarmlab.ownership import LABEL, OWNER, note_left, this_process
+from swarmlab.ownership import LABEL, OWNER, PERSON, note_left, this_process
 from swarmlab.parallel import parallel
 from swarmlab.paths import command
 from swarmlab.timing import Meter
@@ -222,7 +224,10 @@ class DindLab(Lab):
             UsageError: a lab of this name is up already, or this machine has not the memory for its nodes.
             LabError: a part of the lab did not come up; what was made is removed.
         """
-        if self.containers():
+        if there := self.containers():
+            maker = there[0].labels.get(PERSON, "")
+            if maker not in ("", person()):
+                raise UsageError(f"lab {self.name!r} is up already, and {maker}'s; take another name")
             down = command("swarmlab", "down", "--name", self.name)
             raise UsageError(f"lab {self.name!r} is up already; use it, or: {down}")
         check_memory(self._count)
@@ -231,7 +236,9 @@ class DindLab(Lab):
         neighbours.make_room(self._count, self._progress)
         self._prepare_images()
         try:
+            begun = time.monotonic()
             self._create_network()
+            presume(time.monotonic() - begun)
             self.reach()
             self._start_registry()
             self._nodes[0] = self._create(0, self._count)
@@ -255,6 +262,7 @@ class DindLab(Lab):
             _let_go(members)
         if self._made:  # else the lab of this name is another's
             remove(self.outer, self.name)
+            neighbours.put_back(self.outer)
             self._made = False
             self._nodes.clear()
             self._octets.clear()
@@ -391,7 +399,7 @@ class DindLab(Lab):
                 node.address,
                 {**old.labels, ENGINE: _label(choice)},
                 hostname=node.name,
-                host_config={key: host_config[key] for key in node_options([], {})},
+                host_config={key: host_config.get(key) for key in node_options([], {}, self.outer.cgroups)},
             )
             for folder, beginning in _KEPT.items():
                 _copy_files(old, new, folder, beginning)
@@ -505,7 +513,7 @@ class DindLab(Lab):
     def _labels(self, **further: str) -> dict[str, str]:
         # Further clusters belong to the run that makes them, also in a lab that was brought up by hand.
         owner = self._owner if further.get(CLUSTER, "0") == "0" else this_process()
-        return {LABEL: self.name, OWNER: owner, KIND: self.kind, **further}
+        return {LABEL: self.name, OWNER: owner, PERSON: person(), KIND: self.kind, **further}
 
     def _passing_labels(self) -> dict[str, str]:
         """Return the labels of a container that this process removes again at once."""
@@ -635,9 +643,8 @@ class DindLab(Lab):
             binds.append("/lib/modules:/lib/modules:ro")  # engines load ip_vs and the like by themselves
         if root:
             binds.append(f"{root}:{roots.PLACE}:ro")
-        container = self._container(
-            name, image, addresses[host], labels, hostname=host, host_config=node_options(binds, known)
-        )
+        options = node_options(binds, known, self.outer.cgroups)
+        container = self._container(name, image, addresses[host], labels, hostname=host, host_config=options)
         container.start()
         container.reload()
         node = DindNode(container, new=True)

@@ -98,11 +98,10 @@ def _make(outer: OuterEngine, name: str, image: str, registry: str) -> None:
 
     try:
         # The node has the registry's network, which has no way out, and finds the registry on its loopback.
-        first = run(
-            registry, PLAIN | {"NetworkMode": "none", "ExtraHosts": [f"{REGISTRY.partition(':')[0]}:127.0.0.1"]}
-        )
-        options = node_options([f"{name}:/var/lib/docker"], {}) | {"NetworkMode": f"container:{first.id}"}
-        node = run(image, options)
+        loopback = f"{REGISTRY.partition(':')[0]}:127.0.0.1"
+        first = run(registry, PLAIN | {"NetworkMode": "none", "ExtraHosts": [loopback]})
+        options = node_options([f"{name}:/var/lib/docker"], {}, outer.cgroups)
+        node = run(image, options | {"NetworkMode": f"container:{first.id}"})
         wait(lambda: _answers(node), f"the engine of {image} to answer", deadline=60, error=LabError)
         if _done(node, "docker", "info", "--format", "{{.Driver}}").strip() == "overlay2":
             for reference in workloads():

@@ -10,7 +10,7 @@ import os
 import shutil
 import subprocess
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -21,9 +21,8 @@ from swarmlab.host import Progress, install, machines_folder, scratch
 from swarmlab.images.engines import EngineChoice, held
 from swarmlab.images.recipes import EngineLayer, RootFs, making_images
 
-PACKAGES = ["vagrant", "vagrant-libvirt"]
 #: Size of the box's disk in GiB. Machines have larger disks; the file system grows at their first boot.
-_SIZE = 8
+SIZE = 8
 
 _VAGRANTFILE = """\
 # The key is the box's own: machines made of it are reached with it and with nothing else.
@@ -88,24 +87,24 @@ class Box:
         """
         check_rights()
         if not shutil.which("vagrant") or not shutil.which("qemu-img"):
-            install([*PACKAGES, "qemu-utils"], progress)
+            install(["machines"], progress)
         with making_images(progress):
             if not (self.folder / "metadata.json").exists():
                 self._make(progress)
 
     def _make(self, progress: Progress) -> None:
         if not shutil.which("mmdebstrap"):
-            install(["mmdebstrap", "debian-archive-keyring"], progress)
+            install(["images"], progress)
         progress(f"making box {self.name} from Debian packages")
         start = time.monotonic()
         shutil.rmtree(home() / "tmp", ignore_errors=True)  # what a Vagrant that was killed had unpacked
         with scratch("image") as folder:
             parts = folder / "box"
             parts.mkdir()
-            _run(["ssh-keygen", "-q", "-t", "rsa", "-b", "2048", "-m", "PEM", "-N", "", "-f", str(parts / "key")])
-            self._fill(folder, parts)
+            make_key(parts)
+            fill(self.recipe, {"root": "/root", "vagrant": "/home/vagrant"}, folder, parts)
             (parts / "metadata.json").write_text(
-                json.dumps({"provider": "libvirt", "format": "qcow2", "virtual_size": _SIZE})
+                json.dumps({"provider": "libvirt", "format": "qcow2", "virtual_size": SIZE})
             )
             (parts / "Vagrantfile").write_text(_VAGRANTFILE, encoding="utf-8")
             packed = folder / "swarmlab.box"
@@ -116,33 +115,49 @@ class Box:
                 shutil.rmtree(older, ignore_errors=True)
         progress(f"made box {self.name} in {time.monotonic() - start:.0f} s")
 
-    def _fill(self, folder: Path, parts: Path) -> None:
-        """Make the disk, and copy kernel and initial RAM disk out of it."""
-        system, disk = folder / "root", folder / "disk"
-        key = (parts / "key.pub").read_text(encoding="ascii").strip()
-        allow = "; ".join(
-            f'install -d -m 700 -o {user} -g {user} {place}/.ssh && echo "{key}" > {place}/.ssh/authorized_keys'
-            f" && chown {user}: {place}/.ssh/authorized_keys"
-            for user, place in (("root", "/root"), ("vagrant", "/home/vagrant"))
-        )
-        hook = f"--customize-hook=chroot \"$1\" sh -c '{allow}'"
-        with self.recipe.staged(netns.outside()) as staged:
-            *build, suite, target = self.recipe.mmdebstrap(system, staged)
-            outside = [*netns.outside(), "env", f"TMPDIR={folder}"]
-            build.remove("--quiet")  # so that it prints why apt failed
-            _run([*outside, *build, "--format=directory", hook, suite, target])
-        asked = ["dpkg-query", f"--admindir={system}/var/lib/dpkg", "-W", "-f=${Version}", "docker.io"]
-        listed = subprocess.run(asked, check=False, capture_output=True, text=True)
-        (parts / "package").write_text(listed.stdout, encoding="ascii")
-        for part, name in (("vmlinuz", "vmlinuz-*"), ("initrd", "initrd.img-*")):
-            (found,) = (system / "boot").glob(name)
-            shutil.copy(found, parts / part)
-        with disk.open("wb") as blank:
-            blank.truncate(_SIZE * 2**30)
-        # Fewer inodes, and no checksums of what is on an image: an emulated machine computes slowly.
-        layout = ["-t", "ext4", "-O", "^metadata_csum", "-i", "65536", "-E", "root_owner=0:0"]
-        _run(["mke2fs", "-q", *layout, "-d", str(system), str(disk)])
-        _run(["qemu-img", "convert", "-O", "qcow2", str(disk), str(parts / "box.img")])
+
+def fill(recipe: RootFs, homes: Mapping[str, str], folder: Path, parts: Path) -> None:
+    """Make the disk of a machine (box.img) in *parts*, and put the kernel and the initial RAM disk beside it.
+
+    Args:
+        recipe: what is on the disk.
+        homes: the users that the key in *parts* (key.pub) lets in, and their homes.
+        folder: an empty folder for the work.
+        parts: where it goes.
+
+    Raises:
+        LabError: it could not be made.
+    """
+    system, disk = folder / "root", folder / "disk"
+    key = (parts / "key.pub").read_text(encoding="ascii").strip()
+    allow = "; ".join(
+        f'install -d -m 700 -o {user} -g {user} {place}/.ssh && echo "{key}" > {place}/.ssh/authorized_keys'
+        f" && chown {user}: {place}/.ssh/authorized_keys"
+        for user, place in homes.items()
+    )
+    hook = f"--customize-hook=chroot \"$1\" sh -c '{allow}'"
+    with recipe.staged(netns.outside()) as staged:
+        *build, suite, target = recipe.mmdebstrap(system, staged)
+        outside = [*netns.outside(), "env", f"TMPDIR={folder}"]
+        build.remove("--quiet")  # so that it prints why apt failed
+        _run([*outside, *build, "--format=directory", hook, suite, target])
+    asked = ["dpkg-query", f"--admindir={system}/var/lib/dpkg", "-W", "-f=${Version}", "docker.io"]
+    listed = subprocess.run(asked, check=False, capture_output=True, text=True)
+    (parts / "package").write_text(listed.stdout, encoding="ascii")
+    for part, name in (("vmlinuz", "vmlinuz-*"), ("initrd", "initrd.img-*")):
+        (found,) = (system / "boot").glob(name)
+        shutil.copy(found, parts / part)
+    with disk.open("wb") as blank:
+        blank.truncate(SIZE * 2**30)
+    # Fewer inodes, and no checksums of what is on an image: an emulated machine computes slowly.
+    layout = ["-t", "ext4", "-O", "^metadata_csum", "-i", "65536", "-E", "root_owner=0:0"]
+    _run(["mke2fs", "-q", *layout, "-d", str(system), str(disk)])
+    _run(["qemu-img", "convert", "-O", "qcow2", str(disk), str(parts / "box.img")])
+
+
+def make_key(parts: Path) -> None:
+    """Make the key with which machines of a disk are reached, in *parts*."""
+    _run(["ssh-keygen", "-q", "-t", "rsa", "-b", "2048", "-m", "PEM", "-N", "", "-f", str(parts / "key")])
 
 
 def check_rights() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import platform
 from typing import ClassVar
 
 from typing_extensions import override
@@ -44,6 +45,11 @@ class MachineKind(MadeKind):
         if request.nodes not in (None, len(places.MACHINES)):
             raise UsageError(
                 f"the lab of machines has {len(places.MACHINES)} nodes, not {request.nodes}; ask for as many"
+            )
+        if platform.machine() != "x86_64":
+            raise UsageError(
+                f"machines are made for x86-64, and this host is {platform.machine()}; use nodes that are containers: "
+                "--lab dind"
             )
         check_cache()
         machines.check(request.engines, self._provider(request))

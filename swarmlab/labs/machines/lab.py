@@ -28,7 +28,7 @@ from swarmlab import netns, signals
 from swarmlab.cluster.node import Node, facts_of, look_for
 from swarmlab.cluster.workbench import PORTS
 from swarmlab.errors import LabError, UsageError
-from swarmlab.host import Progress, drop_folder, make_folder
+from swarmlab.host import Progress, drop_folder, make_folder, person
 from swarmlab.images import given, recipes, workshop
 from swarmlab.images.engines import EngineChoice, engine_choice, held, obtain
 from swarmlab.images.given import GivenImage
@@ -48,7 +48,7 @@ from swarmlab.labs.speed import calibrate
 from swarmlab.labs.ssh import Ssh, write_config
 from swarmlab.labs.standing import KIND, SUBNET, free_networks, keep, labs
 from swarmlab.needs import DECLARED, MADE, Offers
-from swarmlab.ownership import LABEL, OWNER, USER, note_left, this_process
+from swarmlab.ownership import LABEL, OWNER, PERSON, USER, note_left, this_process
 from swarmlab.parallel import parallel
 from swarmlab.paths import ROOT, command
 from swarmlab.timing import Meter, Program
@@ -523,6 +523,7 @@ class VagrantLab(Lab):
             labels={
                 LABEL: NAME,
                 OWNER: this_process(),
+                PERSON: person(),
                 KIND: self.kind,
                 SUBNET: subnet,
                 _SETTINGS: json.dumps(settings),

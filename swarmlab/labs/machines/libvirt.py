@@ -26,13 +26,16 @@ from xml.etree import ElementTree
 from swarmlab import children
 from swarmlab.errors import DeadlineExceeded, LabError, UsageError
 from swarmlab.files import shown
-from swarmlab.host import Progress, as_root, drop_folder, install, make_folder, process_of, run_folder
+from swarmlab.host import Progress, drop_folder, install, make_folder, process_of, run_folder
+from swarmlab.labs import service
 from swarmlab.netns import NETNS
 from swarmlab.parallel import parallel
 from swarmlab.wait import State, wait
 
-PACKAGES = ["qemu-system-x86", "qemu-utils", "libvirt-daemon-system", "libvirt-clients", "dnsmasq-base"]
-
+#: The services that are the host's libvirt: one daemon for all, or one for QEMU alone.
+_SERVICES = ("libvirtd.service", "virtqemud.service")
+#: Seconds that the host's libvirt may take to answer.
+_PATIENCE = 30.0
 #: Folders that the private daemon's mount namespace replaces, by the name of what takes their place.
 OVERLAID = {"etc": "/etc/libvirt", "lib": "/var/lib/libvirt", "run": "/run/libvirt"}
 SYSTEM = "qemu:///system"
@@ -80,13 +83,12 @@ class Libvirt:
             LabError: it was started and does not answer.
         """
         if not shutil.which("virsh") or not shutil.which("qemu-system-x86_64"):
-            install(PACKAGES, progress)
+            install(["machines"], progress)
         if private:
             return cls._private()
         found = cls(uri, private=False)
-        if not found.answers() and uri == SYSTEM and Path("/run/systemd/system").is_dir():
-            progress("starting the libvirt service")
-            subprocess.run([*(as_root() or []), "systemctl", "start", "libvirtd"], check=False, capture_output=True)
+        if not found.answers() and uri == SYSTEM and (installed := service.look(_SERVICES)):
+            service.start(installed, progress)
         if not found.answers():
             raise UsageError(f"libvirt does not answer at {shown(uri)}; start libvirtd, or join the group libvirt")
         return found
@@ -122,8 +124,10 @@ class Libvirt:
 
     def answers(self) -> bool:
         """Whether the daemon answers."""
-        done = subprocess.run([*self._virsh, "list"], check=False, capture_output=True)
-        return done.returncode == 0
+        try:
+            return _quietly([*self._virsh, "list"], timeout=_PATIENCE).returncode == 0
+        except subprocess.TimeoutExpired:  # it waits for a password, which a desktop asks for
+            return False
 
     @property
     def _virsh(self) -> list[str]:
@@ -135,7 +139,7 @@ class Libvirt:
         Raises:
             LabError: it failed.
         """
-        done = subprocess.run([*self._virsh, *map(str, arguments)], check=False, capture_output=True, text=True)
+        done = _quietly([*self._virsh, *map(str, arguments)])
         if done.returncode != 0:
             raise LabError(f"virsh {' '.join(map(str, arguments))}: {done.stderr.strip()}")
         return done.stdout
@@ -321,6 +325,14 @@ def chosen() -> str:
     if parts.scheme not in ("qemu", "qemu+unix") or parts.netloc or parts.path != "/system":
         raise UsageError(f"{named}: the lab's machines need a QEMU of this host; {instead}")
     return uri
+
+
+def _quietly(command: Sequence[str], timeout: float | None = None) -> subprocess.CompletedProcess[str]:
+    """Run a command that has no terminal, on which virsh would ask for a password where polkit wants one."""
+    nothing = subprocess.DEVNULL
+    return subprocess.run(
+        command, check=False, capture_output=True, text=True, stdin=nothing, start_new_session=True, timeout=timeout
+    )
 
 
 def pids(machines: Sequence[str]) -> list[int]:

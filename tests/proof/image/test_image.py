@@ -32,8 +32,8 @@ pytestmark = pytest.mark.lab
 USER, GROUP = 12345, 12346
 #: A quick test on the lab's default cluster.
 TEST = "suites/ch7_usage/test_discovery.py::test_a_container_of_docker_run_is_no_service"
-#: A test that takes long enough to be interrupted.
-LONG = "suites/ch7_usage/test_networks.py"
+#: Tests that take long enough to be interrupted, and to be there while others come and go.
+LONG = "suites/ch7_usage"
 
 
 def say(line):

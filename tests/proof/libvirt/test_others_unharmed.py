@@ -29,9 +29,13 @@ def world():
     with tempfile.TemporaryDirectory(prefix="world") as folder:
         Path(folder).chmod(0o711)
         made = World(Path(folder))
-        yield made
-        subprocess.run(made.program("swarmlab", "down", "--name", "machines"), env=made.environment)
-        made.close()
+        try:
+            down = made.program("swarmlab", "down", "--name", "machines")
+            subprocess.run(down, env=made.environment)  # what a proof that was killed left in the engine
+            yield made
+            subprocess.run(down, env=made.environment)
+        finally:
+            made.close()
 
 
 def swarmlab(world, *words, **more):
@@ -88,7 +92,8 @@ def test_a_lab_comes_is_used_and_goes_and_others_notice_nothing(world):
     assert world.everything() == before
 
 
-def test_a_run_that_is_killed_leaves_to_others_what_is_theirs(world):
+@pytest.mark.parametrize("at", ["machines that are defined", "machines that run"])
+def test_a_run_that_is_killed_leaves_to_others_what_is_theirs(world, at):
     before, others = world.everything(), world.others()
     with (world.folder / "killed.log").open("w") as log:
         run = subprocess.Popen(
@@ -98,12 +103,16 @@ def test_a_run_that_is_killed_leaves_to_others_what_is_theirs(world):
             stderr=log,
             start_new_session=True,
         )
+    running = [] if at == "machines that are defined" else ["--state-running"]
 
-    def machines_run():
-        running = world.virsh("list", "--name").split()
-        return State(set(domains()) <= set(running), ", ".join(running), hopeless=run.poll() is not None)
+    def there():
+        found = world.virsh("list", "--all", "--name", *running).split()
+        return State(bool(set(domains()) & set(found)), ", ".join(found), hopeless=run.poll() is not None)
 
-    wait(machines_run, "the machines of the run to be there", deadline=1800)
+    try:
+        wait(there, f"{at}, of the run", deadline=1800)
+    finally:
+        print((world.folder / "killed.log").read_text()[-3000:])
     os.killpg(run.pid, 9)
     run.wait()
     assert world.others() == others

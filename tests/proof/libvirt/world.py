@@ -15,6 +15,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+from swarmlab.errors import SwarmlabError
 from swarmlab.host import machines_folder
 from swarmlab.labs.machines.libvirt import SYSTEM
 from swarmlab.paths import ROOT
@@ -70,7 +71,9 @@ class World:
         if not boxes.exists():  # the boxes of this host serve
             boxes.symlink_to(machines_folder() / "vagrant")
         self._holder = subprocess.Popen(
-            ["unshare", "-m", "--propagation", "private", "sleep", "infinity"], stdin=subprocess.DEVNULL
+            ["unshare", "-m", "--propagation", "private", "sleep", "infinity"],
+            stdin=subprocess.DEVNULL,
+            start_new_session=True,  # it stays when this run is ended, so that `close` still reaches the world
         )
         wait(self._apart, "the world's namespace")
         try:
@@ -115,11 +118,14 @@ class World:
             (system / name).mkdir(parents=True)
         objects = shutil.ignore_patterns("qemu", "storage")  # this host's own networks and pools
         shutil.copytree("/etc/libvirt", system / "etc", dirs_exist_ok=True, ignore=objects)
-        if not Path("/run/systemd/system").is_dir():  # without an init system, libvirt has no control groups to use
+        if not Path("/run/systemd/system").is_dir():  # as in a container: no control groups, no /dev of QEMU's own
             with (system / "etc/qemu.conf").open("a") as settings:
-                settings.write("cgroup_controllers = []\n")
+                settings.write("cgroup_controllers = []\nnamespaces = []\n")
         mounts = ["mount -t tmpfs tmpfs /run", "mkdir -p /run/lock /run/netns"]
         mounts += [f"mount --bind {system / name} {place}" for name, place in _PLACES.items()]
+        if Path("/dev/kvm").exists():
+            # As udev makes it. Else libvirt asks QEMU at each call whether QEMU's user may have it by now.
+            mounts += ["mknod -m 660 /run/kvm c 10 232", "chgrp kvm /run/kvm", "mount --bind /run/kvm /dev/kvm"]
         self.run("sh", "-ec", "\n".join(mounts))
         self.run("ip", "netns", "add", _NETNS)
         self.run("ip", "link", "set", "lo", "up", inside=True)
@@ -172,10 +178,15 @@ class World:
             self.define("define", _MACHINE.format(name=name, disk=self.folder / "default" / f"{name}.qcow2"))
         self.virsh("snapshot-create-as", "old", "before")
         self.virsh("start", "web")
+        wait(self._connected, "the bridges of the machine that runs")
         box = self.folder / "home/.vagrant.d/boxes/debian-VAGRANTSLASH-bookworm64/12/libvirt"
         box.mkdir(parents=True)
         (box / "metadata.json").write_text('{"provider": "libvirt", "format": "qcow2", "virtual_size": 1}')
         (box / "box.img").write_bytes(b"an image of another")
+
+    def _connected(self) -> State:
+        shown = self.run("ip", "-brief", "link", "show", "type", "bridge", inside=True)
+        return State(sum(" UP " in line for line in shown.splitlines()) == 2, shown)
 
     def others(self) -> dict[str, str]:
         """Return all that others have in this world, as text by name."""
@@ -226,6 +237,11 @@ class World:
                 found.append(Path(f"/proc/{pid}/comm").read_text().strip())
         return [name for name in found if name.startswith(("qemu", "dnsmasq", "vagrant", "ruby", "ssh"))]
 
+    def _ended(self, pids: list[str]) -> bool:
+        for daemon in self._daemons:
+            daemon.poll()  # else those that have ended are still seen
+        return not any(Path(f"/proc/{pid}").exists() for pid in pids)
+
     def close(self) -> None:
         """End all that runs in the world."""
         with contextlib.suppress(AssertionError):
@@ -236,10 +252,11 @@ class World:
                 for pid in pids:
                     with contextlib.suppress(OSError):
                         os.kill(int(pid), number)
-                with contextlib.suppress(Exception):
-                    wait(lambda: not any(Path(f"/proc/{pid}").exists() for pid in pids), "the world's end", deadline=20)
+                with contextlib.suppress(SwarmlabError):
+                    wait(lambda: self._ended(pids), "the world's end", deadline=20)
             self.run("ip", "netns", "delete", _NETNS, check=False)
         for daemon in self._daemons:
+            daemon.kill()
             daemon.wait()
         self._holder.kill()
         self._holder.wait()

@@ -11,6 +11,8 @@ from fixtures.at_failure import seen
 from suites.support.joined import boxes
 from suites.support.traffic import all_answer, every_size_reached, from_each
 from swarmlab.cluster.swarm import Swarm
+from swarmlab.labs.machines.libvirt import Libvirt
+from swarmlab.labs.machines.places import NAME
 from swarmlab.wait import State, eventually, wait
 from tests.proof.mesh.faults import BODIES, FAULTS, MESH, START
 
@@ -67,6 +69,12 @@ class Site:
             service.remove()
 
 
+def hold_disk(lab, node, rate):
+    """Have the hypervisor hold a machine's disk to so many reads and writes a second; 0: to none."""
+    hypervisor = Libvirt.connect(private=lab.outer.private, progress=print)
+    hypervisor.virsh("blkdeviotune", f"{NAME}-{node}", "vda", "--total-iops-sec", str(rate), "--live")
+
+
 @pytest.fixture(scope="module")
 def site(lab):
     nodes = lab.more(3)
@@ -77,11 +85,13 @@ def site(lab):
 
 
 @pytest.mark.parametrize("fault", FAULTS, ids=lambda fault: fault.name)
-def test_what_is_broken_is_named_with_its_node(site, fault):
+def test_what_is_broken_is_named_with_its_node(site, lab, fault):
     control = {MESH: site.mesh, BODIES: site.bodies, START: site.start}.get(fault.control)
     began = time.monotonic()
     fault.plant(site.cluster.nodes)
     [node] = fault.nodes
+    if fault.rate:
+        hold_disk(lab, node, fault.rate)
     try:
         failed = ""
         if control:
@@ -98,6 +108,8 @@ def test_what_is_broken_is_named_with_its_node(site, fault):
         ).summary
     finally:
         print(f"{fault.name}: {time.monotonic() - began:.0f} s\n  failed: {failed}")
+        if fault.rate:
+            hold_disk(lab, node, 0)
         site.cluster.node(node).run(fault.heal)
     print(f"  named: {said}")
     if control:

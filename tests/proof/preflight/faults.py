@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from tests.proof.planting import Fault, clock, drop, filtering
+from tests.proof.planting import NO_FDB, Fault, clock, drop, filtering
 
 
 @dataclass(frozen=True)
@@ -297,14 +297,6 @@ BY_A_RULE = "^$|^legacy-rules: slave01"
 
 #: In the ways between the nodes.
 WAYS = [
-    # A table that only this node has, and that the engine knows nothing of.
-    PreflightFault(
-        "packets are filtered by somebody else",
-        "packets",
-        "info",
-        "only here the node: nft's table ip gremlin: type filter hook prerouting",
-        nodes=("slave01",),
-    ),
     # As far as the kernel tells: the table itself is shared with other nodes of a container lab. The packets that are
     # dropped on this node below stand for those that such a table has no room for.
     PreflightFault(
@@ -371,6 +363,35 @@ MANAGEMENT = PreflightFault(
     nodes=("slave01",),
 )
 
+#: A node with a firewall of its owner's beside the engine's rules.
+UNLIKE = PreflightFault(
+    "packets are filtered by somebody else",
+    "packets",
+    "info",
+    "only here the node: nft's table inet firewall: type filter hook forward priority .* policy accept",
+    nodes=("slave01",),
+    script="nft 'add table inet firewall;"
+    " add chain inet firewall forward { type filter hook forward priority 10; policy accept; }'",
+)
+#: Clocks that are further off than certificates allow for.
+FAR_OFF = [
+    PreflightFault(
+        "a clock is an hour behind",
+        "clocks",
+        "error",
+        r"slave01 is (3599|3600|3601) s behind",
+        nodes=("slave01",),
+        script=clock(-3600),
+    ),
+    PreflightFault(
+        "a clock is 91 days ahead",
+        "clocks",
+        "error",
+        r"slave02 is 91\.0 days ahead",
+        nodes=("slave02",),
+        script=clock(91 * 86400),
+    ),
+]
 #: A node that would answer another one by an interface of which nothing comes back.
 REVERSED = PreflightFault(
     "answers leave by another interface, and rp_filter is strict",
@@ -388,9 +409,7 @@ LED_ASTRAY = PreflightFault(
     "error",
     r"in network ingress 10\.\S+, a task on \w+ \(\S+\), leads to no node",
     nodes=("slave01",),
-    script="cd /run/docker/netns; for N in 1-*; do nsenter --net=$N bridge fdb show | grep 'dst .*permanent' |"
-    ' while read M _ D _ T _; do echo "bridge fdb append $M dev $D dst $T self permanent" >> /run/fdb;'
-    " nsenter --net=$N bridge fdb del $M dev $D dst $T self; done; done; [ -s /run/fdb ]",
+    script=NO_FDB,
 )
 
 CARD = PreflightFault(
@@ -685,6 +704,8 @@ FAULTS = [
     MANAGEMENT,
     REVERSED,
     LED_ASTRAY,
+    *FAR_OFF,
+    UNLIKE,
     CARD,
     CUT_OFF,
     *LOST,

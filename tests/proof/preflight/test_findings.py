@@ -29,6 +29,7 @@ from tests.proof.preflight.faults import (
     APART,
     CARD,
     CUT_OFF,
+    FAR_OFF,
     LED_ASTRAY,
     LOST,
     MANAGEMENT,
@@ -36,6 +37,7 @@ from tests.proof.preflight.faults import (
     OPEN_SOCKET,
     REVERSED,
     STATE,
+    UNLIKE,
     WAYS,
     WORK,
     WORK_OF_JOBS,
@@ -292,7 +294,30 @@ def test_a_way_to_a_task_that_leads_astray_is_found(healthy, always):
         hold_against(preflight(healthy), [LED_ASTRAY], always)
     finally:
         [node] = [node for node in healthy.nodes if node.name in LED_ASTRAY.nodes]
-        assert node.run("for N in /run/docker/netns/1-*; do nsenter --net=$N sh /run/fdb; done").ok
+        assert node.run("cd /run/docker/netns; for N in 1-*; do nsenter --net=$N sh /run/fdb-$N; done").ok
+    expect_healed(healthy, always)
+
+
+def test_a_node_that_treats_packets_otherwise_than_the_others_is_named(healthy, always):
+    plant(healthy.nodes, [UNLIKE])
+    try:
+        hold_against(preflight(healthy), [UNLIKE], always)
+    finally:
+        healthy.nodes[1].run("nft delete table inet firewall")
+    expect_healed(healthy, always)
+
+
+@pytest.mark.parametrize("fault", FAR_OFF, ids=lambda fault: fault.name)
+def test_a_clock_that_is_far_off_is_found(healthy, always, fault):
+    plant(healthy.nodes, [fault])
+    try:
+        others = [finding for finding in preflight(healthy) if not finding.because]
+        # Tasks and certificates of the node are dated otherwise.
+        hold_against(others, [fault], {*always, "stuck-tasks", "node-certificates", "membership"})
+    finally:
+        [node] = [node for node in healthy.nodes if node.name in fault.nodes]
+        node.stop()
+        node.start()
     expect_healed(healthy, always)
 
 
@@ -451,7 +476,7 @@ def test_faults_of_work_are_found_on_their_nodes(busy, lab, always):
 
     wait(ripe, "the faults to show", deadline=150, every=1)
     faults = [*WORK, *([WORK_OF_JOBS] if jobs else []), *([WORK_OF_POOLS] if pools else [])]
-    ports = {"port-gossip-tcp", "port-gossip-udp", "membership", "quorum"}
+    ports = {"port-gossip-tcp", "port-gossip-udp", "membership", "quorum", "tunnels", "packets"}
     hold_against(preflight(busy), faults, {*always, *ports})
 
 
