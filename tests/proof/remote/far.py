@@ -175,7 +175,9 @@ class Far:
         client = self.client()
         try:
             filters = {"label": LABEL}
-            found = [f"container {one.name} ({one.status})" for one in client.containers.list(all=True)]
+            found = [
+                f"container {one.name} ({one.status})" for one in client.containers.list(all=True, ignore_removed=True)
+            ]
             found += [f"network {one.name}" for one in client.networks.list(filters=filters)]
             return [*found, *(f"volume {one.name}" for one in client.volumes.list(filters=filters))]
         finally:
