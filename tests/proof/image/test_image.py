@@ -10,6 +10,8 @@ import signal
 import socket
 import subprocess
 import sys
+import tempfile
+from pathlib import Path
 from types import SimpleNamespace
 
 import docker
@@ -53,14 +55,14 @@ def image(engine):
 
 
 @pytest.fixture
-def reports(tmp_path):
-    """An ordinary user's folder of reports."""
-    for folder in (tmp_path, *tmp_path.parents[:2]):
-        folder.chmod(0o755)
-    made = tmp_path / "reports"
-    made.mkdir()
-    os.chown(made, USER, GROUP)
-    return made
+def reports():
+    """An ordinary user's folder of reports: not below pytest's, which is root's alone."""
+    with tempfile.TemporaryDirectory(prefix="proof-image-", ignore_cleanup_errors=True) as folder:
+        Path(folder).chmod(0o755)
+        made = Path(folder) / "reports"
+        made.mkdir()
+        os.chown(made, USER, GROUP)
+        yield made
 
 
 @pytest.fixture
