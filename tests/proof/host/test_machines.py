@@ -45,7 +45,7 @@ _DUMP = {
     "packages": "dpkg-query --show",
     "users": "getent passwd; getent group",
     "engine": "systemctl show --property MainPID docker.service; find /etc/docker",
-    "settings": "sysctl -a 2>/dev/null | grep -E '^(net.ipv4.ip_forward|net.bridge|net.ipv4.conf.all|vm.overcommit) ='",
+    "settings": "sysctl -a 2>/dev/null | grep -E '^(net.ipv4.(ip_forward|conf.all|neigh.default)|vm.overcommit)'",
     "namespaces": "ip netns list; ls /run/netns 2>/dev/null",
     "answer": "busybox wget -q -O - http://127.0.0.1:8080/index.html",
 }
@@ -72,6 +72,7 @@ def host(request, tmp_path_factory):
 
 
 def dump(machine):
+    """Return all of a host that a run might change, by name."""
     return {name: machine.run("root", command).stdout for name, command in _DUMP.items()}
 
 
