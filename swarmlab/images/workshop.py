@@ -376,7 +376,7 @@ def _reason(build: Sequence[Mapping[str, Any]]) -> str:
         return not_reached
     lines = [line.strip() for line in said]
     wrong = [line for line in lines if line.startswith(("E: ", "ERROR:", "setup: "))]  # of apt, pip and setup.sh
-    wrong += [line for line in lines if re.search(r"depends on|error|cannot|failed", line, re.IGNORECASE)]
+    wrong += [line for line in lines if re.search(r"depends on|error|cannot|failed|not found", line, re.IGNORECASE)]
     return shown(wrong[0] if wrong else build[-1]["error"])
 
 
