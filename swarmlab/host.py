@@ -44,7 +44,7 @@ _SUDO = 20.0
 #: Seconds between two lines that say for which process this one waits.
 _REMINDER = 60.0
 #: How often a folder is made that other processes remove as empty.
-_ATTEMPTS = 20
+_ATTEMPTS = 1000
 
 
 def user_name() -> str:
@@ -105,7 +105,8 @@ def make_folder(folder: Path) -> Path:
                 each.mkdir(mode=0o700, exist_ok=True)
             folder.mkdir(mode=0o700, parents=not above, exist_ok=True)
             break
-        except FileNotFoundError:  # another process has removed one of those above it as empty
+        # Another process has removed one of them as empty: one above it, or one that was there a moment ago.
+        except (FileNotFoundError, FileExistsError):
             if not left:
                 raise
     return folder

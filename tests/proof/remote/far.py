@@ -152,7 +152,9 @@ class Far:
         made = self.folder / "home"
         if not made.exists():
             made.mkdir()
-            os.chown(made, PERSON, PERSON)
+            (made / "cache").mkdir()
+            for place in (made, made / "cache"):  # of the ordinary user, and root writes there as well
+                os.chown(place, PERSON, PERSON)
         return made
 
     def client(self):
