@@ -9,6 +9,7 @@ pytest_plugins = [
     "fixtures.kept",
     "fixtures.shards",
     "fixtures.verdicts",
+    "fixtures.elsewhere",
     "fixtures.allure_labels",
     "fixtures.other_programs",
     "fixtures.lab_end",

@@ -75,6 +75,7 @@ class Member:
             "NetworkSettings": {"Networks": {"lab": {"IPAMConfig": {"IPv4Address": "192.168.56.101"}}}},
         }
         self.name = self.id = name
+        self.status = "running"
 
 
 def test_a_lab_that_stands_has_the_choices_of_its_labels(monkeypatch):

@@ -6,6 +6,7 @@ import selectors
 import socket
 import subprocess
 import sys
+import tempfile
 import threading
 from pathlib import Path
 
@@ -45,12 +46,19 @@ class Engine:
         one.close()
 
 
+@pytest.fixture
+def folder():
+    """A folder whose name is short: the path of a socket has at most 107 bytes."""
+    with tempfile.TemporaryDirectory(prefix="relay-", dir="/tmp") as made:
+        yield Path(made)
+
+
 @pytest.fixture(autouse=True)
-def engine(tmp_path, monkeypatch):
-    monkeypatch.setattr(relay, "_ENGINE", str(tmp_path / "engine.sock"))
-    monkeypatch.setattr(relay, "run_folder", lambda: tmp_path)
+def engine(folder, monkeypatch):
+    monkeypatch.setattr(relay, "_ENGINE", str(folder / "engine.sock"))
+    monkeypatch.setattr(relay, "run_folder", lambda: folder)
     monkeypatch.setattr(relay, "_AGAIN", 0.01)
-    return Engine(tmp_path / "engine.sock")
+    return Engine(folder / "engine.sock")
 
 
 @pytest.fixture
@@ -122,8 +130,8 @@ def test_a_connection_whose_reader_is_slow_holds_up_no_other(made):
     slow.close()
 
 
-def test_where_no_engine_listens_a_connection_is_closed(made, tmp_path):
-    (tmp_path / "engine.sock").unlink()
+def test_where_no_engine_listens_a_connection_is_closed(made, folder):
+    (folder / "engine.sock").unlink()
     assert connected(made).recv(1) == b""
 
 
@@ -170,13 +178,13 @@ def test_the_process_ends_with_the_relay_and_nothing_is_left(outer):
     assert not socket_file.exists()
 
 
-def test_folders_of_processes_that_were_killed_are_removed(outer, tmp_path):
+def test_folders_of_processes_that_were_killed_are_removed(outer, folder):
     script = "import os, pathlib, sys; from swarmlab.labs import relay; "
     script += "relay.run_folder = lambda: pathlib.Path(sys.argv[1]); relay.Relay(lambda: None); os.kill(os.getpid(), 9)"
-    subprocess.run([sys.executable, "-c", script, str(tmp_path)], check=False)
-    assert len(list((tmp_path / "relays").iterdir())) == 1
+    subprocess.run([sys.executable, "-c", script, str(folder)], check=False)
+    assert len(list((folder / "relays").iterdir())) == 1
     with Relay(lambda: outer):
-        [own] = (tmp_path / "relays").iterdir()
+        [own] = (folder / "relays").iterdir()
         assert own.name.startswith(f"{os.getpid()}-")
 
 

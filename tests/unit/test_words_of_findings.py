@@ -67,7 +67,7 @@ def test_a_cluster_of_which_nothing_is_known_says_what_would_make_it_known():
 
 def test_findings_about_this_machine_have_their_words(monkeypatch):
     monkeypatch.setattr(host, "_MEMORY_PER_NODE", 2**20)
-    monkeypatch.setattr(host, "_DISK", 2**40)
+    monkeypatch.setattr(host.fitness, "free_at", lambda _: 0)
     monkeypatch.setattr(host.shutil, "which", lambda _: None)
     monkeypatch.setattr(host.os, "geteuid", lambda: 1000)
     found = [*host.machine(), host.engine(None, None), host.engine(None, made.SwarmlabError("no engine answers"))]
