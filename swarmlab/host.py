@@ -477,23 +477,37 @@ def why_not_root() -> str:
     return _refused_by_sudo() or "it is root"
 
 
+def run_unasked(command: Sequence[str], *, timeout: float | None = None) -> subprocess.CompletedProcess[str]:
+    """Run a command that only looks, and that can ask nobody: it has no input, and no terminal for a password.
+
+    Args:
+        command: program and arguments.
+        timeout: seconds that it may take.
+
+    Raises:
+        FileNotFoundError: there is no such program.
+        subprocess.TimeoutExpired: it did not end in time.
+    """
+    return subprocess.run(
+        command,
+        check=False,
+        capture_output=True,
+        text=True,
+        errors="replace",
+        stdin=subprocess.DEVNULL,
+        start_new_session=True,
+        timeout=timeout,
+        env={**os.environ, "LC_ALL": "C"},
+    )
+
+
 def _refused_by_sudo() -> str:
     """Return why sudo runs no command without a question; empty if it does."""
     if not shutil.which("sudo"):
         return "there is no sudo"
     try:
         # In a session of its own, as the commands are: sudo may remember a password for a terminal alone.
-        tried = subprocess.run(
-            ["sudo", "-n", "true"],
-            check=False,
-            capture_output=True,
-            text=True,
-            errors="replace",
-            stdin=subprocess.DEVNULL,
-            start_new_session=True,
-            timeout=_SUDO,
-            env={**os.environ, "LC_ALL": "C"},
-        )
+        tried = run_unasked(["sudo", "-n", "true"], timeout=_SUDO)
     except subprocess.TimeoutExpired:
         return f"sudo does not end within {_SUDO:.0f} s"
     if tried.returncode == 0:

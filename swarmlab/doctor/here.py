@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import functools
-import os
 import platform
 import shutil
 import subprocess
@@ -15,7 +14,7 @@ from swarmlab.cluster.leavings import REGISTRY_IMAGE
 from swarmlab.doctor import engine
 from swarmlab.doctor.check import Look, examine
 from swarmlab.errors import LabError, SwarmlabError
-from swarmlab.host import Progress, as_root, cache_folder, check_cache, why_not_root
+from swarmlab.host import Progress, as_root, cache_folder, check_cache, run_unasked, why_not_root
 from swarmlab.images import workshop
 from swarmlab.images.recipes import registry_reference
 from swarmlab.labs import outer
@@ -228,16 +227,7 @@ def _run(command: Sequence[str]) -> subprocess.CompletedProcess[str]:
         LabError: there is no such program, or it does not end.
     """
     try:
-        return subprocess.run(
-            command,
-            check=False,
-            capture_output=True,
-            text=True,
-            errors="replace",
-            stdin=subprocess.DEVNULL,
-            timeout=_PATIENCE,
-            env={**os.environ, "LC_ALL": "C"},
-        )
+        return run_unasked(command, timeout=_PATIENCE)
     except FileNotFoundError:
         raise LabError(f"there is no program {command[0]}; install it") from None
     except subprocess.TimeoutExpired:

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import atexit
 import contextlib
-import inspect
 import os
 import selectors
 import shutil
@@ -27,15 +26,8 @@ from docker.models.containers import Container
 from swarmlab.cluster.streams import Streams, hang_up
 from swarmlab.host import process, run_folder
 from swarmlab.labs import pieces
+from swarmlab.labs.sent import program
 
-_TEXT = inspect.getsource(pieces).encode()
-#: It reads the text as its first input, so that lists of processes do not have it.
-_READ = f"""
-import os
-text = b""
-while len(text) < {len(_TEXT)}: text += os.read(0, {len(_TEXT)} - len(text)) or os._exit(1)
-exec(text)
-"""
 _BLOCK = 2**16
 #: The socket of a node's engine.
 _ENGINE = "/run/docker.sock"
@@ -141,9 +133,8 @@ class _Passing:
             container = self._container()
             assert container.client
             api = container.client.api
-            made = api.exec_create(
-                str(container.id), ["python3", "-I", "-S", "-c", _READ, _ENGINE], stdin=True, user="root"
-            )
+            command, text = program(pieces, _ENGINE)
+            made = api.exec_create(str(container.id), command, stdin=True, user="root")
             self._stream = api.exec_start(made["Id"], socket=True)
         except docker.errors.APIError as refused:
             if "paused" not in str(refused.explanation):
@@ -156,7 +147,7 @@ class _Passing:
         self._node.setblocking(False)
         self._printed = Streams()
         self._pieces = self._new()
-        self._pieces.out += _TEXT
+        self._pieces.out += text
         self._selector.register(self._node, selectors.EVENT_READ, self._work)
         return True
 

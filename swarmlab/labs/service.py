@@ -7,7 +7,6 @@ Source: systemctl(1), show and --no-ask-password; systemd.unit(5); org.freedeskt
 
 from __future__ import annotations
 
-import os
 import subprocess
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -15,7 +14,7 @@ from pathlib import Path
 
 from swarmlab.errors import DeadlineExceeded, LabError, UsageError
 from swarmlab.files import shown
-from swarmlab.host import Progress, as_root, why_not_root
+from swarmlab.host import Progress, as_root, run_unasked, why_not_root
 from swarmlab.wait import State, wait
 
 #: The services that are a Docker engine: of Debian's and Docker's packages, and of the snap.
@@ -122,17 +121,7 @@ def _ask(program: str, *words: str, prefix: Sequence[str] = ()) -> str:
     """Return what a program of systemd prints; nothing if it cannot tell. It has no terminal to ask on."""
     quiet = ["--no-ask-password"] if program == "systemctl" else []
     try:
-        done = subprocess.run(
-            [*prefix, program, *quiet, *words],
-            check=False,
-            capture_output=True,
-            text=True,
-            errors="replace",
-            stdin=subprocess.DEVNULL,
-            start_new_session=True,
-            timeout=_PATIENCE,
-            env={**os.environ, "LC_ALL": "C", "SYSTEMD_PAGER": ""},
-        )
+        done = run_unasked([*prefix, program, *quiet, *words], timeout=_PATIENCE)
     except (OSError, subprocess.TimeoutExpired):
         return ""
     return done.stdout

@@ -158,7 +158,8 @@ def test_a_node_that_is_off_is_the_labs_failure(host, outer):
 
 
 def test_a_node_without_what_runs_commands_is_the_labs_failure(host, monkeypatch):
-    monkeypatch.setattr("swarmlab.labs.containers.shell._READ", "print('no such module'); raise SystemExit(1)")
+    wrong = ["python3", "-c", "print('no such module'); raise SystemExit(1)"]
+    monkeypatch.setattr("swarmlab.labs.containers.shell.program", lambda _: (wrong, b""))
     with pytest.raises(LabError, match=r"slave01 cannot be reached: .* ended \(no such module\)"):
         host.run("true")
 

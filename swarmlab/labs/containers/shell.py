@@ -7,7 +7,6 @@ there. So a process is started on the node once (see `runner`), and commands go 
 from __future__ import annotations
 
 import contextlib
-import inspect
 import math
 import socket
 import threading
@@ -23,15 +22,8 @@ from swarmlab.cluster import deadline
 from swarmlab.cluster.streams import Streams, hang_up
 from swarmlab.errors import LabError, Overdue
 from swarmlab.labs.containers import runner
+from swarmlab.labs.sent import program
 
-_TEXT = inspect.getsource(runner).encode()
-#: It reads the text as its first input, so that lists of processes do not have it.
-_READ = f"""
-import os
-text = b""
-while len(text) < {len(_TEXT)}: text += os.read(0, {len(_TEXT)} - len(text)) or os._exit(1)
-exec(text)
-"""
 _BLOCK = 2**16
 #: Seconds, not scaled, after which a silent process's container is looked at, and after which the process is given up.
 _SOON, _PATIENCE = 0.5, 60.0
@@ -50,12 +42,13 @@ class Shell:
         """
         assert container.client
         api = container.client.api
-        made = api.exec_create(str(container.id), ["python3", "-I", "-S", "-c", _READ], stdin=True)
+        command, text = program(runner)
+        made = api.exec_create(str(container.id), command, stdin=True)
         # The stream is kept, as the connection is closed with it.
         self._stream: Any = api.exec_start(made["Id"], socket=True)
         self._socket: Any = getattr(self._stream, "_sock", self._stream)
         self._printed = Streams()
-        self._send(_TEXT)
+        self._send(text)
 
     def greet(self, look: Callable[[], None]) -> None:
         """Return once the process answers, so that a command that is sent now is run now.

@@ -26,7 +26,7 @@ from xml.etree import ElementTree
 from swarmlab import children
 from swarmlab.errors import DeadlineExceeded, LabError, UsageError
 from swarmlab.files import shown
-from swarmlab.host import Progress, drop_folder, install, make_folder, process_of, run_folder
+from swarmlab.host import Progress, drop_folder, install, make_folder, process_of, run_folder, run_unasked
 from swarmlab.labs import service
 from swarmlab.netns import NETNS
 from swarmlab.parallel import parallel
@@ -125,7 +125,7 @@ class Libvirt:
     def answers(self) -> bool:
         """Whether the daemon answers."""
         try:
-            return _quietly([*self._virsh, "list"], timeout=_PATIENCE).returncode == 0
+            return run_unasked([*self._virsh, "list"], timeout=_PATIENCE).returncode == 0
         except subprocess.TimeoutExpired:  # it waits for a password, which a desktop asks for
             return False
 
@@ -139,7 +139,7 @@ class Libvirt:
         Raises:
             LabError: it failed.
         """
-        done = _quietly([*self._virsh, *map(str, arguments)])
+        done = run_unasked([*self._virsh, *map(str, arguments)])
         if done.returncode != 0:
             raise LabError(f"virsh {' '.join(map(str, arguments))}: {done.stderr.strip()}")
         return done.stdout
@@ -325,14 +325,6 @@ def chosen() -> str:
     if parts.scheme not in ("qemu", "qemu+unix") or parts.netloc or parts.path != "/system":
         raise UsageError(f"{named}: the lab's machines need a QEMU of this host; {instead}")
     return uri
-
-
-def _quietly(command: Sequence[str], timeout: float | None = None) -> subprocess.CompletedProcess[str]:
-    """Run a command that has no terminal, on which virsh would ask for a password where polkit wants one."""
-    nothing = subprocess.DEVNULL
-    return subprocess.run(
-        command, check=False, capture_output=True, text=True, stdin=nothing, start_new_session=True, timeout=timeout
-    )
 
 
 def pids(machines: Sequence[str]) -> list[int]:
