@@ -231,7 +231,7 @@ def test_a_command_that_hangs_is_left_in_the_time_that_there_is(ports, tmp_path,
         node = SshNode(connection, "near", "127.0.0.1")
         assert node.look("echo here").out == "here\n"
         begun = time.monotonic()
-        with deadline.within(1), pytest.raises(Overdue, match=r"did not end within [12] s") as late:
+        with deadline.within(3), pytest.raises(Overdue, match=r"did not end within [34] s") as late:
             node.look("echo begun; sleep 30")
         assert time.monotonic() - begun < 10
         assert late.value.printed == "begun\n"
