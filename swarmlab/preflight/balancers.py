@@ -28,8 +28,6 @@ QUESTION = (
     f'case $N in {MESH}) echo "sandbox $N";; lb_*) echo "sandbox $N"; nsenter --net=$N $A -t mangle;; '
     '*) [ -n "$T" ] || continue; echo "sandbox $N"; nsenter --net=$N $A -t mangle;; esac; echo "$T"; done; true'
 )
-#: Seconds after a change of a task in which nodes need not know of it.
-_SETTLED = 15.0
 _MARK = re.compile(r"^-A \S+ (.*)-j MARK --set-x?mark (0x[0-9a-f]+)")
 _RISK = "requests to the service through the node are refused or lost: all of them, or one in so many"
 
@@ -137,13 +135,7 @@ def _ports(service: Mapping[str, Any]) -> list[str]:
 
 def _running(sight: Sight, service: Mapping[str, Any], now: float) -> list[Mapping[str, Any]]:
     """Return the tasks of a service that have been running for so long that every node must know of them."""
-    return [
-        task
-        for task in sight.tasks
-        if task.get("ServiceID") == service["ID"]
-        and task["Status"]["State"] == task.get("DesiredState") == "running"
-        and now - work.changed(task) > _SETTLED
-    ]
+    return [task for task in sight.tasks if task.get("ServiceID") == service["ID"] and work.serves(task, now)]
 
 
 def _possible(sight: Sight, service: Mapping[str, Any], now: float) -> list[Mapping[str, Any]]:
@@ -152,15 +144,8 @@ def _possible(sight: Sight, service: Mapping[str, Any], now: float) -> list[Mapp
         task
         for task in sight.tasks
         if task.get("ServiceID") == service["ID"]
-        and (task["Status"]["State"] not in ENDED or now - work.changed(task) <= _SETTLED)
+        and (task["Status"]["State"] not in ENDED or not work.settled(task, now))
     ]
-
-
-def _address(task: Mapping[str, Any], network: str) -> str:
-    for attached in task.get("NetworksAttachments") or []:
-        if attached["Network"]["ID"] == network and attached.get("Addresses"):
-            return str(attached["Addresses"][0]).partition("/")[0]
-    return ""
 
 
 def _wrong(
@@ -203,7 +188,9 @@ def _of_table(
     """Yield what is wrong in the table of a service: compared are its tasks, and their addresses in a network."""
     table = balancer.tables.get(mark, {})
     names = {
-        address: _task(service, task) for task in _running(sight, service, now) if (address := _address(task, network))
+        address: _task(service, task)
+        for task in _running(sight, service, now)
+        if (address := work.address_in(task, network))
     }
     if names and not table:
         yield f"IPVS of {place} has no task of {_name(service)} (mark {mark:#x})"
@@ -213,7 +200,7 @@ def _of_table(
             yield f"IPVS of {place} lacks task {name} ({address})"
         elif not table[address]:
             yield f"IPVS of {place} has weight 0 for task {name} ({address})"
-    possible = {_address(task, network) for task in _possible(sight, service, now)}
+    possible = {work.address_in(task, network) for task in _possible(sight, service, now)}
     for address in table:
         if address not in possible:
             yield f"IPVS of {place} has {address} for {_name(service)}, which none of its tasks has"

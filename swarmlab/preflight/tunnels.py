@@ -18,8 +18,6 @@ QUESTION = (
     'echo "network ${N#*-}"; nsenter --net=$N ip -4 neigh show nud permanent; nsenter --net=$N bridge fdb show; '
     "nsenter --net=$N ip -o link show; done; true"
 )
-#: Seconds after a change of a task in which nodes need not know of it.
-_SETTLED = 15.0
 _RISK = "the node does not reach these tasks, nor do requests to its published ports"
 
 
@@ -91,15 +89,11 @@ def _wrong(
     places = {other.node_id: other for other in sight.nodes if other.active}
     for task in sight.tasks:
         host = places.get(task.get("NodeID", ""))
-        if host in (None, view) or task["Status"]["State"] != "running" or task.get("DesiredState") != "running":
+        if host in (None, view) or not work.serves(task, now):
             continue
-        if now - work.changed(task) <= _SETTLED:
-            continue
-        for attached in task.get("NetworksAttachments") or []:
-            if attached["Network"]["ID"] == network["Id"] and attached.get("Addresses"):
-                address = str(attached["Addresses"][0]).partition("/")[0]
-                if said := _said(tunnel, address, host):
-                    yield f"in network {network['Name']} {said}"
+        address = work.address_in(task, network["Id"])
+        if address and (said := _said(tunnel, address, host)):
+            yield f"in network {network['Name']} {said}"
 
 
 def _said(tunnel: Tunnel, address: str, host: NodeView | None) -> str:

@@ -21,6 +21,8 @@ ENDED_ALONE = ("failed", "rejected", "complete")
 _INTERVAL, _TIMEOUT, _RETRIES = 30.0, 30.0, 3
 #: Seconds for a task that waits for a health check of which nobody tells how it is made.
 _UNTOLD_HEALTH = 600.0
+#: Seconds after a change of a task in which nodes need not know of it.
+_SETTLED = 15.0
 _ARCHITECTURES = {"amd64": "x86_64", "arm64": "aarch64"}
 
 
@@ -54,6 +56,24 @@ def changed(thing: Mapping[str, Any]) -> float:
     stamp = thing.get("UpdatedAt") or thing.get("CreatedAt")
     stamp = stamp or (status.get("Timestamp") if isinstance(status, dict) else None)
     return seconds_of(stamp) if stamp else 0.0
+
+
+def settled(task: Mapping[str, Any], now: float) -> bool:
+    """Whether a task changed so long ago that every node must know of it."""
+    return now - changed(task) > _SETTLED
+
+
+def serves(task: Mapping[str, Any], now: float) -> bool:
+    """Whether a task runs, is to run, and is `settled`."""
+    return bool(task["Status"]["State"] == task.get("DesiredState") == "running" and settled(task, now))
+
+
+def address_in(task: Mapping[str, Any], network: str) -> str:
+    """Return a task's address in the network of this id; empty if it has none."""
+    for attached in task.get("NetworksAttachments") or []:
+        if attached["Network"]["ID"] == network and attached.get("Addresses"):
+            return str(attached["Addresses"][0]).partition("/")[0]
+    return ""
 
 
 def ready(member: Mapping[str, Any]) -> bool:
