@@ -231,7 +231,7 @@ def _entries(parts: Sequence[Part]) -> tuple[list[Mapping[str, Any]], dict[Shard
     whole = {
         **parts[0].found.start,
         "record": "start",
-        "started": begun.isoformat(timespec="seconds"),
+        "started": begun.isoformat(timespec="milliseconds"),
         "command": _unsplit(parts[0].found.start["command"]),
         "host": "",
         "user": ", ".join(dict.fromkeys(filter(None, (part.found.start.get("user", "") for part in parts)))),
@@ -240,7 +240,7 @@ def _entries(parts: Sequence[Part]) -> tuple[list[Mapping[str, Any]], dict[Shard
             {
                 "shard": str(part.shard),
                 "host": part.host,
-                "started": part.started.isoformat(timespec="seconds"),
+                "started": part.started.isoformat(timespec="milliseconds"),
                 "seconds": part.seconds,
                 "tests": len(part.found.tests),
                 "unfinished": part.unfinished,
