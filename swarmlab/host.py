@@ -20,12 +20,13 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, Any, TypeVar
 
 from swarmlab import distribution, downloads, netns, signals
 from swarmlab.errors import UsageError
 from swarmlab.files import exists, named, reason, shown
 
+T = TypeVar("T")
 #: Takes a line for every step that takes time.
 Progress = Callable[[str], None]
 
@@ -112,6 +113,24 @@ def make_folder(folder: Path) -> Path:
     return folder
 
 
+def in_folder(folder: Path, make: Callable[[], T]) -> T:
+    """Make a folder (see `make_folder`), and return what *make* makes in it.
+
+    Until there is something in it, another process may remove it as empty: then both are made again.
+
+    Raises:
+        OSError: it cannot be made, or *make* raises it.
+    """
+    for left in reversed(range(_ATTEMPTS)):
+        make_folder(folder)
+        try:
+            return make()
+        except FileNotFoundError:
+            if not left:
+                raise
+    raise AssertionError("there is at least one attempt")
+
+
 def drop_folder(folder: Path) -> None:
     """Remove a folder in `run_folder` if it is empty, and each folder above it that is empty then."""
     with contextlib.suppress(OSError):
@@ -130,16 +149,8 @@ def lock_file(file: Path, take: Callable[[IO[str]], object]) -> IO[str]:
     Raises:
         OSError: it cannot be made, or *take* raises it.
     """
-    left = _ATTEMPTS
     while True:
-        make_folder(file.parent)
-        try:
-            lock = file.open("a+", encoding="utf-8")
-        except FileNotFoundError:  # another process has removed its folder as empty
-            left -= 1
-            if not left:
-                raise
-            continue
+        lock = in_folder(file.parent, lambda: file.open("a+", encoding="utf-8"))
         try:
             take(lock)
             with contextlib.suppress(FileNotFoundError):

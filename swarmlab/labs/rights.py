@@ -19,7 +19,7 @@ from typing import IO
 
 from swarmlab.errors import Forbidden, LabError
 from swarmlab.files import reason, shown
-from swarmlab.host import as_root, process, run_folder, why_not_root
+from swarmlab.host import as_root, drop_folder, in_folder, process, run_folder, why_not_root
 from swarmlab.labs import passage
 
 #: The scheme of an address that is a socket's path.
@@ -90,7 +90,9 @@ class Passage:
     def end(self) -> None:
         """End it. Root's process cannot be ended by this user, and need not be."""
         self.life.close()
-        Path(self.url.removeprefix(_UNIX)).unlink(missing_ok=True)
+        place = Path(self.url.removeprefix(_UNIX))
+        place.unlink(missing_ok=True)
+        drop_folder(place.parent)
         with contextlib.suppress(subprocess.TimeoutExpired):
             self.program.communicate(timeout=_PATIENCE)
 
@@ -138,13 +140,8 @@ def _start(target: str, root: list[str]) -> Passage:
     _sweep()
     place = run_folder() / f"sudo-{me.pid}-{me.started}-{len(_passages)}.sock"
     try:
-        place.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         with socket.socket(socket.AF_UNIX) as accepting:
-            before = os.umask(0o177)
-            try:
-                accepting.bind(str(place))
-            finally:
-                os.umask(before)
+            in_folder(place.parent, lambda: _bind(accepting, place))
             accepting.listen(128)
             # Root's own Python, and nothing of this user's environment.
             command = [*root, str(Path(sys.executable).resolve()), "-I", "-S", passage.__file__, target]
@@ -168,6 +165,15 @@ def _start(target: str, root: list[str]) -> Passage:
     return found
 
 
+def _bind(accepting: socket.socket, place: Path) -> None:
+    """Bind a socket that this user alone may reach."""
+    before = os.umask(0o177)
+    try:
+        accepting.bind(str(place))
+    finally:
+        os.umask(before)
+
+
 def _sweep() -> None:
     """Remove the sockets of passages whose process was killed."""
     for left in run_folder().glob("sudo-*.sock"):
@@ -175,3 +181,4 @@ def _sweep() -> None:
         user = process(int(named[1])) if named else None
         if named and (user is None or user.started != named[2]):
             left.unlink(missing_ok=True)
+    drop_folder(run_folder())

@@ -36,7 +36,8 @@ def programs(tmp_path, monkeypatch):
 @pytest.fixture
 def folder(tmp_path, monkeypatch):
     """The folder of sockets of this user."""
-    monkeypatch.setattr(rights, "run_folder", lambda: tmp_path / "run")
+    for module in (rights, host):
+        monkeypatch.setattr(module, "run_folder", lambda: tmp_path / "run")
     monkeypatch.setattr(rights, "_passages", {})
     return tmp_path / "run"
 
@@ -139,7 +140,7 @@ def test_connections_go_through_sudo_to_a_socket_of_roots(programs, folder, echo
     program = rights._passages[echo].program
     rights._passages[echo].end()
     assert program.poll() is not None
-    assert not list(folder.iterdir())
+    assert not folder.exists()
 
 
 def test_it_ends_with_the_process_that_was_killed_and_its_socket_goes_with_the_next(programs, folder, echo):
@@ -174,7 +175,7 @@ def test_a_way_that_does_not_open_is_one_line_and_leaves_nothing(programs, folde
     with pytest.raises(LabError, match=rf"no way to .*nowhere\.sock through sudo: .*{why}") as failed:
         rights.through_sudo(f"unix://{tmp_path}/nowhere.sock")
     assert "\n" not in str(failed.value)
-    assert not list(folder.iterdir())
+    assert not folder.exists()
 
 
 # What is told

@@ -64,6 +64,23 @@ def test_no_folder_on_the_way_lets_others_in(folder):
     assert {path.stat().st_mode & 0o777 for path in (folder, folder / "labs", made)} == {0o700}
 
 
+def test_what_is_made_in_a_folder_that_goes_meanwhile_is_made_again(folder):
+    file, count = folder / "x", iter(range(2))
+
+    def make():
+        if not next(count):
+            host.drop_folder(folder)
+        return file.write_text("here")
+
+    assert host.in_folder(folder, make) == 4
+    assert file.read_text() == "here"
+
+
+def test_what_cannot_be_made_in_a_folder_is_said(folder):
+    with pytest.raises(FileNotFoundError):
+        host.in_folder(folder, lambda: (folder / "no" / "x").touch())
+
+
 def test_a_lock_and_its_folder_go_with_the_work(folder):
     with host.alone("stale"):
         assert files(folder) == ["stale.lock"]

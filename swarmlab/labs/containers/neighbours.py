@@ -14,7 +14,7 @@ import subprocess
 
 from swarmlab import netns
 from swarmlab.errors import UsageError
-from swarmlab.host import Progress, as_root, drop_folder, make_folder, run_folder
+from swarmlab.host import Progress, as_root, drop_folder, in_folder, run_folder
 from swarmlab.labs.outer import OuterEngine
 from swarmlab.labs.standing import labs
 
@@ -49,7 +49,8 @@ def make_room(nodes: int, progress: Progress) -> None:
         )
     progress(f"this machine has room for {needed} neighbours (ARP) from now on, as {nodes} nodes need; it was {held}")
     first = _noted() or {"before": [int(soft), held]}
-    (make_folder(run_folder()) / _NOTE).write_text(json.dumps(first | {"since": [needed // 2, needed]}))
+    note = json.dumps(first | {"since": [needed // 2, needed]})
+    in_folder(run_folder(), lambda: (run_folder() / _NOTE).write_text(note))
 
 
 def put_back(outer: OuterEngine) -> None:
