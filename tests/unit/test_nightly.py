@@ -397,6 +397,22 @@ def test_a_shard_ends_before_its_job_is_ended(tmp_path):
     assert (tmp_path / "reports/shards/trixie/1/output.txt").read_text() == ran.stdout == "interrupted\n"
 
 
+@pytest.mark.usefixtures("project")
+@pytest.mark.parametrize(("lab", "rights"), [(["--lab", "vagrant"], ["-n -E rm", "-n -E .venv/bin/pytest"]), ([], [])])
+def test_machines_run_as_root(tmp_path, lab, rights):
+    for name, script in {"id": "echo 1000", "sudo": f'echo "$1 $2 $3" >> {tmp_path}/asked; shift 2; exec "$@"'}.items():
+        (tmp_path / "bin" / name).parent.mkdir(exist_ok=True)
+        (tmp_path / "bin" / name).write_text(f"#!/bin/sh\n{script}\n")
+        (tmp_path / "bin" / name).chmod(0o755)
+    (tmp_path / ".venv/bin/pytest").write_text("#!/bin/sh\necho ran\n")
+    environment = {**os.environ, "PATH": f"{tmp_path}/bin:{os.environ['PATH']}"}
+    command = ["tools/shard", "machines", "1/2", *lab]
+    ran = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True)
+    assert (ran.returncode, ran.stdout) == (0, "ran\n"), ran.stderr
+    asked = tmp_path / "asked"
+    assert (asked.read_text().splitlines() if asked.exists() else []) == rights
+
+
 def test_all_runs_are_published_as_one_report(project, tmp_path):
     project("pass", 0)
     shutil.copytree(tmp_path / "reports/trixie", tmp_path / "reports/mixed", symlinks=True)
