@@ -54,20 +54,23 @@ class World:
         inventory: The file of the inventory for the suites.
     """
 
-    def __init__(self, folder: Path, engine: str = "", name: str = NAME) -> None:
+    def __init__(self, folder: Path, engine: str = "", name: str = NAME, nodes: int = 3, managers: int = 1) -> None:
         """Make the swarm.
 
         Args:
             folder: See above.
             engine: The engine of its nodes, as swarmlab takes it; empty for the default.
             name: The name of the lab.
+            nodes: How many machines it has.
+            managers: How many of them are managers.
         """
         self.folder = folder
         self.name = name
+        self._managers = managers
         self._outer = outer.connect(print)
         registry.remove_stale(self._outer, print)
         # It is this process's, so the next run removes it if this one is killed.
-        self.lab = DindLab(self._outer, engines=engine.split(","), name=name)
+        self.lab = DindLab(self._outer, engines=engine.split(","), name=name, nodes=nodes)
         self.lab.up()
         self.nodes: list[Node] = self.lab.nodes()
         try:
@@ -91,7 +94,7 @@ class World:
 
     def _form(self) -> None:
         """Make a swarm of the nodes."""
-        Swarm.form(self.nodes, managers=1, image=self.lab.image)
+        Swarm.form(self.nodes, managers=self._managers, image=self.lab.image)
 
     def _work(self) -> None:
         """Start the owner's work: services with network, volume, config and secret, and containers beside the swarm."""
