@@ -539,6 +539,7 @@ class VagrantLab(Lab):
             "SWARMLAB_NAT_PREFIX": self._outside,
             "VAGRANT_DOTFILE_PATH": str(self.places.dotfile),
             "SWARMLAB_MEMORY": str(spare.MEMORY),
+            "SWARMLAB_SPARE": ",".join(self.names[len(MACHINES) :]),
         }
         self.places.home.mkdir(parents=True, exist_ok=True)
         if self.provider_name == "virtualbox":
@@ -549,8 +550,6 @@ class VagrantLab(Lab):
         settings["SWARMLAB_CGROUPS"] = ",".join(map(engines.control_groups, self._first))
         content = [_registry_container(self.outer).attrs["Config"]["Image"]]
         content += [held(choice).sha256 for choice in self._first if choice.source != "debian"]
-        if self._spare_first:
-            settings["SWARMLAB_SPARE"] = ",".join(SPARE)
         return LibvirtProvider(hypervisor, self.names, self._boxes, settings, content, self.places, self._progress)
 
     @functools.cached_property
