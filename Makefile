@@ -98,7 +98,7 @@ browser: $(ready) ## Check the report with a browser and axe; installs chromium 
 ##: Proofs: plant faults, and check that each is noticed
 
 .PHONY: proof
-proof: proof-claims proof-engines proof-machines proof-mesh proof-rehearsal proof-preflight proof-existing proof-host proof-host-settings proof-libvirt proof-ends proof-secrets proof-rights proof-image proof-remote proof-interruptions ## Run all proofs (a day).
+proof: proof-claims proof-engines proof-machines proof-mesh proof-rehearsal proof-ways-back proof-preflight proof-existing proof-host proof-host-settings proof-libvirt proof-ends proof-secrets proof-rights proof-image proof-remote proof-interruptions ## Run all proofs (a day).
 
 .PHONY: proof-claims
 proof-claims: $(ready) ## Break clusters on purpose: every test of the suites must fail (hours).
@@ -118,7 +118,11 @@ proof-mesh: $(ready) ## Break the routing mesh of machines: the controls of its 
 
 .PHONY: proof-rehearsal
 proof-rehearsal: $(ready) ## Break rehearsals on purpose: every one must end in no-go for its reason (half an hour).
-	$(prove) tests/proof/rehearsal $(PYTEST_ARGS) $(call ended,pytest)
+	$(pytest) tests/proof/rehearsal -m "lab and not machines" -v $(PYTEST_ARGS) $(call ended,pytest)
+
+.PHONY: proof-ways-back
+proof-ways-back: $(ready) ## Rehearse on machines: the ways back must be judged, and fail where a state is lost (hours).
+	$(prove) tests/proof/rehearsal/test_ways_back.py $(PYTEST_ARGS) $(call ended,pytest)
 
 .PHONY: proof-preflight
 proof-preflight: $(ready) ## Plant faults for preflight: it must find each on its node, and nothing else (minutes).

@@ -41,6 +41,10 @@ class NoAnswer(LabError):
     """
 
 
+class NotSetUp(LabError):
+    """A machine could not be set up anew, so nothing can be said of the engine that it was to get."""
+
+
 class Overdue(LabError):
     """A command on a node did not end in the time that it was given (see `swarmlab.cluster.deadline`).
 

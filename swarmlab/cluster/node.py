@@ -707,21 +707,35 @@ class Node(ABC):
     def thaw(self) -> None:
         """Continue the processes of a frozen machine."""
 
+    def stop_engine(self) -> None:
+        """Stop the engine in order; where the node has no system of its own, that is the machine."""
+        self.stop()
+
+    def start_engine(self) -> None:
+        """Start the engine after `stop_engine`, and wait until it answers.
+
+        Raises:
+            LabError: it does not answer.
+        """
+        self.start()
+
     def take(self, folder: str) -> bytes:
-        """Return a folder of the machine's disk while the machine is off, as a tar archive of that folder.
+        """Return a folder of the machine's disk while its engine is stopped, as a tar archive of that folder.
 
         Raises:
             Blocked: the lab cannot read the disk.
+            LabError: the folder cannot be read.
         """
-        raise Blocked(f"lab cannot read {folder} of a node that is off")
+        raise Blocked(f"lab cannot read {folder} of a node whose engine is stopped")
 
     def put(self, folder: str, archive: bytes) -> None:
-        """Unpack a tar archive into a folder of the machine's disk while it is off.
+        """Unpack a tar archive into a folder of the machine's disk while its engine is stopped.
 
         Raises:
             Blocked: the lab cannot write to the disk.
+            LabError: the folder cannot be written.
         """
-        raise Blocked(f"lab cannot write {len(archive)} bytes to {folder} of a node that is off")
+        raise Blocked(f"lab cannot write {len(archive)} bytes to {folder} of a node whose engine is stopped")
 
     def reboot(self) -> None:
         """Restart the machine's operating system.

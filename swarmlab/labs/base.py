@@ -267,9 +267,18 @@ class Lab(ABC):
             LabError: the lab has no room for them.
         """
 
+    def spare_node(self) -> Node:
+        """Return a node beside the default cluster, in no swarm, also while the cluster is in use.
+
+        Raises:
+            LabError: the lab has none (see the feature ``spare`` of `offers`).
+        """
+        [node] = self.more(1)
+        return node
+
     @abstractmethod
     def remove(self, nodes: Sequence[Node]) -> None:
-        """Remove nodes that `nodes` or `more` returned."""
+        """Remove nodes that `nodes`, `more` or `spare_node` returned."""
 
     @abstractmethod
     def shell(self, node: str, command: str) -> list[str]:
@@ -298,6 +307,7 @@ class Lab(ABC):
 
         Raises:
             UsageError: the lab cannot, or there is no such engine.
+            NotSetUp: the node could not be set up anew for an older engine.
             LabError: the new engine does not answer.
         """
 
@@ -311,14 +321,14 @@ class Lab(ABC):
         Raises:
             LabError: the engine does not answer.
         """
-        node.stop()
-        node.start()
+        node.stop_engine()
+        node.start_engine()
 
     def wipe(self, node: Node) -> None:
-        """Stop a node, and remove all that its engine keeps, as on a machine that is set up anew.
+        """Stop a node's engine, and remove all that it keeps, as on a machine that is set up anew.
 
         Args:
-            node: a node that `more` returned; its engine need not run.
+            node: a node that `spare_node` returned; its engine need not run.
 
         Raises:
             LabError: the lab cannot.
@@ -365,6 +375,8 @@ class Request:
         nodes: how many nodes its default cluster has; None for the kind's default.
         options: values of the kind's own options, by their names with dashes.
         aside: the document's network is left to another lab, if others are free.
+        spare: the engine of the node beside the default cluster that somebody will ask for (see `Lab.spare_node`); None
+            if nobody will. Labs that make nodes when they are asked for do without.
     """
 
     name: str = ""
@@ -372,6 +384,7 @@ class Request:
     nodes: int | None = None
     options: Mapping[str, str] = field(default_factory=dict)
     aside: bool = False
+    spare: str | None = None
 
     def option(self, name: str) -> str:
         """Return the value of one of the kind's own options; empty if it was not given."""

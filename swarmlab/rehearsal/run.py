@@ -81,7 +81,7 @@ def rehearse(plan: Plan, kind: MadeKind, folder: Path, profile: str, progress: P
 def _request(kind: MadeKind, plan: Plan) -> Request:
     """Return the lab that a rehearsal takes."""
     engines = [plan.start(host).name for host in host_names(plan.nodes)]
-    return kind.own(Request(engines=engines, nodes=plan.nodes), "rehearsal")
+    return kind.own(Request(engines=engines, nodes=plan.nodes, spare=plan.path[0].name), "rehearsal")
 
 
 def _judge(

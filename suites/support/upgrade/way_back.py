@@ -10,7 +10,7 @@ from typing import Any
 from swarmlab.cluster.node import Node
 from swarmlab.cluster.service import Service
 from swarmlab.cluster.swarm import Swarm, init
-from swarmlab.errors import LabError, SwarmlabError
+from swarmlab.errors import LabError, NotSetUp, SwarmlabError
 from swarmlab.evidence import Journal, aside, part
 from swarmlab.labs.base import Lab
 from swarmlab.rehearsal.plan import Plan
@@ -48,7 +48,7 @@ class WayBack(threading.Thread):
         """Try both ways; the thread calls it."""
         with aside() as self.journal, part("the way back"):
             try:
-                [self._node] = self._lab.more(1)
+                self._node = self._lab.spare_node()
                 lone = _Lone(self._lab, self._node)
                 if not self._node.ask("GET", "/version")["Version"].startswith(self._old.version):
                     self._lab.upgrade(self._node, self._old.name)  # the swarm's nodes begin with several engines
@@ -72,26 +72,31 @@ class WayBack(threading.Thread):
     def _go_back(self, lone: _Lone, before: dict[str, Any]) -> None:
         try:
             self._lab.upgrade(lone.node, self._old.name)
+        except NotSetUp:
+            raise
         except LabError as failed:
-            raise AssertionError(f"engine {self._old} does not start on what {self._new} left: {failed}") from failed
-        eventually(lone.runs, f"the swarm to run with engine {self._old} again, on what {self._new} left", deadline=120)
+            raise AssertionError(
+                f"engine {self._old} does not start on what {self._new} left on {lone.node}: {failed}"
+            ) from failed
+        back = f"with engine {self._old} again, on what {self._new} left"
+        eventually(lone.runs, f"the swarm of {lone.node} to run {back}", deadline=120)
         now = lone.identities()
-        assert now == before, f"with engine {self._old} again the swarm is {now}, it was {before}"
+        assert now == before, f"{back}, the swarm of {lone.node} is {now}, it was {before}"
 
     def _restore(self, lone: _Lone, before: dict[str, Any], backup: bytes) -> None:
         # As on a machine that is set up anew with the old engine: nothing else of the swarm is left.
         node = lone.node
         self._lab.wipe(node)
         node.put("/var/lib/docker", backup)
-        node.start()
-        eventually(lambda: begun_anew(node), f"engine {self._old} to begin anew from the backup", deadline=30)
-        eventually(lone.runs, "the swarm of the backup to run", deadline=120)
+        node.start_engine()
+        eventually(lambda: begun_anew(node), f"engine {self._old} on {node} to begin anew from the backup", deadline=30)
+        eventually(lone.runs, f"the swarm of the backup to run on {node}", deadline=120)
 
         def same() -> State:
             now = lone.identities()
             return State(now == before, f"it is {now}, and was {before}")
 
-        eventually(same, "the swarm to be that of the backup")
+        eventually(same, f"the swarm of {node} to be that of the backup")
 
 
 class _Lone:
@@ -103,12 +108,12 @@ class _Lone:
         self._service: Service | None = None
 
     def make_swarm(self) -> bytes:
-        """Make the swarm and its service; stop the node, and back up its state as an archive."""
+        """Make the swarm and its service; stop the engine, and back up its state as an archive."""
         init(self.node)
         self._swarm.wait_ready()
         self._service = self._swarm.create_service("lone", "idle")
         self._service.wait_running(1)
-        self.node.stop()  # a backup is made while the engine is stopped
+        self.node.stop_engine()  # a backup is made while the engine is stopped
         return self.node.take(_STATE)
 
     def identities(self) -> dict[str, Any]:

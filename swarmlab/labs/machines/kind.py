@@ -22,7 +22,10 @@ _PROVIDER = Option("--provider", "PROVIDER", f"what makes machines: {', '.join(P
 
 
 class MachineKind(MadeKind):
-    """Labs of machines: one on a host, of three machines, which hold one cluster at a time."""
+    """Labs of machines: one on a host, of three machines, which hold one cluster at a time.
+
+    A rehearsal has one machine beside them where the host has memory for it.
+    """
 
     word = WORD
     summary = "each a virtual machine"
@@ -62,7 +65,7 @@ class MachineKind(MadeKind):
     @override
     def make(self, outer: OuterEngine, request: Request, progress: Progress) -> Lab:
         provider = self._provider(request)
-        return VagrantLab(outer, engines=request.engines, provider=provider, progress=progress)
+        return VagrantLab(outer, engines=request.engines, provider=provider, spare=request.spare, progress=progress)
 
     @override
     def attach(self, outer: OuterEngine, name: str, progress: Progress) -> Lab:
@@ -71,9 +74,15 @@ class MachineKind(MadeKind):
     @override
     def describe(self, outer: OuterEngine, name: str) -> list[NodeState]:
         found = []
-        for node in VagrantLab.attach(outer).machines:
+        lab = VagrantLab.attach(outer)
+        for node in lab.machines:
+            cluster = int(node in lab.beside)
+            if cluster and not lab.is_on(node.name):
+                found.append(NodeState.of(node.name, node.address, "off", {}, cluster))
+                continue
             try:
-                found.append(NodeState.of(node.name, node.address, "running", node.info()))
+                node.connect()
+                found.append(NodeState.of(node.name, node.address, "running", node.info(), cluster))
             except SwarmlabError as failed:
                 found.append(NodeState(node.name, node.address, "", note=str(failed)))
         return found

@@ -1,7 +1,8 @@
 """The Vagrant lab: every node is a virtual machine with a kernel and an init system of its own.
 
 Its one mark on the outer engine is the container of its registry, whose labels describe the lab (see
-`swarmlab.labs.standing`). There is one such lab at a time on a host: three machines at the document's addresses.
+`swarmlab.labs.standing`). There is one such lab at a time on a host: three machines at the document's addresses, and
+for a rehearsal one beside them (see `swarmlab.labs.machines.spare`).
 """
 
 from __future__ import annotations
@@ -13,8 +14,9 @@ import os
 import shutil
 import signal
 import subprocess
+import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from ipaddress import IPv4Network
 from pathlib import Path
 from typing import Any
@@ -27,7 +29,7 @@ from typing_extensions import override
 from swarmlab import netns, signals
 from swarmlab.cluster.node import Node, facts_of, look_for
 from swarmlab.cluster.workbench import PORTS
-from swarmlab.errors import LabError, UsageError
+from swarmlab.errors import LabError, NotSetUp, UsageError
 from swarmlab.host import Progress, drop_folder, make_folder, person
 from swarmlab.images import given, recipes, workshop
 from swarmlab.images.engines import EngineChoice, engine_choice, held, obtain
@@ -36,29 +38,28 @@ from swarmlab.images.recipes import REGISTRY
 from swarmlab.labs import base, provision, standing
 from swarmlab.labs.base import Declared, Lab
 from swarmlab.labs.hosts import NETWORK
-from swarmlab.labs.machines import addresses, box, engines, libvirt
+from swarmlab.labs.machines import addresses, box, engines, libvirt, spare
 from swarmlab.labs.machines.engines import choose
 from swarmlab.labs.machines.libvirt import Libvirt
 from swarmlab.labs.machines.node import VagrantNode
-from swarmlab.labs.machines.places import MACHINES, NAME, WORD, Places, domains, networks
+from swarmlab.labs.machines.places import ALL, MACHINES, NAME, SPARE, WORD, Places, domains, networks
 from swarmlab.labs.machines.providers import PROVIDERS, LibvirtProvider, Provider, VirtualBox
 from swarmlab.labs.outer import OuterEngine
 from swarmlab.labs.routes import narrower
 from swarmlab.labs.speed import calibrate
 from swarmlab.labs.ssh import Ssh, write_config
 from swarmlab.labs.standing import KIND, SUBNET, free_networks, keep, labs
-from swarmlab.needs import DECLARED, MADE, Offers
+from swarmlab.needs import DECLARED, FEATURES, MADE, Offers
 from swarmlab.ownership import LABEL, OWNER, PERSON, USER, note_left, this_process
 from swarmlab.parallel import parallel
 from swarmlab.paths import ROOT, command
 from swarmlab.timing import Meter, Program
 from swarmlab.wait import State, wait
 
-_MEMORY = 1536  # MiB a machine: room for an engine, its tasks and a database
 #: Pulled before the snapshot is taken, as an emulated machine takes half a minute to pull one.
 _PULLED = ("web:1", "web:2", "client", "idle")
-#: Label of the registry's container, as JSON: engines and provider; the network to the outside and the address of
-#: libvirt, if that is the provider.
+#: Label of the registry's container, as JSON: engines and provider; the engine of the machine beside the cluster, or
+#: why there is none; the network to the outside and the address of libvirt, if that is the provider.
 _SETTINGS = "swarmlab.settings"
 
 
@@ -85,7 +86,8 @@ class VagrantLab(Lab):
 
     Attributes:
         outer: the engine that holds its registry, and in whose network namespace the machines are.
-        choices: the engines of the machines in turn.
+        choices: the engines of the machines in turn, that of the machine beside the cluster last.
+        lacks: why there is no machine beside the cluster although one was asked for; else empty.
         provider_name: one of `PROVIDERS`.
         places: its folders.
     """
@@ -100,6 +102,7 @@ class VagrantLab(Lab):
         *,
         engines: Sequence[str] = ("",),
         provider: str = PROVIDERS[0],
+        spare: str | None = None,
         places: Places | None = None,
         progress: Progress = lambda _: None,
     ) -> None:
@@ -109,6 +112,7 @@ class VagrantLab(Lab):
             outer: see above.
             engines: engine choices of the machines in turn; empty is the provider's default.
             provider: one of `PROVIDERS`.
+            spare: engine choice of a machine beside the cluster, which only libvirt makes; None for no such machine.
             places: its folders, if not those of this host.
             progress: called with a line for every step that takes time.
 
@@ -119,14 +123,19 @@ class VagrantLab(Lab):
         self.outer = outer
         self._hurtable = True
         self._made = False
-        self.choices = choose(engines, provider)
+        self._cluster_first = choose(engines, provider)
+        self._spare_first = choose([] if spare is None or provider != "libvirt" else [spare], provider)
+        self.choices = list(self._first)
+        self.lacks = ""
         self.provider_name = provider
         self.places = places or Places.of_host()
         self._outside, self._libvirt = "", libvirt.SYSTEM
-        self._first = list(self.choices)
         self._releases: dict[str, str] = {}
         self._leased = False
         self._dirty = False
+        #: Held while engines are noted, and while packages are fetched: the machine beside the cluster is upgraded by
+        #: another thread.
+        self._noting, self._fetching = threading.Lock(), threading.Lock()
 
     @classmethod
     def attach(cls, outer: OuterEngine, progress: Progress = lambda _: None) -> VagrantLab:
@@ -143,8 +152,10 @@ class VagrantLab(Lab):
             outer,
             engines=settings["engines"],
             provider=settings["provider"],
+            spare=settings.get("spare"),
             progress=progress,
         )
+        lab.lacks = settings.get("lacks", "")
         lab._outside, lab._libvirt = settings.get("outside", ""), settings.get("libvirt", libvirt.SYSTEM)
         lab.standing = lab._made = True
         # A lab that its user brought up is not hurt. One that a run made and lets others judge, as a rehearsal does,
@@ -155,7 +166,7 @@ class VagrantLab(Lab):
         if lab.places.engines.exists():
             now = json.loads(lab.places.engines.read_text("utf-8"))
             lab.choices, lab._releases = choose(now["engines"], lab.provider_name), now["releases"]
-        parallel(VagrantNode.connect, lab.machines)
+        parallel(VagrantNode.connect, lab.cluster)
         return lab
 
     # Up and down
@@ -173,6 +184,10 @@ class VagrantLab(Lab):
             down = command("swarmlab", "down", "--name", NAME)
             raise UsageError(f"the machines are up already; use them, or: {down}")
         start = time.monotonic()
+        if self._spare_first and (lacks := spare.lacking()):
+            self.lacks, self._spare_first = lacks, []
+            self.choices = list(self._first)
+            self._progress(lacks)
         try:
             subnet = self._choose_networks()  # refuses what is in the way before anything is made
             with self._step("images"):
@@ -216,16 +231,18 @@ class VagrantLab(Lab):
 
     def _make(self, registry: Container, provider: Provider) -> None:
         provider.prepare()
-        with self._step("booting", "three machines; takes minutes where they are emulated"):
+        with self._step("booting", f"{len(self.names)} machines; takes minutes where they are emulated"):
             self.vagrant("up")  # the provider libvirt makes them at the same time by itself
         self.serve_registry(registry)
         with self._step("provisioning", "engine, names, keys, images"):
             parallel(VagrantNode.connect, self.machines)
             self._install_engines()
-            known = {node.name: node.address for node in self.machines}
-            provision.map_names(self.machines, {**known, "registry": f"{self.prefix}.1"})
+            registered = {"registry": f"{self.prefix}.1"}
+            provision.map_names(self.cluster, {**{node.name: node.address for node in self.cluster}, **registered})
+            for node in self.beside:
+                provision.map_names([node], {node.name: node.address, **registered})
             parallel(VagrantNode.wait_up, self.machines)
-            provision.share_keys(self.machines)
+            provision.share_keys(self.cluster)
             provision.pull(self.machines, [self.image(name) for name in _PULLED])
         with self._step("saving", "a snapshot of the machines"):
             self._disconnect()
@@ -251,7 +268,7 @@ class VagrantLab(Lab):
     @override
     def measure(self) -> None:
         with self._step("measuring", "the machines' speed"):
-            self.speed = calibrate(self.machines)
+            self.speed = calibrate(self.cluster)
         self._progress(f"speed factor {self.speed:.0f}: deadlines are that many times as long as for containers")
 
     # Nodes
@@ -264,73 +281,119 @@ class VagrantLab(Lab):
     @override
     def nodes(self) -> list[Node]:
         if self.standing:
-            return list(self.machines)
+            return list(self.cluster)
         return self.more(len(MACHINES))
 
     @override
     def more(self, count: int, *, bare: bool = False) -> list[Node]:
         if count > self.free:
             raise LabError(f"the lab has {len(MACHINES)} machines, {self.free} of them free; {count} are asked for")
-        nodes = self.machines[:count]
+        nodes = self.cluster[:count]
         if self._dirty:
-            with self._step("restoring", add=True):
-                self._disconnect()
-                # A machine that nobody asks for would take processors from those that work.
-                self.provider.restore([node.name for node in nodes])
-                self.refresh(nodes)
-            self.choices, self._releases = list(self._first), {}
-            self.places.engines.unlink(missing_ok=True)
+            self._disconnect(self.cluster)
+            # A machine that nobody asks for would take processors from those that work.
+            self._restore(nodes)
+            self._forget_engines(MACHINES)
         self._leased, self._dirty = True, True
-        for node in nodes:
-            for given_out in base.on_new_node:
-                given_out(node)
-        return list(nodes)
+        return _given_out(nodes)
+
+    @override
+    def spare_node(self) -> Node:
+        if not self._spare_first:
+            raise LabError(self.lacks or FEATURES["spare"])
+        self._set_anew(self.beside)
+        [node] = _given_out(self.beside)
+        return node
 
     @override
     def remove(self, nodes: Sequence[Node]) -> None:
-        self._leased = False
+        beside = [node for node in nodes if node.name in SPARE]
+        for node in beside:  # from now on it would take processors from the others
+            if isinstance(node, VagrantNode):
+                node.disconnect()
+            if self.is_on(node.name):
+                self.cut_power(node.name)
+        if not beside or len(beside) < len(nodes):
+            self._leased = False
+
+    @override
+    def wipe(self, node: Node) -> None:
+        """Restore the machine beside the cluster, and remove what its engine keeps. See `Lab.wipe`."""
+        if node.name not in SPARE:
+            raise LabError(f"lab {self.name} sets no machine of its cluster up anew; {node} is one")
+        assert isinstance(node, VagrantNode)
+        self._set_anew([node])
+        node.empty()
+
+    def _set_anew(self, nodes: Sequence[VagrantNode]) -> None:
+        """Restore machines beside the cluster, whose machines go on."""
+        self._disconnect(nodes)
+        self._restore(nodes)
+        self._forget_engines([node.name for node in nodes])
+
+    def _restore(self, nodes: Sequence[VagrantNode]) -> None:
+        with self._step("restoring", add=True):
+            self.provider.restore([node.name for node in nodes])
+            self.refresh(nodes)
+
+    def is_on(self, name: str) -> bool:
+        """Whether the machine of this host name runs, as far as the hypervisor tells (libvirt only)."""
+        return bool(libvirt.pids(domains([name])))
 
     @override
     def facts(self) -> list[dict[str, str]]:
-        return [facts_of(node) for node in self.machines]
+        return [facts_of(node) for node in self.cluster]
 
     @override
     def shell(self, node: str, command: str) -> list[str]:
-        if node not in MACHINES:
-            raise UsageError(f"lab {self.name} has no node {node!r}; it has {', '.join(MACHINES)}")
+        if node not in self.names:
+            raise UsageError(f"lab {self.name} has no node {node!r}; it has {', '.join(self.names)}")
         return Ssh(self.places.ssh_config, node).shell(command)
 
     # Engines
 
     def upgrade(self, node: Node, engine: str, *, reboot: bool = False) -> None:
-        """Install another engine's packages or archive on a machine. See `Lab.upgrade`."""
+        """Install another engine's packages or archive on a machine. See `Lab.upgrade`.
+
+        A machine beside the cluster can also have the engine again that it began with. It is set up anew with that, and
+        given the state and the settings that the newer engine left.
+        """
         if self.provider_name != "libvirt":
             raise UsageError(f"machines of the provider {self.provider_name} are given no other engine")
-        choice, place = engine_choice(engine), list(MACHINES).index(node.name)
-        if choice.numbers < self._choice(place).numbers:
+        choice, place = engine_choice(engine), self.names.index(node.name)
+        older = choice.numbers < self._choice(place).numbers
+        if older and (node.name not in SPARE or choice != self._first_choice(place)):
             raise UsageError(f"{node} has engine {self._choice(place)}; only a restored machine has an older one")
         assert isinstance(node, VagrantNode)
+        if older:
+            self._give_back(node)
+            return
         with self._step("upgrading", add=True):
-            obtain([choice], self._progress)
-            parcel = engines.parcel(choice, node, self.places.downloads, netns.outside())
-            node.run("systemctl stop docker.socket docker.service")
+            with self._fetching:
+                obtain([choice], self._progress)
+                parcel = engines.parcel(choice, node, self.places.downloads, netns.outside())
+            node.stop_engine()
             node.install(parcel)
-            node.forget()
             if reboot or node.run("test -e /run/reboot-required").ok:
                 node.reboot()
-            node.run("systemctl start docker.service")
-            node.wait_up()
+            node.start_engine()
         self.note_engine(place, choice, choice.place if parcel.has_release else "")
+
+    def _give_back(self, node: VagrantNode) -> None:
+        """Give a machine beside the cluster its first engine again, on what the newer one left."""
+        try:
+            node.hand_over(lambda: self._set_anew([node]), self.places.handed_over)
+        except LabError as failed:
+            raise NotSetUp(f"{node} could not be set up anew with what its engine left: {failed}") from failed
+        node.start_engine()
 
     @override
     def restart(self, node: Node, *, reboot: bool = False) -> None:
         assert isinstance(node, VagrantNode)
-        node.run("systemctl stop docker.socket docker.service")
-        node.forget()
+        node.stop_engine()
         if reboot:
             node.reboot()
-        node.run("systemctl start docker.service")
-        node.wait_up()
+        node.start_engine()
 
     def _install_engines(self) -> None:
         """Install the engines of machines whose box has none."""
@@ -350,6 +413,18 @@ class VagrantLab(Lab):
         """Return the engine of the machine at this place."""
         return self.choices[place % len(self.choices)]
 
+    def _first_choice(self, place: int) -> EngineChoice:
+        """Return the engine that the machine at this place has when it is made, or restored."""
+        return self._first[place % len(self._first)]
+
+    @property
+    def _first(self) -> list[EngineChoice]:
+        """The engines of the machines in turn when they are made, or restored."""
+        if not self._spare_first:
+            return self._cluster_first
+        count = len(self._cluster_first)
+        return [*(self._cluster_first[place % count] for place in range(len(MACHINES))), *self._spare_first]
+
     def note_engine(self, place: int, choice: EngineChoice, release: str = "") -> None:
         """Note that the machine at this place has another engine now, until it is restored.
 
@@ -358,10 +433,27 @@ class VagrantLab(Lab):
             choice: its engine.
             release: the Debian release that it has become with that; empty if it is of the same as before.
         """
-        self.choices = [self._choice(at) for at in range(len(MACHINES))]
-        self.choices[place] = choice
-        if release:
-            self._releases[list(MACHINES)[place]] = release
+        with self._noting:
+            self.choices = [self._choice(at) for at in range(len(self.names))]
+            self.choices[place] = choice
+            if release:
+                self._releases[self.names[place]] = release
+            self._write_engines()
+
+    def _forget_engines(self, restored: Iterable[str]) -> None:
+        """Note that the machines of these names have been restored, so that they have their first engines."""
+        with self._noting:
+            names = frozenset(restored)
+            first = [self._first_choice(at) for at in range(len(self.names))]
+            now = [first[at] if name in names else self._choice(at) for at, name in enumerate(self.names)]
+            self._releases = {name: release for name, release in self._releases.items() if name not in names}
+            self.choices = list(self._first) if now == first else now
+            if now == first:
+                self.places.engines.unlink(missing_ok=True)
+            else:
+                self._write_engines()
+
+    def _write_engines(self) -> None:
         now = {"engines": [engine.name for engine in self.choices], "releases": self._releases}
         self.places.engines.write_text(json.dumps(now), encoding="utf-8")
 
@@ -370,26 +462,29 @@ class VagrantLab(Lab):
     @override
     def give(self, images: Sequence[GivenImage]) -> None:
         if images:
-            self.given |= given.serve(images, self.machines, REGISTRY)
+            self.given |= given.serve(images, self.cluster, REGISTRY)
 
     @functools.cached_property
     @override
     def offers(self) -> Offers:
         features = {"power", "reboot", "systemd", "vagrant", "memory", "disk", "registry"} | MADE
-        if len(set(self.choices)) > 1:
+        if len({self._choice(place) for place in range(len(MACHINES))}) > 1:
             features.add("mixed-engines")
+        if self._spare_first:
+            features.add("spare")
+        look = look_for(self.machines[0])
         return Offers(
             len(MACHINES),
             frozenset(features),
             frozenset(name.partition(":")[0] for name in recipes.workloads()) | frozenset(self.given),
-            look_for(self.machines[0]),
+            {**look, "spare": lambda: self.lacks} if self.lacks else look,
             disruptable=self._hurtable,
             declared=frozenset(DECLARED),
         )
 
     @override
     def declared(self, node: str) -> Declared:
-        place = list(MACHINES).index(node)
+        place = self.names.index(node)
         choice = self._choice(place)
         if self.provider_name == "virtualbox":
             return Declared({"ID": "centos", "VERSION_ID": "7"}, choice.version, self.prefix)
@@ -443,7 +538,8 @@ class VagrantLab(Lab):
             "SWARMLAB_PREFIX": self.prefix,
             "SWARMLAB_NAT_PREFIX": self._outside,
             "VAGRANT_DOTFILE_PATH": str(self.places.dotfile),
-            "SWARMLAB_MEMORY": str(_MEMORY),
+            "SWARMLAB_MEMORY": str(spare.MEMORY),
+            "SWARMLAB_SPARE": ",".join(self.names[len(MACHINES) :]),
         }
         self.places.home.mkdir(parents=True, exist_ok=True)
         if self.provider_name == "virtualbox":
@@ -454,7 +550,7 @@ class VagrantLab(Lab):
         settings["SWARMLAB_CGROUPS"] = ",".join(map(engines.control_groups, self._first))
         content = [_registry_container(self.outer).attrs["Config"]["Image"]]
         content += [held(choice).sha256 for choice in self._first if choice.source != "debian"]
-        return LibvirtProvider(hypervisor, self._boxes, settings, content, self.places, self._progress)
+        return LibvirtProvider(hypervisor, self.names, self._boxes, settings, content, self.places, self._progress)
 
     @functools.cached_property
     def _hypervisor(self) -> Libvirt:
@@ -471,11 +567,26 @@ class VagrantLab(Lab):
         """The first three octets of the machines' addresses."""
         return _registry_container(self.outer).labels[SUBNET].rpartition(".")[0]
 
+    @property
+    def names(self) -> list[str]:
+        """The host names of the machines, that of the machine beside the cluster last."""
+        return list(ALL if self._spare_first else MACHINES)
+
     @functools.cached_property
     def machines(self) -> list[VagrantNode]:
-        """The three machines as nodes, whether they are leased or not."""
+        """The machines as nodes, whether they are leased or not; the one beside the cluster is last, and may be off."""
         self._write_ssh_config()
-        return [VagrantNode(name, f"{self.prefix}.{octet}", self.places, self) for name, octet in MACHINES.items()]
+        return [VagrantNode(name, f"{self.prefix}.{ALL[name]}", self.places, self) for name in self.names]
+
+    @property
+    def cluster(self) -> list[VagrantNode]:
+        """The three machines of the cluster as nodes, whether they are leased or not."""
+        return self.machines[: len(MACHINES)]
+
+    @property
+    def beside(self) -> list[VagrantNode]:
+        """The machine beside the cluster as a node, which may be off; empty if there is none."""
+        return self.machines[len(MACHINES) :]
 
     def _choose_networks(self) -> str:
         """Choose the networks of the lab, and the libvirt of this host; return the address of the cluster's network.
@@ -492,7 +603,7 @@ class VagrantLab(Lab):
             taken: list[IPv4Network] = []
             if not self.outer.private:  # a private libvirt has nothing of others
                 self._libvirt = libvirt.chosen()
-                self._hypervisor.refuse_foreign(domains(), networks(), NAME)
+                self._hypervisor.refuse_foreign(domains(self.names), networks(), NAME)
                 self._hypervisor.remove(domains(), networks(), NAME)  # left without the registry, which marks the lab
                 taken = self._hypervisor.ranges()
             clusters = addresses.free(free_networks(self.outer), taken)
@@ -512,7 +623,12 @@ class VagrantLab(Lab):
         return subnet
 
     def _create_registry(self, subnet: str) -> Container:
-        settings = {"engines": [each.name for each in self._first], "provider": self.provider_name}
+        settings: dict[str, Any] = {
+            "engines": [each.name for each in self._cluster_first],
+            "provider": self.provider_name,
+            "spare": self._spare_first[0].name if self._spare_first else None,
+            "lacks": self.lacks,
+        }
         if self.provider_name == "libvirt":
             settings |= {"outside": self._outside, "libvirt": self._libvirt}
         return self.outer.client.containers.create(
@@ -550,19 +666,19 @@ class VagrantLab(Lab):
         Vagrant asks the hypervisor for a machine's address. A hypervisor that was started after the snapshot was taken
         knows none of the addresses that were given before.
         """
-        machines = self.machines if machines is None else machines
+        machines = self.cluster if machines is None else machines
         parallel(VagrantNode.wait_up, machines)
         renew = "if command -v networkctl; then networkctl renew eth0; fi"
         parallel(lambda node: node.run(f"date --set @{time.time():.3f}; {renew}"), machines)
 
-    def _disconnect(self) -> None:
+    def _disconnect(self, machines: Sequence[VagrantNode] | None = None) -> None:
         if self.places.ssh_config.exists():
-            parallel(VagrantNode.disconnect, self.machines)
+            parallel(VagrantNode.disconnect, self.machines if machines is None else machines)
 
     def _write_ssh_config(self) -> None:
         make_folder(self.places.run)
         hosts = {}
-        for name in MACHINES:
+        for name in self.names:
             address, port, key = self.provider.reach(name)
             forward = f"{self.places.engine_socket(name)} /var/run/docker.sock"
             hosts[name] = {"HostName": address, "Port": port, "IdentityFile": key, "LocalForward": forward}
@@ -584,6 +700,14 @@ class VagrantLab(Lab):
             "ControlPath": f"{self.places.run}/%n.ssh",
         }
         write_config(self.places.ssh_config, hosts, common)
+
+
+def _given_out(nodes: Sequence[VagrantNode]) -> list[Node]:
+    """Return nodes that the lab hands out, after `base.on_new_node`."""
+    for node in nodes:
+        for given_out in base.on_new_node:
+            given_out(node)
+    return list(nodes)
 
 
 def remove(outer: OuterEngine, progress: Progress, *, known: Provider | None = None) -> None:
@@ -616,7 +740,7 @@ def remove(outer: OuterEngine, progress: Progress, *, known: Provider | None = N
     if outer.private:  # what the private libvirt could not remove goes with it
         libvirt.stop_private()
     if places.ssh_config.exists():
-        for name in MACHINES:
+        for name in ALL:
             Ssh(places.ssh_config, name).close()
     shutil.rmtree(places.run, ignore_errors=True)
     drop_folder(places.run.parent)

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import contextlib
 import subprocess
-from typing import Protocol
+import tempfile
+from collections.abc import Callable
+from pathlib import Path, PurePosixPath
+from typing import IO, Protocol
 
 from typing_extensions import override
 
@@ -13,8 +16,12 @@ from swarmlab.errors import LabError
 from swarmlab.labs.answering import engine_at
 from swarmlab.labs.machines.engines import Parcel
 from swarmlab.labs.machines.places import Places
+from swarmlab.labs.machines.spare import KEPT, WIPE
 from swarmlab.labs.ssh import Ssh
 from swarmlab.wait import State, wait
+
+#: Options of tar for layers of images: owners by number, and the marks of the storage driver.
+_WHOLE = "--numeric-owner --xattrs '--xattrs-include=*'"
 
 
 class Switches(Protocol):
@@ -65,6 +72,79 @@ class VagrantNode(Node):
     @override
     def thaw(self) -> None:
         self._switches.vagrant("resume", vm_name=self.name)
+
+    @override
+    def stop_engine(self) -> None:
+        self.run("systemctl stop docker.socket docker.service")
+        self.forget()
+
+    @override
+    def start_engine(self) -> None:
+        self.run("systemctl start docker.service")
+        self.wait_up()
+
+    def empty(self) -> None:
+        """Stop the engine, and remove all that it keeps.
+
+        Raises:
+            LabError: it cannot be removed.
+        """
+        self._end_engine()
+        self.run(WIPE).expect(f"the removal of what the engine of {self} keeps")
+
+    @override
+    def take(self, folder: str) -> bytes:
+        place = PurePosixPath(folder)
+        return self._pack(str(place.parent), place.name, subprocess.PIPE).stdout
+
+    @override
+    def put(self, folder: str, archive: bytes) -> None:
+        with tempfile.TemporaryFile() as file:
+            file.write(archive)
+            file.seek(0)
+            self._unpack(folder, file)
+
+    def hand_over(self, anew: Callable[[], None], file: Path) -> None:
+        """Set the machine up anew, and give it what its engine left. Its engine is stopped afterwards.
+
+        Args:
+            anew: sets the machine up anew.
+            file: the file on this host in which that is meanwhile.
+
+        Raises:
+            LabError: it cannot be read or written.
+        """
+        self._end_engine()
+        there = self.run(f"cd / && ls -d {' '.join(KEPT)}").out.split()  # not every engine has all of them
+        try:
+            with file.open("wb") as packed:
+                self._pack("/", " ".join(there), packed)
+            anew()
+            self.empty()
+            with file.open("rb") as packed:
+                self._unpack("/", packed)
+        finally:
+            file.unlink(missing_ok=True)
+
+    def _end_engine(self) -> None:
+        self.stop_engine()
+        self.run("systemctl stop containerd.service")  # an engine from an archive has none of systemd's
+
+    def _pack(self, folder: str, names: str, target: IO[bytes] | int) -> subprocess.CompletedProcess[bytes]:
+        command = self._ssh.command(f"tar -C {folder} {_WHOLE} --one-file-system -cf - {names}")
+        done = subprocess.run(command, check=False, stdin=subprocess.DEVNULL, stdout=target, stderr=subprocess.PIPE)
+        return self._packed(done, f"{names} in {folder} of {self} could not be read")
+
+    def _unpack(self, folder: str, source: IO[bytes]) -> None:
+        command = self._ssh.command(f"mkdir -p {folder} && tar -C {folder} {_WHOLE} -xf -")
+        done = subprocess.run(command, check=False, stdin=source, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
+        self._packed(done, f"{folder} of {self} could not be written")
+
+    @staticmethod
+    def _packed(done: subprocess.CompletedProcess[bytes], wrong: str) -> subprocess.CompletedProcess[bytes]:
+        if done.returncode != 0:
+            raise LabError(f"{wrong}: {done.stderr.decode(errors='replace').strip()}")
+        return done
 
     def reboot(self) -> None:
         """Restart the machine's operating system, and wait until it has booted. Its engine need not answer yet."""

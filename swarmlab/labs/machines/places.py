@@ -13,9 +13,13 @@ from swarmlab.labs.hosts import OCTETS, host_names
 WORD, NAME = "vagrant", "machines"
 #: The last octet of each machine's addresses, by host name.
 MACHINES = dict(zip(host_names(3), OCTETS, strict=False))
+#: The same of the machine beside the cluster, which a rehearsal may have (see `swarmlab.labs.machines.spare`).
+SPARE = {host_names(4)[3]: OCTETS[3]}
+#: The same of every machine that a lab may have.
+ALL = {**MACHINES, **SPARE}
 
 
-def domains(names: Iterable[str] = tuple(MACHINES)) -> list[str]:
+def domains(names: Iterable[str] = tuple(ALL)) -> list[str]:
     """Return the names that machines have in libvirt."""
     return [f"{NAME}-{name}" for name in names]
 
@@ -56,6 +60,11 @@ class Places:
     def downloads(self) -> Path:
         """The packages that were downloaded for upgrades."""
         return self.home / "packages"
+
+    @property
+    def handed_over(self) -> Path:
+        """What an engine left on a machine that is set up anew, meanwhile."""
+        return self.home / "handed-over.tar"
 
     @property
     def log(self) -> Path:

@@ -17,7 +17,7 @@ from swarmlab.host import Progress
 from swarmlab.labs import provision
 from swarmlab.labs.machines import box, libvirt
 from swarmlab.labs.machines.libvirt import Libvirt
-from swarmlab.labs.machines.places import MACHINES, NAME, Places, domains, networks
+from swarmlab.labs.machines.places import ALL, MACHINES, NAME, Places, domains, networks
 from swarmlab.paths import IMAGES, PROVISION, ROOT
 
 #: The providers by name; the first is the default.
@@ -60,7 +60,10 @@ class Provider(ABC):
 
     @abstractmethod
     def restore(self, names: Sequence[str] = tuple(MACHINES)) -> None:
-        """Resume machines from the snapshot, whatever has become of them; none need exist. Others may be off then."""
+        """Resume machines from the snapshot, whatever has become of them; none need exist.
+
+        Other machines of the cluster may be off then, unless *names* are those of machines beside it.
+        """
 
     @abstractmethod
     def cut_power(self, name: str) -> None:
@@ -129,6 +132,7 @@ class LibvirtProvider(Provider):
     def __init__(
         self,
         hypervisor: Libvirt,
+        names: Sequence[str],
         boxes: Sequence[box.Box],
         settings: Mapping[str, str],
         content: Sequence[str],
@@ -139,6 +143,7 @@ class LibvirtProvider(Provider):
 
         Args:
             hypervisor: the libvirt that has the machines.
+            names: the host names of the machines.
             boxes: the boxes of the machines in turn.
             settings: the settings of the Vagrantfile.
             content: what the machines have beside their boxes, as names or hashes that change with it.
@@ -146,9 +151,10 @@ class LibvirtProvider(Provider):
             progress: called with a line for every step that takes time.
         """
         self._hypervisor = hypervisor
+        self._names = tuple(names)
         self._places = places
         self._cluster, self._outside = settings["SWARMLAB_PREFIX"], settings["SWARMLAB_NAT_PREFIX"]
-        self._keys = {name: boxes[place % len(boxes)].folder / "key" for place, name in enumerate(MACHINES)}
+        self._keys = {name: boxes[place % len(boxes)].folder / "key" for place, name in enumerate(names)}
         self._driver = libvirt.accelerator(boxes[0].folder / "vmlinuz", boxes[0].folder / "initrd", progress)
         what = {"kvm": "KVM", "qemu": "QEMU's emulation, as KVM does not boot a kernel here"}
         progress(f"machines run on {what[self._driver]}")
@@ -159,25 +165,28 @@ class LibvirtProvider(Provider):
             "LIBVIRT_DEFAULT_URI": hypervisor.uri,
             "SWARMLAB_BOXES": ",".join(each.name for each in boxes),
             "SWARMLAB_DRIVER": self._driver,
-            "SWARMLAB_IDS": ",".join(libvirt.id_of("list", name) for name in domains()),
+            "SWARMLAB_IDS": ",".join(libvirt.id_of("list", name) for name in domains(names)),
         }
         if self._driver == "qemu" and hypervisor.private:  # the host's libvirt may refuse to start our emulator
             # Copied to where it stays, as the snapshot refers to it.
             self.environment["SWARMLAB_EMULATOR"] = str(shutil.copy(_EMULATOR, places.home / "emulator"))
-        parts = [*content, *(each.name for each in boxes), hypervisor.virsh("version"), self._driver]
+        parts = [*names, *content, *(each.name for each in boxes), hypervisor.virsh("version"), self._driver]
         parts += settings.values()
         recipes = (ROOT / "Vagrantfile", _EMULATOR, Path(provision.__file__), *sorted(PROVISION.iterdir()))
         parts += [file.read_text(encoding="utf-8") for file in recipes]
-        self._saved = places.home / f"saved-{hashlib.sha256(json.dumps(parts).encode()).hexdigest()[:12]}"
+        # A snapshot of the cluster alone and one with a machine beside it stay both.
+        self._kind = "saved" if self._names == tuple(MACHINES) else f"saved{len(self._names)}"
+        self._saved = places.home / f"{self._kind}-{hashlib.sha256(json.dumps(parts).encode()).hexdigest()[:12]}"
 
     @override
     def reach(self, name: str) -> tuple[str, int, Path]:
-        return f"{self._outside}.{MACHINES[name]}", 22, self._keys[name]
+        return f"{self._outside}.{ALL[name]}", 22, self._keys[name]
 
     @override
     def prepare(self) -> None:
         self._hypervisor.create_pool(NAME, self._places.pool)
-        cards = {f"52:54:00:00:38:{octet:02x}": f"{self._outside}.{octet}" for octet in MACHINES.values()}
+        octets = [ALL[name] for name in self._names]
+        cards = {f"52:54:00:00:38:{octet:02x}": f"{self._outside}.{octet}" for octet in octets}
         outside, cluster = networks()
         self._hypervisor.create_network(outside, self._outside, cards)
         self._hypervisor.create_network(cluster, self._cluster)
@@ -188,12 +197,12 @@ class LibvirtProvider(Provider):
 
     @override
     def save(self) -> None:
-        for older in self._places.home.glob("saved-*"):
+        for older in self._places.home.glob(f"{self._kind}-*"):
             shutil.rmtree(older)
         made = self._saved.with_name("saving")
         shutil.rmtree(made, ignore_errors=True)
         made.mkdir(mode=0o700)
-        self._hypervisor.save(domains(), networks(), self._places.pool, made)
+        self._hypervisor.save(domains(self._names), networks(), self._places.pool, made)
         shutil.copytree(self._places.dotfile, made / "dot")
         made.rename(self._saved)
         self.restore()
@@ -207,7 +216,8 @@ class LibvirtProvider(Provider):
         self._hypervisor.create_pool(NAME, self._places.pool)
         if not self._places.dotfile.exists():
             shutil.copytree(self._saved / "dot", self._places.dotfile)
-        off = domains(name for name in MACHINES if name not in names)
+        others = MACHINES if set(names) & set(MACHINES) else ()
+        off = domains(name for name in others if name not in names)
         self._hypervisor.restore(domains(names), networks(), self._places.pool, self._saved, off=off)
 
     @override

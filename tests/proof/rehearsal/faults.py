@@ -246,6 +246,6 @@ UNPLANTED = {
     "upgrade/no-write-lost": "chapter 8.1.1 has the faults of writes (tests/proof/claims)",
     "upgrade/streams-kept": "what cuts a download also loses requests: upgrade/no-request-lost has the fault",
     "upgrade/datagrams-kept": "the mesh has the fault of datagrams (tests/proof/mesh)",
-    "upgrade/restore": "tried on a node beside the cluster, where this proof plants nothing",
-    "upgrade/back-in-place": "tried on a node beside the cluster, where this proof plants nothing",
+    "upgrade/restore": "tried on a node beside the cluster; test_ways_back has the fault, on machines",
+    "upgrade/back-in-place": "tried on a node beside the cluster; test_ways_back has the fault, on machines",
 }

@@ -3,28 +3,19 @@
 A rehearsal without a fault must end otherwise, three times in a row alike. `make proof-rehearsal` (half an hour).
 """
 
-import json
-import os
 import re
-import sys
 
 import pytest
 
-from swarmlab import children
-from swarmlab.paths import ROOT
 from tests.proof.rehearsal.faults import FAULTS
+from tests.proof.rehearsal.rehearsing import rehearse
 
 pytestmark = pytest.mark.lab
 
 
 def rehearsal(folder, *options, **environment):
-    """Rehearse an upgrade; return the exit status and the decision."""
-    clean = {key: value for key, value in os.environ.items() if not key.startswith("PYTEST_")}
-    command = [sys.executable, "-m", "swarmlab", "rehearse", "--from", "20.10.24", "--to", "28.5.2", *options]
-    command += ["--out", str(folder)]
-    ran = children.run(command, cwd=ROOT, env={**clean, **environment}, capture_output=True, text=True, timeout=2400)
-    print(ran.stdout, ran.stderr)
-    return ran.returncode, json.loads((folder / "decision.json").read_text())
+    """Rehearse an upgrade on containers; return the exit status and the decision."""
+    return rehearse(folder, "--from", "20.10.24", "--to", "28.5.2", *options, limit=2400, **environment)
 
 
 @pytest.mark.parametrize("fault", FAULTS, ids=lambda fault: fault.name)
