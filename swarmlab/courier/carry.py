@@ -24,6 +24,7 @@ from swarmlab.errors import LabError, UsageError
 from swarmlab.files import exists, reason, shown
 from swarmlab.host import Progress, user_name
 from swarmlab.images import stock
+from swarmlab.images.plain import PLAINLY
 from swarmlab.images.run_image import environment_image
 from swarmlab.labs import rights
 from swarmlab.labs.containers import fitness
@@ -175,7 +176,7 @@ class Courier:
                     tty=self._terminal,
                     stdin_open=self._typed,
                     labels={_SENDER: ownership.this_process()},
-                    host_config=self._client.api.create_host_config(mounts=mounts),
+                    host_config=self._client.api.create_host_config(mounts=mounts, **PLAINLY),
                 )
             except docker.errors.APIError as refused:
                 if "does not exist" in str(refused.explanation) and place in str(refused.explanation):

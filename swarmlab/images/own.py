@@ -15,6 +15,7 @@ from docker.models.containers import Container
 from swarmlab import ownership
 from swarmlab.errors import LabError
 from swarmlab.host import containers_here, start_in
+from swarmlab.images.plain import PLAIN, PLAINLY
 from swarmlab.ownership import OWNER, this_process
 
 #: Settings of a way to the outside, in either spelling.
@@ -81,6 +82,7 @@ def _runs_on_host(client: docker.DockerClient, own: Container, its: ownership.Ow
             user="0",
             pid_mode="host",
             network_mode="none",
+            **PLAINLY,  # what it prints is read from its log
             labels={OWNER: this_process()},
         )
     except docker.errors.APIError:
@@ -129,7 +131,7 @@ def make_file(own: Container, command: Sequence[str], folder: Path, made: str, t
         "WorkingDir": "/",
         "Env": [f"{name}={value}" for name, value in os.environ.items() if name.upper() in _PROXIES],
         "Labels": {OWNER: this_process()},
-        "HostConfig": _RIGHTS,
+        "HostConfig": PLAIN | _RIGHTS,
     }
     try:
         container = own.client.containers.get(api.create_container_from_config(config)["Id"])  # type: ignore[no-untyped-call]

@@ -28,6 +28,7 @@ from swarmlab.host import Progress, as_root, cache_folder, for_downloads, instal
 from swarmlab.images.engines import DEFAULT, EngineChoice, held, obtain
 from swarmlab.images.locks import making_images_on
 from swarmlab.images.own import make_file, own_container
+from swarmlab.images.plain import PLAINLY
 from swarmlab.images.recipes import (
     LABEL_IMAGE,
     WORKLOADS,
@@ -241,7 +242,7 @@ class Workshop:
         container = self._client.containers.run(
             RootFs("registry", DEFAULT).reference,
             detach=True,
-            runtime="runc",
+            **PLAINLY,
             ports={"5000/tcp": ("127.0.0.1", 0)},  # an engine trusts a registry on its own loopback
             labels={LABEL: "images", OWNER: this_process()},
         )

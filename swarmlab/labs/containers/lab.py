@@ -36,13 +36,14 @@ from swarmlab.host import MIB, Progress, free_memory, make_folder, person, run_f
 from swarmlab.images import given, recipes, workshop
 from swarmlab.images.engines import EngineChoice, engine_choice
 from swarmlab.images.given import GivenImage
+from swarmlab.images.plain import PLAIN, PLAINLY
 from swarmlab.images.recipes import REGISTRY
 from swarmlab.images.releases import check_host
 from swarmlab.labs import base, hosts, provision
 from swarmlab.labs.base import Declared, Ended, Lab
 from swarmlab.labs.containers import fitness, neighbours, roots, ways
 from swarmlab.labs.containers.node import DindNode
-from swarmlab.labs.containers.options import PLAIN, node_options
+from swarmlab.labs.containers.options import node_options
 from swarmlab.labs.hosts import host_names
 from swarmlab.labs.outer import OuterEngine
 from swarmlab.labs.routes import wider
@@ -424,7 +425,7 @@ class DindLab(Lab):
             ["-c", _WIPE],
             entrypoint="sh",
             network_mode="none",
-            runtime=PLAIN["Runtime"],
+            **PLAINLY,
             volumes_from=[str(node.container.id)],
             labels=self._passing_labels(),
             remove=True,
@@ -487,8 +488,7 @@ class DindLab(Lab):
                 entrypoint="sh",
                 network_mode="none",
                 labels=self._passing_labels(),
-                runtime=PLAIN["Runtime"],
-                log_config=docker.types.LogConfig(type="json-file"),  # what it prints is read from its log
+                **PLAINLY,  # what it prints is read from its log
                 remove=True,
             )
             release, _, version = printed.decode().partition("\n")

@@ -4,9 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-#: Options (HostConfig) of all containers of labs, whatever an engine's defaults are: one of those runtimes may be a
-#: virtual machine's, and a driver of logs may send them to a server.
-PLAIN: dict[str, Any] = {"Runtime": "runc", "LogConfig": {"Type": "json-file", "Config": {"max-size": "10m"}}}
+from swarmlab.images.plain import PLAIN
 
 
 def node_options(binds: list[str], extra_hosts: dict[str, str], cgroups: int) -> dict[str, Any]:

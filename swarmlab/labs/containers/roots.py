@@ -21,8 +21,9 @@ from docker.models.containers import Container
 from swarmlab.errors import LabError
 from swarmlab.host import Progress
 from swarmlab.images.locks import making_images_on
+from swarmlab.images.plain import PLAIN
 from swarmlab.images.recipes import REGISTRY, workloads
-from swarmlab.labs.containers.options import PLAIN, node_options
+from swarmlab.labs.containers.options import node_options
 from swarmlab.labs.outer import OuterEngine
 from swarmlab.ownership import LABEL, OWNER, this_process
 from swarmlab.versions import Version

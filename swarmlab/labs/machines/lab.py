@@ -34,6 +34,7 @@ from swarmlab.host import Progress, drop_folder, make_folder, person
 from swarmlab.images import given, recipes, workshop
 from swarmlab.images.engines import EngineChoice, engine_choice, held, obtain
 from swarmlab.images.given import GivenImage
+from swarmlab.images.plain import PLAINLY
 from swarmlab.images.recipes import REGISTRY
 from swarmlab.labs import base, provision, standing
 from swarmlab.labs.base import Declared, Lab
@@ -635,6 +636,7 @@ class VagrantLab(Lab):
             self._registry_image,
             name=f"swarmlab-{NAME}-registry",
             network_mode="host",
+            **PLAINLY,
             environment={"REGISTRY_HTTP_ADDR": f"{subnet.rpartition('.')[0]}.1:5000"},
             labels={
                 LABEL: NAME,

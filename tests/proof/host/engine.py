@@ -108,8 +108,8 @@ def engine(settings=None, *, data=None, before="true", files=None):
             )
 
         def started():
-            said = (folder / "log").read_text().strip().splitlines()[-1:]
-            return State(answers(made.url), " ".join(said), hopeless=daemon.poll() is not None)
+            said = (folder / "log").read_text().strip().splitlines()[-5:]
+            return State(answers(made.url), "; ".join(said), hopeless=daemon.poll() is not None)
 
         wait(started, "the engine of the host to answer", deadline=60)
         yield made

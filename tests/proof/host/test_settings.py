@@ -21,6 +21,7 @@ from swarmlab.labs.containers.fitness import gib
 from swarmlab.paths import ROOT
 from swarmlab.wait import wait
 from tests.proof.host.engine import engine
+from tests.unit.helpers import start
 
 pytestmark = pytest.mark.lab
 
@@ -47,7 +48,8 @@ ODD = {
     "no-new-privileges": True,
     "userland-proxy": False,
     "bip": "192.168.57.1/24",
-    "default-address-pools": [{"base": "192.168.0.0/16", "size": 20}],
+    # The engine itself needs a pool that is not taken.
+    "default-address-pools": [{"base": "192.168.0.0/16", "size": 20}, {"base": "10.200.0.0/16", "size": 24}],
     "default-ulimits": {"nofile": {"Name": "nofile", "Soft": 1024, "Hard": 4096}},
     "default-runtime": "odd",
     "runtimes": {"odd": {"path": "/bin/false"}},
@@ -167,7 +169,7 @@ def test_no_file_is_left_by_a_lab_a_run_or_an_interrupted_one(tmp_path):
             pass
         assert traces(host) == before
         command = [sys.executable, "-m", "swarmlab", "up", "--name", NAME]
-        begun = subprocess.Popen(command, cwd=ROOT, env=host.environment(), stderr=subprocess.PIPE)
+        begun = start(command, ROOT, env=host.environment(), stderr=subprocess.PIPE)
         wait(lambda: host.docker("ps", "--quiet"), "the lab to have a container", deadline=120)
         begun.send_signal(signal.SIGINT)
         print(begun.communicate(timeout=120)[1].decode())
