@@ -29,7 +29,7 @@ def courier(*, url=URL, refuses=(), **info):
         asked.append((command, source, options))
         return {"Id": "1"}
 
-    api = SimpleNamespace(create_container=create, create_host_config=lambda mounts: {"Mounts": mounts})
+    api = SimpleNamespace(create_container=create, create_host_config=lambda mounts, **_: {"Mounts": mounts})
     client = SimpleNamespace(
         api=api,
         info=lambda: {"Architecture": os.uname().machine, "KernelVersion": os.uname().release} | info,

@@ -1,6 +1,6 @@
 """An existing swarm of twenty nodes: nothing is said against a sound one, and a bad node is named with its cause.
 
-`make proof-existing PYTEST_ARGS="-k twenty"` runs it. NODES=40 makes as many.
+`make proof-existing` runs it; with PYTEST_ARGS="-k twenty", it alone. NODES=40 makes as many nodes.
 """
 
 import json
