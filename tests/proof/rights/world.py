@@ -85,6 +85,7 @@ class World:
             f"cd {folder}; cp --remove-destination -p passwd group shadow sudoers /etc",
         ]
         script += ["mount -t tmpfs -o mode=755 tmpfs /run", "mount -t tmpfs -o mode=755 tmpfs /home", "mkdir /run/lock"]
+        script.append("mount -t tmpfs -o mode=1777 tmpfs /var/tmp")
         for user, (number, _, _) in USERS.items():
             script.append(f"install -d -m 700 -o {number} -g {number} /home/{user} /run/user/{number}")
         if Path(sys.base_prefix).is_relative_to("/root"):  # which is closed to users
