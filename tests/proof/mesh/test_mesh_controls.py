@@ -149,4 +149,4 @@ def going_on(node, script):
     try:
         yield
     finally:
-        node.run("pkill -f /run/gremlin; nft delete table ip gremlin")
+        node.run("pkill -f [/]run/gremlin; nft delete table ip gremlin")
