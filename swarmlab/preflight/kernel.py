@@ -45,6 +45,12 @@ def modules(sight: Sight, view: NodeView) -> Iterator[Finding]:
             mend = f"on {{nodes}}: have {name} in /etc/modules-load.d, before {_KERNEL} is set, and boot"
         yield Finding(Level.WARNING, f"{where} keeps {name} from being loaded", MODULES[name][1], mend=mend)
         states[name] = "kept out"
+    for name in [name for name, state in states.items() if state == "loaded" and _is_file(text, name)]:
+        where = kept_out(view, name)
+        if where not in ("", _KERNEL):  # a kernel that loads no more has it already
+            summary = f"{where} keeps {name} from being loaded at the next boot"
+            yield Finding(Level.WARNING, summary, MODULES[name][1], mend=f"on {{nodes}}: take {name} out of {where}")
+            states[name] = "kept out"
     lacking = [name for name, state in states.items() if state == "lacking"]
     if "ip_vs" in lacking and "ip_vs_rr" in lacking:
         lacking.remove("ip_vs_rr")  # it is a part of ip_vs
@@ -70,6 +76,12 @@ def kept_out(view: NodeView, module: str) -> str:
     text = view.answers.get("modules", (1, ""))[1]
     found = re.search(rf"^kept {module} (\S+)$", text, re.MULTILINE)
     return found[1] if found else _KERNEL if re.search("^disabled$", text, re.MULTILINE) else ""
+
+
+def _is_file(text: str, module: str) -> bool:
+    """Whether a module is a file that is loaded, and not a part of the kernel."""
+    listed = {state for state in ("builtin", "loadable") if re.search(rf"^{state} {module}$", text, re.MULTILINE)}
+    return listed == {"loadable"}
 
 
 def _state(text: str, module: str) -> str:

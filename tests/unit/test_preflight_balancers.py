@@ -140,6 +140,13 @@ def test_a_node_without_ip_vs_is_named_and_what_keeps_it_out(balanced):
     (kept, *_) = found(balanced, "kernel-modules")
     assert kept[:2] == ("warning", ("slave01",))
     assert "/etc/modprobe.d/no.conf keeps ip_vs from being loaded" in kept[2]
+    loaded = f"{MODULES}\nloaded ip_vs\nloadable ip_vs\nkept ip_vs /etc/modprobe.d/no.conf"
+    set_answer(balanced, "modules", loaded)
+    (kept, *_) = found(balanced, "kernel-modules")
+    assert kept[:2] == ("warning", ("slave01",))
+    assert "/etc/modprobe.d/no.conf keeps ip_vs from being loaded at the next boot" in kept[2]
+    set_answer(balanced, "modules", f"{loaded}\nbuiltin ip_vs")
+    assert all(level == "ok" for level, _, _ in found(balanced, "kernel-modules"))
     for place in range(3):  # a kernel without it, as another check says
         set_answer(balanced, "balancers", "", node=place)
         set_answer(balanced, "modules", MODULES, node=place)
