@@ -80,7 +80,7 @@ def balancers(text: str, mesh: str = "") -> dict[str, Balancer]:
 @by_managers
 def tables(sight: Sight) -> Iterator[Finding]:
     """Whether the load balancers of each node (IPVS) have every task that runs, and no other."""
-    now = work.now(sight)
+    now = work.heard(sight)
     having = [view.name for view in sight.nodes if view.answers.get("balancers", (1, ""))[1].startswith("ipvs")]
     for view in sight.nodes:
         try:

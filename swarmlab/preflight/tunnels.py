@@ -63,7 +63,7 @@ def tunnels(text: str) -> dict[str, Tunnel]:
 @by_managers
 def entries(sight: Sight) -> Iterator[Finding]:
     """Whether the VXLAN interfaces of each node lead to the nodes on which tasks run."""
-    now = work.now(sight)
+    now = work.heard(sight)
     for view in sight.nodes:
         try:
             view.check_active()

@@ -23,6 +23,9 @@ _INTERVAL, _TIMEOUT, _RETRIES = 30.0, 30.0, 3
 _UNTOLD_HEALTH = 600.0
 #: Seconds after a change of a task in which nodes need not know of it.
 _SETTLED = 15.0
+#: In a swarm of more nodes than this, gossip passes some by: they hear of a change when they exchange all that they
+#: know with another node, every half minute. So they have this many seconds more.
+_MANY, _EXCHANGED = 10, 45.0
 _ARCHITECTURES = {"amd64": "x86_64", "arm64": "aarch64"}
 
 
@@ -39,6 +42,15 @@ def now(sight: Sight) -> float:
     views += [view for view in sight.nodes if view.name == sight.asked]
     # The tasks were read after the clock.
     return max([seconds_of(views[0].info["SystemTime"]), *map(created, filter(_dated, sight.tasks))])
+
+
+def heard(sight: Sight) -> float:
+    """Return the time up to which every node has heard of what changed (see `settled`), as `now` does.
+
+    Raises:
+        Unknown: no manager answered.
+    """
+    return now(sight) - (_EXCHANGED if len(sight.nodes) > _MANY else 0.0)
 
 
 def _dated(task: Mapping[str, Any]) -> bool:

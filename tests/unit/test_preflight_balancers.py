@@ -2,6 +2,7 @@
 
 import pytest
 
+from swarmlab.preflight import work
 from swarmlab.preflight.balancers import balancers
 from swarmlab.preflight.unlike import facts
 from tests.unit.test_preflight import ADDRESSES, MODULES, found, network, set_answer, sight  # noqa: F401
@@ -130,6 +131,16 @@ def test_what_has_just_changed_need_not_be_known(balanced):
     assert found(balanced, "load-balancers") == [("ok", (), "nothing found")]
     balanced.tasks[0]["UpdatedAt"] = "2026-11-25T03:00:00Z"
     assert "which none of its tasks has" in found(balanced, "load-balancers")[0][2]
+
+
+def test_in_a_large_swarm_it_takes_longer_until_every_node_knows(balanced, monkeypatch):
+    balanced.tasks[0]["UpdatedAt"] = "2026-11-25T03:09:20Z"
+    set_answer(balanced, "balancers", TABLE.replace("0A000007:0000      Masq    1", "0A000007:0000      Masq    0"))
+    assert found(balanced, "load-balancers")[0][0] == "error"
+    monkeypatch.setattr(work, "_MANY", 2)
+    assert found(balanced, "load-balancers") == [("ok", (), "nothing found")]
+    balanced.tasks[0]["UpdatedAt"] = "2026-11-25T03:00:00Z"
+    assert found(balanced, "load-balancers")[0][0] == "error"
 
 
 def test_a_node_without_ip_vs_is_named_and_what_keeps_it_out(balanced):
