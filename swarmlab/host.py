@@ -16,7 +16,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -488,12 +488,20 @@ def why_not_root() -> str:
     return _refused_by_sudo() or "it is root"
 
 
-def run_unasked(command: Sequence[str], *, timeout: float | None = None) -> subprocess.CompletedProcess[str]:
+def run_unasked(
+    command: Sequence[str],
+    *,
+    timeout: float | None = None,
+    folder: Path | None = None,
+    environment: Mapping[str, str] | None = None,
+) -> subprocess.CompletedProcess[str]:
     """Run a command that only looks, and that can ask nobody: it has no input, and no terminal for a password.
 
     Args:
         command: program and arguments.
         timeout: seconds that it may take.
+        folder: where it runs, if not in this process's folder.
+        environment: its environment, if not that of this process with messages in English.
 
     Raises:
         FileNotFoundError: there is no such program.
@@ -508,7 +516,8 @@ def run_unasked(command: Sequence[str], *, timeout: float | None = None) -> subp
         stdin=subprocess.DEVNULL,
         start_new_session=True,
         timeout=timeout,
-        env={**os.environ, "LC_ALL": "C"},
+        cwd=folder,
+        env={**os.environ, "LC_ALL": "C"} if environment is None else environment,
     )
 
 

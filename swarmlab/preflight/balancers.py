@@ -80,18 +80,18 @@ def balancers(text: str, mesh: str = "") -> dict[str, Balancer]:
 @by_managers
 def tables(sight: Sight) -> Iterator[Finding]:
     """Whether the load balancers of each node (IPVS) have every task that runs, and no other."""
-    now = work.heard(sight)
+    heard = work.heard(sight)
     having = [view.name for view in sight.nodes if view.answers.get("balancers", (1, ""))[1].startswith("ipvs")]
     for view in sight.nodes:
         try:
             view.check_active()
             text, mesh = view.read("balancers"), view.read("mesh rules")
-            used = [service for service in sight.services if _balanced(sight, service, now)]
+            used = [service for service in sight.services if _balanced(sight, service, heard)]
             if not text.startswith("ipvs"):
                 if used and (having or kept_out(view, "ip_vs")):
                     yield _unloaded(view, used)
                 continue
-            wrong = list(_wrong(sight, balancers(text, mesh), used, now))
+            wrong = list(_wrong(sight, balancers(text, mesh), used, heard))
         except Unknown as why:
             yield why.finding(view.name)
             continue
@@ -119,10 +119,10 @@ def _name(service: Mapping[str, Any]) -> str:
     return str((service.get("Spec") or {}).get("Name") or service["ID"])
 
 
-def _balanced(sight: Sight, service: Mapping[str, Any], now: float) -> bool:
+def _balanced(sight: Sight, service: Mapping[str, Any], heard: float) -> bool:
     """Whether a service has tasks that nodes must know of, and an address or a port that is balanced."""
     endpoint = service.get("Endpoint") or {}
-    return bool(_running(sight, service, now) and (endpoint.get("VirtualIPs") or _ports(service)))
+    return bool(_running(sight, service, heard) and (endpoint.get("VirtualIPs") or _ports(service)))
 
 
 def _ports(service: Mapping[str, Any]) -> list[str]:
@@ -133,23 +133,23 @@ def _ports(service: Mapping[str, Any]) -> list[str]:
     ]
 
 
-def _running(sight: Sight, service: Mapping[str, Any], now: float) -> list[Mapping[str, Any]]:
+def _running(sight: Sight, service: Mapping[str, Any], heard: float) -> list[Mapping[str, Any]]:
     """Return the tasks of a service that have been running for so long that every node must know of them."""
-    return [task for task in sight.tasks if task.get("ServiceID") == service["ID"] and work.serves(task, now)]
+    return [task for task in sight.tasks if task.get("ServiceID") == service["ID"] and work.serves(task, heard)]
 
 
-def _possible(sight: Sight, service: Mapping[str, Any], now: float) -> list[Mapping[str, Any]]:
+def _possible(sight: Sight, service: Mapping[str, Any], heard: float) -> list[Mapping[str, Any]]:
     """Return the tasks of a service of which nodes may know: all but those that ended a while ago."""
     return [
         task
         for task in sight.tasks
         if task.get("ServiceID") == service["ID"]
-        and (task["Status"]["State"] not in ENDED or not work.settled(task, now))
+        and (task["Status"]["State"] not in ENDED or not work.settled(task, heard))
     ]
 
 
 def _wrong(
-    sight: Sight, found: Mapping[str, Balancer], used: Collection[Mapping[str, Any]], now: float
+    sight: Sight, found: Mapping[str, Balancer], used: Collection[Mapping[str, Any]], heard: float
 ) -> Iterator[str]:
     mesh_of = [network["Id"] for network in sight.overlays if network.get("Ingress")]
     published = [service for service in used if _ports(service)]
@@ -163,14 +163,14 @@ def _wrong(
         for network in mesh_of:
             for port in _ports(service) if mesh.tables else ():
                 if port in mesh.marks:  # else another check says that the port is not marked
-                    yield from _of_table(sight, service, network, mesh, mesh.marks[port], "the routing mesh", now)
+                    yield from _of_table(sight, service, network, mesh, mesh.marks[port], "the routing mesh", heard)
         for entry in (service.get("Endpoint") or {}).get("VirtualIPs") or []:
             if entry["NetworkID"] not in mesh_of and entry.get("Addr"):
-                yield from _of_network(sight, service, entry, found, now)
+                yield from _of_network(sight, service, entry, found, heard)
 
 
 def _of_network(
-    sight: Sight, service: Mapping[str, Any], entry: Mapping[str, Any], found: Mapping[str, Balancer], now: float
+    sight: Sight, service: Mapping[str, Any], entry: Mapping[str, Any], found: Mapping[str, Balancer], heard: float
 ) -> Iterator[str]:
     address, network = str(entry["Addr"]).partition("/")[0], str(entry["NetworkID"])
     name = next((each["Name"] for each in sight.networks if each["Id"] == network), network)
@@ -179,17 +179,17 @@ def _of_network(
     if own and address not in own.marks:
         yield f"packets for the virtual address {address} of {_name(service)} in {name} are not marked for IPVS"
     for balancer in places:
-        yield from _of_table(sight, service, network, balancer, balancer.marks[address], name, now)
+        yield from _of_table(sight, service, network, balancer, balancer.marks[address], name, heard)
 
 
 def _of_table(
-    sight: Sight, service: Mapping[str, Any], network: str, balancer: Balancer, mark: int, place: str, now: float
+    sight: Sight, service: Mapping[str, Any], network: str, balancer: Balancer, mark: int, place: str, heard: float
 ) -> Iterator[str]:
     """Yield what is wrong in the table of a service: compared are its tasks, and their addresses in a network."""
     table = balancer.tables.get(mark, {})
     names = {
         address: _task(service, task)
-        for task in _running(sight, service, now)
+        for task in _running(sight, service, heard)
         if (address := work.address_in(task, network))
     }
     if names and not table:
@@ -200,7 +200,7 @@ def _of_table(
             yield f"IPVS of {place} lacks task {name} ({address})"
         elif not table[address]:
             yield f"IPVS of {place} has weight 0 for task {name} ({address})"
-    possible = {work.address_in(task, network) for task in _possible(sight, service, now)}
+    possible = {work.address_in(task, network) for task in _possible(sight, service, heard)}
     for address in table:
         if address not in possible:
             yield f"IPVS of {place} has {address} for {_name(service)}, which none of its tasks has"

@@ -218,8 +218,8 @@ def _same(view: NodeView, network: Mapping[str, Any], here: Mapping[str, Any]) -
 
 
 def _of_names(sight: Sight, view: NodeView) -> Iterator[Difference]:
-    services, heard = _services(sight), {member["ID"] for member in sight.members if work.ready(member)}
-    known_to_all = work.heard(sight)
+    services, ready = _services(sight), {member["ID"] for member in sight.members if work.ready(member)}
+    heard = work.heard(sight)
     for identity, table in view.tables.items():
         network = _overlays(sight).get(identity)
         if network is None or network.get("Ingress") or "Services" not in table:
@@ -236,8 +236,8 @@ def _of_names(sight: Sight, view: NodeView) -> Iterator[Difference]:
             address = next((own for net, own in _attached(sight, task) if net["Id"] == identity), "")
             if address and task["Status"]["State"] not in ENDED:
                 every.add(address)
-            there = work.runs(task) and task.get("NodeID") in heard and task.get("ServiceID") in services
-            if address and there and work.settled(task, known_to_all) and address not in known:
+            there = work.runs(task) and task.get("NodeID") in ready and task.get("ServiceID") in services
+            if address and there and work.settled(task, heard) and address not in known:
                 what = f"on network {network['Name']} the node does not know tasks that run"
                 order = f"{_label(task, services)} ({address})"
                 yield Difference("names", view.name, what, _GOSSIP, order=order)

@@ -38,19 +38,18 @@ def modules(sight: Sight, view: NodeView) -> Iterator[Finding]:
     states = {name: _state(text, name) for name in MODULES}
     if not sight.encrypted:
         del states["esp4"]
-    for name in [name for name, state in states.items() if state == "loadable" and kept_out(view, name)]:
+    for name, state in tuple(states.items()):
         where = kept_out(view, name)
-        mend = f"on {{nodes}}: take {name} out of {where}, and modprobe {name}"
+        # A kernel that loads no more has what is loaded.
+        loaded = state == "loaded" and where != _KERNEL and _is_file(text, name)
+        if not where or not (loaded or state == "loadable"):
+            continue
+        summary = f"{where} keeps {name} from being loaded{' at the next boot' if loaded else ''}"
+        mend = f"on {{nodes}}: take {name} out of {where}{'' if loaded else f', and modprobe {name}'}"
         if where == _KERNEL:
             mend = f"on {{nodes}}: have {name} in /etc/modules-load.d, before {_KERNEL} is set, and boot"
-        yield Finding(Level.WARNING, f"{where} keeps {name} from being loaded", MODULES[name][1], mend=mend)
+        yield Finding(Level.WARNING, summary, MODULES[name][1], mend=mend)
         states[name] = "kept out"
-    for name in [name for name, state in states.items() if state == "loaded" and _is_file(text, name)]:
-        where = kept_out(view, name)
-        if where not in ("", _KERNEL):  # a kernel that loads no more has it already
-            summary = f"{where} keeps {name} from being loaded at the next boot"
-            yield Finding(Level.WARNING, summary, MODULES[name][1], mend=f"on {{nodes}}: take {name} out of {where}")
-            states[name] = "kept out"
     lacking = [name for name, state in states.items() if state == "lacking"]
     if "ip_vs" in lacking and "ip_vs_rr" in lacking:
         lacking.remove("ip_vs_rr")  # it is a part of ip_vs

@@ -63,7 +63,7 @@ def tunnels(text: str) -> dict[str, Tunnel]:
 @by_managers
 def entries(sight: Sight) -> Iterator[Finding]:
     """Whether the VXLAN interfaces of each node lead to the nodes on which tasks run."""
-    now = work.heard(sight)
+    heard = work.heard(sight)
     for view in sight.nodes:
         try:
             view.check_active()
@@ -71,7 +71,7 @@ def entries(sight: Sight) -> Iterator[Finding]:
         except Unknown as why:
             yield why.finding(view.name)
             continue
-        wrong = [line for network in sight.overlays for line in _wrong(sight, view, network, found, now)]
+        wrong = [line for network in sight.overlays for line in _wrong(sight, view, network, found, heard)]
         if wrong:
             drain = f"docker node update --availability drain {view.name}"
             mend = f"restart the engine: {drain}, then systemctl restart docker"
@@ -79,7 +79,7 @@ def entries(sight: Sight) -> Iterator[Finding]:
 
 
 def _wrong(
-    sight: Sight, view: NodeView, network: Mapping[str, Any], found: Mapping[str, Tunnel], now: float
+    sight: Sight, view: NodeView, network: Mapping[str, Any], found: Mapping[str, Tunnel], heard: float
 ) -> Iterator[str]:
     tunnel = next((each for begin, each in found.items() if network["Id"].startswith(begin)), None)
     if tunnel is None:
@@ -89,7 +89,7 @@ def _wrong(
     places = {other.node_id: other for other in sight.nodes if other.active}
     for task in sight.tasks:
         host = places.get(task.get("NodeID", ""))
-        if host in (None, view) or not work.serves(task, now):
+        if host in (None, view) or not work.serves(task, heard):
             continue
         address = work.address_in(task, network["Id"])
         if address and (said := _said(tunnel, address, host)):

@@ -70,14 +70,14 @@ def changed(thing: Mapping[str, Any]) -> float:
     return seconds_of(stamp) if stamp else 0.0
 
 
-def settled(task: Mapping[str, Any], now: float) -> bool:
-    """Whether a task changed so long ago that every node must know of it."""
-    return now - changed(task) > _SETTLED
+def settled(task: Mapping[str, Any], heard: float) -> bool:
+    """Whether a task changed so long before the time `heard` that every node must know of it."""
+    return heard - changed(task) > _SETTLED
 
 
-def serves(task: Mapping[str, Any], now: float) -> bool:
+def serves(task: Mapping[str, Any], heard: float) -> bool:
     """Whether a task runs, is to run, and is `settled`."""
-    return bool(task["Status"]["State"] == task.get("DesiredState") == "running" and settled(task, now))
+    return bool(task["Status"]["State"] == task.get("DesiredState") == "running" and settled(task, heard))
 
 
 def address_in(task: Mapping[str, Any], network: str) -> str:

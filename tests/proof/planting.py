@@ -91,6 +91,10 @@ def background(loop: str) -> str:
     return f"cat > /run/gremlin <<'GREMLIN'\n{loop}\nGREMLIN\nsetsid sh /run/gremlin >/run/gremlin.log 2>&1 &\n"
 
 
+#: Ends what `background` left. The pattern does not match the shell that runs this.
+END = "pkill -f [/]run/gremlin"
+
+
 def proxy(twist: str = "pass", *, asked: str = "pass") -> str:
     """Change what the suite and the node's engine say to each other, until the node is switched off.
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import functools
 import hashlib
+import os
 import re
 import subprocess
 from collections.abc import Mapping, Sequence
@@ -18,6 +19,7 @@ from pathlib import Path
 
 from swarmlab.errors import UsageError
 from swarmlab.files import shown
+from swarmlab.host import run_unasked
 from swarmlab.labs.existing.inventory import DEFAULT_USER, Machine
 from swarmlab.labs.existing.places import Place, chain
 
@@ -195,17 +197,8 @@ class _Asker:
 
     def _asked(self, command: Sequence[str]) -> Asked:
         try:
-            done = subprocess.run(
-                command,
-                check=False,
-                capture_output=True,
-                text=True,
-                errors="replace",
-                stdin=subprocess.DEVNULL,
-                timeout=_PATIENCE,
-                cwd=self._machine.folder,
-                start_new_session=True,
-            )
+            # What `Match exec` runs sees the user's own language.
+            done = run_unasked(command, timeout=_PATIENCE, folder=self._machine.folder, environment=os.environ)
         except FileNotFoundError:
             raise UsageError(f"node {self._machine}: this machine has no ssh command; install openssh-client") from None
         except subprocess.TimeoutExpired:
@@ -242,15 +235,7 @@ def _read(printed: str) -> Asked:
 @functools.cache
 def _without() -> Asked:
     """Return the settings that ssh has without any configuration."""
-    done = subprocess.run(
-        ["ssh", "-G", "-F", "/dev/null", "--", "localhost"],
-        check=False,
-        capture_output=True,
-        text=True,
-        stdin=subprocess.DEVNULL,
-        timeout=_PATIENCE,
-    )
-    return _read(done.stdout)
+    return _read(run_unasked(["ssh", "-G", "-F", "/dev/null", "--", "localhost"], timeout=_PATIENCE).stdout)
 
 
 def _differing(asked: Asked) -> dict[str, list[str]]:

@@ -4,16 +4,13 @@
 """
 
 import json
-import subprocess
-import sys
 
 import pytest
 
 from swarmlab.cluster.swarm import Swarm
 from swarmlab.labs.existing import inventory
-from swarmlab.paths import ROOT
 from swarmlab.rehearsal.likeness.read import read
-from tests.proof.existing.world import World
+from tests.proof.existing.world import World, run
 
 pytestmark = pytest.mark.lab
 
@@ -35,10 +32,6 @@ def world(tmp_path_factory, request):
         yield world
     finally:
         world.close()
-
-
-def run(*command):
-    return subprocess.run([sys.executable, "-m", *command], cwd=ROOT, capture_output=True, text=True)
 
 
 def test_preflight_names_both_by_their_ids(world):

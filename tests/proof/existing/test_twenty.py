@@ -5,14 +5,11 @@
 
 import json
 import os
-import subprocess
-import sys
 
 import pytest
 
-from swarmlab.paths import ROOT
 from swarmlab.verdicts.results import load
-from tests.proof.existing.world import World
+from tests.proof.existing.world import World, run
 
 pytestmark = pytest.mark.lab
 NODES = int(os.environ.get("NODES", "20"))
@@ -36,10 +33,6 @@ def closed(world):
     node.run("iptables -I INPUT -p udp --dport 4789 -j DROP").expect()
     yield node.name
     node.run("iptables -D INPUT -p udp --dport 4789 -j DROP").expect()
-
-
-def run(*command):
-    return subprocess.run([sys.executable, "-m", *command], cwd=ROOT, capture_output=True, text=True)
 
 
 def preflight(world):

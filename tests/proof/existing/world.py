@@ -8,6 +8,7 @@ from __future__ import annotations
 import contextlib
 import json
 import subprocess
+import sys
 import threading
 import time
 from collections.abc import Iterator, Sequence
@@ -21,6 +22,7 @@ from swarmlab.cluster.swarm import Swarm
 from swarmlab.labs import outer, registry
 from swarmlab.labs.containers.lab import DindLab
 from swarmlab.parallel import parallel
+from swarmlab.paths import ROOT
 from swarmlab.wait import State, wait
 
 NAME = "existing"
@@ -178,6 +180,11 @@ class World:
         for node, machine in zip(self.nodes, parallel(_dump_of, self.nodes), strict=True):
             dump[node.name] = machine
         return dump
+
+
+def run(*command: str) -> subprocess.CompletedProcess[str]:
+    """Run a Python module as its owner does, in the project's folder, and return what became of it."""
+    return subprocess.run([sys.executable, "-m", *command], cwd=ROOT, capture_output=True, text=True)
 
 
 def _by_id(listed: Sequence[dict[str, Any]]) -> dict[str, Any]:

@@ -5,15 +5,13 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
-from tests.proof.planting import NO_FDB, Fault, background, drop
+from tests.proof.planting import END, NO_FDB, Fault, background, drop
 
 #: The control that notices a fault: requests through the mesh, bodies of every size on an overlay network, tasks that
 #: are to start everywhere; or none, where nothing fails as yet, and preflight alone speaks.
 MESH, BODIES, START, NOTHING = "mesh", "bodies", "start", ""
 
 _BOX = "nsenter --net=/run/docker/netns/ingress_sbox "
-#: Ends a script that `background` left. The pattern does not match the shell that runs this.
-_END = "pkill -f [/]run/gremlin"
 #: Keeps the rules of iptables, and puts them back.
 _KEEP, _PUT_BACK = "iptables-save > /run/rules", "nft delete table inet firewall; iptables-restore < /run/rules"
 #: Keeps the table of the mesh, and puts it back.
@@ -103,7 +101,7 @@ FAULTS = (
     Broken(
         "a firewall loads its own rules again and again",
         r"slave02: the engine's rules are not whole: chain FORWARD leads to none of the engine's chains",
-        f"{_END}; {_PUT_BACK}",
+        f"{END}; {_PUT_BACK}",
         nodes=("slave02",),
         script=f"{_KEEP}; {_FIREWALL}" + background("while :; do nft -f /run/firewall; sleep 2; done"),
     ),
@@ -211,7 +209,7 @@ FAULTS = (
     Broken(
         "the disk of a manager is slow",
         r"slave02: (a read or write of the disk of \S+ takes [1-9]|the disk of \S+ has ended none of)",
-        f"{_END}; rm -f /var/lib/docker/planted",
+        f"{END}; rm -f /var/lib/docker/planted",
         NOTHING,
         nodes=("slave02",),
         rate=1,

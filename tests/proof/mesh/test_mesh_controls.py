@@ -13,7 +13,7 @@ import pytest
 
 from suites.upgrade import test_mesh, test_ways
 from swarmlab.cluster.swarm import Swarm
-from tests.proof.planting import Fault, background, drop
+from tests.proof.planting import END, Fault, background, drop
 
 pytestmark = pytest.mark.lab
 
@@ -149,4 +149,4 @@ def going_on(node, script):
     try:
         yield
     finally:
-        node.run("pkill -f [/]run/gremlin; nft delete table ip gremlin")
+        node.run(f"{END}; nft delete table ip gremlin")
