@@ -68,6 +68,8 @@ def ports(tmp_path_factory):
         "StrictModes": "no",
         "UsePAM": "no",
         "PermitRootLogin": "yes",
+        # Else the shell reads the files of this machine's user, and what those print stands among what a command prints.
+        "SetEnv": f"HOME={folder}",
     }
     command = [SSHD, "-D", "-e", "-f", "/dev/null", *(f"-o{key}={value}" for key, value in options.items())]
     command += [f"-oListenAddress={host}:{port}" for host in ("127.0.0.1", "[::1]") for port in (first, second)]
