@@ -68,7 +68,7 @@ def ports(tmp_path_factory):
         "StrictModes": "no",
         "UsePAM": "no",
         "PermitRootLogin": "yes",
-        # Else the shell reads the files of this machine's user, and what those print stands among what a command prints.
+        # Else the shell reads the files of this machine's user, and their words stand among those of a command.
         "SetEnv": f"HOME={folder}",
     }
     command = [SSHD, "-D", "-e", "-f", "/dev/null", *(f"-o{key}={value}" for key, value in options.items())]

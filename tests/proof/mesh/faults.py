@@ -208,7 +208,7 @@ FAULTS = (
     ),
     Broken(
         "the disk of a manager is slow",
-        r"slave02: (a read or write of the disk of \S+ takes [1-9]|the disk of \S+ has ended none of)",
+        r"slave02: (a (write to|flush of) the disk of \S+ takes [0-9.]+ s|the disk of \S+ has ended none of)",
         f"{END}; rm -f /var/lib/docker/planted",
         NOTHING,
         nodes=("slave02",),
