@@ -13,6 +13,7 @@ from suites.support.traffic import all_answer, every_size_reached, from_each
 from swarmlab.cluster.swarm import Swarm
 from swarmlab.labs.machines.libvirt import Libvirt
 from swarmlab.labs.machines.places import NAME
+from swarmlab.preflight import preflight
 from swarmlab.wait import State, eventually, wait
 from tests.proof.mesh.faults import BODIES, FAULTS, MESH, START
 
@@ -114,4 +115,33 @@ def test_what_is_broken_is_named_with_its_node(site, lab, fault):
     print(f"  named: {said}")
     if control:
         control(_WHOLE)
+    site.mesh(_WHOLE)
+
+
+def test_a_machine_that_reboots_during_an_update_is_named(site):
+    def one_by_one(spec):
+        spec["UpdateConfig"] = {"Parallelism": 1, "Monitor": 600 * 10**9, "FailureAction": "pause"}
+
+    cluster = site.cluster
+    node = cluster.node("slave01")
+    service = cluster.create_service("rolling", "web:1", everywhere=True, alter=one_by_one)
+    try:
+        service.wait_running(len(cluster.nodes))
+        service.update(lambda spec: spec["TaskTemplate"]["ContainerSpec"].update(Image=cluster.image("web:2")))
+
+        def updated():
+            images = {task.node: task.image for task in service.running()}
+            return State(images.get(node.name) == cluster.image("web:2"), str(images))
+
+        eventually(updated, f"the updated task of {service} to run on {node.name}", deadline=60)
+        node.reboot()
+        node.wait_up()
+
+        def named():
+            told = "; ".join(str(finding) for finding in preflight(cluster) if finding.check == "updates")
+            return State(f"{node.name}: the update of {service} is paused" in told, told)
+
+        print(f"  named: {wait(named, 'the update to be told of', deadline=60, every=2, error=AssertionError).summary}")
+    finally:
+        service.remove()
     site.mesh(_WHOLE)
