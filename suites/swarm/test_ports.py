@@ -5,8 +5,9 @@ import pytest
 from fixtures.claims import claim
 from suites.support.commands import refusal
 from suites.support.published import entry, nobody_answers, publish, published
+from suites.support.rolling_updates import status
 from suites.support.traffic import GOSSIP, all_answer, from_each
-from swarmlab.wait import State, eventually
+from swarmlab.wait import State, eventually, wait
 
 #: The ports from which a swarm chooses.
 CHOSEN = range(30000, 32768)
@@ -97,12 +98,10 @@ def test_the_mesh_routes_a_port_that_an_update_adds_and_none_that_it_removes(clu
     old, new = cluster.port(), cluster.port()
     web = cluster.create_service("web", "web:1", replicas=2, publish={old: 80})
     web.wait_running(2)
-    publish(web, [entry(80, old), entry(80, new)])
-    tasks = web.expect_running(2)
+    tasks = _publishing(web, old, new)
     for port in (old, new):
         _routed(cluster, port, tasks)
-    publish(web, [entry(80, new)])
-    tasks = web.expect_running(2)
+    tasks = _publishing(web, new)
     _routed(cluster, new, tasks)
 
     eventually(
@@ -111,6 +110,13 @@ def test_the_mesh_routes_a_port_that_an_update_adds_and_none_that_it_removes(clu
         deadline=GOSSIP,
         alike=True,
     )
+
+
+def _publishing(web, *ports):
+    """Have a service publish these *ports*, and return the tasks that it has when all are replaced."""
+    publish(web, [entry(80, port) for port in ports])
+    wait(lambda: status(web) == "completed", f"an update of the ports of {web} to be completed", deadline=120)
+    return web.expect_running(2)
 
 
 def _routed(cluster, port, tasks):
