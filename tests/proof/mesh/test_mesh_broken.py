@@ -16,9 +16,27 @@ from swarmlab.labs.machines.places import NAME
 from swarmlab.preflight import preflight
 from swarmlab.wait import State, eventually, wait
 from tests.proof.mesh.faults import BODIES, FAULTS, MESH, START
+from tests.proof.planting import END, background
 
 pytestmark = pytest.mark.lab
 
+#: Files that make a machine and its engine known, and that a copy of the machine has too.
+_IDENTITY = ("/etc/machine-id", "/etc/docker/key.json", "/var/lib/docker/engine-id")
+#: Has the next start of an engine find a log of Raft in which a disk that acknowledged its writes has nothing.
+_LOST_WRITES = """
+cat > /root/lose-writes <<'END'
+rm /etc/systemd/system/docker.service.d/planted.conf
+for F in /var/lib/docker/swarm/raft/wal-v3-encrypted/*.wal; do
+    dd if=/dev/zero of="$F" bs=256 seek=4 count=4 conv=notrunc
+done
+END
+mkdir -p /etc/systemd/system/docker.service.d
+cat > /etc/systemd/system/docker.service.d/planted.conf <<'END'
+[Service]
+ExecStartPre=/bin/sh /root/lose-writes
+END
+systemctl daemon-reload; sync
+"""
 #: Seconds at reference speed after which the mesh is taken for whole, and for broken: the faults last.
 _WHOLE, _BROKEN = 45, 5
 
@@ -145,3 +163,41 @@ def test_a_machine_that_reboots_during_an_update_is_named(site):
     finally:
         service.remove()
     site.mesh(_WHOLE)
+
+
+def told(cluster, *checks):
+    """Return what preflight finds wrong by some of its checks."""
+    return [finding for finding in preflight(cluster) if finding.check in checks and finding.level.trouble]
+
+
+def test_a_machine_that_is_a_copy_of_another_is_named(site):
+    original, copy = (site.cluster.node(name) for name in ("slave01", "slave02"))
+    copied = {path: original.run(f"base64 -w 0 {path} 2>/dev/null").out for path in _IDENTITY}
+    plant = [f"cp -p {path} {path}.own; echo {copied[path]} | base64 -d > {path}" for path in copied if copied[path]]
+    copy.run("; ".join([*plant, "systemctl restart docker"])).expect("the identity of another machine")
+    copy.wait_up()
+    try:
+        found = told(site.cluster, "copies")
+        print("\n".join(map(str, found)))
+        summaries = " ".join(finding.summary for finding in found if set(finding.nodes) == {"slave01", "slave02"})
+        assert "2 machines have the machine id" in summaries
+        assert "2 engines have the engine id" in summaries
+    finally:
+        heal = [f"mv {path}.own {path}" for path in copied if copied[path]]
+        copy.run("; ".join([*heal, "systemctl restart docker"]))
+    site.mesh(_WHOLE)
+
+
+def test_a_manager_whose_disk_lost_writes_with_its_power_is_named(site):
+    # The last test: a manager does not get over it by itself.
+    writer, node = (site.cluster.node(name) for name in ("master", "slave02"))
+    node.run(_LOST_WRITES).expect("a disk that loses writes")
+    writer.run(background("N=0; while :; do N=$((N+1)); echo $N | docker config create swc-write-$N -; done"))
+    wait(lambda: writer.run("docker config ls -q --filter name=swc-write-9").out.strip(), "writes", deadline=30)
+    node.kill()
+    node.start()
+    node.wait_up()
+    writer.run(END)
+    found = told(site.cluster, "quorum", "membership", "engines-answer", "odd-managers")
+    print("\n".join(map(str, found)))
+    assert any(node.name in finding.nodes for finding in found)
