@@ -30,6 +30,8 @@ _LATER, _LONGEST = 1 / 20, 1.0
 #: Of many equal things, the last may take so many times as long as the slowest of those that came; and so many polls
 #: must have found it missing while most were there.
 _TIMES, _MISSES = 10.0, 4
+#: So many of them say something of the others where no more than half came.
+_ENOUGH = 3
 #: Called while something is waited for, in every thread; the seconds between two calls.
 _guards: list[Callable[[], None]] = []
 _GUARDED = 5.0
@@ -135,9 +137,9 @@ class _Alike:
     """Many equal things that are waited for, and when each came; by what most took, the last are judged.
 
     On slow machines a deadline is long, as all is slow there. If most of many equal things came soon, the machines are
-    not that slow, and what is still missing does not come. So once more than half have come, the last have `_TIMES`
-    times what the slowest of those took, and never less than the deadline has at reference speed. Both count from the
-    moment the first came, so that what delayed all is nobody's fault.
+    not that slow, and what is still missing does not come. So once more than half have come, or half and at least
+    `_ENOUGH`, the last have `_TIMES` times what the slowest of those took, and never less than the deadline has at
+    reference speed. Both count from the moment the first came, so that what delayed all is nobody's fault.
 
     Args:
         floor: the deadline in seconds at reference speed.
@@ -157,8 +159,9 @@ class _Alike:
                 favours none: how long the poll itself takes depends on those that are missing.
         """
         self._came = {name: self._came.get(name, at) for name, there in each.items() if there}
-        most = 2 * len(self._came) > len(each)
-        self._misses = self._misses + 1 if most and len(self._came) < len(each) else 0
+        came = len(self._came)
+        most = 2 * came > len(each) or (came >= _ENOUGH and 2 * came == len(each))
+        self._misses = self._misses + 1 if most and came < len(each) else 0
 
     @property
     def limit(self) -> float | None:

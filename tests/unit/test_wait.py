@@ -163,6 +163,11 @@ def test_the_last_of_many_equal_things_is_judged_by_what_the_others_took(monkeyp
     with pytest.raises(AssertionError):
         eventually(things, "all four", deadline=45, alike=True)
     assert 200 <= things.now < 230
+    # Half of them say enough, where these are three.
+    things = Clock(monkeypatch, 18, a=1, b=2, c=5, d=NEVER, e=NEVER, f=NEVER)
+    with pytest.raises(AssertionError, match=r"the other 3 came within \d s"):
+        eventually(things, "all six", deadline=45, alike=True)
+    assert 50 <= things.now < 70
     # Never beyond the deadline.
     things = Clock(monkeypatch, 18, a=1, b=2, c=500, d=NEVER)
     with pytest.raises(AssertionError, match=r"d is missing$"):
