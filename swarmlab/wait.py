@@ -122,14 +122,20 @@ def _as_state(found: State | bool) -> State:
 
 
 def of_each(states: Mapping[str, State]) -> State:
-    """Return whether a condition holds for each of many things, by name; the summary has those of which it does not."""
+    """Return whether a condition holds for each of many things, by name; the summary has those of which it does not.
+
+    Where it is itself about several, as a node that is to reach all tasks, each of these counts.
+    """
     wrong = [state.summary for state in states.values() if not state]
+    each: dict[str, bool] = {}
+    for name, state in states.items():
+        each |= {f"{name}: {part}": done for part, done in state.each.items()} if state.each else {name: state.done}
     return State(
         not wrong,
         few(wrong, "; ") or "so for each",
         hopeless=any(state.hopeless for state in states.values()),
         refused=any(state.refused for state in states.values()),
-        each={name: state.done for name, state in states.items()},
+        each=each,
     )
 
 
@@ -138,11 +144,12 @@ class _Alike:
 
     On slow machines a deadline is long, as all is slow there. If most of many equal things came soon, the machines are
     not that slow, and what is still missing does not come. So once more than half have come, or half and at least
-    `_ENOUGH`, the last have `_TIMES` times what the slowest of those took, and never less than the deadline has at
-    reference speed. Both count from the moment the first came, so that what delayed all is nobody's fault.
+    `_ENOUGH`, the last have `_TIMES` times what the slowest of those took, and never less than twice the deadline at
+    reference speed: timers, such as those of gossip, take as long on any machine. Both count from the moment the first
+    came, so that what delayed all is nobody's fault.
 
     Args:
-        floor: the deadline in seconds at reference speed.
+        floor: the least that the last have, in seconds.
     """
 
     def __init__(self, floor: float) -> None:
@@ -223,7 +230,7 @@ def wait(
     start = guarded_at = time.monotonic()
     held = polls = 0
     pause = every * _FIRST
-    others = _Alike(deadline)
+    others = _Alike(2 * deadline)
     while True:
         began = time.monotonic() - start
         with provisional() as keep:
