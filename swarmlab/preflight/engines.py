@@ -8,6 +8,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from swarmlab.cluster.clocks import BACKDATED, Clock, astray
 from swarmlab.lists import few
 from swarmlab.preflight.finding import Finding, Level, Unknown
+from swarmlab.preflight.last_words import last_words, remedy
 from swarmlab.preflight.model import START_BY_HAND, START_THE_ENGINE, NodeView, Sight, by_node
 from swarmlab.preflight.options import Settings
 from swarmlab.versions import parsed
@@ -22,9 +23,11 @@ def answers(sight: Sight) -> Iterator[Finding]:
     for view in sight.nodes:
         if view.silent:
             risk = "its tasks are lost or cannot be changed, and nothing else is known about the engine"
-            mend = view.remedy or START_THE_ENGINE
-            found = Finding(Level.ERROR, view.silent, risk, nodes=(view.name,), mend=mend)
-            yield found if view.remedy else found.by_hand(*START_BY_HAND)
+            words = last_words(view)
+            known = view.remedy or remedy(words, view)
+            summary = f"{view.silent}; it ended with: {words}" if words else view.silent
+            found = Finding(Level.ERROR, summary, risk, nodes=(view.name,), mend=known or START_THE_ENGINE)
+            yield found if known else found.by_hand(*START_BY_HAND)
         elif view.info["Swarm"]["LocalNodeState"] == "error":
             why = " ".join(str(view.info["Swarm"].get("Error") or "its engine does not say why").split())
             mend = (

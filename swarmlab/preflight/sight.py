@@ -29,7 +29,7 @@ from swarmlab.cluster.swarm import Swarm
 from swarmlab.errors import Blocked, LabError, Overdue, SwarmlabError
 from swarmlab.lists import few
 from swarmlab.parallel import parallel
-from swarmlab.preflight import ahead, balancers, held, packets, rules, tunnels, unlike
+from swarmlab.preflight import ahead, balancers, held, last_words, packets, rules, tunnels, unlike
 from swarmlab.preflight.model import CALLS, GATEWAY_BRIDGE, MODULES, Arrivals, NodeView, Sight
 from swarmlab.preflight.networks import complete
 from swarmlab.wait import State, scaled, wait
@@ -151,6 +151,7 @@ QUESTIONS = {
         'awk \'$1 == "TcpExt:" { if (N) print "dropped", $N; '
         'for (I = 1; I <= NF; I++) if ($I == "IPReversePathFilter") N = I }\' /proc/net/netstat'
     ),
+    "last words": last_words.QUESTION,
     "connections": "cd /proc/sys/net/netfilter && cat nf_conntrack_count nf_conntrack_max",
     "disks after": _DISKS,
 }
