@@ -245,8 +245,8 @@ class Lab(ABC):
         return Ended(summary, over=True)
 
     def measure(self) -> None:
-        """Measure the nodes' speed, and scale all deadlines by it; do nothing if nodes are down."""
-        with contextlib.suppress(SwarmlabError):  # nodes that are down are for the claims to judge
+        """Measure the nodes' speed, and scale all deadlines by it; do nothing if no engine works."""
+        with contextlib.suppress(SwarmlabError):
             self.speed = calibrate(self.nodes())
 
     # Nodes

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 
 from swarmlab.cluster.marks import SUITE_LABEL, unique
 from swarmlab.cluster.node import Node
+from swarmlab.errors import LabError, SwarmlabError
 from swarmlab.parallel import parallel
 from swarmlab.wait import scaled, set_scale
 
@@ -24,15 +25,20 @@ _WORK = (
 
 
 def calibrate(nodes: Sequence[Node]) -> float:
-    """Measure the nodes' speed, all at the same time, and scale deadlines by the slowest.
+    """Measure the nodes' speed, all at the same time, and scale deadlines by the slowest that does the work.
+
+    Nodes that cannot do it, as their engine is down, are for the claims to judge.
 
     Returns:
         The factor on every deadline, from 1 to `MOST`.
 
     Raises:
-        LabError: a node could not do the measured work.
+        LabError: no node could do the measured work.
     """
-    slowest = max(parallel(_work, nodes))
+    took = parallel(_work, nodes)
+    if all(isinstance(one, SwarmlabError) for one in took):
+        raise LabError(f"no node does the work that is measured: {took[0]}")
+    slowest = max(one for one in took if not isinstance(one, SwarmlabError))
     factor = min(max(slowest / REFERENCE, 1.0), MOST)
     set_scale(factor)
     return factor
@@ -46,7 +52,12 @@ def presume(seconds: float) -> None:
     set_scale(max(scaled(1.0), min(seconds / NETWORK, MOST)))
 
 
-def _work(node: Node) -> float:
+def _work(node: Node) -> float | SwarmlabError:
     start = time.monotonic()
-    node.run(_WORK.format(label=SUITE_LABEL, name=unique("speed"))).expect(f"making and removing a network on {node}")
+    try:
+        node.run(_WORK.format(label=SUITE_LABEL, name=unique("speed"))).expect(
+            f"making and removing a network on {node}"
+        )
+    except SwarmlabError as failed:
+        return failed
     return time.monotonic() - start

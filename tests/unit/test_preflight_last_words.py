@@ -23,7 +23,7 @@ REFUSED = (
 @pytest.mark.parametrize(
     ("log", "printed"),
     [
-        ([START, PANIC, TRACE], PANIC),
+        ([START, PANIC, TRACE, "Failed to start docker.service - Docker Application Container Engine."], PANIC),
         ([START, PANIC, TRACE, START], ""),  # it is being started again
         ([START, PANIC, TRACE, START, STOPPED], ""),
         ([START, STOPPED, REFUSED], REFUSED),

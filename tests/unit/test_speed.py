@@ -49,6 +49,11 @@ def test_a_node_that_cannot_do_the_work_is_named(clock):
         speed.calibrate([Node(clock, 0.1, code=1)])
 
 
+def test_the_nodes_that_work_set_the_scale_where_others_are_down(clock):
+    nodes = [Node(clock, 0.1, code=1), Node(clock, 3 * speed.REFERENCE)]
+    assert speed.calibrate(nodes) == pytest.approx(3)
+
+
 @pytest.mark.parametrize(("seconds", "factor"), [(0.01, 1.0), (3.0, 12.0), (500.0, 40.0)])
 def test_until_nodes_are_measured_the_network_of_a_lab_sets_the_scale(clock, seconds, factor):
     speed.presume(seconds)

@@ -29,7 +29,7 @@ from typing_extensions import override
 from swarmlab import netns, signals
 from swarmlab.cluster.node import Node, facts_of, look_for
 from swarmlab.cluster.workbench import PORTS
-from swarmlab.errors import LabError, NotSetUp, UsageError
+from swarmlab.errors import LabError, NotSetUp, SwarmlabError, UsageError
 from swarmlab.host import Progress, drop_folder, make_folder, person
 from swarmlab.images import given, recipes, workshop
 from swarmlab.images.engines import EngineChoice, engine_choice, held, obtain
@@ -55,7 +55,7 @@ from swarmlab.ownership import LABEL, OWNER, PERSON, USER, note_left, this_proce
 from swarmlab.parallel import parallel
 from swarmlab.paths import ROOT, command
 from swarmlab.timing import Meter, Program
-from swarmlab.wait import State, wait
+from swarmlab.wait import State, set_scale, wait
 
 #: Pulled before the snapshot is taken, as an emulated machine takes half a minute to pull one.
 _PULLED = ("web:1", "web:2", "client", "idle")
@@ -159,6 +159,9 @@ class VagrantLab(Lab):
         lab.lacks = settings.get("lacks", "")
         lab._outside, lab._libvirt = settings.get("outside", ""), settings.get("libvirt", libvirt.SYSTEM)
         lab.standing = lab._made = True
+        # For what measures nothing, such as preflight.
+        with contextlib.suppress(OSError):
+            set_scale(float(lab.places.speed.read_text()))
         # A lab that its user brought up is not hurt. One that a run made and lets others judge, as a rehearsal does,
         # may be.
         lab._hurtable = all(known.owner != USER for known in labs(outer) if known.name == NAME)
@@ -268,8 +271,9 @@ class VagrantLab(Lab):
 
     @override
     def measure(self) -> None:
-        with self._step("measuring", "the machines' speed"):
+        with self._step("measuring", "the machines' speed"), contextlib.suppress(SwarmlabError):
             self.speed = calibrate(self.cluster)
+        self.places.speed.write_text(str(self.speed))
         self._progress(f"speed factor {self.speed:.0f}: deadlines are that many times as long as for containers")
 
     # Nodes

@@ -77,6 +77,11 @@ class Places:
         return self.run / "engines.json"
 
     @property
+    def speed(self) -> Path:
+        """How many times slower than container nodes the machines are, as it was measured last."""
+        return self.run / "speed"
+
+    @property
     def ssh_config(self) -> Path:
         """The configuration file for ssh."""
         return self.run / "ssh_config"
