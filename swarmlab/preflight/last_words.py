@@ -15,7 +15,8 @@ QUESTION = (
     "tail -qn 3000 /var/log/dockerd.log /var/log/docker.log 2>/dev/null; } | awk '"
     '/Starting up|Processing signal|shutdown complete/ { W = "" } '
     "/level=(fatal|panic)|^panic: [^(]|^fatal error: |OOM killer/ { W = $0 } "
-    "/^failed to start daemon|^[Ee]rror starting daemon|^unable to configure/ { W = $0 } END { if (W) print W }'; true"
+    "/^failed to start daemon|^[Ee]rror starting daemon|^unable to configure|^unknown (shorthand )?flag/ { W = $0 } "
+    "END { if (W) print W }'; true"
 )
 #: What managers say whose part of the swarm's state is damaged.
 _STATE_LOST = re.compile(r"raft log|\bwal\b|snapshot|tocommit|can't (find|get|decrypt)", re.IGNORECASE)
