@@ -24,7 +24,7 @@ def answers(sight: Sight) -> Iterator[Finding]:
         if view.silent:
             risk = "its tasks are lost or cannot be changed, and nothing else is known about the engine"
             words = last_words(view)
-            known = view.remedy or remedy(words, view)
+            known = remedy(words, view) or view.remedy
             summary = f"{view.silent}; it ended with: {words}" if words else view.silent
             found = Finding(Level.ERROR, summary, risk, nodes=(view.name,), mend=known or START_THE_ENGINE)
             yield found if known else found.by_hand(*START_BY_HAND)
