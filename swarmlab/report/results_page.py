@@ -47,7 +47,7 @@ def render(runs: Iterable[Run], killed: Path | None = None) -> str:
         _overview(held),
         "## Verdicts by chapter",
         _chapters(held),
-        "## Claims that did not pass in every run",
+        "## Claims that did not pass where they were judged, or were never run",
         _others(held) or "None.",
         *(block for number, run in enumerate(held, 1) for block in _about(number, run)),
         *(["## Runs that were killed", "\n".join(kills.lines(killed))] if killed else []),
@@ -155,11 +155,15 @@ def _dearest(run: Run) -> Iterator[str]:
 
 
 def _others(runs: Sequence[Run]) -> str:
-    """Return a table of the claims that did not pass in every run, with the verdict in each run."""
+    """Return a table of the claims that did not pass where they were judged, or were never run, with all verdicts."""
+
+    def judged(id: str, part: str) -> set[str]:
+        return {_verdict(run, id) for run in runs if part in run.parts} - {"not run"}
+
     ids = [
         id
         for id, claim in catalogue.load().items()
-        if any(_verdict(run, id) != str(Verdict.PASS) for run in runs if claim.part in run.parts)
+        if _parts(runs) & {claim.part} and judged(id, claim.part) != {str(Verdict.PASS)}
     ]
     ids += sorted({id for run in runs for id in [*run.claims, *run.not_run]} - {*catalogue.load()})
     return table(
