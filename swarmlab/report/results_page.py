@@ -163,7 +163,7 @@ def _others(runs: Sequence[Run]) -> str:
     ids = [
         id
         for id, claim in catalogue.load().items()
-        if _parts(runs) & {claim.part} and judged(id, claim.part) != {str(Verdict.PASS)}
+        if claim.part in _parts(runs) and judged(id, claim.part) != {str(Verdict.PASS)}
     ]
     ids += sorted({id for run in runs for id in [*run.claims, *run.not_run]} - {*catalogue.load()})
     return table(

@@ -160,7 +160,7 @@ class VagrantLab(Lab):
         lab._outside, lab._libvirt = settings.get("outside", ""), settings.get("libvirt", libvirt.SYSTEM)
         lab.standing = lab._made = True
         # For what measures nothing, such as preflight.
-        with contextlib.suppress(OSError):
+        with contextlib.suppress(OSError, ValueError):
             set_scale(float(lab.places.speed.read_text()))
         # A lab that its user brought up is not hurt. One that a run made and lets others judge, as a rehearsal does,
         # may be.
