@@ -137,6 +137,11 @@ def test_what_is_broken_is_named_with_its_node(site, lab, fault):
     site.mesh(_WHOLE)
 
 
+def told(cluster, *checks):
+    """Return what preflight finds wrong by some of its checks."""
+    return [finding for finding in preflight(cluster) if finding.check in checks and finding.level.trouble]
+
+
 def test_a_machine_that_reboots_during_an_update_is_named(site):
     def one_by_one(spec):
         spec["UpdateConfig"] = {"Parallelism": 1, "Monitor": 600 * 10**9, "FailureAction": "pause"}
@@ -157,18 +162,13 @@ def test_a_machine_that_reboots_during_an_update_is_named(site):
         node.wait_up()
 
         def named():
-            told = "; ".join(str(finding) for finding in preflight(cluster) if finding.check == "updates")
-            return State(f"{node.name}: the update of {service} is paused" in told, told)
+            words = "; ".join(map(str, told(cluster, "updates")))
+            return State(f"{node.name}: the update of {service} is paused" in words, words)
 
         print(f"  named: {wait(named, 'the update to be told of', deadline=60, every=2, error=AssertionError).summary}")
     finally:
         service.remove()
     site.mesh(_WHOLE)
-
-
-def told(cluster, *checks):
-    """Return what preflight finds wrong by some of its checks."""
-    return [finding for finding in preflight(cluster) if finding.check in checks and finding.level.trouble]
 
 
 def test_a_machine_that_is_a_copy_of_another_is_named(site):
