@@ -162,12 +162,17 @@ def known_failures(claim: str, reasons: Iterable[str], engines: Iterable[str]) -
     reasons, engines = list(reasons), list(dict.fromkeys(engines))
     return [
         failure
-        for defect in defects()
-        if (pattern := (defect.failures or {}).get(claim))
-        and reasons
-        and all(re.search(pattern, reason, re.IGNORECASE | re.DOTALL) for reason in reasons)
+        for defect, pattern in failing(claim)
+        if reasons and all(map(pattern.search, reasons))
         for failure in _by_mend(defect, engines)
     ]
+
+
+def failing(claim: str) -> Iterator[tuple[Defect, re.Pattern[str]]]:
+    """Yield the defects by which a claim fails, each with what the reason of such a failure matches."""
+    for defect in defects():
+        if pattern := (defect.failures or {}).get(claim):
+            yield defect, re.compile(pattern, re.IGNORECASE | re.DOTALL)
 
 
 def _by_mend(defect: Defect, engines: Iterable[str]) -> Iterator[KnownFailure]:

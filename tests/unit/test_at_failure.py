@@ -63,6 +63,13 @@ def test_causes_come_first_and_what_follows_from_them_is_left_out():
     assert at_failure.chosen([UNLIKE, ROOM, LOST, ALONE, WEIGHT]) == [WEIGHT, ROOM, UNLIKE]
 
 
+def test_what_a_known_defect_explains_comes_first():
+    anew = Finding(Level.ERROR, "it has no end of the routing mesh (ingress_sbox), which web needs")
+    found = [WEIGHT, ROOM, anew]
+    assert at_failure.chosen(found, ["networks/ingress-anew-routes"]) == [anew, WEIGHT, ROOM]
+    assert at_failure.chosen(found, ["7.2.1/reachable-on-any-node"]) == [WEIGHT, anew, ROOM]
+
+
 def test_a_reason_has_few_findings_and_none_too_long(monkeypatch):
     many = [Finding(Level.ERROR, f"{place} " + "x" * 500, check="limits") for place in range(9)]
     said, _ = fail(monkeypatch, AssertionError("lost"), found=many)
