@@ -126,11 +126,7 @@ def _balanced(sight: Sight, service: Mapping[str, Any], heard: float) -> bool:
 
 
 def _ports(service: Mapping[str, Any]) -> list[str]:
-    return [
-        f"{port.get('Protocol', 'tcp')}/{port['PublishedPort']}"
-        for port in (service.get("Endpoint") or {}).get("Ports") or []
-        if port.get("PublishMode", "ingress") == "ingress" and port.get("PublishedPort")
-    ]
+    return [f"{protocol}/{port}" for protocol, port in work.mesh_ports(service)]
 
 
 def _running(sight: Sight, service: Mapping[str, Any], heard: float) -> list[Mapping[str, Any]]:

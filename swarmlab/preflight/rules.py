@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from ipaddress import IPv4Network
 from typing import Any
 
-from swarmlab.cluster.clocks import seconds_of
 from swarmlab.lists import few
+from swarmlab.preflight import work
 from swarmlab.preflight.ahead import read as answer
 from swarmlab.preflight.filters import Packet, Rules, sets
 from swarmlab.preflight.finding import Finding, Level, Unknown
@@ -32,8 +32,6 @@ MESH_QUESTION = (
     "nsenter --net=$N iptables-legacy-save -t mangle"
 )
 _ROOT = "let preflight be root there (in the inventory: sudo: true), with iptables-save installed"
-#: Seconds for which a task must have been running for its published ports to be expected on every node.
-_SETTLED = 15
 #: Ports to which tasks usually speak.
 _USUAL = (53, 80, 443, 3128)
 _RISK = "published ports do not answer on the node, or its tasks do not reach addresses outside the cluster"
@@ -159,7 +157,9 @@ class Expected:
         default = [line.split() for line in view.answers.get("routes", (1, ""))[1].splitlines()[1:]]
         way_out = next((fields[0] for fields in default if fields[1] == fields[7] == "00000000"), uplink)
         bridges = [bridge for network in view.networks for bridge in _bridges(network)]
-        return cls(uplink, way_out, view.address, bridges, _mesh(sight, view), _own(sight, view))
+        heard = work.heard(sight) if sight.tasks else 0.0
+        serving = [task for task in sight.tasks if work.serves(task, heard)]
+        return cls(uplink, way_out, view.address, bridges, _mesh(sight, view, serving), _own(view, serving))
 
 
 def _bridges(network: dict[str, Any]) -> Iterator[Bridge]:
@@ -176,33 +176,20 @@ def _bridges(network: dict[str, Any]) -> Iterator[Bridge]:
         yield Bridge(network["Name"], name, subnets, masquerades)
 
 
-def _settled(view: NodeView, task: dict[str, Any]) -> bool:
-    if task["Status"]["State"] != "running" or task.get("DesiredState") != "running":
-        return False
-    return seconds_of(view.info["SystemTime"]) - seconds_of(task["Status"]["Timestamp"]) > _SETTLED
-
-
-def _mesh(sight: Sight, view: NodeView) -> list[tuple[str, int]]:
-    """Return the ports that the mesh publishes: of services with tasks, where the kernel has IPVS."""
+def _mesh(sight: Sight, view: NodeView, serving: Sequence[Mapping[str, Any]]) -> list[tuple[str, int]]:
+    """Return the ports that the mesh publishes: of services with serving tasks, where the kernel has IPVS."""
     code, modules = view.answers.get("modules", (1, ""))
     if code or "/proc/net/ip_vs" not in modules.splitlines():
         return []  # without it an engine makes no rules for the mesh
-    running = {task["ServiceID"] for task in sight.tasks if task.get("ServiceID") and _settled(view, task)}
-    found = {
-        (str(port.get("Protocol", "tcp")), int(port["PublishedPort"]))
-        for service in sight.services
-        if service["ID"] in running
-        for port in (service.get("Endpoint") or {}).get("Ports") or []
-        if port.get("PublishMode", "ingress") == "ingress" and port.get("PublishedPort")
-    }
-    return sorted(found)
+    running = {task.get("ServiceID") for task in serving}
+    return sorted({port for each in sight.services if each["ID"] in running for port in work.mesh_ports(each)})
 
 
-def _own(sight: Sight, view: NodeView) -> list[tuple[str, int]]:
+def _own(view: NodeView, serving: Sequence[Mapping[str, Any]]) -> list[tuple[str, int]]:
     found = {
         (str(port.get("Protocol", "tcp")), int(port["PublishedPort"]))
-        for task in sight.tasks
-        if task.get("NodeID") == view.node_id and _settled(view, task)
+        for task in serving
+        if task.get("NodeID") == view.node_id
         for port in (task["Status"].get("PortStatus") or {}).get("Ports") or []
         if port.get("PublishMode") == "host" and port.get("PublishedPort")
     }

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import ipaddress
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -78,6 +78,26 @@ def settled(task: Mapping[str, Any], heard: float) -> bool:
 def serves(task: Mapping[str, Any], heard: float) -> bool:
     """Whether a task runs, is to run, and is `settled`."""
     return bool(task["Status"]["State"] == task.get("DesiredState") == "running" and settled(task, heard))
+
+
+def mesh_ports(service: Mapping[str, Any]) -> list[tuple[str, int]]:
+    """Return the ports that the routing mesh must publish for a service whose tasks serve, as (protocol, port).
+
+    Until an update has ended well, its tasks may be those of before, which lack the ports that the update adds.
+    """
+    ports = _published((service.get("Endpoint") or {}).get("Ports"))
+    if (service.get("UpdateStatus") or {}).get("State", "completed") in ("completed", "rollback_completed"):
+        return ports
+    before = _published(((service.get("PreviousSpec") or {}).get("EndpointSpec") or {}).get("Ports"))
+    return [port for port in ports if port in before]
+
+
+def _published(ports: Iterable[Mapping[str, Any]] | None) -> list[tuple[str, int]]:
+    return [
+        (str(port.get("Protocol", "tcp")), int(port["PublishedPort"]))
+        for port in ports or []
+        if port.get("PublishMode", "ingress") == "ingress" and port.get("PublishedPort")
+    ]
 
 
 def address_in(task: Mapping[str, Any], network: str) -> str:

@@ -168,6 +168,28 @@ def test_a_port_of_a_task_that_has_just_started_is_not_yet_expected(published):
     assert found(published, "engine-rules") == [("ok", (), "nothing found")]
 
 
+@pytest.mark.parametrize(
+    ("state", "before", "expected"),
+    [
+        ("updating", [], False),  # its tasks are still those that publish nothing
+        ("paused", [], False),
+        ("updating", [{"PublishedPort": 8088}], True),
+        ("paused", [{"PublishedPort": 8088, "PublishMode": "host"}], False),
+        ("paused", [{"PublishedPort": 8088, "Protocol": "udp"}], False),
+        ("completed", [], True),
+        ("rollback_completed", [], True),
+    ],
+)
+def test_a_port_that_an_update_adds_is_not_expected_until_it_has_ended(published, state, before, expected):
+    set_answer(published, "rules", re.sub(r"-A DOCKER-INGRESS .*DNAT.*\n", "", SOUND))
+    published.services[0] |= {
+        "UpdateStatus": {"State": state},
+        "PreviousSpec": {"EndpointSpec": {"Ports": before}} if before else {},
+    }
+    ((level, *_),) = found(published, "engine-rules")
+    assert level == ("error" if expected else "ok")
+
+
 def test_where_the_kernel_lacks_ipvs_no_rules_of_the_mesh_are_expected(published):
     bare = "".join(line for line in SOUND.splitlines(keepends=True) if "INGRESS" not in line)
     for place in range(3):
