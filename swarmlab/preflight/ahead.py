@@ -19,6 +19,15 @@ _FILE = (
     f"{_PID}; F=$({{ tr '\\0' '\\n' < /proc/$P/cmdline; }} 2>/dev/null "
     "| sed -n -e 's/^--config-file=//p' -e '/^--config-file$/{n;p}' | tail -n 1); F=${F:-/etc/docker/daemon.json}"
 )
+#: Shell command that sets what `TO_NAMESPACES` needs.
+FIND_NAMESPACES = (
+    f"{_FILE}; E=$({{ tr '\\0' '\\n' < /proc/$P/cmdline; }} 2>/dev/null "
+    "| sed -n -e 's/^--exec-root=//p' -e '/^--exec-root$/{n;p}' | tail -n 1); "
+    'E=${E:-$(grep -oE \'"exec-root" *: *"[^"]+"\' "$F" 2>/dev/null | cut -d\'"\' -f4)}; '
+    'export NAMESPACES="${E:-/run/docker}/netns"'
+)
+#: Shell command that goes to the folder of the engine's network namespaces.
+TO_NAMESPACES = 'cd "$NAMESPACES"'
 QUESTIONS = {
     "command line": f"{_PID}; tr '\\0' '\\n' < /proc/$P/cmdline",
     "daemon.json": f'{_FILE}; [ ! -e "$F" ] || cat "$F"',

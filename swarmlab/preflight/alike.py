@@ -96,8 +96,11 @@ def _info(*keys: str) -> Callable[[Mapping[str, Any], Settings | None], Any]:
 
 
 def _proxy(info: Mapping[str, Any], _: Settings | None) -> Any:
-    keys = ("HttpProxy", "HttpsProxy", "NoProxy")
-    return [str(info.get(key) or "") for key in keys] if keys[0] in info else None
+    if "HttpProxy" not in info:
+        return None
+    own = {str(info.get("Name")), str((info.get("Swarm") or {}).get("NodeAddr"))}
+    past = {one.strip() for one in str(info.get("NoProxy") or "").split(",")} - own - {""}
+    return [str(info.get("HttpProxy") or ""), str(info.get("HttpsProxy") or ""), sorted(past)]
 
 
 def _registries(info: Mapping[str, Any], _: Settings | None) -> Any:
@@ -145,7 +148,15 @@ def _set(*keys: str) -> Callable[[Mapping[str, Any], Settings | None], Any]:
     return value
 
 
-_DEFAULTS: dict[str, Any] = {"mtu": 1500, "icc": True, "userland-proxy": True, "ip-masq": True, "ip-forward": True}
+_DEFAULTS: dict[str, Any] = {
+    "mtu": 1500,
+    "icc": True,
+    "userland-proxy": True,
+    "ip-masq": True,
+    "ip-forward": True,
+    "init": False,
+    "no-new-privileges": False,
+}
 
 
 def _plain(key: str, value: Any) -> Any:

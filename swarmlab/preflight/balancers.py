@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from ipaddress import IPv4Address
 from typing import Any
@@ -11,6 +11,7 @@ from typing import Any
 from swarmlab.cluster.service import ENDED
 from swarmlab.lists import few
 from swarmlab.preflight import work
+from swarmlab.preflight.ahead import TO_NAMESPACES
 from swarmlab.preflight.finding import Finding, Level, Unknown
 from swarmlab.preflight.kernel import kept_out
 from swarmlab.preflight.model import NodeView, Sight, by_managers
@@ -22,7 +23,7 @@ MESH = "ingress_sbox"
 #: own namespace, later ones in one for each network (lb_ID).
 QUESTION = (
     "[ $(id -u) = 0 ] || { echo be root; exit 1; }; "
-    "[ -e /proc/net/ip_vs ] && echo ipvs; cd /run/docker/netns 2>/dev/null || exit 0; A=iptables-save; "
+    f"[ -e /proc/net/ip_vs ] && echo ipvs; {TO_NAMESPACES} 2>/dev/null || exit 0; A=iptables-save; "
     "! command -v iptables-nft-save >/dev/null || A=iptables-nft-save; for N in *; do "
     "[ -e $N ] && [ $N != default ] || continue; T=$(nsenter --net=$N cat /proc/net/ip_vs 2>/dev/null | tail -n +4); "
     f'case $N in {MESH}) echo "sandbox $N";; lb_*) echo "sandbox $N"; nsenter --net=$N $A -t mangle;; '
@@ -37,11 +38,12 @@ class Balancer:
     """The load balancer in a network namespace.
 
     Attributes:
-        marks: the mark of packets that come for an address, or for a published port as "tcp/8080".
+        marks: the marks of packets that come for an address, or for a published port as "tcp/8080"; the last one is in
+            force. There are several where the tasks of a service do not all publish the same ports.
         tables: the weight of each task's address, by the mark.
     """
 
-    marks: dict[str, int] = field(default_factory=dict)
+    marks: dict[str, list[int]] = field(default_factory=dict)
     tables: dict[int, dict[str, int]] = field(default_factory=dict)
 
     def note(self, line: str) -> None:
@@ -50,7 +52,7 @@ class Balancer:
         if found := _MARK.match(line):
             address, port = re.search(r"-d (\S+?)/32 ", found[1]), re.search(r"-p (\w+) .*--dport (\d+)", found[1])
             if name := address[1] if address else f"{port[1]}/{port[2]}" if port else "":
-                self.marks[name] = int(found[2], 16)
+                self.marks.setdefault(name, []).append(int(found[2], 16))
         elif words[:1] == ["FWM"]:
             self.tables[int(words[1], 16)] = {}
         elif words[:1] == ["->"] and self.tables:
@@ -172,17 +174,27 @@ def _of_network(
     name = next((each["Name"] for each in sight.networks if each["Id"] == network), network)
     places = [balancer for balancer in found.values() if address in balancer.marks]
     own = found.get(f"lb_{network[:9]}")
-    if own and address not in own.marks:
+    there = any(work.address_in(task, network) for task in _running(sight, service, heard))
+    if own and there and work.updated(service) and address not in own.marks:
         yield f"packets for the virtual address {address} of {_name(service)} in {name} are not marked for IPVS"
     for balancer in places:
         yield from _of_table(sight, service, network, balancer, balancer.marks[address], name, heard)
 
 
 def _of_table(
-    sight: Sight, service: Mapping[str, Any], network: str, balancer: Balancer, mark: int, place: str, heard: float
+    sight: Sight,
+    service: Mapping[str, Any],
+    network: str,
+    balancer: Balancer,
+    marks: Sequence[int],
+    place: str,
+    heard: float,
 ) -> Iterator[str]:
     """Yield what is wrong in the table of a service: compared are its tasks, and their addresses in a network."""
-    table = balancer.tables.get(mark, {})
+    mark = marks[-1]
+    table: dict[str, int] = {}
+    for each in (mark,) if work.updated(service) else marks:  # in an update, old and new tasks may be in two
+        table |= balancer.tables.get(each, {})
     names = {
         address: _task(service, task)
         for task in _running(sight, service, heard)
@@ -196,6 +208,8 @@ def _of_table(
             yield f"IPVS of {place} lacks task {name} ({address})"
         elif not table[address]:
             yield f"IPVS of {place} has weight 0 for task {name} ({address})"
+    if not work.settled(service, heard):
+        return  # managers may have forgotten tasks that it had until now
     possible = {work.address_in(task, network) for task in _possible(sight, service, heard)}
     for address in table:
         if address not in possible:

@@ -40,10 +40,11 @@ class Packet:
 
 @dataclass(frozen=True)
 class Rule:
-    """A rule: its matches as (negated, option, value), and the target."""
+    """A rule: its matches as (negated, option, value), the target, and the address to which that leads packets on."""
 
     matches: tuple[tuple[bool, str, str], ...]
     target: str
+    to: str = ""
 
     @classmethod
     def read(cls, words: list[str]) -> Rule:
@@ -69,7 +70,8 @@ class Rule:
             if word not in _NAMING:
                 matches.append((negated, word, value))
             negated = False
-        return cls(tuple(matches), target)
+        leads = words.index("--to-destination") + 1 if "--to-destination" in words else len(words)
+        return cls(tuple(matches), target, "".join(words[leads : leads + 1]).partition(":")[0])
 
     def fits(self, packet: Packet) -> bool | None:
         """Whether a packet matches; None if that cannot be said."""
@@ -138,6 +140,15 @@ class Rules:
                 words = shlex.split(line)
                 made.chains.setdefault((table, words[1]), []).append(Rule.read(words[2:]))
         return made
+
+    def led_to(self, packet: Packet) -> set[str]:
+        """Return the addresses to which rules of table nat may lead a packet on."""
+        return {
+            rule.to
+            for (table, _), rules in self.chains.items()
+            for rule in rules
+            if table == "nat" and rule.target == "DNAT" and rule.to and rule.fits(packet) is not False
+        }
 
     def reached(self, table: str, chain: str) -> set[str]:
         """Return the names of the chains to which jumps lead from a chain."""

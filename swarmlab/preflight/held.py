@@ -27,6 +27,8 @@ _HUB = "registry-1.docker.io"
 _PATIENCE = 8.0
 #: Seconds for which managers and nodes are read again where they tell different things: one may just have changed.
 _SETTLING = 6.0
+#: The engine did not come to ask the registry.
+_OF_THE_WAY = re.compile(r"dial (tcp|udp)|lookup \S+|no such host|server misbehaving|x509:|tls:", re.IGNORECASE)
 _OF_LACKING = re.compile(r"manifest unknown|not found|no such|name unknown|does not exist", re.IGNORECASE)
 _OF_LATENESS = re.compile(r"time(d )?out|deadline|cancell?ed", re.IGNORECASE)
 _OF_LOGIN = re.compile(r"unauthori[sz]ed|denied|forbidden|authentication|no basic auth|credential", re.IGNORECASE)
@@ -129,11 +131,17 @@ def _pull(node: Node, reference: str) -> Pull:
         return Pull(UNREACHED, words=f"no answer from the registry: timeout after {scaled(_PATIENCE):.0f} s")
     except EngineRefused as refused:
         words = said(refused.explanation) if node.discretion else refused.explanation
-        login, lacking = _OF_LOGIN.search(words), _OF_LACKING.search(words)
-        return Pull(LOGIN if login else LACKS if lacking else UNREACHED, words=words.strip())
+        return Pull(_kind(words), words=words.strip())
     except SwarmlabError as failed:
         return Pull(UNREACHED, words=str(failed))
     return Pull(THERE, digest=_digest(answer))
+
+
+def _kind(words: str) -> str:
+    """Return what an engine found at a registry, by the words with which it refuses to tell of an image."""
+    if _OF_THE_WAY.search(words):
+        return UNREACHED
+    return LOGIN if _OF_LOGIN.search(words) else LACKS if _OF_LACKING.search(words) else UNREACHED
 
 
 def _closed(node: Node, reference: str) -> bool:

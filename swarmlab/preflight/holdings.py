@@ -220,12 +220,18 @@ def _same(view: NodeView, network: Mapping[str, Any], here: Mapping[str, Any]) -
 def _of_names(sight: Sight, view: NodeView) -> Iterator[Difference]:
     services, ready = _services(sight), {member["ID"] for member in sight.members if work.ready(member)}
     heard = work.heard(sight)
+    by_name = {service["Spec"]["Name"]: service for service in sight.services}
+
+    def judged(name: str) -> bool:
+        """Whether nodes must have forgotten the tasks that managers have forgotten; not so soon after a change."""
+        return work.settled(by_name[name], heard) if name in by_name else not work.large(sight)
+
     for identity, table in view.tables.items():
         network = _overlays(sight).get(identity)
         if network is None or network.get("Ingress") or "Services" not in table:
             continue  # nobody looks up a name on the network of the routing mesh
         known = {
-            address.partition("/")[0]
+            address.partition("/")[0]: name
             for name, service in (table["Services"] or {}).items()
             if name  # those without are the nodes' own, and containers that are no task's
             for one in service.get("Tasks") or []
@@ -234,14 +240,14 @@ def _of_names(sight: Sight, view: NodeView) -> Iterator[Difference]:
         every: set[str] = set()
         for task in sight.tasks:
             address = next((own for net, own in _attached(sight, task) if net["Id"] == identity), "")
-            if address and task["Status"]["State"] not in ENDED:
+            if address and (task["Status"]["State"] not in ENDED or not work.settled(task, heard)):
                 every.add(address)
             there = work.runs(task) and task.get("NodeID") in ready and task.get("ServiceID") in services
             if address and there and work.settled(task, heard) and address not in known:
                 what = f"on network {network['Name']} the node does not know tasks that run"
                 order = f"{_label(task, services)} ({address})"
                 yield Difference("names", view.name, what, _GOSSIP, order=order)
-        for address in known - every:
+        for address in (address for address, name in known.items() if address not in every and judged(name)):
             what = f"on network {network['Name']} the node knows addresses that no task has"
             yield Difference("names", view.name, what, _GOSSIP, Level.WARNING, address)
 

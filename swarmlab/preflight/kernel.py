@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -214,8 +215,12 @@ def disk_speed(_: Sight, view: NodeView) -> Iterator[Finding]:
 
     Reads, writes and flushes are judged apart: the many that a cache ends at once would hide the few that wait.
     """
-    device = (view.read("disk").splitlines()[1:] or [""])[0].partition(" ")[0].rpartition("/")[2]
-    before, after = (_io(view.read(question), device) for question in ("disks before", "disks after"))
+    # df may have another name for it than the kernel, such as /dev/mapper/vg-root for dm-0, and of some file systems,
+    # such as btrfs, only the name leads to it.
+    number = view.numbers("disk number")[0]
+    device = (str(os.major(number)), str(os.minor(number)))
+    name = (view.read("disk").splitlines()[1:] or [""])[0].partition(" ")[0].rpartition("/")[2]
+    before, after = (_io(view.read(question), device, name) for question in ("disks before", "disks after"))
     if before is None or after is None:
         return
     span = after.at - before.at
@@ -251,10 +256,11 @@ class _Io:
     at: float
 
 
-def _io(text: str, device: str) -> _Io | None:
-    """Return what a disk has done: reads, writes and, where the kernel tells of them, flushes."""
+def _io(text: str, device: tuple[str, str], name: str) -> _Io | None:
+    """Return what the disk with a number or else a name has done: reads, writes and, if it is told, flushes."""
     lines = [line.split() for line in text.splitlines()]
-    words = next((line[3:] for line in lines if line[2:3] == [device]), [])
+    by_number = [line[3:] for line in lines if tuple(line[:2]) == device]
+    words = next(iter(by_number or [line[3:] for line in lines if line[2:3] == [name]]), [])
     if len(words) < 11:  # a disk of which the kernel tells nothing, such as one of the network
         return None
     ended = {

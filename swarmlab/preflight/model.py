@@ -47,6 +47,7 @@ _PACKAGES = {
     "offload": "ethtool",
     "addresses": "iproute2",
     "disk": "coreutils",
+    "disk number": "coreutils",
     "inodes": "coreutils",
 }
 #: How many senders of small VXLAN packets can be told apart. A VXLAN packet of a swarm has 58 bytes of UDP at least,

@@ -87,6 +87,7 @@ def routes(text: str) -> list[tuple[str, IPv4Network]]:
 def host_routes(sight: Sight, view: NodeView) -> Iterator[Finding]:
     """Whether the subnet of an overlay network overlaps a route or a bridge of the node, or has its name server."""
     ways = routes(view.read("routes"))
+    links = {*view.bridges.values(), "docker0", GATEWAY_BRIDGE}
     asked = servers(view.read("resolvers"))
     risk = "tasks do not start, or reach the wrong machine"
     if not sight.asked:
@@ -94,9 +95,14 @@ def host_routes(sight: Sight, view: NodeView) -> Iterator[Finding]:
     for network in sight.overlays:
         for subnet in subnets_of(network):
             for name, way in ways:
-                if subnet.overlaps(way):
-                    summary = f"network {network['Name']} has {subnet}, which overlaps the host's {way} by {name}"
+                if not subnet.overlaps(way):
+                    continue
+                summary = f"network {network['Name']} has {subnet}, which overlaps the host's {way} by {name}"
+                if name in links or way.prefixlen >= subnet.prefixlen:
                     yield Finding(Level.ERROR, summary, risk, "moby#50011, moby#48069", mend=_again(network))
+                else:  # the node's own way to that part goes on; only what is beyond it is hidden from the tasks
+                    hidden = f"tasks in the network do not reach what is behind {name} at {subnet}"
+                    yield Finding(Level.INFO, summary, hidden, mend=_again(network))
             for server in asked:
                 if server in subnet:
                     summary = f"network {network['Name']} has {subnet}, which the name server {server} is in"

@@ -72,7 +72,7 @@ def changes(ahead: Ahead) -> Iterator[Finding]:
         )
     log = settings.get("log-driver")
     drivers = [*_LOG_DRIVERS.split(), *((info.get("Plugins") or {}).get("Log") or [])]
-    if isinstance(log, str) and log and log not in drivers and log.rpartition(":")[0] not in drivers:
+    if isinstance(log, str) and log and _untagged(log) not in map(_untagged, drivers):
         yield Finding(
             Level.ERROR,
             f"log-driver {log}: the engine has no such driver",
@@ -88,6 +88,11 @@ def changes(ahead: Ahead) -> Iterator[Finding]:
             mend="correct swarm-default-advertise-addr in /etc/docker/daemon.json",
         )
     yield from _bridge(str(settings.get("bip") or ""), ahead)
+
+
+def _untagged(plugin: str) -> str:
+    """Return the name of a plugin without its tag, which who asks for it may leave out."""
+    return plugin.rpartition(":")[0] or plugin
 
 
 def _bridge(bip: str, ahead: Ahead) -> Iterator[Finding]:

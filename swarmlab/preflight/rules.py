@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from ipaddress import IPv4Network
+from ipaddress import IPv4Network, ip_address
 from typing import Any
 
 from swarmlab.lists import few
 from swarmlab.preflight import work
+from swarmlab.preflight.ahead import TO_NAMESPACES
 from swarmlab.preflight.ahead import read as answer
 from swarmlab.preflight.filters import Packet, Rules, sets
 from swarmlab.preflight.finding import Finding, Level, Unknown
@@ -26,7 +27,7 @@ QUESTION = (
 )
 #: The rules in the network namespace in which the engine takes what comes for published ports.
 MESH_QUESTION = (
-    "N=/run/docker/netns/ingress_sbox; [ -e $N ] || exit 0; A=iptables-save; "
+    f"{TO_NAMESPACES} 2>/dev/null || exit 0; N=ingress_sbox; [ -e $N ] || exit 0; A=iptables-save; "
     "! command -v iptables-nft-save >/dev/null || A=iptables-nft-save; nsenter --net=$N $A -t mangle || exit; "
     "[ $A = iptables-save ] || ! nsenter --net=$N grep -qx mangle /proc/net/ip_tables_names 2>/dev/null || "
     "nsenter --net=$N iptables-legacy-save -t mangle"
@@ -269,6 +270,8 @@ def _of_port(
             yield f"port {port}/{protocol}, {what}, is not led on in chain {chain} of table nat"
     bridge = next((bridge for bridge in expected.bridges if bridge.interface == GATEWAY_BRIDGE), None)
     if locally and bridge and expected.uplink:
-        packet = Packet(expected.uplink, GATEWAY_BRIDGE, "", str(bridge.subnets[0][2]), protocol, port)
-        if any(_stopped(each.outcomes("filter", "FORWARD", packet)) for each in found):
+        led = {address for each in found for address in each.led_to(Packet(protocol=protocol, port=port))}
+        ends = [address for address in led if ip_address(address) in bridge.subnets[0]] or [str(bridge.subnets[0][2])]
+        packets = [Packet(expected.uplink, GATEWAY_BRIDGE, "", address, protocol, port) for address in ends]
+        if any(all(_stopped(each.outcomes("filter", "FORWARD", packet)) for packet in packets) for each in found):
             yield f"port {port}/{protocol}, {what}, is dropped in chain FORWARD"

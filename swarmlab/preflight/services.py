@@ -12,6 +12,7 @@ from swarmlab.cluster.refusals import kind
 from swarmlab.preflight import work
 from swarmlab.preflight.finding import Finding, Level
 from swarmlab.preflight.model import NodeView, Sight, by_managers
+from swarmlab.preflight.tasks import may_take
 from swarmlab.preflight.work import Work
 
 #: So many tasks of one slot that ended in a row, within so many seconds, are a loop.
@@ -271,7 +272,7 @@ def _update(sight: Sight, each: Work, state: str, message: str, now: float) -> I
         config = each.service["Spec"].get("UpdateConfig" if state == "updating" else "RollbackConfig") or {}
         pauses = (config.get("Delay") or 0) / 1e9 + (config.get("Monitor") or _MONITOR * 1e9) / 1e9
         quiet = now - max([work.changed(each.service), *map(work.changed, each.tasks)])
-        if quiet > _STALLED + pauses:
+        if quiet > _STALLED + pauses + max((may_take(sight, task) for task in each.tasks), default=0.0):
             what = "update" if state == "updating" else "rollback"
             summary = f"the {what} of {name} goes on, {counted} run, and no task has changed for {quiet:.0f} s"
             risk = "it waits for a task that does not start or end, or the leader does not go on with it"

@@ -29,9 +29,8 @@ from swarmlab.cluster.swarm import Swarm
 from swarmlab.errors import Blocked, LabError, Overdue, SwarmlabError
 from swarmlab.lists import few
 from swarmlab.parallel import parallel
-from swarmlab.preflight import ahead, balancers, held, last_words, packets, rules, tunnels, unlike
+from swarmlab.preflight import ahead, balancers, held, last_words, networks, packets, plugins, rules, tunnels, unlike
 from swarmlab.preflight.model import CALLS, GATEWAY_BRIDGE, MODULES, Arrivals, NodeView, Sight
-from swarmlab.preflight.networks import complete
 from swarmlab.wait import State, scaled, wait
 
 T = TypeVar("T")
@@ -132,6 +131,7 @@ QUESTIONS = {
     "certificate": "cat {root}/swarm/certificates/swarm-node.crt",
     # With containerd's image store the images are in containerd's own folder.
     "disk": "C=/var/lib/containerd; [ -d $C ] || C=; df -Pk {root} $C /run",
+    "disk number": "stat -c %d {root}",
     "inodes": "C=/var/lib/containerd; [ -d $C ] || C=; df -Pi {root} $C",
     "inotify": "cd /proc/sys/fs/inotify && cat max_user_instances max_user_watches",
     "inotify used": (
@@ -228,7 +228,8 @@ def gather(
 def _deepen(sight: Sight, nodes: Mapping[str, Node], begun: Sequence[Future[Any]], registries: bool) -> None:
     """Read what follows from what managers and nodes tell, once they have told it."""
     futures.wait(begun)
-    complete(sight)
+    networks.complete(sight)
+    plugins.complete(sight)
     held.deepen(sight, nodes, registries=registries)
 
 
@@ -487,8 +488,8 @@ def script(view: NodeView, names: Iterable[str], limit: float) -> str:
         "{calls}": " ".join(CALLS),
         "{query}": _QUERY,
     }
-    parts = ["export LC_ALL=C PATH=$PATH:/usr/sbin:/sbin", f"T='timeout -k 1 {math.ceil(limit)}'"]
-    parts.append("$T true 2>/dev/null || T=")
+    parts = ["export LC_ALL=C PATH=$PATH:/usr/sbin:/sbin", ahead.FIND_NAMESPACES]
+    parts += [f"T='timeout -k 1 {math.ceil(limit)}'", "$T true 2>/dev/null || T="]
     for name in names:
         question = QUESTIONS[name]
         for placeholder, value in values.items():

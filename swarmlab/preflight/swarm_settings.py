@@ -137,7 +137,7 @@ def _drivers(sight: Sight) -> Iterator[Finding]:
 def _reserved(sight: Sight) -> Iterator[Finding]:
     for member in sight.members:
         have = (member.get("Description") or {}).get("Resources") or {}
-        tasks = [task for task in sight.tasks if task.get("NodeID") == member["ID"] and work.alive(task)]
+        tasks = [task for task in sight.tasks if task.get("NodeID") == member["ID"] and work.placed(task)]
         for what, key, unit, name in (("CPUs", "NanoCPUs", 1e9, "CPUs"), ("memory", "MemoryBytes", 2**20, "MiB")):
             asked = sum(
                 ((task.get("Spec", {}).get("Resources") or {}).get("Reservations") or {}).get(key) or 0

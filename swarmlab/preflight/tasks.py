@@ -90,16 +90,37 @@ def _limit(sight: Sight, task: Mapping[str, Any], now: float) -> float:
         return 0.0
     age = now - (work.created(task) if state in ("new", "pending", "allocated") else work.changed(task))
     if desired in _UNWANTED:
-        limit = _ENDING + work.seconds(work.container(task).get("StopGracePeriod"), _GRACE)
+        limit = _ENDING + may_take(sight, task)
     elif state == "running" or (state == "ready" and desired == "ready"):  # the latter waits, as it is told to
         return 0.0
     else:
         limit = _LIMITS.get(state, 0.0)
         if state == "preparing" and _pull(sight, task):
             limit = _NO_IMAGE
-        elif state in ("starting", "ready"):
-            limit += work.patience(sight, task)
+        else:
+            limit += may_take(sight, task)
     return limit if 0 < limit < age else 0.0
+
+
+def may_take(sight: Sight, task: Mapping[str, Any]) -> float:
+    """Return the seconds that a task may take for its next step by its own settings; 0 if they give it none."""
+    state, desired = task["Status"]["State"], task["DesiredState"]
+    if state in ENDED:
+        return 0.0
+    if desired in _UNWANTED:
+        return work.seconds(work.container(task).get("StopGracePeriod"), _GRACE)
+    if state in ("starting", "ready"):
+        return work.patience(sight, task)
+    if state == "pending" and desired == "ready":  # its node, or a port there, may be that of the task before it
+        return max((may_take(sight, other) for other in _before(sight, task)), default=0.0)
+    return 0.0
+
+
+def _before(sight: Sight, task: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
+    """Yield the tasks of a task's service that are to end."""
+    for other in sight.tasks:
+        if other.get("ServiceID") == task.get("ServiceID") and other["DesiredState"] in _UNWANTED:
+            yield other
 
 
 def _removed(sight: Sight, task: Mapping[str, Any]) -> str:

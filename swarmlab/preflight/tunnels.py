@@ -8,13 +8,15 @@ from typing import Any
 
 from swarmlab.lists import few
 from swarmlab.preflight import work
+from swarmlab.preflight.ahead import TO_NAMESPACES
 from swarmlab.preflight.finding import Finding, Level, Unknown
 from swarmlab.preflight.model import NodeView, Sight, by_managers
 
 #: The neighbours and forwarding entries in the namespace of each overlay network (NUMBER-ID), and which links are down.
 QUESTION = (
     "[ $(id -u) = 0 ] || { echo be root; exit 1; }; "
-    "cd /run/docker/netns 2>/dev/null || exit 0; for N in [0-9]*-*; do [ -e $N ] || continue; "
+    f"{TO_NAMESPACES} 2>/dev/null || exit 0; "
+    "for N in [0-9]*-*; do [ -e $N ] || continue; "
     'echo "network ${N#*-}"; nsenter --net=$N ip -4 neigh show nud permanent; nsenter --net=$N bridge fdb show; '
     "nsenter --net=$N ip -o link show; done; true"
 )

@@ -10,6 +10,7 @@ import re
 from collections.abc import Iterator
 
 from swarmlab.lists import few
+from swarmlab.preflight.ahead import TO_NAMESPACES
 from swarmlab.preflight.balancers import MESH
 from swarmlab.preflight.finding import Finding, Level, Unknown
 from swarmlab.preflight.model import NodeView, Sight
@@ -27,7 +28,7 @@ _LOOK = (
 QUESTION = (
     "[ $(id -u) = 0 ] || { echo be root; exit 1; }; "
     "echo place the node; { %s nft list ruleset | grep -E '^table|type .* hook'; } 2>/dev/null; "
-    f"cd /run/docker/netns 2>/dev/null && [ -e {MESH} ] || exit 0; echo place {MESH}; A=iptables-save; "
+    f"{TO_NAMESPACES} 2>/dev/null && [ -e {MESH} ] || exit 0; echo place {MESH}; A=iptables-save; "
     "! command -v iptables-nft-save >/dev/null || A=iptables-nft-save; "
     f"nsenter --net={MESH} sh -c '%s true' 2>/dev/null; "
     f"nsenter --net={MESH} $A -t nat 2>/dev/null; nsenter --net={MESH} $A -t filter 2>/dev/null; true"

@@ -50,7 +50,12 @@ def heard(sight: Sight) -> float:
     Raises:
         Unknown: no manager answered.
     """
-    return now(sight) - (_EXCHANGED if len(sight.nodes) > _MANY else 0.0)
+    return now(sight) - (_EXCHANGED if large(sight) else 0.0)
+
+
+def large(sight: Sight) -> bool:
+    """Whether the swarm has so many nodes that some hear of a change late."""
+    return len(sight.nodes) > _MANY
 
 
 def _dated(task: Mapping[str, Any]) -> bool:
@@ -80,13 +85,18 @@ def serves(task: Mapping[str, Any], heard: float) -> bool:
     return bool(task["Status"]["State"] == task.get("DesiredState") == "running" and settled(task, heard))
 
 
+def updated(service: Mapping[str, Any]) -> bool:
+    """Whether all tasks of a service are of its last specification, as far as its update tells: none is under way."""
+    return (service.get("UpdateStatus") or {}).get("State", "completed") in ("completed", "rollback_completed")
+
+
 def mesh_ports(service: Mapping[str, Any]) -> list[tuple[str, int]]:
     """Return the ports that the routing mesh must publish for a service whose tasks serve, as (protocol, port).
 
-    Until an update has ended well, its tasks may be those of before, which lack the ports that the update adds.
+    While its tasks may be those of before an update, they lack the ports that the update adds.
     """
     ports = _published((service.get("Endpoint") or {}).get("Ports"))
-    if (service.get("UpdateStatus") or {}).get("State", "completed") in ("completed", "rollback_completed"):
+    if updated(service):
         return ports
     before = _published(((service.get("PreviousSpec") or {}).get("EndpointSpec") or {}).get("Ports"))
     return [port for port in ports if port in before]
@@ -241,6 +251,11 @@ def _of_run(service: Mapping[str, Any], tasks: list[dict[str, Any]]) -> list[dic
 def alive(task: Mapping[str, Any]) -> bool:
     """Whether a task is to run and has not ended."""
     return task["DesiredState"] in WANTED and task["Status"]["State"] not in ENDED
+
+
+def placed(task: Mapping[str, Any]) -> bool:
+    """Whether a task is `alive` and has been given its node. Those of global services name it before they get it."""
+    return alive(task) and task["Status"]["State"] not in ("new", "allocated", "pending")
 
 
 def runs(task: Mapping[str, Any]) -> bool:

@@ -84,6 +84,7 @@ ANSWERS = {
     "disk": "Filesystem 1024-blocks Used Available Capacity Mounted on\n"
     "/dev/vda         264212084 34915224  71475688      33% /var/lib/docker\n"
     "tmpfs             12341828       20  12341808       1% /run",
+    "disk number": "65024",
     "inodes": "Filesystem Inodes IUsed IFree IUse% Mounted on\n"
     "/dev/vda       16777216 560765 16216451    4% /var/lib/docker",
     "inotify": "128\n192536",
@@ -470,6 +471,14 @@ def test_subnets_are_held_against_routes_name_servers_and_each_other(sight):
     only(sight, "subnets", "error", (), "networks one (172.17.5.0/24) and two (172.17.0.0/16) overlap")
     sight.networks[-1] |= {"Driver": "", "IPAM": {"Driver": "", "Config": None}}
     only(sight, "subnets", "error", (), "network two was given no subnet")
+
+
+def test_a_route_of_the_node_that_is_wider_than_a_network_is_no_trouble_for_it(sight):
+    sight.networks.append(network("app", "10.0.1.0/24"))
+    set_answer(sight, "routes", ROUTES + "\neth1\t0000000A\t0100140A\t0003\t0\t0\t0\t000000FF\t0\t0\t0")
+    assert {level for level, _, _ in found(sight, "subnets-and-routes")} == {"info"}
+    set_answer(sight, "routes", ROUTES + "\neth1\t0001000A\t0100140A\t0003\t0\t0\t0\t00FFFFFF\t0\t0\t0")
+    assert ("error", ("slave01",)) in [one[:2] for one in found(sight, "subnets-and-routes")]
 
 
 def test_a_subnet_that_the_manager_does_not_tell_is_read_elsewhere(sight):

@@ -83,12 +83,22 @@ def test_the_node_that_differs_is_named_with_the_setting_and_no_value_of_others(
         ({"RegistryConfig": {**INFO["RegistryConfig"], "InsecureRegistryCIDRs": ["::1/128", "127.0.0.0/8"]}}, "{}"),
         ({"CgroupVersion": ""}, '{"mtu": 1500, "icc": true, "labels": ["a=b"]}'),
         ({"HttpProxy": ""}, '{"default-ulimits": {}, "dns": []}'),
+        ({"HttpProxy": ""}, '{"init": false, "no-new-privileges": false}'),
     ],
 )
 def test_what_is_only_told_otherwise_is_alike(cluster, info, text):
     cluster.nodes[1].info |= info
     set_answer(cluster, "daemon.json", text)
     assert found(cluster, "engine-settings") == [("ok", (), "nothing found")]
+
+
+def test_each_node_may_reach_itself_past_the_proxy(cluster):
+    for view in cluster.nodes:
+        view.info |= {"HttpProxy": "http://p:3128", "NoProxy": f"localhost,{view.address},registry"}
+        view.info["Swarm"]["NodeAddr"] = view.address
+    assert found(cluster, "engine-settings") == [("ok", (), "nothing found")]
+    cluster.nodes[1].info["NoProxy"] = f"localhost,{cluster.nodes[1].address}"
+    assert found(cluster, "engine-settings")[0][:2] == ("warning", ("slave01",))
 
 
 def test_a_setting_of_the_command_line_is_that_of_the_file(cluster):

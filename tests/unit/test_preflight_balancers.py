@@ -1,5 +1,7 @@
 """Preflight's checks of IPVS, of VXLAN's entries and of differences; tests/proof/mesh shows them on real machines."""
 
+import re
+
 import pytest
 
 from swarmlab.preflight import work
@@ -87,9 +89,9 @@ def balanced(sight):  # noqa: F811
 
 def test_tables_are_read_by_namespace_and_mark():
     read = balancers(TABLE, MESH)
-    assert read["ingress_sbox"].marks == {"tcp/8088": 0x100}
+    assert read["ingress_sbox"].marks == {"tcp/8088": [0x100]}
     assert read["ingress_sbox"].tables == {0x100: {"10.0.0.7": 1, "10.0.0.8": 1}}
-    assert read["lb_id-app"].marks == {"10.0.1.2": 0x101}
+    assert read["lb_id-app"].marks == {"10.0.1.2": [0x101]}
 
 
 @pytest.mark.parametrize("check", ["load-balancers", "tunnels", "packets"])
@@ -120,6 +122,39 @@ def test_what_a_balancer_has_otherwise_than_the_managers_is_named(balanced, gone
     assert gone in TABLE
     set_answer(balanced, "balancers", TABLE.replace(gone, put))
     assert found(balanced, "load-balancers") == [("error", ("slave01",), told)]
+
+
+def test_a_network_that_an_update_adds_has_no_address_before_a_task_is_in_it(balanced):
+    balanced.networks.append(network("new", "10.0.9.0/24"))
+    balanced.services[0]["Endpoint"]["VirtualIPs"].append({"NetworkID": "id-new", "Addr": "10.0.9.2/24"})
+    of_others = "\nsandbox lb_id-new\n*mangle\n-A INPUT -d 10.0.9.77/32 -j MARK --set-xmark 0x150/0xffffffff\nCOMMIT"
+    for place in range(3):
+        set_answer(balanced, "balancers", TABLE + of_others, node=place)
+    assert found(balanced, "load-balancers") == [("ok", (), "nothing found")]
+    balanced.tasks[0]["NetworksAttachments"].append({"Network": {"ID": "id-new"}, "Addresses": ["10.0.9.7/24"]})
+    assert "virtual address 10.0.9.2 of web in new" in found(balanced, "load-balancers")[0][2]
+    balanced.services[0]["UpdateStatus"] = {"State": "updating"}
+    assert found(balanced, "load-balancers") == [("ok", (), "nothing found")]
+
+
+def test_old_and_new_tasks_may_be_in_two_tables_until_the_update_has_ended(balanced):
+    both = re.sub(r"(-A .*) 0x10[01](.*)", r"\1 0x10a\2\n\1 0x10b\2", TABLE)
+    both = re.sub(r"FWM  0000010[01] rr\n(.*)\n", "FWM  0000010A rr\n\\1\nFWM  0000010B rr\n", both)
+    for place in range(3):
+        set_answer(balanced, "balancers", both, node=place)
+        set_answer(balanced, "mesh rules", re.sub(r"(-A .*) 0x100(.*)", r"\1 0x10a\2\n\1 0x10b\2", MESH), node=place)
+    balanced.services[0]["PreviousSpec"] = {"EndpointSpec": {"Ports": balanced.services[0]["Endpoint"]["Ports"]}}
+    balanced.services[0]["UpdateStatus"] = {"State": "paused"}
+    assert found(balanced, "load-balancers") == [("ok", (), "nothing found")]
+    balanced.services[0]["UpdateStatus"] = {"State": "completed"}
+    assert "lacks task web.1" in found(balanced, "load-balancers")[0][2]
+
+
+def test_a_task_of_which_managers_know_no_more_since_a_moment_may_still_be_known(balanced):
+    balanced.tasks.pop(0)
+    assert "which none of its tasks has" in found(balanced, "load-balancers")[0][2]
+    balanced.services[0]["UpdatedAt"] = "2026-11-25T03:09:55Z"
+    assert found(balanced, "load-balancers") == [("ok", (), "nothing found")]
 
 
 def test_what_has_just_changed_need_not_be_known(balanced):
@@ -251,3 +286,11 @@ def test_a_disk_that_takes_seconds_is_slow(sight, after, told):  # noqa: F811
     set_answer(sight, "disks before", "254 0 vda 100 0 800 50 200 0 1600 90 2 60 140 0 0 0 0 30 20\n1000.5")
     set_answer(sight, "disks after", after)
     assert found(sight, "disk-speed")[0][2] == told
+
+
+@pytest.mark.parametrize(("name", "number"), [("mapper/vg-root", 65024), ("vda", 41)])  # LVM; btrfs
+def test_a_disk_is_known_by_its_number_or_its_name(sight, name, number):  # noqa: F811
+    set_answer(sight, "disk", f"Filesystem 1024-blocks Used Available Capacity Mounted on\n/dev/{name} 9 1 8 33% /")
+    set_answer(sight, "disk number", str(number))
+    set_answer(sight, "disks after", "254 0 vda 100 0 800 50 230 0 1600 18090 0 60 140 0 0 0 0 30 20\n1004.5")
+    assert found(sight, "disk-speed")[0][2].startswith("a write to the disk of /var/lib/docker takes 0.6 s")

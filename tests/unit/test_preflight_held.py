@@ -95,6 +95,11 @@ def test_messages_of_others_are_quoted_at_the_second_look_too(sight, monkeypatch
             UNREACHED,
             "i/o timeout",
         ),
+        (
+            EngineRefused("node", 500, "dial tcp: lookup registry on 10.0.0.2:53: no such host"),
+            UNREACHED,
+            "no such host",
+        ),
         (NoAnswer("timed out"), UNREACHED, "no answer from the registry: timeout after 8 s"),
     ],
 )

@@ -8,7 +8,7 @@ import pytest
 from swarmlab.preflight import checks as made
 from swarmlab.preflight.holdings import networks_in_use
 from tests.unit.test_preflight import found, network, only, sound
-from tests.unit.test_preflight_services import service, task
+from tests.unit.test_preflight_services import ago, service, task
 
 ADDRESSES = {"master": "10.0.5.3", "slave01": "10.0.5.4", "slave02": "10.0.5.5"}
 
@@ -131,6 +131,10 @@ def test_names_that_a_node_does_not_know_are_told(sight):
     next(network for network in sight.networks if network["Name"] == "app")["Ingress"] = True
     assert found(sight, "task-names")[0][0] == "ok"
     sight.networks[-1]["Ingress"] = False
+    # Its own service was changed a moment ago, so managers may have forgotten its task before nodes can.
+    sight.services[0]["UpdatedAt"] = ago(10)
+    assert found(sight, "task-names")[0][0] == "ok"
+    del sight.services[0]["UpdatedAt"]
     # A task that is about to run, or to end, may be known.
     sight.tasks.append(task("starting", NetworksAttachments=attached("10.0.5.77")))
     assert found(sight, "task-names")[0][0] == "ok"

@@ -168,6 +168,24 @@ def test_a_port_of_a_task_that_has_just_started_is_not_yet_expected(published):
     assert found(published, "engine-rules") == [("ok", (), "nothing found")]
 
 
+def test_the_end_of_the_mesh_is_where_the_rules_lead_its_ports(published):
+    """As engines make them that publish ports of the mesh like those of containers."""
+    lines = [line for line in SOUND.splitlines() if "INGRESS" not in line]
+    allowed = "-A DOCKER -d {0}/32 ! -i docker_gwbridge -o docker_gwbridge -p tcp -m tcp --dport 8088 -j ACCEPT"
+    lead = "-A DOCKER ! -i docker_gwbridge -p tcp -m tcp --dport 8088 -j DNAT --to-destination {0}:8088"
+    first = next(place for place, line in enumerate(lines) if line.startswith("-A DOCKER -d 172.19.0.3/32"))
+    lines[first:first] = [allowed, "-A DOCKER ! -i docker_gwbridge -o docker_gwbridge -j DROP"]
+    first = next(place for place, line in enumerate(lines) if "--dport 8089 -j DNAT" in line)
+    lines.insert(first, lead)
+    for address in ("172.19.0.2", "172.19.0.7"):
+        for place in range(3):
+            set_answer(published, "rules", "\n".join(lines).replace("{0}", address), node=place)
+        assert found(published, "engine-rules") == [("ok", (), "nothing found")]
+    without = "\n".join(line for line in lines if line != allowed).replace("{0}", "172.19.0.7")
+    set_answer(published, "rules", without)
+    assert "port 8088/tcp, published by the mesh, is dropped" in found(published, "engine-rules")[0][2]
+
+
 @pytest.mark.parametrize(
     ("state", "before", "expected"),
     [

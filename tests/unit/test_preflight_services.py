@@ -14,6 +14,7 @@ from swarmlab.preflight.services import ended
 from swarmlab.preflight.work import fits, suits
 from tests.unit.test_preflight import found, only, sound
 
+SECOND = int(1e9)
 NOW = datetime(2026, 11, 25, 3, 10, 0, tzinfo=timezone.utc)
 REFUSED = 'invalid mount config for type "bind": bind source path does not exist: /nowhere'
 
@@ -253,6 +254,35 @@ def test_updates_that_go_on_and_rollbacks_by_hand_are_no_trouble(sight):
     well(sight)
     sight.services = [service(UpdateStatus={"State": "rollback_completed"}, PreviousSpec={"Name": "web"})]
     well(sight)
+
+
+SLOW = {"ContainerSpec": {"Healthcheck": {"Test": ["CMD", "x"], "StartPeriod": 600 * SECOND}}}
+PATIENT = {"ContainerSpec": {"StopGracePeriod": 600 * SECOND}}
+
+
+@pytest.mark.parametrize(
+    "slot",
+    [
+        [task("starting", slot=2, made=260.0, since=250.0, Spec=SLOW), task("shutdown", slot=2, made=9000, since=255)],
+        [
+            task("running", slot=2, made=9000.0, since=250.0, desired="shutdown", Spec=PATIENT),
+            task("ready", slot=2, made=250.0, desired="ready"),
+        ],
+        [
+            task("running", slot=2, made=9000.0, since=250.0, desired="shutdown", Spec=PATIENT),
+            task("pending", slot=2, made=250.0, desired="ready", err="host-mode port already in use", NodeID=""),
+        ],
+    ],
+)
+def test_an_update_waits_as_long_as_its_tasks_may_take(sight, slot):
+    sight.services = [service(2, updated=400.0, UpdateStatus={"State": "updating"})]
+    sight.tasks = [task(made=9000.0), *slot]
+    assert found(sight, "updates")[0][0] == "ok"
+    assert found(sight, "stuck-tasks")[0][0] == "ok"
+    for each in slot:
+        each["Spec"] = {"ContainerSpec": {}}
+    assert found(sight, "updates")[0][0] == "warning"
+    assert found(sight, "stuck-tasks")[0][0] == "warning"
 
 
 # Tasks that stay in one state

@@ -2,7 +2,8 @@
 
 import pytest
 
-from tests.unit.test_preflight import found, network, only, sound
+from swarmlab.preflight import plugins
+from tests.unit.test_preflight import found, network, only, set_answer, sound
 from tests.unit.test_preflight_services import service, task
 
 SECOND = int(1e9)
@@ -63,6 +64,31 @@ def test_a_driver_that_a_node_lacks_is_named(sight):
     only(sight, "service-needs", "warning", ("slave01",), "web asks for the log driver splunk")
     sight.members[1]["Spec"]["Availability"] = "drain"
     assert found(sight, "service-needs")[0][0] == "ok"
+
+
+def test_a_driver_of_a_managed_plugin_is_told_by_the_managers(sight):
+    mount = {"Type": "volume", "Source": "v", "VolumeOptions": {"DriverConfig": {"Name": "vieux/sshfs:latest"}}}
+    sight.services = [service(replicas=3, template={"LogDriver": {"Name": "loki"}})]
+    sight.services[0]["Spec"]["TaskTemplate"]["ContainerSpec"]["Mounts"] = [mount]
+    installed = [{"Type": "Log", "Name": "loki:latest"}, {"Type": "Volume", "Name": "vieux/sshfs:latest"}]
+    for place, (view, member) in enumerate(zip(sight.nodes, sight.members, strict=True)):
+        view.info |= {"Plugins": {"Log": ["json-file"], "Volume": ["local"]}, "LoggingDriver": "loki"}
+        member["Description"]["Engine"] = {"Plugins": [{"Type": "Network", "Name": "overlay"}, *installed]}
+        set_answer(sight, "daemon.json", '{"log-driver": "loki"}', node=place)
+    assert found(sight, "service-needs")[0][0] == "warning"
+    assert found(sight, "engine-restart")[0][0] == "error"
+    plugins.complete(sight)
+    assert found(sight, "service-needs")[0][0] == "ok"
+    assert "log-driver" not in " ".join(summary for *_, summary in found(sight, "engine-restart"))
+
+
+def test_a_task_that_was_not_placed_reserves_nothing(sight):
+    sight.members[1]["Description"]["Resources"] = {"MemoryBytes": 2**30}
+    asked = {"Resources": {"Reservations": {"MemoryBytes": 2 * 2**30}}}
+    sight.tasks = [task("pending", slot=0, node="slave01", Spec=asked)]
+    assert found(sight, "service-needs")[0][0] == "ok"
+    sight.tasks = [task("assigned", slot=0, node="slave01", Spec=asked)]
+    assert found(sight, "service-needs")[0][0] == "warning"
 
 
 def test_a_node_that_has_less_than_its_tasks_reserve_is_named(sight):
