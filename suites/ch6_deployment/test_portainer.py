@@ -49,12 +49,12 @@ def test_portainer_started_by_run_answers_on_its_port(cluster, image, volume):
 
 
 @claim("6.2/portainer-compose")
-def test_portainer_started_by_its_compose_file_answers_on_its_port(cluster, image):
+def test_portainer_started_by_its_compose_file_answers_on_its_port(cluster, image, lab):
     manager = cluster.manager
     bench = cluster.bench(manager)
     text = (COMPOSE / "portainer" / "docker-compose.yml").read_text(encoding="utf-8")
     settings = f"PORTAINER_IMAGE={image} LABEL={cluster.label}"
-    for tool in tools(manager):
+    for tool in tools(manager, lab.declared(manager.name).compose):
         require_free_port(manager)
         folder = bench.folder({"docker-compose.yml": text})
         project = Project(manager, tool, unique("portainer"), folder, PORT, settings)

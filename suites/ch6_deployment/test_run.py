@@ -3,7 +3,7 @@
 from fixtures.claims import claim
 from suites.support.commands import accepted, succeeded
 from suites.support.compose_projects import Project, tools
-from swarmlab.cluster.marks import unique
+from swarmlab.cluster.marks import PREFIX, unique
 
 FILE = """version: "3"
 services:
@@ -66,5 +66,6 @@ def named(node, name):
 
 
 def services(cluster):
-    """Return the names of all services."""
-    return {service["Spec"]["Name"] for service in cluster.manager.ask("GET", "/services")}
+    """Return the names of services that begin as the suite's do: others may make theirs meanwhile."""
+    listed = cluster.manager.ask("GET", "/services")
+    return {name for one in listed if (name := one["Spec"]["Name"]).startswith(PREFIX)}

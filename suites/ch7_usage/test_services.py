@@ -241,17 +241,18 @@ def test_rm_removes_everything_and_frees_the_port(cluster, documented):
     left = cluster.manager.ask("GET", "/services", filters={"id": [documented.id]})
     assert not left, f"{documented} was removed, and is still there"
     eventually(
-        lambda: State(not (left := containers_of(cluster, documented)), listed(left)),
+        lambda: State(not (left := containers_of(cluster, documented, all=True)), listed(left)),
         f"the containers of {documented} to be removed from every node",
+        deadline=60,
     )
     eventually(lambda: documented.id not in cluster.with_tasks(), f"the tasks of {documented} to be forgotten")
     # A new service on the port shows that it is free.
     cluster.create_service("successor", "web:1", publish={port: 80}).expect_running(1)
 
 
-def containers_of(cluster, service):
-    """Return the host name of each running container's node, by container id, as the engines list them."""
-    return {container: node for _, node, container in containers(cluster, service)}
+def containers_of(cluster, service, *, all=False):
+    """Return the host name of each container's node by container id, as the engines list running ones, or *all*."""
+    return {container: node for _, node, container in containers(cluster, service, all=all)}
 
 
 def listed(containers):

@@ -7,7 +7,7 @@ from suites.support.commands import accepted, table
 from suites.support.reasons import explained
 from suites.support.stacks import deploy, deploy_project, deployed, nothing_of, removed, runs, services, why_left
 from suites.support.traffic import GOSSIP, PROBES, REQUESTS, without_loss
-from swarmlab.cluster.marks import STACK_LABEL
+from swarmlab.cluster.marks import PREFIX, STACK_LABEL
 from swarmlab.cluster.service import SERVICE_NAME_LABEL, TASK_LABEL
 from swarmlab.lists import few
 from swarmlab.parallel import parallel
@@ -133,7 +133,7 @@ def test_deploy_makes_all_that_the_file_names(cluster, stack, whole):
     (network,) = stack.of("networks")
     made = (network["Driver"], network["Scope"])
     assert made == ("overlay", "swarm"), f"{network['Name']} is of driver and scope {made}, not an overlay of the swarm"
-    for task in stack.service("web").tasks():
+    for task in stack.service("web").running():
         uses_everything(stack, cluster.node(task.node), task.container)
     eventually(
         lambda: names_lead_to_all(stack),
@@ -497,5 +497,5 @@ def test_service_create_makes_one_service_and_a_stack_makes_several(cluster, sta
 
 
 def service_names(node):
-    """Return the names of all services."""
-    return {service["Spec"]["Name"] for service in node.ask("GET", "/services")}
+    """Return the names of services that begin as the suite's do: others may make theirs meanwhile."""
+    return {name for one in node.ask("GET", "/services") if (name := one["Spec"]["Name"]).startswith(PREFIX)}

@@ -1,5 +1,7 @@
 """8.2.4: replicated and global services."""
 
+from collections import Counter
+
 import pytest
 
 from fixtures.claims import claim
@@ -10,6 +12,7 @@ from suites.support.placement import (
     one_on_each,
     stays,
 )
+from swarmlab.cluster.service import ENDED
 from swarmlab.cluster.swarm import join
 from swarmlab.lists import few
 from swarmlab.wait import State, eventually
@@ -36,8 +39,13 @@ def test_a_replicated_service_has_as_many_tasks_as_declared(cluster):
 @claim("8.2.4/replicated")
 @pytest.mark.touches("reserve all memory of the nodes")
 def test_tasks_are_where_there_is_room(cluster):
-    # Capacity by node memory. One task more than the total is declared, so that exactly one stays pending.
-    free = {m["Description"]["Hostname"]: m["Description"]["Resources"]["MemoryBytes"] for m in cluster.members()}
+    # Capacity by node memory that no other task has reserved. One task more than the total is declared, so that exactly
+    # one stays pending.
+    taken = reserved(cluster)
+    free = {
+        member["Description"]["Hostname"]: member["Description"]["Resources"]["MemoryBytes"] - taken[member["ID"]]
+        for member in cluster.members()
+    }
     each = int(max(free.values()) * 0.4)
     room = {name: memory // each for name, memory in free.items()}
     count = sum(room.values())
@@ -54,6 +62,15 @@ def test_tasks_are_where_there_is_room(cluster):
     stays(full, "the task that finds no room to go on waiting", polls=4)
     heavy.scale(count)
     heavy.expect_running(count)
+
+
+def reserved(cluster):
+    """Return the bytes of memory that tasks reserve, by node id."""
+    found = Counter()
+    for task in cluster.manager.ask("GET", "/tasks"):
+        if task.get("NodeID") and task["Status"]["State"] not in ENDED:
+            found[task["NodeID"]] += (task["Spec"].get("Resources") or {}).get("Reservations", {}).get("MemoryBytes", 0)
+    return found
 
 
 @claim("8.2.4/global")

@@ -14,6 +14,7 @@ from suites.support.placement import (
     stays,
     temporarily,
 )
+from swarmlab.cluster.marks import ours
 from swarmlab.cluster.swarm import join, leads
 from swarmlab.errors import Blocked
 from swarmlab.wait import State, eventually
@@ -181,11 +182,14 @@ def subjects(cluster, lab):
 
 
 def managed(cluster):
-    """Return all objects that managers keep, by kind."""
+    """Return the objects that managers keep, by kind: nodes, the suite's own, and what the swarm has."""
     ask = cluster.manager.ask
-    kinds = ("nodes", "services", "secrets", "configs")
-    kept = {kind: {item["ID"]: item["Spec"] for item in ask("GET", f"/{kind}")} for kind in kinds}
-    kept["networks"] = {item["Id"]: item["Name"] for item in ask("GET", "/networks", filters={"scope": ["swarm"]})}
+    kept = {"nodes": {item["ID"]: item["Spec"] for item in ask("GET", "/nodes")}}
+    for kind in ("services", "secrets", "configs"):
+        specs = {item["ID"]: item["Spec"] for item in ask("GET", f"/{kind}")}
+        kept[kind] = {id: spec for id, spec in specs.items() if ours(spec["Name"], spec.get("Labels"))}
+    networks = ask("GET", "/networks", filters={"scope": ["swarm"]})
+    kept["networks"] = {item["Id"]: item["Name"] for item in networks if ours(item["Name"], item.get("Labels"))}
     swarm = ask("GET", "/swarm")
     kept["swarm"], kept["tokens"], kept["CA"] = swarm["Spec"], swarm["JoinTokens"], swarm.get("TLSInfo")
     return kept

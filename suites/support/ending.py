@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import Any
 
-from suites.support.commands import accepted
 from swarmlab.cluster.service import Task
 from swarmlab.cluster.swarm import Swarm
 
@@ -15,5 +14,12 @@ AT_ONCE: dict[str, Any] = {"Condition": "any", "Delay": 0}
 
 
 def end(cluster: Swarm, task: Task, code: int) -> None:
-    """Have the process of a task (of `ENDS_ON_DEMAND`) end by itself with this exit code."""
-    accepted(cluster.node(task.node), f"exec {task.container} sh -c 'echo {code} > /run/end'")
+    """Have the process of a task (of `ENDS_ON_DEMAND`) end by itself with this exit code.
+
+    Raises:
+        AssertionError: it was not told to end.
+    """
+    host = cluster.node(task.node)
+    done = host.docker(f"exec {task.container} sh -c 'echo {code} > /run/end'")
+    # A process that ends at once may end the command in its container too (137).
+    assert done.ok or done.code == 137, f"{task} was not told to end: {done.output}"

@@ -57,6 +57,8 @@ class Told:
         changes: the changes, in their order.
         events: by host name of a manager, its events meanwhile, in their order.
         filtered: by filter, such as ("type", "secret"), and host name, the events that pass it.
+        remembered: by host name, the events that a manager still told after all filters were tried. It remembers its
+            last ones only, of whatever is done on it.
         service: id of the service.
         images: its image before and after the update.
     """
@@ -64,6 +66,7 @@ class Told:
     changes: list[Change]
     events: dict[str, list[dict[str, Any]]]
     filtered: dict[tuple[str, str], dict[str, list[dict[str, Any]]]] = field(default_factory=dict)
+    remembered: dict[str, list[dict[str, Any]]] = field(default_factory=dict)
     service: str = ""
     images: tuple[str, str] = ("", "")
 
@@ -134,6 +137,7 @@ def _live(cluster: Swarm) -> Told:
         result.filtered[kind, value] = {
             manager.name: manager.events(since[manager], now(manager), {kind: [value]}) for manager in managers
         }
+    result.remembered = {manager.name: manager.events(since[manager], now(manager)) for manager in managers}
     return result
 
 

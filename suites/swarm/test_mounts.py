@@ -42,39 +42,41 @@ def test_a_tmpfs_has_its_size_and_mode_in_the_task_on_every_node(cluster):
 
 @claim("mounts/tmpfs-ends-with-task")
 def test_what_is_in_a_tmpfs_is_gone_with_its_task(cluster):
-    mount, host = {"Type": "tmpfs", "Target": "/scratch"}, cluster.sample[-1]
-    settings = {"restart": SOON, "constraints": [f"node.hostname=={host}"]}
-    service = create(cluster, "scratch", mounts=[mount], **settings)
-    (first,) = service.expect_running(1)
-    printed(cluster, first, "echo kept > /scratch/file")
-    host.docker(f"kill {first.container}").expect(f"docker kill on {host}")
-    eventually(
-        lambda: State(first.id not in [task.id for task in service.running()]) and service.converged(1),
-        f"a task in place of the one that was killed on {host}",
-        deadline=60,
-    )
-    (second,) = service.running()
-    found = printed(cluster, second, "ls -A /scratch")
-    assert not found, f"the next task on {host} finds in its tmpfs what the task before it wrote: {found}"
+    mount = {"Type": "tmpfs", "Target": "/scratch"}
+    for host in cluster.sample:
+        settings = {"restart": SOON, "constraints": [f"node.hostname=={host}"]}
+        service = create(cluster, "scratch", mounts=[mount], **settings)
+        (first,) = service.expect_running(1)
+        printed(cluster, first, "echo kept > /scratch/file")
+        host.docker(f"kill {first.container}").expect(f"docker kill on {host}")
+        eventually(
+            lambda service=service, first=first: (
+                State(first.id not in [task.id for task in service.running()]) and service.converged(1)
+            ),
+            f"a task in place of the one that was killed on {host}",
+            deadline=60,
+        )
+        (second,) = service.running()
+        found = printed(cluster, second, "ls -A /scratch")
+        assert not found, f"the next task on {host} finds in its tmpfs what the task before it wrote: {found}"
 
 
 @claim("mounts/volume-options")
 def test_a_volume_has_the_options_of_the_mount_where_the_task_runs(cluster):
-    volume, options = cluster.unique("volume"), {"type": "tmpfs", "device": "tmpfs", "o": "size=1m"}
-    labels = {cluster.label: "", "colour": "blue"}
-    driver = {"Name": "local", "Options": options}
-    mount = {"Type": "volume", "Source": volume, "Target": "/data"}
-    mount["VolumeOptions"] = {"Labels": labels, "DriverConfig": driver}
-    host, *others = reversed(cluster.sample)
-    service = create(cluster, "keeper", mounts=[mount], constraints=[f"node.hostname=={host}"])
-    (task,) = service.expect_running(1)
-    made = known(host, volume)
-    assert made, f"{host} runs the task, and has no volume {volume}"
-    found = made["Driver"], made["Labels"], made["Options"]
-    assert found == ("local", labels, options), f"{volume} on {host} has driver, labels and options {found}"
-    expect_room(cluster, task, "/data", MIB)
-    elsewhere = [node.name for node in others if known(node, volume)]
-    assert not elsewhere, f"the only task runs on {host}, and {volume} is also on {few(elsewhere)}"
+    options, labels = {"type": "tmpfs", "device": "tmpfs", "o": "size=1m"}, {cluster.label: "", "colour": "blue"}
+    for host in cluster.sample:
+        volume = cluster.unique("volume")
+        mount = {"Type": "volume", "Source": volume, "Target": "/data"}
+        mount["VolumeOptions"] = {"Labels": labels, "DriverConfig": {"Name": "local", "Options": options}}
+        service = create(cluster, "keeper", mounts=[mount], constraints=[f"node.hostname=={host}"])
+        (task,) = service.expect_running(1)
+        made = known(host, volume)
+        assert made, f"{host} runs the task, and has no volume {volume}"
+        found = made["Driver"], made["Labels"], made["Options"]
+        assert found == ("local", labels, options), f"{volume} on {host} has driver, labels and options {found}"
+        expect_room(cluster, task, "/data", MIB)
+        elsewhere = [node.name for node in cluster.sample if node is not host and known(node, volume)]
+        assert not elsewhere, f"the only task runs on {host}, and {volume} is also on {few(elsewhere)}"
 
 
 @claim("mounts/bind-needs-source")

@@ -129,10 +129,12 @@ def test_a_secret_leaves_a_node_with_its_task(cluster):
     if blind:
         raise Blocked(f"the files of a running task's secret are not found on {few(blind)}")
     # The container of a task that has ended is still there, until its service is removed.
-    host = cluster.node(tasks[0].node)
-    host.docker(f"kill {tasks[0].container}").expect(f"docker kill on {host}")
+    for task in tasks:
+        cluster.node(task.node).docker(f"kill {task.container}").expect(f"docker kill on {task.node}")
     eventually(
-        lambda: nowhere([host], secret), f"the secret to leave {host} with the task that was killed", deadline=60
+        lambda: nowhere(cluster.nodes, secret),
+        "the secret to leave every node with the task that was killed",
+        deadline=60,
     )
     service.remove()
     eventually(lambda: nowhere(cluster.nodes, secret), "the secret to leave all nodes with its service", deadline=60)

@@ -140,6 +140,16 @@ FAULTS = [
         nodes=("master",),
     ),
     ClaimFault(
+        "a node keeps ended containers of removed services",
+        {"7.2.4/rm": "containers of .* on slave02"},
+        script=wrap(
+            '"service rm"*) su - hadoop -c "ssh slave02 docker run --label com.docker.swarm.service.id=$('
+            "docker.real service inspect --format '{{.ID}}' $3"
+            ') registry:5000/client true"'
+        ),
+        nodes=("master",),
+    ),
+    ClaimFault(
         "a node's routing mesh is empty",
         {
             "7.1/ingress-balances": "slave02",

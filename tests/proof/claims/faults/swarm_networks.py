@@ -151,10 +151,16 @@ FAULTS = [
         "a node keeps the address of a container that failed",
         {"networks/attach-released": "to get .*, which one on slave02 had, of a command that is not there"},
         script=wrap(
-            '"run --rm"*--ip*) docker.real $(echo "$*" | sed "s/--rm/--detach/; s#--entrypoint [^ ]*##"); exit 1'
+            '"run --rm"*--ip*) docker.real $(echo "$*" | sed "s/--rm/--detach/; s#--entrypoint [^ ]*##"); exit 127'
         ),
         nodes=("slave02",),
         run="swarm ports and networks",
+    ),
+    ClaimFault(
+        "a node puts no container into a network",
+        {"networks/attach-released": r"slave02 was to run a command that is not there in .*, and says \(125\)"},
+        script=wrap('"run --rm"*--ip*) echo "no such network" >&2; exit 125'),
+        nodes=("slave02",),
     ),
     ClaimFault(
         "a node gives all of its containers one more address",

@@ -61,7 +61,7 @@ FAULTS = [
         {
             "mounts/tmpfs": r"/scratch has room for 1048576 bytes, and it took 2\d+",
             "mounts/tmpfs-ends-with-task": "the next task on .* finds in its tmpfs what the task before it wrote: file",
-            "mounts/volume-options": r"on slave02 has driver, labels and options \('local', .*, None\)",
+            "mounts/volume-options": r"on master has driver, labels and options \('local', .*, None\)",
             "mounts/bind-needs-source": "tasks to run on slave02 alone: .*on master: .*@master running",
             "mounts/read-only-root": _WRITTEN.format("/new"),
             "mounts/read-only": _WRITTEN.format("/shown/file"),
