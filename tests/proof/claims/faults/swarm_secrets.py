@@ -90,7 +90,7 @@ FAULTS = [
         "a node copies secrets to its disk",
         {
             "secrets/in-memory": "has the secret, and it is on the disk of slave01 in /var/lib/docker/tmp/",
-            "secrets/gone-after-task": "the secret to leave every node with the task that was killed.*slave01 has it in",
+            "secrets/gone-after-task": "the secret to leave every node with the task.* killed.*slave01 has it in",
             "secrets/rotated-by-update": "that the update removed to be on no node: .*slave01 has it in",
         },
         script=background(
