@@ -8,6 +8,7 @@ from datetime import datetime, timedelta, timezone
 from cryptography import x509
 
 from swarmlab.cluster import pki
+from swarmlab.preflight import work
 from swarmlab.preflight.finding import Finding, Level, Unknown
 from swarmlab.preflight.model import NodeView, Sight, by_node, unasked
 
@@ -15,6 +16,10 @@ from swarmlab.preflight.model import NodeView, Sight, by_node, unasked
 _OVERDUE = 0.2
 #: A cluster that is switched off for longer than its certificates are valid does not work again.
 _LEAST = timedelta(days=7)
+#: Certificates of no longer than this, and the hour by which they are dated back, end while somebody mends a node.
+_SHORT = timedelta(days=1, hours=1)
+#: Seconds in which the nodes of a swarm get certificates of a new root certificate.
+_ROTATES = 120.0
 _LEAST_OF_ROOT = timedelta(days=180)
 #: What follows where a node's certificate is not valid: its swarm has lost it.
 _LOST = ("membership", "quorum", "stuck-tasks: pending for")
@@ -66,7 +71,8 @@ def of_nodes(_: Sight, view: NodeView) -> Iterator[Finding]:
     elif left < _LEAST:
         risk = "a cluster that is off for longer does not work again"
         mend = "on a manager: docker swarm update --cert-expiry 2160h && docker swarm ca --rotate"
-        yield Finding(Level.WARNING, f"its certificate is valid for {_days(left)}", risk, _INCIDENTS, mend=mend)
+        level = Level.WARNING if whole <= _SHORT else Level.INFO
+        yield Finding(level, f"its certificate is valid for {_days(left)}", risk, _INCIDENTS, mend=mend)
     else:
         yield Finding(Level.OK, f"valid for {left.days} days")
 
@@ -85,7 +91,9 @@ def of_root(sight: Sight) -> Iterator[Finding]:
     if sight.swarm.get("RootRotationInProgress"):
         risk = "it does not end until every node has a new certificate, and a node that is down keeps it from ending"
         mend = "start the nodes that are down, or remove them: docker node ls, docker node rm NODE"
-        yield Finding(Level.WARNING, "the root certificate is being replaced", risk, mend=mend)
+        begun = work.now(sight) - work.changed(sight.swarm) < _ROTATES
+        level = Level.INFO if begun else Level.WARNING
+        yield Finding(level, "the root certificate is being replaced", risk, mend=mend)
 
 
 def _of_root(root: x509.Certificate) -> Finding:

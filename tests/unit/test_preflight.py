@@ -346,6 +346,7 @@ def test_a_root_certificate_that_ends_is_told(sight):
         (-1, 90, "ok", "valid for"),
         (-80, 10, "warning", "should have been renewed"),
         (0, 1, "warning", "valid for 24.0 hours"),
+        (0, 4, "info", "valid for 4 days"),
         (-90, -1, "error", "ended 24.0 hours ago"),
         (1, 90, "error", "not valid yet"),
     ],
@@ -356,6 +357,13 @@ def test_certificates_of_nodes(sight, since, until, level, part):
     findings = [one for one in found(sight, "node-certificates") if "slave01" in one[1]]
     assert findings[0][0] == level
     assert part in findings[0][2]
+
+
+def test_a_root_certificate_that_has_been_replaced_for_long_is_told(sight):
+    sight.swarm |= {"RootRotationInProgress": True, "UpdatedAt": "2026-11-25T03:05:00.000000000Z"}
+    only(sight, "root-certificate", "warning", (), "the root certificate is being replaced")
+    sight.swarm["UpdatedAt"] = "2026-11-25T03:09:50.000000000Z"
+    only(sight, "root-certificate", "info", (), "the root certificate is being replaced")
 
 
 @pytest.mark.parametrize(
