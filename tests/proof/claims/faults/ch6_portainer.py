@@ -8,7 +8,7 @@ FAULTS = [
     ClaimFault(
         "Portainer hides a node, forgets its settings, and takes a second administrator",
         {
-            "6.2/portainer-shows-swarm": r"Portainer on master does not show the nodes \['slave",
+            "6.2/portainer-shows-swarm": r"Portainer on master does not show the nodes \['\w",
             "6.2/settings-survive": "Portainer on master forgot its administrator",
             "6.2/portainer-first-login": "Portainer on master lets a second visitor set an administrator",
         },
