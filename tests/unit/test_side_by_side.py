@@ -23,6 +23,8 @@ def start(tmp_path, *options):
     """Start a run that selects nothing, and return what it printed."""
     command = [sys.executable, "-m", "pytest", "--reports", str(tmp_path / "reports"), *options, *NOTHING]
     ran = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
+    if "which is at work" in ran.stdout + ran.stderr:
+        pytest.skip("a host has one lab of machines, and another run uses it now")
     assert ran.returncode == 5, ran.stdout + ran.stderr
     return ran.stdout
 
