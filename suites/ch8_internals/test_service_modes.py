@@ -69,7 +69,8 @@ def reserved(cluster):
     found = Counter()
     for task in cluster.manager.ask("GET", "/tasks"):
         if task.get("NodeID") and task["Status"]["State"] not in ENDED:
-            found[task["NodeID"]] += (task["Spec"].get("Resources") or {}).get("Reservations", {}).get("MemoryBytes", 0)
+            asked = (task["Spec"].get("Resources") or {}).get("Reservations") or {}
+            found[task["NodeID"]] += asked.get("MemoryBytes", 0)
     return found
 
 
