@@ -72,13 +72,16 @@ def _untold(sight: Sight) -> Iterator[Finding]:
         yield Finding(Level.UNKNOWN, summary, mend=mend)
 
 
-def routes(text: str) -> list[tuple[str, IPv4Network]]:
-    """Return interface and destination of each route in /proc/net/route, except the default route."""
+def routes(text: str, *, direct: bool = False) -> list[tuple[str, IPv4Network]]:
+    """Return interface and destination of each route in /proc/net/route, or of each without a gateway.
+
+    The default route is left out.
+    """
     found = []
     for line in text.splitlines()[1:]:
         fields = line.split()
         target, mask = (socket.inet_ntoa(struct.pack("<I", int(fields[place], 16))) for place in (1, 7))
-        if mask != "0.0.0.0":
+        if mask != "0.0.0.0" and not (direct and int(fields[2], 16)):
             found.append((fields[0], ip_network(f"{target}/{mask}", strict=False)))
     return [(name, subnet) for name, subnet in found if isinstance(subnet, IPv4Network)]
 
@@ -87,6 +90,7 @@ def routes(text: str) -> list[tuple[str, IPv4Network]]:
 def host_routes(sight: Sight, view: NodeView) -> Iterator[Finding]:
     """Whether the subnet of an overlay network overlaps a route or a bridge of the node, or has its name server."""
     ways = routes(view.read("routes"))
+    beside = routes(view.read("routes"), direct=True)
     links = {*view.bridges.values(), "docker0", GATEWAY_BRIDGE}
     asked = servers(view.read("resolvers"))
     risk = "tasks do not start, or reach the wrong machine"
@@ -101,8 +105,9 @@ def host_routes(sight: Sight, view: NodeView) -> Iterator[Finding]:
                 if name in links or way.prefixlen >= subnet.prefixlen:
                     yield Finding(Level.ERROR, summary, risk, "moby#50011, moby#48069", mend=_again(network))
                 else:  # the node's own way to that part goes on; only what is beyond it is hidden from the tasks
-                    hidden = f"tasks in the network do not reach what is behind {name} at {subnet}"
-                    yield Finding(Level.INFO, summary, hidden, mend=_again(network))
+                    hidden = f"tasks in the network do not reach machines behind {name} with addresses in {subnet}"
+                    level = Level.WARNING if (name, way) in beside else Level.INFO
+                    yield Finding(level, summary, hidden, mend=_again(network))
             for server in asked:
                 if server in subnet:
                     summary = f"network {network['Name']} has {subnet}, which the name server {server} is in"

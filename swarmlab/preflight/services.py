@@ -158,7 +158,9 @@ def _loop(sight: Sight, each: Work, tasks: Sequence[Mapping[str, Any]], now: flo
     again = (work.created(present) - work.created(row[0])) / len(row)
     recovered = runs and now - work.changed(present) > max(_RECOVERED, 2 * again)
     down = not runs and now - work.changed(last) > _LACKING + work.patience(sight, present)
-    enough = len(row) >= _ROW or down or (not runs and lasted > _SHORT and (rejected or len(row) > 1))
+    # Two that ran for long may have ended with their node's engine.
+    soon = rejected or (len(row) > 1 and again <= _LACKING)
+    enough = len(row) >= _ROW or down or (not runs and lasted > _SHORT and soon)
     if recovered or not enough:
         return None
     how = {"complete": "ended"}.get(last["Status"]["State"], last["Status"]["State"])

@@ -485,6 +485,8 @@ def test_a_route_of_the_node_that_is_wider_than_a_network_is_no_trouble_for_it(s
     sight.networks.append(network("app", "10.0.1.0/24"))
     set_answer(sight, "routes", ROUTES + "\neth1\t0000000A\t0100140A\t0003\t0\t0\t0\t000000FF\t0\t0\t0")
     assert {level for level, _, _ in found(sight, "subnets-and-routes")} == {"info"}
+    set_answer(sight, "routes", ROUTES + "\neth1\t0000000A\t00000000\t0001\t0\t0\t0\t000000FF\t0\t0\t0")
+    assert {level for level, _, _ in found(sight, "subnets-and-routes")} == {"info", "warning"}
     set_answer(sight, "routes", ROUTES + "\neth1\t0001000A\t0100140A\t0003\t0\t0\t0\t00FFFFFF\t0\t0\t0")
     assert ("error", ("slave01",)) in [one[:2] for one in found(sight, "subnets-and-routes")]
 

@@ -226,6 +226,18 @@ def test_jobs_that_cannot_complete_are_named(sight):
     only(sight, "replicas", "error", ("slave01",), "web has done 2 of 3 tasks: its restarts are used up")
 
 
+def test_tasks_that_ran_until_their_engine_was_restarted_are_no_loop(sight):
+    sight.services = [service()]
+    ends = [task("failed", made=made, since=made - 100, code=0, err="No such container") for made in (240.0, 130.0)]
+    sight.tasks = [*ends, task("starting", made=20.0)]
+    assert found(sight, "replicas")[0][0] == "ok"
+    sight.tasks = [
+        *(task("failed", made=made, since=made - 5, code=1) for made in (60.0, 40.0)),
+        task("starting", made=20.0),
+    ]
+    assert found(sight, "replicas")[0][0] == "error"
+
+
 # Updates
 
 
