@@ -318,6 +318,7 @@ def test_a_clock_that_is_far_off_is_found(healthy, always, fault):
         [node] = [node for node in healthy.nodes if node.name in fault.nodes]
         node.stop()
         node.start()
+    wait(lambda: settled(healthy), "tasks to be known everywhere", deadline=90, every=1)
     expect_healed(healthy, always)
 
 
