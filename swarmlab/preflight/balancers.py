@@ -87,6 +87,8 @@ def tables(sight: Sight) -> Iterator[Finding]:
     for view in sight.nodes:
         try:
             view.check_active()
+            if not work.long_there(sight, view):
+                continue
             text, mesh = view.read("balancers"), view.read("mesh rules")
             used = [service for service in sight.services if _balanced(sight, service, heard)]
             if not text.startswith("ipvs"):

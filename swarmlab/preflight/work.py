@@ -11,7 +11,7 @@ from swarmlab.cluster.clocks import seconds_of
 from swarmlab.cluster.service import ENDED
 from swarmlab.cluster.swarm import leads
 from swarmlab.preflight.finding import Unknown
-from swarmlab.preflight.model import Sight
+from swarmlab.preflight.model import NodeView, Sight
 
 #: The desired states of a task that is to run, or to end by itself, as that of a job.
 WANTED = ("ready", "running", "complete")
@@ -23,6 +23,8 @@ _INTERVAL, _TIMEOUT, _RETRIES = 30.0, 30.0, 3
 _UNTOLD_HEALTH = 600.0
 #: Seconds after a change of a task in which nodes need not know of it.
 _SETTLED = 15.0
+#: Seconds after a change of a node, such as that its engine came back, in which it need not know of tasks.
+_BACK = 45.0
 #: In a swarm of more nodes than this, gossip passes some by: they hear of a change when they exchange all that they
 #: know with another node, every half minute. So they have this many seconds more.
 _MANY, _EXCHANGED = 10, 45.0
@@ -78,6 +80,17 @@ def changed(thing: Mapping[str, Any]) -> float:
 def settled(task: Mapping[str, Any], heard: float) -> bool:
     """Whether a task changed so long before the time `heard` that every node must know of it."""
     return heard - changed(task) > _SETTLED
+
+
+def long_there(sight: Sight, view: NodeView) -> bool:
+    """Whether a node has been as it is for so long that it must know of all `settled` tasks.
+
+    An engine that has just started hears of them one after the other.
+
+    Raises:
+        Unknown: no manager answered.
+    """
+    return now(sight) - changed(members_by_id(sight).get(view.node_id, {})) > _BACK
 
 
 def serves(task: Mapping[str, Any], heard: float) -> bool:

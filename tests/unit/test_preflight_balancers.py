@@ -168,6 +168,17 @@ def test_what_has_just_changed_need_not_be_known(balanced):
     assert "which none of its tasks has" in found(balanced, "load-balancers")[0][2]
 
 
+@pytest.mark.parametrize(
+    ("check", "question", "answer"),
+    [("load-balancers", "balancers", TABLE.replace("0A000007", "0A000009")), ("tunnels", "tunnels", TUNNELS[:19])],
+)
+def test_a_node_whose_engine_has_just_come_back_need_not_know_all(balanced, check, question, answer):
+    set_answer(balanced, question, answer, node=0)
+    assert found(balanced, check)[0][:2] == ("error", ("master",))
+    balanced.members[0]["UpdatedAt"] = "2026-11-25T03:09:40Z"
+    assert found(balanced, check) == [("ok", (), "nothing found")]
+
+
 def test_in_a_large_swarm_it_takes_longer_until_every_node_knows(balanced, monkeypatch):
     balanced.tasks[0]["UpdatedAt"] = "2026-11-25T03:09:20Z"
     set_answer(balanced, "balancers", TABLE.replace("0A000007:0000      Masq    1", "0A000007:0000      Masq    0"))
