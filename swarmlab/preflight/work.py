@@ -24,7 +24,7 @@ _UNTOLD_HEALTH = 600.0
 #: Seconds after a change of a task in which nodes need not know of it.
 _SETTLED = 15.0
 #: Seconds after a change of a node, such as that its engine came back, in which it need not know of tasks.
-_BACK = 45.0
+_BACK = 30.0
 #: In a swarm of more nodes than this, gossip passes some by: they hear of a change when they exchange all that they
 #: know with another node, every half minute. So they have this many seconds more.
 _MANY, _EXCHANGED = 10, 45.0

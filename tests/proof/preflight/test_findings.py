@@ -323,10 +323,13 @@ def test_a_clock_that_is_far_off_is_found(healthy, always, fault):
 
 
 def settled(cluster):
-    """Whether every task has been as it is for long enough to be known on all nodes."""
+    """Whether tasks and nodes have been as they are for long enough for the tasks to be known on all nodes."""
     now = seconds_of(cluster.manager.info()["SystemTime"])
-    ages = [now - seconds_of(task["UpdatedAt"]) for task in cluster.manager.ask("GET", "/tasks")]
-    return State(min(ages) > 16, f"{min(ages):.0f} s")
+    tasks, nodes = (
+        min(now - seconds_of(each["UpdatedAt"]) for each in cluster.manager.ask("GET", path))
+        for path in ("/tasks", "/nodes")
+    )
+    return State(tasks > 16 and nodes > 31, f"tasks for {tasks:.0f} s, nodes for {nodes:.0f} s")
 
 
 def test_a_manager_that_is_lost_is_named_and_nobody_else(healthy, always):
