@@ -3,7 +3,8 @@
 from fixtures.claims import claim
 from suites.support.commands import accepted, succeeded
 from suites.support.compose_projects import Project, tools
-from swarmlab.cluster.marks import PREFIX, unique
+from suites.support.stacks import service_names
+from swarmlab.cluster.marks import unique
 
 FILE = """version: "3"
 services:
@@ -18,7 +19,7 @@ networks:
 
 @claim("6.2/run-is-not-swarm")
 def test_what_run_and_compose_start_is_on_one_node_alone(cluster, node, bench, lab):
-    before = services(cluster)
+    before = service_names(cluster.manager)
     image = cluster.image("client")
     text = FILE.format(image=image, label=bench.label)
     name = unique("box")
@@ -28,7 +29,7 @@ def test_what_run_and_compose_start_is_on_one_node_alone(cluster, node, bench, l
         project = Project(node, tool, unique("box"), bench.folder({"docker-compose.yml": text}), 0, "")
         succeeded(project.compose("up -d"), f"{tool} up on {node}")
         is_here_alone(cluster, node, tool, project.name)
-    made = services(cluster) - before
+    made = service_names(cluster.manager) - before
     assert not made, f"docker run or docker-compose on {node} made the services {sorted(made)}"
 
 
@@ -63,9 +64,3 @@ def held_by(task):
 def named(node, name):
     """Return the containers on a node whose names contain *name*: a task's container has the name PREFIX-NAME.1.ID."""
     return [container for container in node.containers(all=True) if any(name in known for known in container["Names"])]
-
-
-def services(cluster):
-    """Return the names of services that begin as the suite's do: others may make theirs meanwhile."""
-    listed = cluster.manager.ask("GET", "/services")
-    return {name for one in listed if (name := one["Spec"]["Name"]).startswith(PREFIX)}

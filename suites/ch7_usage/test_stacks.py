@@ -5,9 +5,19 @@ import pytest
 from fixtures.claims import claim
 from suites.support.commands import accepted, table
 from suites.support.reasons import explained
-from suites.support.stacks import deploy, deploy_project, deployed, nothing_of, removed, runs, services, why_left
+from suites.support.stacks import (
+    deploy,
+    deploy_project,
+    deployed,
+    nothing_of,
+    removed,
+    runs,
+    service_names,
+    services,
+    why_left,
+)
 from suites.support.traffic import GOSSIP, PROBES, REQUESTS, without_loss
-from swarmlab.cluster.marks import PREFIX, STACK_LABEL
+from swarmlab.cluster.marks import STACK_LABEL
 from swarmlab.cluster.service import SERVICE_NAME_LABEL, TASK_LABEL
 from swarmlab.lists import few
 from swarmlab.parallel import parallel
@@ -494,8 +504,3 @@ def test_service_create_makes_one_service_and_a_stack_makes_several(cluster, sta
         return State(all(addresses == wanted for addresses in found), f"the other's tasks find {found}")
 
     eventually(related, f"one service of {stack} to be found by its name from the other", deadline=GOSSIP)
-
-
-def service_names(node):
-    """Return the names of services that begin as the suite's do: others may make theirs meanwhile."""
-    return {name for one in node.ask("GET", "/services") if (name := one["Spec"]["Name"]).startswith(PREFIX)}

@@ -9,7 +9,7 @@ from typing import Any
 
 from suites.support.commands import in_sequence
 from suites.support.reasons import last_said
-from swarmlab.cluster.marks import STACK_LABEL
+from swarmlab.cluster.marks import PREFIX, STACK_LABEL
 from swarmlab.cluster.marks import removed as deleted
 from swarmlab.cluster.node import Node, Result
 from swarmlab.cluster.service import Service
@@ -167,6 +167,11 @@ def dissolve(stack: Stack) -> None:
 def listed(stack: Stack) -> list[dict[str, Any]]:
     """Return the stack's services, as the manager's API lists them."""
     return stack.of("services")
+
+
+def service_names(node: Node) -> set[str]:
+    """Return the names of a swarm's services that begin as the suite's do: others may make theirs meanwhile."""
+    return {name for one in node.ask("GET", "/services") if (name := one["Spec"]["Name"]).startswith(PREFIX)}
 
 
 def services(stack: Stack) -> dict[str, str]:

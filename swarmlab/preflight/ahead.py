@@ -15,14 +15,14 @@ from swarmlab.versions import Version
 
 #: Shell commands that read what an engine will be told, by name of the question; see `swarmlab.preflight.sight`.
 _PID = "P=$(cat /run/docker.pid 2>/dev/null || pidof -s dockerd)"
-_FILE = (
-    f"{_PID}; F=$({{ tr '\\0' '\\n' < /proc/$P/cmdline; }} 2>/dev/null "
-    "| sed -n -e 's/^--config-file=//p' -e '/^--config-file$/{n;p}' | tail -n 1); F=${F:-/etc/docker/daemon.json}"
+#: Prints the value of an option of the engine's command line.
+_OPTION = (
+    "{{ tr '\\0' '\\n' < /proc/$P/cmdline; }} 2>/dev/null | sed -n -e 's/^--{0}=//p' -e '/^--{0}$/{{n;p}}' | tail -n 1"
 )
+_FILE = f"{_PID}; F=$({_OPTION.format('config-file')}); F=${{F:-/etc/docker/daemon.json}}"
 #: Shell command that sets what `TO_NAMESPACES` needs.
 FIND_NAMESPACES = (
-    f"{_FILE}; E=$({{ tr '\\0' '\\n' < /proc/$P/cmdline; }} 2>/dev/null "
-    "| sed -n -e 's/^--exec-root=//p' -e '/^--exec-root$/{n;p}' | tail -n 1); "
+    f"{_FILE}; E=$({_OPTION.format('exec-root')}); "
     'E=${E:-$(grep -oE \'"exec-root" *: *"[^"]+"\' "$F" 2>/dev/null | cut -d\'"\' -f4)}; '
     'export NAMESPACES="${E:-/run/docker}/netns"'
 )

@@ -11,6 +11,7 @@ from swarmlab.cluster.node import DATA_ROOT
 from swarmlab.preflight.ahead import Ahead
 from swarmlab.preflight.finding import Finding, Level
 from swarmlab.preflight.options import Settings, pairs
+from swarmlab.preflight.plugins import untagged
 from swarmlab.preflight.refused import GONE_DRIVERS, bad_pool
 from swarmlab.versions import Version
 
@@ -72,7 +73,7 @@ def changes(ahead: Ahead) -> Iterator[Finding]:
         )
     log = settings.get("log-driver")
     drivers = [*_LOG_DRIVERS.split(), *((info.get("Plugins") or {}).get("Log") or [])]
-    if isinstance(log, str) and log and _untagged(log) not in map(_untagged, drivers):
+    if isinstance(log, str) and log and untagged(log) not in map(untagged, drivers):
         yield Finding(
             Level.ERROR,
             f"log-driver {log}: the engine has no such driver",
@@ -88,11 +89,6 @@ def changes(ahead: Ahead) -> Iterator[Finding]:
             mend="correct swarm-default-advertise-addr in /etc/docker/daemon.json",
         )
     yield from _bridge(str(settings.get("bip") or ""), ahead)
-
-
-def _untagged(plugin: str) -> str:
-    """Return the name of a plugin without its tag, which who asks for it may leave out."""
-    return plugin.rpartition(":")[0] or plugin
 
 
 def _bridge(bip: str, ahead: Ahead) -> Iterator[Finding]:

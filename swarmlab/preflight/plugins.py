@@ -1,4 +1,4 @@
-"""The drivers that an engine has by managed plugins, which it does not list itself."""
+"""The names of drivers, and those that an engine has by managed plugins, which it does not list itself."""
 
 from __future__ import annotations
 
@@ -21,7 +21,11 @@ def complete(sight: Sight) -> None:
         if not told or not view.active:
             continue
         engine = ((members.get(view.node_id) or {}).get("Description") or {}).get("Engine") or {}
-        for plugin in engine.get("Plugins") or []:
-            kind = str(plugin.get("Type"))
-            if kind in _KINDS and plugin.get("Name") not in (told.get(kind) or []):
-                told[kind] = [*(told.get(kind) or []), plugin["Name"]]
+        for kind in _KINDS:
+            installed = {plugin["Name"] for plugin in engine.get("Plugins") or [] if plugin.get("Type") == kind}
+            told[kind] = sorted({*(told.get(kind) or []), *installed})
+
+
+def untagged(name: str) -> str:
+    """Return the name of a driver without its tag, which who asks for it may leave out."""
+    return name.rpartition(":")[0] or name

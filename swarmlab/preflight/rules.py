@@ -187,14 +187,8 @@ def _mesh(sight: Sight, view: NodeView, serving: Sequence[Mapping[str, Any]]) ->
 
 
 def _own(view: NodeView, serving: Sequence[Mapping[str, Any]]) -> list[tuple[str, int]]:
-    found = {
-        (str(port.get("Protocol", "tcp")), int(port["PublishedPort"]))
-        for task in serving
-        if task.get("NodeID") == view.node_id
-        for port in (task["Status"].get("PortStatus") or {}).get("Ports") or []
-        if port.get("PublishMode") == "host" and port.get("PublishedPort")
-    }
-    return sorted(found)
+    here = [task["Status"].get("PortStatus") or {} for task in serving if task.get("NodeID") == view.node_id]
+    return sorted({port for status in here for port in work.published(status.get("Ports"), "host")})
 
 
 def _leads(rules: Rules) -> bool:

@@ -10,6 +10,7 @@ from swarmlab.preflight import work
 from swarmlab.preflight.finding import Finding, Level
 from swarmlab.preflight.model import Sight, by_managers
 from swarmlab.preflight.networks import subnets_of
+from swarmlab.preflight.plugins import untagged
 
 #: Managers take a node for lost after three periods; the period is 5 s if nobody sets it.
 _LONG_HEARTBEAT, _SHORT_HEARTBEAT, _MISSED = 30.0, 1.0, 3
@@ -126,8 +127,8 @@ def _drivers(sight: Sight) -> Iterator[Finding]:
             needs = [("log driver", "Log", log)] * bool(log and log != "none")
             needs += [("volume driver", "Volume", driver) for driver in sorted(volumes)]
             for what, kind, name in needs:
-                known = {str(one).partition(":")[0] for one in plugins.get(kind) or []}
-                if known and name.partition(":")[0] not in known:
+                known = {*map(untagged, plugins.get(kind) or [])}
+                if known and untagged(name) not in known:
                     summary = f"{each.name} asks for the {what} {name}, which the engine does not have"
                     risk = "tasks of the service stay pending, or are rejected there"
                     mend = f"docker plugin install {name} on the node, or change the service: docker service update"

@@ -112,15 +112,9 @@ def may_take(sight: Sight, task: Mapping[str, Any]) -> float:
     if state in ("starting", "ready"):
         return work.patience(sight, task)
     if state == "pending" and desired == "ready":  # its node, or a port there, may be that of the task before it
-        return max((may_take(sight, other) for other in _before(sight, task)), default=0.0)
+        same = (other for other in sight.tasks if other.get("ServiceID") == task.get("ServiceID"))
+        return max((may_take(sight, other) for other in same if other["DesiredState"] in _UNWANTED), default=0.0)
     return 0.0
-
-
-def _before(sight: Sight, task: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
-    """Yield the tasks of a task's service that are to end."""
-    for other in sight.tasks:
-        if other.get("ServiceID") == task.get("ServiceID") and other["DesiredState"] in _UNWANTED:
-            yield other
 
 
 def _removed(sight: Sight, task: Mapping[str, Any]) -> str:

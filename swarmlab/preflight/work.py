@@ -108,18 +108,19 @@ def mesh_ports(service: Mapping[str, Any]) -> list[tuple[str, int]]:
 
     While its tasks may be those of before an update, they lack the ports that the update adds.
     """
-    ports = _published((service.get("Endpoint") or {}).get("Ports"))
+    ports = published((service.get("Endpoint") or {}).get("Ports"), "ingress")
     if updated(service):
         return ports
-    before = _published(((service.get("PreviousSpec") or {}).get("EndpointSpec") or {}).get("Ports"))
+    before = published(((service.get("PreviousSpec") or {}).get("EndpointSpec") or {}).get("Ports"), "ingress")
     return [port for port in ports if port in before]
 
 
-def _published(ports: Iterable[Mapping[str, Any]] | None) -> list[tuple[str, int]]:
+def published(ports: Iterable[Mapping[str, Any]] | None, mode: str) -> list[tuple[str, int]]:
+    """Return those ports that are published in a mode, ingress or host, as (protocol, port)."""
     return [
         (str(port.get("Protocol", "tcp")), int(port["PublishedPort"]))
         for port in ports or []
-        if port.get("PublishMode", "ingress") == "ingress" and port.get("PublishedPort")
+        if port.get("PublishMode", "ingress") == mode and port.get("PublishedPort")
     ]
 
 
