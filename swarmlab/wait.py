@@ -30,6 +30,8 @@ _LATER, _LONGEST = 1 / 20, 1.0
 #: Of many equal things, the last may take so many times as long as the slowest of those that came; and so many polls
 #: must have found it missing while most were there.
 _TIMES, _MISSES = 10.0, 4
+#: A condition that holds at the deadline has so many times the deadline to hold on as many polls as it must.
+_SLOWEST = 4
 #: So many of them say something of the others where no more than half came.
 _ENOUGH = 3
 #: Called while something is waited for, in every thread; the seconds between two calls.
@@ -247,7 +249,9 @@ def wait(
             others.note(state.each, began)
             if others.limit is not None and others.limit <= began and others.limit < limit:
                 limit, how = others.limit, f"{how} ({others})"
-        if held >= stable or state.hopeless or state.refused or waited >= limit:
+        # A condition that holds so far is not given up between two slow polls.
+        late = waited >= (_SLOWEST * limit if state.done else limit)
+        if held >= stable or state.hopeless or state.refused or late:
             keep()  # the evidence has the last poll only; those before it differ in the outcome alone
             record("suite", f"waited for {reason}", how)
         if held >= stable:
@@ -256,7 +260,7 @@ def wait(
             raise TasksRefused(f"waiting for {reason}: {state.summary} ({waited:.0f} s waited)")
         if state.hopeless:
             raise error(f"waiting for {reason}: cannot come about any more {how}")
-        if waited >= limit:
+        if late:
             raise error(f"waiting for {reason}: not so {how}")
         if given_up.is_set():
             raise LabError(f"waiting for {reason}: given up, as the run is stopped")

@@ -1,15 +1,20 @@
 """1.3.2: the group docker, and which users may use the daemon."""
 
+import re
 import shlex
 
 import pytest
 
 from fixtures.claims import claim
+from fixtures.cluster import on_every_node
 from suites.support.accounts import throwaway
 from suites.support.commands import last
 from swarmlab.cluster.marks import PREFIX
 from swarmlab.errors import Blocked, LabError
+from swarmlab.parallel import parallel
 from swarmlab.wait import scaled
+
+pytestmark = on_every_node
 
 SOCKET = "/var/run/docker.sock"
 #: Prints the engine's own id, which shows that the engine of this machine answered.
@@ -46,21 +51,26 @@ def test_members_use_the_daemon_without_sudo(node, member, user):
         asked = node.docker("ps", user=one)
         assert asked.ok, f"{who(node, one)} may not use the daemon: {last(asked)}"
         asked = node.docker(ASK, user=one)
-        own = asked.out.strip() == node.info()["ID"]
+        own = node.info()["ID"] in asked.out.split()
         assert own, f"{who(node, one)} uses another daemon than the node's: {last(asked)}"
 
 
 @claim("1.3.2/non-member-denied")
-def test_nobody_outside_the_group_uses_the_daemon(node, outsider, user):
+def test_nobody_outside_the_group_uses_the_daemon(node, outsider, user, lab):
     denied = denial(node, outsider)
     assert not denied, f"{who(node, outsider)} {denied}"
     listening = sockets(node)
     assert SOCKET in listening, f"the engine of {node} does not listen on {SOCKET}"
-    # An owner who declares no cluster user lets in whom he likes, by the group.
-    inside = {"root", user} if user else {"root", *members(node)}
+    # The owner of a swarm that others use lets in whom he likes, by the group.
+    owner = user if user and not lab.standing else ""
+    inside = {*administrators(node), *([owner] if owner else members(node))}
     may = {one: places for one, places in openers(node, listening).items() if one not in inside}
     users = "; ".join(f"{who(node, one)} may open {' and '.join(places)}" for one, places in may.items())
-    assert not may, f"users other than {user or 'members of the group'} may use the daemon: {users}"
+    assert not may, f"users other than {owner or 'members of the group'} may use the daemon: {users}"
+    places = tcp_sockets(node)
+    served = parallel(lambda place: serves(node, place, outsider), places, at_once=5)
+    open_to_all = [place for place, serving in zip(places, served, strict=True) if serving]
+    assert not open_to_all, f"{who(node, outsider)} uses the daemon by TCP, at {' and '.join(open_to_all)}"
 
 
 @claim("1.3.2/membership-needs-new-session")
@@ -100,6 +110,11 @@ def members(node):
     return [*node.run(f"getent group {group} | cut -d: -f4").out.strip().split(","), *primary]
 
 
+def administrators(node):
+    """Return the users that are root, by whatever name."""
+    return node.run("getent passwd | awk -F: '$3 == 0 { print $1 }'").out.split()
+
+
 def join(node, user):
     """Add a user to the group docker."""
     node.run(f"usermod -aG docker {user}").expect(f"usermod -aG docker on {node}", error=AssertionError)
@@ -133,6 +148,22 @@ def sockets(node):
     listed = node.run("ss -Hlxp 2>/dev/null || ss -lxp").out.splitlines()
     paths = {word for line in listed if '"dockerd"' in line for word in line.split() if word.startswith("/")}
     return sorted({SOCKET if path == SOCKET.replace("/var", "", 1) else path for path in paths})
+
+
+def tcp_sockets(node):
+    """Return the addresses, each with its port, at which the engine listens by TCP for whatever purpose."""
+    listed = node.run("ss -Hlntp 2>/dev/null || ss -lntp").out.splitlines()
+    bound = {line.split()[3] for line in listed if '"dockerd"' in line}
+    return sorted(re.sub(r"^(\*|0\.0\.0\.0|\[::\]):", "127.0.0.1:", place) for place in bound)
+
+
+def serves(node, place, user):
+    """Whether the node's engine answers a user at an address where it listens by TCP.
+
+    It listens by TCP also for managers, for gossip, and for ports of the routing mesh: what answers there is no engine.
+    """
+    asked = node.run(f"timeout {scaled(10):.0f} docker -H tcp://{place} {ASK}", user=user)
+    return node.info()["ID"] in asked.out.split()
 
 
 def openers(node, paths):

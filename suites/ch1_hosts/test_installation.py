@@ -3,12 +3,14 @@
 import re
 
 from fixtures.claims import claim
+from fixtures.cluster import on_every_node
 from suites.support.commands import last
 from swarmlab.errors import Blocked, LabError
 from swarmlab.wait import scaled
 
 
 @claim("1.3.1/engine-version")
+@on_every_node
 def test_engine_is_of_the_declared_version(node, lab):
     wanted = lab.declared(node.name).engine
     running = version(node)
@@ -26,6 +28,7 @@ def test_all_nodes_run_the_same_engine(cluster, lab):
 
 
 @claim("1.3.1/from-package")
+@on_every_node
 def test_engine_is_from_a_package_of_a_repository(node, bench, lab):
     if not lab.declared(node.name).packaged:
         raise Blocked(f"the lab took the engine of {node} from files, not from a repository of packages")
@@ -43,7 +46,15 @@ def test_engine_is_from_a_package_of_a_repository(node, bench, lab):
     if offered is None:
         raise Blocked(f"{node} has neither lists of its package repositories nor a way to them")
     listed = ", ".join(offered) or "none"
+    if installed not in offered and superseded(node, installed, offered):
+        raise Blocked(f"{package} {installed} of {node} is older than what its repositories still have: {listed}")
     assert installed in offered, f"{package} {installed} of {node} is from no repository; they have {listed}"
+
+
+def superseded(node, installed, offered):
+    """Return whether the repositories have newer versions only: Debian's keep the newest alone, those of RPM all."""
+    newer = [node.run(f"dpkg --compare-versions {installed} lt {version}").ok for version in offered]
+    return bool(newer) and all(newer)
 
 
 def version(node):

@@ -1,6 +1,9 @@
 """1.1: host names, and the mapping of names to addresses in /etc/hosts."""
 
 from fixtures.claims import claim
+from fixtures.cluster import on_every_node
+
+pytestmark = on_every_node
 
 
 @claim("1.1/hostname-file")

@@ -36,7 +36,8 @@ def test_create_makes_a_network_that_ls_and_inspect_show(node, bench):
 
 @claim("2.3/connect")
 def test_connect_adds_an_interface_to_a_running_container(node, bench, created):
-    box = bench.start("client")
+    # An engine may have no network bridge.
+    box = bench.start("client", f"--net {bench.network()}")
     peer = bench.start("client", f"--net {created}")
     before = addresses(partial(bench.execute, box))
     accepted(node, f"network connect {created} {box}")
@@ -53,7 +54,8 @@ def test_connect_adds_an_interface_to_a_running_container(node, bench, created):
 
 @claim("2.3/disconnect")
 def test_disconnect_takes_the_interface_away(node, bench, created):
-    box = bench.start("client")
+    # Inside, as no filter of an engine may keep its networks apart.
+    box = bench.start("client", f"--net {bench.network(internal=True)}")
     accepted(node, f"network connect {created} {box}")
     peer = bench.start("client", f"--net {created}")
     address = bench.address(peer, created)
@@ -100,9 +102,13 @@ def test_inspect_shows_driver_scope_subnet_gateway_and_containers(node, bench, c
     (shown,) = json.loads(accepted(node, f"network inspect {created}"))
     attached = bench.inspect(box)
     on = attached["NetworkSettings"]["Networks"][created]
-    assert (shown["Driver"], shown["Scope"]) == ("bridge", "local"), f"{node}: {shown['Driver']}, {shown['Scope']}"
+    kind = (shown["Driver"], shown["Scope"])
+    assert kind == ("bridge", "local"), f"docker network inspect on {node} shows driver and scope {kind}, not bridge's"
     (pool,) = [entry for entry in shown["IPAM"]["Config"] if ":" not in entry["Subnet"]]
-    assert pool["Gateway"].split("/")[0] == on["Gateway"], f"{node}: {pool['Gateway']}, a container has {on['Gateway']}"
+    gateway = pool["Gateway"].split("/")[0]
+    assert gateway == on["Gateway"], (
+        f"docker network inspect on {node} shows gateway {gateway}, a container of it has {on['Gateway']}"
+    )
     listed = {id: (container["Name"], container["IPv4Address"]) for id, container in shown["Containers"].items()}
     wanted = {attached["Id"]: (box, f"{on['IPAddress']}/{on['IPPrefixLen']}")}
     assert listed == wanted, f"docker network inspect on {node} shows the containers {listed}, attached are {wanted}"

@@ -8,6 +8,7 @@ import pytest
 from fixtures.claims import claim
 from suites.support.commands import accepted, last
 from suites.support.interfaces import addresses, eth0_of, links
+from swarmlab.lists import few
 from swarmlab.wait import State, eventually
 
 
@@ -46,11 +47,11 @@ def test_starting_a_container_adds_one_end_of_a_veth_pair(node, bench):
     box = bench.start("client")
     after = links(node.run)
     eth0 = eth0_of(bench, box)
-    new = [link for link in after.values() if link not in before.values() and link.peer == eth0.index]
+    new = [link for name, link in after.items() if name not in before and link.index == eth0.peer]
     (end,) = new if len(new) == 1 else [None]
     appeared = [name for name in after if name not in before]
     assert end, f"on {node}, one interface must appear whose other end is eth0 of {box}; {appeared} appeared"
-    assert eth0.peer == end.index, f"eth0 of {box} leads to interface {eth0.peer} of {node}, {end.name} is {end.index}"
+    assert end.peer == eth0.index, f"{end.name} of {node} leads to interface {end.peer} of {box}, eth0 is {eth0.index}"
     assert end.master == "docker0", f"{end.name} of {node} is a port of {end.master or 'no bridge'}, not of docker0"
     kind = node.run(f"ip -details link show dev {end.name}").out
     assert " veth " in f"{kind} ".replace("\n", " "), f"{end.name} of {node} is no veth: {kind.strip()}"
@@ -63,8 +64,14 @@ def test_stopping_the_container_removes_the_interface(node, bench):
     ends = [link for link in links(node.run).values() if link.index == eth0.peer]
     assert ends, f"eth0 of {box} leads to no interface of {node}"
     accepted(node, f"stop -t 1 {box}")
+
+    def gone():
+        there = {(link.name, link.index) for link in links(node.run).values()}
+        left = [link.name for link in ends if (link.name, link.index) in there]
+        return State(not left, f"has {few(left)}")
+
     eventually(
-        lambda: State(not (left := [link.name for link in ends if link in links(node.run).values()]), f"has {left}"),
+        gone,
         f"{node} to remove the interface of the stopped {box}",
         deadline=10,
     )
@@ -98,7 +105,7 @@ def test_a_container_that_names_no_network_goes_by_docker0(cluster, node, bench,
     elsewhere = cluster.bench(other)
     elsewhere.start("web:1", f"--publish {port}:80")
     found = eventually(
-        lambda: came_as(bench.execute(box, f"curl -sS -m 3 -o /dev/null -D - http://{other.address}:{port}/")),
+        lambda: came_as(bench.execute(box, f"curl --noproxy '*' -sS -m 3 -o /dev/null -D - {other.url(port)}")),
         f"a container on {node} to reach {other} through docker0",
         deadline=10,
     ).summary
@@ -116,7 +123,7 @@ def gateway(node, subnet):
 
 def served(bench, asking, address):
     """Whether the web server at *address* answers the container *asking*."""
-    done = bench.execute(asking, f"curl -sS -m 3 http://{address}/")
+    done = bench.execute(asking, f"curl --noproxy '*' -sS -m 3 http://{address}/")
     return State(done.ok, last(done))
 
 

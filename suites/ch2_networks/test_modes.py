@@ -5,6 +5,7 @@ from functools import partial
 from fixtures.claims import claim
 from suites.support.commands import accepted, last
 from suites.support.interfaces import addresses, eth0_of, links, stack
+from swarmlab.lists import few
 from swarmlab.wait import State, eventually, scaled
 
 #: Seconds at reference speed after which a name counts as unknown. A name that is known resolves at once; an unknown
@@ -52,10 +53,15 @@ def test_host_gives_the_nodes_own_interfaces_and_ports(node, bench):
     box = bench.start("client", "--net host", f'sh -c "{serve}"')
     inside = partial(bench.execute, box)
     assert stack(inside) == stack(node.run), f"on {node}, a container of --net host has a network stack of its own"
-    own, nodes = (set(links(run)) for run in (inside, node.run))
-    assert own == nodes, f"on {node}, a container of --net host has {sorted(own)}, the node has {sorted(nodes)}"
+
+    def alike():
+        own, nodes = (set(links(run)) for run in (inside, node.run))
+        return State(own == nodes, f"the container has {few(sorted(own))}, the node has {few(sorted(nodes))}")
+
+    # Interfaces of other containers come and go between two looks.
+    eventually(alike, f"on {node}, a container of --net host to have the interfaces of the node", deadline=10)
     eventually(
-        lambda: State((answer := node.get(port)).body == b"served", str(answer)),
+        lambda: State((done := node.run(f"curl --noproxy '*' -sS -m 3 {node.url(port)}")).out == "served", last(done)),
         f"port {port}, on which a container of --net host listens, to be a port of {node}",
         deadline=10,
     )
@@ -71,7 +77,7 @@ def test_container_shares_the_others_interfaces_and_addresses(node, bench):
     own, shared = addresses(inside), addresses(outside)
     assert own == shared, f"on {node}, --net container gave {own}, the shared container has {shared}"
     eventually(
-        lambda: State((done := inside("curl -sS -m 3 http://127.0.0.1/")).ok, last(done)),
+        lambda: State((done := inside("curl --noproxy '*' -sS -m 3 http://127.0.0.1/")).ok, last(done)),
         f"the server of the shared container to answer at 127.0.0.1 on {node}",
         deadline=10,
     )
@@ -93,8 +99,9 @@ def test_a_container_is_not_reachable_by_name_on_docker0(node, bench):
         f"a container on {node} to reach the other by address",
         deadline=10,
     )
-    reached = curl(bench, asking, asked)
-    assert not reached.ok, f"on docker0 of {node}, a container is reached by its name"
+    # A record for every name in the search domain may lead elsewhere.
+    found = resolved(bench, asking, asked)
+    assert found != bench.address(asked), f"on docker0 of {node}, a container is reached by its name"
 
 
 @claim("2.2/link-resolves")
@@ -110,7 +117,9 @@ def test_link_makes_the_linked_name_resolve_on_docker0(node, bench):
         deadline=10,
     )
     back = resolved(bench, linked, asking)
-    assert not back, f"--link works one way only, and on {node} the linked container resolves the other's name: {back}"
+    assert back != bench.address(asking), (
+        f"--link works one way only, and on {node} the linked container resolves the other's name: {back}"
+    )
 
 
 @claim("2.2/names-on-custom-network")
@@ -139,7 +148,7 @@ def attachment(bench, box):
 
 def curl(bench, box, name):
     """Ask a web server by name or address from inside a container."""
-    return bench.execute(box, f"curl -sS -m {scaled(_PATIENCE):.0f} -o /dev/null http://{name}/")
+    return bench.execute(box, f"curl --noproxy '*' -sS -m {scaled(_PATIENCE):.0f} -o /dev/null http://{name}/")
 
 
 def resolved(bench, box, name):

@@ -90,7 +90,7 @@ def test_a_mapped_port_answers_on_the_nodes_address(cluster, node, bench):
         deadline=10,
     )
     for other in cluster.nodes:
-        done = other.run(f"curl -sS -m 5 http://{node.address}:{port}/")
+        done = other.run(f"curl --noproxy '*' -sS -m 5 {node.url(port)}")
         found = done.output.strip()
         assert found == id[:12], f"{other} asks {node.address}:{port}, where {id[:12]} is mapped, and gets {found!r}"
 

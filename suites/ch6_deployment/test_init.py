@@ -4,6 +4,7 @@ import pytest
 
 from fixtures.claims import claim
 from suites.support.commands import accepted
+from suites.support.listening import answers, manager_ports
 from swarmlab.cluster.swarm import init, join_command, leads
 
 
@@ -27,13 +28,15 @@ def test_init_makes_the_node_manager_and_leader(cluster):
 @pytest.mark.smoke
 def test_manager_listens_on_its_address_and_no_other(cluster):
     assert cluster.managers, "no node of the cluster is a manager"
+    ports = manager_ports(cluster.members())
     for manager in cluster.managers:
-        listening = manager.listening(2377)
-        assert listening == {manager.address}, f"{manager} listens for managers on {sorted(listening)}"
+        assert manager.name in ports, f"the swarm knows no address at which {manager} manages"
+        port = ports[manager.name]
+        listening = manager.listening(port)
+        assert listening == {manager.address}, f"{manager} listens for managers on {sorted(listening)}, port {port}"
         for other in manager.addresses() - {manager.address}:
-            tried = manager.run(f"nc -z -w 2 {other} 2377")
-            assert not tried.ok, f"port 2377 of {manager} answers on {other} too"
-        assert manager.run(f"nc -z -w 2 {manager.address} 2377").ok, f"port 2377 of {manager} does not answer"
+            assert not answers(manager, other, port), f"port {port} of {manager} answers on {other} too"
+        assert answers(manager, manager.address, port), f"port {port} of {manager} does not answer"
 
 
 @claim("6.1/several-interfaces")
@@ -79,7 +82,7 @@ def test_complete_join_commands_are_printed(cluster):
 @claim("6.1/second-init-refused")
 def test_init_and_join_are_refused_inside_a_swarm(cluster):
     before = cluster.identity(), memberships(cluster)
-    for node in (cluster.managers[0], *cluster.workers[:1]):
+    for node in cluster.sample:
         worker_token = cluster.tokens()["Worker"]
         for command in (
             f"swarm init --advertise-addr {node.address}",

@@ -179,7 +179,7 @@ def gates(cluster):
     gates = [Gate(cluster, node, port) for node in cluster.nodes]
     for node in cluster.nodes:
         wait(
-            lambda node=node: node.run(f"curl -fs http://{LOOPBACK}:{port}/v2/").ok,
+            lambda node=node: node.run(f"curl --noproxy '*' -fs http://{LOOPBACK}:{port}/v2/").ok,
             f"the gate of {node} to let through",
         )
     yield image, gates

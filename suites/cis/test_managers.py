@@ -3,6 +3,7 @@
 from fixtures.claims import claim
 from suites.support.hardening import as_it_stands, give_data_address
 from suites.support.key_age import changed_between
+from suites.support.listening import answers, manager_ports
 from suites.support.locking import expect_unlocked, is_sealed, restart, rotate_key, unlock_key
 from suites.support.placement import stays
 from suites.support.quorum import one_leader
@@ -35,8 +36,7 @@ def test_there_are_no_more_managers_than_the_losses_to_survive_need(site):
 @claim("cis/one-interface")
 @as_it_stands
 def test_ports_of_the_swarm_answer_at_one_address_of_a_node(site):
-    statuses = [member.get("ManagerStatus") or {} for member in site.members()]
-    ports = {int(status["Addr"].rpartition(":")[2]) for status in statuses if status.get("Addr")}
+    ports = set(manager_ports(site.members()).values())
     managers = site.managers
     for node in site.nodes:
         for port in [*(sorted(ports) if node in managers else ()), GOSSIP_PORT]:
@@ -47,11 +47,6 @@ def test_ports_of_the_swarm_answer_at_one_address_of_a_node(site):
             assert answers(node, own, port), f"port {port} of {node} does not answer at its address {own}"
             others = [other for other in sorted(node.addresses() - {own}) if answers(node, other, port)]
             assert not others, f"port {port} of {node} answers at {few(others)} too, beside {own}"
-
-
-def answers(node, address, port):
-    """Whether a port of *node* takes connections to this address of it."""
-    return node.look(f"LC_ALL=C timeout 3 bash -c '</dev/tcp/{address}/{port}'").ok
 
 
 @claim("cis/autolock")

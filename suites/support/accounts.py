@@ -10,6 +10,13 @@ from swarmlab.cluster.node import Node
 from swarmlab.errors import LabError
 
 
+def ssh_port(node: Node) -> int:
+    """Return the TCP port of the node's sshd, by its settings; 22 where it does not print them."""
+    printed = node.run("sshd -T").out.lower().split("\n")
+    ports = [line.split()[1] for line in printed if line.startswith("port ")]
+    return int(ports[0]) if ports else 22
+
+
 @contextlib.contextmanager
 def throwaway(node: Node) -> Iterator[str]:
     """Make a user with a home, a group of the same name and no password; remove it when the context ends.

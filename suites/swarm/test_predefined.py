@@ -30,7 +30,7 @@ def test_a_service_on_host_uses_the_network_of_each_node(cluster):
     def answer():
         wrong = []
         for node, other in zip(cluster.nodes, [*cluster.nodes[1:], cluster.nodes[0]], strict=True):
-            answered = other.run(f"curl -s -m 5 http://{node.address}:{port}/").output.strip()
+            answered = other.run(f"curl --noproxy '*' -s -m 5 http://{node.address}:{port}/").output.strip()
             # A task in its node's network has its node's host name.
             if answered != node.run("hostname").out.strip():
                 wrong.append(f"{other} asked {node}, and was answered {answered[-200:] or 'nothing'}")
@@ -53,7 +53,7 @@ def test_a_service_on_bridge_is_on_the_bridge_of_each_node(cluster):
         )
         assert len(given) == len(mine), f"the task on {node} is on the bridge, and has {few(map(str, given))}"
         # The node reaches the task there; that address means nothing on other nodes.
-        answer = node.run(f"curl -s -m 5 http://{mine[0].ip}/")
+        answer = node.run(f"curl --noproxy '*' -s -m 5 http://{mine[0].ip}/")
         assert answer.out.strip() == task.container[:12], (
             f"{node} asked its task at {mine[0].ip} on the bridge, and was answered {answer.output[-200:] or 'nothing'}"
         )

@@ -340,6 +340,11 @@ class Node(ABC):
             Blocked: it cannot, so a request to the port would show nothing about the cluster.
         """
 
+    def url(self, port: int, path: str = "/") -> str:
+        """Return the URL of a *path* at a port of the node's address."""
+        host = f"[{self.address}]" if ":" in self.address else self.address
+        return f"http://{host}:{port}{path}"
+
     def get(self, port: int, path: str = "/", *, timeout: float = 5.0) -> Answer:
         """Send an HTTP GET from the suite's machine to the node's address, on a new connection.
 
@@ -375,8 +380,7 @@ class Node(ABC):
             headers: further headers.
             timeout: seconds to connect, and between two pieces of the answer, at reference speed.
         """
-        host = f"[{self.address}]" if ":" in self.address else self.address
-        url = f"http://{host}:{port}{path}"
+        url = self.url(port, path)
         sent: dict[str, Any] = {"headers": {"Connection": "close", **(headers or {})}}
         if form:
             sent["files"] = {name: (None, value) for name, value in form.items()}
@@ -384,7 +388,9 @@ class Node(ABC):
             sent["data" if isinstance(body, str) else "json"] = body.encode() if isinstance(body, str) else body
         start = time.monotonic()
         try:
-            reply = requests.request(method, url, timeout=scaled(timeout), **sent)
+            with requests.Session() as session:
+                session.trust_env = False  # a proxy of the suite's machine is for the outside, not for nodes
+                reply = session.request(method, url, timeout=scaled(timeout), **sent)
             body, taken = reply.content, time.monotonic() - start
             answer = Answer(reply.status_code, body, dict(reply.headers), "", taken, url, len(body))
         except requests.exceptions.RequestException as failed:

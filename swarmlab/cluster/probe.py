@@ -66,7 +66,7 @@ class Probe:
         """
         # Releases of curl before 7.83 cannot print a header by its name, so all are printed.
         form = r"\t%{http_code}\t%{size_download}\n"
-        curl = f"curl -sS -o /dev/null -D - --max-time {scaled(timeout):.1f} -w {shlex.quote(form)}"
+        curl = f"curl --noproxy '*' -sS -o /dev/null -D - --max-time {scaled(timeout):.1f} -w {shlex.quote(form)}"
         if padding:
             curl += f' -H "X-Padding: $(printf %0{padding}d 0)"'
         asked = list(urls)

@@ -47,6 +47,12 @@ def sample(nodes: Sequence[Node]) -> Sample | None:
     return Sample(len(nodes), choose(traits))
 
 
+def first_of_each_engine(nodes: Sequence[Node]) -> list[str]:
+    """Return the names of the first node with each version of the engine."""
+    engines = parallel(lambda node: facts_of(node)["engine"], nodes)
+    return [node.name for place, node in enumerate(nodes) if engines[place] not in engines[:place]]
+
+
 def choose(traits: Mapping[str, Mapping[str, str]]) -> dict[str, list[str]]:
     """Return the names of as few nodes as cover all values of *traits*, each with the values that it was chosen for.
 

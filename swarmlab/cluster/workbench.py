@@ -119,10 +119,11 @@ class Workbench:
         self.node.ask("POST", "/volumes/create", body={"Name": full, "Labels": {self.label: ""}})
         return full
 
-    def network(self, name: str = "net") -> str:
-        """Create a bridge network on this engine and return its name."""
+    def network(self, name: str = "net", *, internal: bool = False) -> str:
+        """Create a bridge network on this engine and return its name; an internal one leads nowhere else."""
         full = unique(name)
-        body = {"Name": full, "Driver": "bridge", "CheckDuplicate": True, "Labels": {self.label: ""}}
+        body: dict[str, Any] = {"Name": full, "Driver": "bridge", "CheckDuplicate": True, "Internal": internal}
+        body["Labels"] = {self.label: ""}
         self.node.ask("POST", "/networks/create", body=body)
         return full
 

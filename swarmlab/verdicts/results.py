@@ -245,15 +245,17 @@ def account(facts: Mapping[str, Any]) -> str:
 def sampled(sample: Mapping[str, Any]) -> str:
     """Return in a line on which nodes of a large cluster tests of one node ran, and why on these.
 
+    Some ran on all nodes nevertheless: those of what people set by hand on each.
+
     Args:
         sample: The entry `sample` of a lab in verdicts.json.
 
     Example:
         sampled({"of": 20, "chosen": {"master": ["role manager"]}})
-        == "tests of one node on 1 of 20 nodes: master (role manager)"
+        == "most tests of one node on 1 of 20 nodes: master (role manager)"
     """
     listed = ", ".join(f"{name} ({', '.join(why)})" for name, why in sample["chosen"].items())
-    return f"tests of one node on {len(sample['chosen'])} of {sample['of']} nodes: {listed}"
+    return f"most tests of one node on {len(sample['chosen'])} of {sample['of']} nodes: {listed}"
 
 
 def suite_version() -> str:

@@ -23,6 +23,12 @@ from suites.support.secret_words import revealing
         "DATABASE_URL=postgres://me:open@db/site",
         "CERT=-----BEGIN EC PRIVATE KEY-----",
         "X=AKIAABCDEFGHIJKLMNOP",
+        "MYSQL_PWD=open",
+        "SECRET_KEY_BASE=abc",
+        "RAILS_MASTER_KEY=abc",
+        "jwtSecret=abc",
+        "DB_PASSWORD=/Zx9kQ",
+        "X=ghp_" + "a" * 36,
     ],
 )
 def test_what_looks_like_a_secret_is_told_by_its_name(entry):
@@ -40,6 +46,8 @@ def test_what_looks_like_a_secret_is_told_by_its_name(entry):
         "TOKEN_TTL=3600",
         "PASSWORD_MIN_LENGTH=8",
         "PWD=/srv",
+        "OLDPWD=/srv/site",
+        "foreignKeys=2",
         "COMPASS=north",
         "MONKEY=1",
         "DATABASE_URL=postgres://db/site",

@@ -85,12 +85,19 @@ def test_a_swarm_gives_its_sample_or_all_its_nodes():
     assert swarm.sample == swarm.nodes
 
 
-def places(monkeypatch, nodes, *, every=False):
-    """Return for which nodes of a lab that stands a test of one node is made, and what the run says of that."""
+def places(monkeypatch, nodes, *, every=False, mark=""):
+    """Return for which nodes of a lab that stands a test of one node is made, and what the run says of that.
+
+    Args:
+        monkeypatch: pytest's.
+        nodes: the lab's nodes.
+        every: whether `--every-node` is given.
+        mark: name of a marker of the test.
+    """
     said, made = [], []
     config = SimpleNamespace(stash=pytest.Stash(), getoption={"--every-node": every}.get)
     _take(config, nodes, said.append)
-    definition = SimpleNamespace(path=None, iter_markers=lambda _: [])
+    definition = SimpleNamespace(path=None, iter_markers=lambda _: [], get_closest_marker={mark: mark}.get)
     metafunc = SimpleNamespace(config=config, definition=definition, fixturenames=["node"])
     metafunc.parametrize = lambda name, places, ids, indirect: made.append((name, places, ids, indirect))
     monkeypatch.setattr(clusters, "is_of_suites", lambda *_: True)
@@ -105,7 +112,8 @@ def test_a_test_of_one_node_is_made_for_the_sample_or_for_every_node(monkeypatch
     assert places(monkeypatch, large) == (
         {"n0": 0, "n7": 7},
         [
-            "tests of one node on 2 of 20 nodes: n0 (role manager, engine 20.10.24, system Debian 12, kernel 6.1), "
+            "most tests of one node on 2 of 20 nodes: n0 (role manager, engine 20.10.24, system Debian 12, "
+            "kernel 6.1), "
             "n7 (role worker, engine 28.5.2); on all: --every-node"
         ],
     )
@@ -113,10 +121,16 @@ def test_a_test_of_one_node_is_made_for_the_sample_or_for_every_node(monkeypatch
     assert places(monkeypatch, cluster(4)) == ({f"n{place}": place for place in range(4)}, [])
 
 
+def test_a_marked_test_is_made_for_a_node_of_each_engine_or_for_all(monkeypatch):
+    mixed = cluster(4, n2={"engine": "28.5.2"})
+    assert places(monkeypatch, mixed, mark="on_one_node")[0] == {"n0": 0, "n2": 2}
+    assert list(places(monkeypatch, cluster(20), mark="on_every_node")[0]) == [f"n{place}" for place in range(20)]
+
+
 def test_the_report_says_which_nodes_were_taken_and_why():
     taken = sample(cluster(20)).to_json()
     line = (
-        "tests of one node on 2 of 20 nodes: n0 (role manager, engine 20.10.24, system Debian 12, kernel 6.1), "
+        "most tests of one node on 2 of 20 nodes: n0 (role manager, engine 20.10.24, system Debian 12, kernel 6.1), "
         "n1 (role worker)"
     )
     assert sampled(taken) == line

@@ -1,5 +1,6 @@
 import itertools
 import threading
+import time
 from types import SimpleNamespace
 
 import pytest
@@ -31,6 +32,17 @@ def test_stable_wants_polls_in_a_row():
     polls = iter([True, False, True, True, False])
     wait(lambda: next(polls), "a steady answer", stable=2, every=0)
     assert list(polls) == [False]
+
+
+def test_what_holds_at_the_deadline_is_looked_at_as_often_as_it_must():
+    began = time.monotonic()
+    wait(lambda: time.sleep(0.05) or True, "a slow look", deadline=0.1, stable=4, every=0)
+    assert time.monotonic() - began >= 0.2
+
+
+def test_what_never_holds_as_often_as_it_must_ends():
+    with pytest.raises(DeadlineExceeded, match="not so"):
+        wait(lambda: time.sleep(0.05) or True, "a slow look", deadline=0.05, stable=9, every=0)
 
 
 def test_a_hopeless_state_ends_the_wait_at_once():

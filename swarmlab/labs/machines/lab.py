@@ -659,7 +659,9 @@ class VagrantLab(Lab):
         def listens() -> State:
             registry.reload()
             try:
-                answered = requests.get(f"http://{self.prefix}.1:5000/v2/", timeout=5).ok
+                with requests.Session() as session:
+                    session.trust_env = False  # it is on this machine, behind no proxy
+                    answered = session.get(f"http://{self.prefix}.1:5000/v2/", timeout=5).ok
             except requests.exceptions.RequestException as failed:
                 return State(False, str(failed), hopeless=registry.status == "exited")
             return State(answered)
