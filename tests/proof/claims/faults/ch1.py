@@ -19,6 +19,23 @@ with open(f"/proc/{pid}/mem", "r+b", buffering=0) as memory:
                 memory.write(b"77")
 PATCH
 docker version -f '{{.Server.Version}}' | grep ^77"""
+#: A process that ss takes for the engine, and that leads everybody to it.
+_OPEN_BY_TCP = """setsid python3 - >/dev/null 2>&1 <<'RELAY' &
+import socket, socketserver, threading
+open("/proc/self/comm", "w").write("dockerd")
+class Relay(socketserver.BaseRequestHandler):
+    def handle(self):
+        engine = socket.socket(socket.AF_UNIX)
+        engine.connect("/run/docker.sock")
+        def pump(source, sink):
+            while data := source.recv(65536):
+                sink.sendall(data)
+            sink.shutdown(socket.SHUT_WR)
+        threading.Thread(target=pump, args=(self.request, engine), daemon=True).start()
+        pump(engine, self.request)
+socketserver.ThreadingTCPServer(("0.0.0.0", 2375), Relay).serve_forever()
+RELAY
+until ss -Hlntp | grep -q :2375; do sleep 0.1; done"""
 #: Makes sshd read its settings again.
 _TELL_SSHD = "kill -HUP $(pgrep -o -x sshd)"
 
@@ -235,6 +252,13 @@ FAULTS = [
         script=wrap('"run --rm"*hello*) docker.real pull registry:5000/hello:latest >/dev/null'),
         nodes=("slave02",),
         run="ch1 c",
+    ),
+    ClaimFault(
+        "the engine listens by TCP too",
+        {"1.3.2/non-member-denied": r"of slave02 .* uses the daemon by TCP, at 127\.0\.0\.1:2375"},
+        script=_OPEN_BY_TCP,
+        nodes=("slave02",),
+        run="ch1 d",
     ),
     ClaimFault(
         "hello greets otherwise",

@@ -62,7 +62,7 @@ FAULTS = [
             "2.2/mode-bridge": "has the node's network stack",
             "2.2/no-names-on-default-bridge": "a container is reached by its name",
             "2.2/four-modes-listed": "does not show host host local",
-            "2.3/connect": r"added are \[\]",
+            "2.3/connect": r"it added \[\]",
         },
         script=wrap(
             '"stop -t 1 "*) exit 0',

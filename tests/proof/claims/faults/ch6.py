@@ -29,8 +29,9 @@ FAULTS = [
     ),
     ClaimFault(
         "init in a swarm makes a new one",
-        {"6.1/second-init-refused": "in a swarm, and init was accepted"},
+        {"6.1/second-init-refused": "slave02 is in a swarm, and init was accepted"},
         script=wrap('"swarm init"*) docker.real swarm leave --force >/dev/null 2>&1'),
+        nodes=("slave02",),
     ),
     ClaimFault(
         "tokens of another form",
