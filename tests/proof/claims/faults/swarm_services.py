@@ -74,6 +74,13 @@ FAULTS = [
         nodes=("slave01",),
     ),
     ClaimFault(
+        "the replicas of all nodes are replaced when one is restarted",
+        {"services/back-after-restart": r"slave01 was restarted, and tasks of other nodes were replaced: \w+ on "},
+        script="sed -i \"4i (su - hadoop -c 'ssh master docker service ls -q --filter mode=replicated |"
+        " xargs -I {} ssh master docker service update --detach --force {}') &\" /usr/local/sbin/node-start",
+        nodes=("slave01",),
+    ),
+    ClaimFault(
         "every process is told to end in the same way",
         {"containers/stop-signal": "ends with 41 at SIGUSR1 was stopped, and ended with 42"},
         asks={CREATE: ('"StopSignal":"SIGUSR1"', '"StopSignal":"SIGTERM"')},
