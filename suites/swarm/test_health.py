@@ -36,6 +36,8 @@ def expect_replaced(cluster, service, sick, how):
 
     eventually(replaced, f"tasks of {service} {how} to be replaced on every node", deadline=90)
     ended = [task for task in service.tasks() if task.id in ids]
+    lost = [task.node for task in sick if task.id not in {other.id for other in ended}]
+    assert not lost, f"tasks {how} were replaced, and are not listed any more: those on {few(lost)}"
     wrong = [str(task) for task in ended if task.state != "failed"]
     assert not wrong, f"tasks {how} were replaced, and are not listed as failed: {few(wrong, '; ')}"
     silent = [f"{task.node}: {task.error or 'nothing'}" for task in ended if "unhealthy" not in task.error]
