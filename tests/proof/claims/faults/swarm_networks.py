@@ -84,7 +84,7 @@ FAULTS = [
         "managers say that they removed networks which are in use",
         {
             "networks/in-use-stays": "master was to remove swc-used-.*: not refused",
-            "networks/ingress-in-use-stays": "was to be removed while .* publishes: not refused",
+            "networks/ingress-in-use-stays": "master was to remove .* while .* publishes: not refused",
         },
         script=proxy(_DELETED),
         nodes=("master",),

@@ -31,7 +31,7 @@ FAULTS = [
     ),
     ClaimFault(
         "tasks are replaced although they must not be",
-        {"services/restart-none": "with the restart condition none to end and not to be replaced"},
+        {"services/restart-none": "that ended with 0, with the restart condition none, to end and not to be replaced"},
         asks={CREATE: ('"Condition":"none"', '"Condition":"any"')},
         run="services d",
     ),
