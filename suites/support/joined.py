@@ -24,12 +24,10 @@ def roomy(cluster: Swarm, *names: str, **settings: Any) -> list[str]:
         names: the middles of the names.
         settings: further keys of the API's network specification.
     """
+    if wide_subnet(cluster) is None:
+        return [cluster.create_network(name, **settings) for name in names]
     pools = [{"IPAM": {"Config": [{"Subnet": str(it)}]}} for it in free_subnets(cluster, len(names))]
-    wide = wide_subnet(cluster) is not None
-    return [
-        cluster.create_network(name, **(pool if wide else {}), **settings)
-        for name, pool in zip(names, pools, strict=True)
-    ]
+    return [cluster.create_network(name, **pool, **settings) for name, pool in zip(names, pools, strict=True)]
 
 
 def boxes(cluster: Swarm, network: str, nodes: Iterable[Node] | None = None) -> list[Probe]:

@@ -20,7 +20,8 @@ OOM_SCORE = 321
 FOLDER, LABEL, VARIABLE = "/srv/bytes", "swarm-conformance.outfit", "PLAIN"
 VALUE = "a word, and = more"
 
-#: What a task tries. Where a file may be written, it is in memory, as the root is read-only.
+#: What a task tries. Where a file may be written, it is in memory, as the root is read-only. Its cgroup is the root of
+#: those that it sees, unless the engine gives containers the node's cgroup namespace.
 _TRIES = f"""
 say capabilities "$(sed -n 's/^CapEff:[^0-9a-f]*//p' /proc/self/status)"
 ip address add 192.0.2.77/32 dev lo; say administers_network $?
@@ -36,7 +37,8 @@ say folder "$(pwd -P)"
 say output "$(readlink /proc/$$/fd/3)"
 say hostname "$(hostname)"
 tr '\\000' '\\n' < /proc/$$/environ | sed 's/^/env_/'
-say processes "$(cat /sys/fs/cgroup/pids.max || cat /sys/fs/cgroup/pids/pids.max)"
+own=$(sed -n 's/^0:://p' /proc/self/cgroup)
+say processes "$(cat /sys/fs/cgroup$own/pids.max || cat /sys/fs/cgroup/pids.max || cat /sys/fs/cgroup/pids/pids.max)"
 # What follows may fill the limit, so that the shell starts nothing more for a while.
 many() {{ i=0; while [ $i -lt {2 * PROCESSES} ]; do sleep 1 > /dev/null & i=$((i + 1)); done; echo all; }}
 started=$( (many) )

@@ -9,6 +9,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from suites.support.placement import one_on_each
 from swarmlab.cluster.node import Node, Result
 from swarmlab.cluster.service import Service, Task, specification
 from swarmlab.cluster.swarm import Swarm
@@ -47,7 +48,7 @@ class Line:
 
     Attributes:
         at: its time as the engine writes it, empty if it was not asked for.
-        task: name of the task as the log has it, such as web.1.ID.
+        task: name of the task as the log has it, such as web.1.ID; in a global service the slot is 0.
         node: name of the node as the log has it.
         text: what the task wrote.
     """
@@ -71,7 +72,11 @@ def lines(printed: str) -> list[Line]:
 
 def texts(printed: str, task: Task) -> list[str]:
     """Return what a task wrote according to a log with ids of tasks, in the order of the log."""
-    return [line.text for line in lines(printed) if line.id and task.id.startswith(line.id)]
+    return _texts(lines(printed), task)
+
+
+def _texts(found: Iterable[Line], task: Task) -> list[str]:
+    return [line.text for line in found if line.id and task.id.startswith(line.id)]
 
 
 @dataclass
@@ -81,10 +86,10 @@ class Heard:
     Attributes:
         manager: the manager.
         service: the service's name.
-        tasks: its tasks, on different nodes.
+        tasks: its tasks, one on each node that takes tasks but the manager.
         printed: by the options of the command, what it printed.
         of_task: by id of a task, what the command printed for it alone.
-        late: the times of the late lines, by id of the task.
+        since: the time of the first late line; empty if there is none.
         clocks: by host name, the time of its engine before the service was made and after its lines were read.
     """
 
@@ -117,10 +122,9 @@ def speaker(
     manager: Node,
     *,
     command: str = SPEAKS,
-    replicas: int = 2,
     container: Mapping[str, Any] | None = None,
 ) -> Service:
-    """Create a service that writes lines, with no task on *manager*.
+    """Create a service that writes lines, with a task on every node but *manager*.
 
     The driver of its logs is named: the owner of a swarm may have set one whose logs only another program reads.
     """
@@ -128,7 +132,7 @@ def speaker(
         cluster.unique("speaker"),
         cluster.image("client"),
         labels={cluster.label: ""},
-        replicas=replicas,
+        everywhere=True,
         constraints=[f"node.hostname!={manager.name}"],
         environment={NOTED: "aloud"},
     )
@@ -139,16 +143,22 @@ def speaker(
     return Service(cluster, created["ID"], spec["Name"])
 
 
-def apart(service: Service, count: int = 2) -> list[Task]:
-    """Wait until the tasks of a `speaker` run, and return them.
+def apart(cluster: Swarm, manager: Node, service: Service) -> list[Task]:
+    """Wait until a `speaker` has a task on each node that takes tasks but *manager*, and return the tasks.
 
     Raises:
-        Blocked: they run on one node, as no other of the cluster takes tasks.
+        Blocked: fewer than two other nodes take tasks.
     """
-    tasks = service.wait_running(count)
-    if len({task.node for task in tasks}) < min(count, 2):
-        raise Blocked("the tasks run on one node: no other beside the manager that is asked takes any")
-    return tasks
+    taking = {
+        member["Description"]["Hostname"]
+        for member in cluster.members()
+        if member["Spec"]["Availability"] == "active" and member["Status"]["State"] == "ready"
+    }
+    others = [node for node in cluster.nodes if node is not manager and node.name in taking]
+    if len(others) < 2:
+        raise Blocked(f"beside {manager}, which is asked, {few(map(str, others)) or 'no node'} takes tasks")
+    wait(lambda: one_on_each(service, others), f"a task of {service} on every node but {manager}", deadline=90)
+    return service.running()
 
 
 def say_more(cluster: Swarm, tasks: Iterable[Task]) -> None:
@@ -164,9 +174,9 @@ def heard(cluster: Swarm) -> Heard:
 
 def whole(done: Result, tasks: Iterable[Task], *wanted: list[str]) -> State:
     """Whether a log has the *wanted* lines of each task, each once; their order does not matter."""
-    wrong = []
+    wrong, said_by = [], lines(done.output)
     for task in tasks:
-        found = sorted(texts(done.output, task))
+        found = sorted(_texts(said_by, task))
         all_of_them = sorted(text for part in wanted for text in part)
         if found != all_of_them:
             lacking = len(set(all_of_them) - set(found))
@@ -182,7 +192,7 @@ def _hear(cluster: Swarm) -> Heard:
     manager = cluster.manager
     before = {node.name: node.info()["SystemTime"] for node in cluster.nodes}
     service = speaker(cluster, manager)
-    result = Heard(manager, service.name, apart(service))
+    result = Heard(manager, service.name, apart(cluster, manager, service))
 
     def ask(options: str, *wanted: list[str]) -> Result:
         def full() -> State:
@@ -194,8 +204,8 @@ def _hear(cluster: Swarm) -> Heard:
         return result.printed[options]
 
     ask("--no-trunc", _OUT, _ERR)
-    for task in result.tasks:
-        result.of_task[task.id] = logs(manager, task.id, "--no-trunc")
+    alone = parallel(lambda task: logs(manager, task.id, "--no-trunc"), result.tasks)
+    result.of_task = dict(zip((task.id for task in result.tasks), alone, strict=True))
     say_more(cluster, result.tasks)
     timed = ask("--no-trunc --timestamps", _OUT, _ERR, _LATE)
     result.clocks = {node.name: (before[node.name], node.info()["SystemTime"]) for node in cluster.nodes}

@@ -9,6 +9,8 @@ from swarmlab.cluster.node import Node
 from swarmlab.cluster.service import Service
 from swarmlab.errors import LabError
 
+#: File systems that have no disk.
+IN_MEMORY = ("tmpfs", "ramfs")
 #: Folders of an engine's state in which a config or secret could come to lie; images and volumes are none of them.
 _PARTS = ("containers", "swarm", "tmp", "plugins", "runtimes")
 #: Files of this size or more are not looked into. Those of the log of the managers are 64 MiB each.
@@ -42,10 +44,18 @@ def on_disk(node: Node, text: str, service: Service | None = None) -> list[str]:
     root = node.data_root()
     folders = [f"{root}/{part}" for part in _PARTS]
     for container in service.containers(node, all=True) if service else []:
+        described = node.ask("GET", f"/containers/{container['Id']}/json")
+        own = ((described.get("GraphDriver") or {}).get("Data") or {}).get("UpperDir", "")
         # An engine whose images are containerd's does not say where the container's own files are.
-        layers = node.ask("GET", f"/containers/{container['Id']}/json").get("GraphDriver") or {}
-        folders += filter(None, [(layers.get("Data") or {}).get("UpperDir", "")])
-    return _found(node, text, folders, "-xdev")
+        if not own and (process := described["State"]["Pid"]):
+            own = f"/proc/{process}/root/"
+        folders += filter(None, [own])
+    # Inside a container, secrets are mounted over single files of its root.
+    return [file for file in _found(node, text, folders, "-xdev") if not _of_memory(node, file)]
+
+
+def _of_memory(node: Node, file: str) -> bool:
+    return node.run(f"stat -f -c %T {shlex.quote(file)}").out.strip() in IN_MEMORY
 
 
 def in_memory(node: Node, text: str) -> bool:

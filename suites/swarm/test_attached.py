@@ -1,5 +1,7 @@
 """networks: containers of docker run in overlay networks, and the addresses that they have there."""
 
+from functools import partial
+
 from fixtures.claims import claim
 from suites.support.joined import boxes, held, identity, knows
 from suites.support.names import names_follow
@@ -13,12 +15,26 @@ from swarmlab.wait import State, eventually, wait
 
 #: The most replicas of a service that is first made; in a large cluster there are enough containers all the same.
 MOST = 6
+#: Containers that end by themselves: what they run, options and command of docker run, and the codes that it ends with.
+FAILING = (
+    ("a command that is not there", "--entrypoint /no/such/command", "", (126, 127)),
+    ("a command that ended", "", "sh -c 'exit 3'", (3,)),
+)
 
 
 def given_subnet(cluster):
     """Create an attachable network with a subnet of its own, and return its name and the subnet."""
     (subnet,) = free_subnets(cluster)
     return cluster.create_network("net", IPAM={"Config": [{"Subnet": str(subnet)}]}), subnet
+
+
+def each_with_another(cluster, subnet):
+    """Return each node of the sample, each with another node and an address of *subnet* of its own."""
+    if len(cluster.nodes) < 2:
+        raise Blocked("the cluster has one node")
+    others = dict(zip(cluster.nodes, [*cluster.nodes[1:], cluster.nodes[0]], strict=True))
+    first = subnet.num_addresses // 2
+    return [(here, others[here], subnet[first + place]) for place, here in enumerate(cluster.sample)]
 
 
 def two_nodes(cluster):
@@ -54,16 +70,31 @@ def given_in_time(cluster, node, network, address, why):
 @claim("networks/attach-fixed-address")
 def test_a_container_gets_the_address_that_it_asks_for_if_nobody_has_it(cluster):
     network, subnet = given_subnet(cluster)
-    here, there = two_nodes(cluster)
-    address = subnet[subnet.num_addresses // 2]
-    got, first = started_at(cluster, here, network, address)
-    assert got, f"{here} refused docker run --ip {address} in {network} of {subnet}: {got.summary}"
-    has = [str(it.ip) for it in held(Probe(here, first))]
-    assert str(address) in has, f"a container on {here} asked for {address}, and has {few(has)}"
-    got, second = started_at(cluster, there, network, address)
-    assert not got, f"{there} let container {second} have {address}, which one on {here} has"
-    cluster.bench(here).remove(first)
-    given_in_time(cluster, there, network, address, f"as the one on {here} has gone")
+    places = each_with_another(cluster, subnet)
+
+    def ask(place):
+        here, _, address = place
+        got, name = started_at(cluster, here, network, address)
+        assert got, f"{here} refused docker run --ip {address} in {network} of {subnet}: {got.summary}"
+        has = [str(it.ip) for it in held(Probe(here, name))]
+        assert str(address) in has, f"a container on {here} asked for {address}, and has {few(has)}"
+        return name
+
+    def ask_too(place):
+        here, there, address = place
+        got, name = started_at(cluster, there, network, address)
+        assert not got, f"{there} let container {name} have {address}, which one on {here} has"
+
+    def ask_again(place):
+        here, there, address = place
+        return given_in_time(cluster, there, network, address, f"as the one on {here} has gone")
+
+    # On all nodes at the same time, as engines refuse after 20 seconds.
+    made = parallel(ask, places)
+    parallel(ask_too, places)
+    for (here, _, _), box in zip(places, made, strict=True):
+        cluster.bench(here).remove(box)
+    parallel(ask_again, places)
 
 
 @claim("networks/attach-by-id")
@@ -80,23 +111,38 @@ def test_containers_join_a_network_by_its_id_from_every_node(cluster, network):
     )
 
 
+def run_failing(cluster, network, failing, place):
+    """Run a container that ends by itself on the first node of a place (see `each_with_another`)."""
+    (what, options, command, codes), (here, _, address) = failing, place
+    failed = cluster.bench(here).run("client", f"--network {network} --ip {address} {options}", command)
+    # With another code it was not the command that failed, and nothing may ever have had the address.
+    assert failed.code in codes, f"{here} was to run {what} in {network}, and says ({failed.code}): {failed.output}"
+
+
+def run_after(cluster, network, failing, place):
+    """Expect that a container on the other node of a place gets the address of `run_failing`; return its name."""
+    here, there, address = place
+    return given_in_time(cluster, there, network, address, f"which one on {here} had, of {failing[0]}")
+
+
+def forgot(node, id):
+    """Whether a node does not list the network of this id."""
+    return State(not knows(node, id), f"{node} lists it")
+
+
 @claim("networks/attach-released")
 def test_a_container_that_cannot_start_keeps_nothing_of_the_network(cluster):
     network, subnet = given_subnet(cluster)
-    here, there = two_nodes(cluster)
-    address = subnet[subnet.num_addresses // 2]
-    for what, option, command, codes in (
-        ("a command that is not there", "--entrypoint /no/such/command", "", (126, 127)),
-        ("a command that ended", "", "sh -c 'exit 3'", (3,)),
-    ):
-        failed = cluster.bench(here).run("client", f"--network {network} --ip {address} {option}", command)
-        # With another code it was not the command that failed, and nothing may ever have had the address.
-        assert failed.code in codes, f"{here} was to run {what} in {network}, and says ({failed.code}): {failed.output}"
-        name = given_in_time(cluster, there, network, address, f"which one on {here} had, of {what}")
-        cluster.bench(there).remove(name)
+    places = each_with_another(cluster, subnet)
     id = identity(cluster, network)
-    if here in cluster.workers:
-        eventually(lambda: State(not knows(here, id), f"{here} lists it"), f"{here} to forget {network}")
+    for failing in FAILING:
+        parallel(partial(run_failing, cluster, network, failing), places)
+        made = parallel(partial(run_after, cluster, network, failing), places)
+        for (_, there, _), box in zip(places, made, strict=True):
+            cluster.bench(there).remove(box)
+        for worker in cluster.workers:
+            forgotten = partial(forgot, worker, id)
+            eventually(forgotten, f"{worker} to forget {network}, in which nothing runs any more")
     cluster.remove_network(network)
     left = [str(manager) for manager in cluster.managers if knows(manager, id)]
     assert not left, f"{', '.join(left)} lists {network}, in which nothing runs and which was removed"
@@ -113,7 +159,7 @@ def test_a_node_that_leaves_lets_go_of_the_network(cluster):
     assert knows(here, id), f"{here} runs a container in {network} and does not list it"
     member = here.node_id()
     here.docker("swarm leave --force").expect(f"docker swarm leave on {here}", error=AssertionError)
-    eventually(lambda: State(not knows(here, id), f"{here} lists it"), f"{here}, which left, to forget {network}")
+    eventually(lambda: forgot(here, id), f"{here}, which left, to forget {network}")
     bench = cluster.bench(here)
     eventually(
         lambda: State(

@@ -9,9 +9,11 @@ from suites.support.ending import AT_ONCE
 from suites.support.health import WELL_UNLESS_SICK, checked, health_of, make_sick
 from suites.support.placement import one_on_each, stays
 from suites.support.task_states import expect_all
+from suites.support.traffic import GOSSIP
 from swarmlab.cluster.leavings import LOOPBACK
 from swarmlab.cluster.marks import removed
 from swarmlab.lists import few
+from swarmlab.parallel import parallel
 from swarmlab.wait import State, eventually, scaled, wait
 
 #: Lives on when it is told to end, until it is killed or has this file.
@@ -36,13 +38,14 @@ def expect_replaced(cluster, service, sick, how):
 
     eventually(replaced, f"tasks of {service} {how} to be replaced on every node", deadline=90)
     ended = [task for task in service.tasks() if task.id in ids]
+    lost = [task.node for task in sick if task.id not in {other.id for other in ended}]
+    assert not lost, f"tasks {how} were replaced, and are not listed any more: those on {few(lost)}"
     wrong = [str(task) for task in ended if task.state != "failed"]
     assert not wrong, f"tasks {how} were replaced, and are not listed as failed: {few(wrong, '; ')}"
     silent = [f"{task.node}: {task.error or 'nothing'}" for task in ended if "unhealthy" not in task.error]
     assert not silent, f"tasks {how} were replaced, and their errors do not say so: {few(silent, '; ')}"
     for task in sick:
-        run = [container["Id"] for container in cluster.node(task.node).containers()]
-        assert task.container not in run, f"a task {how} was replaced, and its container runs on on {task.node}"
+        assert not runs(cluster, task), f"a task {how} was replaced, and its container runs on on {task.node}"
 
 
 @claim("health/unhealthy-is-replaced")
@@ -57,7 +60,7 @@ def test_a_running_task_that_becomes_unhealthy_is_replaced(cluster):
 @claim("health/slow-check-fails")
 def test_a_health_check_that_does_not_end_in_time_counts_as_failed(cluster):
     slow = "/run/slow"
-    check = checked(f"[ ! -e {slow} ] || sleep 1000", timeout=2, retries=1)
+    check = checked(f"[ ! -e {slow} ] || sleep 1000", timeout=scaled(2), retries=1)
     work = cluster.create_service("checked", "idle", everywhere=True, restart=AT_ONCE, alter=check, stop_grace=1)
     tasks = work.wait_running(len(cluster.nodes))
     make_sick(cluster, tasks, slow)
@@ -165,12 +168,20 @@ def test_a_task_has_its_place_in_names_when_it_is_healthy(cluster, network):
         eventually(lambda: all_resolve(probes, work, well), promise, deadline=60, stable=3, alike=True)
 
 
-def all_resolve(probes, service, wanted):
-    """Whether the name of the service's tasks is *wanted* (addresses) to every probe."""
-    found = {probe.node.name: probe.resolve(f"tasks.{service}") for probe in probes}
+def all_resolve(probes, service, wanted, among=None):
+    """Whether the name of the service's tasks is *wanted* (addresses) to every probe; of addresses *among* some."""
+    resolved = parallel(lambda probe: probe.resolve(f"tasks.{service}"), probes)
+    found = {
+        probe.node.name: got if among is None else got & among for probe, got in zip(probes, resolved, strict=True)
+    }
     wrong = [f"on {node} it is {sorted(got) or 'none'}" for node, got in found.items() if got != wanted]
     each = {node: got == wanted for node, got in found.items()}
     return State(not wrong, few(wrong, "; ") or f"it is {sorted(wanted) or 'none'} everywhere", each=each)
+
+
+def runs(cluster, task):
+    """Whether the container of a task runs."""
+    return task.container in [container["Id"] for container in cluster.node(task.node).containers()]
 
 
 @claim("health/unhealthy-leaves-names")
@@ -183,7 +194,8 @@ def test_an_unhealthy_task_has_left_its_names_while_it_still_runs(cluster, netwo
         everywhere=True,
         networks=[network],
         command=STUBBORN,
-        stop_grace=scaled(15),
+        # Longer than gossip may take.
+        stop_grace=scaled(GOSSIP + 15),
         restart={"Condition": "none"},
         alter=checked(WELL_UNLESS_SICK, every=0.5),
     )
@@ -192,20 +204,23 @@ def test_an_unhealthy_task_has_left_its_names_while_it_still_runs(cluster, netwo
     addresses = {task.addresses[network] for task in tasks}
     named = f"tasks.{work} to be its {count} tasks"
     wait(lambda: all_resolve(probes, work, addresses), named, deadline=60, alike=True)
-    sick = tasks[-1]
-    make_sick(cluster, [sick])
-    left = addresses - {sick.addresses[network]}
 
-    def out_of_names():
-        state = all_resolve(probes, work, left)
+    def out_of_names(sick, left):
+        # Of a name without a task, servers outside are asked, and may know any name.
+        state = all_resolve(probes, work, left, among=addresses)
         # Asked after the names: what runs now has run then.
-        runs = sick.container in [container["Id"] for container in cluster.node(sick.node).containers()]
-        summary = f"its container on {sick.node} {'still runs' if runs else 'has ended'}; {state.summary}"
-        return State(state.done and runs, summary, hopeless=not runs)
+        ended = [task.node for task in sick if not runs(cluster, task)]
+        summary = f"containers that have ended: {few(ended) or 'none'}; {state.summary}"
+        return State(state.done and not ended, summary, hopeless=bool(ended))
 
-    promise = f"the unhealthy task of {work} on {sick.node} to leave tasks.{work} before its container has ended"
+    left = addresses
     try:
-        eventually(out_of_names, promise, deadline=60)
+        for sick in (tasks[1:], tasks[:1]):
+            make_sick(cluster, sick)
+            left = left - {task.addresses[network] for task in sick}
+            on = few(task.node for task in sick)
+            promise = f"unhealthy tasks of {work} on {on} to leave tasks.{work} before their containers have ended"
+            eventually(lambda sick=sick, left=left: out_of_names(sick, left), promise, deadline=GOSSIP)
     finally:  # the network is in use until they have ended
         for task in tasks:
             cluster.node(task.node).execute(task.container, "touch /run/end")

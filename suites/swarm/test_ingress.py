@@ -31,7 +31,7 @@ def test_the_network_of_the_mesh_stays_while_a_service_publishes(cluster):
     mesh = mesh_of(cluster)
     refused = refusal(cluster.manager.ask, "DELETE", f"/networks/{mesh}")
     named = web.name in refused or web.id in refused
-    assert named, f"{mesh} was to be removed while {web} publishes: {refused or 'not refused'}"
+    assert named, f"{cluster.manager} was to remove {mesh} while {web} publishes: {refused or 'not refused'}"
     lacking = [str(node) for node in cluster.nodes if not has_ingress(node)]
     assert not lacking, f"{mesh} was not to be removed, and is gone from {', '.join(lacking)}"
 
@@ -41,7 +41,9 @@ def test_without_a_network_of_the_mesh_nothing_is_published_through_it(cluster):
     port = cluster.port()
     rid_of_ingress(cluster)
     refused = refusal(cluster.create_service, "web", "web:1", publish={port: 80})
-    assert "ingress" in refused, f"a service publishes {port}, and the mesh has no network: {refused or 'not refused'}"
+    assert "ingress" in refused, (
+        f"{cluster.manager} lets a service publish {port}, and the mesh has no network: {refused or 'not refused'}"
+    )
     plain = cluster.create_service("plain", "web:1", everywhere=True, publish={port: 80}, publish_mode="host")
     plain.expect_running(len(cluster.nodes))
 
@@ -60,7 +62,7 @@ def test_the_network_of_the_mesh_can_be_made_with_another_subnet(cluster):
     }
     cluster.manager.ask("POST", "/networks/create", body=body)
     refused = refusal(cluster.manager.ask, "POST", "/networks/create", body={**body, "Name": cluster.unique("mesh")})
-    assert refused, "a swarm has a second network for its routing mesh"
+    assert refused, f"{cluster.manager} made a second network for the swarm's routing mesh"
 
     port = cluster.port()
     web = cluster.create_service("web", "web:1", everywhere=True, publish={port: 80})
@@ -80,7 +82,7 @@ def test_the_network_of_the_mesh_can_be_made_with_another_subnet(cluster):
 
     eventually(everywhere, f"every node to have the mesh's network {name} of {subnet}", deadline=60)
     given = [entry for entry in published(web) if entry[0] == port]
-    assert given, f"{web} does not publish {port}: {published(web)}"
+    assert given, f"{cluster.manager} does not list {port} of {web}: {published(web)}"
 
 
 def _has(node, name, subnet):

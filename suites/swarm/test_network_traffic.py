@@ -4,6 +4,7 @@ from fixtures.claims import claim
 from suites.support.captures import captured
 from suites.support.joined import nothing_passes, roomy
 from suites.support.traffic import GOSSIP, all_reached, every_size_reached
+from suites.support.wire import vxlan_of
 from swarmlab.cluster.node import GOSSIP_PORT
 from swarmlab.errors import Blocked
 from swarmlab.parallel import parallel
@@ -97,10 +98,11 @@ def test_bodies_of_every_size_pass_through_an_encrypted_network(cluster):
 @claim("networks/encrypted-unreadable")
 def test_what_passes_through_an_encrypted_network_cannot_be_read_between_nodes(cluster):
     (plain,) = roomy(cluster, "plain")
+    # The plain network comes last: once it can be read, all before it has been captured.
+    sides = [sealed(cluster), (plain, *everywhere(cluster, plain)[1:])]
     words = {}
-    with captured(cluster.nodes) as read:
-        # The plain network comes last: once it can be read, all before it has been captured.
-        for network, tasks, probes in (sealed(cluster), (plain, *everywhere(cluster, plain)[1:])):
+    with captured(cluster.nodes, [vxlan_of(cluster, network) for network, _, _ in sides]) as read:
+        for network, tasks, probes in sides:
             expect_passing(cluster, probes, tasks, network)
             words[network] = cluster.unique("word")
             for probe in probes:

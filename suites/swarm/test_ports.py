@@ -15,17 +15,17 @@ CHOSEN = range(30000, 32768)
 
 @claim("ports/taken-is-refused")
 def test_a_port_of_one_service_is_refused_to_another(cluster):
-    taken, free = cluster.port(), cluster.port()
+    manager, taken, free = cluster.manager, cluster.port(), cluster.port()
     cluster.create_service("holder", "idle", replicas=0, publish={taken: 80})
     rival = cluster.create_service("rival", "idle", replicas=0, publish={free: 80})
     for mode in ("ingress", "host"):
         refused = refusal(cluster.create_service, "late", "idle", replicas=0, publish={taken: 80}, publish_mode=mode)
-        assert refused, f"a second service was given port {taken}, in mode {mode}"
-        assert f"{taken}" in refused, f"port {taken} was refused without its number, in mode {mode}: {refused}"
-        assert "in use" in refused, f"port {taken} was refused for another reason, in mode {mode}: {refused}"
+        assert refused, f"{manager} gave a second service port {taken}, in mode {mode}"
+        assert f"{taken}" in refused, f"{manager} refused port {taken} without its number, in mode {mode}: {refused}"
+        assert "in use" in refused, f"{manager} refused port {taken} for another reason, in mode {mode}: {refused}"
         refused = refusal(publish, rival, [entry(80, taken, mode=mode)])
         assert f"{taken}" in refused, (
-            f"an update gave a second service port {taken}, in mode {mode}: {refused or 'not refused'}"
+            f"{manager} gave a second service port {taken} by an update, in mode {mode}: {refused or 'not refused'}"
         )
     eventually(
         lambda: State((kept := published(rival)) == [(free, 80, "tcp", "ingress")], f"it publishes {kept}"),
@@ -35,13 +35,13 @@ def test_a_port_of_one_service_is_refused_to_another(cluster):
 
 @claim("ports/same-twice-refused")
 def test_one_service_cannot_publish_a_port_twice(cluster):
-    port = cluster.port()
+    manager, port = cluster.manager, cluster.port()
     twice = [entry(80, port), entry(81, port)]
     refused = refusal(cluster.create_service, "twice", "idle", replicas=0, ports=twice)
-    assert "duplicate" in refused, f"a service was made that publishes {port} twice: {refused or 'not refused'}"
+    assert "duplicate" in refused, f"{manager} made a service that publishes {port} twice: {refused or 'not refused'}"
     once = cluster.create_service("once", "idle", replicas=0, ports=twice[:1])
     refused = refusal(publish, once, twice)
-    assert "duplicate" in refused, f"an update publishes {port} twice: {refused or 'not refused'}"
+    assert "duplicate" in refused, f"{manager} took an update that publishes {port} twice: {refused or 'not refused'}"
 
 
 @claim("ports/protocols-apart")
@@ -64,12 +64,12 @@ def test_one_number_is_a_port_for_each_protocol(cluster):
 
 @claim("ports/dnsrr-in-mode-host-only")
 def test_a_service_without_virtual_address_cannot_publish_through_the_mesh(cluster):
-    port = cluster.port()
+    manager, port = cluster.manager, cluster.port()
     direct = {"replicas": 0, "endpoint_mode": "dnsrr", "publish": {port: 80}}
     refused = refusal(cluster.create_service, "direct", "idle", **direct)
-    assert "dnsrr" in refused, f"a service of mode dnsrr publishes through the mesh: {refused or 'not refused'}"
+    assert "dnsrr" in refused, f"{manager} has a service of mode dnsrr in the mesh: {refused or 'not refused'}"
     refused = refusal(cluster.create_service, "direct", "idle", **direct, publish_mode="host")
-    assert not refused, f"a service of mode dnsrr was refused a port in mode host: {refused}"
+    assert not refused, f"{manager} refused a service of mode dnsrr a port in mode host: {refused}"
 
 
 @claim("ports/chosen-by-the-swarm")

@@ -30,7 +30,7 @@ def test_a_service_on_host_uses_the_network_of_each_node(cluster):
     def answer():
         wrong = []
         for node, other in zip(cluster.nodes, [*cluster.nodes[1:], cluster.nodes[0]], strict=True):
-            answered = other.run(f"curl --noproxy '*' -s -m 5 http://{node.address}:{port}/").output.strip()
+            answered = other.run(f"curl --noproxy '*' -s -m 5 {node.url(port)}").output.strip()
             # A task in its node's network has its node's host name.
             if answered != node.run("hostname").out.strip():
                 wrong.append(f"{other} asked {node}, and was answered {answered[-200:] or 'nothing'}")

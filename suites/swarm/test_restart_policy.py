@@ -6,6 +6,7 @@ from suites.support.placement import one_on_each, stays
 from swarmlab.cluster.clocks import seconds_of
 from swarmlab.cluster.service import ENDED
 from swarmlab.lists import few
+from swarmlab.parallel import parallel
 from swarmlab.wait import State, eventually, scaled
 
 SECOND = 10**9
@@ -47,11 +48,18 @@ def expect_replaced(cluster, service, ended, how):
 
 @claim("services/restart-none")
 def test_with_the_condition_none_no_task_is_replaced(cluster):
-    work = everywhere(cluster, Condition="none")
-    tasks = work.running()
-    for place, task in enumerate(tasks):
-        end(cluster, task, (0, 1)[place % 2])
-    expect_left(work, {task.id for task in tasks}, "with the restart condition none")
+    codes = (0, 1)
+    works = parallel(lambda _: everywhere(cluster, Condition="none"), codes)
+    tasks = [work.running() for work in works]
+    for code, ending in zip(codes, tasks, strict=True):
+        for task in ending:
+            end(cluster, task, code)
+
+    def judge(code):
+        ended = {task.id for task in tasks[code]}
+        expect_left(works[code], ended, f"that ended with {code}, with the restart condition none,")
+
+    parallel(judge, codes)
 
 
 @claim("services/restart-on-failure")

@@ -8,13 +8,12 @@ import pytest
 from fixtures.claims import claim
 from suites.support import payload_rules as rules
 from suites.support.payloads import create, expect_content, make, on_every_node, printed, value
-from suites.support.traces import files, in_memory, on_disk
+from suites.support.traces import IN_MEMORY, files, in_memory, on_disk
 from swarmlab.errors import Blocked
 from swarmlab.lists import few
+from swarmlab.parallel import parallel
 from swarmlab.wait import State, eventually
 
-#: File systems that have no disk.
-IN_MEMORY = ("tmpfs", "ramfs")
 #: Never start a task in place of one that ended.
 ONCE = {"Condition": "none"}
 
@@ -56,9 +55,24 @@ def test_a_service_has_one_secret_at_two_places(cluster):
 
 @claim("secrets/rotated-by-update")
 def test_an_update_of_a_service_rotates_its_secrets_on_every_node(cluster):
+    kept = make(cluster, "secrets", value())
+    control = create(cluster, "control", everywhere=True, secrets=[kept.at("held")])
     old = rules.expect_rotated(cluster, "secrets")
+    control.wait_running(len(cluster.nodes))
+    expect_found(cluster.nodes, kept)
     # The containers of the replaced tasks are still there.
     eventually(lambda: nowhere(cluster.nodes, old), "the secret that the update removed to be on no node", deadline=60)
+
+
+def expect_found(nodes, *secrets):
+    """Expect that *secrets* are found on *nodes*, which all run tasks with them: else nothing is looked into.
+
+    Raises:
+        Blocked: one is not.
+    """
+    blind = [node.name for node in nodes if not all(files(node, secret.data.decode()) for secret in secrets)]
+    if blind:
+        raise Blocked(f"the files of a running task's secret are not found on {few(blind)}")
 
 
 def nowhere(nodes, secret):
@@ -70,7 +84,7 @@ def nowhere(nodes, secret):
 @pytest.fixture
 def workers(cluster):
     """A worker that is to have the task with a secret, and the other workers."""
-    host, *others = [node for node in cluster.sample if node in cluster.workers] or [None]
+    host, *others = cluster.workers or [None]
     if not others:
         raise Blocked("the test needs two workers, as managers have all secrets")
     return host, others
@@ -83,10 +97,10 @@ def test_a_worker_that_runs_no_task_with_a_secret_does_not_have_it(cluster, work
     secret = make(cluster, "secrets", text)
     service = create(cluster, "holder", secrets=[secret.at("held")], constraints=[f"node.hostname=={host}"])
     expect_content(cluster, service.expect_running(1), "/run/secrets/held", secret)
-    for node in others:
-        found = files(node, text)
+    traces = parallel(lambda node: (files(node, text), in_memory(node, text)), others)
+    for node, (found, remembered) in zip(others, traces, strict=True):
         assert not found, f"{node} runs no task with the secret, and has it in {few(found)}"
-        assert not in_memory(node, text), f"{node} runs no task with the secret, and its engine has it in memory"
+        assert not remembered, f"{node} runs no task with the secret, and its engine has it in memory"
     # Where it is known to be, it must be found, or nothing was looked into.
     if not (files(host, text) and in_memory(host, text)):
         raise Blocked(f"the memory of the engine of {host} cannot be looked into")
@@ -123,11 +137,12 @@ def test_managers_keep_secrets_encrypted(cluster):
 
 @claim("secrets/gone-after-task")
 def test_a_secret_leaves_a_node_with_its_task(cluster):
-    secret = make(cluster, "secrets", value())
-    service, tasks = on_every_node(cluster, "holder", secrets=[secret.at("held")], restart=ONCE)
-    blind = [node.name for node in cluster.nodes if not files(node, secret.data.decode())]
-    if blind:
-        raise Blocked(f"the files of a running task's secret are not found on {few(blind)}")
+    secret, other = (make(cluster, "secrets", value()) for _ in range(2))
+    # Another service is removed: that of tasks that were killed has no secret on any node.
+    service = create(cluster, "removed", everywhere=True, secrets=[other.at("held")])
+    _, tasks = on_every_node(cluster, "killed", secrets=[secret.at("held")], restart=ONCE)
+    service.expect_running(len(cluster.nodes))
+    expect_found(cluster.nodes, secret, other)
     # The container of a task that has ended is still there, until its service is removed.
     for task in tasks:
         cluster.node(task.node).docker(f"kill {task.container}").expect(f"docker kill on {task.node}")
@@ -137,7 +152,7 @@ def test_a_secret_leaves_a_node_with_its_task(cluster):
         deadline=60,
     )
     service.remove()
-    eventually(lambda: nowhere(cluster.nodes, secret), "the secret to leave all nodes with its service", deadline=60)
+    eventually(lambda: nowhere(cluster.nodes, other), "the secret to leave all nodes with its service", deadline=60)
 
 
 @claim("secrets/not-shown")
@@ -163,13 +178,18 @@ def test_no_answer_of_a_manager_or_a_node_shows_what_a_secret_holds(cluster):
 @claim("secrets/not-in-image")
 def test_an_image_of_a_tasks_container_does_not_have_its_secrets(cluster):
     secret = make(cluster, "secrets", value())
-    service = create(cluster, "holder", secrets=[secret.at("held")])
-    (task,) = service.expect_running(1)
-    expect_content(cluster, [task], "/run/secrets/held", secret)
-    node, image = cluster.node(task.node), cluster.unique("image")
-    committed = f"commit --change 'LABEL {cluster.label}=' {task.container} {image}"
-    node.docker(committed).expect(f"docker commit on {node}")
-    run = cluster.bench(node).run(image, command="sh -c 'cat /run/secrets/* /etc/* 2>/dev/null; echo read'")
-    read = run.expect(f"docker run of the image on {node}").strip()
-    assert read.endswith("read"), f"the image that was made on {node} could not be looked into: {read}"
-    assert secret.data.decode() not in read, f"an image that was made of the task's container on {node} has its secret"
+    _, tasks = on_every_node(cluster, "holder", secrets=[secret.at("held")])
+    expect_content(cluster, tasks, "/run/secrets/held", secret)
+    image = cluster.unique("image")
+
+    def in_image(task):
+        node = cluster.node(task.node)
+        committed = f"commit --change 'LABEL {cluster.label}=' {task.container} {image}"
+        node.docker(committed).expect(f"docker commit on {node}")
+        run = cluster.bench(node).run(image, command="sh -c 'cat /run/secrets/* /etc/* 2>/dev/null; echo read'")
+        return run.expect(f"docker run of the image on {node}").strip()
+
+    for task, read in zip(tasks, parallel(in_image, tasks), strict=True):
+        assert read.endswith("read"), f"the image that was made on {task.node} could not be looked into: {read}"
+        has = f"an image that was made of the task's container on {task.node} has its secret"
+        assert secret.data.decode() not in read, has

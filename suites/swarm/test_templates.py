@@ -29,8 +29,8 @@ def expect_known(cluster, version):
 
 
 def spread(cluster, name, **settings):
-    """Create a service of a task for each of some nodes, expect them to run, and return both."""
-    count = min(3, len(cluster.nodes))
+    """Create a service of as many replicas as there are nodes, expect them to run, and return both."""
+    count = len(cluster.nodes)
     service = create(cluster, name, replicas=count, **settings)
     return service, service.expect_running(count)
 

@@ -1,4 +1,4 @@
-"""The routing mesh on both engines, and its known incidents (claims/known.yaml); all of it needs IPVS."""
+"""The routing mesh on both engines, and its known incidents (claims/known.yaml); it needs IPVS."""
 
 import socket
 import time
@@ -9,7 +9,8 @@ from fixtures.rehearsal import at
 from suites.support.placement import nothing_left
 from suites.support.rolling_updates import AT_ONCE, status
 from suites.support.traffic import GOSSIP
-from swarmlab.errors import Blocked
+from suites.support.upgrade.estate import BESIDE
+from swarmlab.errors import Blocked, LabError
 from swarmlab.parallel import parallel
 from swarmlab.wait import State, eventually, scaled, wait
 from swarmlab.watching.datagrams import Datagrams
@@ -52,6 +53,37 @@ def test_a_published_port_answers_on_every_node(cluster):
     web.wait_running(2)
     expect_answers(cluster, port)
     web.remove()
+
+
+@claim("known/ingress-after-engine-restart")
+@at("before")
+def test_a_port_of_the_mesh_is_published_before_engines_are_started_anew(course, lab):
+    if lab.offers.missing(["ipvs"]):  # there is no mesh: test_known.py asks the ports of mode host
+        return
+    course.mesh = course.cluster.create_service(
+        "beside",
+        "web:1",
+        replicas=2,
+        publish={course.cluster.port(): 80},
+        alter=lambda spec: spec["Labels"].update({BESIDE: ""}),
+    )
+    course.mesh.wait_running(2)
+
+
+@claim("known/ingress-after-engine-restart")
+@at("after")
+def test_a_port_of_the_mesh_answers_after_engines_were_started_anew(course, lab):
+    if lab.offers.missing(["ipvs"]):
+        return
+    cluster, mesh = course.cluster, course.mesh
+    if not mesh:
+        raise LabError("no port was published through the mesh before the first step")
+    try:
+        expect_answers(cluster, mesh.published())
+    finally:  # another claim is about a mesh without services
+        course.mesh = None
+        mesh.remove()
+        wait(lambda: nothing_left(cluster, {mesh.id}), "tasks of a removed service to be gone", deadline=60)
 
 
 @claim("known/mesh-connection-at-stop")

@@ -3,6 +3,8 @@
 from fixtures.claims import claim
 from fixtures.rehearsal import at, in_stage
 from suites.support.upgrade.lost import HOLE
+from swarmlab.errors import DeadlineExceeded
+from swarmlab.lists import few
 from swarmlab.wait import scaled
 from swarmlab.watching.writer import found
 
@@ -52,6 +54,8 @@ def test_losses_of_writes(course):
 def test_losses_of_downloads(course):
     cut = [f"{entry}, while {step.node} got {step.engine}" for step in course.steps for entry in step.cut]
     assert not cut, f"{len(cut)} downloads did not go on: {'; '.join(cut)}"
+    if course.unwatched:
+        raise DeadlineExceeded(f"downloads that were cut before had not begun again: {few(course.unwatched, '; ')}")
 
 
 @claim("upgrade/datagrams-kept")

@@ -1,12 +1,13 @@
 """The course of a rehearsal: requests that are no loss, the order of tests within a stage, and the record of steps."""
 
 import json
+import string
 from types import SimpleNamespace
 
 import pytest
 
 from fixtures.rehearsal import _place, in_stage
-from suites.support.upgrade.course import Course, Step, was_leaving
+from suites.support.upgrade.course import Course, Step, warned, was_leaving
 from swarmlab import layouts
 from swarmlab.paths import ROOT
 from swarmlab.watching.asker import Heard
@@ -74,6 +75,27 @@ def test_what_engines_logged_before_the_first_step_is_not_new():
         "after": {"master": {"log": ["old (9 times)", "error creating vxlan interface: file exists"]}},
     }
     assert course.new_lines() == {"master": "error creating vxlan interface: file exists"}
+
+
+def test_a_rare_line_that_tells_of_an_incident_is_kept():
+    plain = [f'level=warning msg="{letter * 3}"' for letter in string.ascii_letters]
+    told = f'level=error msg="{"failed, " * 50}error creating vxlan interface: file exists"'
+    kept = warned("\n".join([*plain, *plain, "level=info", told]))
+    assert len(kept) == 41
+    assert kept[0].endswith("(2 times)")
+    assert kept[-1] == told
+
+
+def test_downloads_that_do_not_run_when_a_step_begins_are_told():
+    names = ["master", "slave01", "slave02", "slave03"]
+    course = object.__new__(Course)
+    course.cluster = SimpleNamespace(nodes=[SimpleNamespace(name=name) for name in names])
+    cut = [("slave03", "slave01"), ("master", "slave02")]
+    going = {(a, b): {} for a in names for b in names if a != b and (a, b) not in cut}
+    course.estate = SimpleNamespace(streams=lambda: going)
+    assert course.without_stream(course.cluster.nodes[0], "28.5.2") == [
+        "from slave03 to slave01 when master was to get 28.5.2"
+    ]
 
 
 @pytest.mark.parametrize("copied", [None, {"services": {"web": 2}, "left_out": []}])

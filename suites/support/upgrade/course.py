@@ -7,6 +7,7 @@ traffic as in a step, so that what an upgrade loses can be told from what any re
 from __future__ import annotations
 
 import contextlib
+import itertools
 import json
 import re
 import time
@@ -22,10 +23,11 @@ from suites.support.traffic import GOSSIP
 from suites.support.upgrade.copied_services import Copied
 from suites.support.upgrade.estate import REPLICAS, Estate
 from suites.support.upgrade.kept import Kept
+from suites.support.upgrade.leftovers import LEFT
 from suites.support.upgrade.lost import losses
 from swarmlab import layouts
 from swarmlab.cluster.node import Node
-from swarmlab.cluster.service import over
+from swarmlab.cluster.service import Service, over
 from swarmlab.cluster.swarm import Swarm, leads
 from swarmlab.errors import DeadlineExceeded, LabError
 from swarmlab.evidence import picture, record
@@ -101,6 +103,8 @@ class Course(Kept):
         steps: the steps that were begun.
         control: the restarts of the control that were begun.
         missing: a line for each manager that lacks an acknowledged write.
+        unwatched: a line for each download between other nodes that did not run when a step began.
+        mesh: a service that publishes a port through the mesh while the steps are taken; None if there is none.
         tasks: what a task on every node may do, by stage, host name, group and name (see `Witness`).
         engines: every engine's account of itself, by stage and host name (see `about`).
         datagrams: the datagrams that are sent through every node during control and steps.
@@ -125,6 +129,8 @@ class Course(Kept):
         self.steps: list[Step] = []
         self.control: list[Step] = []
         self.missing: list[str] = []
+        self.unwatched: list[str] = []
+        self.mesh: Service | None = None
         self.tasks: dict[str, dict[str, dict[str, dict[str, str]]]] = {}
         self.engines: dict[str, dict[str, dict[str, Any]]] = {}
         self._file = file
@@ -340,6 +346,7 @@ class Course(Kept):
         node, engine = self.next(number), self.plan.engine(number)
         step = self._begin(number, node, engine.version)
         self.steps.append(step)
+        self.unwatched += self.without_stream(node, engine.version)
         self._pass(step, node, lambda: self.lab.upgrade(node, engine.name, reboot=self.plan.reboot))
         self.done = number
         self.look()
@@ -427,6 +434,13 @@ class Course(Kept):
             elif after["bytes"] <= stream["bytes"]:
                 yield f"from {source} to {to}, which stood still at {stream['bytes']} bytes"
 
+    def without_stream(self, node: Node, engine: str) -> list[str]:
+        """Return a line for each download between other nodes than *node* that does not run as *node* gets *engine*."""
+        others = [other.name for other in self.cluster.nodes if other is not node]
+        going = self.estate.streams()
+        lacking = [pair for pair in itertools.permutations(others, 2) if pair not in going]
+        return [f"from {source} to {to} when {node.name} was to get {engine}" for source, to in lacking]
+
     # Reporting
 
     def write(self) -> None:
@@ -500,6 +514,8 @@ def answers(node: Node, port: int) -> State:
 
 #: Settings of an engine that may differ between engines, and matter to its users.
 _SETTINGS = ("Driver", "LoggingDriver", "CgroupDriver", "CgroupVersion", "DefaultRuntime", "FirewallBackend")
+#: Kinds of lines of an engine's log that are noted.
+_KINDS = 40
 #: Times, ids and durations in a line of an engine's log, without which lines of one kind are equal.
 _TIME = re.compile(r'^time="?\S+"? |\b[0-9a-z]{25}\b|\b[0-9a-f]{12,64}\b|\d{4}-\d\d-\d\dT\S+|\b\d+(\.\d+)?(ms|s|µs)\b')
 
@@ -507,8 +523,6 @@ _TIME = re.compile(r'^time="?\S+"? |\b[0-9a-z]{25}\b|\b[0-9a-f]{12,64}\b|\d{4}-\
 def about(node: Node) -> dict[str, Any]:
     """Return an engine's account of itself: versions, settings, warnings, and the warnings in its log."""
     version, info = node.ask("GET", "/version"), node.info()
-    lines = [line for line in node.log().splitlines() if re.search(r"level=(warning|error|fatal)|DEPRECAT", line)]
-    counts = Counter(_TIME.sub("…", line)[:300] for line in lines)
     return {
         "version": version["Version"],
         "api": version["ApiVersion"],
@@ -516,5 +530,18 @@ def about(node: Node) -> dict[str, Any]:
         "parts": {component["Name"]: component["Version"] for component in version.get("Components", [])},
         "settings": {key: info[key] for key in _SETTINGS if info.get(key)},
         "warnings": list(info.get("Warnings") or []),
-        "log": [f"{line} ({count} times)" if count > 1 else line for line, count in counts.most_common(40)],
+        "log": warned(node.log()),
     }
+
+
+def warned(log: str) -> list[str]:
+    """Return the warnings and errors of an engine's log: the most common kinds, and all that tell of an incident."""
+    lines = [line for line in log.splitlines() if re.search(r"level=(warning|error|fatal)|DEPRECAT", line)]
+    counts = Counter(line if _telling(line) else line[:300] for line in (_TIME.sub("…", line) for line in lines))
+    kinds = counts.most_common()
+    kept = kinds[:_KINDS] + [kind for kind in kinds[_KINDS:] if _telling(kind[0])]
+    return [f"{line} ({count} times)" if count > 1 else line for line, count in kept]
+
+
+def _telling(line: str) -> bool:
+    return any(words in line for words in LEFT)

@@ -27,6 +27,10 @@ from swarmlab.watching.watch import TIMEOUT
 
 #: Replicas of the service that is asked by name: with one node away, at least two nodes have one.
 REPLICAS = 3
+#: A label of what tests make beside the estate.
+BESIDE = "beside-the-estate"
+#: Labels of what need not be kept.
+_PASSING = {"written-through", BESIDE}
 #: Where the agent's tasks find their config and their secret.
 SETTINGS, KEY = "/etc/estate/settings", "/run/secrets/estate"
 #: Seconds that a replica serves on, for which every drain waits. A later request to it is listed, and is no loss (see
@@ -261,7 +265,7 @@ class Estate:
         for kind in ("services", "configs", "secrets"):
             for listed in asked.ask("GET", f"/{kind}", filters=filters):
                 spec = {key: value for key, value in listed["Spec"].items() if key != "Data"}
-                if "written-through" not in spec.get("Labels", {}):
+                if not _PASSING & spec.get("Labels", {}).keys():
                     objects[f"{kind}/{spec['Name']}"] = {"ID": listed["ID"], **_without_empty(spec)}
         chosen = pools(asked)
         for listed in asked.ask("GET", "/networks", filters={"driver": ["overlay"]}):

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 
 #: How engines say that the interface of an overlay network is there already.
-_LEFT = ("vxlan interface: file exists", "error creating vxlan interface")
+LEFT = ("vxlan interface: file exists", "error creating vxlan interface")
 
 
 def refused_for_vxlan(
@@ -22,11 +22,11 @@ def refused_for_vxlan(
     for task in tasks:
         status = task.get("Status")
         message = str(status.get("Err", "")) if isinstance(status, Mapping) else ""
-        if any(words in message for words in _LEFT):
+        if any(words in message for words in LEFT):
             said.setdefault(nodes.get(str(task.get("NodeID", "")), "a node that is gone"), message)
     for name, log in logs.items():
         for line in log.splitlines():
-            if any(words in line for words in _LEFT):
+            if any(words in line for words in LEFT):
                 said.setdefault(name, line)
     return [f"{name}: {message[-200:]}" for name, message in said.items()]
 

@@ -84,14 +84,14 @@ FAULTS = [
         "managers say that they removed networks which are in use",
         {
             "networks/in-use-stays": "master was to remove swc-used-.*: not refused",
-            "networks/ingress-in-use-stays": "was to be removed while .* publishes: not refused",
+            "networks/ingress-in-use-stays": "master was to remove .* while .* publishes: not refused",
         },
         script=proxy(_DELETED),
         nodes=("master",),
     ),
     ClaimFault(
         "a worker puts a container into every network that it knows",
-        {"networks/only-where-used": "slave01 lists it"},
+        {"networks/only-where-used": "no other node than slave02 to keep .*slave01 has its interfaces"},
         script=background(_SQUATTER),
         nodes=("slave01",),
         run="swarm ports and networks",

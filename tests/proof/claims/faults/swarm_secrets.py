@@ -101,6 +101,16 @@ FAULTS = [
         run="payloads b",
     ),
     ClaimFault(
+        "a node keeps the secrets of a service that is removed",
+        {"secrets/gone-after-task": "the secret to leave all nodes with its service.*slave01 has it in"},
+        script=background(
+            "while sleep 0.05; do for box in $(grep -l swc-removed- /var/lib/docker/containers/*/config.v2.json); do"
+            " cp -n $(dirname $box)/mounts/secrets/* /var/lib/docker/tmp/; done; done"
+        ),
+        nodes=("slave01",),
+        run="payloads a",
+    ),
+    ClaimFault(
         "a manager tells what secrets hold",
         {"secrets/not-shown": "master shows what a secret holds to GET /secrets"},
         script=proxy(_TELLING),

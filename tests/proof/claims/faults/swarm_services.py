@@ -31,7 +31,7 @@ FAULTS = [
     ),
     ClaimFault(
         "tasks are replaced although they must not be",
-        {"services/restart-none": "with the restart condition none to end and not to be replaced"},
+        {"services/restart-none": "that ended with 0, with the restart condition none, to end and not to be replaced"},
         asks={CREATE: ('"Condition":"none"', '"Condition":"any"')},
         run="services d",
     ),
@@ -71,6 +71,13 @@ FAULTS = [
         # A node runs this file when it starts, so for the first time when it is started again.
         script="sed -i \"4i (su - hadoop -c 'ssh master docker node update --availability pause slave01') &\""
         " /usr/local/sbin/node-start",
+        nodes=("slave01",),
+    ),
+    ClaimFault(
+        "the replicas of all nodes are replaced when one is restarted",
+        {"services/back-after-restart": r"slave01 was restarted, and tasks of other nodes were replaced: \w+ on "},
+        script="sed -i \"4i (su - hadoop -c 'ssh master docker service ls -q --filter mode=replicated |"
+        " xargs -I {} ssh master docker service update --detach --force {}') &\" /usr/local/sbin/node-start",
         nodes=("slave01",),
     ),
     ClaimFault(
