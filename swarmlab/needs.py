@@ -27,7 +27,7 @@ _OWNERS = {
 #: Features that a lab has or lacks, each with the reason to give if the lab itself gives none.
 FEATURES = {
     "ipvs": "kernel has no IPVS",
-    "power": "lab cannot power a node off",
+    "power": "lab cannot power a node off, or cut it off",
     "reboot": "lab cannot reboot a node",
     "systemd": "nodes do not run systemd",
     "internet": "nodes have no way to the outside",
@@ -80,7 +80,7 @@ FORMS = {
 #: Meanings of `FEATURES`.
 MEANINGS = {
     "ipvs": "the kernel has IPVS, by which the routing mesh spreads requests",
-    "power": "the lab can power a node off, as a loss of power does",
+    "power": "the lab can power a node off, as a loss of power does, and cut it off from others",
     "reboot": "the lab can reboot a node",
     "systemd": "the nodes run systemd",
     "internet": "the nodes have a way to the outside",

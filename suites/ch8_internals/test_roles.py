@@ -28,13 +28,13 @@ def test_promoted_workers_are_managers_with_a_vote(cluster):
         state = writes(cluster, worker)
         assert state, state.summary
     # Without the first manager, the promoted ones are a majority only if both have a vote.
-    apply(cut_off(manager, workers), cluster)
-    for worker in workers:
-        eventually(
-            lambda worker=worker: writes(cluster, worker),
-            f"{workers[0]} and {workers[1]} to be a majority without {manager}, asked through {worker}",
-            deadline=90,
-        )
+    with applied(cut_off(manager, workers), cluster):
+        for worker in workers:
+            eventually(
+                lambda worker=worker: writes(cluster, worker),
+                f"{workers[0]} and {workers[1]} to be a majority without {manager}, asked through {worker}",
+                deadline=90,
+            )
 
 
 @claim("8.1.3/demote")

@@ -4,7 +4,8 @@ import pytest
 
 from swarmlab.cluster.fault import Kind, applied, apply, close_port, cut_off, deafen, freeze, heal, kill, split
 from swarmlab.cluster.swarm import Swarm
-from swarmlab.errors import LabError
+from swarmlab.errors import Blocked, LabError
+from swarmlab.labs.existing.node import SshNode
 
 
 class Machine(SimpleNamespace):
@@ -115,3 +116,11 @@ def test_what_is_found_with_a_fault_is_not_hidden_by_its_healing():
     with pytest.raises(AssertionError, match="found"), applied(cut_off(swarm.nodes[0], swarm.nodes), swarm):
         raise AssertionError("found")
     assert swarm.damage == ["split into m1 | m2"]
+
+
+def test_a_node_of_a_swarm_that_exists_is_neither_switched_off_nor_cut_off():
+    node = SshNode.__new__(SshNode)
+    hurts = [node.stop, node.kill, node.freeze, lambda: node.cut(["192.0.2.1"]), lambda: node.cut_port("udp", 4789)]
+    for hurt in hurts:
+        with pytest.raises(Blocked, match="neither switched off nor cut off"):
+            hurt()

@@ -212,7 +212,7 @@ def test_drain(costly): pass
     )
     assert ran.verdict("7.2.1/reachable-on-any-node") == ("blocked", "kernel has no IPVS")
     assert ran.verdict("8.1.1/tolerates-5")[1] == (
-        "needs managers>=5, the lab has 3 nodes; lab cannot power a node off; "
+        "needs managers>=5, the lab has 3 nodes; lab cannot power a node off, or cut it off; "
         "the claim disrupts, and this lab may not be disrupted"
     )
     assert ran.verdict("8.1.2/drain-moves-tasks")[1] == "the claim disrupts, and this lab may not be disrupted"

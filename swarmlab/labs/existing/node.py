@@ -10,7 +10,7 @@ import shlex
 import socket
 import subprocess
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, NoReturn
@@ -308,7 +308,7 @@ class _NoHost:
 class SshNode(Node):
     """A machine of a swarm that exists, as a node.
 
-    It is never switched off or halted. If the user is not root there, whatever needs root raises Blocked.
+    It is never switched off, halted or cut off. If the user is not root there, whatever needs root raises Blocked.
 
     Attributes:
         published: its published ports can be reached from this machine.
@@ -401,8 +401,16 @@ class SshNode(Node):
     def thaw(self) -> None:
         self._never()
 
+    @override
+    def cut(self, addresses: Iterable[str], *, one_way: bool = False) -> None:
+        self._never()
+
+    @override
+    def cut_port(self, protocol: str, port: int, *, outgoing: bool = False) -> None:
+        self._never()
+
     def _never(self) -> NoReturn:
-        raise Blocked("nodes of a swarm that exists are not switched off")
+        raise Blocked("nodes of a swarm that exists are neither switched off nor cut off")
 
     def _log_command(self) -> str:
         unit = "journalctl --no-pager --unit docker --lines 2000"
