@@ -35,11 +35,12 @@ def expect_answers(nodes):
 
 
 def roles_of(cluster):
-    """Return role by host name, as the first manager that answers lists it."""
+    """Return host name and role by node id, as the first manager that answers lists them."""
     errors = []
     for node in cluster.nodes:
         try:
-            return cluster.roles(node)
+            members = cluster.members(node)
+            return {member["ID"]: (member["Description"]["Hostname"], member["Spec"]["Role"]) for member in members}
         except (EngineRefused, NoAnswer) as failed:  # a worker, or a node that is down
             errors.append(str(failed))
     raise AssertionError(f"no node of the cluster lists its members: {'; '.join(errors)}")
@@ -48,8 +49,10 @@ def roles_of(cluster):
 def managers_of(cluster):
     """Return the members whose role is manager; each must answer and serve the cluster's API."""
     roles = roles_of(cluster)
-    managers = [node for node in cluster.nodes if roles.get(node.name) == "manager"]
-    expect_answers(managers)
+    named = [node for node in cluster.nodes if (node.name, "manager") in roles.values()]
+    expect_answers(named)
+    # A machine that joined anew may still be listed as what it was before, under its old id.
+    managers = [node for node in named if roles.get(node.node_id()) != (node.name, "worker")]
     idle = [node.name for node in managers if not node.info()["Swarm"]["ControlAvailable"]]
     assert not idle, f"{few(idle)}: manager by role, and the engine serves no manager's API"
     return managers
@@ -168,11 +171,12 @@ def expect_gone(removing, reading, kind, id):
 
 
 def members_seen_by(manager):
-    """Return role and availability of each member as *manager* lists it, by host name."""
-    return {
-        member["Description"].get("Hostname", member["ID"]): (member["Spec"]["Role"], member["Spec"]["Availability"])
-        for member in served(manager, "GET", "/nodes")
-    }
+    """Return host name, role and availability of each member as *manager* lists it, by node id."""
+    members = {}
+    for member in served(manager, "GET", "/nodes"):
+        name, spec = member["Description"].get("Hostname", ""), member["Spec"]
+        members[member["ID"]] = (name, spec["Role"], spec["Availability"])
+    return members
 
 
 @claim("8.1.1/schedules")
@@ -199,7 +203,7 @@ def test_a_service_becomes_tasks_that_are_spread_over_the_nodes(cluster):
 
 @claim("8.1.1/manager-count")
 def test_the_number_of_managers_is_odd_and_at_most_seven(cluster):
-    managers = sorted(name for name, role in roles_of(cluster).items() if role == "manager")
+    managers = sorted(name for name, role in roles_of(cluster).values() if role == "manager")
     summary = f"the cluster has {len(managers)} managers: {', '.join(managers)}"
     assert len(managers) % 2 == 1, f"{summary}; an even number tolerates no more losses than the odd one below it"
     assert len(managers) <= 7, f"{summary}; every write waits for a majority of them, so that more make it slower"
