@@ -652,7 +652,7 @@ def test_what_takes_long_runs_where_there_is_time(run, options, expected):
 
         @pytest.fixture(scope="session")
         def lab(lab):
-            lab.offers = Offers(nodes=3, disruptable=True)
+            lab.offers = Offers(nodes=3, features=frozenset({"power"}), disruptable=True)
             return lab
 
         @pytest.mark.takes(hours=25)
