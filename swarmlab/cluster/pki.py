@@ -22,7 +22,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 from swarmlab.cluster.node import MANAGEMENT_PORT, Node, Result, cause
-from swarmlab.errors import LabError
+from swarmlab.errors import Blocked, LabError
 from swarmlab.evidence import record
 from swarmlab.wait import scaled
 
@@ -211,6 +211,7 @@ def identity_of(node: Node) -> Identity:
     """Return a node's certificate, chain and key from its disk. The key does not reach the evidence.
 
     Raises:
+        Blocked: the key is encrypted (autolock).
         LabError: a file is missing, or the key cannot be used (see `as_identity`).
     """
     return as_identity(_read(node, "swarm-node.crt"), _read(node, "swarm-node.key"), whose=node.name)
@@ -234,8 +235,11 @@ def as_identity(certificates: str, key: str, *, whose: str) -> Identity:
         whose: host name of the node, for messages.
 
     Raises:
-        LabError: the key is encrypted (autolock), or is not a key of an elliptic curve.
+        Blocked: the key is encrypted (autolock).
+        LabError: the key cannot be read, or is not a key of an elliptic curve.
     """
+    if "ENCRYPTED" in key:
+        raise Blocked(f"the key of {whose} is encrypted, as managers lock their keys in this swarm (autolock)")
     # Engines add headers to the key (kek-version, raft-dek) that other programs do not accept.
     plain = "\n".join(line for line in key.splitlines() if line and ":" not in line)
     try:

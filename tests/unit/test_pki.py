@@ -10,7 +10,7 @@ from cryptography.x509.oid import NameOID
 
 from swarmlab.cluster import pki, signer
 from swarmlab.cluster.node import Result
-from swarmlab.errors import LabError
+from swarmlab.errors import Blocked, LabError
 from swarmlab.evidence import redact
 
 #: A real swarm's root certificate, and the digest in that swarm's tokens.
@@ -54,13 +54,22 @@ def test_a_key_is_read_with_the_headers_that_engines_add():
     assert pki.as_identity(read.pem, key, whose="master").pem == read.pem
 
 
-def test_a_key_that_is_encrypted_is_no_verdict_on_the_cluster():
+@pytest.mark.parametrize("form", [serialization.PrivateFormat.PKCS8, serialization.PrivateFormat.TraditionalOpenSSL])
+def test_a_key_that_is_encrypted_is_no_verdict_on_the_cluster(form):
     issued = pki.Authority.make().issue(SUBJECT)
     locked = issued.key.private_bytes(
-        serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.BestAvailableEncryption(b"secret")
+        serialization.Encoding.PEM,
+        form,
+        serialization.BestAvailableEncryption(b"secret"),
     )
-    with pytest.raises(LabError, match="master"):
+    with pytest.raises(Blocked, match=r"master .*autolock"):
         pki.as_identity(pki.pem_of(issued.leaf), locked.decode(), whose="master")
+
+
+def test_a_key_that_is_none_is_an_error_of_the_lab():
+    issued = pki.Authority.make().issue(SUBJECT)
+    with pytest.raises(LabError, match="master"):
+        pki.as_identity(pki.pem_of(issued.leaf), "-----BEGIN nothing", whose="master")
 
 
 def test_no_key_reaches_the_evidence():
