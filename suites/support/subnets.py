@@ -49,9 +49,10 @@ def routes(node: Node) -> dict[IPv4Network, str]:
     found: dict[IPv4Network, str] = {}
     for line in lines:
         fields = line.split()
-        # Routes of another kind ("unreachable", "local") have the kind before the subnet.
-        subnet = fields[0] if fields[0][0].isdigit() else fields[1]
-        if subnet[0].isdigit() and subnet != "0.0.0.0/0":
+        # Routes of another kind ("unreachable", "local") have the kind before the subnet. The ways of a route that has
+        # several are on lines of their own, without a subnet.
+        subnet = next((field for field in fields[:2] if field[0].isdigit()), "")
+        if subnet and subnet != "0.0.0.0/0":
             found[IPv4Network(subnet, strict=False)] = line.strip()
     return found
 

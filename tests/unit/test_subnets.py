@@ -5,7 +5,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from suites.support.subnets import pools, subnets, wide_subnet
+from suites.support.subnets import pools, routes, subnets, wide_subnet
 
 
 class Engine:
@@ -48,6 +48,20 @@ def test_what_networks_do_not_tell_is_told_by_their_tasks():
 
 def test_a_pool_of_another_protocol_is_no_subnet_here():
     assert subnets(Engine([network("both", FIRST, {"Subnet": "fd00::/64"})])) == {"both": [IPv4Network("10.0.1.0/24")]}
+
+
+def test_routes_of_every_kind_are_told_by_their_subnet():
+    lines = [
+        "default ",
+        "\tnexthop via 192.0.2.1 dev eth0 weight 1 ",
+        "\tnexthop via 192.0.2.2 dev eth1 weight 1 ",
+        "default via 192.0.2.3 dev eth0 metric 100",
+        "10.1.0.0/16 proto static ",
+        "unreachable 10.2.0.0/16 metric 4294967295",
+        "local 127.0.0.1 dev lo table local",
+    ]
+    node = SimpleNamespace(run=lambda _: SimpleNamespace(out="\n".join(lines)))
+    assert list(map(str, routes(node))) == ["10.1.0.0/16", "10.2.0.0/16", "127.0.0.1/32"]
 
 
 @pytest.mark.parametrize(
