@@ -31,16 +31,17 @@ CPU, QUOTA = SECOND // 4, 25_000
 
 #: Waits for a file, then asks for three times its memory; if it is not killed, it ends with exit code 0.
 EATS = "trap exit TERM; until [ -e /run/eat ]; do sleep 0.2; done; exec dd if=/dev/zero of=/dev/null bs=192M count=1"
+#: The container's cgroup, of version 2: the root, unless the engine is set to show containers the host's cgroups.
+CGROUP = "/sys/fs/cgroup$(sed -n 's/^0:://p' /proc/self/cgroup)"
 #: Print the limits of the container's cgroup, of version 2 or 1: bytes; microseconds, and the period that they are of.
-READ_MEMORY = "cat /sys/fs/cgroup/memory.max 2>/dev/null || cat /sys/fs/cgroup/memory/memory.limit_in_bytes"
+READ_MEMORY = f"cat {CGROUP}/memory.max 2>/dev/null || cat /sys/fs/cgroup/memory/memory.limit_in_bytes"
 READ_CPU = (
-    "cd /sys/fs/cgroup && cat cpu.max 2>/dev/null"
-    " || cat /sys/fs/cgroup/cpu/cpu.cfs_quota_us /sys/fs/cgroup/cpu/cpu.cfs_period_us"
+    f"cat {CGROUP}/cpu.max 2>/dev/null || cat /sys/fs/cgroup/cpu/cpu.cfs_quota_us /sys/fs/cgroup/cpu/cpu.cfs_period_us"
 )
 #: Prints how often the container was throttled, its processor time in nanoseconds, and the clock in nanoseconds.
 READ_USE = (
-    "sed -n 's/^nr_throttled //p' /sys/fs/cgroup/cpu.stat /sys/fs/cgroup/cpu/cpu.stat 2>/dev/null;"
-    " sed -n 's/^usage_usec \\(.*\\)/\\1000/p' /sys/fs/cgroup/cpu.stat 2>/dev/null;"
+    f"sed -n 's/^nr_throttled //p' {CGROUP}/cpu.stat /sys/fs/cgroup/cpu/cpu.stat 2>/dev/null;"
+    f" sed -n 's/^usage_usec \\(.*\\)/\\1000/p' {CGROUP}/cpu.stat 2>/dev/null;"
     " cat /sys/fs/cgroup/cpuacct/cpuacct.usage 2>/dev/null; date +%s%N"
 )
 
