@@ -245,8 +245,10 @@ def expect_edition(cluster, web, spec, edition, image, replicas, port):
 
 
 def by_command(web):
-    """Roll back with the document's command."""
-    accepted(web.swarm.manager, f"service rollback --detach {web.name}")
+    """Roll back with the document's command, or that of command lines before 17.09, which do not have it."""
+    manager = web.swarm.manager
+    command = "rollback" if "rollback" in accepted(manager, "service --help") else "update --rollback"
+    accepted(manager, f"service {command} --detach {web.name}")
 
 
 def by_api(web):
