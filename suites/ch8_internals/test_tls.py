@@ -74,7 +74,8 @@ def test_a_manager_refuses_the_certificate_of_another_swarm(cluster):
 @claim("8.3/mutual-tls")
 def test_who_has_no_certificate_may_only_ask_for_one(cluster):
     asking = cluster.nodes[-1]
-    client = Probe(asking, cluster.bench(asking).start("client", "--network host"))
+    # An engine that remaps users gives the host's network to containers of the host's users alone.
+    client = Probe(asking, cluster.bench(asking).start("client", "--network host --userns host"))
     for manager in cluster.managers:
         roots, identity = pki.root_of(manager), pki.identity_of(manager)
         # See that a manager gets an answer to the same call, so that a refusal is for the caller.

@@ -600,7 +600,8 @@ class InventoryLab(Lab):
                 "Image": name,
                 "Env": [f"REGISTRY_HTTP_ADDR={LOOPBACK}:{port}"],
                 "Labels": {_REGISTRY_LABEL: ""},
-                "HostConfig": {"NetworkMode": "host"},
+                # An engine that remaps users gives the host's network to containers of the host's users alone.
+                "HostConfig": {"NetworkMode": "host", "UsernsMode": "host"},
             }
             made = node.ask("POST", "/containers/create", body=body, name=unique("registry"))["Id"]
             node.ask("POST", f"/containers/{made}/start")
