@@ -58,9 +58,7 @@ def test_a_key_is_read_with_the_headers_that_engines_add():
 def test_a_key_that_is_encrypted_is_no_verdict_on_the_cluster(form):
     issued = pki.Authority.make().issue(SUBJECT)
     locked = issued.key.private_bytes(
-        serialization.Encoding.PEM,
-        form,
-        serialization.BestAvailableEncryption(b"secret"),
+        serialization.Encoding.PEM, form, serialization.BestAvailableEncryption(b"secret")
     )
     with pytest.raises(Blocked, match=r"master .*autolock"):
         pki.as_identity(pki.pem_of(issued.leaf), locked.decode(), whose="master")
