@@ -25,10 +25,10 @@ def test_a_container_of_docker_run_is_no_service(cluster):
     name = cluster.unique("lone")
     accepted(manager, f"run -d --label {cluster.label} --name {name} {cluster.image('client')}")
     refused = manager.docker(f"service scale {name}=2")
-    assert not refused.ok, "docker service scale took a container of docker run"
-    assert name in refused.output, f"the refusal does not name it: {refused.output}"
+    assert not refused.ok, f"docker service scale on {manager} took a container of docker run"
+    assert name in refused.output, f"{manager} refused docker service scale without naming {name}: {refused.output}"
     found = len(manager.containers(all=True, name=name))
-    assert found == 1, f"the scaling was refused, and there are {found} containers {name}"
+    assert found == 1, f"{manager} refused the scaling, and has {found} containers {name}"
 
 
 @claim("7.2/service-name-resolves")

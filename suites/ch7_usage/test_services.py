@@ -186,7 +186,8 @@ def test_update_replicas_one_leaves_one_task(cluster, documented):
     before = documented.wait_running(3)
     accepted(cluster.manager, f"service update --detach --replicas 1 {documented.name}")
     (left,) = documented.expect_running(1)
-    assert left.id in {task.id for task in before}, "the one that is left is none of the three"
+    kept = left.id in {task.id for task in before}
+    assert kept, f"the one that is left, on {left.node}, is none of the three: {few(map(str, before), '; ')}"
     eventually(
         lambda: State(len(found := containers_of(cluster, documented)) == 1, listed(found)),
         "the surplus containers to be stopped",

@@ -104,27 +104,28 @@ def test_a_global_service_takes_no_count(cluster):
     name = cluster.unique("counted")
     command = f"service create --detach --mode global --replicas 2 --label {cluster.label} --name {name} {image}"
     done = manager.docker(command)
-    assert not done.ok, "docker service create took a count of replicas for a global service"
+    assert not done.ok, f"docker service create on {manager} took a count of replicas for a global service"
     body = {
         "Name": name,
         "Labels": {cluster.label: ""},
         "TaskTemplate": {"ContainerSpec": {"Image": image}},
         "Mode": {"Global": {}, "Replicated": {"Replicas": 2}},
     }
-    assert refusal(manager.ask, "POST", "/services/create", body=body), "the API took a count for a global service"
-    assert not manager.ask("GET", "/services", filters={"name": [name]}), f"{name} was refused, and is there"
+    refused = refusal(manager.ask, "POST", "/services/create", body=body)
+    assert refused, f"the API of {manager} took a count for a global service"
+    assert not manager.ask("GET", "/services", filters={"name": [name]}), f"{manager} refused {name}, and lists it"
 
     everywhere = cluster.create_service("everywhere", "idle", everywhere=True)
     eventually(lambda: one_on_each(everywhere, cluster.nodes), "one task on every node", deadline=60)
     scale = detached(manager, "service scale")
     for command in (f"{scale} {everywhere}=5", f"service update --detach --replicas 5 {everywhere}"):
         done = manager.docker(command)
-        assert not done.ok, f"a global service took docker {command}"
+        assert not done.ok, f"on {manager} a global service took docker {command}"
     for mode in ({"Replicated": {"Replicas": 5}}, {"Global": {}, "Replicated": {"Replicas": 5}}):
         explanation = refusal(everywhere.update, lambda spec, mode=mode: spec.update(Mode=mode))
-        assert explanation, f"a global service took the mode {mode} by the API"
+        assert explanation, f"a global service took the mode {mode} by the API of {manager}"
     mode = everywhere.inspect()["Spec"]["Mode"]
-    assert mode == {"Global": {}}, f"counts were refused, and the mode became {mode}"
+    assert mode == {"Global": {}}, f"{manager} refused counts, and the mode became {mode}"
     stays(lambda: one_on_each(everywhere, cluster.nodes), "one task on every node, as before", polls=4)
 
 
