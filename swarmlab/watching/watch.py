@@ -32,6 +32,8 @@ SILENCE = 10.0
 TIMEOUT = 5.0
 #: Seconds, at reference speed, to wait for further requests if some are lost already.
 _PATIENCE = 30.0
+#: The least seconds, at reference speed, that a round has.
+_ROUND = 0.5
 
 
 class Asked(Protocol):
@@ -174,7 +176,15 @@ class Watch:
                 return State(True, f"{len(self.losses)} requests lost; {asked().summary}")
             return asked()
 
-        wait(state, reason, deadline=_PATIENCE * 2 + count * 0.5, error=LabError)
+        # A round takes longer where nodes are many or far, or the cluster is busy.
+        each = max(_ROUND, 1.5 * self._taken() / scaled(1.0))
+        wait(state, reason, deadline=_PATIENCE * 2 + count * each, error=LabError)
+
+    def _taken(self) -> float:
+        """Return the seconds that a round took so far, on average; 0 before the first has ended."""
+        heard = list(self._heard)
+        rounds = self._fewest(Counter(request.node for request in heard))
+        return (heard[-1].end - heard[0].at) / rounds if rounds else 0.0
 
     def _last_mark(self) -> float:
         return max((at for at, _ in self._marks), default=self._start)

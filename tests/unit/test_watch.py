@@ -179,6 +179,19 @@ def test_a_process_that_was_held_up_is_no_pass(times, flaw):
     assert watch._found_flaw(0, "") == flaw
 
 
+@pytest.mark.parametrize(("taken", "deadline"), [(0.01, 210), (1.0, 510)])
+def test_rounds_of_many_nodes_have_the_time_that_rounds_took_so_far(monkeypatch, taken, deadline):
+    given = []
+    monkeypatch.setattr(watching, "wait", lambda *_, **how: given.append(how["deadline"]))
+    watch = Watch([SimpleNamespace(name=name, address="127.0.0.1") for name in ("master", "slave01")], 80)
+    half = taken / 2
+    watch._heard = [Heard(at * half, (at + 1) * half, ("master", "slave01")[at % 2], 200) for at in range(20)]
+    watch.enough()
+    watch._heard = []
+    watch.enough()
+    assert given == pytest.approx([deadline, 210])
+
+
 def test_a_process_that_hangs_at_the_end_is_no_pass(nodes, monkeypatch):
     monkeypatch.setattr(watching, "SILENCE", 0.2)
     monkeypatch.setattr(watching, "TIMEOUT", 0.2)
