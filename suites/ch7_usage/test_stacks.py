@@ -15,6 +15,7 @@ from suites.support.stacks import (
     service_names,
     services,
     why_left,
+    with_room,
 )
 from suites.support.traffic import GOSSIP, PROBES, REQUESTS, without_loss
 from swarmlab.cluster.marks import STACK_LABEL
@@ -23,7 +24,7 @@ from swarmlab.lists import few
 from swarmlab.parallel import parallel
 from swarmlab.wait import State, eventually
 
-#: A config and a secret, at the end of a file.
+#: A config and a secret.
 CONTENT = """configs:
   greeting:
     file: ./greeting
@@ -53,14 +54,15 @@ services:
     networks: [inner]
     deploy:
       labels: ["{label}"]
-volumes:
+"""
+    + CONTENT
+    + """volumes:
   data:
     labels: ["{label}"]
 networks:
   inner:
     labels: ["{label}"]
 """
-    + CONTENT
 )
 FILES = {"greeting": "good morning\n", "word": "open sesame\n"}
 #: Two services, of which one is changed.
@@ -117,7 +119,7 @@ ALONE = """services:
 def whole(cluster, stack):
     """The path of `WHOLE` on the manager."""
     images = {"web": cluster.image("web:1"), "client": cluster.image("client")}
-    text = WHOLE.format(label=cluster.label, **images)
+    text = with_room(stack, WHOLE.format(label=cluster.label, **images))
     return stack.place({"docker-compose.yml": text, **FILES}, "docker-compose.yml")
 
 

@@ -9,6 +9,7 @@ from typing import Any
 
 from suites.support.commands import in_sequence
 from suites.support.reasons import last_said
+from suites.support.subnets import wide_subnet
 from swarmlab.cluster.marks import PREFIX, STACK_LABEL
 from swarmlab.cluster.marks import removed as deleted
 from swarmlab.cluster.node import Node, Result
@@ -52,7 +53,7 @@ class Stack:
             The file's path.
         """
         text = f'version: "3"\n{services}{_NETWORK.format(label=self.cluster.label)}'
-        return self.place({"stack.yml": text}, "stack.yml")
+        return self.place({"stack.yml": with_room(self, text)}, "stack.yml")
 
     def place(self, files: Mapping[str, str], file: str) -> str:
         """Write *files* (text by name) into a folder of the manager.
@@ -110,6 +111,18 @@ def filled(text: str, **values: object) -> str:
     return _VARIABLE.sub(lambda found: str(values.get(found[1], found[2])), text)
 
 
+def with_room(stack: Stack, text: str) -> str:
+    """Return the text of a compose file with addresses for containers on every node in its last network.
+
+    Args:
+        stack: the stack that it is for; files of one stack have one subnet.
+        text: the text, which ends with the network.
+    """
+    cluster = stack.cluster
+    wide = cluster.keep(f"subnet of {stack}", lambda: wide_subnet(cluster))
+    return f"{text}    ipam:\n      config:\n        - subnet: {wide}\n" if wide else text
+
+
 def deploy_project(stack: Stack, name: str, file: str, **values: object) -> None:
     """Deploy a file of the project compose/NAME, with its page app.py beside it; it must succeed.
 
@@ -123,7 +136,7 @@ def deploy_project(stack: Stack, name: str, file: str, **values: object) -> None
         AssertionError: the command failed.
     """
     files = {part: (COMPOSE / name / part).read_text(encoding="utf-8") for part in (file, "app.py")}
-    deployed(stack, stack.place({**files, file: filled(files[file], **values)}, file))
+    deployed(stack, stack.place({**files, file: with_room(stack, filled(files[file], **values))}, file))
 
 
 def deployed(stack: Stack, path: str) -> None:

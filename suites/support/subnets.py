@@ -142,6 +142,14 @@ def wide_subnet(cluster: Swarm) -> IPv4Network | None:
     return free_subnets(cluster)[0] if 4 * len(cluster.nodes) > 2 ** (32 - size) - _SET_ASIDE else None
 
 
+def subnet_options(cluster: Swarm, count: int = 1) -> list[str]:
+    """Return an option of `create_overlay` for each of *count* networks with containers on every node.
+
+    It is empty where a subnet that the swarm chooses has room (see `wide_subnet`).
+    """
+    return [f"--subnet {wide}" for wide in free_subnets(cluster, count)] if wide_subnet(cluster) else [""] * count
+
+
 def disjoint(cluster: Swarm, networks: Sequence[str]) -> State:
     """Whether the subnets of *networks* overlap neither each other, nor other networks', nor the nodes' routes."""
     wrong: list[str] = []

@@ -1,11 +1,14 @@
 """Tables and long outputs of docker commands, and the names and files of the suite's stacks."""
 
 import pytest
+import yaml
 
+from suites.support import stacks
 from suites.support.commands import detached, succeeded, table
 from suites.support.stacks import filled
 from swarmlab.cluster.marks import of_a_stack
 from swarmlab.cluster.node import Result
+from swarmlab.cluster.swarm import Swarm
 
 
 def test_a_table_is_read_by_its_header():
@@ -47,6 +50,23 @@ def test_a_failed_command_is_told_by_the_last_line_of_its_output():
 def test_variables_of_a_compose_file_are_filled_in_as_they_are_given_or_by_default():
     text = """published: ${PORT:-8000}, mode: "${MODE:-ingress}", place: "${PLACE:-node.role == manager}\""""
     assert filled(text, PORT=8888) == 'published: 8888, mode: "ingress", place: "node.role == manager"'
+
+
+@pytest.mark.parametrize(
+    ("file", "network"), [("composetest/stack.yml", "default"), ("wordpress/docker-compose.yml", "overlay")]
+)
+def test_the_network_of_a_stack_is_given_a_wide_subnet_where_those_of_the_swarm_are_small(monkeypatch, file, network):
+    wide = iter(["172.30.0.0/16", "172.31.0.0/16", None])
+    monkeypatch.setattr(stacks, "wide_subnet", lambda _: next(wide))
+    cluster, text = Swarm([]), filled((stacks.COMPOSE / file).read_text(encoding="utf-8"))
+
+    def subnets(name):
+        written = yaml.safe_load(stacks.with_room(stacks.Stack(cluster, None, name), text))
+        return written["networks"][network].get("ipam", {}).get("config")
+
+    assert subnets("one") == subnets("one") == [{"subnet": "172.30.0.0/16"}]
+    assert subnets("other") == [{"subnet": "172.31.0.0/16"}]
+    assert subnets("third") is None
 
 
 class CommandLine:
