@@ -149,10 +149,10 @@ def _closed(node: Node, reference: str) -> bool:
     host, _, port = content.parse(reference).registry.partition(":")
     host = _HUB if host == "docker.io" else host
     try_it = "timeout 3 bash -c 'exec 3<>/dev/tcp/$0/$1' " + shlex.join([host, port or "443"])
-    try:
-        return node.look(f"command -v bash timeout >/dev/null || exit 0; {try_it}").code != 0
-    except SwarmlabError:
-        return False
+    for _ in range(2):  # the shell of a busy node may be late once
+        with contextlib.suppress(SwarmlabError):
+            return node.look(f"command -v bash timeout >/dev/null || exit 0; {try_it}").code != 0
+    return False
 
 
 def _digest(answer: Any) -> str:

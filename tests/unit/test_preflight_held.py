@@ -6,7 +6,7 @@ import pytest
 
 from swarmlab.cluster.discretion import Discretion
 from swarmlab.cluster.node import Result
-from swarmlab.errors import EngineRefused, NoAnswer
+from swarmlab.errors import EngineRefused, NoAnswer, Overdue
 from swarmlab.preflight import checks as made
 from swarmlab.preflight import held
 from swarmlab.preflight.model import LACKS, LOGIN, THERE, UNREACHED
@@ -25,9 +25,13 @@ class Engine:
         self.answers = answers
         self.asked = []
         self.opens = False
+        self.late = 0
 
     def look(self, command):
         assert "/dev/tcp/$0/$1' registry 5000" in command
+        if self.late:
+            self.late -= 1
+            raise Overdue("the shell of node did not end within 3 s", "")
         return Result(command, 0 if self.opens else 124, "", "")
 
     def ask(self, _method, path, **how):
@@ -124,6 +128,16 @@ def test_a_registry_that_is_late_and_can_be_reached_is_not_judged(sight, answer)
     held.deepen(sight, engines)
     assert not any(view.pulls for view in sight.nodes)
     assert summaries(sight, "registries")[0][0] == "ok"
+
+
+@pytest.mark.parametrize(("late", "kinds"), [(1, {UNREACHED}), (2, set())])
+def test_a_shell_that_is_late_once_is_asked_again_whether_the_way_is_open(sight, late, kinds):
+    engines = nodes(sight, tasks=[sight.tasks], distribution=[NoAnswer("timed out")])
+    for engine in engines.values():
+        engine.late = late
+    sight.nodes[0].containers = None
+    held.deepen(sight, engines)
+    assert {pull.kind for view in sight.nodes for pull in view.pulls.values()} == kinds
 
 
 def test_without_a_manager_nothing_further_is_asked(sight):
