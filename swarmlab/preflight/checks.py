@@ -188,6 +188,7 @@ CHECKS: dict[str, Check] = {
 #: The checks that may name the cause where packets between nodes or requests to services are lost.
 OF_TRAFFIC = (
     "engines-answer",
+    "membership",
     "clocks",
     "kernel-modules",
     "forwarding",
@@ -202,6 +203,7 @@ OF_TRAFFIC = (
     *WAYS,
     "checksum-offload",
     "subnets-and-routes",
+    "gateway-bridge",
     "task-containers",
     "task-networks",
     "task-names",

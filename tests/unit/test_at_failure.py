@@ -70,6 +70,11 @@ def test_what_a_known_defect_explains_comes_first():
     assert at_failure.chosen(found, ["7.2.1/reachable-on-any-node"]) == [WEIGHT, anew, ROOM]
 
 
+def test_a_node_that_left_and_a_bridge_that_is_gone_are_looked_for(monkeypatch):
+    _, asked = fail(monkeypatch, AssertionError("lost"))
+    assert {"membership", "gateway-bridge"} <= set(asked)
+
+
 def test_a_reason_has_few_findings_and_none_too_long(monkeypatch):
     many = [Finding(Level.ERROR, f"{place} " + "x" * 500, check="limits") for place in range(9)]
     said, _ = fail(monkeypatch, AssertionError("lost"), found=many)
