@@ -1,4 +1,4 @@
-"""Checks of the swarm's own settings, and of what services ask of nodes."""
+"""Checks of the swarm's own settings, and of what services ask of nodes and publish."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from ipaddress import IPv4Network, ip_network
 from typing import Any
 
+from swarmlab.cluster.node import GOSSIP_PORT
 from swarmlab.preflight import work
 from swarmlab.preflight.finding import Finding, Level
 from swarmlab.preflight.model import Sight, by_managers
@@ -22,6 +23,13 @@ _RARE_SNAPSHOTS = 1_000_000
 _SHORT_CERTIFICATES = 86_400.0
 #: The share of the swarm's subnets, or their number, from which on few are left.
 _FEW_PART, _FEW = 0.1, 2
+#: What the swarm itself uses ports of its nodes for, and what may follow where the mesh takes what is for one.
+_MANAGEMENT, _GOSSIP, _DATA = "management", "gossip", "the data of overlay networks"
+_FOLLOWS = {
+    _MANAGEMENT: ("port-management-tcp", "membership", "quorum", "engines-answer: looks for a leader"),
+    _GOSSIP: ("port-gossip-tcp", "port-gossip-udp", "membership", "tunnels", "load-balancers", "task-names"),
+    _DATA: ("port-data-udp", "path-mtu"),
+}
 
 
 @by_managers
@@ -101,8 +109,8 @@ def _parts(subnet: IPv4Network, size: int, pool: IPv4Network) -> Iterator[int]:
 
 @by_managers
 def demands(sight: Sight) -> Iterator[Finding]:
-    """Whether nodes have what services ask for: drivers of logs, volumes and networks, and what tasks reserve."""
-    found = [*_drivers(sight), *_reserved(sight)]
+    """Whether nodes have what services ask for: drivers of logs and volumes, what tasks reserve, and free ports."""
+    found = [*_drivers(sight), *_reserved(sight), *_ports(sight)]
     yield from found
     if not found:
         yield Finding(Level.OK, f"{len(sight.services)} services")
@@ -151,3 +159,34 @@ def _reserved(sight: Sight) -> Iterator[Finding]:
                 risk = "tasks that end there are not started again on it, and all of them have less than they asked for"
                 mend = f"move services away, or give the node its {what} back; docker node inspect shows what it has"
                 yield Finding(Level.WARNING, summary, risk, nodes=(sight.names[member["ID"]],), mend=mend)
+
+
+def _ports(sight: Sight) -> Iterator[Finding]:
+    """Yield services that publish a port of the swarm's own by the mesh, which neither managers nor engines refuse."""
+    own = _own_ports(sight)
+    published = [
+        (each, port, key)
+        for each in work.works(sight)
+        for port in (each.service.get("Endpoint") or {}).get("Ports") or []
+        for key in work.published([port], "ingress")
+    ]
+    for each, port, (protocol, number) in published:
+        if (protocol, number) not in own:
+            continue
+        whose = own[protocol, number]
+        summary = f"{each.name} publishes port {number}/{protocol} by the mesh, which is the swarm's: {whose}"
+        risk = "the mesh of every node passes what is for the engine there on to the service"
+        target = port.get("TargetPort") or "TARGET"
+        mend = f"docker service update --publish-rm {target} --publish-add OTHER:{target} {each.name}"
+        level = Level.ERROR if each.wanted(sight) else Level.WARNING
+        causes = _FOLLOWS[whose] if any(map(work.runs, each.tasks)) else ()
+        yield Finding(level, summary, risk, mend=mend, causes=causes)
+
+
+def _own_ports(sight: Sight) -> dict[tuple[str, int], str]:
+    """Return what the swarm itself uses a port of its nodes for, by protocol and port."""
+    addresses = [str((member.get("ManagerStatus") or {}).get("Addr", "")) for member in sight.members]
+    managing = {int(port) for address in addresses if (port := address.rpartition(":")[2]).isdigit()}
+    own = dict.fromkeys((("tcp", port) for port in managing), _MANAGEMENT)
+    own |= dict.fromkeys((("tcp", GOSSIP_PORT), ("udp", GOSSIP_PORT)), _GOSSIP)
+    return own | {("udp", sight.data_port): _DATA}

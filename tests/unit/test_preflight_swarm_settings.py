@@ -2,7 +2,9 @@
 
 import pytest
 
+from swarmlab.preflight import checks as made
 from swarmlab.preflight import plugins
+from swarmlab.preflight.causes import folded
 from tests.unit.test_preflight import found, network, only, set_answer, sound
 from tests.unit.test_preflight_services import service, task
 
@@ -98,3 +100,66 @@ def test_a_node_that_has_less_than_its_tasks_reserve_is_named(sight):
     only(sight, "service-needs", "warning", ("slave01",), "its tasks reserve 1200.0 MiB of 1024.0")
     sight.tasks[1]["DesiredState"] = "shutdown"
     assert found(sight, "service-needs")[0][0] == "ok"
+
+
+def publish(sight, port, protocol="tcp", *, mode="ingress", replicas=1):
+    for member, view in zip(sight.members, sight.nodes, strict=True):
+        member["ManagerStatus"]["Addr"] = f"{view.address}:2377"
+    published = {"Protocol": protocol, "TargetPort": 80, "PublishedPort": port, "PublishMode": mode}
+    sight.services = [service(replicas=replicas, Endpoint={"Ports": [published]})]
+
+
+@pytest.mark.parametrize(
+    ("port", "protocol", "whose"),
+    [
+        (2377, "tcp", "management"),
+        (7946, "tcp", "gossip"),
+        (7946, "udp", "gossip"),
+        (4789, "udp", "the data of overlay networks"),
+    ],
+)
+def test_a_service_that_takes_a_port_of_the_swarm_is_named(sight, port, protocol, whose):
+    publish(sight, port, protocol)
+    only(sight, "service-needs", "error", (), f"web publishes port {port}/{protocol} by the mesh, which is the swarm's")
+    (finding,) = made.look("service-needs", sight)
+    assert finding.summary.endswith(whose)
+    assert finding.mend == "docker service update --publish-rm 80 --publish-add OTHER:80 web"
+    publish(sight, port, protocol, replicas=0)
+    only(sight, "service-needs", "warning", (), "which is the swarm's")
+
+
+@pytest.mark.parametrize(
+    ("port", "protocol", "mode"),
+    [(8080, "tcp", "ingress"), (2377, "udp", "ingress"), (4789, "tcp", "ingress"), (2377, "tcp", "host")],
+)
+def test_other_ports_that_a_service_publishes_are_its_own(sight, port, protocol, mode):
+    publish(sight, port, protocol, mode=mode)
+    assert found(sight, "service-needs")[0][0] == "ok"
+
+
+def test_the_ports_of_a_swarm_that_has_others_are_free(sight):
+    sight.swarm["DataPathPort"] = 7789
+    publish(sight, 4789, "udp")
+    assert found(sight, "service-needs")[0][0] == "ok"
+    publish(sight, 7789, "udp")
+    assert found(sight, "service-needs")[0][0] == "error"
+    publish(sight, 2377)
+    for member in sight.members:
+        member["ManagerStatus"]["Addr"] = "192.168.58.101:2400"
+    assert found(sight, "service-needs")[0][0] == "ok"
+
+
+def test_what_a_port_of_the_swarm_that_is_taken_brings_about_stands_below_it(sight):
+    publish(sight, 7946, "udp")
+    for view in sight.nodes:
+        view.arrived.gossip = view.arrived.small = set()
+
+    def heads():
+        looked = [
+            one for name in ("service-needs", "port-gossip-udp", "port-data-udp") for one in made.look(name, sight)
+        ]
+        return [one.check for one in folded(looked, {}) if not one.because]
+
+    assert heads() == ["service-needs", "port-gossip-udp", "port-data-udp"]  # nothing is passed on to it yet
+    sight.tasks = [task()]
+    assert heads() == ["service-needs", "port-data-udp"]

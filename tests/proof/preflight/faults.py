@@ -246,6 +246,12 @@ STATE = [
         nodes=("slave02", "slave03"),
         script="echo 0123456789abcdef0123456789abcdef > /etc/machine-id",
     ),
+    PreflightFault(
+        "a service publishes a port of the swarm's own",
+        "service-needs",
+        "error",
+        "taken publishes port 7946/tcp by the mesh, which is the swarm's: gossip",
+    ),
     PreflightFault("a network lies within another", "subnets", "error", "network within was given no subnet"),
     PreflightFault(
         "certificates are made for an hour", "swarm-settings", "warning", r"certificates are made for 1\.0 hours"

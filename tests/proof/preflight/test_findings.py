@@ -356,6 +356,8 @@ def test_faults_of_state_are_found_on_their_nodes(broken, lab, always):
     done(master, "network create --driver overlay --subnet 10.78.0.0/28 narrow")
     done(master, "network create --driver overlay --subnet 10.77.5.128/25 within")
     done(master, f"service create --detach --name nowhere --constraint node.hostname==nowhere {image}")
+    # It has no task, so that the mesh does not pass anything on to it.
+    done(master, f"service create --detach --name taken --constraint node.hostname==nowhere --publish 7946:80 {image}")
     done(master, f"service create --detach --name crowd --replicas 16 --network narrow --endpoint-mode dnsrr {image}")
     for node in (second, third):
         done(master, f"node update --availability drain {node.name}")
