@@ -25,21 +25,47 @@ _AGAIN = "look again while the nodes have less to do: swarmlab preflight"
 _COUNT = "let preflight be root on {nodes}, with nft, bash and timeout there: apt-get install nftables bash coreutils"
 
 
-def _allow(port: int, protocol: str) -> str:
-    """Return the mend of a port that is closed between nodes."""
+def _leaving(nodes: Iterable[str], pairs: Iterable[tuple[str, str]]) -> bool:
+    """Whether what is lost is all from the suspected nodes, and what is for them arrives: they do not let it out."""
+    return all(source in nodes and target not in nodes for source, target in pairs)
+
+
+def _allow(port: int, protocol: str, *, leaving: bool = False) -> str:
+    """Return the mend of a port that is closed between nodes.
+
+    Args:
+        port: the port.
+        protocol: tcp or udp.
+        leaving: whether the nodes do not let out what is for the port of others.
+    """
+    if leaving:
+        return (
+            f"on {{nodes}}: find the rule that drops what leaves for port {port}/{protocol} (iptables -S OUTPUT, nft "
+            f"list ruleset) and let it out to every node: {_rules(port, protocol, leaving=True)}, or ufw allow out "
+            f"{port}/{protocol}; and in every firewall between the nodes (security groups: what leaves)"
+        )
     return (
         f"on {{nodes}}: find the rule that drops it (iptables -S, nft list ruleset) and allow port {port}/{protocol} "
-        f"from every node: iptables -I INPUT -p {protocol} --dport {port} -j ACCEPT, ufw allow {port}/{protocol}, or "
+        f"from every node: {_rules(port, protocol)}, ufw allow {port}/{protocol}, or "
         f"firewall-cmd --permanent --add-port={port}/{protocol} && firewall-cmd --reload; "
         "and in every firewall between the nodes (security groups)"
     )
 
 
-def _by_hand(port: int, protocol: str) -> tuple[str, str]:
+def _rules(port: int, protocol: str, *, leaving: bool = False) -> str:
+    """Return the line that opens a port, or lets out what is for it, and in what answers that."""
+    if not leaving:
+        return f"iptables -I INPUT -p {protocol} --dport {port} -j ACCEPT"
+    out = f"iptables -I OUTPUT -p {protocol} --dport {port} -j ACCEPT"
+    answers = f"iptables -I INPUT -p tcp --sport {port} -m conntrack --ctstate ESTABLISHED -j ACCEPT"
+    return f"{out}; {answers}" if protocol == "tcp" else out
+
+
+def _by_hand(port: int, protocol: str, *, leaving: bool = False) -> tuple[str, str]:
     """Return the lines that show why a port is closed, and that open it."""
     return (
         f'iptables -S | grep -nE "DROP|REJECT|{port}"; nft list ruleset | grep -nE "drop|reject|{port}"',
-        f"iptables -I INPUT -p {protocol} --dport {port} -j ACCEPT",
+        _rules(port, protocol, leaving=leaving),
     )
 
 
@@ -129,12 +155,20 @@ def _connections(
     if closed:
         summary = few(f"{source} -> {target} ({end})" for source, target, end in closed)
         pairs = tuple((source, target) for source, target, _ in closed)
-        number = port(listed[0])
-        mend = _allow(number, "tcp")
-        found = Finding(level, summary, risk, nodes=_suspects(sight, pairs), mend=mend, pairs=pairs)
-        yield found.by_hand(*_by_hand(number, "tcp"))
+        yield _closed(sight, level, summary, risk, pairs, port(listed[0]), "tcp")
     elif tried:
         yield Finding(Level.OK, f"open ({tried} connections)")
+
+
+def _closed(
+    sight: Sight, level: Level, summary: str, risk: str, pairs: tuple[tuple[str, str], ...], port: int, protocol: str
+) -> Finding:
+    """Return the finding of a port that is closed between pairs of nodes (from, to)."""
+    nodes = _suspects(sight, pairs)
+    leaving = _leaving(nodes, pairs)
+    mend = _allow(port, protocol, leaving=leaving)
+    found = Finding(level, summary, risk, nodes=nodes, mend=mend, pairs=pairs)
+    return found.by_hand(*_by_hand(port, protocol, leaving=leaving))
 
 
 def gossip_udp(sight: Sight) -> Iterator[Finding]:
@@ -199,8 +233,10 @@ def path_mtu(sight: Sight) -> Iterator[Finding]:
                 lost.append((name, view.name))
     if without:
         summary = f"packets of {size} bytes were not checked, as small ones do not arrive: {_pairs(without)}"
-        mend = "open the port of overlay data first: " + _allow(sight.data_port, "udp")
-        yield Finding(Level.UNKNOWN, summary, nodes=_suspects(sight, without), mend=mend, pairs=tuple(without))
+        nodes = _suspects(sight, without)
+        allow = _allow(sight.data_port, "udp", leaving=_leaving(nodes, without))
+        mend = f"open the port of overlay data first: {allow}"
+        yield Finding(Level.UNKNOWN, summary, nodes=nodes, mend=mend, pairs=tuple(without))
     if lost:
         summary = f"packets of {size} bytes are lost, small ones pass: {_pairs(lost)}"
         (first, second), *_ = lost
@@ -283,9 +319,7 @@ def _arrivals(
         lost += [(name, view.name) for name in missing]
     if lost:
         summary = f"{what} does not arrive: {_pairs(lost)}"
-        mend = _allow(port, "udp")
-        found = Finding(Level.ERROR, summary, risk, nodes=_suspects(sight, lost), mend=mend, pairs=tuple(lost))
-        yield found.by_hand(*_by_hand(port, "udp"))
+        yield _closed(sight, Level.ERROR, summary, risk, tuple(lost), port, "udp")
     elif counted:
         yield Finding(Level.OK, f"{what} arrives at {counted} nodes from all others")
 

@@ -432,6 +432,47 @@ def test_large_packets_are_not_judged_where_nothing_arrives_or_nobody_counts(sig
         assert [(level, nodes) for level, nodes, _ in found(sight, check)] == [("unknown", tuple(ADDRESSES))]
 
 
+def lose(sight, *pairs):
+    """Let nothing of the first node of each pair reach the second."""
+    views = {view.name: view for view in sight.nodes}
+    for source, target in pairs:
+        address = ADDRESSES[source]
+        for came in (views[target].arrived.gossip, views[target].arrived.small, views[target].arrived.large):
+            came.discard(address)
+        views[source].arrived.tcp[ADDRESSES[target], 2377] = "silent"
+        views[source].arrived.tcp[ADDRESSES[target], 7946] = "silent"
+
+
+@pytest.mark.parametrize(
+    ("check", "port", "protocol"),
+    [
+        ("port-management-tcp", 2377, "tcp"),
+        ("port-gossip-tcp", 7946, "tcp"),
+        ("port-gossip-udp", 7946, "udp"),
+        ("port-data-udp", 4789, "udp"),
+        ("path-mtu", 4789, "udp"),
+    ],
+)
+def test_a_node_that_lets_nothing_out_is_told_so(sight, check, port, protocol):
+    lose(sight, ("slave01", "master"), ("slave01", "slave02"))
+    (finding,) = [one for one in made.look(check, sight) if one.level is not Level.OK]
+    opened = f"iptables -I OUTPUT -p {protocol} --dport {port} -j ACCEPT"
+    assert (finding.nodes, opened in finding.mend, "--add-port" in finding.mend) == (("slave01",), True, False)
+    assert check == "path-mtu" or finding.fix.startswith(opened)
+    assert ("conntrack" in finding.mend) is (protocol == "tcp")
+    # What comes to it is lost too: it is all of its firewall.
+    lose(sight, ("master", "slave01"), ("slave02", "slave01"))
+    (finding,) = [one for one in made.look(check, sight) if one.level is not Level.OK]
+    assert f"iptables -I INPUT -p {protocol} --dport {port} -j ACCEPT" in finding.mend
+
+
+def test_where_one_way_alone_is_closed_either_node_may_close_it(sight):
+    lose(sight, ("slave01", "master"))
+    (finding,) = made.look("port-data-udp", sight)
+    assert finding.nodes == ("master", "slave01")
+    assert "iptables -I INPUT -p udp --dport 4789 -j ACCEPT" in finding.mend
+
+
 def test_gossip_from_an_address_that_is_nobodys_is_no_proof_against_anybody(sight):
     sight.nodes[0].arrived.gossip = {ADDRESSES["slave02"], "10.1.1.1"}
     only(sight, "port-gossip-udp", "unknown", ("slave01",), "to master gossip came from 10.1.1.1")

@@ -18,12 +18,14 @@ class PreflightFault(Fault):
         level: The level of the finding.
         finding: A regular expression that the finding's text must match.
         because: A regular expression for the finding that it must follow from; empty if it follows from none.
+        mend: A regular expression that the finding's mend must match.
     """
 
     check: str
     level: str
     finding: str
     because: str = ""
+    mend: str = ""
 
 
 def started_by(command: str) -> str:
@@ -369,6 +371,28 @@ MANAGEMENT = PreflightFault(
     nodes=("slave01",),
 )
 
+#: A node that does not let out what is for others; what others send it arrives.
+HELD_BACK = [
+    PreflightFault(
+        "a node lets out no gossip by TCP",
+        "port-gossip-tcp",
+        "error",
+        r"^slave01 -> master \(silent\), slave01 -> slave02 \(silent\)$",
+        mend="iptables -I OUTPUT -p tcp --dport 7946 -j ACCEPT",
+        nodes=("slave01",),
+        script="iptables -I OUTPUT -p tcp --dport 7946 -j DROP",
+    ),
+    PreflightFault(
+        "a node lets out no VXLAN packets",
+        "port-data-udp",
+        "error",
+        "does not arrive: slave01 -> master, slave01 -> slave02$",
+        mend="iptables -I OUTPUT -p udp --dport 4789 -j ACCEPT",
+        nodes=("slave01",),
+        script="iptables -I OUTPUT -p udp --dport 4789 -j DROP",
+    ),
+]
+
 #: A node with a firewall of its owner's beside the engine's rules.
 UNLIKE = PreflightFault(
     "packets are filtered by somebody else",
@@ -710,6 +734,7 @@ FAULTS = [
     MANAGEMENT,
     REVERSED,
     LED_ASTRAY,
+    *HELD_BACK,
     *FAR_OFF,
     UNLIKE,
     CARD,

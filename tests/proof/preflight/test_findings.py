@@ -30,6 +30,7 @@ from tests.proof.preflight.faults import (
     CARD,
     CUT_OFF,
     FAR_OFF,
+    HELD_BACK,
     LED_ASTRAY,
     LOST,
     MANAGEMENT,
@@ -78,6 +79,7 @@ def _is(finding, fault):
         and set(fault.nodes) <= set(finding.nodes)
         and re.search(fault.finding, finding.summary)
         and re.search(fault.because or "^$", finding.because)
+        and re.search(fault.mend, finding.mend)
     )
 
 
@@ -284,6 +286,16 @@ def test_a_way_back_by_another_interface_is_found_and_explains_what_is_lost(heal
         hold_against(others, [REVERSED], {*always, "packets", "engines-answer", "membership", "source-addresses"})
     finally:
         last.run("ip link del eth9; sysctl -w net.ipv4.conf.eth0.rp_filter=0")
+    expect_healed(healthy, always)
+
+
+def test_a_node_that_lets_nothing_out_is_named_and_what_lets_it_out(healthy, always):
+    plant(healthy.nodes, HELD_BACK)
+    try:
+        # What is sent to nobody is not measured, and the rules are those of one node alone.
+        hold_against(preflight(healthy), HELD_BACK, {*always, "path-mtu", "packets"})
+    finally:
+        healthy.nodes[1].run("; ".join(fault.script.replace("-I", "-D", 1) for fault in HELD_BACK))
     expect_healed(healthy, always)
 
 
