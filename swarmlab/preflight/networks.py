@@ -253,17 +253,21 @@ def _balancers(sight: Sight, network: dict[str, Any], nodes: int) -> int:
 
 @by_node
 def gateway_bridge(_: Sight, view: NodeView) -> Iterator[Finding]:
-    """Whether the node has the bridge through which containers of overlay networks reach the outside."""
+    """Whether the node has the bridge through which containers of overlay networks reach the outside, and it is up."""
     view.check_active()
     links = [line.split()[0] for line in view.read("links").splitlines()]
-    known = any(network["Name"] == GATEWAY_BRIDGE for network in view.networks)
-    if known and GATEWAY_BRIDGE in links:
-        yield Finding(Level.OK, "there")
-        return
-    lacking = "the engine has no network of that name" if not known else "there is no interface of that name"
-    mend = (
-        "on {nodes}: systemctl restart docker; if it does not come back: docker swarm leave, "
-        f"docker network rm {GATEWAY_BRIDGE}, docker swarm join"
-    )
+    bridge = next((network for network in view.networks if network["Name"] == GATEWAY_BRIDGE), None)
     risk = "outgoing connections and published ports fail"
-    yield Finding(Level.ERROR, f"no {GATEWAY_BRIDGE}: {lacking}", risk, "moby#41775", mend=mend)
+    if bridge is None or GATEWAY_BRIDGE not in links:
+        lacking = "the engine has no network of that name" if bridge is None else "there is no interface of that name"
+        mend = (
+            "on {nodes}: systemctl restart docker; if it does not come back: docker swarm leave, "
+            f"docker network rm {GATEWAY_BRIDGE}, docker swarm join"
+        )
+        yield Finding(Level.ERROR, f"no {GATEWAY_BRIDGE}: {lacking}", risk, "moby#41775", mend=mend)
+    # A bridge that is up has this route also while nothing is attached to it.
+    elif bridge.get("EnableIPv4", True) and GATEWAY_BRIDGE not in dict(routes(view.read("routes"))):
+        mend = f"on {{nodes}}: ip link set {GATEWAY_BRIDGE} up; if it has no address: systemctl restart docker"
+        yield Finding(Level.ERROR, f"{GATEWAY_BRIDGE} is down or has no address", risk, mend=mend)
+    else:
+        yield Finding(Level.OK, "there")

@@ -330,6 +330,28 @@ def test_a_full_disk_is_named(sight):
     only(sight, "disk", "warning", ("slave01",), "1000 MiB free on /")
 
 
+# The bridge to the outside
+
+
+def test_a_gateway_bridge_that_is_down_or_has_no_address_is_named(sight):
+    assert found(sight, "gateway-bridge") == [("ok", ("master", "slave01", "slave02"), "there")]
+    gone = "\n".join(line for line in ROUTES.splitlines() if not line.startswith("docker_gwbridge"))
+    set_answer(sight, "routes", gone)
+    only(sight, "gateway-bridge", "error", ("slave01",), "docker_gwbridge is down or has no address")
+    (finding, *_) = made.look("gateway-bridge", sight)
+    assert finding.mend.startswith("on slave01: ip link set docker_gwbridge up; if it has no address: ")
+    # As engines from 28.0 on have it where its owner made it without IPv4.
+    sight.nodes[1].networks = [{"Name": "docker_gwbridge", "EnableIPv4": False}]
+    assert found(sight, "gateway-bridge")[0][0] == "ok"
+
+
+def test_a_gateway_bridge_that_is_gone_is_named(sight):
+    set_answer(sight, "links", "eth0 1500 \nlo 65536 ")
+    only(sight, "gateway-bridge", "error", ("slave01",), "no docker_gwbridge: there is no interface of that name")
+    sight.nodes[1].networks = []
+    only(sight, "gateway-bridge", "error", ("slave01",), "no docker_gwbridge: the engine has no network of that name")
+
+
 # Certificates and managers
 
 

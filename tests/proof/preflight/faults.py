@@ -187,6 +187,22 @@ STATE = [
         script="ip link delete docker_gwbridge",
     ),
     PreflightFault(
+        "docker_gwbridge is down",
+        "gateway-bridge",
+        "error",
+        "docker_gwbridge is down or has no address",
+        nodes=("slave02",),
+        script="ip link set docker_gwbridge down",
+    ),
+    PreflightFault(
+        "docker_gwbridge has no address",
+        "gateway-bridge",
+        "error",
+        "docker_gwbridge is down or has no address",
+        nodes=("slave01",),
+        script="ip address flush dev docker_gwbridge",
+    ),
+    PreflightFault(
         "a node does not forward",
         "forwarding",
         "error",
