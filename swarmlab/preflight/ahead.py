@@ -42,7 +42,10 @@ QUESTIONS = {
         "[ $(id -u) = 0 ] || { echo 'this needs root'; exit 3; }; "
         f'{_FILE}; echo "bytes $(stat -c %s "$F" 2>/dev/null)"; sed -e "s/:.*//" -e "s/^/group /" /etc/group; '
         'X=$(readlink /proc/$P/exe); Y=${X% (deleted)}; [ "$X" = "$Y" ] || echo "replaced $(ls "$Y" 2>/dev/null)"; '
-        "for X in docker-state.json certificates/swarm-node.key; do [ -s {root}/swarm/$X ] || echo lost $X; done; "
+        "for X in docker-state.json certificates/swarm-node.key certificates/swarm-node.crt "
+        "certificates/swarm-root-ca.crt; do [ -s {root}/swarm/$X ] || echo lost $X; done; "
+        # The managers' log. All engines since 17.06 have it in wal-v3-encrypted.
+        "ls {root}/swarm/raft/wal-v3*/*.wal >/dev/null 2>&1 || echo lost raft; "
         '{ echo /var/lib/docker; tr "\\0" "\\n" < /proc/$P/cmdline; [ ! -e "$F" ] || cat "$F"; } '
         "| grep -oE '(^|[=\":[:space:]])/[^\"=:,[:space:]]+' | grep -oE '/.*' | sort -u | "
         'while read -r X; do echo "$X $([ ! -e "$X" ] || readlink -f "$X")"; done'
@@ -73,6 +76,7 @@ class Ahead:
         interfaces: names of the node's interfaces.
         addresses: the node's addresses with their prefix lengths, each after its interface.
         notes: what else stands against it: "replaced PROGRAM", "lost FILE", "states ACTIVE ENABLED".
+        manages: whether it is a manager that works.
     """
 
     settings: Settings
@@ -84,6 +88,7 @@ class Ahead:
     interfaces: Sequence[str] = ()
     addresses: Sequence[tuple[str, ...]] = ()
     notes: Sequence[str] = ()
+    manages: bool = False
 
 
 class Unreadable(Exception):
@@ -113,15 +118,19 @@ def of_view(view: NodeView) -> Ahead:
     if verdict is None and not texts["daemon.json"].strip() and re.search(r"^bytes \d", texts["paths"], re.MULTILINE):
         raise Unreadable("/etc/docker/daemon.json is empty, which engines before 23.0 take for an error")
     notes = [line for line in texts["paths"].splitlines() if line.split(" ")[0] in ("replaced", "lost")]
-    if not view.active:
-        notes = [note for note in notes if not note.startswith("lost ")]
+    notes = [note for note in notes if not note.startswith("lost ") or _is_to_have(view, note)]
     if states := re.search(r"^# (states active (?:disabled|masked))", texts["unit"], re.MULTILINE):
         notes.append(states[1])
     paths = dict(line.partition(" ")[::2] for line in texts["paths"].splitlines() if line.startswith("/"))
     groups = [line.partition(" ")[2] for line in texts["paths"].splitlines() if line.startswith("group ")]
     addresses = [tuple(line.split()[1:4:2]) for line in texts["addresses"].splitlines() if len(line.split()) > 3]
     interfaces = [line.split()[0] for line in texts["links"].splitlines() if line.split()]
-    return Ahead(settings, view.release, view.info, paths, verdict, groups, interfaces, addresses, notes)
+    return Ahead(settings, view.release, view.info, paths, verdict, groups, interfaces, addresses, notes, view.manages)
+
+
+def _is_to_have(view: NodeView, note: str) -> bool:
+    """Whether a node is to have what is lost there: in a swarm certificates, and a manager the swarm's log."""
+    return view.manages if note == "lost raft" else view.active
 
 
 def parse(text: str, command: Sequence[str]) -> Settings:

@@ -14,6 +14,7 @@ from swarmlab.preflight.pending import changes, loses
 from swarmlab.preflight.refused import incompatible, refused, them
 
 _LOST_SWARM = "the engine starts and is in no swarm, or cannot prove who it is"
+_LOST_LOG = "when the engine starts next, it makes a new, empty swarm of its own, or does not come back as a manager"
 _DEAD = "the engine does not start again: the node is lost at its next restart, upgrade or reboot"
 
 
@@ -70,13 +71,24 @@ def _findings(ahead: Ahead) -> Iterator[Finding]:
     yield from changes(ahead)
     for note in ahead.notes:
         kind, _, what = note.partition(" ")
-        yield _noted(kind, what.strip())
+        yield _lost(what.strip(), ahead.manages) if kind == "lost" else _noted(kind, what.strip())
+
+
+def _lost(what: str, manages: bool) -> Finding:
+    """Return the finding of a part of the swarm's state that is gone from an engine's data folder."""
+    mend = "join the node to the swarm anew before its next restart (docker swarm leave, docker swarm join)"
+    if manages:
+        mend = (
+            "before its next restart, on another manager: docker node demote {nodes} (promote a node first if there is "
+            "no other); then on {nodes}: docker swarm leave, docker swarm join with a token for managers"
+        )
+    summary = f"swarm/{what} is gone from the engine's data folder"
+    risk = _LOST_LOG if what == "raft" else _LOST_SWARM
+    # Where the certificate is gone, nobody can say how long it is valid.
+    return Finding(Level.ERROR, summary, risk, mend=mend, causes=("node-certificates: No such file",))
 
 
 def _noted(kind: str, what: str) -> Finding:
-    if kind == "lost":
-        mend = "join the node to the swarm anew before its next restart (docker swarm leave, docker swarm join)"
-        return Finding(Level.ERROR, f"swarm/{what} is gone from the engine's data folder", _LOST_SWARM, mend=mend)
     if kind == "states":
         state = what.split()[-1]
         mend = f"systemctl {'unmask' if state == 'masked' else 'enable'} docker.service"

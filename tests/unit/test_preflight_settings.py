@@ -3,11 +3,15 @@
 What each engine does with a setting was tried with engines of 18.03.1, 24.0.9 and 29.1.3.
 """
 
+import subprocess
+
 import pytest
 
 from swarmlab.preflight import checks
+from swarmlab.preflight.causes import folded
 from swarmlab.preflight.options import Settings, of_unit
 from swarmlab.preflight.refused import quoted, unknown_to
+from swarmlab.preflight.sight import QUESTIONS
 from tests.unit.test_preflight import found, set_answer, sight  # noqa: F401
 
 PATHS = "bytes 40\ngroup root\ngroup docker\n/var/lib/docker /var/lib/docker\n/etc/ca.pem \n/nowhere \n/mnt/d /srv/d"
@@ -174,11 +178,60 @@ def test_the_unit_counts_where_systemd_starts_the_engine(sight):  # noqa: F811
     [
         ("replaced /usr/bin/dockerd", "warning", "the engine's program was replaced since the engine's start"),
         ("replaced ", "error", "the engine's program is gone"),
-        ("lost docker-state.json", "error", "swarm/docker-state.json is gone from the engine's data folder"),
     ],
 )
 def test_what_else_an_engine_needs_for_its_next_start_is_looked_at(sight, line, level, summary):  # noqa: F811
     assert told(sight, "{}", paths=f"{PATHS}\n{line}") == [(level, summary)]
+
+
+LOST = "is gone from the engine's data folder"
+
+
+@pytest.mark.parametrize(
+    "lost", ["docker-state.json", *(f"certificates/swarm-{name}" for name in ("node.key", "node.crt", "root-ca.crt"))]
+)
+def test_a_part_of_the_swarms_state_that_is_gone_is_named(sight, lost):  # noqa: F811
+    assert told(sight, "{}", paths=f"{PATHS}\nlost {lost}") == [("error", f"swarm/{lost} {LOST}")]
+    (finding, *_) = checks.look("engine-restart", sight)
+    assert finding.mend.startswith("before its next restart, on another manager: docker node demote slave01 (")
+    sight.nodes[1].info["Swarm"]["ControlAvailable"] = False
+    (finding, *_) = checks.look("engine-restart", sight)
+    assert finding.mend.startswith("join the node to the swarm anew")
+    sight.nodes[1].info["Swarm"]["LocalNodeState"] = "inactive"
+    assert told(sight, "{}", paths=f"{PATHS}\nlost {lost}") == []
+
+
+def test_the_log_of_the_swarm_is_missed_on_managers_alone(sight):  # noqa: F811
+    assert told(sight, "{}", paths=f"{PATHS}\nlost raft") == [("error", f"swarm/raft {LOST}")]
+    (finding, *_) = checks.look("engine-restart", sight)
+    assert "a new, empty swarm" in finding.risk
+    sight.nodes[1].info["Swarm"]["ControlAvailable"] = False
+    assert told(sight, "{}", paths=f"{PATHS}\nlost raft") == []
+
+
+def test_a_certificate_that_is_gone_explains_that_nobody_can_say_how_long_it_is_valid(sight):  # noqa: F811
+    told(sight, "{}", paths=f"{PATHS}\nlost certificates/swarm-node.crt")
+    set_answer(sight, "certificate", "cat: /var/lib/docker/swarm/certificates/swarm-node.crt: No such file", code=1)
+    looked = [one for name in ("node-certificates", "engine-restart") for one in checks.look(name, sight)]
+    head, follower = [one for one in folded(looked, {}) if "slave01" in one.nodes]
+    assert (head.check, follower.check, bool(follower.because)) == ("engine-restart", "node-certificates", True)
+
+
+def ahead_of(folder):
+    """Return what the shell says of the swarm's state in a data folder."""
+    question = QUESTIONS["paths"].replace("{root}", str(folder))
+    asked = question[question.index("for X in docker-state.json") : question.index("{ echo /var/lib/docker;")]
+    return subprocess.run(["sh", "-c", asked], capture_output=True, text=True, check=True).stdout.splitlines()
+
+
+def test_what_of_the_swarms_state_is_there_is_not_missed(tmp_path):
+    names = ["docker-state.json", *(f"certificates/swarm-{name}" for name in ("node.key", "node.crt", "root-ca.crt"))]
+    assert ahead_of(tmp_path) == [f"lost {name}" for name in [*names, "raft"]]
+    for name in [*names, "raft/wal-v3-encrypted/0000000000000000-0000000000000000.wal"]:
+        file = tmp_path / "swarm" / name
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_text("x")
+    assert ahead_of(tmp_path) == []
 
 
 @pytest.mark.parametrize(("state", "seen"), [("enabled", []), ("disabled", ["disabled"]), ("masked", ["masked"])])

@@ -387,6 +387,35 @@ MANAGEMENT = PreflightFault(
     nodes=("slave01",),
 )
 
+#: The swarm's state on disk is partly gone; the test puts it back.
+TORN = [
+    PreflightFault(
+        "the swarm's log is gone from a manager",
+        "engine-restart",
+        "error",
+        "^swarm/raft is gone from the engine's data folder",
+        mend="on another manager: docker node demote slave01",
+        nodes=("slave01",),
+        script="mv /var/lib/docker/swarm/raft /var/lib/docker/swarm/raft.away",
+    ),
+    PreflightFault(
+        "a node's certificate is gone",
+        "engine-restart",
+        "error",
+        r"^swarm/certificates/swarm-node\.crt is gone from the engine's data folder",
+        nodes=("slave02",),
+        script="cd /var/lib/docker/swarm/certificates && mv swarm-node.crt /root/",
+    ),
+    PreflightFault(
+        "a certificate that is gone cannot be read",
+        "node-certificates",
+        "unknown",
+        r"swarm-node\.crt.*No such file",
+        because=r"engine-restart: slave02: swarm/certificates/swarm-node\.crt is gone",
+        nodes=("slave02",),
+    ),
+]
+
 #: A node that does not let out what is for others; what others send it arrives.
 HELD_BACK = [
     PreflightFault(
@@ -750,6 +779,7 @@ FAULTS = [
     MANAGEMENT,
     REVERSED,
     LED_ASTRAY,
+    *TORN,
     *HELD_BACK,
     *FAR_OFF,
     UNLIKE,

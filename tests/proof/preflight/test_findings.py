@@ -38,6 +38,7 @@ from tests.proof.preflight.faults import (
     OPEN_SOCKET,
     REVERSED,
     STATE,
+    TORN,
     UNLIKE,
     WAYS,
     WORK,
@@ -286,6 +287,17 @@ def test_a_way_back_by_another_interface_is_found_and_explains_what_is_lost(heal
         hold_against(others, [REVERSED], {*always, "packets", "engines-answer", "membership", "source-addresses"})
     finally:
         last.run("ip link del eth9; sysctl -w net.ipv4.conf.eth0.rp_filter=0")
+    expect_healed(healthy, always)
+
+
+def test_a_part_of_the_swarms_state_that_is_gone_from_a_disk_is_named(healthy, always):
+    _, second, third = healthy.nodes
+    plant(healthy.nodes, TORN)
+    try:
+        hold_against(preflight(healthy), TORN, always)
+    finally:
+        second.run("cd /var/lib/docker/swarm; mv raft.away raft")
+        third.run("mv /root/swarm-node.crt /var/lib/docker/swarm/certificates/")
     expect_healed(healthy, always)
 
 
