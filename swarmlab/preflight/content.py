@@ -172,7 +172,7 @@ def _running(sight: Sight, each: Work) -> dict[str, dict[str, _Content]]:
         view = views.get(task.get("NodeID", ""))
         if view is None or not work.runs(task):
             continue
-        identity = (task["Status"].get("ContainerStatus") or {}).get("ContainerID", "")
+        identity = work.container_id(task)
         container = next((one for one in view.containers or [] if one["Id"] == identity), None)
         if container and container.get("ImageID"):
             reference = work.image_of(task.get("Spec", {}))

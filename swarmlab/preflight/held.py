@@ -76,6 +76,8 @@ def _health(node: Node, view: NodeView, identity: str) -> None:
     with contextlib.suppress(SwarmlabError):
         state = node.ask("GET", f"/containers/{identity}/json").get("State") or {}
         view.health[identity] = str((state.get("Health") or {}).get("Status") or "")
+        if state.get("OOMKilled"):
+            view.starved.add(identity)
 
 
 def _settle(sight: Sight, nodes: Mapping[str, Node], active: list[NodeView]) -> None:

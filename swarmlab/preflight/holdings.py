@@ -122,7 +122,7 @@ def _of_containers(sight: Sight, view: NodeView) -> Iterator[Difference]:
     listed = {container["Id"]: container for container in view.containers or []}
     look = "docker ps -a on the node; docker service update --force {} starts its tasks anew"
     for task in _on(sight, view):
-        identity = (task["Status"].get("ContainerStatus") or {}).get("ContainerID", "")
+        identity = work.container_id(task)
         if not identity:
             continue  # of a plugin, or of a container that is attached to a network
         name, mend = _label(task, services), look.format(services.get(task.get("ServiceID", ""), "SERVICE"))
@@ -181,7 +181,7 @@ def _of_networks(sight: Sight, view: NodeView) -> Iterator[Difference]:
     services, listed = _services(sight), {container["Id"]: container for container in view.containers or []}
     held = {network.get("Id"): network for network in view.networks}
     for task in _on(sight, view):
-        identity = (task["Status"].get("ContainerStatus") or {}).get("ContainerID", "")
+        identity = work.container_id(task)
         container, name = listed.get(identity), _label(task, services)
         service = services.get(task.get("ServiceID", ""), "SERVICE")
         mend = f"docker service update --force {service} starts its tasks anew"

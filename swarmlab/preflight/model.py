@@ -132,6 +132,7 @@ class NodeView:
         pulls: what the engine found in the registries, by the reference of the image that it was asked for.
         volumes: the volumes that the engine lists; None if it did not answer.
         health: what the engine says of the health of some containers, by id.
+        starved: ids of those of them that were killed for lack of memory.
         answers: exit code and text by name of the question (`swarmlab.preflight.sight.QUESTIONS`).
         arrived: the packets that arrived from the other nodes, None if none were sent.
     """
@@ -154,6 +155,7 @@ class NodeView:
     pulls: dict[str, Pull] = field(default_factory=dict)
     volumes: list[dict[str, Any]] | None = None
     health: dict[str, str] = field(default_factory=dict)
+    starved: set[str] = field(default_factory=set)
     answers: Mapping[str, tuple[int, str]] = field(default_factory=dict)
     arrived: Arrivals | None = None
 

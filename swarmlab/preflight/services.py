@@ -27,8 +27,10 @@ _PERIODIC = 60.0
 #: Seconds without any change of a task after which an update that goes on counts as stuck, beside its own pauses.
 _STALLED = 120.0
 _DELAY, _MONITOR = 5.0, 30.0
-#: The most containers whose health is read.
+#: The most containers whose end is looked at.
 _INSPECTED = 10
+#: The exit code of a process that was killed, as by the kernel for lack of memory.
+_KILLED = 137
 _OF_IMAGES = re.compile(r"no such image|pull|manifest|registry|repository", re.IGNORECASE)
 
 
@@ -43,6 +45,8 @@ class _Short:
         tasks: how many tasks ended in a row.
         lasted: seconds since the first of them was made.
         container: id of the last one's container, if it had one.
+        code: its exit code; None if there is none.
+        starved: whether it was killed for lack of memory.
     """
 
     how: str
@@ -51,6 +55,8 @@ class _Short:
     tasks: int = 0
     lasted: float = 0.0
     container: str = ""
+    code: int | None = None
+    starved: bool = False
 
 
 @by_managers
@@ -95,7 +101,7 @@ def _short(sight: Sight, each: Work, now: float) -> Iterator[_Short]:
         last = tasks[-1]
         if last["Status"]["State"] in ("failed", "rejected") and now - work.changed(last) > _SETTLED:
             missing -= 1
-            yield _Short("used up", work.reason(last), last.get("NodeID", ""), len(tasks), now - work.created(tasks[0]))
+            yield _ended(sight, "used up", work.reason(last), tasks, now)
     if missing <= 0 or now - work.changed(each.service) < _LACKING or (_condition(each) != "any" and not each.job):
         return
     if not each.everywhere:
@@ -164,23 +170,45 @@ def _loop(sight: Sight, each: Work, tasks: Sequence[Mapping[str, Any]], now: flo
     if recovered or not enough:
         return None
     how = {"complete": "ended"}.get(last["Status"]["State"], last["Status"]["State"])
-    held = [(task["Status"].get("ContainerStatus") or {}).get("ContainerID", "") for task in row]
+    held = [work.container_id(task) for task in row]
     words = _words(last)
     if any(view.health.get(identity) == "unhealthy" for view in sight.nodes for identity in held):
-        how, words = "failed", f"unhealthy container; {words}"
-    return _Short(how, words, last.get("NodeID", ""), len(row), lasted, container=held[-1])
+        how, words = "failed", words if "unhealthy" in words else f"unhealthy container; {words}"
+    return _ended(sight, how, words, row, now)
+
+
+def _ended(sight: Sight, how: str, words: str, tasks: Sequence[Mapping[str, Any]], now: float) -> _Short:
+    """Return why a slot is short by the tasks that ended there, the oldest first."""
+    last = tasks[-1]
+    identity, code = work.container_id(last), work.exit_code(last)
+    starved = code == _KILLED and any(identity in view.starved for view in sight.nodes)
+    if starved:
+        words = f"killed for lack of memory ({_memory(last)}): {words}"
+    lasted = now - work.created(tasks[0])
+    return _Short(how, words, last.get("NodeID", ""), len(tasks), lasted, identity, code, starved)
+
+
+def _memory(task: Mapping[str, Any]) -> str:
+    """Return how much memory a task may have."""
+    limits = (task.get("Spec", {}).get("Resources") or {}).get("Limits") or {}
+    most = limits.get("MemoryBytes")
+    return f"limit {most / 2**20:.0f} MiB" if most else "of its node, as it has no limit"
 
 
 def ended(sight: Sight) -> list[tuple[NodeView, str]]:
-    """Return the nodes and ids of containers that end well again and again: their health says whether they are to."""
+    """Return the nodes and ids of containers whose end the managers do not explain.
+
+    The health of those that end well again and again says whether they are to; of those that were killed, the engine
+    knows whether it was for lack of memory.
+    """
     views = sight.members_read
     now = work.now(sight)
-    found = []
-    for each in work.works(sight):
-        for tasks in each.slots().values():
-            loop = _loop(sight, each, tasks, now)
-            if loop and loop.how == "ended" and loop.container and loop.node in views:
-                found.append((views[loop.node], loop.container))
+    found = [
+        (views[short.node], short.container)
+        for each in work.works(sight)
+        for short in _short(sight, each, now)
+        if short.container and short.node in views and (short.how == "ended" or short.code == _KILLED)
+    ]
     return found[:_INSPECTED]
 
 
@@ -210,6 +238,8 @@ def _finding(sight: Sight, each: Work, how: str, alike: Sequence[_Short]) -> Fin
         summary = f"{counted}: its restarts are used up ({_policy(each)}), the last task: {words}"
         risk = "the swarm does not start it again"
         mend = f"{ps}; mend the cause, then docker service update --force {name}"
+        if alike[0].starved:
+            mend = _more_memory(each)
         return Finding(Level.ERROR, summary, risk, nodes=nodes, mend=mend)
     plural = "s" if number > 1 else ""
     summary = f"{counted}: {number} task{plural} {how} within {lasted:.0f} s: {words}"
@@ -224,8 +254,20 @@ def _finding(sight: Sight, each: Work, how: str, alike: Sequence[_Short]) -> Fin
         mend = f"docker service logs {name}; if it is to end: docker service update --restart-condition none {name}"
     else:
         risk = "it fails and is started again and again"
-        mend = f"docker service logs {name}; {ps}"
+        mend = _more_memory(each) if alike[0].starved else f"docker service logs {name}; {ps}"
     return Finding(level, summary, risk, nodes=nodes, mend=mend)
+
+
+def _more_memory(each: Work) -> str:
+    """Return the mend of a service whose processes are killed for lack of memory."""
+    limits = (work.template(each.service).get("Resources") or {}).get("Limits") or {}
+    name = each.name
+    if limits.get("MemoryBytes"):
+        return f"give it more, or have it take less: docker service update --limit-memory MORE {name}"
+    return (
+        "the node had no memory left: free -m, dmesg | grep -i oom; have it run where there is some: "
+        f"docker service update --reserve-memory AMOUNT {name}, and limit what else runs there (--limit-memory)"
+    )
 
 
 def _policy(each: Work) -> str:

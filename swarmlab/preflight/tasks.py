@@ -119,7 +119,7 @@ def may_take(sight: Sight, task: Mapping[str, Any]) -> float:
 
 def _removed(sight: Sight, task: Mapping[str, Any]) -> str:
     """Return the name of a service that was removed, as the container of its task has it."""
-    identity = (task["Status"].get("ContainerStatus") or {}).get("ContainerID", "")
+    identity = work.container_id(task)
     listed = (one for view in sight.nodes for one in view.containers or [] if one["Id"] == identity)
     labels = next(listed, {}).get("Labels") or {}
     return str(labels.get(SERVICE_NAME_LABEL) or "no service")
@@ -134,7 +134,7 @@ def _hung(
         states = "/".join(sorted({task["Status"]["State"] for task in tasks}))
         summary = f"{len(tasks)} task{plural} of {name} {states}, though to be removed for over {limit} s"
         risk = "its engine does not end it: addresses, ports, networks and volumes stay in use"
-        held = [(task["Status"].get("ContainerStatus") or {}).get("ContainerID", "")[:12] for task in tasks]
+        held = [work.container_id(task)[:12] for task in tasks]
         mend = f"on the node: docker rm -f {' '.join(filter(None, held)) or 'CONTAINER'}; else restart its engine"
         return Finding(Level.WARNING, summary, risk, nodes=nodes, mend=mend)
     summary = f"{len(tasks)} task{plural} of {name} {state} for over {limit} s: {why}"

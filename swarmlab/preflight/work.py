@@ -154,6 +154,11 @@ def exit_code(task: Mapping[str, Any]) -> int | None:
     return None if code is None else int(code)
 
 
+def container_id(task: Mapping[str, Any]) -> str:
+    """Return the id of a task's container; empty if there is none."""
+    return str((task["Status"].get("ContainerStatus") or {}).get("ContainerID", ""))
+
+
 def template(service: Mapping[str, Any]) -> dict[str, Any]:
     """Return the part of a service's specification that its tasks have."""
     made: dict[str, Any] = service["Spec"].get("TaskTemplate") or {}
@@ -179,7 +184,7 @@ def seconds(nanoseconds: object, default: float) -> float:
 def patience(sight: Sight, task: Mapping[str, Any]) -> float:
     """Return the seconds that a task may wait for its first good health check."""
     check = container(task).get("Healthcheck") or {}
-    identity = (task["Status"].get("ContainerStatus") or {}).get("ContainerID", "")
+    identity = container_id(task)
     listed = next((one for view in sight.nodes for one in view.containers or [] if one["Id"] == identity), {})
     if not check.get("Interval") and "health" in listed.get("Status", ""):
         return _UNTOLD_HEALTH

@@ -11,7 +11,7 @@ from swarmlab.preflight import checks as made
 from swarmlab.preflight import held
 from swarmlab.preflight.model import LACKS, LOGIN, THERE, UNREACHED
 from tests.unit.test_preflight import sound
-from tests.unit.test_preflight_services import service, task
+from tests.unit.test_preflight_services import row, service, task
 
 IMAGE = "registry:5000/web:1"
 
@@ -85,6 +85,15 @@ def test_messages_of_others_are_quoted_at_the_second_look_too(sight, monkeypatch
         engine.discretion = Discretion()
     held.deepen(sight, engines)
     assert sight.tasks[1]["Status"]["Err"] == 'exec: "‹6 characters›": not found'
+
+
+@pytest.mark.parametrize(("starved", "words"), [(True, "killed for lack of memory"), (False, "non-zero exit (137)")])
+def test_an_engine_is_asked_what_killed_a_container(sight, starved, words):
+    err = "task: non-zero exit (137)"
+    sight.tasks = [*row("failed", 6, 3, err=err, code=137), task("starting", made=6)]
+    engines = nodes(sight, tasks=[sight.tasks], containers=[{"State": {"OOMKilled": starved}}])
+    held.deepen(sight, engines)
+    assert f"within 24 s: {words}" in summaries(sight, "replicas")[0][1].replace("task: ", "")
 
 
 @pytest.mark.parametrize(

@@ -121,6 +121,9 @@ def test_an_unhealthy_loop_says_so(sight):
         ("master",),
         "3 tasks failed within 120 s: task: non-zero exit (137): dockerexec: un",
     )
+    [(view, identity)] = ended(sight)
+    view.health[identity] = "unhealthy"
+    only(sight, "replicas", "error", ("master",), f"within 120 s: {err}")
 
 
 def test_a_process_that_ends_well_as_it_is_unhealthy_says_so(sight):
@@ -129,6 +132,49 @@ def test_a_process_that_ends_well_as_it_is_unhealthy_says_so(sight):
     [(view, identity)] = ended(sight)
     view.health[identity] = "unhealthy"
     only(sight, "replicas", "error", ("master",), "3 tasks failed within 24 s: unhealthy container")
+
+
+LIMITED = {"ContainerSpec": {"Image": "i"}, "Resources": {"Limits": {"MemoryBytes": 8 * 2**20}}}
+KILLED = "task: non-zero exit (137)"
+
+
+def killed(sight, spec):
+    """Let the tasks of the service be killed again and again; return the finding once the engine was asked why."""
+    sight.services = [service(template=spec)]
+    sight.tasks = [*row("failed", 6, 3, err=KILLED, code=137, Spec=spec), task("starting", made=6, Spec=spec)]
+    only(sight, "replicas", "error", ("master",), f"3 tasks failed within 24 s: {KILLED}")
+    [(view, identity)] = ended(sight)
+    view.starved = {identity}
+    (finding,) = made.look("replicas", sight)
+    view.starved = set()
+    return finding
+
+
+def test_a_task_that_is_killed_for_lack_of_memory_says_so(sight):
+    finding = killed(sight, LIMITED)
+    assert finding.summary.endswith(f"within 24 s: killed for lack of memory (limit 8 MiB): {KILLED}")
+    assert "docker service update --limit-memory MORE web" in finding.mend
+    finding = killed(sight, {"ContainerSpec": {"Image": "i"}})
+    assert "killed for lack of memory (of its node, as it has no limit)" in finding.summary
+    assert "--reserve-memory AMOUNT web" in finding.mend
+
+
+def test_a_task_that_is_killed_otherwise_is_not_told_to_lack_memory(sight):
+    sight.tasks = [*row("failed", 6, 3, err=KILLED, code=137), task("starting", made=6)]
+    assert len(ended(sight)) == 1
+    assert "docker service logs web" in next(iter(made.look("replicas", sight))).mend
+    sight.tasks = [*row("failed", 6, 3, err="task: non-zero exit (1)", code=1), task("starting", made=6)]
+    assert ended(sight) == []
+
+
+def test_the_last_task_of_a_slot_may_have_lacked_memory_too(sight):
+    sight.services = [service(template={**LIMITED, "RestartPolicy": {"Condition": "none"}})]
+    sight.tasks = [task("failed", made=60, since=30, err=KILLED, code=137, Spec=LIMITED)]
+    [(view, identity)] = ended(sight)
+    view.starved.add(identity)
+    (finding,) = made.look("replicas", sight)
+    assert "the last task: killed for lack of memory (limit 8 MiB)" in finding.summary
+    assert "--limit-memory" in finding.mend
 
 
 def test_a_task_that_is_refused_before_its_delayed_start_counts(sight):

@@ -654,6 +654,13 @@ WORK = [
         r"failing runs [01] of 1 replicas: \d+ tasks failed within \d+ s: task: non-zero exit \(3\)",
     ),
     PreflightFault(
+        "a program that takes more memory than its limit",
+        "replicas",
+        "error",
+        r"hungry runs [01] of 1 replicas: \d+ tasks failed within \d+ s: killed for lack of memory \(limit 32 MiB\)",
+        mend="docker service update --limit-memory",
+    ),
+    PreflightFault(
         "a program that ends at once",
         "replicas",
         "warning",

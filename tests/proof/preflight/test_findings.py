@@ -470,6 +470,7 @@ def test_faults_of_work_are_found_on_their_nodes(busy, lab, always):
     create("nomount", f"--replicas 2 {only}{second.name} --mount type=bind,src=/nowhere,dst=/x")
     create("agent", f"--mode global {quick} --mount type=bind,src=/run/there,dst=/x")
     create("failing", f"{quick} {here}", "sh -c 'exit 3'")
+    create("hungry", f"{quick} {here} --limit-memory 32M", "dd if=/dev/zero of=/dev/null bs=200M count=1")
     create("ending", f"{quick} {here}", "true")
     create("sick", f"{quick} {here} --health-cmd false --health-interval 1s --health-retries 1")
     create("attempts", f"{quick} {here} --restart-condition on-failure --restart-max-attempts 2", "sh -c 'exit 5'")
