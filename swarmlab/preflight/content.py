@@ -11,11 +11,11 @@ from swarmlab.cluster.marks import ours
 from swarmlab.lists import few
 from swarmlab.preflight import work
 from swarmlab.preflight.finding import Finding, Level
-from swarmlab.preflight.model import LACKS, THERE, UNREACHED, NodeView, Sight, by_managers
+from swarmlab.preflight.model import LACKS, LOGIN, THERE, UNREACHED, NodeView, Sight, by_managers
 from swarmlab.preflight.work import Work
 
 #: The registry of references without a host. It counts who asks, and refuses after some hundred questions.
-_HUB = "docker.io"
+HUB = "docker.io"
 #: The most images for which registries are asked, and for which that one is.
 _MOST, _MOST_OF_HUB = 16, 4
 _OF_IMAGES = re.compile(r"no such image|pull|manifest|registry|repository", re.IGNORECASE)
@@ -45,9 +45,9 @@ def parse(reference: str) -> Reference:
     last, _, tag = last.partition(":")
     repository = f"{path}/{last}" if path else last
     first, slash, rest = repository.partition("/")
-    registry = first if slash and (re.search(r"[.:]", first) or first == "localhost") else _HUB
-    if registry == _HUB:
-        repository = rest if first in (_HUB, "index.docker.io") and slash else repository
+    registry = first if slash and (re.search(r"[.:]", first) or first == "localhost") else HUB
+    if registry == HUB:
+        repository = rest if first in (HUB, "index.docker.io") and slash else repository
         repository = repository.removeprefix("library/")
     return Reference(registry, repository, tag or ("" if digest else "latest"), digest)
 
@@ -113,7 +113,7 @@ def questions(sight: Sight) -> list[tuple[NodeView, str]]:
     hub = 0
     for reference, views in list(dict(used).items())[:_MOST]:
         lacking = [view for view in views if _lacks(view, reference)]
-        if parse(reference).registry != _HUB:
+        if parse(reference).registry != HUB:
             for view in sorted(views, key=lambda view: view.name != sight.asked)[:1]:
                 ask(view, reference)
         elif lacking and hub < _MOST_OF_HUB:
@@ -124,14 +124,31 @@ def questions(sight: Sight) -> list[tuple[NodeView, str]]:
         first.setdefault(parse(reference).registry, reference)
     for reference, views in used:
         registry = parse(reference).registry
-        for view in views if registry != _HUB else []:
+        for view in views if registry != HUB else []:
             if not any(name == view.name and parse(other).registry == registry for name, other in asked):
                 ask(view, reference if len(asked) > _MOST else first[registry])
     for view in sight.nodes:
         if view.active:
-            for reference in filter(None, _waiting(sight, view)[:2]):
+            for reference in list(filter(None, dict.fromkeys(_waiting(sight, view))))[:2]:
                 ask(view, reference)
     return list(asked.values())
+
+
+def pulls(sight: Sight, task: Mapping[str, Any]) -> bool:
+    """Whether the node of a task that prepares may well be pulling its image: it lacks it, and the registry answers."""
+    view = sight.members_read.get(task.get("NodeID", ""))
+    reference = work.image_of(task.get("Spec", {}))
+    answer = view.pulls.get(reference) if view else None
+    if not view or not answer or answer.kind not in (THERE, LOGIN) or view.images is None:
+        return False
+    image = _entry(view, reference)
+    return image is None or (bool(answer.digest) and answer.digest not in _content(view, image, "", reference).digests)
+
+
+def wants_login(sight: Sight, reference: str) -> bool:
+    """Whether the registry of an image tells of it only after a login, or lacks it and does not say so."""
+    kinds = {view.pulls[reference].kind for view in sight.nodes if reference in view.pulls}
+    return LOGIN in kinds and THERE not in kinds
 
 
 # Content

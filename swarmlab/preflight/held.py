@@ -149,7 +149,7 @@ def _kind(words: str) -> str:
 def _closed(node: Node, reference: str) -> bool:
     """Whether a node's own connection to the registry of a reference is refused or gets no answer."""
     host, _, port = content.parse(reference).registry.partition(":")
-    host = _HUB if host == "docker.io" else host
+    host = _HUB if host == content.HUB else host
     try_it = "timeout 3 bash -c 'exec 3<>/dev/tcp/$0/$1' " + shlex.join([host, port or "443"])
     for _ in range(2):  # the shell of a busy node may be late once
         with contextlib.suppress(SwarmlabError):

@@ -9,7 +9,7 @@ from typing import Any
 
 from swarmlab.cluster.quotes import said
 from swarmlab.cluster.refusals import kind
-from swarmlab.preflight import work
+from swarmlab.preflight import content, work
 from swarmlab.preflight.finding import Finding, Level
 from swarmlab.preflight.model import NodeView, Sight, by_managers
 from swarmlab.preflight.tasks import may_take
@@ -47,6 +47,7 @@ class _Short:
         container: id of the last one's container, if it had one.
         code: its exit code; None if there is none.
         starved: whether it was killed for lack of memory.
+        image: the image of the last task.
     """
 
     how: str
@@ -57,6 +58,7 @@ class _Short:
     container: str = ""
     code: int | None = None
     starved: bool = False
+    image: str = ""
 
 
 @by_managers
@@ -163,7 +165,8 @@ def _loop(sight: Sight, each: Work, tasks: Sequence[Mapping[str, Any]], now: flo
     rejected = sum(task["Status"]["State"] == "rejected" for task in row)
     again = (work.created(present) - work.created(row[0])) / len(row)
     recovered = runs and now - work.changed(present) > max(_RECOVERED, 2 * again)
-    down = not runs and now - work.changed(last) > _LACKING + work.patience(sight, present)
+    takes = max(work.patience(sight, present), may_take(sight, present))
+    down = not runs and now - work.changed(last) > _LACKING + takes
     # Two that ran for long may have ended with their node's engine.
     soon = rejected or (len(row) > 1 and again <= _LACKING)
     enough = len(row) >= _ROW or down or (not runs and lasted > _SHORT and soon)
@@ -184,8 +187,8 @@ def _ended(sight: Sight, how: str, words: str, tasks: Sequence[Mapping[str, Any]
     starved = code == _KILLED and any(identity in view.starved for view in sight.nodes)
     if starved:
         words = f"killed for lack of memory ({_memory(last)}): {words}"
-    lasted = now - work.created(tasks[0])
-    return _Short(how, words, last.get("NodeID", ""), len(tasks), lasted, identity, code, starved)
+    lasted, image = now - work.created(tasks[0]), work.image_of(last.get("Spec", {}))
+    return _Short(how, words, last.get("NodeID", ""), len(tasks), lasted, identity, code, starved, image)
 
 
 def _memory(task: Mapping[str, Any]) -> str:
@@ -223,7 +226,7 @@ def _finding(sight: Sight, each: Work, how: str, alike: Sequence[_Short]) -> Fin
     nodes = tuple(dict.fromkeys(names.get(one.node, one.node) for one in alike if one.node))
     number = sum(one.tasks for one in alike)
     lasted = max(one.lasted for one in alike)
-    words = alike[0].words
+    words, (cause, known) = alike[0].words, _known(sight, each, alike[0])
     counted = f"{name} {'has done' if each.job else 'runs' if not each.everywhere else 'runs on'} "
     counted += work.count(each, sight)
     ps = f"docker service ps --no-trunc {name}"
@@ -237,10 +240,8 @@ def _finding(sight: Sight, each: Work, how: str, alike: Sequence[_Short]) -> Fin
     if how == "used up":
         summary = f"{counted}: its restarts are used up ({_policy(each)}), the last task: {words}"
         risk = "the swarm does not start it again"
-        mend = f"{ps}; mend the cause, then docker service update --force {name}"
-        if alike[0].starved:
-            mend = _more_memory(each)
-        return Finding(Level.ERROR, summary, risk, nodes=nodes, mend=mend)
+        mend = known or f"{ps}; mend the cause, then docker service update --force {name}"
+        return Finding(Level.ERROR, summary + cause, risk, nodes=nodes, mend=mend)
     plural = "s" if number > 1 else ""
     summary = f"{counted}: {number} task{plural} {how} within {lasted:.0f} s: {words}"
     if how == "rejected":
@@ -254,8 +255,27 @@ def _finding(sight: Sight, each: Work, how: str, alike: Sequence[_Short]) -> Fin
         mend = f"docker service logs {name}; if it is to end: docker service update --restart-condition none {name}"
     else:
         risk = "it fails and is started again and again"
-        mend = _more_memory(each) if alike[0].starved else f"docker service logs {name}; {ps}"
-    return Finding(level, summary, risk, nodes=nodes, mend=mend)
+        mend = f"docker service logs {name}; {ps}"
+    return Finding(level, summary + cause, risk, nodes=nodes, mend=known or mend)
+
+
+def _known(sight: Sight, each: Work, short: _Short) -> tuple[str, str]:
+    """Return what else is known of the cause beside the engine's words, and what mends it; empty if nothing is."""
+    if short.starved:
+        return "", _more_memory(each)
+    if _OF_IMAGES.search(short.words) and content.wants_login(sight, short.image):
+        return "; the registry wants a login", _login(each, short.image)
+    return "", ""
+
+
+def _login(each: Work, image: str) -> str:
+    """Return the mend of a service whose image a registry gives only after a login."""
+    registry = content.parse(image).registry
+    where = "" if registry == content.HUB else f" {registry}"
+    return (
+        f"on a manager: docker login{where}; docker pull {image}; then docker service update --with-registry-auth "
+        f"{each.name}, as the nodes have no login of their own; if it cannot be pulled there, push it, or mend its name"
+    )
 
 
 def _more_memory(each: Work) -> str:

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from swarmlab.cluster.service import ENDED, SERVICE_NAME_LABEL
-from swarmlab.preflight import work
+from swarmlab.preflight import content, work
 from swarmlab.preflight.finding import Finding, Level
 from swarmlab.preflight.model import PULL_FAILS, Sight, by_managers
 
@@ -23,6 +23,8 @@ _LIMITS = {
 }
 #: The same for a task that prepares where the engine cannot have its image from the registry.
 _NO_IMAGE = 20.0
+#: The same where the engine lacks the image, and the registry answers: a large one takes long on a slow line.
+_PULLING = 1800.0
 #: Seconds that an engine may take to end a task beside its grace period, and that period if the service sets none.
 _ENDING, _GRACE = 30.0, 10.0
 _UNWANTED = ("shutdown", "remove")
@@ -39,6 +41,10 @@ _WORDS = {
     "preparing": (
         "its image, networks or volumes are not there yet; a large image takes long",
         "pull the image by hand on the node, and read what the engine says: docker pull",
+    ),
+    "pulling": (
+        "it does not run until its node has the image",
+        "nothing, if the image is large: wait; how far it is: on the node: docker pull",
     ),
     "starting": (
         "its container starts and does not become healthy, or its engine hangs",
@@ -66,6 +72,7 @@ def stuck(sight: Sight) -> Iterator[Finding]:
                 left[name, state] = left.get((name, state), 0) + 1
         elif most := _limit(sight, task, now):
             kind = "ending" if task["DesiredState"] in _UNWANTED else state
+            kind = "pulling" if state == "preparing" and now - work.changed(task) < may_take(sight, task) else kind
             key = (name, kind, f"{most:.0f}", work.reason(task), work.count(of, sight) if of else "")
             hung.setdefault(key, []).append(task)
     for (name, state, limit, why, number), tasks in hung.items():
@@ -95,10 +102,10 @@ def _limit(sight: Sight, task: Mapping[str, Any], now: float) -> float:
         return 0.0
     else:
         limit = _LIMITS.get(state, 0.0)
-        if state == "preparing" and _pull(sight, task):
-            limit = _NO_IMAGE
-        else:
+        if state != "preparing":
             limit += may_take(sight, task)
+        elif _pull(sight, task):
+            limit = _NO_IMAGE
     return limit if 0 < limit < age else 0.0
 
 
@@ -109,6 +116,8 @@ def may_take(sight: Sight, task: Mapping[str, Any]) -> float:
         return 0.0
     if desired in _UNWANTED:
         return work.seconds(work.container(task).get("StopGracePeriod"), _GRACE)
+    if state == "preparing":
+        return _PULLING if content.pulls(sight, task) else 0.0
     if state in ("starting", "ready"):
         return work.patience(sight, task)
     if state == "pending" and desired == "ready":  # its node, or a port there, may be that of the task before it
@@ -137,9 +146,13 @@ def _hung(
         held = [work.container_id(task)[:12] for task in tasks]
         mend = f"on the node: docker rm -f {' '.join(filter(None, held)) or 'CONTAINER'}; else restart its engine"
         return Finding(Level.WARNING, summary, risk, nodes=nodes, mend=mend)
-    summary = f"{len(tasks)} task{plural} of {name} {state} for over {limit} s: {why}"
+    told = "preparing" if state == "pulling" else state
+    summary = f"{len(tasks)} task{plural} of {name} {told} for over {limit} s: {why}"
     summary += f" ({number} {'done' if number.endswith('tasks') else 'run'})" if number else ""
     risk, mend = _WORDS[_AS.get(state, state)]
+    if state == "pulling":
+        summary += f"; its node lacks {_image(tasks[0])}, and the registry answers"
+        return Finding(Level.INFO, summary, risk, nodes=nodes, mend=f"{mend} {_image(tasks[0])}")
     level = Level.WARNING if state in ("pending", "allocated", "preparing", "starting", "ready") else Level.ERROR
     pull = next(filter(None, (_pull(sight, task) for task in tasks)), "")
     if state == "preparing" and pull:

@@ -167,3 +167,14 @@ def test_who_asks_for_what(sight):
     assert not questions(hub)
     hub.nodes[1].images = []
     assert [(view.name, reference) for view, reference in questions(hub)] == [("slave01", "nginx:1.25")]
+
+
+def test_every_image_that_a_node_refused_is_asked_for_once(sight):
+    sight.services = []
+    refused = [("registry:5000/a:1", 2), ("registry:5000/b:1", 1)]
+    sight.tasks = [
+        task("rejected", slot=1, node="slave01", err="No such image", Spec={"ContainerSpec": {"Image": name}})
+        for name, number in refused
+        for _ in range(number)
+    ]
+    assert [(view.name, name) for view, name in questions(sight)] == [("slave01", name) for name, _ in refused]

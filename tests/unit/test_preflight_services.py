@@ -9,7 +9,7 @@ from datetime import datetime, timedelta, timezone
 import pytest
 
 from swarmlab.preflight import checks as made
-from swarmlab.preflight.model import LACKS, UNREACHED, Pull
+from swarmlab.preflight.model import LACKS, LOGIN, THERE, UNREACHED, Pull
 from swarmlab.preflight.services import ended
 from swarmlab.preflight.work import fits, suits
 from tests.unit.test_preflight import found, only, sound
@@ -396,6 +396,70 @@ def test_a_task_whose_image_cannot_be_pulled_is_named_soon(sight):
     only(sight, "stuck-tasks", "error", ("slave01",), f"{image} cannot be pulled: no answer from the registry")
     sight.nodes[1].pulls = {image: Pull(LACKS, words="manifest unknown")}
     only(sight, "stuck-tasks", "error", ("slave01",), "manifest unknown")
+
+
+IMAGE = "registry:5000/web:1"
+
+
+@pytest.mark.parametrize(
+    ("pull", "images", "level"),
+    [
+        (Pull(THERE, digest="sha256:11"), [], "info"),
+        (Pull(LOGIN, words="unauthorized"), [], "info"),
+        # It has an older content of that name.
+        (Pull(THERE, digest="sha256:11"), [{"Id": "a", "RepoTags": [IMAGE], "RepoDigests": []}], "info"),
+        # It has the image, so that it waits for something else.
+        (
+            Pull(THERE, digest="sha256:11"),
+            [{"Id": "a", "RepoTags": [IMAGE], "RepoDigests": ["registry:5000/web@sha256:11"]}],
+            "warning",
+        ),
+        (Pull(LOGIN, words="unauthorized"), [{"Id": "a", "RepoTags": [IMAGE], "RepoDigests": []}], "warning"),
+        (Pull(THERE, digest="sha256:11"), None, "warning"),
+        (None, [], "warning"),
+    ],
+)
+def test_a_large_image_may_take_long_where_the_registry_answers(sight, pull, images, level):
+    sight.services = [service(UpdateStatus={"State": "updating"})]
+    sight.tasks = [task("preparing", made=500, node="slave01")]
+    sight.nodes[1].images, sight.nodes[1].pulls = images, {IMAGE: pull} if pull else {}
+    only(sight, "stuck-tasks", level, ("slave01",), "1 task of web preparing for over 120 s")
+    assert found(sight, "updates")[0][0] == ("ok" if level == "info" else "warning")
+    sight.tasks = [task("preparing", made=1900, node="slave01")]
+    only(sight, "stuck-tasks", "warning", ("slave01",), "1 task of web preparing for over 120 s")
+
+
+def test_a_service_whose_next_task_pulls_its_image_does_not_fail_again_and_again(sight):
+    err = "task: non-zero exit (1)"
+    sight.tasks = [*row("failed", 300, 1, err=err, code=1), task("preparing", made=300, node="slave01")]
+    only(sight, "replicas", "error", ("master",), "web runs 0 of 1 replicas: 1 task failed")
+    sight.nodes[1].pulls = {IMAGE: Pull(THERE, digest="sha256:11")}
+    well(sight, "replicas")
+
+
+@pytest.mark.parametrize("policy", ["any", "none"])
+def test_a_registry_that_wants_a_login_is_named_with_the_mend(sight, policy):
+    sight.services = [service(template={"RestartPolicy": {"Condition": policy}})]
+    err = f"No such image: {IMAGE}"
+    sight.tasks = row("rejected", 20, 3, node="slave01", err=err)
+    if policy == "any":
+        sight.tasks.append(task("ready", made=20, desired="ready"))
+    (before,) = made.look("replicas", sight)
+    assert "login" not in before.summary + before.mend
+    sight.nodes[1].pulls = {IMAGE: Pull(LOGIN, words="no basic auth credentials")}
+    (finding,) = made.look("replicas", sight)
+    assert finding.summary == f"{before.summary}; the registry wants a login"
+    assert finding.mend.startswith("on a manager: docker login registry:5000; docker pull")
+    assert "docker service update --with-registry-auth web" in finding.mend
+    # Who asks without a login is given it, so that it was something else.
+    sight.nodes[0].pulls = {IMAGE: Pull(THERE)}
+    assert "login" not in next(iter(made.look("replicas", sight))).summary
+
+
+def test_a_task_that_fails_by_itself_needs_no_login(sight):
+    sight.nodes[0].pulls = {IMAGE: Pull(LOGIN, words="no basic auth credentials")}
+    sight.tasks = [*row("failed", 8, 4, err="task: non-zero exit (1)", code=1), task("starting", made=8)]
+    assert "login" not in next(iter(made.look("replicas", sight))).summary
 
 
 def test_orphaned_tasks_are_told(sight):

@@ -638,6 +638,24 @@ APART = [
 #: A registry that a node does not reach.
 NO_REGISTRY = filtering("tcp dport 5000 drop", hook="output", chain="out")
 
+#: A registry of a node's own that wants a login: engines ask those of their own node without encryption.
+CLOSED_REGISTRY = """cat > /run/closed.py <<'REGISTRY'
+import http.server
+class Closed(http.server.BaseHTTPRequestHandler):
+    def do_GET(self):
+        body = b'{"errors": [{"code": "UNAUTHORIZED", "message": "authentication required"}]}'
+        self.send_response(401)
+        self.send_header("WWW-Authenticate", 'Basic realm="closed"')
+        self.send_header("Docker-Distribution-Api-Version", "registry/2.0")
+        self.send_header("Content-Type", "application/json")
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(b"" if self.command == "HEAD" else body)
+    do_HEAD = do_GET
+http.server.ThreadingHTTPServer(("127.0.0.1", 5001), Closed).serve_forever()
+REGISTRY
+setsid python3 /run/closed.py >/dev/null 2>&1 </dev/null &"""
+
 #: In services and tasks, and in what nodes hold of them. The test makes the services.
 WORK = [
     PreflightFault(
@@ -711,6 +729,15 @@ WORK = [
         r"noimage runs 0 of 1 replicas: \d+ tasks? rejected within \d+ s: .*[Nn]o such image",
         nodes=("slave01",),
         because="registries: slave01",
+    ),
+    PreflightFault(
+        "a registry that wants a login",
+        "replicas",
+        "error",
+        r"closed runs 0 of 1 replicas: \d+ tasks? rejected within .*[Nn]o such image.*; the registry wants a login$",
+        mend="docker login 127.0.0.1:5001; .*--with-registry-auth closed",
+        nodes=("slave02",),
+        script=CLOSED_REGISTRY,
     ),
     PreflightFault(
         "a digest that the registry does not have",

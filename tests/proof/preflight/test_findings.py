@@ -476,6 +476,7 @@ def test_faults_of_work_are_found_on_their_nodes(busy, lab, always):
     create("attempts", f"{quick} {here} --restart-condition on-failure --restart-max-attempts 2", "sh -c 'exit 5'")
     create("never", f"{here} --restart-condition none", "sh -c 'exit 4'")
     create("noimage", f"{only}{second.name} --no-resolve-image", of="registry:5000/nothing:1")
+    create("closed", f"{here} --no-resolve-image", of="127.0.0.1:5001/closed:1")
     create("nodigest", f"{here} --no-resolve-image", of=f"{image}@{NONE}")
     create("novolume", f"{here} --mount type=volume,src=v,dst=/v,volume-driver=nope")
     if jobs:
