@@ -537,11 +537,12 @@ def _agreement(views: dict[str, list[dict[str, Any]]]) -> dict[str, State]:
 
 
 def _roles(view: list[dict[str, Any]], infos: dict[str, dict[str, Any]]) -> State:
-    """Whether each engine acts in its role of the node list, for which it needs a certificate of that role."""
+    """Whether each engine in a swarm acts in its role of the node list, for which it needs a certificate of it."""
     roles = {member["ID"]: member["Spec"]["Role"] for member in view}
     wrong = [
         f"{name} is {role} and {'serves' if info['ControlAvailable'] else 'does not serve'} the API"
         for name, info in infos.items()
-        if (role := roles.get(info["NodeID"], "unknown")) != ("manager" if info["ControlAvailable"] else "worker")
+        if _active(info)
+        and (role := roles.get(info["NodeID"], "unknown")) != ("manager" if info["ControlAvailable"] else "worker")
     ]
     return State(not wrong, few(wrong))

@@ -88,10 +88,16 @@ def test_each_condition_names_the_node_that_breaks_it():
 
 def test_an_engine_that_acts_in_another_role_is_told():
     view = [member("m1", role="manager"), member("w1")]
-    infos = {"m1": {"NodeID": "m1", "ControlAvailable": False}, "w1": {"NodeID": "w1", "ControlAvailable": False}}
+    worker = {"LocalNodeState": "active", "ControlAvailable": False}
+    infos = {"m1": {"NodeID": "m1", **worker}, "w1": {"NodeID": "w1", **worker}}
     state = _roles(view, infos)
     assert not state
     assert state.summary == "m1 is manager and does not serve the API"
+
+
+def test_a_locked_engine_is_not_told_to_act_in_another_role():
+    locked = {"NodeID": "", "LocalNodeState": "locked", "ControlAvailable": False}
+    assert _roles([member("m1", role="manager")], {"m1": locked})
 
 
 def test_a_specification_leaves_out_what_was_not_given():
