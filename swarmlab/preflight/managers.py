@@ -6,6 +6,7 @@ import re
 from collections.abc import Iterator
 
 from swarmlab.lists import few
+from swarmlab.preflight import strays
 from swarmlab.preflight.finding import Finding, Level
 from swarmlab.preflight.model import Sight, by_managers
 
@@ -43,7 +44,7 @@ def _named(sight: Sight, summary: str) -> tuple[str, ...]:
 
 
 def membership(sight: Sight) -> Iterator[Finding]:
-    """Whether the swarm is ready: membership, agreement of managers, roles, roots of trust, the mesh's network."""
+    """Whether all nodes are of one swarm, and it is ready: managers, roles, roots of trust, the mesh's network."""
     if not sight.asked:
         risk = "services run on and cannot be changed, and no task that fails is replaced"
         mend = (
@@ -51,6 +52,7 @@ def membership(sight: Sight) -> Iterator[Finding]:
             "for good: on one manager: docker swarm init --force-new-cluster"
         )
         yield Finding(Level.ERROR, f"no manager answers: {sight.unasked}", risk, mend=mend)
+    yield from strays.findings(sight)
     for name, state in sight.conditions.items():
         if not state and not (name == "managers answer" and not sight.asked):
             risk, mend = _NOT_READY.get(name, ("what tests and services do here cannot be relied on", _LOGS))
@@ -61,7 +63,7 @@ def membership(sight: Sight) -> Iterator[Finding]:
         risk = "trouble on them, and on the network to them, is not found"
         mend = "add them to the inventory; if they are gone for good: docker node rm " + " ".join(sight.strangers)
         yield Finding(Level.UNKNOWN, summary, risk, mend=mend)
-    if sight.asked and sight.conditions and all(sight.conditions.values()):
+    if sight.asked and sight.conditions and all(sight.conditions.values()) and not sight.strays:
         yield Finding(Level.OK, ", ".join(sight.conditions))
     elif not sight.conditions:
         mend = "start the engines: on each node: systemctl start docker"

@@ -123,6 +123,7 @@ class NodeView:
         hangs: whether it did not because it did not end in its time.
         access: what makes the shell answer.
         listed: the managers' entry for it, where its engine hesitates to tell of itself; empty if it does not.
+        told: the nodes of its swarm that it tells as a manager; None if it tells none.
         alone: why no packets were sent to it though it answers; empty if there were.
         networks: the networks that the engine lists.
         containers: the containers that the engine lists, also those that do not run; None if it did not.
@@ -147,6 +148,7 @@ class NodeView:
     hangs: bool = False
     access: str = ""
     listed: dict[str, Any] = field(default_factory=dict)
+    told: list[dict[str, Any]] | None = None
     alone: str = ""
     networks: list[dict[str, Any]] = field(default_factory=list)
     containers: list[dict[str, Any]] | None = None
@@ -362,7 +364,8 @@ class Sight:
         tasks: its answer to ``GET /tasks``.
         networks: its answer to ``GET /networks``.
         unasked: why no manager answered, if none did.
-        conditions: the conditions of a ready swarm (see `Swarm.conditions`).
+        strays: what is to be said of each node that is not of that manager's swarm, by host name.
+        conditions: the conditions of a ready swarm (see `Swarm.conditions`), without those nodes.
         lasting: what managers and nodes told differently at every look (see `swarmlab.preflight.holdings`); None if
             there was one look only.
     """
@@ -375,6 +378,7 @@ class Sight:
     tasks: list[dict[str, Any]] = field(default_factory=list)
     networks: list[dict[str, Any]] = field(default_factory=list)
     unasked: str = "no node is a manager"
+    strays: dict[str, str] = field(default_factory=dict)
     conditions: dict[str, State] = field(default_factory=dict)
     lasting: frozenset[Any] | None = None
 
@@ -393,7 +397,7 @@ class Sight:
     def strangers(self) -> list[str]:
         """Host names of members that were not read, because the lab has no node for them."""
         known = self.members_read
-        silent = {view.name for view in self.nodes if not view.active}
+        silent = {view.name for view in self.nodes if not view.active} | {*self.strays}
         return [name for id, name in self.names.items() if id not in known and name not in silent]
 
     @property

@@ -29,7 +29,19 @@ from swarmlab.cluster.swarm import Swarm
 from swarmlab.errors import Blocked, LabError, Overdue, SwarmlabError
 from swarmlab.lists import few
 from swarmlab.parallel import parallel
-from swarmlab.preflight import ahead, balancers, held, last_words, networks, packets, plugins, rules, tunnels, unlike
+from swarmlab.preflight import (
+    ahead,
+    balancers,
+    held,
+    last_words,
+    networks,
+    packets,
+    plugins,
+    rules,
+    strays,
+    tunnels,
+    unlike,
+)
 from swarmlab.preflight.model import CALLS, GATEWAY_BRIDGE, MODULES, Arrivals, NodeView, Sight
 from swarmlab.wait import State, scaled, wait
 
@@ -180,7 +192,7 @@ def gather(
     sight = Sight([view for _, view in pairs])
     start, table = time.monotonic(), packets.table()
     counts: list[Future[packets.Counting]] = []
-    with _Together(6 * len(pairs) + 6) as together:
+    with _Together(7 * len(pairs) + 6) as together:
         try:
             with deadline.within(scaled(_ANSWER)):
                 asked = [together.begin(_ask, *pair) for pair in pairs]
@@ -192,10 +204,7 @@ def gather(
             ]
             factor = max(_wait(asked, pairs, progress), _pace(counts))
             answering = [(place, pair) for place, pair in enumerate(pairs) if pair[1].info]
-            with deadline.within(scaled(_ANSWER) * factor):
-                begun.append(together.begin(_judge, sight, [node for _, (node, _) in answering]))
-                begun += [together.begin(_list_volumes, *pair) for _, pair in answering]
-                _ask_managers(sight, [pair for _, pair in answering if pair[1].manages], together, factor)
+            begun += _read_swarm(sight, [pair for _, pair in answering], together, factor)
             _list_hesitating(sight, pairs)
             hesitating = [(place, pair) for place, pair in enumerate(pairs) if pair[1].listed and not pair[1].info]
             active = [
@@ -223,6 +232,36 @@ def gather(
     for one in begun:
         one.result()
     return sight
+
+
+def _read_swarm(
+    sight: Sight, pairs: Sequence[tuple[Node, NodeView]], together: _Together, factor: float
+) -> list[Future[None]]:
+    """Take what a manager tells of the swarm, and judge the swarm, without nodes that are not of it.
+
+    Args:
+        sight: gets the answers.
+        pairs: the nodes whose engines answer.
+        together: what takes place at the same time.
+        factor: by how much times are longer.
+
+    Returns:
+        What goes on then.
+    """
+    with deadline.within(scaled(_ANSWER) * factor):
+        judged = together.begin(_judge, sight, [node for node, _ in pairs])
+        begun = [judged, *(together.begin(_list_volumes, *pair) for pair in pairs)]
+        managers = [pair for pair in pairs if pair[1].manages]
+        told = [together.begin(_list_members, *pair) for pair in managers]
+        _ask_managers(sight, managers, together, factor)
+    futures.wait(told, timeout=scaled(_NEXT) * factor)
+    with deadline.within(scaled(_MANAGER) * factor):
+        _find_strays(sight, pairs, together, factor)
+    if sight.strays:
+        futures.wait([judged])
+        with deadline.within(scaled(_MANAGER) * factor):
+            _judge(sight, [node for node, view in pairs if view.name not in sight.strays])
+    return begun
 
 
 def _deepen(sight: Sight, nodes: Mapping[str, Node], begun: Sequence[Future[Any]], registries: bool) -> None:
@@ -382,6 +421,41 @@ def _ask_managers(sight: Sight, managers: Sequence[tuple[Node, NodeView]], toget
 def _all_of_manager(node: Node) -> list[Any]:
     paths = ["/swarm", "/nodes", "/services", "/tasks", "/networks"]
     return parallel(functools.partial(node.ask, "GET"), paths, at_once=len(paths))
+
+
+def _list_members(node: Node, view: NodeView) -> None:
+    """Read the nodes that a manager tells, which shows whose swarm it is of."""
+    with contextlib.suppress(SwarmlabError):
+        view.told = node.ask("GET", "/nodes")
+
+
+def _find_strays(sight: Sight, pairs: Sequence[tuple[Node, NodeView]], together: _Together, factor: float) -> None:
+    """Note which nodes are not of the swarm. Where there are several, the manager that is asked is one of the largest.
+
+    Nodes that seem to be of another swarm are asked twice: somebody may just have moved one.
+
+    Args:
+        sight: what was read so far.
+        pairs: the nodes whose engines answer.
+        together: what takes place at the same time.
+        factor: by how much times are longer.
+    """
+    largest = {view.name for view in next(iter(strays.groups(sight)), [])}
+    if sight.asked and largest and sight.asked not in largest:
+        _ask_managers(sight, [pair for pair in pairs if pair[1].name in largest], together, factor)
+    if strays.astray(sight):
+        parallel(lambda pair: _ask_again(sight, *pair), pairs)
+        sight.strays = strays.astray(sight)
+
+
+def _ask_again(sight: Sight, node: Node, view: NodeView) -> None:
+    with contextlib.suppress(SwarmlabError, docker.errors.DockerException):
+        view.info = node.info()
+        view.told = None
+        if view.manages:
+            _list_members(node, view)
+        if view.name == sight.asked and view.told:
+            sight.members = view.told
 
 
 def _judge(sight: Sight, nodes: list[Node]) -> None:

@@ -387,6 +387,50 @@ MANAGEMENT = PreflightFault(
     nodes=("slave01",),
 )
 
+#: Nodes that are not of the swarm any more; the test moves them.
+STRAYS = [
+    PreflightFault(
+        "a node that was removed runs on",
+        "membership",
+        "error",
+        "^it was removed from the swarm of master, slave01, and its engine does not know$",
+        mend="on slave03: docker swarm leave --force",
+        nodes=("slave03",),
+    ),
+    PreflightFault(
+        "a manager has made a swarm of its own",
+        "membership",
+        "error",
+        "^it is in a swarm of its own, and not in that of master, slave01$",
+        nodes=("slave02",),
+    ),
+]
+FIRST_STRAYED = PreflightFault(
+    "the first manager has made a swarm of its own",
+    "membership",
+    "error",
+    "^it is in a swarm of its own, and not in that of slave01, slave02$",
+    nodes=("master",),
+)
+#: A manager that is cut off, and goes on alone: as soon as it is heard, the others take over what it has.
+GONE_ON_ALONE = [
+    PreflightFault(
+        "a manager is cut off from all",
+        "paths",
+        "error",
+        "no packet passes between .*slave02",
+        nodes=("slave02",),
+    ),
+    PreflightFault(
+        "a manager goes on alone with the swarm's state",
+        "membership",
+        "error",
+        r"^it is in a swarm of its own, and not in that of master, slave01, .*--force-new-cluster\)$",
+        because="^paths: slave02: no packet passes",
+        nodes=("slave02",),
+    ),
+]
+
 #: The swarm's state on disk is partly gone; the test puts it back.
 TORN = [
     PreflightFault(
@@ -814,6 +858,9 @@ FAULTS = [
     REVERSED,
     LED_ASTRAY,
     *TORN,
+    *STRAYS,
+    FIRST_STRAYED,
+    *GONE_ON_ALONE,
     *HELD_BACK,
     *FAR_OFF,
     UNLIKE,

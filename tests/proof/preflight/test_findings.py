@@ -30,6 +30,8 @@ from tests.proof.preflight.faults import (
     CARD,
     CUT_OFF,
     FAR_OFF,
+    FIRST_STRAYED,
+    GONE_ON_ALONE,
     HELD_BACK,
     LED_ASTRAY,
     LOST,
@@ -38,6 +40,7 @@ from tests.proof.preflight.faults import (
     OPEN_SOCKET,
     REVERSED,
     STATE,
+    STRAYS,
     TORN,
     UNLIKE,
     WAYS,
@@ -349,11 +352,9 @@ def test_a_clock_that_is_far_off_is_found(healthy, always, fault):
 def settled(cluster):
     """Whether tasks and nodes have been as they are for long enough for the tasks to be known on all nodes."""
     now = seconds_of(cluster.manager.info()["SystemTime"])
-    tasks, nodes = (
-        min(now - seconds_of(each["UpdatedAt"]) for each in cluster.manager.ask("GET", path))
-        for path in ("/tasks", "/nodes")
-    )
-    return State(tasks > 16 and nodes > 31, f"tasks for {tasks:.0f} s, nodes for {nodes:.0f} s")
+    tasks = min(now - seconds_of(each["UpdatedAt"]) for each in cluster.manager.ask("GET", "/tasks"))
+    nodes = nodes_settled(cluster)
+    return State(tasks > 16 and bool(nodes), f"tasks for {tasks:.0f} s, nodes {nodes.summary}")
 
 
 def test_a_manager_that_is_lost_is_named_and_nobody_else(healthy, always):
@@ -370,6 +371,86 @@ def test_a_manager_that_is_lost_is_named_and_nobody_else(healthy, always):
     others = [one for one in found if one.level is not Level.UNKNOWN]
     hold_against(others, LOST, always)
     assert {one.nodes for one in found if one.level is Level.UNKNOWN} == {("slave02",)}
+
+
+@pytest.fixture(scope="module")
+def parted(lab):
+    """Three managers and a worker, some of which leave the swarm."""
+    nodes = lab.more(4)
+    yield Swarm.form(nodes, managers=3, image=lab.image)
+    lab.remove(nodes)
+
+
+def bring_back(cluster, manager, strays):
+    """Do with nodes what the mend says; *strays* has their roles."""
+    for node, role in strays.items():
+        done(node, "swarm leave --force")
+        for old in manager.ask("GET", "/nodes"):
+            if old["Description"].get("Hostname") == node.name:
+                done(manager, f"node demote {old['ID']}")
+                wait(
+                    functools.partial(removed, manager, old["ID"]), "the old entry to be removed", deadline=30, every=1
+                )
+        join(node, manager, manager.ask("GET", "/swarm")["JoinTokens"][role])
+    cluster.wait_ready()
+    wait(lambda: nodes_settled(cluster), "nodes to have been as they are for a while", deadline=90, every=1)
+
+
+def removed(manager, old):
+    """Remove a node of the list: for a moment after it was demoted, it is a manager yet."""
+    result = manager.docker(f"node rm --force {old}")
+    return State(result.ok, result.output)
+
+
+def nodes_settled(cluster):
+    """Whether nodes have been as they are for so long that what happened to them is known everywhere."""
+    now = seconds_of(cluster.manager.info()["SystemTime"])
+    since = min(now - seconds_of(each["UpdatedAt"]) for each in cluster.manager.ask("GET", "/nodes"))
+    return State(since > 31, f"for {since:.0f} s")
+
+
+def leads_still(manager):
+    """Whether a manager tells its nodes, for which the swarm needs a leader."""
+    refused = refuses(manager)
+    return State(not refused, refused.summary)
+
+
+def test_nodes_that_are_not_of_the_swarm_are_named_and_the_mend_brings_them_back(parted, always):
+    first, _, third, last = parted.nodes
+    done(first, f"node rm --force {last.name}")
+    done(third, "swarm leave --force")
+    done(third, f"swarm init --advertise-addr {third.address}")
+    wait(lambda: leads_still(first), "the others to have a leader", deadline=90, stable=3, every=1)
+    # What else is found of these nodes follows from it.
+    hold_against([one for one in preflight(parted) if not one.because], STRAYS, {*always, "packets"})
+    bring_back(parted, first, {third: "Manager", last: "Worker"})
+    hold_against(preflight(parted), [], always)
+
+
+def test_the_first_manager_is_named_where_it_left_the_swarm_and_not_the_others(parted, always):
+    first, second, *_ = parted.nodes
+    done(first, "swarm leave --force")
+    done(first, f"swarm init --advertise-addr {first.address}")
+    wait(lambda: leads_still(second), "the others to have a leader", deadline=90, stable=3, every=1)
+    hold_against([one for one in preflight(parted) if not one.because], [FIRST_STRAYED], {*always, "packets"})
+    bring_back(parted, second, {first: "Manager"})
+    hold_against(preflight(parted), [], always)
+
+
+def test_a_manager_that_goes_on_alone_while_it_is_cut_off_is_named_below_that(parted, always):
+    first, second, third, last = parted.nodes
+    with applied(cut_off(third, [first, second, last]), parted):
+        done(third, f"swarm init --force-new-cluster --advertise-addr {third.address}")
+
+        def alone():
+            managing = [one for one in third.ask("GET", "/nodes") if one.get("ManagerStatus")]
+            led = leads_still(first)
+            return State(len(managing) == 1 and bool(led), f"{len(managing)} managers there; here: {led.summary}")
+
+        wait(alone, "both sides to have a leader", deadline=90, stable=3, every=1)
+        found = preflight(parted)
+    told = [one for one in found if not one.because or "swarm of its own" in one.summary]
+    hold_against([one for one in told if one.level is not Level.UNKNOWN], GONE_ON_ALONE, {*always, "packets"})
 
 
 def test_faults_of_state_are_found_on_their_nodes(broken, lab, always):
