@@ -144,8 +144,9 @@ def test_a_container_that_cannot_start_keeps_nothing_of_the_network(cluster):
             forgotten = partial(forgot, worker, id)
             eventually(forgotten, f"{worker} to forget {network}, in which nothing runs any more")
     cluster.remove_network(network)
-    left = [str(manager) for manager in cluster.managers if knows(manager, id)]
-    assert not left, f"{', '.join(left)} lists {network}, in which nothing runs and which was removed"
+    # A manager whose own engine had it may list it for a moment longer.
+    for manager in cluster.managers:
+        eventually(partial(forgot, manager, id), f"{manager} to forget {network}, which was removed")
 
 
 @claim("networks/attach-ends-at-leave")
