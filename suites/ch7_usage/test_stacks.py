@@ -287,7 +287,7 @@ def test_deploying_again_updates_what_changed_alone(cluster, stack):
     deployed(stack, stack.write(PAIR.format(image=new, replicas=2, **about)))
     changing = stack.service("changing")
     eventually(
-        lambda: changing.converged(2, lambda task: task.image == new),
+        lambda: changing.replaced(2, lambda task: task.image == new),
         f"both tasks of {changing} to run {new} after {stack} was deployed with it",
         deadline=120,
     )
@@ -297,7 +297,7 @@ def test_deploying_again_updates_what_changed_alone(cluster, stack):
     updated = account(stack, "changing")
     deployed(stack, stack.write(PAIR.format(image=new, replicas=3, **about)))
     eventually(
-        lambda: changing.converged(3, lambda task: task.image == new),
+        lambda: changing.replaced(3, lambda task: task.image == new),
         f"3 tasks of {changing} to run after {stack} was deployed with as many",
         deadline=120,
     )

@@ -74,7 +74,7 @@ def test_no_request_fails_during_a_rolling_update(cluster):
         accepted(cluster.manager, f"service update --detach --image {image} {web.name}")
         watch.mark("update accepted")
         eventually(
-            lambda: web.converged(3, lambda task: task.image == image, history.look()),
+            lambda: web.replaced(3, lambda task: task.image == image, history.look()),
             f"every task to run {image}",
             deadline=120,
         )
@@ -265,7 +265,7 @@ def test_rollback_brings_the_whole_previous_specification_back(cluster, back):
     first = web.inspect()["Spec"]
     web.update(change_everything(cluster, other, "web:2"))
     wait(
-        lambda: web.converged(3, lambda task: task.image == cluster.image("web:2")),
+        lambda: web.replaced(3, lambda task: task.image == cluster.image("web:2")),
         f"{web} to be updated",
         deadline=120,
     )

@@ -75,7 +75,7 @@ def replace(stack, name):
     old = {task.id for task in service.running()}
     service.renew()
     wait(
-        lambda: service.converged(len(old), lambda task: task.id not in old),
+        lambda: service.replaced(len(old), lambda task: task.id not in old),
         f"every task of {service} to be replaced",
         deadline=180,
     )

@@ -155,7 +155,7 @@ def expect_replaced(service: Service, before: Sequence[Task]) -> list[Task]:
     """Expect other tasks in place of those that ran *before* an update; return them."""
     old = {task.id for task in before}
     eventually(
-        lambda: service.converged(len(before), lambda task: task.id not in old),
+        lambda: service.replaced(len(before), lambda task: task.id not in old),
         f"an update of {service} to replace all its tasks",
         deadline=60 + 10 * len(before),
     )

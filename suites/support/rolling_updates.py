@@ -6,7 +6,7 @@ The judgements return what was wrong, as a sentence; empty if nothing was.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from swarmlab.cluster.service import ENDED, Service, Task
@@ -155,14 +155,10 @@ def updated(history: History, recorder: Recorder, replicas: int, image: str) -> 
     """Look at the tasks; whether all of them run *image*. Hopeless if the swarm gave the update up."""
     recorder.poll()
     tasks = history.look()
-    state = history.service.converged(replicas, lambda task: task.image == image, tasks)
-    if state:
-        return state
-    now = status(history.service)
-    given_up = now == "paused" or now.startswith("rollback")
-    if errors := history.errors():
-        return State(False, f"the update is {now}; failed: {'; '.join(errors)}; {state.summary}", hopeless=given_up)
-    return State(False, f"the update is {now}; {state.summary}", hopeless=given_up)
+    state = history.service.replaced(replicas, lambda task: task.image == image, tasks)
+    if not state and (errors := history.errors()):
+        return replace(state, summary=f"failed: {'; '.join(errors)}; {state.summary}")
+    return state
 
 
 def differences(wanted: Any, got: Any, path: str = "") -> list[str]:

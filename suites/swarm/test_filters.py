@@ -70,7 +70,7 @@ def test_tasks_are_listed_by_service_node_name_id_label_and_desired_state(cluste
     old = {task.id for task in one.wait_running(len(cluster.nodes))}
     two.wait_running(len(cluster.nodes))
     one.update(lambda spec: (spec["Labels"].update({key: "yes"}), spec["TaskTemplate"].update(ForceUpdate=1)))
-    wait(lambda: one.converged(len(old), lambda task: task.id not in old), f"all tasks of {one} to be new", deadline=90)
+    wait(lambda: one.replaced(len(old), lambda task: task.id not in old), f"all tasks of {one} to be new", deadline=90)
     ended = [task for task in one.tasks() if task.state in ENDED or task.desired == "shutdown"]
     alive, other = one.running(), two.running()
     names = {task.id: f"{service}@{task.node}" for service in (one, two) for task in service.tasks()}

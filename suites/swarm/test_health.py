@@ -138,7 +138,7 @@ def test_an_update_goes_on_when_the_new_task_is_healthy_and_not_before(cluster):
         (waiting,) = [task for task in fresh(work, old) if task.state == "starting"]
         cluster.node(waiting.node).execute(waiting.container, "touch /run/well").expect()
     eventually(
-        lambda: work.converged(2, lambda task: task.id not in old),
+        lambda: work.replaced(2, lambda task: task.id not in old),
         f"the update of {work} to end once both new tasks are healthy",
         deadline=60,
     )

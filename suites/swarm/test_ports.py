@@ -5,7 +5,6 @@ import pytest
 from fixtures.claims import claim
 from suites.support.commands import refusal
 from suites.support.published import entry, nobody_answers, publish, published
-from suites.support.rolling_updates import status
 from suites.support.traffic import GOSSIP, all_answer, from_each
 from swarmlab.wait import State, eventually, wait
 
@@ -115,7 +114,7 @@ def test_the_mesh_routes_a_port_that_an_update_adds_and_none_that_it_removes(clu
 def _publishing(web, *ports):
     """Have a service publish these *ports*, and return the tasks that it has when all are replaced."""
     publish(web, [entry(80, port) for port in ports])
-    wait(lambda: status(web) == "completed", f"an update of the ports of {web} to be completed", deadline=120)
+    wait(web.updated, f"an update of the ports of {web} to be completed", deadline=120)
     return web.expect_running(2)
 
 

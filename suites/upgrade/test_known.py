@@ -144,7 +144,7 @@ def test_names_follow_a_rolling_update(course, cluster):
     service.wait_running(nodes)
     service.update(lambda spec: spec["TaskTemplate"]["ContainerSpec"].update(Image=image))
     eventually(
-        lambda: State(status(service) == "completed", f"it is {status(service)}"),
+        service.updated,
         "an update to come to its end",
         deadline=120,
     )
@@ -217,7 +217,7 @@ def test_no_entry_of_a_task_that_is_gone_misleads(cluster):
     service.wait_running(nodes)
     for _ in range(CHURN):
         service.renew()
-        wait(lambda: status(service) == "completed", "tasks to be replaced", deadline=120)
+        wait(service.updated, "tasks to be replaced", deadline=120)
         service.wait_running(nodes)
     tasks = service.running()
     identity = cluster.manager.ask("GET", f"/networks/{network}")["Id"]
@@ -302,7 +302,7 @@ def test_replaced_tasks_have_the_content_that_their_service_was_made_with(cluste
     _, service = moved(cluster, "pinned")
     service.renew()
     eventually(
-        lambda: status(service) == "completed" and all_run(cluster, service, "1"),
+        service.updated and all_run(cluster, service, "1"),
         "replaced tasks to run the content that the service was made with",
         deadline=120,
     )

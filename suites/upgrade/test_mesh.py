@@ -7,7 +7,7 @@ from contextlib import ExitStack
 from fixtures.claims import claim
 from fixtures.rehearsal import at
 from suites.support.placement import nothing_left
-from suites.support.rolling_updates import AT_ONCE, status
+from suites.support.rolling_updates import AT_ONCE
 from suites.support.traffic import GOSSIP
 from suites.support.upgrade.estate import BESIDE
 from swarmlab.errors import Blocked, LabError
@@ -126,7 +126,7 @@ def test_a_port_that_is_added_start_first_leaves_the_others_as_they_are(cluster)
         ports.append({**ports[0], "PublishedPort": second})
 
     web.update(add)
-    wait(lambda: status(web) == "completed", "an update that adds a port to be completed", deadline=120)
+    wait(web.updated, "an update that adds a port to be completed", deadline=120)
     web.wait_running(2)
     expect_answers(cluster, first, second)
     web.remove()
@@ -150,7 +150,7 @@ def test_datagrams_from_one_socket_are_answered_after_an_update(cluster):
         answered = "datagrams from one socket to be answered through every node"
         eventually(lambda: all_answered(datagrams, cluster.nodes), answered, deadline=GOSSIP)
         echo.renew()
-        wait(lambda: status(echo) == "completed", "a service's tasks to be replaced", deadline=120)
+        wait(echo.updated, "a service's tasks to be replaced", deadline=120)
         echo.wait_running(replicas)
         eventually(
             lambda: all_answered(datagrams, cluster.nodes), f"{answered} after an update", deadline=GOSSIP, stable=2

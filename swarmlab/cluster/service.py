@@ -284,6 +284,24 @@ class Service:
             return State(False, f"{len(alive)} running, wanted {replicas}: {refused}", refused=True)
         return State(done, f"{len(alive)} running, wanted {replicas}: " + (few(map(str, recent), "; ") or "no task"))
 
+    def updated(self) -> State:
+        """Whether the swarm has completed the service's update; hopeless once it has paused it or rolls it back."""
+        now = self.inspect().get("UpdateStatus") or {}
+        stage = str(now.get("State", ""))
+        given_up = stage == "paused" or stage.startswith("rollback")
+        why = f": {now['Message']}" if given_up and now.get("Message") else ""
+        return State(stage == "completed", f"the update is {stage or 'not begun'}{why}", hopeless=given_up)
+
+    def replaced(
+        self, replicas: int, where: Callable[[Task], bool] = lambda _: True, tasks: list[Task] | None = None
+    ) -> State:
+        """`converged` after an update; hopeless once the swarm has paused it or rolls it back."""
+        state = self.converged(replicas, where, tasks)
+        if state or state.refused:
+            return state
+        update = self.updated()
+        return State(False, f"{update.summary}; {state.summary}", hopeless=update.hopeless)
+
     def wait_running(self, replicas: int, *, error: type[Exception] = DeadlineExceeded) -> list[Task]:
         """Wait until exactly *replicas* tasks run, as a precondition of a judgement, and return them.
 
@@ -338,7 +356,7 @@ class Service:
 
         self.update(change)
         reason = f"the one task of {self.name} to run on {node}"
-        wait(lambda: self.converged(1, lambda task: task.node == node.name), reason, deadline=60)
+        wait(lambda: self.replaced(1, lambda task: task.node == node.name), reason, deadline=60)
         return self.running()[0]
 
     def get(self, node: Node, path: str = "/", *, timeout: float = 5.0) -> Answer:

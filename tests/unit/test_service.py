@@ -43,3 +43,21 @@ def test_the_containers_of_a_service_are_known_by_its_id():
     node = SimpleNamespace(containers=lambda **how: [how])
     (asked,) = Service(SimpleNamespace(), "s1", "web").containers(node, all=True)
     assert asked == {"all": True, "label": "com.docker.swarm.service.id=s1"}
+
+
+@pytest.mark.parametrize(
+    ("status", "hopeless", "summary"),
+    [
+        (None, False, "the update is not begun; 1 running"),
+        ({"State": "updating", "Message": "update in progress"}, False, "the update is updating; 1 running"),
+        ({"State": "paused", "Message": "task x failed"}, True, "the update is paused: task x failed; 1 running"),
+        ({"State": "rollback_started", "Message": "why"}, True, "the update is rollback_started: why; 1 running"),
+    ],
+)
+def test_tasks_of_an_update_that_was_given_up_are_not_waited_for(monkeypatch, status, hopeless, summary):
+    service = Service(None, "id", "web")
+    monkeypatch.setattr(Service, "inspect", lambda _: {"UpdateStatus": status} if status else {})
+    state = service.replaced(2, tasks=[task("one", "running", "running")])
+    assert (bool(state), state.hopeless) == (False, hopeless)
+    assert state.summary.startswith(summary)
+    assert service.replaced(1, tasks=[task("one", "running", "running")])
