@@ -213,4 +213,4 @@ def node_named(lab: Lab, name: str) -> Node:
     for node in lab.nodes():
         if node.name == name:
             return node
-    raise UsageError(f"lab {lab.name} has no node {shown(repr(name), 60)}; it has {', '.join(map(str, lab.nodes()))}")
+    raise lab.no_node(name, lab.nodes())
