@@ -17,6 +17,7 @@ from typing import Any
 from swarmlab.errors import UsageError
 from swarmlab.files import exists, named, read_text, shown
 from swarmlab.nearest import hint
+from swarmlab.option_rules import mistake
 
 if sys.version_info >= (3, 11):
     import tomllib
@@ -169,7 +170,7 @@ class Taken:
 
     @property
     def summary(self) -> str:
-        """What is told of it at the start of a run."""
+        """The line about it at the start of a run."""
         if self.left:
             return f"{self.file} is not used: {self.left}"
         more = f"; the command line goes before its {', '.join(self.beaten)}" if self.beaten else ""
@@ -278,12 +279,10 @@ def _mistake(key: str, value: Any) -> str:
     wanted, example = _FORMS[form]
     if not _fits(form, value):
         return f"{key}: is {_called(value)}; write {wanted}: {example.format(key=key)}"
-    texts = value if isinstance(value, list) else [value] if isinstance(value, str) else []
-    if any(not text.strip() for text in texts):
-        return f"{key}: is empty; write a value, or leave it out"
-    if any("\0" in text for text in texts):
-        return f"{key}: has a NUL character in it; take it out"
-    return ""
+    if wrong := mistake(key, value):
+        return wrong
+    texts = value if isinstance(value, list) else [value]
+    return f"{key}: has a NUL character in it; take it out" if any("\0" in str(text) for text in texts) else ""
 
 
 def _fits(form: str, value: Any) -> bool:

@@ -42,6 +42,8 @@ _SYSTEM_FOLDERS = ("/usr/local/sbin", "/usr/sbin", "/sbin")
 _PROXIES = ("http_proxy", "https_proxy", "ftp_proxy", "no_proxy", "HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY")
 #: Seconds that sudo may take to say whether it runs commands.
 _SUDO = 20.0
+#: Characters of a command line that a message shows.
+_SHOWN = 120
 #: Seconds between two lines that say for which process this one waits.
 _REMINDER = 60.0
 #: How often a folder is made that other processes remove as empty.
@@ -54,19 +56,21 @@ def user_name() -> str:
     Example:
         "ops", "root", or "ops, as root" with sudo
     """
-    try:
-        name = pwd.getpwuid(os.geteuid()).pw_name
-    except KeyError:  # as in a container with the user of another system
-        name = str(os.geteuid())
+    name = login_name()
     # With sudo, and in the jobs of GitLab and GitHub, the person has another name than the process.
-    person = os.environ.get("SUDO_USER") or os.environ.get("GITLAB_USER_LOGIN") or os.environ.get("GITHUB_ACTOR")
-    return f"{person}, as {name}" if person and person != name else name
+    by = os.environ.get("SUDO_USER") or os.environ.get("GITLAB_USER_LOGIN") or os.environ.get("GITHUB_ACTOR")
+    return f"{by}, as {name}" if by and by != name else name
 
 
 def person() -> str:
     """Return the login name of who runs this process; with sudo, of who ran that."""
     if os.geteuid() == 0 and (by := os.environ.get("SUDO_USER")):
         return by
+    return login_name()
+
+
+def login_name() -> str:
+    """Return the login name as which this process runs; its user's number if that has no name."""
     try:
         return pwd.getpwuid(os.geteuid()).pw_name
     except KeyError:  # as in a container with the user of another system
@@ -268,7 +272,7 @@ def sign(lock: IO[str]) -> None:
 
 @dataclass(frozen=True)
 class Signature:
-    """Who holds a lock.
+    """Who holds a lock. As a string: its command, and since when it holds the lock.
 
     Attributes:
         pid: number of the process.
@@ -279,6 +283,11 @@ class Signature:
     pid: int
     since: float
     command: tuple[str, ...]
+
+    def __str__(self) -> str:
+        program, *arguments = self.command or ("",)
+        command = shown(shlex.join([Path(program).name, *arguments]), _SHOWN)
+        return f"{command}; since {time.strftime('%Y-%m-%d %H:%M:%S', time.localtime(self.since))}"
 
 
 def signature(lock: IO[str]) -> Signature | None:
@@ -298,20 +307,18 @@ def signed() -> str:
 def signature_in(text: str) -> Signature | None:
     """Return the holder of a lock by what it `signed`; None if that cannot be read."""
     try:
-        signed = json.loads(text)
-        words = [str(word) for word in signed["command"]]
+        raw = json.loads(text)
+        words = [str(word) for word in raw["command"]]
         command = words[1:] if len(words) > 1 and Path(words[0]).name.startswith("python") else words
-        return Signature(int(signed["pid"]), float(signed["since"]), tuple(command))
+        return Signature(int(raw["pid"]), float(raw["since"]), tuple(command))
     except (ValueError, KeyError, TypeError):
         return None
 
 
 def _holder(lock: IO[str]) -> str:
     """Return in words which process holds a lock: its number, its command, and since when."""
-    if (signed := signature(lock)) is None:
-        return "another process"
-    clock = time.strftime("%H:%M:%S", time.localtime(signed.since))
-    return f"process {signed.pid} ({shown(shlex.join(signed.command), 120)}; since {clock})"
+    by = signature(lock)
+    return f"process {by.pid} ({by})" if by else "another process"
 
 
 @contextmanager
@@ -324,16 +331,13 @@ def scratch(kind: str) -> Iterator[Path]:
     place = cache_folder()
     place.mkdir(parents=True, exist_ok=True)
     for left in place.glob(f"{kind}-*"):
-        named = re.fullmatch(rf"{re.escape(kind)}-(\d+)-(\d+)-\w+", left.name)
-        user = process(int(named[1])) if named else None
-        if named and (user is None or user.started != named[2]):
+        if ended(left.name, f"{kind}-"):
             shutil.rmtree(left, ignore_errors=True)
-    me = process(os.getpid())
-    assert me
-    prefix = f"{kind}-{me.pid}-{me.started}-"
     made = None
     try:
-        with tempfile.TemporaryDirectory(prefix=prefix, dir=place, ignore_cleanup_errors=True) as folder:
+        with tempfile.TemporaryDirectory(
+            prefix=f"{own_name(f'{kind}-')}-", dir=place, ignore_cleanup_errors=True
+        ) as folder:
             made = Path(folder)
             yield made
     finally:
@@ -379,6 +383,20 @@ def start_in(stat: str) -> str:
     """Return when a process started, given its /proc/PID/stat; empty if it has ended and waits for its parent."""
     fields = stat.rpartition(")")[2].split()
     return fields[19] if len(fields) > 19 and fields[0] != "Z" else ""
+
+
+def own_name(prefix: str = "") -> str:
+    """Return how a name begins that no other process gives: the prefix, this process's number and its start."""
+    me = process(os.getpid())
+    assert me
+    return f"{prefix}{me.pid}-{me.started}"
+
+
+def ended(name: str, prefix: str = "") -> bool:
+    """Whether a name that begins as `own_name` is of a process that has ended; False for other names."""
+    found = re.match(rf"{re.escape(prefix)}(\d+)-(\d+)(?!\w)", name)
+    user = process(int(found[1])) if found else None
+    return found is not None and (user is None or user.started != found[2])
 
 
 def containers_here(root: Path = Path("/")) -> list[str]:

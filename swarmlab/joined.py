@@ -58,7 +58,7 @@ OPTIONS = (
     "--waivers",
 )
 _HOOK = HookimplMarker("pytest")
-#: Those that may stand without their value: a word that follows is one unless it is an option.
+#: Options whose value is optional: the next word is the value unless it begins with a dash.
 MAY_STAND_ALONE = ("--again",)
 
 
@@ -103,7 +103,7 @@ def pytest_addoption() -> None:
 
 @_HOOK(wrapper=True)
 def pytest_load_initial_conftests(early_config: Any, parser: Any, args: list[str]) -> Generator[None, Any, Any]:
-    """Once the suites' plugins have added their options, let them refuse options that there are none of.
+    """Once the suites' plugins have added their options, let them refuse unknown options.
 
     Pytest itself refuses them in several lines, and its last ones do not tell what is wrong. A plugin of conftest.py is
     loaded too late to be asked here.

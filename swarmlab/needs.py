@@ -88,7 +88,7 @@ MEANINGS = {
     "memory": "each node has memory of its own",
     "disk": "each node has a disk of its own",
     "mixed-engines": "the lab has engines of several versions",
-    "long": "the run includes tests of over 10 minutes (--profile nightly)",
+    "long": "the run includes tests of over 10 minutes (--profile nightly; over 8 hours, also --hours)",
     "encryption": "the kernel has ESP, for encrypted overlay networks",
     "spare": "the lab has a machine beside its cluster",
     "buildkit": "the node's command line and engine build with BuildKit",

@@ -75,7 +75,7 @@ _home = ""
 
 @dataclass(frozen=True)
 class Owner:
-    """A process as an owner.
+    """A process as an owner. As a string: its number, and where it runs if that is elsewhere than this process.
 
     Attributes:
         home: where it runs: the name of its host, or `CONTAINER` and the id of its container.
@@ -91,6 +91,17 @@ class Owner:
     def container(self) -> str:
         """The id of its container; empty if it runs in none of the engine's."""
         return self.home.removeprefix(CONTAINER) if self.home.startswith(CONTAINER) else ""
+
+    @property
+    def here(self) -> bool:
+        """Whether its number means something to this process."""
+        return self.home in filter(None, (_home, socket.gethostname()))
+
+    def __str__(self) -> str:
+        which = f"process {self.pid}"
+        if self.here:
+            return which
+        return f"{which} in container {self.container}" if self.container else f"{which} on {self.home}"
 
 
 def owner_of(mark: str) -> Owner:
@@ -115,7 +126,7 @@ def this_process() -> str:
 
 def is_here(owner: str) -> bool:
     """Whether an owner's mark is of a process whose number means something to this process."""
-    return owner_of(owner).home in filter(None, (_home, socket.gethostname()))
+    return owner_of(owner).here
 
 
 def alive(owner: str) -> bool | None:
@@ -125,9 +136,9 @@ def alive(owner: str) -> bool | None:
     """
     if owner == USER:
         return True
-    if not is_here(owner):
-        return None
     its = owner_of(owner)
+    if not its.here:
+        return None
     return its.pid.isdigit() and _started(int(its.pid)) == its.started
 
 

@@ -135,7 +135,7 @@ def _shell(file: str, what: str, command: str, *, hide: Callable[[str], str] = s
         file: see `Question`.
         what: see `Question`.
         command: the command.
-        hide: returns of what it prints what is not others'.
+        hide: removes what others wrote from the output.
         partly: what it prints counts also if it fails.
     """
 

@@ -27,7 +27,11 @@ def add_options(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    """Remove what runs of the suites left on a swarm: only objects with their label or a name of their form."""
+    """Remove what runs of the suites left on a swarm: only objects with their label or a name of their form.
+
+    Raises:
+        UsageError: a run is at work on the swarm, there is no such lab, or options have no effect beside others.
+    """
     if options := inventory_options(args):
         refuse(args, "--inventory", "--name", "--yes")
         lab = EXISTING.reach(Request(options=options), say, to_judge=False)

@@ -10,10 +10,10 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, NoReturn
 
-from swarmlab import configuration, outputs
+from swarmlab import configuration, option_rules, outputs
 from swarmlab.cluster.node import Node
 from swarmlab.errors import UsageError
-from swarmlab.files import exists, is_text, named, shown
+from swarmlab.files import exists, named, shown
 from swarmlab.labs.base import Lab
 from swarmlab.labs.existing.ansible import GROUP
 from swarmlab.labs.registry import DEFAULT
@@ -63,11 +63,8 @@ class Parser(argparse.ArgumentParser):
             if isinstance(action, argparse._SubParsersAction):
                 continue
             value = getattr(found, action.dest, None)
-            for one in value if isinstance(value, list) else [value]:
-                if isinstance(one, str) and not one.strip() and one != action.default:
-                    self.error(f"{name_of(action)}: is empty; write a value, or leave it out")
-                if isinstance(one, str) and not is_text(one):
-                    self.error(f"{name_of(action)}: {shown(one)} is not text in UTF-8; use a name that is")
+            if value != action.default and (wrong := option_rules.mistake(name_of(action), value)):
+                self.error(wrong)
         return found, rest
 
     def refuse_unknown(self, words: Sequence[str]) -> None:
@@ -186,7 +183,7 @@ def refuse(args: argparse.Namespace, beside: str, *options: str, why: str = "has
     """
     for option in options:
         if getattr(args, option.lstrip("-").replace("-", "_"), None) not in (None, False, []):
-            raise UsageError(f"{option}: {why} beside {beside}; leave one of them out")
+            raise UsageError(option_rules.no_effect(option, beside, why))
 
 
 def output_file(option: str, value: str) -> Path:
@@ -216,4 +213,4 @@ def node_named(lab: Lab, name: str) -> Node:
     for node in lab.nodes():
         if node.name == name:
             return node
-    raise UsageError(f"lab {lab.name} has no node {shown(repr(name), 60)}; it has {', '.join(map(str, lab.nodes()))}")
+    raise lab.no_node(name, lab.nodes())

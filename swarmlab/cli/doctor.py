@@ -40,7 +40,11 @@ def add_options(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    """Look at all that a run needs, on an existing swarm or for a lab here, and tell all that is wrong."""
+    """Look at all that a run needs, on an existing swarm or for a lab here, and tell all that is wrong.
+
+    Raises:
+        UsageError: an option is for an existing swarm, and none is named; or options have no effect beside others.
+    """
     if args.host:
         refuse(args, "--host", "--inventory", "--group", "--config", "--image", "--ports")
     options = {} if args.host else inventory_options(args, "ports", "may-disrupt")

@@ -156,7 +156,7 @@ def lines(told: Explanation, lab: str = "", shell: str = "swarmlab shell NODE") 
     if told.quote:
         yield from ("", f"The document says (claims/document.txt, {told.quote.place})")
         yield from (f"  {line}" for line in told.quote.text.splitlines())
-    for name, text in claim.told():
+    for name, text in claim.notes():
         yield from ("", name)
         yield from _wrapped(text)
     if told.needs:

@@ -30,7 +30,11 @@ def add_options(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    """Print the inventory of an existing swarm, as a manager tells of it; nothing there is changed."""
+    """Print the inventory of an existing swarm, as a manager tells of it; nothing there is changed.
+
+    Raises:
+        UsageError: --inventory names no manager, or the manager cannot be used.
+    """
     known = inventory.read(args.inventory)
     if not known.discover:
         raise UsageError(

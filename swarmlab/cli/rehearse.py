@@ -57,7 +57,12 @@ def add_options(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    """Rehearse the upgrade of a swarm and decide go or no-go."""
+    """Rehearse the upgrade of a swarm and decide go or no-go.
+
+    Raises:
+        UsageError: options exclude each other, or describe no possible rehearsal.
+        Apart: the engine's networks are out of reach.
+    """
     if args.path and (args.start or args.to):
         raise UsageError("--path names all engines, in place of --from and --to; leave those out")
     if args.group and not args.like:

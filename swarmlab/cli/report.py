@@ -28,7 +28,12 @@ def add_options(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    """Make one HTML file of the verdicts and the evidence of one or more runs, or a short page of Markdown."""
+    """Make one HTML file of the verdicts and the evidence of one or more runs, or a short page of Markdown.
+
+    Raises:
+        UsageError: --baseline is given without --markdown, or a path names no run.
+        LabError: the page cannot be written.
+    """
     if args.baseline and not args.markdown:
         raise UsageError("--baseline: is on the page of --markdown; give that too, or use: swarmlab compare OLD NEW")
     runs = [results.load(Path(path)) for path in args.runs or [REPORTS]]

@@ -31,7 +31,12 @@ def add_options(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    """Write a Markdown page of runs: verdicts, what was blocked and why; or what took long."""
+    """Write a Markdown page of runs: verdicts, what was blocked and why; or what took long.
+
+    Raises:
+        UsageError: options exclude each other, or a path names no run.
+        LabError: the page cannot be written.
+    """
     if args.times and args.kills:
         raise UsageError("--kills: has no place on the page of --times; leave one of them out")
     if args.bench and not args.times:

@@ -31,7 +31,11 @@ def add_options(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    """Open a root shell on a node, or run one command there."""
+    """Open a root shell on a node, or run one command there.
+
+    Raises:
+        UsageError: there is no such lab or node, or the command that reaches it is not installed.
+    """
     options = inventory_options(args)
     if not options:
         engine = outer.standing(say)

@@ -29,7 +29,12 @@ def add_options(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    """Bring a lab up, form the document's swarm on it, and print how to use it."""
+    """Bring a lab up, form the document's swarm on it, and print how to use it.
+
+    Raises:
+        UsageError: options describe no possible lab, or no engine can be used.
+        LabError: the lab does not come up.
+    """
     kind = MADE[args.lab]
     registry.refuse_foreign(kind, lambda name: _value(args, name))
     request = kind.request(

@@ -30,7 +30,11 @@ def add_options(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    """Check that no file of a run was changed, is missing or was added since its end."""
+    """Check that no file of a run was changed, is missing or was added since its end.
+
+    Raises:
+        UsageError: the path names no run, the run goes on, or --digest is no digest.
+    """
     wanted = _digest(args.digest) if args.digest else ""
     folder = _folder(Path(args.run_path) if args.run_path else REPORTS)
     if folders.running(folder):

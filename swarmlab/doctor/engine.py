@@ -81,7 +81,7 @@ def room(engine: OuterEngine | None) -> Iterator[Finding]:
         )
 
 
-def limits(_: OuterEngine | None) -> Iterator[Finding]:
+def limits() -> Iterator[Finding]:
     """Yield limits of the kernel that three nodes with tasks would meet.
 
     Nodes open no inotify instance of their own, and keys of root have a limit of a million.

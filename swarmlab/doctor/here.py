@@ -79,8 +79,9 @@ def python(_: Patient) -> Iterator[Finding]:
     """Whether Python is new enough."""
     version = ".".join(map(str, sys.version_info[:3]))
     if sys.version_info[:2] < _PYTHON:
+        least = ".".join(map(str, _PYTHON))
         mend = "make the environment with a newer one: PYTHON=python3.11 ./setup.sh"
-        yield Finding(Level.ERROR, f"Python {version} is older than 3.10", "nothing works", mend=mend)
+        yield Finding(Level.ERROR, f"Python {version} is older than {least}", "nothing works", mend=mend)
     else:
         yield Finding(Level.OK, f"Python {version}")
 
@@ -178,9 +179,9 @@ def disk(patient: Patient) -> Iterator[Finding]:
     return engine.room(patient.engine)
 
 
-def limits(patient: Patient) -> Iterator[Finding]:
+def limits(_: Patient) -> Iterator[Finding]:
     """Whether the kernel's limits suit three nodes."""
-    return engine.limits(patient.engine)
+    return engine.limits()
 
 
 def architecture(_: Patient) -> Iterator[Finding]:

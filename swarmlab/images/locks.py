@@ -11,25 +11,19 @@ from __future__ import annotations
 
 import contextlib
 import secrets
-import shlex
-import time
 from collections.abc import Iterator, Mapping
-from pathlib import Path
 
 import docker
 
 from swarmlab.errors import LabError, UsageError
-from swarmlab.files import shown
 from swarmlab.host import Progress, signature_in, signed
 from swarmlab.images.own import alive
 from swarmlab.images.recipes import making_images
-from swarmlab.ownership import OWNER, is_here, owner_of, this_process
+from swarmlab.ownership import OWNER, owner_of, this_process
 from swarmlab.wait import wait
 
-#: Label of a lock: who holds it, in words (see `swarmlab.host.signed`).
+#: Label of a lock: who holds it (see `swarmlab.host.signed`).
 _HOLDER = "swarmlab.holder"
-#: Characters of a command line that a message shows.
-_SHOWN = 100
 #: Seconds that a process waits for another.
 _MOST = 3600.0
 
@@ -120,12 +114,6 @@ def making_images_on(client: docker.DockerClient, progress: Progress) -> Iterato
 
 
 def _holder(labels: Mapping[str, str]) -> str:
-    its = owner_of(labels[OWNER])
-    told = f"process {its.pid}"
-    if (by := signature_in(labels.get(_HOLDER, ""))) is not None:
-        program, *arguments = by.command or ("",)
-        command = shown(shlex.join([Path(program).name, *arguments]), _SHOWN)
-        told += f" ({command}) since {time.strftime('%Y-%m-%d %H:%M:%S', time.localtime(by.since))}"
-    if is_here(labels[OWNER]):
-        return told
-    return f"{told} in container {its.container}" if its.container else f"{told} on {its.home}"
+    """Return in words which process holds a lock, its command, and since when."""
+    its, by = owner_of(labels[OWNER]), signature_in(labels.get(_HOLDER, ""))
+    return f"{its} ({by})" if by else str(its)

@@ -73,7 +73,7 @@ def _runs_in_container(client: docker.DockerClient, its: ownership.Owner) -> boo
 
 
 def _runs_on_host(client: docker.DockerClient, own: Container, its: ownership.Owner) -> bool | None:
-    """Look for a process among those of the engine's host, from a container of this one's image."""
+    """Look for a process on the engine's host, from a new container of the image that this process runs in."""
     try:
         looking = client.containers.create(
             own.attrs["Image"],

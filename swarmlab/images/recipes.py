@@ -177,22 +177,26 @@ class RootFs:
             copy = folder / self.name
             shutil.copytree(self.folder, copy)
             if (copy / "requirements").exists():
-                pip = [
-                    sys.executable,
-                    "-m",
-                    "pip",
-                    "install",
-                    "--quiet",
-                    "--disable-pip-version-check",
-                    "--no-deps",
-                    "--retries=2",
-                ]
                 options = ["--target", str(copy / _PYTHON_PACKAGES), "--requirement", str(copy / "requirements")]
-                done = children.run([*outside, *pip, *options], capture_output=True, text=True)
-                if done.returncode != 0:
-                    why = downloads.why(done.stderr, "ERROR:", source="the Python package index")
-                    raise LabError(f"the Python packages of image {self} cannot be downloaded: {why}")
+                self._pip(outside, "install", *options)
             yield copy
+
+    def _pip(self, outside: Sequence[str], *arguments: str) -> None:
+        """Run a command of pip that downloads the Python packages of the image, without those that they need.
+
+        Args:
+            outside: see `staged`.
+            arguments: the command of pip, and its options.
+
+        Raises:
+            LabError: the packages cannot be downloaded.
+        """
+        pip = [sys.executable, "-m", "pip", *arguments]
+        options = ["--quiet", "--disable-pip-version-check", "--no-deps", "--retries=2"]
+        done = children.run([*outside, *pip, *options], capture_output=True, text=True)
+        if done.returncode != 0:
+            why = downloads.why(done.stderr, "ERROR:", source="the Python package index")
+            raise LabError(f"the Python packages of image {self} cannot be downloaded: {why}")
 
     def mmdebstrap(self, target: Path, folder: Path) -> list[str]:
         """Return the command that makes it as a tar file at *target* from its `staged` *folder*."""

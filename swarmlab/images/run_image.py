@@ -11,7 +11,6 @@ import hashlib
 import io
 import platform
 import re
-import sys
 import tarfile
 import time
 from collections.abc import Iterator, Sequence
@@ -22,7 +21,7 @@ import docker
 from docker.utils.build import exclude_paths
 from typing_extensions import override
 
-from swarmlab import children, downloads, netns
+from swarmlab import netns
 from swarmlab.errors import LabError, SwarmlabError, UsageError
 from swarmlab.host import Progress
 from swarmlab.images.locks import making_images_on
@@ -60,15 +59,9 @@ class RunBase(RootFs):
         with super().staged(outside) as folder:
             wheels = folder / "root" / _WHEELS
             wheels.mkdir(parents=True)
-            command = [*outside, sys.executable, "-m", "pip", "download", "--quiet", "--disable-pip-version-check"]
-            command += ["--retries=2", "--no-deps", "--only-binary=:all:", f"--python-version={_PYTHON}"]
-            command += ["--implementation=cp", *(f"--platform={name}" for name in _platforms())]
-            done = children.run(
-                [*command, f"--dest={wheels}", f"--requirement={_LOCKED}"], capture_output=True, text=True
-            )
-            if done.returncode != 0:
-                why = downloads.why(done.stderr, "ERROR:", source="the Python package index")
-                raise LabError(f"the Python packages of image {self} cannot be downloaded: {why}")
+            options = ["--only-binary=:all:", f"--python-version={_PYTHON}", "--implementation=cp"]
+            options += [f"--platform={name}" for name in _platforms()]
+            self._pip(outside, "download", *options, f"--dest={wheels}", f"--requirement={_LOCKED}")
             settings = folder / "root" / "etc" / "pip.conf"
             settings.parent.mkdir(exist_ok=True)
             settings.write_text(f"[global]\nno-index = true\nfind-links = /{_WHEELS}\n", encoding="utf-8")

@@ -6,13 +6,14 @@ import contextlib
 import re
 import time
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, ClassVar
 
 from swarmlab.cluster.node import Node, facts_of
 from swarmlab.cluster.sample import Sample
-from swarmlab.errors import LabError, NoAnswer, SwarmlabError
+from swarmlab.errors import LabError, NoAnswer, SwarmlabError, UsageError
+from swarmlab.files import shown
 from swarmlab.host import Progress
 from swarmlab.images.engines import EngineChoice
 from swarmlab.images.given import GivenImage
@@ -21,6 +22,7 @@ from swarmlab.labs.hosts import COMPOSE, DOCUMENT, USER
 from swarmlab.labs.outer import OuterEngine
 from swarmlab.labs.speed import calibrate
 from swarmlab.labs.state import NodeState
+from swarmlab.lists import few
 from swarmlab.needs import DECLARED, Offers
 from swarmlab.parallel import parallel
 from swarmlab.timing import Meter
@@ -287,6 +289,15 @@ class Lab(ABC):
         Raises:
             UsageError: the default cluster has no node of this host name.
         """
+
+    def no_node(self, name: str, names: Iterable[object]) -> UsageError:
+        """Return the error that the default cluster has no node of a host name.
+
+        Args:
+            name: what the user wrote.
+            names: the nodes that there are, or their host names.
+        """
+        return UsageError(f"lab {self.name} has no node {shown(repr(name), 60)}; it has {few(names)}")
 
     # Engines
 

@@ -61,6 +61,12 @@ _WAYS = "run as root, with sudo, or name an engine that answers: DOCKER_HOST=ADD
 _DEFAULT = "unix:///var/run/docker.sock"
 
 
+def _out_of_reach(url: str, why: str = "") -> str:
+    """Return the message that this process cannot send packets to the networks of the engine at *url*."""
+    place = f"the engine at {shown(url)} keeps its networks where this process cannot go"
+    return f"{place}{f': {why}' if why else ''}; run on the engine's own machine, as root"
+
+
 class Apart(UsageError):
     """The engine's networks are where this process cannot go; a container of that engine can (`swarmlab.courier`).
 
@@ -69,10 +75,7 @@ class Apart(UsageError):
     """
 
     def __init__(self, engine: OuterEngine) -> None:
-        super().__init__(
-            f"the engine at {shown(engine.url)} keeps its networks where this process cannot go: {engine.apart}; "
-            "run on the engine's own machine, as root"
-        )
+        super().__init__(_out_of_reach(engine.url, engine.apart))
         self.engine = engine
 
 
@@ -204,10 +207,7 @@ class OuterEngine:
         except OSError:
             pid = None
         if not pid or not netns.interface_exists(bridge):
-            raise UsageError(
-                f"the engine at {self.url} keeps its networks where this process cannot go; "
-                "run on the engine's own machine, as root"
-            )
+            raise UsageError(_out_of_reach(self.url))
 
     def routes(self) -> Routes:
         """Return the routes of the network namespace of the engine's bridges; none where this process cannot look."""
@@ -288,7 +288,7 @@ def _connect(progress: Progress) -> OuterEngine:
         if found := running(progress):  # packages start what they install
             return found
         installed = _installed()
-    if isinstance(installed, Service) and not _apart():
+    if isinstance(installed, Service) and not _wants_private():
         service.start(installed, progress)
         if found := running(progress):
             return found
@@ -334,7 +334,7 @@ def revived(progress: Progress) -> OuterEngine | None:
 
 def absence() -> str:
     """Return in words why no engine answers, where none does and none was named."""
-    if _apart():
+    if _wants_private():
         return "no private engine runs (SWARMLAB_PRIVATE=1)"
     installed = _installed()
     if isinstance(installed, Service):
@@ -344,11 +344,11 @@ def absence() -> str:
 
 def barred() -> str:
     """Return what to do before `connect` could start an engine; empty if it can, where none answers."""
-    installed = None if _apart() else _installed()
+    installed = None if _wants_private() else _installed()
     if isinstance(installed, Service) and installed.load == "masked":
         return f"sudo systemctl unmask {installed.unit}, or name another engine: DOCKER_HOST=ADDRESS"
-    alone = _apart() or isinstance(installed, str) or not service.by_systemd()
-    return _WAYS if as_root() is None or (alone and os.geteuid() != 0) else ""
+    private = _wants_private() or isinstance(installed, str) or not service.by_systemd()
+    return _WAYS if as_root() is None or (private and os.geteuid() != 0) else ""
 
 
 def _installed() -> Service | str | None:
@@ -356,7 +356,7 @@ def _installed() -> Service | str | None:
     return service.look(service.DOCKER) or shutil.which("dockerd")
 
 
-def _apart() -> bool:
+def _wants_private() -> bool:
     """Whether the user wants a private engine, whatever other engine runs here (SWARMLAB_PRIVATE=1).
 
     Raises:
@@ -379,7 +379,7 @@ def running(progress: Progress = lambda _: None, *, sudo: bool = True) -> OuterE
         UsageError: the engine that DOCKER_HOST or the Docker context names does not answer, or this user may not reach
             the engine, also not through sudo.
     """
-    asked = None if _apart() else named_engine()
+    asked = None if _wants_private() else named_engine()
     if asked and (asked.url == _private_url() or (rights.is_passage(asked.url) and not answers(asked.url))):
         asked = None  # named by this process or its parent, which found it; it may have ended since
     if asked is None and _socket().exists():
@@ -387,7 +387,7 @@ def running(progress: Progress = lambda _: None, *, sudo: bool = True) -> OuterE
         if client := _client(_private_url(), progress):
             return OuterEngine(client, _private_url(), users)
         users.close()
-    if _apart():
+    if _wants_private():
         return None
     if asked:
         return _named(asked, progress, sudo=sudo)
@@ -497,9 +497,9 @@ def _private(progress: Progress) -> OuterEngine:
         (_folder() / "dockerd.pid").unlink(missing_ok=True)
         if not (Path("/run/netns") / NETNS).exists():
             _ip("netns", "add", NETNS)
-        inside = ["nsenter", f"--net=/run/netns/{NETNS}"]
-        subprocess.run([*inside, "ip", "link", "set", "lo", "up"], check=True)
-        subprocess.run([*inside, "sysctl", "-qw", "net.ipv4.ip_forward=1"], check=True)
+        enter = ["nsenter", f"--net=/run/netns/{NETNS}"]
+        subprocess.run([*enter, "ip", "link", "set", "lo", "up"], check=True)
+        subprocess.run([*enter, "sysctl", "-qw", "net.ipv4.ip_forward=1"], check=True)
         data = cache_folder() / "engine"
         data.mkdir(parents=True, exist_ok=True)
         settings = _folder() / "daemon.json"
@@ -507,7 +507,7 @@ def _private(progress: Progress) -> OuterEngine:
         with (_folder() / "dockerd.log").open("w") as log:
             engine = subprocess.Popen(
                 # nsenter and not `ip netns exec`, which would hide the cgroups behind a new /sys
-                [*inside, "dockerd", *_flags(data, settings)],
+                [*enter, "dockerd", *_flags(data, settings)],
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,

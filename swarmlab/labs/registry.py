@@ -12,7 +12,7 @@ from swarmlab.errors import UsageError
 from swarmlab.files import shown
 from swarmlab.host import Progress, alone, person
 from swarmlab.labs import standing
-from swarmlab.labs.base import FoundKind, Lab, LabKind, MadeKind
+from swarmlab.labs.base import Lab, LabKind, MadeKind
 from swarmlab.labs.containers import neighbours, roots
 from swarmlab.labs.containers.kind import CONTAINERS
 from swarmlab.labs.existing.kind import EXISTING
@@ -28,8 +28,6 @@ DEFAULT: MadeKind = CONTAINERS
 KINDS: Mapping[str, LabKind] = {kind.word: kind for kind in (CONTAINERS, MACHINES, EXISTING)}
 #: The kinds whose labs are made on an outer engine.
 MADE = {word: kind for word, kind in KINDS.items() if isinstance(kind, MadeKind)}
-#: The kinds whose labs exist already.
-FOUND = {word: kind for word, kind in KINDS.items() if isinstance(kind, FoundKind)}
 
 
 def kind_named(word: str) -> LabKind:

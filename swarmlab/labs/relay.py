@@ -24,7 +24,7 @@ import requests
 from docker.models.containers import Container
 
 from swarmlab.cluster.streams import Streams, hang_up
-from swarmlab.host import process, run_folder
+from swarmlab.host import ended, own_name, run_folder
 from swarmlab.labs import pieces
 from swarmlab.labs.sent import program
 
@@ -189,15 +189,11 @@ class _Passing:
 def _folder() -> Path:
     """Return this process's folder of sockets; those of processes that have ended are removed."""
     place = run_folder() / "relays"
-    me = process(os.getpid())
-    assert me
-    mine = place / f"{me.pid}-{me.started}"
+    mine = place / own_name()
     if not mine.exists():
         mine.mkdir(mode=0o700, parents=True, exist_ok=True)
-        for other in place.glob("*-*"):
-            pid, _, started = other.name.partition("-")
-            found = process(int(pid)) if pid.isdigit() else None
-            if found is None or found.started != started:
+        for other in place.iterdir():
+            if ended(other.name):
                 shutil.rmtree(other, ignore_errors=True)
         atexit.register(_leave, mine)
     return mine

@@ -7,7 +7,6 @@ import contextlib
 import errno
 import grp
 import os
-import pwd
 import re
 import select
 import socket
@@ -19,15 +18,16 @@ from typing import IO
 
 from swarmlab.errors import Forbidden, LabError
 from swarmlab.files import reason, shown
-from swarmlab.host import as_root, drop_folder, in_folder, process, run_folder, why_not_root
+from swarmlab.host import as_root, drop_folder, ended, in_folder, login_name, own_name, run_folder, why_not_root
 from swarmlab.labs import passage
 
 #: The scheme of an address that is a socket's path.
 _UNIX = "unix://"
 #: Seconds that sudo may take to start the passage.
 _PATIENCE = 20.0
-#: The socket of a passage: the process that started it, and when that was started.
-_NAME = re.compile(r"sudo-(\d+)-(\d+)-\d+\.sock")
+#: The socket of a passage begins with this and the process that started it (see `swarmlab.host.own_name`).
+_PREFIX = "sudo-"
+_NAME = re.compile(rf"{_PREFIX}\d+-\d+-\d+\.sock")
 
 
 def forbidden(url: str) -> bool:
@@ -47,7 +47,7 @@ def forbidden(url: str) -> bool:
 
 def refusal(url: str) -> Forbidden:
     """Return the error that this user may not reach the engine at *url*, with the three ways out."""
-    name, group = _user(), _group(Path(url.removeprefix(_UNIX)))
+    name, group = login_name(), _group(Path(url.removeprefix(_UNIX)))
     ways = ["run with sudo", "name an engine that it may reach (DOCKER_HOST=unix://PATH)"]
     if group and group.gr_gid not in (os.getegid(), *os.getgroups()):
         joined = f"it joined the group {group.gr_name} after this session began: log in again"
@@ -55,13 +55,6 @@ def refusal(url: str) -> Forbidden:
         ways.insert(0, joined if name in group.gr_mem else join)
     what = f"user {name} may not reach the engine at {shown(url)}, and {why_not_root()}"
     return Forbidden(what, "; or ".join(ways))
-
-
-def _user() -> str:
-    try:
-        return pwd.getpwuid(os.geteuid()).pw_name
-    except KeyError:
-        return str(os.geteuid())
 
 
 def _group(place: Path) -> grp.struct_group | None:
@@ -135,10 +128,8 @@ def outlive_exec() -> None:
 
 
 def _start(target: str, root: list[str]) -> Passage:
-    me = process(os.getpid())
-    assert me
     _sweep()
-    place = run_folder() / f"sudo-{me.pid}-{me.started}-{len(_passages)}.sock"
+    place = run_folder() / f"{own_name(_PREFIX)}-{len(_passages)}.sock"
     try:
         with socket.socket(socket.AF_UNIX) as accepting:
             in_folder(place.parent, lambda: _bind(accepting, place))
@@ -176,9 +167,7 @@ def _bind(accepting: socket.socket, place: Path) -> None:
 
 def _sweep() -> None:
     """Remove the sockets of passages whose process was killed."""
-    for left in run_folder().glob("sudo-*.sock"):
-        named = _NAME.fullmatch(left.name)
-        user = process(int(named[1])) if named else None
-        if named and (user is None or user.started != named[2]):
+    for left in run_folder().glob(f"{_PREFIX}*.sock"):
+        if ended(left.name, _PREFIX):
             left.unlink(missing_ok=True)
     drop_folder(run_folder())

@@ -46,5 +46,5 @@ def narrower(network: IPv4Network, known: Routes) -> Routes:
 
 
 def wider(network: IPv4Network, known: Routes) -> Routes:
-    """Return the routes to more than *network*, a part of which a lab there hides."""
+    """Return the routes to larger networks that contain *network*; a lab there hides that part of them."""
     return {each: device for each, device in known.items() if each != network and each.supernet_of(network)}

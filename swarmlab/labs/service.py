@@ -61,7 +61,7 @@ def by_systemd() -> bool:
 
 
 def look(units: Sequence[str]) -> Service | None:
-    """Return the first of these services that is installed; None if none is, or if nobody can be asked for them."""
+    """Return the first of these services that is installed; None if none is installed, or systemd does not run here."""
     for unit in units if by_systemd() else ():
         said = _ask("systemctl", "show", unit, "--property=LoadState,ActiveState")
         fields = dict(line.partition("=")[::2] for line in said.splitlines())

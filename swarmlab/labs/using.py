@@ -17,7 +17,7 @@ from swarmlab.images.locks import Held, Lock
 from swarmlab.labs import standing
 from swarmlab.labs.outer import OuterEngine
 from swarmlab.labs.standing import Standing
-from swarmlab.ownership import LABEL, USER, is_here, owner_of
+from swarmlab.ownership import LABEL, USER, owner_of
 
 
 class Foreign(UsageError):
@@ -66,9 +66,7 @@ def _owner_at_work(lab: Standing) -> str:
     if lab.owner == USER or not lab.alive:
         return ""
     its = owner_of(lab.owner)
-    if is_here(lab.owner):
-        return "" if int(its.pid) in _lineage() else f"process {its.pid}"
-    return f"process {its.pid} in container {its.container}" if its.container else f"process {its.pid} on {its.home}"
+    return "" if its.here and int(its.pid) in _lineage() else str(its)
 
 
 def _lineage() -> Iterator[int]:

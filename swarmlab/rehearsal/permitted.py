@@ -19,9 +19,9 @@ GROUPS = {
 }
 #: The stages of the first measurement, and of the one after every engine was restarted as it is.
 BEFORE, RESTARTED = "before", "restarted"
-#: How a system call that is not refused is told.
+#: Value of a system call that is not refused.
 _ALLOWED = "allowed"
-#: A list of words from this length on is told by the words that came and went.
+#: From this many words on, a list is shown as words added and removed.
 _LONG = 5
 
 

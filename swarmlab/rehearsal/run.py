@@ -184,7 +184,17 @@ def plan(
     *,
     reboot: bool = False,
 ) -> Plan:
-    """Return the plan that options describe. With a likeness, *order* may use the names of the swarm's nodes.
+    """Return the plan that options describe.
+
+    Args:
+        path: See `Plan.read`.
+        order: See `Plan.read`. With a likeness, it may use the names of the swarm's nodes.
+        managers: See `Plan`.
+        workers: See `Plan`.
+        kind: Kind of the lab.
+        profile: Profile of the claims.
+        like: The swarm that the cluster is to be a copy of; None for the rehearsal's own cluster.
+        reboot: See `Plan`.
 
     Raises:
         UsageError: The options do not make a possible rehearsal.

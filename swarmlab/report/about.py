@@ -16,7 +16,7 @@ from swarmlab.report.overall import overall
 from swarmlab.report.pages import duration, link
 from swarmlab.verdicts import manifest
 from swarmlab.verdicts.results import Run, account
-from swarmlab.verdicts.waivers import told
+from swarmlab.verdicts.waivers import waiver_summary
 
 #: The facts of nodes, in the order of their columns.
 _COLUMNS = ("name", "address", "engine", "api", "system", "kernel", "firewall", "clock", "lab")
@@ -94,7 +94,9 @@ def missing(run: Run) -> dict[str, list[str]]:
 
 def waivers_of(run: Run) -> list[Mapping[str, str]]:
     """Return the waivers of a run with what each is for: a claim, or findings of preflight."""
-    of_findings = [{**waiver, "claim": f"preflight: {told(waiver)}"} for waiver in run.raw.get("finding_waivers", [])]
+    of_findings = [
+        {**waiver, "claim": f"preflight: {waiver_summary(waiver)}"} for waiver in run.raw.get("finding_waivers", [])
+    ]
     return [*run.raw.get("waivers", []), *of_findings]
 
 

@@ -9,6 +9,7 @@ from typing import Any
 from swarmlab.errors import UsageError
 from swarmlab.report.next_steps import NextSteps, next_steps
 from swarmlab.report.rows import Row
+from swarmlab.verdicts.catalogue import rank
 from swarmlab.verdicts.defects import KnownFailure
 from swarmlab.verdicts.explain import Explanation, explanation
 from swarmlab.verdicts.results import Run
@@ -16,7 +17,6 @@ from swarmlab.verdicts.verdict import Verdict
 
 #: How many cards are open, also on paper, and characters of a reason that stand in one line.
 OPEN, _LINE = 10, 130
-_LEVELS = ("critical", "major", "minor")
 
 
 @dataclass(frozen=True)
@@ -55,12 +55,8 @@ class Card:
 def cards_of(rows: Sequence[Row], runs: Sequence[Run]) -> list[Card]:
     """Return the cards of a report: by verdict, the worst first, and by level."""
     found = list(_found(rows))
-    found.sort(key=lambda one: (list(Verdict).index(Verdict(one[1])), _rank(one[0])))
+    found.sort(key=lambda one: (list(Verdict).index(Verdict(one[1])), rank(one[0].level)))
     return [_card(*one, runs, open=place < OPEN) for place, one in enumerate(found)]
-
-
-def _rank(row: Row) -> int:
-    return _LEVELS.index(row.level) if row.level in _LEVELS else len(_LEVELS)
 
 
 def _found(rows: Sequence[Row]) -> Iterator[tuple[Row, str, str, list[int]]]:

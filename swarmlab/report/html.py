@@ -18,8 +18,6 @@ from swarmlab.verdicts import catalogue, history
 from swarmlab.verdicts.results import Run
 from swarmlab.verdicts.verdict import Verdict
 
-_LEVELS = ("critical", "major", "minor")
-
 
 def render(runs: Sequence[Run], *, beside: Path) -> str:
     """Return the report of these runs, as HTML.
@@ -43,7 +41,7 @@ def render(runs: Sequence[Run], *, beside: Path) -> str:
             overall=overall_of(runs),
             runs=[about(number, run, runs, beside.absolute()) for number, run in enumerate(runs)],
             chapters=chapters_of(rows, claims),
-            levels=[(level, counts_of(row for row in rows if row.level == level)) for level in _LEVELS],
+            levels=[(level, counts_of(row for row in rows if row.level == level)) for level in catalogue.LEVELS],
             rows=rows,
             judged={row.id for row in rows if row.judged},
             order=list(SIGNS),

@@ -20,14 +20,15 @@ from prometheus_client.openmetrics.exposition import generate_latest
 from swarmlab import outputs
 from swarmlab.preflight import Level
 from swarmlab.preflight.host import EVERY
+from swarmlab.verdicts.catalogue import LEVELS
 from swarmlab.verdicts.parts import chapter_of
 from swarmlab.verdicts.results import Run
 from swarmlab.verdicts.verdict import Verdict
 
 #: Name of the file in the folder of a run.
 FILE = "metrics.prom"
-#: The levels of claims, and those of findings that matter.
-LEVELS, TROUBLE = ("critical", "major", "minor"), (Level.ERROR, Level.WARNING, Level.UNKNOWN)
+#: The levels of findings that matter.
+TROUBLE = (Level.ERROR, Level.WARNING, Level.UNKNOWN)
 #: The value of a claim's verdict: the worse, the higher.
 VALUES = {verdict: value for value, verdict in enumerate(reversed(Verdict))}
 
@@ -67,7 +68,7 @@ class Metrics:
         for labels, value in held:
             made.labels(**self._labels, **labels).set(value)
 
-    def one(self, name: str, summary: str, value: float, **labels: str) -> None:
+    def sample(self, name: str, summary: str, value: float, **labels: str) -> None:
         """Add a gauge with one sample."""
         self.gauge(name, summary, [(labels, value)])
 
@@ -94,8 +95,8 @@ class Metrics:
                 for waived in ("no", "yes")
             ),
         )
-        self.one("preflight_seconds", "Seconds that preflight took.", seconds)
-        self.one("preflight_timestamp_seconds", "When preflight ended, in seconds since 1970.", when.timestamp())
+        self.sample("preflight_seconds", "Seconds that preflight took.", seconds)
+        self.sample("preflight_timestamp_seconds", "When preflight ended, in seconds since 1970.", when.timestamp())
 
     def text(self) -> str:
         """Return the content of the file."""
@@ -111,13 +112,13 @@ def of_run(run: Run) -> Metrics:
     kind, profile = str(raw["lab"].get("kind", "")), str(raw.get("profile", ""))
     made = Metrics(str(raw.get("cluster") or kind), kind, engines, profile)
     suite = {key: str(raw.get("suite", {}).get(key, "")) for key in ("version", "revision")}
-    made.one("suite_info", "Version of the suite that wrote this.", 1, **suite)
+    made.sample("suite_info", "Version of the suite that wrote this.", 1, **suite)
     ended = run.started + timedelta(seconds=run.seconds)
-    made.one("run_timestamp_seconds", "When the run ended, in seconds since 1970.", ended.timestamp())
-    made.one("run_info", "The parts of the catalogue that the run judged.", 1, catalogue=",".join(run.parts))
-    made.one("run_seconds", "Seconds that the run took.", run.seconds)
-    made.one("run_finished", "1 if the run got to its last test, else 0.", not run.unfinished)
-    made.one("nodes", "Nodes of the cluster, or of all clusters that the run made.", len(run.nodes))
+    made.sample("run_timestamp_seconds", "When the run ended, in seconds since 1970.", ended.timestamp())
+    made.sample("run_info", "The parts of the catalogue that the run judged.", 1, catalogue=",".join(run.parts))
+    made.sample("run_seconds", "Seconds that the run took.", run.seconds)
+    made.sample("run_finished", "1 if the run got to its last test, else 0.", not run.unfinished)
+    made.sample("nodes", "Nodes of the cluster, or of all clusters that the run made.", len(run.nodes))
     _claims(made, run)
     if looks := raw.get("preflight", []):
         made.preflight(run.preflight, sum(float(look.get("seconds", 0)) for look in looks), ended)
@@ -138,7 +139,7 @@ def _claims(made: Metrics, run: Run) -> None:
             for verdict in Verdict
         ),
     )
-    made.one("claims_not_run", "Claims of the catalogue that the run did not judge.", len(run.not_run))
+    made.sample("claims_not_run", "Claims of the catalogue that the run did not judge.", len(run.not_run))
     words = ", ".join(f"{value} {verdict}" for verdict, value in VALUES.items())
     made.gauge(
         "claim_verdict",

@@ -9,6 +9,7 @@ from swarmlab.report.markdown import code, plain, said, table
 from swarmlab.report.overall import SIGNS, overall
 from swarmlab.report.pages import duration
 from swarmlab.verdicts import compare
+from swarmlab.verdicts.catalogue import rank
 from swarmlab.verdicts.results import Judged, Run
 from swarmlab.verdicts.verdict import Verdict
 from swarmlab.verdicts.waivers import accepted_by
@@ -58,9 +59,9 @@ def _name(run: Run) -> str:
 
 def _bad(run: Run) -> list[Judged]:
     """Return the claims that need attention: critical ones first, of these the worst."""
-    levels, verdicts = ("critical", "major", "minor"), list(Verdict)
+    verdicts = list(Verdict)
     bad = [claim for claim in run.claims.values() if claim.verdict.bad]
-    return sorted(bad, key=lambda claim: (levels.index(claim.level), verdicts.index(claim.verdict)))
+    return sorted(bad, key=lambda claim: (rank(claim.level), verdicts.index(claim.verdict)))
 
 
 def _claim(claim: Judged) -> str:

@@ -32,11 +32,11 @@ def trend(points: Sequence[Point]) -> Markup:
     height = _SIGN + _HEIGHT
     return Markup(
         f'<svg class="trend" role="img" width="{width}" height="{height}" viewBox="0 0 {width} {height}" '
-        f'aria-label="{html.escape(told(shown))}">{"".join(parts)}</svg>'
+        f'aria-label="{html.escape(summary(shown))}">{"".join(parts)}</svg>'
     )
 
 
-def told(points: Sequence[Point]) -> str:
+def summary(points: Sequence[Point]) -> str:
     """Return a history in words."""
     each = [f"{point.verdict} in {duration(point.seconds)} on {point.started:%d %b %H:%M}" for point in points]
     return f"Its last {len(points)} runs, the oldest first: {'; '.join(each)}"

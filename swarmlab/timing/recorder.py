@@ -17,7 +17,7 @@ from typing import Any, TypeVar
 
 from typing_extensions import ParamSpec
 
-from swarmlab.timing import words
+from swarmlab.timing import names
 from swarmlab.timing.processors import Busy, Meter, Processors
 
 P = ParamSpec("P")
@@ -34,7 +34,7 @@ class Entry:
 
     Attributes:
         kind: one of `KINDS`.
-        name: what it was, without names of nodes and the like (see `swarmlab.timing.words`).
+        name: what it was, without names of nodes and the like (see `swarmlab.timing.names`).
         count: how many there were.
         seconds: their duration together, without others of the same kind within them.
         own: their duration without any other span within them.
@@ -96,7 +96,7 @@ class Recorder:
         beside = threading.get_ident() != self._main
         entry = Entry(
             span.kind,
-            words.normal(span.kind, span.name),
+            names.normal(span.kind, span.name),
             1,
             seconds - same,
             seconds - span.inside,
@@ -172,7 +172,7 @@ def span(kind: str, name: str) -> AbstractContextManager[None]:
 
     Args:
         kind: one of `KINDS`.
-        name: what it is, in full; it is shortened (see `swarmlab.timing.words`).
+        name: what it is, in full; it is shortened (see `swarmlab.timing.names`).
 
     Example:
         with span("command", "docker node ls"):

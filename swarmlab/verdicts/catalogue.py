@@ -19,6 +19,13 @@ from swarmlab.paths import CLAIMS
 from swarmlab.verdicts.parts import CIS, DOCUMENT, SWARM, chapter_of, part_of
 
 FOLDER = CLAIMS
+#: The levels of claims, the worst first.
+LEVELS = ("critical", "major", "minor")
+
+
+def rank(level: str) -> int:
+    """Return the place of a level among `LEVELS`, to sort by; the last place for one that is no level any more."""
+    return LEVELS.index(level) if level in LEVELS else len(LEVELS)
 
 
 @dataclass(frozen=True)
@@ -70,8 +77,8 @@ class Claim:
         """Whether the claim belongs to a section, chapter or part: 7 contains 7.2.1, but 7.2 does not contain 7.2.1."""
         return part in (self.section, self.chapter, self.part)
 
-    def told(self) -> Iterator[tuple[str, str]]:
-        """Yield what is told beside the claim, each with its name: erratum, cost, what says otherwise, source."""
+    def notes(self) -> Iterator[tuple[str, str]]:
+        """Yield the notes of the claim, each with its name: erratum, cost, what says otherwise, source."""
         yield from ((name, text) for name, text in (("Erratum", self.erratum), ("Cost", self.cost)) if text)
         if self.beside:
             yield "The document says otherwise", ", ".join(self.beside)

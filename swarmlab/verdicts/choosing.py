@@ -12,11 +12,9 @@ from swarmlab.files import shown
 from swarmlab.nearest import nearest
 from swarmlab.paths import command
 from swarmlab.verdicts import catalogue
-from swarmlab.verdicts.catalogue import Catalogue, Claim
+from swarmlab.verdicts.catalogue import LEVELS, Catalogue, Claim
 from swarmlab.verdicts.parts import PARTS
 
-#: The levels of claims, the worst first.
-LEVELS = ("critical", "major", "minor")
 #: What a word may be, for help and messages.
 KINDS = (
     "an id (7.2.1/rm), a section (7.2), a chapter (7), an area (configs), a part (swarm), a level (critical), a glob"
@@ -24,14 +22,14 @@ KINDS = (
 _GLOB = re.compile(r"[*?\[]")
 
 
-def words_of(given: Iterable[str]) -> list[str]:
-    """Return the words of options, each of which may have several by comma.
+def split_claims(given: Iterable[str]) -> list[str]:
+    """Return the words that choose claims, of the values of an option, each of which may have several by comma.
 
     Raises:
         UsageError: One of them is empty.
 
     Example:
-        >>> words_of(["7.2.1/rm,configs", "critical"])
+        >>> split_claims(["7.2.1/rm,configs", "critical"])
         ['7.2.1/rm', 'configs', 'critical']
     """
     words = []
@@ -58,7 +56,7 @@ def chosen(words: Iterable[str], claims: Catalogue, parts: Collection[str]) -> l
     several parts, such as a level, those of *parts* are chosen.
 
     Args:
-        words: Words as of `words_of`.
+        words: Words as of `split_claims`.
         claims: The whole catalogue.
         parts: The parts that a run judges unless a word names another.
 

@@ -189,10 +189,7 @@ def lines(old: Run, new: Run, found: Comparison, *, markdown: bool = False) -> I
         changes: list[Change] = getattr(found, name)
         if not changes:
             continue
-        yield ""
-        yield f"{'### ' if markdown else ''}{title}: {len(changes)}"
-        if markdown:
-            yield ""
+        yield from _heading(f"{title}: {len(changes)}", markdown)
         for change in changes:
             reason = f": {_safe(change.reason, markdown)}" if change.reason else ""
             yield f"{item}{code}{change.id}{code} ({change.level}) {change.old} -> {change.new}{reason}"
@@ -200,18 +197,12 @@ def lines(old: Run, new: Run, found: Comparison, *, markdown: bool = False) -> I
         alone: list[Change] = getattr(found, name)
         if not alone:
             continue
-        yield ""
-        yield f"{'### ' if markdown else ''}{title}, so not compared: {len(alone)}"
-        if markdown:
-            yield ""
+        yield from _heading(f"{title}, so not compared: {len(alone)}", markdown)
         for why, ids in _by_why(alone):
             count = f"{len(ids)} claims: " if len(ids) > 1 else ""
             yield f"{item}{_safe(why, markdown)}: {count}{few([f'{code}{id}{code}' for id in ids])}"
     if found.times:
-        yield ""
-        yield f"{'### ' if markdown else ''}Slower by the profiles ({BOUNDS}): {len(found.times)}"
-        if markdown:
-            yield ""
+        yield from _heading(f"Slower by the profiles ({BOUNDS}): {len(found.times)}", markdown)
         for each in found.times:
             yield f"{item}{_safe(str(each), markdown)}"
     elif old.profile and new.profile:
@@ -221,6 +212,11 @@ def lines(old: Run, new: Run, found: Comparison, *, markdown: bool = False) -> I
     both = sum(id in old.claims for id in new.claims)
     same = f"Claims that both runs judged: {both}, of them with the same verdict: {found.same}."
     yield f"{same} A claim is slower if it takes {_BOUNDS}."
+
+
+def _heading(text: str, markdown: bool) -> list[str]:
+    """Return the lines of a heading, which has an empty line before it, and in Markdown one after it too."""
+    return ["", f"### {text}", ""] if markdown else ["", text]
 
 
 def _by_why(changes: Iterable[Change]) -> Iterator[tuple[str, list[str]]]:

@@ -142,7 +142,7 @@ def _mistake(
 
 
 def _check_name(file: YamlFile, number: int, entry: Mapping[str, Any], checks: Collection[str]) -> None:
-    """Refuse a claim or a check that there is none of."""
+    """Refuse an unknown claim or check."""
     if "claim" in entry:
         try:
             catalogue.load().claim(entry["claim"])

@@ -8,6 +8,8 @@ from dataclasses import asdict, dataclass
 from datetime import date
 from typing import Any
 
+from typing_extensions import Self
+
 from swarmlab.verdicts.verdict import Verdict, worst
 
 #: The verdicts that a waiver covers. A lab that failed is never waived.
@@ -49,7 +51,13 @@ class _Accepted:
         """Return the waiver as a run's record has it; `from_raw` reads it back."""
         return asdict(self) | {"expires": self.expires.isoformat()}
 
-    def _told(self) -> dict[str, str]:
+    @classmethod
+    def from_raw(cls, raw: Mapping[str, Any]) -> Self:
+        """Return the waiver that `raw` returned."""
+        return cls(**{**raw, "expires": date.fromisoformat(raw["expires"])})
+
+    def _fields(self) -> dict[str, str]:
+        """Return the fields that every waiver has in verdicts.json."""
         made = {"justification": self.justification, "owner": self.owner}
         return made | {"expires": self.expires.isoformat(), "scope": self.scope}
 
@@ -64,14 +72,9 @@ class Waiver(_Accepted):
 
     claim: str
 
-    @classmethod
-    def from_raw(cls, raw: Mapping[str, Any]) -> Waiver:
-        """Return the waiver that `raw` returned."""
-        return cls(**{**raw, "expires": date.fromisoformat(raw["expires"])})
-
     def to_json(self, outcome: str) -> dict[str, str]:
         """Return the waiver as verdicts.json has it, with its *outcome* in the run."""
-        return {"claim": self.claim, **self._told(), "outcome": outcome}
+        return {"claim": self.claim, **self._fields(), "outcome": outcome}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -91,14 +94,9 @@ class FindingWaiver(_Accepted):
     says: str = ""
     expired: bool = False
 
-    @classmethod
-    def from_raw(cls, raw: Mapping[str, Any]) -> FindingWaiver:
-        """Return the waiver that `raw` returned."""
-        return cls(**{**raw, "expires": date.fromisoformat(raw["expires"])})
-
     def __str__(self) -> str:
         """Return what it is for, in a few words."""
-        return told(self.to_json())
+        return waiver_summary(self.to_json())
 
     def covers(self, check: str, node: str, text: str) -> bool:
         """Whether it is for what a check found on a node.
@@ -114,7 +112,7 @@ class FindingWaiver(_Accepted):
     def to_json(self) -> dict[str, str]:
         """Return the waiver as verdicts.json has it."""
         limits = {"node": self.node, "says": self.says}
-        return {"check": self.check, **{key: value for key, value in limits.items() if value}, **self._told()}
+        return {"check": self.check, **{key: value for key, value in limits.items() if value}, **self._fields()}
 
     def outcome(self, lab: Mapping[str, Any], findings: Iterable[Mapping[str, Any]]) -> str:
         """Return what the waiver did, in a few words.
@@ -143,7 +141,7 @@ class FindingWaiver(_Accepted):
         return "matches no finding: take the waiver out, or correct its node or phrase"
 
 
-def told(waiver: Mapping[str, str]) -> str:
+def waiver_summary(waiver: Mapping[str, str]) -> str:
     """Return what a waiver is for in a few words, given its `FindingWaiver.to_json`."""
     where = f" on {waiver['node']}" if "node" in waiver else ""
     return waiver["check"] + where + (f" that says {waiver['says']!r}" if "says" in waiver else "")

@@ -5,7 +5,7 @@ import pytest
 from swarmlab.cli.main import main
 from swarmlab.errors import UsageError
 from swarmlab.verdicts import catalogue
-from swarmlab.verdicts.choosing import after_comma, chosen, completions, matching, unknown, words_of
+from swarmlab.verdicts.choosing import after_comma, chosen, completions, matching, split_claims, unknown
 from swarmlab.verdicts.parts import DEFAULT
 from swarmlab.verdicts.results import load
 from tests.unit.small_catalogue import verdicts
@@ -16,7 +16,7 @@ ALL = catalogue.load()
 
 
 def ids(*words, parts=DEFAULT):
-    return [claim.id for claim in chosen(words_of(words), ALL, parts)]
+    return [claim.id for claim in chosen(split_claims(words), ALL, parts)]
 
 
 # Words
@@ -40,7 +40,7 @@ def test_a_section_holds_its_subsections_and_no_others():
 
 
 def test_words_are_given_several_times_and_by_comma_and_count_once():
-    assert words_of(["7.2.4/rm, configs", "7.2.4/rm"]) == ["7.2.4/rm", "configs"]
+    assert split_claims(["7.2.4/rm, configs", "7.2.4/rm"]) == ["7.2.4/rm", "configs"]
     assert ids("swarm,7.2.4/rm", "configs") == ["7.2.4/rm", *ALL.of(["swarm"])]
 
 
@@ -94,7 +94,7 @@ def test_a_word_of_parts_that_are_not_judged_is_refused():
 @pytest.mark.parametrize("text", ["", ",", "7,,8", "7,", " "])
 def test_an_empty_word_is_refused(text):
     with pytest.raises(UsageError, match="has an empty part"):
-        words_of([text])
+        split_claims([text])
 
 
 def test_every_word_that_is_completed_means_something():

@@ -4,6 +4,7 @@ import ast
 import functools
 import re
 import shlex
+import sys
 from pathlib import Path
 
 import pytest
@@ -12,6 +13,11 @@ from swarmlab.cli.main import parser
 from swarmlab.paths import ROOT
 from tools.documents.options import verbs
 from tools.documents.pages import FOLDER, PAGES
+
+if sys.version_info >= (3, 11):
+    import tomllib
+else:
+    import tomli as tomllib
 
 #: First parts of paths of the checkout. What runs leave in reports/ is no part of it.
 TOP = {file.name for file in ROOT.iterdir()} - {"reports", ".venv", ".tox", ".git"}
@@ -226,6 +232,26 @@ make conformance ENGINE=trixie PYTEST_ARGS="--nothing"
 
 def test_the_readme_is_short():
     assert len((ROOT / "README.md").read_text().splitlines()) <= 150
+
+
+# The rooms of swarmlab
+
+
+def test_the_rooms_are_the_layers_of_the_import_contract():
+    contracts = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["importlinter"]["contracts"]
+    contract = next(each for each in contracts if each.get("containers") == ["swarmlab"])
+    layers = [re.findall(r"\w+", layer) for layer in contract["layers"]]
+    text = (ROOT / "docs" / "explanation" / "architecture.md").read_text()
+    section = text.partition("## Rooms of swarmlab")[2].partition("\n## ")[0]
+    listed = {
+        name: re.findall(r"`([\w/]+)`", holds) for name, holds in re.findall(r"^\| (.+?) \| (.+) \|$", section, re.M)
+    }
+    rooms = [name.strip("`").removeprefix("swarmlab/") for name in listed if name.startswith("`")]
+    assert listed["the entries"] == contract["exhaustive_ignores"]
+    assert sorted([*rooms, *listed["the ground"]]) == sorted(name for layer in layers for name in layer)
+    height = {name: number for number, layer in enumerate(layers) for name in layer}
+    assert [height[name] for name in rooms] == sorted(height[name] for name in rooms)
+    assert max(height[name] for name in rooms) < min(height[name] for name in listed["the ground"])
 
 
 # Generated pages

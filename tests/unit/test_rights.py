@@ -203,7 +203,7 @@ def closed(tmp_path, monkeypatch):
 @pytest.mark.parametrize("ask", [outer.running, outer.connect, outer.standing, outer.revived])
 def test_who_may_not_reach_an_engine_is_told_three_ways_and_nothing_is_done(closed, monkeypatch, ask):
     monkeypatch.setattr(rights, "_group", lambda _: SimpleNamespace(gr_name="docker", gr_gid=-1, gr_mem=[]))
-    monkeypatch.setattr(rights, "_user", lambda: "ops")
+    monkeypatch.setattr(rights, "login_name", lambda: "ops")
     with pytest.raises(Forbidden) as told:
         ask(print)
     assert str(told.value) == (
@@ -216,7 +216,7 @@ def test_who_may_not_reach_an_engine_is_told_three_ways_and_nothing_is_done(clos
 @pytest.mark.usefixtures("closed")
 def test_who_has_joined_the_group_after_the_login_is_told_so(monkeypatch):
     monkeypatch.setattr(rights, "_group", lambda _: SimpleNamespace(gr_name="docker", gr_gid=-1, gr_mem=["ops"]))
-    monkeypatch.setattr(rights, "_user", lambda: "ops")
+    monkeypatch.setattr(rights, "login_name", lambda: "ops")
     with pytest.raises(Forbidden, match="it joined the group docker after this session began: log in again; or run"):
         outer.running()
 

@@ -7,7 +7,7 @@ import threading
 import pytest
 
 from swarmlab import timing
-from swarmlab.timing import Busy, Container, Processors, Program, Recorder, processors, span, words
+from swarmlab.timing import Busy, Container, Processors, Program, Recorder, names, processors, span
 from swarmlab.wait import State, wait
 
 BURN = "import time\nend = time.process_time() + {}\nwhile time.process_time() < end: pass\n"
@@ -121,7 +121,7 @@ def test_nothing_is_timed_where_nobody_records():
     ],
 )
 def test_a_command_is_named_by_its_first_words(line, name):
-    assert words.normal("command", line) == name
+    assert names.normal("command", line) == name
 
 
 @pytest.mark.parametrize(
@@ -134,11 +134,11 @@ def test_a_command_is_named_by_its_first_words(line, name):
     ],
 )
 def test_a_reason_has_no_names_and_no_secrets(reason, name):
-    assert words.normal("wait", reason) == name
+    assert names.normal("wait", reason) == name
 
 
 def test_a_call_is_named_by_the_words_of_the_api():
-    assert words.normal("call", "GET /v1.41/services/swc-web/logs?tail=3") == "GET /services/X/logs"
+    assert names.normal("call", "GET /v1.41/services/swc-web/logs?tail=3") == "GET /services/X/logs"
 
 
 # Processors

@@ -52,7 +52,7 @@ def other(outer):
 
 
 def test_a_lab_that_another_process_uses_is_not_used(outer, other):
-    with pytest.raises(UsageError, match=rf"lab one is in use by process {other.pid} \(.*\) since 20.*; wait until"):
+    with pytest.raises(UsageError, match=rf"lab one is in use by process {other.pid} \(.*; since 20.*\); wait until"):
         using.hold(outer, lab())
 
 

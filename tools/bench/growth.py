@@ -11,13 +11,14 @@ from typing import Any
 from swarmlab import children
 from swarmlab.cluster.swarm import Swarm
 from swarmlab.errors import SwarmlabError, UsageError
+from swarmlab.host import MIB, free_memory
 from swarmlab.labs import registry
 from swarmlab.labs.containers.node import DindNode
 from swarmlab.labs.outer import OuterEngine
 from swarmlab.labs.registry import DEFAULT
 from swarmlab.paths import ROOT
 from swarmlab.timing import Container
-from tools.bench.measure import Meters, free_mib, memory
+from tools.bench.measure import Meters, memory
 
 #: MiB that a node takes with what runs on it: a lab that would not fit is left out.
 _OF_NODE = 200
@@ -40,9 +41,9 @@ def measure(engine: OuterEngine, sizes: Sequence[int], reports: Path, say: Say) 
     """
     found: dict[str, Any] = {"steps": [], "memory": [], "left_out": []}
     for nodes in sizes:
-        needed, free = nodes * _OF_NODE + _REST, free_mib()
-        if needed > free:
-            why = f"it needs {needed} MiB of memory, and {free} MiB are free"
+        needed, free = nodes * _OF_NODE + _REST, free_memory()
+        if free is not None and needed * MIB > free:
+            why = f"it needs {needed} MiB of memory, and {free // MIB} MiB are free"
         else:
             try:
                 _one(engine, nodes, reports, say, found)

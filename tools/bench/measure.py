@@ -9,10 +9,9 @@ from pathlib import Path
 from statistics import mean
 from typing import Any
 
+from swarmlab.host import MIB
 from swarmlab.timing import Busy, Container, Meter, Processors
 from swarmlab.timing.processors import group_of
-
-MIB = 2**20
 
 
 @dataclass
@@ -100,9 +99,3 @@ def _kernel(group: Path, stat: dict[str, int]) -> int:
         return int((group / "memory.kmem.usage_in_bytes").read_text(encoding="ascii"))
     except OSError:
         return stat.get("kernel", stat.get("slab", 0) + stat.get("kernel_stack", 0) + stat.get("pagetables", 0))
-
-
-def free_mib() -> int:
-    """Return the memory of this machine that programs can still take, in MiB."""
-    lines = Path("/proc/meminfo").read_text(encoding="ascii").splitlines()
-    return int(next(line.split()[1] for line in lines if line.startswith("MemAvailable:"))) // 1024

@@ -110,14 +110,10 @@ def check_memory(nodes: int) -> None:
     if nodes > 1 and free is not None and free < nodes * NODE_MEMORY:
         room = max(free // NODE_MEMORY, 1)
         raise UsageError(
-            f"a lab of {nodes} nodes takes {_gib(nodes * NODE_MEMORY)} GiB of memory with its tasks "
-            f"({NODE_MEMORY // MIB} MiB a node), and {_gib(free)} GiB are free here: make room, or take at most "
+            f"a lab of {nodes} nodes takes {fitness.gib(nodes * NODE_MEMORY)} GiB of memory with its tasks "
+            f"({NODE_MEMORY // MIB} MiB a node), and {fitness.gib(free)} GiB are free here: make room, or take at most "
             f"{min(room, hosts.MOST)} nodes"
         )
-
-
-def _gib(size: int) -> str:
-    return f"{size / 2**30:.1f}"
 
 
 class DindLab(Lab):
@@ -371,7 +367,7 @@ class DindLab(Lab):
                 terminal = ["-it"] if sys.stdin.isatty() and sys.stdout.isatty() else ["-i"]
                 inside = ["sh", "-c", command] if command else ["bash"]
                 return ["docker", "exec", *terminal, str(member.container.name), *inside]
-        raise UsageError(f"lab {self.name} has no node {node!r}; it has {few(map(str, self.nodes()))}")
+        raise self.no_node(node, self.nodes())
 
     # Engines
 

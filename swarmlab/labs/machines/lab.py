@@ -352,7 +352,7 @@ class VagrantLab(Lab):
     @override
     def shell(self, node: str, command: str) -> list[str]:
         if node not in self.names:
-            raise UsageError(f"lab {self.name} has no node {node!r}; it has {', '.join(self.names)}")
+            raise self.no_node(node, self.names)
         return Ssh(self.places.ssh_config, node).shell(command)
 
     # Engines

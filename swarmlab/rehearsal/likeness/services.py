@@ -222,7 +222,14 @@ def _files(given: Sequence[Mapping[str, Any]], name: str) -> Iterator[dict[str, 
 
 
 def bounded(services: Sequence[dict[str, Any]], nodes: int, left: list[str], limits: list[str]) -> list[dict[str, Any]]:
-    """Return as many of the services, with as many replicas, as one machine can hold."""
+    """Cut replicas to `MOST_REPLICAS` in place, and return the services that fit into `MOST_TASKS`.
+
+    Args:
+        services: The services; their replicas are changed.
+        nodes: Number of nodes, on each of which a global service has a task.
+        left: Takes a line for each service that is dropped.
+        limits: Takes a line for each service whose replicas are cut.
+    """
     kept, room = [], MOST_TASKS
     for service in services:
         if service["mode"] == "replicated" and service["replicas"] > MOST_REPLICAS:
