@@ -607,6 +607,17 @@ def test_a_defect_is_told_only_where_the_cluster_has_what_it_takes(sight):
     assert "no manager answers: it is not known whether these concern the swarm" in unjudged[0].summary
 
 
+def test_what_engines_that_have_a_defect_do_to_others_is_told_only_where_there_are_others(sight):
+    sight.networks.append(network("secret", "10.0.9.0/24", Options={"encrypted": ""}))
+    for node, version in zip(sight.nodes, ("29.0.0", "29.2.0", "25.0.13"), strict=True):
+        node.version["Version"] = version
+    assert "moby#51798" not in defects_of(sight)
+    sight.nodes[0].version["Version"] = "29.2.1"
+    assert defects_of(sight)["moby#51798"].nodes == ("slave01",)
+    sight.nodes[0].version = {}  # a release that is not known
+    assert "moby#51798" not in defects_of(sight)
+
+
 def test_a_manager_of_a_newer_line_beside_an_older_one_is_named(sight):
     assert "docker/cli#2875" not in defects_of(sight)
     sight.nodes[0].version["Version"] = "18.03.1-ce"
