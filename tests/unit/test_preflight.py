@@ -293,6 +293,26 @@ def test_firewalld_matters_by_the_engines_version(sight):
     only(sight, "firewalld", "info", ("slave01",), "firewalld runs")
 
 
+def test_nodes_whose_distributions_have_other_backends_are_told(sight):
+    set_answer(sight, "iptables", "iptables v1.8.7 (legacy)")
+    set_answer(sight, "rules", SOUND.replace("nft", "legacy"))
+    only(sight, "iptables-backend", "info", ("slave01",), "nf_tables on master, slave02; legacy on slave01")
+    # A node of which one program tells, and one that has not told its rules.
+    for code, text in ((0, SOUND.replace("iptables-nft-save", "iptables-save")), (1, "Permission denied")):
+        set_answer(sight, "rules", text, code=code)
+        only(sight, "iptables-backend", "info", ("slave01",), "legacy on slave01")
+
+
+@pytest.mark.parametrize(("backend", "other"), [("legacy", "nf_tables"), ("nf_tables", "legacy")])
+def test_an_engine_whose_rules_are_in_the_other_backend_is_named(sight, backend, other):
+    rules = {"nf_tables": SOUND, "legacy": "# by iptables-nft-save\n*filter\nCOMMIT\n" + SOUND.replace("nft", "legacy")}
+    for place in range(3):
+        set_answer(sight, "iptables", f"iptables v1.8.9 ({backend})", node=place)
+        set_answer(sight, "rules", rules[other if place == 1 else backend], node=place)
+    told = f"iptables is {backend}, and the engine's rules are in {other}"
+    only(sight, "iptables-backend", "warning", ("slave01",), told)
+
+
 def test_an_engine_that_writes_to_nftables_is_named(sight):
     sight.nodes[1].info["FirewallBackend"] = {"Driver": "nftables"}  # as engines from 29.0 on report it
     only(sight, "engine-firewall", "error", ("slave01",), "the engine's firewall-backend is nftables")

@@ -127,7 +127,7 @@ STATE = [
         "a node filters by iptables-legacy",
         "iptables-backend",
         "warning",
-        "legacy on slave02",
+        "iptables is legacy, and the engine's rules are in nf_tables",
         nodes=("slave02",),
         script="update-alternatives --set iptables /usr/sbin/iptables-legacy",
     ),
