@@ -54,6 +54,10 @@ def versions(sight: Sight) -> Iterator[Finding]:
     if len(by_version) < 2:
         yield Finding(Level.OK, summary or "no engine answered")
         return
+    if len({parsed(version) for version in by_version}) < 2:
+        risk = "packages of one release may differ in what is mended in them"
+        yield Finding(Level.INFO, summary, risk, mend="nothing, where each distribution has its own package")
+        return
     managers = {view.name for view in sight.nodes if view.manages}
     of_managers = {parsed(version) for version, names in by_version.items() if managers.intersection(names)}
     newest = max(map(parsed, by_version))

@@ -577,6 +577,9 @@ def test_a_task_is_stuck_only_after_a_while(sight):
 def test_engines_of_several_versions_are_told(sight):
     sight.nodes[1].version["Version"] = "28.5.2"
     only(sight, "engine-versions", "warning", (), "20.10.24+dfsg1 on master, slave02; 28.5.2 on slave01")
+    sight.nodes[1].version["Version"] = "20.10.24"  # the same release in another package
+    only(sight, "engine-versions", "info", (), "20.10.24+dfsg1 on master, slave02; 20.10.24 on slave01")
+    sight.nodes[1].version["Version"] = "28.5.2"
     sight.nodes[1].version |= {"MinAPIVersion": "1.44", "ApiVersion": "1.51"}
     only(sight, "api-versions", "error", (), "no version of the API")
 
