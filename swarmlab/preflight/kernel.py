@@ -137,6 +137,8 @@ def reverse_path(sight: Sight, view: NodeView) -> Iterator[Finding]:
     apart: dict[str, dict[str, list[str]]] = {}
     for own, others in uplinks[: 1 + (view.address != view.data_address)]:
         arrives = view.interface(own)[0]
+        if _leads_nowhere(view, arrives):
+            continue
         strictly = max(int(settings.get("all", 0)), int(settings.get(arrives, 0))) == 1
         for address, name in others(sight, view).items():
             _, leaves = view.arrived.leaving.get(address, ("", arrives))
@@ -144,6 +146,12 @@ def reverse_path(sight: Sight, view: NodeView) -> Iterator[Finding]:
                 apart.setdefault(arrives, {}).setdefault(leaves, []).append(name)
     for arrives, leaving in apart.items():
         yield _reversed(arrives, leaving, settings.get("dropped", "?"))
+
+
+def _leads_nowhere(view: NodeView, link: str) -> bool:
+    """Whether no packet of others comes by an interface: lo or a dummy that holds the address of a routed node."""
+    routes = [line.split() for line in view.read("routes").splitlines()[1:]]
+    return link == "lo" or not any(fields[0] == link and fields[7] != "FFFFFFFF" for fields in routes)
 
 
 def _reversed(arrives: str, leaving: Mapping[str, Sequence[str]], dropped: str) -> Finding:

@@ -276,6 +276,16 @@ def test_packets_that_would_be_answered_by_another_interface_are_dropped(sight, 
     assert "(17 packets so far)" in summary
 
 
+@pytest.mark.parametrize("link", ["lo", "dummy0"])
+def test_an_address_of_a_routed_node_is_on_no_interface_by_which_packets_come(sight, link):  # noqa: F811
+    held = f"1: lo    inet 127.0.0.1/8 scope host lo\n9: {link}    inet {ADDRESSES['slave01']}/32 scope global {link}"
+    set_answer(sight, "addresses", held)
+    set_answer(sight, "links", "lo 65536 \ndummy0 1500 \neth0 1500 virtio_net")
+    set_answer(sight, "reverse path", "all 1\neth0 1\nlo 1\ndummy0 1\ndropped 0")
+    sight.nodes[1].arrived.leaving = {ADDRESSES["master"]: (ADDRESSES["slave01"], "eth0")}
+    assert found(sight, "reverse-path") == [("ok", (), "nothing found")]
+
+
 @pytest.mark.parametrize(
     ("after", "told"),
     [
