@@ -134,8 +134,10 @@ QUESTIONS = {
     "disk number": "stat -c %d {root}",
     "inodes": "C=/var/lib/containerd; [ -d $C ] || C=; df -Pi {root} $C",
     "inotify": "cd /proc/sys/fs/inotify && cat max_user_instances max_user_watches",
+    # Each user has a limit of its own: those of the engine's, which are root's, count.
     "inotify used": (
-        "ls /proc/1/fd >/dev/null || exit; ls -l /proc/[0-9]*/fd 2>/dev/null | grep -c 'anon_inode:.*inotify'; true"
+        'ls /proc/1/fd >/dev/null || exit; L=; for P in /proc/[0-9]*; do [ -O $P ] && L="$L $P/fd"; done; '
+        "ls -l $L 2>/dev/null | grep -c 'anon_inode:.*inotify'; true"
     ),
     "files": "cat /proc/sys/fs/file-nr",
     # The most neighbours, how many there are, and for each processor how often there was no room. Only the kernel's

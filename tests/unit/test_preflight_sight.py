@@ -1,5 +1,6 @@
 """A cluster is read in a short time, whatever some of its nodes do not answer."""
 
+import os
 import subprocess
 import time
 
@@ -203,3 +204,13 @@ def test_a_question_that_hangs_is_answered_by_the_time_it_took(monkeypatch):
 def test_what_may_hang_is_asked_last():
     assert reading._in_order()[-3:] == ["certificate", "disk", "inodes"]
     assert sorted(reading._in_order()) == sorted(QUESTIONS)
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root gives files away")
+def test_inotify_instances_of_other_users_do_not_count(tmp_path):
+    for process, owner in (("1", 0), ("20", 0), ("300", 1000)):
+        (tmp_path / process / "fd").mkdir(parents=True)
+        (tmp_path / process / "fd" / "5").symlink_to("anon_inode:inotify")
+        os.chown(tmp_path / process, owner, owner)
+    question = QUESTIONS["inotify used"].replace("/proc/", f"{tmp_path}/")
+    assert subprocess.run(["sh", "-c", question], capture_output=True, text=True, check=True).stdout == "2\n"
