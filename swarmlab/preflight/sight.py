@@ -29,7 +29,19 @@ from swarmlab.cluster.swarm import Swarm
 from swarmlab.errors import Blocked, LabError, Overdue, SwarmlabError
 from swarmlab.lists import few
 from swarmlab.parallel import parallel
-from swarmlab.preflight import ahead, balancers, held, last_words, networks, packets, plugins, rules, tunnels, unlike
+from swarmlab.preflight import (
+    ahead,
+    balancers,
+    held,
+    last_words,
+    networks,
+    packets,
+    plugins,
+    rules,
+    secrecy,
+    tunnels,
+    unlike,
+)
 from swarmlab.preflight.model import CALLS, GATEWAY_BRIDGE, MODULES, Arrivals, NodeView, Sight
 from swarmlab.wait import State, scaled, wait
 
@@ -67,6 +79,7 @@ QUESTIONS = {
         "ls -d /proc/net/ip_vs /proc/sys/net/bridge 2>/dev/null; grep -w overlay /proc/filesystems; true"
     ),
     "disks before": _DISKS,
+    "ipsec before": secrecy.QUESTION,
     "forwarding": "cat /proc/sys/net/ipv4/ip_forward",
     "bridge calls": "cat /proc/sys/net/bridge/bridge-nf-call-iptables",
     "iptables": "iptables --version",
@@ -155,6 +168,7 @@ QUESTIONS = {
     ),
     "last words": last_words.QUESTION,
     "connections": "cd /proc/sys/net/netfilter && cat nf_conntrack_count nf_conntrack_max",
+    "ipsec after": secrecy.QUESTION,
     "disks after": _DISKS,
 }
 
