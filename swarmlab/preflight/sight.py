@@ -39,6 +39,7 @@ from swarmlab.preflight import (
     plugins,
     rules,
     secrecy,
+    stopped,
     tunnels,
     unlike,
 )
@@ -167,6 +168,7 @@ QUESTIONS = {
         'for (I = 1; I <= NF; I++) if ($I == "IPReversePathFilter") N = I }\' /proc/net/netstat'
     ),
     "last words": last_words.QUESTION,
+    "stopped": stopped.QUESTION,
     "connections": "cd /proc/sys/net/netfilter && cat nf_conntrack_count nf_conntrack_max",
     "ipsec after": secrecy.QUESTION,
     "disks after": _DISKS,

@@ -70,6 +70,7 @@ ANSWERS = {
     "mesh rules": MESH,
     "balancers": "",
     "tunnels": "",
+    "stopped": "",
     "ipsec before": "",
     "ipsec after": "",
     "disks before": "254 0 vda 100 0 800 50 200 0 1600 90 0 60 140 0 0 0 0 30 20\n1000.5",
@@ -229,6 +230,38 @@ def test_an_engine_that_is_silent_is_named_and_nothing_else_of_it_is_well(sight)
         assert ("unknown", ("slave01",), silent.silent) in found(sight, check), found(sight, check)
     # The other nodes are not blamed for packets that the silent node did not send.
     assert not [one for check in CHECKS for one in made.look(check, sight) if one.level is Level.ERROR][1:]
+
+
+@pytest.mark.parametrize(
+    ("line", "told"),
+    [
+        ("812 1 containerd systemd", "containerd is stopped (SIGSTOP)"),
+        ("812 1 docker-containe dockerd", "docker-containe is stopped (SIGSTOP)"),
+        ("812 0 containerd dockerd\n777 0 dockerd systemd", "containerd and dockerd are stopped (SIGSTOP)"),
+    ],
+)
+def test_an_engine_whose_processes_are_stopped_is_named(sight, line, told):
+    set_answer(sight, "stopped", line)
+    only(sight, "engines-answer", "error", ("slave01",), told)
+    silence = sight.nodes[1]
+    silence.info, silence.silent = {}, "the engine of slave01 does not answer: timed out"
+    only(sight, "engines-answer", "error", ("slave01",), f"timed out; {told}")
+    (finding,) = [one for one in made.look("engines-answer", sight) if one.level is Level.ERROR]
+    assert finding.mend.startswith("on slave01: kill -CONT 812")
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        f"812 1 containerd-shim systemd {'a' * 64}",
+        f"812 1 docker-containe docker-containe {'a' * 64}",
+        f"812 2 dockerd containerd-shim {'a' * 64}",  # an engine in a container
+        "812 1 vim bash",
+    ],
+)
+def test_what_else_is_stopped_is_not_the_engine(sight, line):
+    set_answer(sight, "stopped", line)
+    assert {level for level, _, _ in found(sight, "engines-answer")} == {"ok"}
 
 
 def test_a_cluster_that_tells_nothing_is_not_well(sight):

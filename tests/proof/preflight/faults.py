@@ -658,6 +658,13 @@ WORK = [
         nodes=("slave02",),
     ),
     PreflightFault(
+        "a task whose program is stopped",
+        "task-containers",
+        "error",
+        r"the container of frozen\.1 is held up: \S+ is stopped \(SIGSTOP\)",
+        nodes=("slave02",),
+    ),
+    PreflightFault(
         "a container that no manager knows",
         "task-containers",
         "warning",

@@ -427,14 +427,14 @@ def test_faults_of_work_are_found_on_their_nodes(busy, lab, always):
     for place, node in enumerate(busy.nodes):
         assert node.run(ODD.format(image=image, place=place)).ok
     here, quick = f"{only}{third.name}", "--restart-delay 1s"
-    for name in ("tough", "still"):
+    for name in ("tough", "still", "frozen"):
         create(name, here)
     create("apart", f"{here} --network app")
     create("everywhere", "--mode global --network app")
     create("odd", "--mode global --no-resolve-image", of="registry:5000/odd:1")
     for name in ("pausing", "back"):
         create(name, f"--replicas 2 {here}")
-    plain = [busy.service(name) for name in ("tough", "still", "apart", "pausing", "back")]
+    plain = [busy.service(name) for name in ("tough", "still", "frozen", "apart", "pausing", "back")]
     for each in plain:
         each.wait_running(2 if each.name in ("pausing", "back") else 1)
     busy.service("everywhere").wait_running(3)
@@ -458,6 +458,7 @@ def test_faults_of_work_are_found_on_their_nodes(busy, lab, always):
     done(master, f"{update} --update-failure-action rollback --args \"sh -c 'exit 8'\" back")
     done(master, "swarm update --dispatcher-heartbeat 60s")
     assert third.run(f"docker pause {container('still')}").ok
+    assert third.run(f"kill -STOP $(docker inspect --format '{{{{.State.Pid}}}}' {container('frozen')})").ok
     assert third.run(f"docker network disconnect -f app {container('apart')}").ok
     labels = {"task.id": "ghost", "service.id": busy.service("still").id, "service.name": "ghost"}
     given = " ".join(f"--label com.docker.swarm.{name}={value}" for name, value in labels.items())
