@@ -147,6 +147,9 @@ QUESTIONS = {
     "disk": "C=/var/lib/containerd; [ -d $C ] || C=; df -Pk {root} $C /run",
     "disk number": "stat -c %d {root}",
     "inodes": "C=/var/lib/containerd; [ -d $C ] || C=; df -Pi {root} $C",
+    # Where the engine's data is mounted, and the options; of several mounts at one place the last is in force.
+    "mounted": "M=$(df -P {root} | awk 'NR > 1 { print $NF }'); "
+    "awk -v M=\"$M\" '$2 == M { O = $4 } END { print M, O }' /proc/self/mounts",
     "inotify": "cd /proc/sys/fs/inotify && cat max_user_instances max_user_watches",
     # Each user has a limit of its own: those of the engine's, which are root's, count.
     "inotify used": (
@@ -154,6 +157,15 @@ QUESTIONS = {
         "ls -l $L 2>/dev/null | grep -c 'anon_inode:.*inotify'; true"
     ),
     "files": "cat /proc/sys/fs/file-nr",
+    # The files that the engine has open, and its limit; nothing of an engine that does not run.
+    "engine files": (
+        "P=$(cat /run/docker.pid 2>/dev/null || pidof -s dockerd); [ -e /proc/$P/limits ] || { echo 0; exit 0; }; "
+        'N=$(ls /proc/$P/fd) || exit; echo "$N" | wc -l; awk "/^Max open files/ { print \\$4 }" /proc/$P/limits'
+    ),
+    # In KiB.
+    "memory": "grep -E '^Mem(Total|Available):' /proc/meminfo",
+    # All threads, and the limits of their numbers and of how many there are.
+    "threads": "cut -d' ' -f4 /proc/loadavg | cut -d/ -f2; cat /proc/sys/kernel/pid_max /proc/sys/kernel/threads-max",
     # The most neighbours, how many there are, and for each processor how often there was no room. Only the kernel's
     # first namespace shows them: in a container they are none.
     "neighbours": (
@@ -175,7 +187,7 @@ QUESTIONS = {
 }
 
 #: The questions that hang where a disk does not answer.
-_LAST = ("certificate", "disk", "inodes")
+_LAST = ("certificate", "disk", "inodes", "mounted")
 
 
 def gather(

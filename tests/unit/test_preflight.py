@@ -90,6 +90,10 @@ ANSWERS = {
     "disk number": "65024",
     "inodes": "Filesystem Inodes IUsed IFree IUse% Mounted on\n"
     "/dev/vda       16777216 560765 16216451    4% /var/lib/docker",
+    "mounted": "/var/lib/docker rw,relatime,errors=remount-ro",
+    "engine files": "63 1048576",
+    "memory": "MemTotal:       24683656 kB\nMemAvailable:   19203412 kB",
+    "threads": "812\n4194304\n192536",
     "inotify": "128\n192536",
     "inotify used": "0",
     "files": "4234\t0\t2466174",
@@ -363,12 +367,37 @@ def test_an_engine_that_writes_to_nftables_is_named(sight):
         ("inotify used", "120", "120 of 128 instances used"),
         ("files", "2466000\t0\t2466174", "2466000 of 2466174 files"),
         ("connections", "262000\n262144", "262000 of 262144 connections"),
+        ("engine files", "1000 1024", "the engine has 1000 of 1024 files open"),
+        ("memory", "MemTotal: 4000000 kB\nMemAvailable: 102400 kB", "100 of 3906 MiB of memory are available"),
+        ("threads", "32000\n32768\n192536", "32000 of 32768 threads are there"),
+        ("threads", "9600\n4194304\n10000", "9600 of 10000 threads are there"),
         ("neighbours", "1024\n1598\n1172\n1018", "(ARP), of 1024 entries, had no room 2190 times"),
     ],
 )
 def test_limits_that_are_near_are_named(sight, question, text, part):
     set_answer(sight, question, text)
     only(sight, "limits", "warning", ("slave01",), part)
+
+
+@pytest.mark.parametrize(
+    ("question", "text"),
+    [
+        ("engine files", "1000"),  # without a limit
+        ("engine files", "0"),  # of an engine that does not run
+        ("engine files", "900 1024"),
+        ("memory", "MemTotal: 400000000 kB\nMemAvailable: 8000000 kB"),  # 2 %, and yet 8 GB
+        ("memory", "MemTotal: 400000000 kB"),
+        ("threads", "30000\n32768\n192536"),
+    ],
+)
+def test_limits_that_are_far_or_not_set_are_no_trouble(sight, question, text):
+    set_answer(sight, question, text)
+    assert [level for level, _, _ in found(sight, "limits")] == ["ok"]
+
+
+def test_a_data_folder_that_is_mounted_read_only_is_named(sight):
+    set_answer(sight, "mounted", "/var/lib/docker ro,relatime")
+    only(sight, "disk", "error", ("slave01",), "/var/lib/docker, where the engine's data is, is mounted read-only")
 
 
 def test_a_table_of_neighbours_that_was_too_small_once_is_no_trouble(sight):

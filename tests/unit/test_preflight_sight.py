@@ -204,7 +204,7 @@ def test_a_question_that_hangs_is_answered_by_the_time_it_took(monkeypatch):
 
 
 def test_what_may_hang_is_asked_last():
-    assert reading._in_order()[-3:] == ["certificate", "disk", "inodes"]
+    assert reading._in_order()[-4:] == ["certificate", "disk", "inodes", "mounted"]
     assert sorted(reading._in_order()) == sorted(QUESTIONS)
 
 

@@ -30,14 +30,17 @@ from tests.proof.preflight.faults import (
     CARD,
     CUT_OFF,
     FAR_OFF,
+    FILTERED,
+    FILTERED_NO_MORE,
     LED_ASTRAY,
     LOST,
     MANAGEMENT,
     NEWEST_API_ONLY,
     OPEN_SOCKET,
     REVERSED,
+    ROUTED_AGAIN,
+    ROUTED_ASTRAY,
     STATE,
-    UNLIKE,
     WAYS,
     WORK,
     WORK_OF_JOBS,
@@ -298,12 +301,18 @@ def test_a_way_to_a_task_that_leads_astray_is_found(healthy, always):
     expect_healed(healthy, always)
 
 
-def test_a_node_that_treats_packets_otherwise_than_the_others_is_named(healthy, always):
-    plant(healthy.nodes, [UNLIKE])
+@pytest.mark.parametrize(
+    ("faults", "healing"),
+    [(FILTERED, FILTERED_NO_MORE), (ROUTED_ASTRAY, ROUTED_AGAIN)],
+    ids=["filtered", "routed"],
+)
+def test_a_node_that_treats_packets_otherwise_than_the_others_is_named(healthy, always, faults, healing):
     try:
-        hold_against(preflight(healthy), [UNLIKE], always)
+        plant(healthy.nodes, faults)
+        hold_against(preflight(healthy), faults, always)
     finally:
-        healthy.nodes[1].run("nft delete table inet firewall")
+        healed = [node.run(healing[node.name]) for node in healthy.nodes if node.name in healing]
+    assert all(one.ok for one in healed), healed
     expect_healed(healthy, always)
 
 
