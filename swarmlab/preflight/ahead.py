@@ -34,6 +34,7 @@ QUESTIONS = {
     "unit": (
         "[ -d /run/systemd/system ] || exit 0; systemctl cat docker.service 2>/dev/null || exit 0; "
         'echo; echo "# states $(systemctl is-active docker.service) $(systemctl is-enabled docker.service)"; '
+        'for U in docker.socket containerd.service; do echo "# unit $U $(systemctl is-enabled $U 2>/dev/null)"; done; '
         "for E in $(systemctl show -p EnvironmentFiles docker.service | sed -e 's/^EnvironmentFiles=//' "
         "-e 's/ (ignore_errors=.*//'); do echo; echo \"# environment $E\"; [ ! -e $E ] || cat $E || exit; done"
     ),

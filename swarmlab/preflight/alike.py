@@ -25,6 +25,7 @@ class Shared:
         mend: how to set it.
         level: how much a difference matters, by the values and by whether the engines are of one release.
         open: whether the value may be shown.
+        chosen: returns whether the engine chose a node's value by itself, so that a difference is nobody's doing.
     """
 
     name: str
@@ -33,6 +34,7 @@ class Shared:
     mend: str
     level: Callable[[set[str], bool], Level] = lambda _, __: Level.WARNING
     open: bool = False
+    chosen: Callable[[NodeView, Settings | None], bool] = lambda _, __: False
 
 
 def alike(sight: Sight) -> Iterator[Finding]:
@@ -77,7 +79,10 @@ def _compared(
         told = f"not alike on {few(odd)} and {few(most)}"
     values = {str(json.loads(value)) for value in groups}
     mend = f"{shared.mend} on all nodes, then restart the engines one after the other (systemctl restart docker)"
-    yield Finding(shared.level(values, one_release), f"{shared.name}: {told}", shared.risk, nodes=odd, mend=mend)
+    level = shared.level(values, one_release)
+    if all(shared.chosen(view, known.get(view.name)) for view in views):
+        level = Level.INFO
+    yield Finding(level, f"{shared.name}: {told}", shared.risk, nodes=odd, mend=mend)
 
 
 # Values
@@ -172,6 +177,19 @@ def _plain(key: str, value: Any) -> Any:
     return value if isinstance(value, list) else str(value)
 
 
+def _own_cgroups(view: NodeView, settings: Settings | None) -> bool:
+    """Whether the cgroup driver is the one that the engine takes where none is set.
+
+    That is systemd where cgroups are of version 2 and systemd runs, else cgroupfs.
+
+    Source: https://docs.docker.com/reference/cli/dockerd/#configure-cgroup-driver
+    """
+    by_systemd = "# states " in view.answers.get("unit", (1, ""))[1]
+    usual = "systemd" if view.info.get("CgroupVersion") == "2" and by_systemd else "cgroupfs"
+    given = [option for option in settings.listed("exec-opts") if "native.cgroupdriver" in option] if settings else []
+    return not given or view.info.get("CgroupDriver") == usual
+
+
 # Levels
 
 
@@ -182,6 +200,11 @@ def _storage(values: set[str], one_release: bool) -> Level:
 
 def _of_one_release(_: set[str], one_release: bool) -> Level:
     return Level.WARNING if one_release else Level.INFO
+
+
+def _runtime(values: set[str], _: bool) -> Level:
+    # Nodes with cards that compute have the runtime of the cards' maker.
+    return Level.INFO if len(values - {"nvidia", "amd", "habana"}) < 2 else Level.WARNING
 
 
 def _info_level(_: set[str], __: bool) -> Level:
@@ -251,6 +274,7 @@ SHARED = (
         _info("DefaultRuntime"),
         "a task runs in another runtime after it moved to another node",
         f"set default-runtime in {_FILE} alike",
+        _runtime,
         open=True,
     ),
     Shared(
@@ -283,6 +307,7 @@ SHARED = (
         f"set exec-opts native.cgroupdriver in {_FILE} alike",
         _of_one_release,
         open=True,
+        chosen=_own_cgroups,
     ),
     Shared(
         "cgroup version",

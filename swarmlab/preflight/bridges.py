@@ -17,6 +17,7 @@ def overlaps(sight: Sight, view: NodeView) -> Iterator[Finding]:
     """Whether the subnet of a bridge holds a route, an address or a name server of the host, or another node."""
     view.swarm  # noqa: B018
     ways, held = routes(view.read("routes")), view.held()
+    beside = routes(view.read("routes"), direct=True)
     own = {str(address) for _, address in held}
     asked = [server for server in servers(view.read("resolvers")) if str(server) not in own]
     others = {
@@ -41,7 +42,9 @@ def overlaps(sight: Sight, view: NodeView) -> Iterator[Finding]:
                     inside = way.prefixlen >= subnet.prefixlen
                     risk = "containers there are cut off" if inside else "that part of the network is cut off"
                     summary = f"{whose}, which overlaps the host's {way} by {by}"
-                    yield Finding(Level.ERROR if inside else Level.WARNING, summary, risk, mend=mend)
+                    # Behind a gateway there need be no machine with these addresses.
+                    wide = Level.WARNING if (by, way) in beside else Level.INFO
+                    yield Finding(Level.ERROR if inside else wide, summary, risk, mend=mend)
             for by, mine in held:
                 if by != link and by not in links.values() and mine in subnet:
                     summary = f"{whose}, which the host's own address {mine} of {by} is in"

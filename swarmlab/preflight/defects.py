@@ -9,16 +9,24 @@ from swarmlab.cluster.node import DATA_PORT
 from swarmlab.preflight.finding import Finding, Level, Unknown
 from swarmlab.preflight.model import ASK_A_MANAGER, NodeView, Sight, by_node
 from swarmlab.preflight.networks import with_host_bits
-from swarmlab.verdicts.defects import Span, defects, mend
+from swarmlab.verdicts.defects import Defect, Span, defects, mend
 from swarmlab.versions import parsed
 
 
-def _older_manager(sight: Sight, view: NodeView, span: Span) -> bool:
-    managers = [other for other in sight.nodes if other.manages]
-    return view.manages and any(other.release < parsed(span.first) for other in managers if other.release)
+def _span(view: NodeView, defect: Defect) -> Span | None:
+    return defect.span(str(view.version.get("Version", "")), view.runc)
 
 
-def _member_of_28(sight: Sight, view: NodeView, _: Span) -> bool:
+def _older_manager(sight: Sight, view: NodeView, defect: Defect) -> bool:
+    managers, span = [other for other in sight.nodes if other.manages], _span(view, defect)
+    return view.manages and any(span and other.release < parsed(span.first) for other in managers if other.release)
+
+
+def _without_it(sight: Sight, _: NodeView, defect: Defect) -> bool:
+    return any(other.release and not _span(other, defect) for other in sight.nodes)
+
+
+def _member_of_28(sight: Sight, view: NodeView, _: Defect) -> bool:
     return view.manages and any(other.release >= parsed("28.0") for other in sight.nodes if other.release)
 
 
@@ -29,18 +37,19 @@ def _preferences(sight: Sight, *_: object) -> bool:
     )
 
 
-def _single_manager(sight: Sight, view: NodeView, _: Span) -> bool:
+def _single_manager(sight: Sight, view: NodeView, _: Defect) -> bool:
     return view.manages and sum(member["Spec"]["Role"] == "manager" for member in sight.members) == 1
 
 
 #: What a cluster must have besides to be affected by a defect, by the word in claims/defects.yaml: whether a node has
-#: it, given the span of releases in which its engine has the defect.
-CONDITIONS: Mapping[str, Callable[[Sight, NodeView, Span], bool]] = {
+#: it, given the defect, which its engine has.
+CONDITIONS: Mapping[str, Callable[[Sight, NodeView, Defect], bool]] = {
     "authorization-plugin": lambda _, view, __: bool((view.info.get("Plugins") or {}).get("Authorization")),
     "debug": lambda _, view, __: bool(view.info.get("Debug")),
     "host-bits-subnet": lambda sight, _, __: bool(with_host_bits(sight)),
     "encrypted-network": lambda sight, _, __: bool(sight.encrypted),
     "member-of-28": _member_of_28,
+    "node-without-it": _without_it,
     "older-manager": _older_manager,
     "other-data-port": lambda sight, _, __: sight.data_port != DATA_PORT,
     "placement-preference": _preferences,
@@ -62,13 +71,13 @@ def known(sight: Sight, view: NodeView) -> Iterator[Finding]:
     view.swarm  # noqa: B018 - raises if the engine does not answer
     engine, runc, unjudged = str(view.version.get("Version", "")), view.runc, []
     for defect in defects():
-        span = defect.span(engine, runc)
+        span = _span(view, defect)
         if span is None:
             continue
         if not sight.asked and _TOLD_BY_MANAGERS.intersection(defect.where):
             unjudged.append(defect.incident)
             continue
-        if not all(CONDITIONS[name](sight, view, span) for name in defect.where):
+        if not all(CONDITIONS[name](sight, view, defect) for name in defect.where):
             continue
         program, version = ("runc", runc) if span in defect.runc else ("engine", engine)
         newer = defect.mend or (f"upgrade {program} to {span.mended} or later" if span.mended else mend(span.mended))

@@ -11,6 +11,7 @@ from swarmlab.preflight.finding import Finding, Level, Unknown
 from swarmlab.preflight.last_words import last_words, remedy
 from swarmlab.preflight.model import START_BY_HAND, START_THE_ENGINE, NodeView, Sight, by_node
 from swarmlab.preflight.options import Settings
+from swarmlab.preflight.stopped import Stopped, stopped
 from swarmlab.versions import parsed
 
 #: The lowest newest API version of an engine that all clients of today speak to (docker/cli 29.3 on; 29.0: 1.44).
@@ -23,9 +24,11 @@ def answers(sight: Sight) -> Iterator[Finding]:
     for view in sight.nodes:
         if view.silent:
             risk = "its tasks are lost or cannot be changed, and nothing else is known about the engine"
-            words = last_words(view)
+            words, halted = last_words(view), _halted(view)
             known = remedy(words, view) or view.remedy
             summary = f"{view.silent}; it ended with: {words}" if words else view.silent
+            if halted:
+                summary, known = f"{summary}; {_names(halted)} stopped (SIGSTOP)", _continue(halted)
             found = Finding(Level.ERROR, summary, risk, nodes=(view.name,), mend=known or START_THE_ENGINE)
             yield found if known else found.by_hand(*START_BY_HAND)
         elif view.info["Swarm"]["LocalNodeState"] == "error":
@@ -42,6 +45,36 @@ def answers(sight: Sight) -> Iterator[Finding]:
             level = Level.ERROR if view.hangs else Level.UNKNOWN
             risk = "commands hang on the node, and what they would tell is not known" if view.hangs else ""
             yield Finding(level, view.unread, risk, nodes=(view.name,), mend=view.access)
+        if view.info and not view.unread:
+            yield from _stopped(view)
+
+
+def _stopped(view: NodeView) -> Iterator[Finding]:
+    """Yield a finding if processes of an engine that answers are stopped, or if that is not known."""
+    try:
+        stopped(view)
+    except Unknown as why:
+        yield why.finding(view.name)
+    if halted := _halted(view):
+        risk = "no container starts or ends on the node, and commands that ask for one hang"
+        summary = f"{_names(halted)} stopped (SIGSTOP)"
+        found = Finding(Level.ERROR, summary, risk, nodes=(view.name,), mend=_continue(halted))
+        yield found.by_hand("ps -eo pid,stat,comm | grep -E 'docker|containerd'", "")
+
+
+def _halted(view: NodeView) -> list[Stopped]:
+    try:
+        return [one for one in stopped(view) if one.engine]
+    except Unknown:
+        return []
+
+
+def _names(halted: Sequence[Stopped]) -> str:
+    return f"{' and '.join(one.program for one in halted)} {'is' if len(halted) == 1 else 'are'}"
+
+
+def _continue(halted: Sequence[Stopped]) -> str:
+    return f"on {{nodes}}: kill -CONT {' '.join(str(one.number) for one in halted)}"
 
 
 def versions(sight: Sight) -> Iterator[Finding]:
@@ -53,6 +86,10 @@ def versions(sight: Sight) -> Iterator[Finding]:
     summary = few((f"{version} on {few(names)}" for version, names in by_version.items()), "; ")
     if len(by_version) < 2:
         yield Finding(Level.OK, summary or "no engine answered")
+        return
+    if len({parsed(version) for version in by_version}) < 2:
+        risk = "packages of one release may differ in what is mended in them"
+        yield Finding(Level.INFO, summary, risk, mend="nothing, where each distribution has its own package")
         return
     managers = {view.name for view in sight.nodes if view.manages}
     of_managers = {parsed(version) for version, names in by_version.items() if managers.intersection(names)}

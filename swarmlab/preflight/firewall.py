@@ -11,25 +11,51 @@ from swarmlab.preflight.model import NodeView, Sight, by_node
 from swarmlab.preflight.options import Settings
 from swarmlab.versions import parsed
 
+#: The programs of iptables, by their backends.
+_PROGRAMS = {"nf_tables": "/usr/sbin/iptables-nft", "legacy": "/usr/sbin/iptables-legacy"}
+
 
 def backends(sight: Sight) -> Iterator[Finding]:
-    """Whether iptables has the same backend on all nodes."""
+    """Whether iptables has the same backend on all nodes, and on each the one in which the engine's rules are."""
     found: dict[str, list[str]] = {}
+    elsewhere: dict[tuple[str, str], list[str]] = {}
     for view in sight.nodes:
         try:
-            found.setdefault(_backend(view), []).append(view.name)
+            backend = _backend(view)
         except Unknown as why:
             yield why.finding(view.name)
+            continue
+        found.setdefault(backend, []).append(view.name)
+        holding = _holding(view)
+        if backend not in holding:
+            for other in holding:
+                elsewhere.setdefault((backend, other), []).append(view.name)
+    for (backend, other), names in elsewhere.items():
+        yield Finding(
+            Level.WARNING,
+            f"iptables is {backend}, and the engine's rules are in {other}",
+            "from its next start on the engine makes its rules in the other backend, and those of now stay in force",
+            "moby#46636",
+            tuple(names),
+            mend=f"on {{nodes}}: update-alternatives --set iptables {_PROGRAMS[other]}; or drain the node and boot it",
+        )
     summary = few((f"{backend} on {few(names)}" for backend, names in found.items()), "; ")
     if len(found) > 1:
         odd = min(found.values(), key=len)
-        common = max(found, key=lambda backend: len(found[backend]))
-        program = "/usr/sbin/iptables-nft" if common == "nf_tables" else "/usr/sbin/iptables-legacy"
-        risk = "published ports have failed on nodes with the legacy backend"
-        mend = f"on {{nodes}}: update-alternatives --set iptables {program} && systemctl restart docker"
-        yield Finding(Level.WARNING, summary, risk, "moby#46636", tuple(odd), mend=mend)
+        risk = "programs that list or change rules see other ones on these nodes"
+        yield Finding(Level.INFO, summary, risk, "", tuple(odd), mend="nothing, where each distribution has its own")
     elif found:
         yield Finding(Level.OK, summary)
+
+
+def _holding(view: NodeView) -> set[str]:
+    """Return the backends in which the engine's rules are, as far as the node tells of both."""
+    code, text = view.answers.get("rules", (1, ""))
+    parts = [part.partition("\n") for part in text.split("# by ") if part.strip()] if not code else []
+    # Where there is one program for both, its backend is that of iptables itself.
+    names = {"iptables-nft-save": "nf_tables", "iptables-legacy-save": "legacy"}
+    holding = {program.strip() for program, _, rules in parts if re.search(r"^:DOCKER ", rules, re.MULTILINE)}
+    return {names[program] for program in holding} if holding <= names.keys() else set()
 
 
 def _backend(view: NodeView) -> str:

@@ -12,6 +12,7 @@ from swarmlab.preflight import work
 from swarmlab.preflight.finding import Finding, Level, Unknown
 from swarmlab.preflight.model import NodeView, Sight, by_managers
 from swarmlab.preflight.networks import subnets_of
+from swarmlab.preflight.stopped import holding
 
 #: The release from which on a task stays listed until its container has ended (swarmkit#2461). Before, managers forget
 #: the tasks of a service that is removed at once.
@@ -135,6 +136,9 @@ def _of_containers(sight: Sight, view: NodeView) -> Iterator[Difference]:
         elif container["State"] != "running":
             what = f"the container of {name} is {container['State']}, while the managers count it as running"
             yield Difference("containers", view.name, what, mend)
+        elif halted := holding(view, identity):
+            what = f"the container of {name} is held up: {halted.program} is stopped (SIGSTOP)"
+            yield Difference("containers", view.name, what, f"kill -CONT {halted.number}")
         elif "(unhealthy)" in container.get("Status", ""):
             what = f"the container of {name} is unhealthy, while the managers count it as running"
             mend = f"docker inspect --format '{{{{json .State.Health}}}}' {identity[:12]}; {mend}"

@@ -30,6 +30,8 @@ _LOST = 1.0
 _KINDS = {"a read from": (0, 3), "a write to": (4, 7), "a flush of": (15, 16)}
 #: Share of a limit that may be used, and that means that it is reached now and then.
 _FULL, _SPENT = 0.8, 0.95
+#: KiB of available memory of which a node of any size can do with more.
+_LITTLE = 1024 * 1024
 #: The setting with which a kernel loads no module any more.
 _KERNEL = "kernel.modules_disabled"
 #: The kernel's defaults for inotify. Smaller values were set by somebody.
@@ -137,6 +139,8 @@ def reverse_path(sight: Sight, view: NodeView) -> Iterator[Finding]:
     apart: dict[str, dict[str, list[str]]] = {}
     for own, others in uplinks[: 1 + (view.address != view.data_address)]:
         arrives = view.interface(own)[0]
+        if _leads_nowhere(view, arrives):
+            continue
         strictly = max(int(settings.get("all", 0)), int(settings.get(arrives, 0))) == 1
         for address, name in others(sight, view).items():
             _, leaves = view.arrived.leaving.get(address, ("", arrives))
@@ -144,6 +148,12 @@ def reverse_path(sight: Sight, view: NodeView) -> Iterator[Finding]:
                 apart.setdefault(arrives, {}).setdefault(leaves, []).append(name)
     for arrives, leaving in apart.items():
         yield _reversed(arrives, leaving, settings.get("dropped", "?"))
+
+
+def _leads_nowhere(view: NodeView, link: str) -> bool:
+    """Whether no packet of others comes by an interface: lo or a dummy that holds the address of a routed node."""
+    routes = [line.split() for line in view.read("routes").splitlines()[1:]]
+    return link == "lo" or not any(fields[0] == link and fields[7] != "FFFFFFFF" for fields in routes)
 
 
 def _reversed(arrives: str, leaving: Mapping[str, Sequence[str]], dropped: str) -> Finding:
@@ -178,7 +188,7 @@ def _by_hand(setting: str) -> tuple[str, str]:
 @by_node
 def disk(_: Sight, view: NodeView) -> Iterator[Finding]:
     """Whether there is free space for the engine's data, Raft log and sockets."""
-    inodes = view.read("inodes")
+    inodes, mounted = view.read("inodes"), view.read("mounted").split()
     for line in view.read("disk").splitlines()[1:]:
         free, share, folder = line.split()[-3:]
         least, stop = _ROOM["run" if folder == "/run" else "root"]
@@ -207,6 +217,15 @@ def disk(_: Sight, view: NodeView) -> Iterator[Finding]:
                 mend="on {nodes}: docker system prune; where they are: "
                 f"du --inodes -x {line.split()[-1]} | sort -n | tail",
             )
+    if "ro" in ",".join(mounted[1:]).split(","):
+        yield Finding(
+            Level.ERROR,
+            f"{mounted[0]}, where the engine's data is, is mounted read-only",
+            "no task starts, and a manager writes no change: the engine fails at the next that it has to write",
+            causes=("engines-answer", "quorum", "membership", "stuck-tasks"),
+            mend="on {nodes}: see why (dmesg | grep -iE 'i/o error|remount|ext4|xfs'); check the file system (fsck, "
+            f"xfs_repair) or replace the disk; then mount -o remount,rw {mounted[0]}, and systemctl restart docker",
+        ).by_hand("dmesg | grep -iE 'i/o error|remount|ext4|xfs' | tail; grep ' ro[, ]' /proc/mounts", "")
 
 
 @by_node
@@ -273,7 +292,7 @@ def _io(text: str, device: tuple[str, str], name: str) -> _Io | None:
 
 @by_node
 def limits(_: Sight, view: NodeView) -> Iterator[Finding]:
-    """Whether inotify, open files, neighbours and tracked connections are well below their limits."""
+    """Whether inotify, open files, memory, threads, neighbours and connections are well below their limits."""
     instances, watches = view.numbers("inotify")
     used = view.numbers("inotify used")[0]
     if instances < _INSTANCES or watches < _WATCHES or used > _FULL * instances:
@@ -292,6 +311,7 @@ def limits(_: Sight, view: NodeView) -> Iterator[Finding]:
             causes=("engines-answer", "membership", "quorum") if opened > _SPENT * most else (),
             mend=_sysctl(f"fs.file-max={2 * most}"),
         ).by_hand(*_by_hand(f"fs.file-max={2 * most}"))
+    yield from _of_programs(view)
     most, known, *refused = view.numbers("neighbours")
     if sum(refused) and 2 * known > most:  # else it was too small once, and is not any more
         yield Finding(
@@ -311,3 +331,37 @@ def limits(_: Sight, view: NodeView) -> Iterator[Finding]:
             causes=(*WAYS, "membership", "quorum", "stuck-tasks: pending") if tracked > _SPENT * room else (),
             mend=_sysctl(f"net.netfilter.nf_conntrack_max={max(4 * room, 262144)}"),
         ).by_hand(*_by_hand(f"net.netfilter.nf_conntrack_max={max(4 * room, 262144)}"))
+
+
+def _of_programs(view: NodeView) -> Iterator[Finding]:
+    """Yield findings where the engine's own files, the node's memory or its threads come to their limits."""
+    opened, *most = view.numbers("engine files")
+    if most and opened > _SPENT * most[0]:
+        yield Finding(
+            Level.WARNING,
+            f"the engine has {opened} of {most[0]} files open",
+            "it takes no more connections, and starts no more containers",
+            causes=("engines-answer",),
+            mend="on {nodes}: set LimitNOFILE=1048576 for it (systemctl edit docker) and restart it; see what it has "
+            "open: ls -l /proc/$(pidof dockerd)/fd",
+        ).by_hand("ls -l /proc/$(pidof dockerd)/fd | awk '{print $NF}' | sort | uniq -c | sort -n | tail", "")
+    total, *left = view.numbers("memory")  # kernels of old do not tell what is left
+    if left and left[0] < (1 - _SPENT) * total and left[0] < _LITTLE:
+        yield Finding(
+            Level.WARNING,
+            f"{left[0] // 1024} of {total // 1024} MiB of memory are available",
+            "the kernel soon ends programs to have more: tasks, or the engine",
+            causes=("engines-answer",),
+            mend="on {nodes}: see what takes it (docker stats --no-stream; ps -eo rss,args --sort -rss | head), limit "
+            "the services (docker service update --limit-memory), or give the node more",
+        ).by_hand("free -m; ps -eo rss,args --sort -rss | head; dmesg | grep -i 'out of memory' | tail", "")
+    running, *limits = view.numbers("threads")
+    if running > _SPENT * min(limits):
+        setting = "kernel.pid_max=4194304" if limits[0] == min(limits) else f"kernel.threads-max={2 * min(limits)}"
+        yield Finding(
+            Level.WARNING,
+            f"{running} of {min(limits)} threads are there",
+            "no program starts, and running ones fail where they need another thread",
+            causes=("engines-answer",),
+            mend=_sysctl(setting),
+        ).by_hand(*_by_hand(setting))

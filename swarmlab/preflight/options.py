@@ -274,17 +274,10 @@ def of_unit(text: str) -> list[str] | None:
         text: what ``systemctl cat docker.service`` prints, and after a line ``# environment FILE`` the content of each
             file of environment variables.
     """
-    start, section = "", ""
+    start = ""
     variables: dict[str, str] = {}
-    for line in re.sub(r"\\\n", " ", text).splitlines():
-        line = line.strip()
-        if line.startswith("# environment "):
-            section = "environment"
-        elif line.startswith("["):
-            section = line
-        elif not line or line[0] in "#;":
-            continue
-        elif section == "environment":
+    for section, line in _lines(text):
+        if section == "environment":
             variables |= _assigned(line)
         elif section == "[Service]" and line.startswith("ExecStart="):
             start = line.partition("=")[2].strip() or start
@@ -294,6 +287,43 @@ def of_unit(text: str) -> list[str] | None:
     if not start:
         return None
     return _expanded(start, variables)
+
+
+def _lines(text: str) -> Iterator[tuple[str, str]]:
+    """Yield the lines of a unit and of its files of variables (see `of_unit`), each after its section."""
+    section = ""
+    for line in re.sub(r"\\\n", " ", text).splitlines():
+        line = line.strip()
+        if line.startswith("# environment "):
+            section = "environment"
+        elif line.startswith("["):
+            section = line
+        elif line and line[0] not in "#;":
+            yield section, line
+
+
+def refused_by_systemd(text: str) -> Iterator[tuple[str, str]]:
+    """Yield why systemd will not start the engine, each with the mend.
+
+    Args:
+        text: the unit, as `of_unit` takes it, and lines ``# unit NAME STATE`` of those that it may need.
+    """
+    lines = [line for section, line in _lines(text) if section == "[Service]"]
+    starts: list[str] = []
+    for line in lines:
+        name, _, value = line.partition("=")
+        if name.strip() == "ExecStart":  # an empty one takes back those before it
+            starts = [*starts, value] if value.strip() else []
+    if len(starts) > 1 and "Type=oneshot" not in lines:
+        mend = "write an empty ExecStart= line before the last one (systemctl edit docker.service)"
+        yield f"systemd refuses docker.service: it has {len(starts)} ExecStart= lines", mend
+    settings = Settings.read("", of_unit(text) or [])
+    asked = {"docker.socket": any(host.startswith("fd:") for host in settings.listed("hosts"))}
+    # Another path is another program's containerd.
+    asked["containerd.service"] = str(settings.get("containerd")).endswith("/run/containerd/containerd.sock")
+    for unit in re.findall(r"^# unit (\S+) masked", text, re.MULTILINE):
+        if asked.get(unit):
+            yield f"{unit} is masked, and the engine cannot do without it", f"systemctl unmask {unit}"
 
 
 def _assigned(text: str) -> dict[str, str]:

@@ -74,7 +74,9 @@ def rules(sight: Sight) -> Iterator[Finding]:
             )
             if not since:
                 continue
-        read[view.name], marked[view.name] = found, marks
+        # An engine that has just started makes the rules of the mesh anew, port by port as it hears of tasks.
+        if not sight.asked or work.long_there(sight, view):
+            read[view.name], marked[view.name] = found, marks
     expected = {view.name: Expected.of(sight, view) for view in sight.nodes if view.name in read}
     common = _common(sight, read)
     for view in sight.nodes:

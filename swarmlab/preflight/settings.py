@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from swarmlab.preflight.ahead import Ahead, Unreadable, of_view, parse
 from swarmlab.preflight.finding import Finding, Level, Unknown
 from swarmlab.preflight.model import START_THE_ENGINE, NodeView, Sight, by_node
+from swarmlab.preflight.options import refused_by_systemd
 from swarmlab.preflight.pending import changes, loses
 from swarmlab.preflight.refused import incompatible, refused, them
 
@@ -35,6 +36,8 @@ def restart(_: Sight, view: NodeView) -> Iterator[Finding]:
         )
         return
     yield from _findings(ahead)
+    for summary, mend in refused_by_systemd(view.read("unit")):
+        yield Finding(Level.ERROR, summary, _DEAD, mend=f"on {{nodes}}: {mend}, then systemctl daemon-reload")
 
 
 def _of_silent(view: NodeView) -> Iterator[Finding]:
@@ -53,6 +56,7 @@ def _of_silent(view: NodeView) -> Iterator[Finding]:
     bad = list(incompatible(ahead))
     if mistyped := ahead.settings.mistyped():
         bad.append((f"{', '.join(mistyped)}: of the wrong type in daemon.json", f"correct {them(mistyped)}"))
+    bad += refused_by_systemd(view.answers.get("unit", (1, ""))[1])
     if not bad:
         raise Unknown(why, mend)
     for summary, correction in bad:

@@ -38,6 +38,8 @@ from swarmlab.preflight import (
     packets,
     plugins,
     rules,
+    secrecy,
+    stopped,
     strays,
     tunnels,
     unlike,
@@ -79,6 +81,7 @@ QUESTIONS = {
         "ls -d /proc/net/ip_vs /proc/sys/net/bridge 2>/dev/null; grep -w overlay /proc/filesystems; true"
     ),
     "disks before": _DISKS,
+    "ipsec before": secrecy.QUESTION,
     "forwarding": "cat /proc/sys/net/ipv4/ip_forward",
     "bridge calls": "cat /proc/sys/net/bridge/bridge-nf-call-iptables",
     "iptables": "iptables --version",
@@ -145,11 +148,25 @@ QUESTIONS = {
     "disk": "C=/var/lib/containerd; [ -d $C ] || C=; df -Pk {root} $C /run",
     "disk number": "stat -c %d {root}",
     "inodes": "C=/var/lib/containerd; [ -d $C ] || C=; df -Pi {root} $C",
+    # Where the engine's data is mounted, and the options; of several mounts at one place the last is in force.
+    "mounted": "M=$(df -P {root} | awk 'NR > 1 { print $NF }'); "
+    "awk -v M=\"$M\" '$2 == M { O = $4 } END { print M, O }' /proc/self/mounts",
     "inotify": "cd /proc/sys/fs/inotify && cat max_user_instances max_user_watches",
+    # Each user has a limit of its own: those of the engine's, which are root's, count.
     "inotify used": (
-        "ls /proc/1/fd >/dev/null || exit; ls -l /proc/[0-9]*/fd 2>/dev/null | grep -c 'anon_inode:.*inotify'; true"
+        'ls /proc/1/fd >/dev/null || exit; L=; for P in /proc/[0-9]*; do [ -O $P ] && L="$L $P/fd"; done; '
+        "ls -l $L 2>/dev/null | grep -c 'anon_inode:.*inotify'; true"
     ),
     "files": "cat /proc/sys/fs/file-nr",
+    # The files that the engine has open, and its limit; nothing of an engine that does not run.
+    "engine files": (
+        "P=$(cat /run/docker.pid 2>/dev/null || pidof -s dockerd); [ -e /proc/$P/limits ] || { echo 0; exit 0; }; "
+        'N=$(ls /proc/$P/fd) || exit; echo "$N" | wc -l; awk "/^Max open files/ { print \\$4 }" /proc/$P/limits'
+    ),
+    # In KiB.
+    "memory": "grep -E '^Mem(Total|Available):' /proc/meminfo",
+    # All threads, and the limits of their numbers and of how many there are.
+    "threads": "cut -d' ' -f4 /proc/loadavg | cut -d/ -f2; cat /proc/sys/kernel/pid_max /proc/sys/kernel/threads-max",
     # The most neighbours, how many there are, and for each processor how often there was no room. Only the kernel's
     # first namespace shows them: in a container they are none.
     "neighbours": (
@@ -164,12 +181,14 @@ QUESTIONS = {
         'for (I = 1; I <= NF; I++) if ($I == "IPReversePathFilter") N = I }\' /proc/net/netstat'
     ),
     "last words": last_words.QUESTION,
+    "stopped": stopped.QUESTION,
     "connections": "cd /proc/sys/net/netfilter && cat nf_conntrack_count nf_conntrack_max",
+    "ipsec after": secrecy.QUESTION,
     "disks after": _DISKS,
 }
 
 #: The questions that hang where a disk does not answer.
-_LAST = ("certificate", "disk", "inodes")
+_LAST = ("certificate", "disk", "inodes", "mounted")
 
 
 def gather(

@@ -11,6 +11,7 @@ from swarmlab.preflight import work
 from swarmlab.preflight.ahead import TO_NAMESPACES
 from swarmlab.preflight.finding import Finding, Level, Unknown
 from swarmlab.preflight.model import NodeView, Sight, by_managers
+from swarmlab.preflight.secrecy import secrecy
 
 #: The neighbours and forwarding entries in the namespace of each overlay network (NUMBER-ID), and which links are down.
 QUESTION = (
@@ -64,8 +65,9 @@ def tunnels(text: str) -> dict[str, Tunnel]:
 
 @by_managers
 def entries(sight: Sight) -> Iterator[Finding]:
-    """Whether the VXLAN interfaces of each node lead to the nodes on which tasks run."""
+    """Whether the VXLAN interfaces of each node lead to the nodes on which tasks run, and encrypted packets arrive."""
     heard = work.heard(sight)
+    there: dict[str, list[str]] = {}
     for view in sight.nodes:
         try:
             view.check_active()
@@ -75,11 +77,14 @@ def entries(sight: Sight) -> Iterator[Finding]:
         except Unknown as why:
             yield why.finding(view.name)
             continue
+        ids = [network["Id"] for network in sight.overlays]
+        there[view.name] = [id for id in ids if any(id.startswith(begin) for begin in found)]
         wrong = [line for network in sight.overlays for line in _wrong(sight, view, network, found, heard)]
         if wrong:
             drain = f"docker node update --availability drain {view.name}"
             mend = f"restart the engine: {drain}, then systemctl restart docker"
             yield Finding(Level.ERROR, few(wrong, "; "), _RISK, nodes=(view.name,), mend=mend)
+    yield from secrecy(sight, there)
 
 
 def _wrong(

@@ -6,9 +6,11 @@ differs from all others with the same engine, so that also a cause which nobody 
 
 from __future__ import annotations
 
+import itertools
 import re
 from collections.abc import Iterator
 
+from swarmlab.cluster import quotes
 from swarmlab.lists import few
 from swarmlab.preflight.ahead import TO_NAMESPACES
 from swarmlab.preflight.balancers import MESH
@@ -19,22 +21,42 @@ _LOOK = (
     # What the kernel does with packets, in the network namespace in which it is asked.
     "cd /proc/sys/net; for F in ipv4/ip_forward ipv4/conf/all/rp_filter ipv4/conf/all/forwarding "
     "ipv4/conf/all/arp_ignore ipv4/conf/all/arp_filter ipv4/icmp_echo_ignore_all ipv4/neigh/default/gc_thresh3 "
-    "ipv4/ip_local_port_range ipv4/tcp_tw_reuse netfilter/nf_conntrack_max bridge/bridge-nf-call-iptables "
+    "ipv4/ip_local_port_range ipv4/tcp_tw_reuse netfilter/nf_conntrack_max "
+    "netfilter/nf_conntrack_tcp_timeout_established bridge/bridge-nf-call-iptables "
     'ipv4/vs/*; do [ -e $F ] && echo "setting $F $(cat $F)"; done; '
-    "ip -o link show; ip rule show; tc qdisc show; ip route show table all type unreachable; "
+    # Interfaces that forward nothing though the node does.
+    "grep -qx 0 ipv4/ip_forward || grep -sx 0 ipv4/conf/*/forwarding /dev/null "
+    '| sed -e "s/^/setting /" -e "s/:0/ 0/"; '
+    "ip -o link show; ip rule show; tc qdisc show; ip -o route show default; ip route show table all type unreachable; "
     "ip route show table all type blackhole; ip route show table all type prohibit; "
+)
+#: Rules of iptables that drop packets or keep them from being tracked, also those that no chain of the engine's has.
+_DROPS = (
+    "A=iptables-save; ! command -v iptables-nft-save >/dev/null || A=iptables-nft-save; "
+    '{ $A; [ $A = iptables-save ] || [ -z "$(cat /proc/net/ip_tables_names)" ] || iptables-legacy-save; } | '
+    "awk '/^[*]/ { T = substr($1, 2) } / -j (DROP|REJECT|NOTRACK|CT)( |$)/ && "
+    "/^-A (PREROUTING|INPUT|FORWARD|OUTPUT|POSTROUTING) / "
+    '{ gsub(/[0-9]+[.][0-9]+[.][0-9]+[.][0-9]+([/][0-9]+)?/, "*"); print "-t " T, $0 }\' | sort -u; '
 )
 #: What is looked at, for the node and for the namespace of the mesh; there also the rules.
 QUESTION = (
     "[ $(id -u) = 0 ] || { echo be root; exit 1; }; "
-    "echo place the node; { %s nft list ruleset | grep -E '^table|type .* hook'; } 2>/dev/null; "
+    "echo place the node; { %s %s ip -4 neigh show nud permanent; "
+    "nft list ruleset | grep -E '^table|type .* hook'; } 2>/dev/null; "
     f"{TO_NAMESPACES} 2>/dev/null && [ -e {MESH} ] || exit 0; echo place {MESH}; A=iptables-save; "
     "! command -v iptables-nft-save >/dev/null || A=iptables-nft-save; "
     f"nsenter --net={MESH} sh -c '%s true' 2>/dev/null; "
     f"nsenter --net={MESH} $A -t nat 2>/dev/null; nsenter --net={MESH} $A -t filter 2>/dev/null; true"
-) % (_LOOK, _LOOK)
+) % (_LOOK, _DROPS, _LOOK)
+#: Rules that engines make only where a network or a container needs them: against what comes from beside a bridge (28
+#: on), between containers of a bridge (before), and in the clear for an encrypted network.
+_OF_ENGINES = re.compile(
+    r"-A PREROUTING -d \S+ ! -i \S+ .*-j DROP|-A FORWARD -i (\S+) -o \1 -j DROP|-A (IN|OUT)PUT .*-m (u32|bpf) "
+)
 #: Interfaces that come and go with containers.
 _PASSING = re.compile(r"^(veth|br-|dm-|vx-|ov-|ifb|docker0|lo$)")
+#: The setting for how many seconds a connection on which nothing passes is known, and those after which few are missed.
+_FORGETS, _LONG = "netfilter/nf_conntrack_tcp_timeout_established", 3600
 #: The most differences of a node that are told; one with more is another kind of machine.
 _MOST = 8
 
@@ -60,7 +82,7 @@ def facts(text: str) -> set[str]:
 
 def _fact(words: list[str], line: str) -> str:
     if words[:1] == ["setting"]:
-        return f"{words[1].replace('/', '.')} is {' '.join(words[2:])}"
+        return _setting(words[1], words[2:])
     if len(words) > 4 and words[2].startswith("<"):
         name, up = words[1].partition("@")[0].rstrip(":"), "UP" in words[2].strip("<>").split(",")
         return "" if _PASSING.match(name) else f"link {name} is {'up' if up else 'down'}, with mtu {words[4]}"
@@ -70,11 +92,34 @@ def _fact(words: list[str], line: str) -> str:
         return "" if plain or _PASSING.match(name) else f"queue {' '.join(words[1:2] + words[3:])}"
     if words and re.fullmatch(r"\d+:", words[0]) and "lookup" in line:
         return f"rule {line.strip()}"
+    if words[:1] == ["default"]:
+        ways = [name for word, name in itertools.pairwise(words) if word == "dev"]
+        return f"default route is by {', '.join(ways)}"
     if words[:1] and words[0] in ("unreachable", "blackhole", "prohibit"):
         return f"route {line.strip()}"
-    if words[:1] == ["-A"] or words[:1] == ["-P"]:
-        return re.sub(r"\b\d+\.\d+\.\d+\.\d+(/\d+)?\b|--to-ports? \S+|\b\d{4,5}\b", "*", line.strip())
+    if "PERMANENT" in words and "dev" in words:
+        name = words[words.index("dev") + 1]
+        return "" if _PASSING.match(name) else f"a permanent entry for a neighbour by {name}"
+    if words[:1] in (["-A"], ["-P"], ["-t"]):
+        return "" if words[0] == "-t" and _OF_ENGINES.search(line) else _rule(line)
     return ""
+
+
+def _setting(name: str, values: list[str]) -> str:
+    """Return the fact of a setting of the kernel; empty if it says nothing of how packets pass."""
+    own = name.removeprefix("ipv4/conf/")
+    if own != name and _PASSING.match(own):
+        return ""
+    if name == _FORGETS and values[:1] and values[0].isdigit() and int(values[0]) >= _LONG:
+        return ""
+    return f"{name.replace('/', '.')} is {' '.join(values)}"
+
+
+def _rule(line: str) -> str:
+    """Return a rule without what differs from node to node, and without what others say in it."""
+    plain = re.sub(r'-m comment --comment ("(\\.|[^"\\])*"|\S+) ', "", line.strip())
+    masked = re.sub(r"\b\d+\.\d+\.\d+\.\d+(/\d+)?\b|--to-ports? \S+|\b\d{4,5}\b", "*", plain)
+    return quotes.rules(masked)
 
 
 def unlike(sight: Sight) -> Iterator[Finding]:

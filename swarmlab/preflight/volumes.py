@@ -44,9 +44,10 @@ class Made:
         return driver + [f"option {key}" for key in self.differing(other)]
 
     def differing(self, other: Made) -> list[str]:
-        """Return the names of the options that differ."""
+        """Return the names of the options that differ. A template has another value for each task."""
         keys = sorted({*self.options, *other.options})
-        return [key for key in keys if self.options.get(key) != other.options.get(key)]
+        pairs = {key: (self.options.get(key), other.options.get(key)) for key in keys}
+        return [key for key, (one, two) in pairs.items() if one != two and not (one and two and "{{" in one + two)]
 
     def alike(self, other: Made) -> bool:
         """Whether both are of one kind: the same driver, and options of the same names."""

@@ -70,6 +70,9 @@ ANSWERS = {
     "mesh rules": MESH,
     "balancers": "",
     "tunnels": "",
+    "stopped": "",
+    "ipsec before": "",
+    "ipsec after": "",
     "disks before": "254 0 vda 100 0 800 50 200 0 1600 90 0 60 140 0 0 0 0 30 20\n1000.5",
     "disks after": "254 0 vda 101 0 808 51 210 0 1680 99 0 64 150 0 0 0 0 31 21\n1002.5",
     "packets": "place the node",
@@ -87,6 +90,10 @@ ANSWERS = {
     "disk number": "65024",
     "inodes": "Filesystem Inodes IUsed IFree IUse% Mounted on\n"
     "/dev/vda       16777216 560765 16216451    4% /var/lib/docker",
+    "mounted": "/var/lib/docker rw,relatime,errors=remount-ro",
+    "engine files": "63 1048576",
+    "memory": "MemTotal:       24683656 kB\nMemAvailable:   19203412 kB",
+    "threads": "812\n4194304\n192536",
     "inotify": "128\n192536",
     "inotify used": "0",
     "files": "4234\t0\t2466174",
@@ -211,8 +218,8 @@ def test_what_a_node_does_not_tell_is_never_well(sight, question):
     set_answer(sight, question, "sh: 1: cannot: Permission denied", code=126)
     after = {check: found(sight, check) for check in CHECKS}
     changed = [check for check in CHECKS if ("unknown", ("slave01",)) in [one[:2] for one in after[check]]]
-    # Where there is no bridge, no module is loaded, which is another check's.
-    assert changed or question in ("bridge calls", "last words")
+    # Where there is no bridge, no module is loaded, which is another check's. Only encrypted networks need IPsec.
+    assert changed or question in ("bridge calls", "last words", "ipsec before", "ipsec after")
     for check in changed:
         findings = [level for level, nodes, _ in after[check] if "slave01" in nodes]
         assert "ok" not in findings, (check, after[check], before[check])
@@ -227,6 +234,38 @@ def test_an_engine_that_is_silent_is_named_and_nothing_else_of_it_is_well(sight)
         assert ("unknown", ("slave01",), silent.silent) in found(sight, check), found(sight, check)
     # The other nodes are not blamed for packets that the silent node did not send.
     assert not [one for check in CHECKS for one in made.look(check, sight) if one.level is Level.ERROR][1:]
+
+
+@pytest.mark.parametrize(
+    ("line", "told"),
+    [
+        ("812 1 containerd systemd", "containerd is stopped (SIGSTOP)"),
+        ("812 1 docker-containe dockerd", "docker-containe is stopped (SIGSTOP)"),
+        ("812 0 containerd dockerd\n777 0 dockerd systemd", "containerd and dockerd are stopped (SIGSTOP)"),
+    ],
+)
+def test_an_engine_whose_processes_are_stopped_is_named(sight, line, told):
+    set_answer(sight, "stopped", line)
+    only(sight, "engines-answer", "error", ("slave01",), told)
+    silence = sight.nodes[1]
+    silence.info, silence.silent = {}, "the engine of slave01 does not answer: timed out"
+    only(sight, "engines-answer", "error", ("slave01",), f"timed out; {told}")
+    (finding,) = [one for one in made.look("engines-answer", sight) if one.level is Level.ERROR]
+    assert finding.mend.startswith("on slave01: kill -CONT 812")
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        f"812 1 containerd-shim systemd {'a' * 64}",
+        f"812 1 docker-containe docker-containe {'a' * 64}",
+        f"812 2 dockerd containerd-shim {'a' * 64}",  # an engine in a container
+        "812 1 vim bash",
+    ],
+)
+def test_what_else_is_stopped_is_not_the_engine(sight, line):
+    set_answer(sight, "stopped", line)
+    assert {level for level, _, _ in found(sight, "engines-answer")} == {"ok"}
 
 
 def test_a_cluster_that_tells_nothing_is_not_well(sight):
@@ -293,6 +332,26 @@ def test_firewalld_matters_by_the_engines_version(sight):
     only(sight, "firewalld", "info", ("slave01",), "firewalld runs")
 
 
+def test_nodes_whose_distributions_have_other_backends_are_told(sight):
+    set_answer(sight, "iptables", "iptables v1.8.7 (legacy)")
+    set_answer(sight, "rules", SOUND.replace("nft", "legacy"))
+    only(sight, "iptables-backend", "info", ("slave01",), "nf_tables on master, slave02; legacy on slave01")
+    # A node of which one program tells, and one that has not told its rules.
+    for code, text in ((0, SOUND.replace("iptables-nft-save", "iptables-save")), (1, "Permission denied")):
+        set_answer(sight, "rules", text, code=code)
+        only(sight, "iptables-backend", "info", ("slave01",), "legacy on slave01")
+
+
+@pytest.mark.parametrize(("backend", "other"), [("legacy", "nf_tables"), ("nf_tables", "legacy")])
+def test_an_engine_whose_rules_are_in_the_other_backend_is_named(sight, backend, other):
+    rules = {"nf_tables": SOUND, "legacy": "# by iptables-nft-save\n*filter\nCOMMIT\n" + SOUND.replace("nft", "legacy")}
+    for place in range(3):
+        set_answer(sight, "iptables", f"iptables v1.8.9 ({backend})", node=place)
+        set_answer(sight, "rules", rules[other if place == 1 else backend], node=place)
+    told = f"iptables is {backend}, and the engine's rules are in {other}"
+    only(sight, "iptables-backend", "warning", ("slave01",), told)
+
+
 def test_an_engine_that_writes_to_nftables_is_named(sight):
     sight.nodes[1].info["FirewallBackend"] = {"Driver": "nftables"}  # as engines from 29.0 on report it
     only(sight, "engine-firewall", "error", ("slave01",), "the engine's firewall-backend is nftables")
@@ -308,12 +367,37 @@ def test_an_engine_that_writes_to_nftables_is_named(sight):
         ("inotify used", "120", "120 of 128 instances used"),
         ("files", "2466000\t0\t2466174", "2466000 of 2466174 files"),
         ("connections", "262000\n262144", "262000 of 262144 connections"),
+        ("engine files", "1000 1024", "the engine has 1000 of 1024 files open"),
+        ("memory", "MemTotal: 4000000 kB\nMemAvailable: 102400 kB", "100 of 3906 MiB of memory are available"),
+        ("threads", "32000\n32768\n192536", "32000 of 32768 threads are there"),
+        ("threads", "9600\n4194304\n10000", "9600 of 10000 threads are there"),
         ("neighbours", "1024\n1598\n1172\n1018", "(ARP), of 1024 entries, had no room 2190 times"),
     ],
 )
 def test_limits_that_are_near_are_named(sight, question, text, part):
     set_answer(sight, question, text)
     only(sight, "limits", "warning", ("slave01",), part)
+
+
+@pytest.mark.parametrize(
+    ("question", "text"),
+    [
+        ("engine files", "1000"),  # without a limit
+        ("engine files", "0"),  # of an engine that does not run
+        ("engine files", "900 1024"),
+        ("memory", "MemTotal: 400000000 kB\nMemAvailable: 8000000 kB"),  # 2 %, and yet 8 GB
+        ("memory", "MemTotal: 400000000 kB"),
+        ("threads", "30000\n32768\n192536"),
+    ],
+)
+def test_limits_that_are_far_or_not_set_are_no_trouble(sight, question, text):
+    set_answer(sight, question, text)
+    assert [level for level, _, _ in found(sight, "limits")] == ["ok"]
+
+
+def test_a_data_folder_that_is_mounted_read_only_is_named(sight):
+    set_answer(sight, "mounted", "/var/lib/docker ro,relatime")
+    only(sight, "disk", "error", ("slave01",), "/var/lib/docker, where the engine's data is, is mounted read-only")
 
 
 def test_a_table_of_neighbours_that_was_too_small_once_is_no_trouble(sight):
@@ -620,6 +704,9 @@ def test_a_task_is_stuck_only_after_a_while(sight):
 def test_engines_of_several_versions_are_told(sight):
     sight.nodes[1].version["Version"] = "28.5.2"
     only(sight, "engine-versions", "warning", (), "20.10.24+dfsg1 on master, slave02; 28.5.2 on slave01")
+    sight.nodes[1].version["Version"] = "20.10.24"  # the same release in another package
+    only(sight, "engine-versions", "info", (), "20.10.24+dfsg1 on master, slave02; 20.10.24 on slave01")
+    sight.nodes[1].version["Version"] = "28.5.2"
     sight.nodes[1].version |= {"MinAPIVersion": "1.44", "ApiVersion": "1.51"}
     only(sight, "api-versions", "error", (), "no version of the API")
 
@@ -668,6 +755,17 @@ def test_a_defect_is_told_only_where_the_cluster_has_what_it_takes(sight):
     sight.asked, sight.unasked = "", "no manager answers"
     unjudged = [one for one in made.look("known-defects", sight) if one.level is Level.UNKNOWN]
     assert "no manager answers: it is not known whether these concern the swarm" in unjudged[0].summary
+
+
+def test_what_engines_that_have_a_defect_do_to_others_is_told_only_where_there_are_others(sight):
+    sight.networks.append(network("secret", "10.0.9.0/24", Options={"encrypted": ""}))
+    for node, version in zip(sight.nodes, ("29.0.0", "29.2.0", "25.0.13"), strict=True):
+        node.version["Version"] = version
+    assert "moby#51798" not in defects_of(sight)
+    sight.nodes[0].version["Version"] = "29.2.1"
+    assert defects_of(sight)["moby#51798"].nodes == ("slave01",)
+    sight.nodes[0].version = {}  # a release that is not known
+    assert "moby#51798" not in defects_of(sight)
 
 
 def test_a_manager_of_a_newer_line_beside_an_older_one_is_named(sight):

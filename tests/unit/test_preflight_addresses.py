@@ -200,6 +200,8 @@ def test_what_is_in_the_subnet_of_a_bridge_is_named(sight):
     wide = "\neth0\t000010AC\t00000000\t0001\t0\t0\t0\t0000F0FF\t0\t0\t0"
     set_answer(sight, "routes", f"{ROUTES}{wide}")
     assert [one[:2] for one in found(sight, "bridges")] == [("warning", ("slave01",))] * 2
+    set_answer(sight, "routes", ROUTES + wide.replace("00000000\t0001", "0100140A\t0003"))  # by a gateway
+    assert [one[:2] for one in found(sight, "bridges")] == [("info", ("slave01",))] * 2
     set_answer(sight, "routes", f"{ROUTES}\neth0\t000513AC\t00000000\t0001\t0\t0\t0\t00FFFFFF\t0\t0\t0")
     only(
         sight, "bridges", "error", ("slave01",), "docker_gwbridge) has 172.19.0.0/16, which overlaps the host's 172.19"

@@ -60,7 +60,13 @@ def test_nodes_that_are_alike_are_well(cluster):
         ({"SecurityOptions": []}, "{}", "warning", "security options: ['seccomp'] on master, slave02; ['no seccomp']"),
         ({"Driver": "vfs"}, "{}", "warning", "storage driver: overlay2 on master, slave02; vfs on slave01"),
         ({"Driver": "overlayfs"}, "{}", "info", "storage driver: overlay2 on master, slave02; overlayfs on slave01"),
-        ({"CgroupDriver": "systemd"}, "{}", "warning", "cgroup driver: cgroupfs on master, slave02; systemd"),
+        ({"DefaultRuntime": "nvidia"}, "{}", "info", "default runtime: runc on master, slave02; nvidia on slave01"),
+        (
+            {"CgroupDriver": "systemd"},
+            '{"exec-opts": ["native.cgroupdriver=systemd"]}',
+            "warning",
+            "cgroup driver: cgroupfs on master, slave02; systemd",
+        ),
         ({"CgroupVersion": "2"}, "{}", "info", "cgroup version: 1 on master, slave02; 2 on slave01"),
         ({"DockerRootDir": "/srv/d"}, "{}", "info", "data root: /var/lib/docker on master, slave02; /srv/d on slave01"),
         ({}, '{"default-address-pools": [{"base": "10.9.0.0/16", "size": 24}]}', "info", "default address pools"),
@@ -107,6 +113,26 @@ def test_a_setting_of_the_command_line_is_that_of_the_file(cluster):
         set_answer(cluster, "daemon.json", text, node=place)
     set_answer(cluster, "command line", "dockerd\n--default-ulimit\nnofile=64")
     assert found(cluster, "engine-settings") == [("ok", (), "nothing found")]
+
+
+@pytest.mark.parametrize(
+    ("driver", "systemd", "given", "level"),
+    [
+        ("systemd", True, "", "info"),
+        ("systemd", True, "systemd", "info"),
+        ("cgroupfs", False, "cgroupfs", "info"),
+        ("cgroupfs", True, "cgroupfs", "warning"),
+    ],
+)
+def test_a_cgroup_driver_that_engines_choose_by_the_node_is_no_trouble(cluster, driver, systemd, given, level):
+    # The last one has version 1, and of those with version 2 one need not run systemd.
+    for place, own in enumerate(("systemd", driver, "cgroupfs")):
+        cluster.nodes[place].info |= {"CgroupDriver": own, "CgroupVersion": "2" if place < 2 else "1"}
+    set_answer(cluster, "unit", "[Service]\n# states active enabled", node=0)
+    set_answer(cluster, "unit", "[Service]\n# states active enabled" if systemd else "")
+    set_answer(cluster, "daemon.json", f'{{"exec-opts": ["native.cgroupdriver={given}"]}}' if given else "{}")
+    told = {summary.partition(":")[0]: level for level, _, summary in found(cluster, "engine-settings")}
+    assert told == {"cgroup driver": level, "cgroup version": "info"}
 
 
 def test_engines_of_several_releases_may_have_other_drivers(cluster):

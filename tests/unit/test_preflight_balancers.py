@@ -1,12 +1,13 @@
 """Preflight's checks of IPVS, of VXLAN's entries and of differences; tests/proof/mesh shows them on real machines."""
 
 import re
+import subprocess
 
 import pytest
 
 from swarmlab.preflight import work
 from swarmlab.preflight.balancers import balancers
-from swarmlab.preflight.unlike import facts
+from swarmlab.preflight.unlike import _DROPS, facts
 from tests.unit.test_preflight import ADDRESSES, MODULES, found, network, set_answer, sight  # noqa: F401
 
 MESH = "*mangle\n-A PREROUTING -p tcp -m tcp --dport 8088 -j MARK --set-xmark 0x100/0xffffffff\nCOMMIT"
@@ -34,6 +35,8 @@ setting ipv4/ip_forward 1
 44: veth1a2b3c4@if43: <BROADCAST,MULTICAST,UP,LOWER_UP> mtu 1500 qdisc noqueue master docker_gwbridge state UP
 0:\tfrom all lookup local
 qdisc fq_codel 0: dev eth1 root refcnt 2 limit 10240p
+default via 192.168.58.1 dev eth1 proto dhcp src 192.168.58.104 metric 100
+-t filter -A INPUT -s * -j DROP
 table ip filter {
 \t\ttype filter hook forward priority filter; policy drop;
 table ip swarmlab_look_12345678 {
@@ -236,6 +239,21 @@ def test_a_way_to_a_task_that_leads_elsewhere_is_named(balanced, gone, put, told
          "only here the node: link eth1 is down, with mtu 1500"),
         ("qdisc fq_codel 0: dev eth1 root", "qdisc netem 8001: dev eth1 root limit 1000 loss 40%",
          "only here the node: queue netem dev eth1 root limit 1000 loss 40%"),
+        ("dev eth1 proto dhcp", "dev eth0 proto dhcp", "only here the node: default route is by eth0"),
+        ("default via 192.168.58.1 dev eth1 proto dhcp src 192.168.58.104 metric 100\n", "",
+         "not as elsewhere the node: default route is by eth1"),
+        ("-t filter -A INPUT -s * -j DROP\n", "", "not as elsewhere the node: -t filter -A INPUT -s * -j DROP"),
+        ("-t filter -A INPUT -s", "-t raw -A PREROUTING -p tcp -m tcp --dport 8080 -j DROP\n-t filter -A INPUT -s",
+         "only here the node: -t raw -A PREROUTING -p tcp -m tcp --dport * -j DROP"),
+        ("-t filter -A INPUT -s",
+         "-t filter -A INPUT -m statistic --mode random --probability 0.29999999981 -j DROP\n-t filter -A INPUT -s",
+         "only here the node: -t filter -A INPUT -m statistic --mode random --probability 0.29999999981 -j DROP"),
+        ("ip_forward 1", "ip_forward 1\nsetting ipv4/conf/eth1/forwarding 0",
+         "only here the node: ipv4.conf.eth1.forwarding is 0"),
+        ("ip_forward 1", "ip_forward 1\nsetting netfilter/nf_conntrack_tcp_timeout_established 300",
+         "only here the node: netfilter.nf_conntrack_tcp_timeout_established is 300"),
+        ("table ip filter", "192.168.58.103 dev eth1 lladdr 02:00:00:00:00:09 PERMANENT\ntable ip filter",
+         "only here the node: a permanent entry for a neighbour by eth1"),
         ("-A POSTROUTING -d 10.0.0.0/24 -m ipvs --ipvs -j SNAT --to-source 10.0.0.2", "",
          "not as elsewhere ingress_sbox: -A POSTROUTING -d * -m ipvs --ipvs -j SNAT --to-source *"),
         ("table ip filter {", "table inet firewall {",
@@ -256,10 +274,54 @@ def test_nodes_of_which_no_two_others_are_alike_are_not_compared(balanced):
     assert found(balanced, "packets") == [("ok", (), "nothing found")]
 
 
+def test_rules_that_drop_are_listed_with_their_tables_each_once(tmp_path):
+    lines = [f"-A INPUT -s 203.0.113.{last}/32 -j DROP" for last in range(3)]
+    saved = "\n".join(
+        ["*raw", "-A PREROUTING -p tcp -j NOTRACK", "COMMIT", "*filter", *lines, "-A INPUT -j MINE", "-A MINE -j DROP"]
+    )
+    (tmp_path / "iptables-nft-save").write_text(f"#!/bin/sh\necho '{saved}'\n")
+    (tmp_path / "iptables-legacy-save").write_text("#!/bin/sh\necho '*raw'; echo '-A OUTPUT -j CT --notrack'\n")
+    for program in tmp_path.iterdir():
+        program.chmod(0o755)
+    (tmp_path / "names").write_text("raw\n")
+    script = _DROPS.replace("/proc/net/ip_tables_names", str(tmp_path / "names"))
+    done = subprocess.run(["sh", "-c", f"PATH={tmp_path}:$PATH; {script}"], capture_output=True, text=True, check=True)
+    assert done.stdout.splitlines() == [
+        "-t filter -A INPUT -s * -j DROP",
+        "-t raw -A OUTPUT -j CT --notrack",
+        "-t raw -A PREROUTING -p tcp -j NOTRACK",
+    ]
+
+
 def test_what_differs_by_its_nature_is_no_fact():
     assert facts(PLACE) == facts(
         PLACE.replace("veth1a2b3c4@if43", "veth9f8e7d6@if99").replace("10.0.0.2", "10.0.0.3").replace("_12345678", "_9")
     )
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "-t raw -A PREROUTING -d */32 ! -i docker_gwbridge -j DROP",
+        "-t raw -A PREROUTING -d * ! -i br-0123456789ab -p tcp -m tcp --dport 80 -j DROP",
+        "-t filter -A FORWARD -i br-0123456789ab -o br-0123456789ab -j DROP",
+        '-t filter -A INPUT -p udp -m policy --dir in --pol none -m udp --dport 4789 -m u32 --u32 "0x0=0x1" -j DROP',
+        "setting ipv4/conf/veth1a2b3c4/forwarding 0",
+        "setting netfilter/nf_conntrack_tcp_timeout_established 86400",
+        "10.1.0.9 dev br-0123456789ab lladdr 02:00:00:00:00:09 PERMANENT",
+    ],
+)
+def test_what_an_engine_makes_for_a_container_or_a_network_is_no_difference(balanced, line):
+    set_answer(balanced, "packets", PLACE.replace("table ip filter", f"{line}\ntable ip filter"))
+    assert found(balanced, "packets") == [("ok", (), "nothing found")]
+
+
+def test_rules_are_told_without_what_others_say_in_them():
+    line = '-t filter -A INPUT -p tcp -m comment --comment "for \\"Bob\\", no" -m string --string "hush" -j DROP'
+    (fact,) = facts(f"place the node\n{line}")
+    assert fact.startswith("the node: -t filter -A INPUT -p tcp -m string --string ‹")
+    assert "Bob" not in fact
+    assert "hush" not in fact
 
 
 @pytest.mark.parametrize(("mode", "leaves", "seen"), [(1, "eth9", True), (2, "eth9", False), (1, "eth0", False)])
@@ -274,6 +336,16 @@ def test_packets_that_would_be_answered_by_another_interface_are_dropped(sight, 
     assert (level, nodes) == ("error", ("slave01",))
     assert "strict on eth0, and the node would answer master by eth9" in summary
     assert "(17 packets so far)" in summary
+
+
+@pytest.mark.parametrize("link", ["lo", "dummy0"])
+def test_an_address_of_a_routed_node_is_on_no_interface_by_which_packets_come(sight, link):  # noqa: F811
+    held = f"1: lo    inet 127.0.0.1/8 scope host lo\n9: {link}    inet {ADDRESSES['slave01']}/32 scope global {link}"
+    set_answer(sight, "addresses", held)
+    set_answer(sight, "links", "lo 65536 \ndummy0 1500 \neth0 1500 virtio_net")
+    set_answer(sight, "reverse path", "all 1\neth0 1\nlo 1\ndummy0 1\ndropped 0")
+    sight.nodes[1].arrived.leaving = {ADDRESSES["master"]: (ADDRESSES["slave01"], "eth0")}
+    assert found(sight, "reverse-path") == [("ok", (), "nothing found")]
 
 
 @pytest.mark.parametrize(

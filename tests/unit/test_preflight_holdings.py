@@ -7,7 +7,7 @@ import pytest
 
 from swarmlab.preflight import checks as made
 from swarmlab.preflight.holdings import networks_in_use
-from tests.unit.test_preflight import found, network, only, sound
+from tests.unit.test_preflight import found, network, only, set_answer, sound
 from tests.unit.test_preflight_services import ago, service, task
 
 ADDRESSES = {"master": "10.0.5.3", "slave01": "10.0.5.4", "slave02": "10.0.5.5"}
@@ -147,3 +147,25 @@ def test_what_was_not_read_is_unknown(sight):
     sight.asked, sight.unasked = "", "no node is a manager"
     assert [one[0] for one in found(sight, "task-names")] == ["unknown"]
     assert made.look("task-names", sight)[0].summary == "no node is a manager"
+
+
+@pytest.mark.parametrize(
+    ("process", "held_up"),
+    [
+        (f"sleep containerd-shim {'b' * 64} {'a' * 64}", True),
+        (f"sleep docker-init {'a' * 64}", True),
+        (f"containerd-shim systemd {'a' * 64}", True),
+        (f"sleep containerd-shim {'b' * 64}", False),
+        (f"vim sh {'a' * 64}", False),  # somebody's job in a container
+    ],
+)
+def test_a_task_whose_program_is_stopped_is_named(sight, process, held_up):
+    sight.nodes[1].containers[0]["Id"] = "a" * 64
+    sight.tasks[1]["Status"]["ContainerStatus"] = {"ContainerID": "a" * 64}
+    set_answer(sight, "stopped", f"812 2 {process}")
+    if held_up:
+        program = process.split()[0]
+        told = f"the container of web.2 is held up: {program} is stopped (SIGSTOP)"
+        only(sight, "task-containers", "error", ("slave01",), told)
+    else:
+        assert {level for level, _, _ in found(sight, "task-containers")} == {"ok"}

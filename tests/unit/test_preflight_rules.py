@@ -168,6 +168,17 @@ def test_a_port_of_a_task_that_has_just_started_is_not_yet_expected(published):
     assert found(published, "engine-rules") == [("ok", (), "nothing found")]
 
 
+def test_an_engine_that_has_just_come_back_is_still_making_its_rules(published):
+    set_answer(published, "rules", re.sub(r"-A DOCKER-INGRESS .*DNAT.*\n", "", SOUND))
+    assert found(published, "engine-rules")[0][:2] == ("error", ("slave01",))
+    published.members[1]["UpdatedAt"] = "2026-11-25T03:09:40Z"
+    assert found(published, "engine-rules") == [("ok", (), "nothing found")]
+    # Where no manager tells since when it is there, what no task is needed for is judged.
+    set_answer(published, "rules", re.sub(r"-A .*\n", "", SOUND))
+    published.asked, published.tasks, published.services = "", [], []
+    assert found(published, "engine-rules")[0][:2] == ("error", ("slave01",))
+
+
 def test_the_end_of_the_mesh_is_where_the_rules_lead_its_ports(published):
     """As engines make them that publish ports of the mesh like those of containers."""
     lines = [line for line in SOUND.splitlines() if "INGRESS" not in line]

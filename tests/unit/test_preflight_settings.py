@@ -241,6 +241,53 @@ def test_an_engine_that_systemd_does_not_start_at_boot_is_named(sight, state, se
     assert told(sight, "{}") == [("warning", f"docker.service is {one}") for one in seen]
 
 
+UNIT = "[Service]\nType=notify\nExecStart=/usr/bin/dockerd {0}\n\n# states active enabled\n"
+SHIPPED = "-H fd:// --containerd=/run/containerd/containerd.sock"
+
+
+@pytest.mark.parametrize(
+    ("unit", "summary"),
+    [
+        (
+            UNIT.format(SHIPPED).replace("\n\n", "\n# a drop-in\n[Service]\nExecStart=/usr/bin/dockerd -D\n"),
+            "systemd refuses docker.service: it has 2 ExecStart= lines",
+        ),
+        (
+            UNIT.format(SHIPPED) + "# unit docker.socket masked\n# unit containerd.service enabled",
+            "docker.socket is masked, and the engine cannot do without it",
+        ),
+        (
+            UNIT.format("-H unix:// --containerd /run/containerd/containerd.sock")
+            + "# unit docker.socket masked-runtime\n# unit containerd.service masked",
+            "containerd.service is masked, and the engine cannot do without it",
+        ),
+    ],
+)
+def test_a_unit_that_systemd_will_not_start_is_named(sight, unit, summary):  # noqa: F811
+    set_answer(sight, "unit", unit)
+    assert told(sight, "{}") == [("error", summary)]
+    view = sight.nodes[1]
+    view.info, view.version, view.silent = {}, {}, "the engine of slave01 does not answer: refused"
+    ((level, nodes, said),) = found(sight, "engine-restart")
+    assert (level, nodes, said) == ("error", ("slave01",), f"{summary} (its engine does not answer)")
+
+
+@pytest.mark.parametrize(
+    "unit",
+    [
+        UNIT.format(SHIPPED) + "# unit docker.socket enabled\n# unit containerd.service disabled",
+        UNIT.format(SHIPPED) + "# unit docker.socket \n# unit containerd.service not-found",
+        UNIT.format("-H unix://") + "# unit docker.socket masked\n# unit containerd.service masked",
+        UNIT.format("--containerd=/run/k3s/containerd/containerd.sock") + "# unit containerd.service masked",
+        UNIT.format(SHIPPED).replace("\n\n", "\n[Service]\nExecStart=\nExecStart=/usr/bin/dockerd\n"),
+        UNIT.format(SHIPPED).replace("\n\n", "\nExecStartPost=/bin/true\n#ExecStart=/usr/bin/dockerd\n"),
+    ],
+)
+def test_a_unit_that_systemd_starts_is_well(sight, unit):  # noqa: F811
+    set_answer(sight, "unit", unit)
+    assert told(sight, "{}") == []
+
+
 def test_a_data_folder_that_moved_by_a_link_is_the_same(sight):  # noqa: F811
     paths = PATHS.replace("/var/lib/docker /var/lib/docker", "/var/lib/docker /srv/d")
     assert told(sight, "", paths=paths, DockerRootDir="/srv/d") == []

@@ -1,7 +1,10 @@
 """A cluster is read in a short time, whatever some of its nodes do not answer."""
 
+import os
+import signal
 import subprocess
 import time
+from pathlib import Path
 
 import pytest
 
@@ -201,5 +204,28 @@ def test_a_question_that_hangs_is_answered_by_the_time_it_took(monkeypatch):
 
 
 def test_what_may_hang_is_asked_last():
-    assert reading._in_order()[-3:] == ["certificate", "disk", "inodes"]
+    assert reading._in_order()[-4:] == ["certificate", "disk", "inodes", "mounted"]
     assert sorted(reading._in_order()) == sorted(QUESTIONS)
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root gives files away")
+def test_inotify_instances_of_other_users_do_not_count(tmp_path):
+    for process, owner in (("1", 0), ("20", 0), ("300", 1000)):
+        (tmp_path / process / "fd").mkdir(parents=True)
+        (tmp_path / process / "fd" / "5").symlink_to("anon_inode:inotify")
+        os.chown(tmp_path / process, owner, owner)
+    question = QUESTIONS["inotify used"].replace("/proc/", f"{tmp_path}/")
+    assert subprocess.run(["sh", "-c", question], capture_output=True, text=True, check=True).stdout == "2\n"
+
+
+def test_a_stopped_process_is_listed_with_its_parent():
+    with subprocess.Popen(["sleep", "60"]) as process:
+        process.send_signal(signal.SIGSTOP)
+        os.waitid(os.P_PID, process.pid, os.WSTOPPED)
+        script = QUESTIONS["stopped"]
+        listed = subprocess.run(["sh", "-c", script], capture_output=True, text=True, check=True).stdout
+        process.kill()
+    own = [line.split() for line in listed.splitlines() if line.split()[0] == str(process.pid)]
+    name = Path("/proc/self/comm").read_text(encoding="utf-8").strip().replace(" ", "_")
+    assert [(words[2], words[3]) for words in own] == [("sleep", name)]
+    assert int(own[0][1]) >= 1

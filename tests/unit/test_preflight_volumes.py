@@ -93,6 +93,19 @@ def test_a_name_that_differs_for_each_task_is_not_judged(with_volumes):
     assert not with_volumes([own], master=local(NFS), slave01=local(None))
 
 
+def test_an_option_that_differs_for_each_task_is_not_judged(with_volumes):
+    own = service({**NFS, "device": ":/x/{{.Node.Hostname}}"})
+    made = {node: local({**NFS, "device": f":/x/{node}"}) for node in NODES}
+    assert not with_volumes([own], **made)
+    (one,) = with_volumes([own], **made | {"slave01": local({**NFS, "o": "ro", "device": ":/x/slave01"})})
+    assert (one.nodes, one.summary) == (
+        ("slave01",),
+        "volume shop_data is not made as shop_db asks for: option o",
+    )
+    (one,) = with_volumes([own], **made | {"slave01": local(None)})
+    assert one.summary.endswith("option device, option o, option type")
+
+
 def test_a_node_that_does_not_list_its_volumes_is_unknown(with_volumes, sight):  # noqa: F811 - the fixture
     assert not with_volumes([service()], master=local(None))
     sight.nodes[1].volumes = None

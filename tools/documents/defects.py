@@ -16,6 +16,7 @@ _WHERE = {
     "encrypted-network": "an encrypted overlay network",
     "host-bits-subnet": "an overlay network whose subnet has bits beyond its mask",
     "member-of-28": "the manager has a node of 28 or newer beside it",
+    "node-without-it": "a node whose release does not have it",
     "older-manager": "a manager with an older release",
     "other-data-port": "a data path port other than 4789",
     "placement-preference": "a service with placement preferences",

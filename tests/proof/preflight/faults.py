@@ -129,7 +129,7 @@ STATE = [
         "a node filters by iptables-legacy",
         "iptables-backend",
         "warning",
-        "legacy on slave02",
+        "iptables is legacy, and the engine's rules are in nf_tables",
         nodes=("slave02",),
         script="update-alternatives --set iptables /usr/sbin/iptables-legacy",
     ),
@@ -233,6 +233,23 @@ STATE = [
         r"inotify: \d+ of 64 instances used",
         nodes=("slave03",),
         script="echo 64 > /tmp/few; mount --bind /tmp/few /proc/sys/fs/inotify/max_user_instances",
+    ),
+    PreflightFault(
+        "memory runs out",
+        "limits",
+        "warning",
+        r"50 of \d+ MiB of memory are available",
+        nodes=("slave03",),
+        script="sed 's/^MemAvailable:.*/MemAvailable: 51200 kB/' /proc/meminfo > /tmp/memory;"
+        " mount --bind /tmp/memory /proc/meminfo",
+    ),
+    PreflightFault(
+        "threads run out",
+        "limits",
+        "warning",
+        r"\d+ of 50 threads are there",
+        nodes=("slave03",),
+        script="echo 50 > /tmp/threads; mount --bind /tmp/threads /proc/sys/kernel/pid_max",
     ),
     PreflightFault(
         "a name server does not answer",
@@ -482,16 +499,92 @@ HELD_BACK = [
     ),
 ]
 
-#: A node with a firewall of its owner's beside the engine's rules.
-UNLIKE = PreflightFault(
-    "packets are filtered by somebody else",
-    "packets",
-    "info",
-    "only here the node: nft's table inet firewall: type filter hook forward priority .* policy accept",
-    nodes=("slave01",),
-    script="nft 'add table inet firewall;"
-    " add chain inet firewall forward { type filter hook forward priority 10; policy accept; }'",
-)
+#: A node with a firewall of its owner's beside the engine's rules, and another whose disk has failed.
+FILTERED = [
+    PreflightFault(
+        "packets are filtered by somebody else",
+        "packets",
+        "info",
+        "only here the node: nft's table inet firewall: type filter hook forward priority .* policy accept",
+        nodes=("slave01",),
+        script="nft 'add table inet firewall;"
+        " add chain inet firewall forward { type filter hook forward priority 10; policy accept; }'",
+    ),
+    PreflightFault(
+        "one packet in three is dropped",
+        "packets",
+        "info",
+        r"only here .*the node: -t filter -A FORWARD -s \* -m statistic --mode random --probability \S+ -j DROP",
+        nodes=("slave01",),
+        script="iptables -A FORWARD -s 203.0.113.9 -m statistic --mode random --probability 0.3 -j DROP",
+    ),
+    PreflightFault(
+        "a port is closed before connections are tracked",
+        "packets",
+        "info",
+        r"only here .*the node: -t raw -A PREROUTING .*--dport \* -j DROP",
+        nodes=("slave01",),
+        script="nft list table ip raw >/dev/null 2>&1 || touch /run/no-raw;"
+        " iptables -t raw -I PREROUTING -p tcp --dport 9999 -j DROP",
+    ),
+    PreflightFault(
+        "the disk of the engine's data is mounted read-only",
+        "disk",
+        "error",
+        "/var/lib/docker, where the engine's data is, is mounted read-only",
+        nodes=("slave02",),
+        # What the engine has open stays as it is.
+        script="mount --bind /var/lib/docker /var/lib/docker && mount -o remount,ro,bind /var/lib/docker",
+    ),
+]
+FILTERED_NO_MORE = {
+    "slave01": "nft delete table inet firewall;"
+    " iptables -D FORWARD -s 203.0.113.9 -m statistic --mode random --probability 0.3 -j DROP;"
+    " iptables -t raw -D PREROUTING -p tcp --dport 9999 -j DROP;"
+    " [ ! -e /run/no-raw ] || nft delete table ip raw; rm -f /run/no-raw",
+    "slave02": "umount -l /var/lib/docker",
+}
+#: A node whose kernel does with packets what those of the others do not.
+ROUTED_ASTRAY = [
+    PreflightFault(
+        "the default route is gone",
+        "packets",
+        "info",
+        "not as elsewhere the node: default route is by eth0",
+        nodes=("slave01",),
+        script="ip route show default > /run/default && ip route del default",
+    ),
+    PreflightFault(
+        "an interface does not forward",
+        "packets",
+        "info",
+        r"only here the node: ipv4\.conf\.eth0\.forwarding is 0",
+        nodes=("slave01",),
+        script="sysctl -w net.ipv4.conf.eth0.forwarding=0",
+    ),
+    PreflightFault(
+        "connections are soon forgotten",
+        "packets",
+        "info",
+        r"only here .*the node: netfilter\.nf_conntrack_tcp_timeout_established is 300",
+        nodes=("slave01",),
+        script="sysctl -n net.netfilter.nf_conntrack_tcp_timeout_established > /run/timeout"
+        " && sysctl -w net.netfilter.nf_conntrack_tcp_timeout_established=300",
+    ),
+    PreflightFault(
+        "a neighbour has a fixed hardware address",
+        "packets",
+        "info",
+        "only here .*the node: a permanent entry for a neighbour by eth0",
+        nodes=("slave01",),
+        script="ip neigh replace 203.0.113.1 lladdr 02:00:00:00:00:01 nud permanent dev eth0",
+    ),
+]
+ROUTED_AGAIN = {
+    "slave01": "ip route add $(cat /run/default); sysctl -w net.ipv4.conf.eth0.forwarding=1;"
+    " sysctl -w net.netfilter.nf_conntrack_tcp_timeout_established=$(cat /run/timeout);"
+    " ip neigh del 203.0.113.1 dev eth0",
+}
 #: Clocks that are further off than certificates allow for.
 FAR_OFF = [
     PreflightFault(
@@ -811,6 +904,13 @@ WORK = [
         nodes=("slave02",),
     ),
     PreflightFault(
+        "a task whose program is stopped",
+        "task-containers",
+        "error",
+        r"the container of frozen\.1 is held up: \S+ is stopped \(SIGSTOP\)",
+        nodes=("slave02",),
+    ),
+    PreflightFault(
         "a container that no manager knows",
         "task-containers",
         "warning",
@@ -863,7 +963,8 @@ FAULTS = [
     *GONE_ON_ALONE,
     *HELD_BACK,
     *FAR_OFF,
-    UNLIKE,
+    *FILTERED,
+    *ROUTED_ASTRAY,
     CARD,
     CUT_OFF,
     *LOST,

@@ -30,6 +30,8 @@ from tests.proof.preflight.faults import (
     CARD,
     CUT_OFF,
     FAR_OFF,
+    FILTERED,
+    FILTERED_NO_MORE,
     FIRST_STRAYED,
     GONE_ON_ALONE,
     HELD_BACK,
@@ -39,10 +41,11 @@ from tests.proof.preflight.faults import (
     NEWEST_API_ONLY,
     OPEN_SOCKET,
     REVERSED,
+    ROUTED_AGAIN,
+    ROUTED_ASTRAY,
     STATE,
     STRAYS,
     TORN,
-    UNLIKE,
     WAYS,
     WORK,
     WORK_OF_JOBS,
@@ -325,12 +328,18 @@ def test_a_way_to_a_task_that_leads_astray_is_found(healthy, always):
     expect_healed(healthy, always)
 
 
-def test_a_node_that_treats_packets_otherwise_than_the_others_is_named(healthy, always):
-    plant(healthy.nodes, [UNLIKE])
+@pytest.mark.parametrize(
+    ("faults", "healing"),
+    [(FILTERED, FILTERED_NO_MORE), (ROUTED_ASTRAY, ROUTED_AGAIN)],
+    ids=["filtered", "routed"],
+)
+def test_a_node_that_treats_packets_otherwise_than_the_others_is_named(healthy, always, faults, healing):
     try:
-        hold_against(preflight(healthy), [UNLIKE], always)
+        plant(healthy.nodes, faults)
+        hold_against(preflight(healthy), faults, always)
     finally:
-        healthy.nodes[1].run("nft delete table inet firewall")
+        healed = [node.run(healing[node.name]) for node in healthy.nodes if node.name in healing]
+    assert all(one.ok for one in healed), healed
     expect_healed(healthy, always)
 
 
@@ -534,14 +543,14 @@ def test_faults_of_work_are_found_on_their_nodes(busy, lab, always):
     for place, node in enumerate(busy.nodes):
         assert node.run(ODD.format(image=image, place=place)).ok
     here, quick = f"{only}{third.name}", "--restart-delay 1s"
-    for name in ("tough", "still"):
+    for name in ("tough", "still", "frozen"):
         create(name, here)
     create("apart", f"{here} --network app")
     create("everywhere", "--mode global --network app")
     create("odd", "--mode global --no-resolve-image", of="registry:5000/odd:1")
     for name in ("pausing", "back"):
         create(name, f"--replicas 2 {here}")
-    plain = [busy.service(name) for name in ("tough", "still", "apart", "pausing", "back")]
+    plain = [busy.service(name) for name in ("tough", "still", "frozen", "apart", "pausing", "back")]
     for each in plain:
         each.wait_running(2 if each.name in ("pausing", "back") else 1)
     busy.service("everywhere").wait_running(3)
@@ -567,6 +576,7 @@ def test_faults_of_work_are_found_on_their_nodes(busy, lab, always):
     done(master, f"{update} --update-failure-action rollback --args \"sh -c 'exit 8'\" back")
     done(master, "swarm update --dispatcher-heartbeat 60s")
     assert third.run(f"docker pause {container('still')}").ok
+    assert third.run(f"kill -STOP $(docker inspect --format '{{{{.State.Pid}}}}' {container('frozen')})").ok
     assert third.run(f"docker network disconnect -f app {container('apart')}").ok
     labels = {"task.id": "ghost", "service.id": busy.service("still").id, "service.name": "ghost"}
     given = " ".join(f"--label com.docker.swarm.{name}={value}" for name, value in labels.items())
