@@ -175,8 +175,8 @@ FAULTS = [
             "networks/macvlan": "the task on slave01 has .* is there configured with",
         },
         script=wrap(
-            reword('"network create --config-only"*--ip-range*', ("172.30.1.0/24", "172.30.77.0/24")),
-            reword('"network create --config-only"*', ("172.30.1.0/24", "172.29.0.0/24")),
+            reword('"network create --config-only"*--ip-range*', ("*.1.0/24", "${word%.1.0/24}.77.0/24")),
+            reword('"network create --config-only"*', ("*.1.0/24", "${word%.1.0/24}.99.0/24")),
         ),
         nodes=("slave01",),
         run="swarm ports and networks",
