@@ -87,9 +87,9 @@ def tables(sight: Sight) -> Iterator[Finding]:
     for view in sight.nodes:
         try:
             view.check_active()
+            text, mesh = view.read("balancers"), view.read("mesh rules")
             if not work.long_there(sight, view):
                 continue
-            text, mesh = view.read("balancers"), view.read("mesh rules")
             used = [service for service in sight.services if _balanced(sight, service, heard)]
             if not text.startswith("ipvs"):
                 if used and (having or kept_out(view, "ip_vs")):

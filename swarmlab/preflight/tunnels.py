@@ -71,9 +71,9 @@ def entries(sight: Sight) -> Iterator[Finding]:
     for view in sight.nodes:
         try:
             view.check_active()
+            found = tunnels(view.read("tunnels"))
             if not work.long_there(sight, view):
                 continue
-            found = tunnels(view.read("tunnels"))
         except Unknown as why:
             yield why.finding(view.name)
             continue

@@ -130,7 +130,8 @@ def test_an_address_that_two_nodes_have_is_named(swarm, always):
 def test_an_advertised_address_that_is_gone_is_named_and_what_follows_is_below_it(swarm, always):
     last = swarm.nodes[-1]
     other = beside(last, 190)
-    swap = "ip address del {}/24 dev eth0; ip address add {}/24 dev eth0"
+    # With its address, a node loses the routes by it.
+    swap = "D=$(ip route show default); ip address del {}/24 dev eth0; ip address add {}/24 dev eth0; ip route add $D"
     with planted(last, swap.format(last.address, other), swap.format(other, last.address)):
 
         def seen():
