@@ -53,6 +53,8 @@ QUESTION = (
 _OF_ENGINES = re.compile(
     r"-A PREROUTING -d \S+ ! -i \S+ .*-j DROP|-A FORWARD -i (\S+) -o \1 -j DROP|-A (IN|OUT)PUT .*-m (u32|bpf) "
 )
+#: The tables of nft that are iptables'; their rules are read by it.
+_OF_IPTABLES = re.compile(r"ip6? (filter|nat|mangle|raw|security)$")
 #: Interfaces that come and go with containers.
 _PASSING = re.compile(r"^(veth|br-|dm-|vx-|ov-|ifb|docker0|lo$)")
 #: The setting for how many seconds a connection on which nothing passes is known, and those after which few are missed.
@@ -74,7 +76,9 @@ def facts(text: str) -> set[str]:
         elif words and words[0] == "table":
             table = "swarmlab"
         elif words and words[0] == "type" and table != "swarmlab":
-            found.add(f"{place}: nft's table {table}: {line.strip()}")
+            # iptables makes its chains at the first rule in them, and leaves them there.
+            if not (_OF_IPTABLES.match(table) and "policy accept" in line):
+                found.add(f"{place}: nft's table {table}: {line.strip()}")
         elif fact := _fact(words, line):
             found.add(f"{place}: {fact}")
     return found

@@ -309,6 +309,7 @@ def test_what_differs_by_its_nature_is_no_fact():
         "setting ipv4/conf/veth1a2b3c4/forwarding 0",
         "setting netfilter/nf_conntrack_tcp_timeout_established 86400",
         "10.1.0.9 dev br-0123456789ab lladdr 02:00:00:00:00:09 PERMANENT",
+        "table ip raw {\n\t\ttype filter hook prerouting priority raw; policy accept;",
     ],
 )
 def test_what_an_engine_makes_for_a_container_or_a_network_is_no_difference(balanced, line):
