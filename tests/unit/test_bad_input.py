@@ -129,6 +129,12 @@ def pytest_rows():
     yield row("--metrics {tmp}/x.prom --shard 1/2", "--metrics: a shard knows nothing of the claims of the others")
     yield row("--metrics ''", "--metrics: is empty")
     yield row("--metrics ~nouser/x.prom", "there is no such user")
+    yield row("suites/nosuch", "ERROR: file or directory not found: suites/nosuch")
+    yield row("suites/ch2_networks::x", "suites/ch2_networks::x: is a folder; name a file of it before ::")
+    machines = "suites/ch1_hosts/test_machines.py"
+    yield row(f"{machines}::nosuch -n 2", f"{machines}::nosuch: test_machines.py has no 'nosuch'")
+    yield row("-k 'a and'", "-k a and: at column 6: expected not OR left parenthesis OR identifier")
+    yield row("-m 'lab and' -n 2", "-m lab and: at column 8: expected not OR left parenthesis OR identifier")
     yield row("--rootdir {tmp}", "for its root folder, and the suites need")
     yield row("-k nothing", "SWARMLAB_CACHE={tmp}/file: is a file", environment={"SWARMLAB_CACHE": "{tmp}/file"})
     yield row(f"{EXISTING} {{tmp}}/bomb.yaml", "bomb.yaml, line 5, column 4: holds more than 50000 values")
@@ -219,6 +225,7 @@ def swarmlab_rows():
     yield row("init", "the following arguments are required: --inventory")
     yield row("init --inventory {tmp}/nodes.yaml", "nodes.yaml lists its nodes already; name a manager: ssh://")
     yield row("doctor --config {tmp}/typo.toml", "typo.toml, line 1: unknown key 'waiver'; did you mean waivers?")
+    yield row("test -- nosuch -n 2", "ERROR: file or directory not found: nosuch", status=4)
     yield row("test --config {tmp}/broken.toml", "broken.toml, line 1, column 10: is not TOML")
 
 
@@ -270,6 +277,11 @@ def test_bad_input_is_one_line(row, tmp_path):
     assert "Traceback" not in lines[0]
     assert not list((tmp_path / "tmp").iterdir())
     assert not (tmp_path / "reports").exists()
+
+
+def test_what_a_process_of_xdist_refuses_to_collect_is_told(tmp_path):
+    status, lines = ran(Row("pytest tests/unit/test_lists.py -k 'a(b=1)' -n 1 -p no:cacheprovider", ""), tmp_path)
+    assert (status, lines[-1]) == (4, "ERROR: Keyword expressions do not support call parameters.")
 
 
 def test_every_option_of_the_suites_with_a_value_is_joined_with_it(of_pytest):
