@@ -69,6 +69,24 @@ def exists(path: Path) -> bool:
         return False
 
 
+def kind_of(path: Path, about: str = "") -> str:
+    """Return what is at a path that a user named: "folder", "file" for anything else, or "" for nothing.
+
+    Args:
+        path: the path.
+        about: what the message says before the reason; by default the path.
+
+    Raises:
+        UsageError: that cannot be told, as the folder around it may not be entered, or the name is too long.
+    """
+    try:
+        return "folder" if stat.S_ISDIR(path.stat().st_mode) else "file"
+    except (FileNotFoundError, NotADirectoryError):
+        return ""
+    except (OSError, ValueError) as failed:
+        raise UsageError(f"{about or shown(path)}: cannot be read: {reason(failed)}") from None
+
+
 def read_text(path: str | Path, what: str = "", *, most: int = MOST_BYTES) -> str:
     """Return the text of a file that a user named.
 

@@ -90,7 +90,7 @@ def _context() -> tuple[str, str]:
     if name := os.environ.get("DOCKER_CONTEXT"):
         return name, "DOCKER_CONTEXT"
     file = _folder() / "config.json"
-    if not file.exists():
+    if not os.access(file, os.R_OK):  # as docker does, which only warns of one that it may not read
         return "", ""
     settings = _json(file)
     return str(settings.get("currentContext") or ""), str(file)

@@ -18,7 +18,7 @@ import jsonschema
 
 from swarmlab.errors import UsageError
 from swarmlab.evidence import redact
-from swarmlab.files import YamlFile, named, read_text, shown
+from swarmlab.files import YamlFile, kind_of, named, read_text, shown
 from swarmlab.labs.base import Declared
 from swarmlab.labs.existing import ansible, ansible_mistakes
 from swarmlab.labs.existing.places import FORM, bare, chain, place
@@ -144,7 +144,7 @@ def _raw(source: str, mistakes: Mistakes) -> tuple[Any, Path]:
         return {"manager": source}, Path.cwd()
     file = named(source, "inventory")
     folder = file.absolute().parent
-    if file.is_dir() or _is_program(file):
+    if kind_of(file, mistakes.name) == "folder" or _is_program(file):
         return None, folder
     text = read_text(source, "inventory")
     raw = None if _is_ini(file, text) else _parsed(text, mistakes)
@@ -353,12 +353,11 @@ def _check_nodes(raw: Any, folder: Path, mistakes: Mistakes) -> None:
 def _no_file(folder: Path, given: str) -> str:
     """Return why a path of the inventory names no file; empty if it names one."""
     try:
-        file = folder / named(given)
+        found = kind_of(folder / named(given), shown(given))
     except UsageError as wrong:
         return str(wrong)
-    if file.is_file():
-        return ""
-    return f"{shown(given)}: {'that is a folder' if file.is_dir() else 'there is no such file'}"
+    missing = "that is a folder" if found else "there is no such file"
+    return "" if found == "file" else f"{shown(given)}: {missing}"
 
 
 def _range(ports: str) -> range:
