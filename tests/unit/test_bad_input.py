@@ -10,6 +10,7 @@ import subprocess
 import sys
 import threading
 import time
+from pathlib import Path
 
 import pytest
 
@@ -486,6 +487,7 @@ def test_a_poor_environment_ends_nothing_with_a_traceback(command, environment, 
         ("pytest --profiles", 141),
         ("swarmlab preflight --list", 141),
         ("swarmlab engines", 141),
+        ("swarmlab --help", 141),
         ("pytest tests/unit/test_files.py -q -k parser", 0),  # a run goes on, for its results
     ],
 )
@@ -505,6 +507,24 @@ def test_a_reader_that_closes_the_output_ends_nothing_with_a_traceback(command, 
     )
     os.close(writing)
     assert (done.returncode, done.stderr) == (status, "")
+
+
+@pytest.mark.parametrize("command", ["swarmlab --help", "swarmlab explain 7.2.4/rm", "pytest --claims"])
+def test_a_full_disk_for_what_is_printed_is_told_in_one_line(command):
+    program, *words = command.split()
+    environment = {name: value for name, value in os.environ.items() if name != "PYTHONUNBUFFERED"}
+    with Path("/dev/full").open("w") as full:
+        done = subprocess.run(
+            [sys.executable, "-m", program, *words],
+            cwd=ROOT,
+            env=environment,
+            stdout=full,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+    begin = "swarmlab" if program == "swarmlab" else "ERROR"
+    assert done.stderr == f"{begin}: standard output cannot be written: No space left on device\n"
+    assert done.returncode == 3
 
 
 # Options and their values
