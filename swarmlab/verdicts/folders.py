@@ -40,8 +40,8 @@ def count(text: str) -> int:
     Raises:
         argparse.ArgumentTypeError: It is no number.
     """
-    if not text.isdecimal():
-        raise argparse.ArgumentTypeError(f"{text!r} is not a number: write how many to keep, or 0 for all")
+    if not re.fullmatch(r"[0-9]{1,9}", text):
+        raise argparse.ArgumentTypeError(f"{shown(text, 60)!r} is not a number: write how many to keep, or 0 for all")
     return int(text)
 
 

@@ -130,6 +130,8 @@ def pytest_rows():
     yield row("--metrics {tmp}/x.prom --shard 1/2", "--metrics: a shard knows nothing of the claims of the others")
     yield row("--metrics ''", "--metrics: is empty")
     yield row("--metrics ~nouser/x.prom", "there is no such user")
+    yield row("--keep-runs x", "ERROR: --keep-runs: 'x' is not a number: write how many to keep, or 0 for all")
+    yield row("--lab", "ERROR: --lab: expected one argument")
     yield row("suites/nosuch", "ERROR: file or directory not found: suites/nosuch")
     yield row("suites/ch2_networks::x", "suites/ch2_networks::x: is a folder; name a file of it before ::")
     machines = "suites/ch1_hosts/test_machines.py"
