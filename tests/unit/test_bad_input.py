@@ -84,6 +84,9 @@ def pytest_rows():
     yield row("--lab-name nosuch", f"no engine answers at DOCKER_HOST={NOWHERE}")
     for hours in ("-1", "0", "nan", "inf", "-inf"):
         yield row(f"--hours={hours}", f"--hours {hours}: write the hours that one test may take")
+    yield row("--cis-node-days inf", "--cis-node-days inf: write a number of days above 0")
+    yield row("--profile smok", "--profile smok: no such profile; did you mean smoke?")
+    yield row("--lab dnd", "--lab dnd: no such lab; did you mean dind?")
     yield row("--hours soon", "--hours soon: write a number")
     yield row("--provider virtualbox", "--provider: is an option of --lab vagrant; give that too")
     yield row("--engine bookworm,", "--engine: bookworm,: has an empty part")
@@ -206,7 +209,8 @@ def swarmlab_rows():
     yield row("cleanup --name x --inventory y", "--name: has no effect beside --inventory")
     yield row("cleanup --inventory ''", "--inventory: is empty")
     yield row("push-images ''", "HOST[:PORT][/PATH]: is empty")
-    for registry in ("https://host/x", "h.org/Path", "a b", "h.org/", "user", "host:0x1", "x" * 5000):
+    ports = [f"h.org:{port}" for port in ("0", "99999", "0x1")]
+    for registry in ("https://host/x", "h.org/Path", "a b", "h.org/", "user", *ports, "x" * 5000):
         yield row(f"push-images {registry!r}", "is not HOST[:PORT][/PATH]")
     yield row("rehearse --path bookworm,", "--path bookworm,: has an empty part")
     yield row("rehearse --path 20.10.24,28.5.2 --to 28.5.2", "--path names all engines")

@@ -117,3 +117,15 @@ def test_a_page_is_written_to_a_folder_that_is_not_there(tmp_path, monkeypatch, 
     assert main(["report", "x", "--markdown", "--out", "a/b.md"]) == 0
     assert capsys.readouterr().out == "a/b.md\n"
     assert (tmp_path / "a" / "b.md").read_text() == "page"
+
+
+# Words that are not known
+
+
+def test_the_name_of_a_lab_has_no_end_of_line(refused):
+    said = "'swarmlab\\n' is not the name of a lab: write at most 31 of a-z, 0-9 and -"
+    assert refused("up --name 'swarmlab\n'") == (2, said)
+
+
+def test_a_check_that_there_is_not_is_told_with_the_nearest(refused):
+    assert refused("preflight --skip disc=x")[1].startswith("no check 'disc'; did you mean disk?; checks: ")

@@ -21,7 +21,7 @@ from swarmlab.evidence import redact
 from swarmlab.files import YamlFile, kind_of, named, read_text, shown
 from swarmlab.labs.base import Declared
 from swarmlab.labs.existing import ansible, ansible_mistakes
-from swarmlab.labs.existing.places import FORM, bare, chain, place
+from swarmlab.labs.existing.places import FORM, Place, bare, chain, place
 from swarmlab.nearest import nearest
 
 _SCHEMA = Path(__file__).with_name("inventory.schema.json")
@@ -35,6 +35,9 @@ NOTHING = Declared(
 )
 #: The user who logs in if neither the file nor ssh's configuration names one.
 DEFAULT_USER = "root"
+#: What is wrong with an address that is more than a host, and with that of a manager.
+_ALONE = "write the host alone; user: and port: are keys of their own"
+_NO_MANAGER = "is no address of a manager; write ssh://[USER@]HOST[:PORT]"
 _ANSIBLE = ("all", "ungrouped", "plugin", "_meta")
 
 
@@ -166,9 +169,10 @@ class Mistakes:
         self.name = f"inventory {shown(source)}"
         self.by_option = False
         self._found: list[tuple[list[int], str]] = []
+        self._paths: set[tuple[str | int, ...]] = set()
 
     def add(self, path: Sequence[str | int], wrong: str, *, key: str = "", raw: Any = None) -> None:
-        """Add a mistake.
+        """Add a mistake; of a value that has one already, none.
 
         Args:
             path: keys and places of the value that is wrong, from the outermost on.
@@ -176,6 +180,9 @@ class Mistakes:
             key: the key of that value, if the key itself is wrong.
             raw: the whole inventory, from which the message takes the name of a node.
         """
+        if path and not key and tuple(path) in self._paths:
+            return
+        self._paths |= set() if key else {tuple(path)}
         place = self.name
         if path == ["ports"] and self.by_option:
             place = "--ports"
@@ -333,6 +340,10 @@ def _check_nodes(raw: Any, folder: Path, mistakes: Mistakes) -> None:
                 mistakes.add([*at, key], wrong, raw=raw)
         if isinstance(jump := node.get("jump"), str) and jump and chain(jump) is None:
             mistakes.add([*at, "jump"], f"{shown(repr(jump))} is wrong: write {FORM}", raw=raw)
+        address = node.get("address") if number is not None else None
+        found = place(address) if isinstance(address, str) else Place("")
+        if found is None or found.user or found.port or "://" in str(address):
+            mistakes.add([*at, "address"], f"{shown(repr(redact(str(address))))} is wrong: {_ALONE}", raw=raw)
         # Two machines may be forwarded ports of one address.
         of_address = [str(node.get(key, raw.get(key, ""))) for key in ("port", "jump")]
         for what in ("address", "name") if number is not None else ():
@@ -342,6 +353,8 @@ def _check_nodes(raw: Any, folder: Path, mistakes: Mistakes) -> None:
                 wrong = f"two nodes have the {what} {shown(name[1])}, this and the {_nth(first[name] + 1)}"
                 mend = "; where machines do have one host name, leave it out" if what == "name" else ""
                 mistakes.add([*at, what], f"{wrong}{mend}", raw=raw)
+    if isinstance(manager := raw.get("manager"), str) and place(manager) is None:
+        mistakes.add(["manager"], f"{shown(redact(manager))}: {_NO_MANAGER}", raw=raw)
     if re.fullmatch(r"\d{1,5}-\d{1,5}", given := str(raw.get("ports", ""))):
         ports = _range(given)
         if len(ports) < LEAST_PORTS or not 1 <= ports.start <= ports.stop <= 65536:
@@ -405,7 +418,7 @@ _OF_MACHINES = ("user", "port", "key", "jump", "known_hosts", "sudo")
 def _of_url(url: str) -> dict[str, Any]:
     found = place(url)
     if not found:
-        raise UsageError(f"{shown(redact(url))}: is no address of a manager; write ssh://[USER@]HOST[:PORT]")
+        raise UsageError(f"{shown(redact(url))}: {_NO_MANAGER}")
     named_there = {"user": found.user, "port": found.port}
     return {"address": found.host, **{key: value for key, value in named_there.items() if value}}
 
