@@ -9,6 +9,7 @@ from pathlib import Path
 from swarmlab import outputs
 from swarmlab.cli.common import RUN, output_file
 from swarmlab.errors import UsageError
+from swarmlab.files import named
 from swarmlab.paths import REPORTS
 from swarmlab.report import bench, results_page
 from swarmlab.verdicts import results
@@ -18,11 +19,11 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     """Add the options of the command."""
     parser.add_argument("runs", nargs="*", metavar="RUN", help=f"{RUN} (default: the checkout's reports/)")
     parser.add_argument(
-        "--kills", metavar="FILE", type=Path, help="add the table of killed runs that make proof-interruptions wrote"
+        "--kills", metavar="FILE", help="add the table of killed runs that make proof-interruptions wrote"
     )
     parser.add_argument("--times", action="store_true", help="write what the runs took in place of their verdicts")
     parser.add_argument(
-        "--bench", metavar="FILE", type=Path, help="with --times: add the benchmark that make bench wrote (bench.json)"
+        "--bench", metavar="FILE", help="with --times: add the benchmark that make bench wrote (bench.json)"
     )
     parser.add_argument(
         "--picture", metavar="FILE", help="write the picture of the benchmark there, and show it on the page"
@@ -46,11 +47,12 @@ def run(args: argparse.Namespace) -> int:
     out = output_file("--out", args.out) if args.out else None
     drawn = output_file("--picture", args.picture) if args.picture else None
     page = out.absolute().parent if out else Path.cwd()
-    measured = bench.load(args.bench) if args.bench else None
+    measured = bench.load(named(args.bench, "--bench")) if args.bench else None
     picture = os.path.relpath(drawn.absolute(), page) if drawn else ""
+    killed = named(args.kills, "--kills") if args.kills else None
     runs = (results.load(Path(path)) for path in args.runs or [REPORTS])
     times = args.times
-    text = results_page.render_times(runs, measured, picture) if times else results_page.render(runs, args.kills)
+    text = results_page.render_times(runs, measured, picture) if times else results_page.render(runs, killed)
     if measured and drawn:
         outputs.write(drawn, bench.picture(measured))
     if out is None:

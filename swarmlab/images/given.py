@@ -91,7 +91,7 @@ def _check(name: str, file: Path) -> None:
             member = archive.extractfile("manifest.json")
             manifest = json.load(member) if member else []
         held = len([image["Config"] for image in manifest])
-    except (tarfile.TarError, OSError, EOFError, KeyError, TypeError, ValueError) as failed:
+    except (tarfile.TarError, OSError, EOFError, KeyError, TypeError, ValueError, RecursionError) as failed:
         raise UsageError(
             f"{name}={file}: is not a saved image; make one with: docker save -o {file.name} IMAGE"
         ) from failed

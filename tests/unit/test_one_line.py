@@ -4,10 +4,10 @@ import shlex
 
 import pytest
 
-from swarmlab import outputs
+from swarmlab import configuration, outputs
 from swarmlab.cli.main import main
 from swarmlab.errors import LabError, UsageError
-from swarmlab.files import kind_of
+from swarmlab.files import kind_of, read_json
 from swarmlab.labs.context import named_engine
 
 NOWHERE = "unix:///nowhere/docker.sock"
@@ -129,3 +129,73 @@ def test_the_name_of_a_lab_has_no_end_of_line(refused):
 
 def test_a_check_that_there_is_not_is_told_with_the_nearest(refused):
     assert refused("preflight --skip disc=x")[1].startswith("no check 'disc'; did you mean disk?; checks: ")
+
+
+# Files of JSON
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("{", "Expecting property name"),
+        ("[" * 100_000, "values lie too deep"),
+        ("9" * 5000, "Exceeds the limit"),
+        ('{"a": NaN}', "NaN is no number"),
+        ("[1e300]", "1e300 is too large a number"),
+        ('{"a": {"b": 1, "b": 2}}', "the key 'b' stands twice in one object"),
+        (r'["\ud800"]', r"\ud800 is half of a character"),
+    ],
+)
+def test_what_is_no_json_is_one_line(tmp_path, text, said):
+    (tmp_path / "x.json").write_text(text)
+    with pytest.raises(UsageError, match=r"^thing .*/x\.json: is not JSON: ") as refused:
+        read_json(tmp_path / "x.json", "thing")
+    assert said in str(refused.value)
+    assert len(str(refused.value)) < 400
+
+
+def test_json_has_whole_characters_and_may_begin_with_a_mark_of_its_order(tmp_path):
+    (tmp_path / "x.json").write_bytes(b'\xef\xbb\xbf["\\ud83d\\ude00", 9223372036854775807, 1.5]')
+    assert read_json(tmp_path / "x.json") == ["\U0001f600", 2**63 - 1, 1.5]
+    with pytest.raises(UsageError, match="has more than 256 KiB"):
+        read_json("/dev/full")
+
+
+@pytest.mark.parametrize(
+    ("command", "text", "said"),
+    [
+        ("results x --kills ''", "", "results: --kills: is empty; write a value, or leave it out; see: "),
+        ("results x --times --bench ''", "", "results: --bench: is empty; write a value, or leave it out; see: "),
+        ("results x --times --bench nowhere", "", "benchmark nowhere: cannot be read: No such file or directory"),
+        ("results x --times --bench {}", "[" * 100_000, "is not JSON: values lie too deep"),
+        ("results x --times --bench {}", "[]", "is not a benchmark: [] is not of type 'object'; make one with: make "),
+        ("rehearse --like {}", "[" * 100_000, "is not JSON: values lie too deep"),
+    ],
+)
+def test_a_file_of_json_that_is_wrong_is_told(refused, tmp_path, command, text, said):
+    file = tmp_path / "likeness.json"
+    file.write_text(text)
+    status, line = refused(command.format(file))
+    assert status == 2
+    assert said in line
+
+
+def test_a_context_of_docker_that_is_damaged_is_one_line_or_has_no_address(tmp_path, monkeypatch):
+    monkeypatch.delenv("DOCKER_HOST", raising=False)
+    monkeypatch.setenv("DOCKER_CONTEXT", "x")
+    monkeypatch.setenv("DOCKER_CONFIG", str(tmp_path))
+    meta = tmp_path / "contexts" / "meta" / "x" / "meta.json"
+    meta.parent.mkdir(parents=True)
+    for text, said in (
+        ("[" * 100_000, "too deep; mend it, or set DOCKER_HOST"),
+        ('{"Name": "x", "Endpoints": "y"}', "x "),
+    ):
+        meta.write_text(text)
+        with pytest.raises(UsageError, match=said):
+            named_engine()
+
+
+def test_a_number_of_thousands_of_digits_is_no_toml(tmp_path):
+    (tmp_path / "swarmlab.toml").write_text(f"keep-runs = {'9' * 5000}")
+    with pytest.raises(UsageError, match=r"swarmlab.toml: is not TOML: Exceeds the limit"):
+        configuration.read(tmp_path / "swarmlab.toml")

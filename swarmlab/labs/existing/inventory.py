@@ -20,6 +20,7 @@ from swarmlab.errors import UsageError
 from swarmlab.evidence import redact
 from swarmlab.files import YamlFile, kind_of, named, read_text, shown
 from swarmlab.labs.base import Declared
+from swarmlab.labs.context import endpoints
 from swarmlab.labs.existing import ansible, ansible_mistakes
 from swarmlab.labs.existing.places import FORM, Place, bare, chain, place
 from swarmlab.nearest import nearest
@@ -425,11 +426,7 @@ def _of_url(url: str) -> dict[str, Any]:
 
 def _of_context(source: str, name: str) -> str:
     """Return the ssh:// address of a Docker context of this user."""
-    home = Path(os.environ.get("DOCKER_CONFIG", Path.home() / ".docker"))
-    known = {}
-    for file in (home / "contexts" / "meta").glob("*/meta.json"):
-        meta = json.loads(file.read_text(encoding="utf-8"))
-        known[meta["Name"]] = meta.get("Endpoints", {}).get("docker", {}).get("Host", "")
+    known = {found: str(endpoint.get("Host") or "") for found, endpoint in endpoints().items()}
     if name not in known:
         raise UsageError(
             f"inventory {source}: no Docker context {name!r}; there are {', '.join(sorted(known)) or 'none'}"
@@ -439,7 +436,7 @@ def _of_context(source: str, name: str) -> str:
             f"inventory {source}: the Docker context {name} is {known[name] or 'without a host'}; "
             "write a context whose host is ssh://…"
         )
-    return str(known[name])
+    return known[name]
 
 
 def learned(manager: Machine, address: str) -> Machine:
