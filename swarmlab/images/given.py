@@ -66,6 +66,21 @@ def read(values: Sequence[str]) -> list[GivenImage]:
     return list(given.values())
 
 
+def check_reference(reference: str, option: str) -> None:
+    """Check the form of an image's reference.
+
+    Args:
+        reference: the reference.
+        option: the option that gives it, for the message.
+
+    Raises:
+        UsageError: it is none.
+    """
+    if not _REFERENCE.fullmatch(reference):
+        form = "NAME[:TAG] or HOST[:PORT]/PATH[:TAG]"
+        raise UsageError(f"{option} {shown(reference, 60)}: is no reference of an image; write {form}")
+
+
 def _image(name: str, source: str) -> GivenImage:
     file = named(source, f"{name}=") if source.startswith("~") else Path(source)
     if exists(file) and file.is_file():

@@ -1,5 +1,6 @@
 """Wrong words to swarmlab's commands, in this process: status 2, one line that names the thing, nothing left behind."""
 
+import re
 import shlex
 
 import pytest
@@ -199,3 +200,23 @@ def test_a_number_of_thousands_of_digits_is_no_toml(tmp_path):
     (tmp_path / "swarmlab.toml").write_text(f"keep-runs = {'9' * 5000}")
     with pytest.raises(UsageError, match=r"swarmlab.toml: is not TOML: Exceeds the limit"):
         configuration.read(tmp_path / "swarmlab.toml")
+
+
+# Small things
+
+
+def test_a_path_with_an_end_of_line_is_told_in_one_line(refused):
+    assert refused("report 'a\nb'")[1].startswith("a b: no such file or folder")
+
+
+def test_a_part_whose_record_is_empty_is_told(refused, tmp_path):
+    (tmp_path / "verdicts.jsonl").touch()
+    status, line = refused(f"merge {tmp_path}")
+    assert status == 2
+    assert re.search(r"verdicts\.jsonl is not the record of a run: '\w+' is missing$", line)
+
+
+def test_an_image_that_is_no_reference_is_refused_before_a_node_is_reached(refused, tmp_path):
+    (tmp_path / "swarm.yaml").write_text("nodes: [{address: 192.0.2.1}]")
+    line = refused(f"doctor --inventory {tmp_path / 'swarm.yaml'} --image 'a b'")[1]
+    assert line.startswith("--image a b: is no reference of an image; write NAME[:TAG] or ")
