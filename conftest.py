@@ -10,6 +10,7 @@ pytest_plugins = [
     "fixtures.shards",
     "fixtures.verdicts",
     "fixtures.elsewhere",
+    "fixtures.selected",
     "fixtures.allure_labels",
     "fixtures.other_programs",
     "fixtures.lab_end",

@@ -246,7 +246,7 @@ def _read(file: Path) -> Configuration | None:
     text = read_text(file, "config")
     try:
         raw: Any = tomllib.loads(text)
-    except (tomllib.TOMLDecodeError, RecursionError) as failed:
+    except (ValueError, RecursionError) as failed:  # of TOML, or a number of thousands of digits
         said, _, at = str(failed).partition(" (at ")
         last = f"line {text.count(chr(10)) + 1}, column {len(text.rpartition(chr(10))[2]) + 1}"
         place = "" if not at else f", {last if at.startswith('end') else at.rstrip(')')}"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import json
 import os
 import re
 import select
@@ -19,6 +20,8 @@ from swarmlab.errors import UsageError
 MOST_BYTES = 2**18
 #: Most values in a YAML file once its aliases are followed, and how deep they may lie in each other.
 _MOST_VALUES, _DEEPEST = 50_000, 50
+#: From which on a number with a point or an exponent in JSON is a mistake: no duration and no share is as large.
+_LARGEST = 1e12
 #: Most characters of a message that come from a file or an option.
 _SHOWN = 200
 #: Seconds to wait for the first bytes of a pipe.
@@ -69,6 +72,24 @@ def exists(path: Path) -> bool:
         return False
 
 
+def kind_of(path: Path, about: str = "") -> str:
+    """Return what is at a path that a user named: "folder", "file" for anything else, or "" for nothing.
+
+    Args:
+        path: the path.
+        about: what the message says before the reason; by default the path.
+
+    Raises:
+        UsageError: that cannot be told, as the folder around it may not be entered, or the name is too long.
+    """
+    try:
+        return "folder" if stat.S_ISDIR(path.stat().st_mode) else "file"
+    except (FileNotFoundError, NotADirectoryError):
+        return ""
+    except (OSError, ValueError) as failed:
+        raise UsageError(f"{about or shown(path)}: cannot be read: {reason(failed)}") from None
+
+
 def read_text(path: str | Path, what: str = "", *, most: int = MOST_BYTES) -> str:
     """Return the text of a file that a user named.
 
@@ -109,14 +130,75 @@ def _read(file: Path, most: int) -> bytes:
             raise OSError(errno.EISDIR, os.strerror(errno.EISDIR))
         if stat.S_ISREG(mode):
             return opened.read(most + 1)
-        content = b""
+        content = bytearray()
         while len(content) <= most:
             if not select.select([opened], [], [], _PATIENCE)[0]:
                 raise OSError(errno.ETIMEDOUT, f"nothing was written to it for {_PATIENCE:.0f} s")
             if not (block := opened.read(2**16)):
                 break
             content += block
-        return content
+        return bytes(content)
+
+
+def read_json(path: str | Path, what: str = "", *, most: int = MOST_BYTES) -> Any:
+    """Return the content of a file of JSON that a user named.
+
+    Args:
+        path: see `read_text`.
+        what: see `read_text`.
+        most: see `read_text`.
+
+    Raises:
+        UsageError: it cannot be read, or is not JSON as `parse_json` takes it.
+    """
+    return parse_json(read_text(path, what, most=most), f"{what} {shown(path)}".strip())
+
+
+def parse_json(text: str, source: str) -> Any:
+    """Return the content of a JSON document.
+
+    A key that stands twice in one object is refused, of which JSON would drop the first. So are numbers and characters
+    that there are not: NaN, numbers of hundreds of digits, and halves of a character.
+
+    Args:
+        text: the document.
+        source: the name of its file, for messages.
+
+    Raises:
+        UsageError: it is not such a document.
+    """
+    try:
+        content = json.loads(text, object_pairs_hook=_object, parse_constant=_no_number, parse_float=_number)
+        if re.search(r"\\u[dD][89a-fA-F]", text):  # a whole character has two of these
+            json.dumps(content, ensure_ascii=False).encode("utf-8")
+    except RecursionError:
+        raise UsageError(f"{source}: is not JSON: values lie too deep") from None
+    except UnicodeEncodeError as wrong:
+        half = ascii(wrong.object[wrong.start])[1:-1]
+        raise UsageError(f"{source}: is not JSON: {half} is half of a character") from None
+    except ValueError as broken:
+        raise UsageError(f"{source}: is not JSON: {shown(broken)}") from None
+    return content
+
+
+def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    made = dict(pairs)
+    if len(made) < len(pairs):
+        names = [name for name, _ in pairs]
+        twice = next(name for name in names if names.count(name) > 1)
+        raise ValueError(f"the key {shown(twice, 60)!r} stands twice in one object")
+    return made
+
+
+def _no_number(text: str) -> float:
+    raise ValueError(f"{text} is no number")
+
+
+def _number(text: str) -> float:
+    number = float(text)
+    if not abs(number) < _LARGEST:
+        raise ValueError(f"{shown(text, 40)} is too large a number")
+    return number
 
 
 def read_yaml(path: str | Path, what: str = "") -> Any:

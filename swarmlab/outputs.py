@@ -2,30 +2,47 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
+from collections.abc import Iterable
 from pathlib import Path
 
 from swarmlab.errors import LabError
+from swarmlab.files import exists
 
 #: Bytes that a folder has to take before work begins whose results go there.
 _PROBE = 1 << 20
 
 
 def check(folder: Path) -> None:
-    """Make a folder if it is missing, and write there, before work begins whose results are to go there.
+    """Write in a folder before work begins whose results are to go there; nothing is left, and no folder is made.
 
     Raises:
         LabError: It cannot be made or written.
     """
-    probe = folder / f".probe-{os.getpid()}"
+    probe, lacking = folder / f".probe-{os.getpid()}", missing(folder)
     try:
-        folder.mkdir(parents=True, exist_ok=True)
         try:
+            folder.mkdir(parents=True, exist_ok=True)
             probe.write_bytes(bytes(_PROBE))
         finally:
-            probe.unlink(missing_ok=True)
+            with contextlib.suppress(FileNotFoundError, NotADirectoryError):
+                probe.unlink()
+            remove_empty(lacking)
     except OSError as failed:
         raise LabError(unwritable(folder, failed)) from None
+
+
+def missing(folder: Path) -> list[Path]:
+    """Return which of a folder and those around it are not there, the innermost first."""
+    return [path for path in (folder, *folder.parents) if not exists(path)]
+
+
+def remove_empty(folders: Iterable[Path]) -> None:
+    """Remove folders that are empty, such as those that `missing` found and that nothing was written to."""
+    for folder in folders:
+        with contextlib.suppress(OSError):
+            folder.rmdir()
 
 
 def write(file: Path, text: str) -> None:

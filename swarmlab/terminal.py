@@ -43,6 +43,17 @@ def give_up(stream: TextIO | None) -> None:
         stream.flush()  # type: ignore[union-attr]
 
 
+def unwritable(stream: TextIO | None) -> OSError | None:
+    """Return why what was printed to a stream cannot be written, and give the stream up; None if it can."""
+    try:
+        if stream:
+            stream.flush()
+    except OSError as failed:
+        give_up(stream)
+        return failed
+    return None
+
+
 class Patient:
     """A stream to print to that outlives its reader: what cannot be written is dropped, and the program goes on."""
 

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from swarmlab import outputs
 from swarmlab.errors import LabError, UsageError
-from swarmlab.files import named, shown
+from swarmlab.files import kind_of, named, reason, shown
 
 #: How the name of an archive ends.
 ENDINGS = (".tar.gz", ".tgz")
@@ -26,17 +26,22 @@ def check(path: str) -> Path:
     """Return the place that a user names for a bundle.
 
     Raises:
-        UsageError: something else is there.
+        UsageError: something else is there, or this user may not look there.
     """
     place = named(path, "the bundle").absolute()
     about = f"{shown(place)}:"
+    found = kind_of(place)
     if is_archive(place):
-        if place.is_dir():
+        if found == "folder":
             raise UsageError(f"{about} is a folder; name a file for the archive")
         return place
-    if place.exists() and not place.is_dir():
+    if found == "file":
         raise UsageError(f"{about} is a file; name a folder, or an archive that ends with {ENDINGS[0]}")
-    if place.is_dir() and any(place.iterdir()):
+    try:
+        empty = not found or not any(place.iterdir())
+    except OSError as failed:
+        raise UsageError(f"{about} cannot be read: {reason(failed)}") from None
+    if not empty:
         raise UsageError(f"{about} is not empty; name a new folder, or an archive that ends with {ENDINGS[0]}")
     return place
 

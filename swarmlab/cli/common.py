@@ -13,7 +13,7 @@ from typing import Any, NoReturn
 from swarmlab import configuration, option_rules, outputs
 from swarmlab.cluster.node import Node
 from swarmlab.errors import UsageError
-from swarmlab.files import exists, named, shown
+from swarmlab.files import kind_of, named, shown
 from swarmlab.labs.base import Lab
 from swarmlab.labs.existing.ansible import GROUP
 from swarmlab.labs.registry import DEFAULT
@@ -198,9 +198,11 @@ def output_file(option: str, value: str) -> Path:
         LabError: it cannot be written.
     """
     file = named(value, option)
-    if exists(file) and file.is_dir():
+    found = kind_of(file, f"{option} {shown(value)}")
+    if found == "folder":
         raise UsageError(f"{option} {shown(value)}: is a folder; name a file")
-    outputs.check(file.absolute().parent)
+    if not found or file.is_file():  # a device or a pipe takes what it takes
+        outputs.check(file.absolute().parent)
     return file
 
 

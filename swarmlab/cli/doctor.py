@@ -10,6 +10,7 @@ from swarmlab.cli.common import add_inventory, inventory_options, refuse, say
 from swarmlab.cli.preflight import table
 from swarmlab.doctor import check, here, swarm
 from swarmlab.errors import UsageError
+from swarmlab.images.given import check_reference
 from swarmlab.labs.base import Request
 from swarmlab.labs.existing.kind import EXISTING
 from swarmlab.parallel import parallel
@@ -43,7 +44,8 @@ def run(args: argparse.Namespace) -> int:
     """Look at all that a run needs, on an existing swarm or for a lab here, and tell all that is wrong.
 
     Raises:
-        UsageError: an option is for an existing swarm, and none is named; or options have no effect beside others.
+        UsageError: an option is for an existing swarm, and none is named; options have no effect beside others; or
+            --image is no reference.
     """
     if args.host:
         refuse(args, "--host", "--inventory", "--group", "--config", "--image", "--ports")
@@ -51,6 +53,8 @@ def run(args: argparse.Namespace) -> int:
     for option in ("--image", "--ports") if not options else ():
         if getattr(args, option[2:]):
             raise UsageError(f"{option}: is for an existing swarm; give --inventory too")
+    for image in args.image:
+        check_reference(image, "--image")
     if args.ports:
         options["--ports"] = args.ports
     found = _of_existing(options, args.image) if options else _of_this_machine()

@@ -37,10 +37,11 @@ from swarmlab.cli import (
 )
 from swarmlab.cli.common import Parser, complain, say
 from swarmlab.errors import SwarmlabError, UsageError
+from swarmlab.files import reason
 from swarmlab.host import complete_path
 from swarmlab.labs.outer import Apart
 from swarmlab.labs.registry import MADE
-from swarmlab.terminal import give_up, start_in_utf8, tolerate
+from swarmlab.terminal import give_up, start_in_utf8, tolerate, unwritable
 from swarmlab.verdicts.results import suite_version
 
 #: Exit statuses of every command. 1 is for what a command has judged: claims, findings, changes.
@@ -104,20 +105,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
         say(f"no claims at {paths.CLAIMS}; install swarmlab from its checkout: pip install -e .")
         return COULD_NOT_BE_HELD
     given = list(sys.argv[1:] if arguments is None else arguments)
-    end = given.index("--") if "--" in given else len(given)
-    top = parser()
-    completion.complete(top)
-    args, rest = top.parse_known_args(given[:end])
-    args.parser.refuse_unknown(rest)
-    args.given, args.words = given, (words := given[end + 1 :])
-    # One word is a line for the node's shell, as with ssh; several are a program and its arguments.
-    args.command = words[0] if len(words) == 1 else shlex.join(words)
-    if args.command and args.run not in (shell.run, test.run):
-        top.error(f"only shell takes a command after --, and test options of pytest, and not: {args.command}")
+    args = argparse.Namespace()
     try:
+        try:
+            args = _parsed(given)
+        except SystemExit:  # after the help, or a mistake
+            _flush()
+            raise
         status = interruption.guarded(lambda: args.run(args))
-        if sys.stdout:
-            sys.stdout.flush()
+        _flush()
         return status
     except BrokenPipeError:  # the reader of the output has closed it, as head does
         give_up(sys.stdout)  # else the flush at exit fails too
@@ -135,6 +131,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         complain(str(failed))
         return COULD_NOT_BE_HELD
     except OSError as failed:
+        if full := unwritable(sys.stdout):
+            complain(f"standard output cannot be written: {reason(full)}")
+            return COULD_NOT_BE_HELD
         where = failed.filename or "a file of the reports, of SWARMLAB_CACHE or of the folder for temporary files"
         complain(f"{where}: {failed.strerror or failed}")
         return COULD_NOT_BE_HELD
@@ -142,3 +141,23 @@ def main(arguments: Sequence[str] | None = None) -> int:
         traceback.print_exc()
         say("this is an error of swarmlab itself")
         return COULD_NOT_BE_HELD
+
+
+def _parsed(given: Sequence[str]) -> argparse.Namespace:
+    """Return the options of a command line, of which the words after ``--`` are for a node or for pytest."""
+    end = given.index("--") if "--" in given else len(given)
+    top = parser()
+    completion.complete(top)
+    args, rest = top.parse_known_args(given[:end])
+    args.parser.refuse_unknown(rest)
+    args.given, args.words = given, (words := given[end + 1 :])
+    # One word is a line for the node's shell, as with ssh; several are a program and its arguments.
+    args.command = words[0] if len(words) == 1 else shlex.join(words)
+    if args.command and args.run not in (shell.run, test.run):
+        top.error(f"only shell takes a command after --, and test options of pytest, and not: {args.command}")
+    return args
+
+
+def _flush() -> None:
+    if sys.stdout:
+        sys.stdout.flush()

@@ -6,6 +6,7 @@ import argparse
 from pathlib import Path
 
 from swarmlab.cli.common import output_file
+from swarmlab.files import named
 from swarmlab.paths import REPORTS
 from swarmlab.report import metrics
 from swarmlab.report.overall import overall
@@ -40,7 +41,7 @@ def run(args: argparse.Namespace) -> int:
     """Make one run of the parts of a run that was split with --shard."""
     elsewhere = [output_file("--metrics", args.metrics)] if args.metrics else []
     parts = merge.read([Path(path) for path in args.parts])
-    folder = merge.write(parts, Path(args.reports) if args.reports else REPORTS)
+    folder = merge.write(parts, named(args.reports, "--reports") if args.reports else REPORTS)
     merged = results.load(folder)
     metrics.write(metrics.of_run(merged), folder / metrics.FILE, *elsewhere)
     digest = folders.ended(folder, keep=args.keep_runs)

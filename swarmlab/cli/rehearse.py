@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Sequence
-from pathlib import Path
 
 from swarmlab.cli.common import add_group, refuse, say
 from swarmlab.errors import UsageError
@@ -79,7 +78,7 @@ def run(args: argparse.Namespace) -> int:
     plan = play.plan(path, args.order, *shape, kind, args.claims, like, reboot=args.reboot)
     for why in restarts.against(like.data.get("restarts", []), plan.path[1:]) if like else []:
         say(f"no-go already: {why}")
-    folder = Path(args.out)
+    folder = named(args.out, "--out")
     try:
         decision = play.rehearse(plan, kind, folder, args.claims, say, keep=args.keep_runs)
     except Apart:

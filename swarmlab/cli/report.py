@@ -6,7 +6,7 @@ import argparse
 from pathlib import Path
 
 from swarmlab import outputs, report
-from swarmlab.cli.common import RUN
+from swarmlab.cli.common import RUN, output_file
 from swarmlab.errors import UsageError
 from swarmlab.paths import REPORTS
 from swarmlab.report import pull_request
@@ -31,21 +31,21 @@ def run(args: argparse.Namespace) -> int:
     """Make one HTML file of the verdicts and the evidence of one or more runs, or a short page of Markdown.
 
     Raises:
-        UsageError: --baseline is given without --markdown, or a path names no run.
+        UsageError: --baseline is given without --markdown, --out is a folder, or a path names no run.
         LabError: the page cannot be written.
     """
     if args.baseline and not args.markdown:
         raise UsageError("--baseline: is on the page of --markdown; give that too, or use: swarmlab compare OLD NEW")
+    out = output_file("--out", args.out) if args.out else None
     runs = [results.load(Path(path)) for path in args.runs or [REPORTS]]
     if args.markdown:
         text = pull_request.render(runs, results.load(Path(args.baseline)) if args.baseline else None)
-        if args.out is None:
+        if out is None:
             print(text, end="")
             return 0
-        out = Path(args.out)
         outputs.write(out, text)
     else:
-        out = Path(args.out) if args.out else (runs[0].folder if len(runs) == 1 else REPORTS) / "report.html"
+        out = out or (runs[0].folder if len(runs) == 1 else REPORTS) / "report.html"
         report.write(runs, out)
     print(out)
     return 0

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from swarmlab.cli.common import RUN
 from swarmlab.errors import UsageError
-from swarmlab.files import shown
+from swarmlab.files import kind_of, shown
 from swarmlab.paths import REPORTS
 from swarmlab.verdicts import folders, manifest
 
@@ -73,6 +73,6 @@ def _folder(path: Path) -> Path:
         UsageError: There is no run.
     """
     for folder in (path, path / folders.LATEST, path.parent if path.name in folders.FILES else path):
-        if (folder / manifest.NAME).exists():
+        if kind_of(folder / manifest.NAME):
             return folder.resolve()
     return folders.find(path).parent.resolve()

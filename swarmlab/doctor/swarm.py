@@ -106,6 +106,9 @@ def members(patient: Patient) -> Iterator[Finding]:
         yield from_line(line, risk="no run begins until that is mended")
     if not patient.wrong and patient.lab.members:
         yield Finding(Level.OK, f"{len(patient.lab.members)} nodes of the swarm {patient.lab.cluster}")
+    elif not patient.wrong:
+        mend = "mend what is in the way of the nodes, and look again"
+        yield Finding(Level.UNKNOWN, "not known, as no node was reached", mend=mend)
 
 
 def rights(patient: Patient) -> Iterator[Finding]:

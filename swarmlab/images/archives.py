@@ -116,7 +116,10 @@ def archive(file: Path, digest: str, name: str) -> Content:
         programs = unpack(file, made, name)
         engine = made / _ENGINE
         _check_processor(name, engine)
-        libc = max((_libc(program) for program in programs), default=())
+        try:
+            libc = max((_libc(program) for program in programs), default=())
+        except (struct.error, IndexError):
+            raise UsageError(f"engine {name}: a program in it is cut or damaged; get it anew") from None
         return Content(file, (file,), digest, _version(name, engine), libc)
 
 
@@ -164,6 +167,8 @@ def _opened(file: Path, name: str) -> Iterator[tarfile.TarFile]:
             yield content
     except (tarfile.TarError, EOFError, zlib.error, OSError) as failed:
         reason = getattr(failed, "strerror", None) or (str(failed) or type(failed).__name__).splitlines()[0]
+        if reason.startswith("file could not be opened"):  # a list of all forms that it is none of follows
+            reason = "it is none"
         raise UsageError(f"engine {name}: cannot be read as an archive ({reason}); get it anew") from failed
 
 
@@ -171,7 +176,7 @@ def _check_processor(name: str, program: Path) -> None:
     ours = processor()
     with program.open("rb") as opened:
         header = opened.read(20)
-    if header[:4] != b"\x7fELF":
+    if len(header) < 20 or header[:4] != b"\x7fELF":
         raise UsageError(f"engine {name}: its dockerd is no program of Linux")
     number = int.from_bytes(header[18:20], "big" if header[5] == 2 else "little")
     if number != ours[2]:

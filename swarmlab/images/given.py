@@ -66,6 +66,21 @@ def read(values: Sequence[str]) -> list[GivenImage]:
     return list(given.values())
 
 
+def check_reference(reference: str, option: str) -> None:
+    """Check the form of an image's reference.
+
+    Args:
+        reference: the reference.
+        option: the option that gives it, for the message.
+
+    Raises:
+        UsageError: it is none.
+    """
+    if not _REFERENCE.fullmatch(reference):
+        form = "NAME[:TAG] or HOST[:PORT]/PATH[:TAG]"
+        raise UsageError(f"{option} {shown(reference, 60)}: is no reference of an image; write {form}")
+
+
 def _image(name: str, source: str) -> GivenImage:
     file = named(source, f"{name}=") if source.startswith("~") else Path(source)
     if exists(file) and file.is_file():
@@ -91,7 +106,7 @@ def _check(name: str, file: Path) -> None:
             member = archive.extractfile("manifest.json")
             manifest = json.load(member) if member else []
         held = len([image["Config"] for image in manifest])
-    except (tarfile.TarError, OSError, EOFError, KeyError, TypeError, ValueError) as failed:
+    except (tarfile.TarError, OSError, EOFError, KeyError, TypeError, ValueError, RecursionError) as failed:
         raise UsageError(
             f"{name}={file}: is not a saved image; make one with: docker save -o {file.name} IMAGE"
         ) from failed

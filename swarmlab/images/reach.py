@@ -18,9 +18,11 @@ from swarmlab.host import Progress
 
 #: Seconds that an engine has to reach a registry, and seconds until a line says that it is waited for.
 PATIENCE, _SOON = 20, 3
+_PORT = "[1-9][0-9]{0,3}|[1-5][0-9]{4}|6[0-4][0-9]{3}|65[0-4][0-9]{2}|655[0-2][0-9]|6553[0-5]"
 #: HOST[:PORT][/PATH], as an engine reads it: a host has a dot or a port, or is localhost.
 _REGISTRY = re.compile(
-    r"(?:localhost|(?=[^/]*[.:])[A-Za-z0-9](?:[A-Za-z0-9.-]*[A-Za-z0-9])?|\[[0-9A-Fa-f:]+\])(?::\d{1,5})?"
+    r"(?:localhost|(?=[^/]*[.:])[A-Za-z0-9](?:[A-Za-z0-9.-]*[A-Za-z0-9])?|\[[0-9A-Fa-f:]+\])"
+    rf"(?::(?:{_PORT}))?"
     r"(?:/[a-z0-9]+(?:(?:\.|_|__|-+)[a-z0-9]+)*)*"
 )
 

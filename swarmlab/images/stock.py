@@ -19,6 +19,8 @@ from typing import Any
 
 from swarmlab import children, netns
 from swarmlab.errors import UsageError
+from swarmlab.evidence import redact
+from swarmlab.files import kind_of, named, read_text
 from swarmlab.host import Progress, alone, cache_folder, check_cache, scratch
 from swarmlab.images import archives, download
 from swarmlab.images.archives import Content
@@ -51,7 +53,7 @@ def folder() -> Path:
 
 def lock_file() -> Path:
     """Return the file of the archives' hashes."""
-    return Path(os.environ.get("SWARMLAB_ENGINES_LOCK") or ROOT / "engines.lock")
+    return named(os.environ.get("SWARMLAB_ENGINES_LOCK") or ROOT / "engines.lock", "SWARMLAB_ENGINES_LOCK")
 
 
 # Names
@@ -82,7 +84,7 @@ def official_version(name: str) -> str:
         except UsageError as unreached:
             raise UsageError(f"no engine {name!r} on this machine, and {unreached}") from None
     if not meant:
-        raise UsageError(f"no engine {name!r}: {_url(_official_folder())} has no release that begins with it")
+        raise UsageError(f"no engine {name!r}: {redact(_url(_official_folder()))} has no release that begins with it")
     return max(meant, key=parsed)
 
 
@@ -116,7 +118,7 @@ def on_site() -> list[str]:
     with scratch("engine") as made:
         file = made / "index"
         if why := _download(url, file):
-            raise UsageError(f"{url} cannot be read ({why}); {_WAYS}, or write a whole version")
+            raise UsageError(f"{redact(url)} cannot be read ({why}); {_WAYS}, or write a whole version")
         listed = re.findall(r'href="(docker-\d+(?:\.\d+)+(?:-ce)?\.tgz)"', file.read_text(encoding="utf-8"))
     return [f"{_official_folder()}{name}" for name in listed]
 
@@ -131,10 +133,7 @@ def locked() -> dict[str, str]:
         UsageError: the lock file cannot be read, or has a line that is no hash and name.
     """
     file = lock_file()
-    try:
-        lines = file.read_text(encoding="utf-8").splitlines() if file.exists() else []
-    except (OSError, UnicodeDecodeError) as failed:
-        raise UsageError(f"{file}: cannot be read: {failed}") from None
+    lines = read_text(file, "SWARMLAB_ENGINES_LOCK").splitlines() if kind_of(file) else []
     known = {}
     for number, line in enumerate(lines, 1):
         if not line.strip() or line.startswith("#"):
@@ -173,7 +172,7 @@ def kept(place: str) -> Content:
     """
     found = _kept(place)
     if found is None:
-        asked = place if "://" in place else archives.version_in(place)
+        asked = redact(place) if "://" in place else archives.version_in(place)
         fetch = command("swarmlab", "engines", "fetch", asked)
         raise UsageError(f"engine {asked}: is not on this machine; run: {fetch}")
     return found
@@ -236,12 +235,12 @@ def _fetched(place: str, progress: Progress) -> Content:
         progress(f"taking {brought}")
         return _keep(brought, place, f"{brought}")
     url, partial = _url(place), folder() / f"{name}.part"
-    progress(f"downloading {url}")
+    progress(f"downloading {redact(url)}")
     try:
         if why := _download(url, partial, progress):
             known = f"see {command('swarmlab', 'engines', '--all')}" if why.startswith("HTTP 404") else _WAYS
-            raise UsageError(f"{url} cannot be downloaded ({why}); {known}, or bring that file to {brought}")
-        return _keep(partial, place, url)
+            raise UsageError(f"{redact(url)} cannot be downloaded ({why}); {known}, or bring that file to {brought}")
+        return _keep(partial, place, redact(url))
     finally:
         partial.unlink(missing_ok=True)
 
@@ -262,7 +261,7 @@ def _keep(file: Path, place: str, source: str) -> Content:
 
 def _read(file: Path, digest: str, place: str) -> Content:
     """Read an archive to its end, and keep what it holds, as that takes a second."""
-    content = archives.archive(file, digest, place if "://" in place else Path(place).name)
+    content = archives.archive(file, digest, redact(place) if "://" in place else Path(place).name)
     about = {"place": place, "sha256": digest, "version": content.version, "libc": content.libc}
     with tempfile.NamedTemporaryFile("w", dir=folder(), prefix="about-", delete=False) as made:
         json.dump(about, made)

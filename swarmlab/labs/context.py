@@ -6,14 +6,13 @@ Source: docker's own order, in the reference of its command line, "Environment v
 from __future__ import annotations
 
 import hashlib
-import json
 import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from swarmlab.errors import UsageError
-from swarmlab.files import exists, named, read_text, shown
+from swarmlab.files import exists, named, read_json, shown
 from swarmlab.labs.credentials import Credentials
 
 #: The schemes of addresses at which a lab's engine can be.
@@ -48,7 +47,7 @@ def named_engine() -> Named | None:
         return None
     about = f"the Docker context {shown(name)} ({by})"
     mend = "unset DOCKER_CONTEXT" if by == "DOCKER_CONTEXT" else "run: docker context use default"
-    endpoint = _endpoints().get(name)
+    endpoint = endpoints().get(name)
     if endpoint is None:
         raise UsageError(f"{about}: there is no such context; {mend}")
     url = str(endpoint.get("Host") or "")
@@ -90,18 +89,19 @@ def _context() -> tuple[str, str]:
     if name := os.environ.get("DOCKER_CONTEXT"):
         return name, "DOCKER_CONTEXT"
     file = _folder() / "config.json"
-    if not file.exists():
+    if not os.access(file, os.R_OK):  # as docker does, which only warns of one that it may not read
         return "", ""
     settings = _json(file)
     return str(settings.get("currentContext") or ""), str(file)
 
 
-def _endpoints() -> dict[str, dict[str, Any]]:
+def endpoints() -> dict[str, dict[str, Any]]:
     """Return the endpoint of each context of this user, by the context's name."""
     found = {}
     for file in sorted((_folder() / "contexts" / "meta").glob("*/meta.json")):
         meta = _json(file)
-        endpoint = (meta.get("Endpoints") or {}).get("docker")
+        of_all = meta.get("Endpoints")
+        endpoint = of_all.get("docker") if isinstance(of_all, dict) else None
         found[str(meta.get("Name"))] = endpoint if isinstance(endpoint, dict) else {}
     return found
 
@@ -112,9 +112,9 @@ def _folder() -> Path:
 
 def _json(file: Path) -> dict[str, Any]:
     try:
-        content = json.loads(read_text(file))
-    except ValueError as broken:
-        raise UsageError(f"{file}: is not JSON: {shown(broken)}; mend it, or set DOCKER_HOST") from None
+        content = read_json(file)
+    except UsageError as wrong:
+        raise UsageError(f"{wrong}; mend it, or set DOCKER_HOST") from None
     if not isinstance(content, dict):
         raise UsageError(f"{file}: is no object of JSON; mend it, or set DOCKER_HOST")
     return content

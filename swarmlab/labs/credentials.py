@@ -13,7 +13,7 @@ from requests.utils import get_environ_proxies
 from typing_extensions import override
 
 from swarmlab.errors import UsageError
-from swarmlab.files import reason, shown
+from swarmlab.files import exists, reason, shown
 
 #: The files in a folder of certificates, as docker names them.
 _CA, _CERTIFICATE, _KEY = "ca.pem", "cert.pem", "key.pem"
@@ -77,7 +77,7 @@ class Credentials:
         return {**own, "DOCKER_TLS_VERIFY": "1"} if self.verify else {**own, "DOCKER_TLS": "1"}
 
     def _exists(self, name: str) -> bool:
-        return (self.folder / name).exists()
+        return exists(self.folder / name)
 
 
 def _check_dates(by: str, file: Path, content: bytes) -> None:

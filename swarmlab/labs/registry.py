@@ -20,6 +20,7 @@ from swarmlab.labs.machines.kind import MACHINES
 from swarmlab.labs.outer import OuterEngine
 from swarmlab.labs.standing import Standing
 from swarmlab.labs.state import NodeState
+from swarmlab.nearest import hint
 from swarmlab.paths import command
 
 #: The kind that is used if none is named.
@@ -37,7 +38,8 @@ def kind_named(word: str) -> LabKind:
         UsageError: there is no such kind.
     """
     if word not in KINDS:
-        raise UsageError(f"--lab {word}: no such lab; choose one of {', '.join(KINDS)}")
+        near = hint(word, KINDS)
+        raise UsageError(f"--lab {shown(word, 60)}: no such lab{near}; choose one of {', '.join(KINDS)}")
     return KINDS[word]
 
 

@@ -10,6 +10,8 @@ from types import MappingProxyType
 from swarmlab.cluster.swarm import Swarm
 from swarmlab.errors import SwarmlabError, UsageError
 from swarmlab.evidence import redact
+from swarmlab.files import shown
+from swarmlab.nearest import hint
 from swarmlab.preflight import (
     addresses,
     alike,
@@ -228,7 +230,7 @@ def reasons(options: Iterable[str], known: Iterable[str] = CHECKS) -> dict[str, 
     for option in options:
         name, _, reason = (part.strip() for part in option.partition("="))
         if name not in names:
-            raise UsageError(f"no check {name!r}; checks: {', '.join(names)}")
+            raise UsageError(f"no check {shown(name, 60)!r}{hint(name, names)}; checks: {', '.join(names)}")
         if not reason:
             raise UsageError(f"to skip {name}, give a reason: {name}=REASON")
         if name in skipped:

@@ -66,6 +66,7 @@ def rehearse(plan: Plan, kind: MadeKind, folder: Path, profile: str, progress: P
                 dress(cluster, plan.likeness)
             seconds["the lab"] = time.monotonic() - begun
             set_aside(folder, keep)
+            folder.mkdir(parents=True, exist_ok=True)
             if plan.likeness:
                 plan.likeness.write(folder / LIKENESS)
             with ThreadPoolExecutor(max_workers=1) as beside:

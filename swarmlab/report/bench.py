@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -11,6 +10,7 @@ from xml.sax.saxutils import escape
 
 from swarmlab import layouts
 from swarmlab.errors import UsageError
+from swarmlab.files import read_json
 from swarmlab.report.markdown import code, plain, table
 from swarmlab.watching.timeline import COLOURS
 
@@ -31,15 +31,18 @@ def load(file: Path) -> dict[str, Any]:
     """
     mend = "make one with: make bench"
     try:
-        found: dict[str, Any] = json.loads(file.read_text(encoding="utf-8"))
-        if found["schema"] != SCHEMA:
+        found: dict[str, Any] = read_json(file, "benchmark")
+    except UsageError as refused:
+        raise UsageError(f"{refused}; {mend}") from None
+    try:
+        if isinstance(found, dict) and found.get("schema", SCHEMA) != SCHEMA:
             raise UsageError(f"{file} has schema {found['schema']}; this release reads {SCHEMA}; {mend}")
         if wrong := layouts.mistake(found, layouts.layout(_LAYOUT)):
             raise UsageError(f"{file}: is not a benchmark: {wrong}; {mend}")
         list(blocks(found, "growth.svg"))
         picture(found)
-    except (OSError, ValueError, KeyError, TypeError, AttributeError) as failed:
-        raise UsageError(f"{file}: is not a benchmark: {type(failed).__name__}: {failed}; {mend}") from None
+    except (ArithmeticError, LookupError, ValueError, TypeError, AttributeError):
+        raise UsageError(f"{file}: is not a benchmark: a value in it is missing or wrong; {mend}") from None
     return found
 
 

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from swarmlab.errors import UsageError
+from swarmlab.files import read_json
 
 
 def bad(row: Mapping[str, Any]) -> str:
@@ -40,13 +40,19 @@ def lines(file: Path) -> list[str]:
     Raises:
         UsageError: it cannot be read.
     """
+    mend = "make one with: make proof-interruptions"
     try:
-        table = json.loads(file.read_text(encoding="utf-8"))
-        kills = table["kills"]
-        clean = sum(not bad(row) for row in kills)
-    except (OSError, ValueError, KeyError, TypeError) as failed:
-        mend = "make one with: make proof-interruptions"
-        raise UsageError(f"{file}: is not a table of kills: {failed}; {mend}") from None
+        return _lines(read_json(file, "kills"))
+    except UsageError as wrong:
+        raise UsageError(f"{wrong}; {mend}") from None
+    except (KeyError, TypeError, ValueError, AttributeError) as wrong:
+        why = f"{wrong} is missing" if isinstance(wrong, KeyError) else "a value in it is wrong"
+        raise UsageError(f"{file}: is not a table of kills: {why}; {mend}") from None
+
+
+def _lines(table: Mapping[str, Any]) -> list[str]:
+    kills = table["kills"]
+    clean = sum(not bad(row) for row in kills)
     made = [
         f"{len(kills)} runs were killed (`kill -9`) at random moments of the {table['whole run seconds']:.0f} seconds "
         f"that such a run takes. After {clean} of them the next run was clean, and the results so far were kept.",

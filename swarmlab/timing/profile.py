@@ -11,6 +11,7 @@ from typing import Any
 
 from swarmlab import layouts, outputs
 from swarmlab.errors import UsageError
+from swarmlab.files import kind_of, read_json
 from swarmlab.timing.processors import Busy, Processors, machine
 from swarmlab.timing.recorder import KINDS, Entry, Recorder, together
 
@@ -26,6 +27,8 @@ USES: dict[str, tuple[str, ...]] = {
     "calls of the outer engine": ("outer",),
     "the suite, and what it does in several threads": ("fixture", "phase", "test"),
 }
+#: Most bytes of a profile.
+_MOST_BYTES = 2**26
 _LAYOUT = Path(__file__).with_name("profile.schema.json")
 _DIGITS = 4
 
@@ -197,14 +200,9 @@ def load(folder: Path) -> Profile | None:
         UsageError: the file is not a profile.
     """
     file = folder / NAME
-    try:
-        raw = json.loads(file.read_text(encoding="utf-8"))
-    except FileNotFoundError:
+    if not kind_of(file):
         return None
-    except OSError as failed:
-        raise UsageError(f"{file} cannot be read: {failed.strerror}") from None
-    except (ValueError, RecursionError) as broken:
-        raise UsageError(f"{file} is not JSON: {broken}") from None
+    raw = read_json(file, most=_MOST_BYTES)
     layouts.refuse_newer(raw, file, SCHEMA)
     if wrong := layouts.mistake(raw, layout()):
         raise UsageError(f"{file} is no profile of a run: {wrong}")

@@ -17,7 +17,7 @@ from swarmlab.verdicts.parts import PARTS
 
 #: What a word may be, for help and messages.
 KINDS = (
-    "an id (7.2.1/rm), a section (7.2), a chapter (7), an area (configs), a part (swarm), a level (critical), a glob"
+    "an id (7.2.4/rm), a section (7.2), a chapter (7), an area (configs), a part (swarm), a level (critical), a glob"
 )
 _GLOB = re.compile(r"[*?\[]")
 
@@ -29,8 +29,8 @@ def split_claims(given: Iterable[str]) -> list[str]:
         UsageError: One of them is empty.
 
     Example:
-        >>> split_claims(["7.2.1/rm,configs", "critical"])
-        ['7.2.1/rm', 'configs', 'critical']
+        >>> split_claims(["7.2.4/rm,configs", "critical"])
+        ['7.2.4/rm', 'configs', 'critical']
     """
     words = []
     for text in given:

@@ -20,6 +20,7 @@ from typing import Any
 
 from swarmlab import outputs, ownership
 from swarmlab.errors import LabError, UsageError
+from swarmlab.files import kind_of, shown
 from swarmlab.verdicts import manifest
 
 #: The file of a run's verdicts, and the record that grows while the run goes on.
@@ -39,8 +40,8 @@ def count(text: str) -> int:
     Raises:
         argparse.ArgumentTypeError: It is no number.
     """
-    if not text.isdecimal():
-        raise argparse.ArgumentTypeError(f"{text!r} is not a number: write how many to keep, or 0 for all")
+    if not re.fullmatch(r"[0-9]{1,9}", text):
+        raise argparse.ArgumentTypeError(f"{shown(text, 60)!r} is not a number: write how many to keep, or 0 for all")
     return int(text)
 
 
@@ -178,16 +179,17 @@ def find(path: Path) -> Path:
         path: The file, the run's folder, or a folder of reports, of which the latest run is taken.
 
     Raises:
-        UsageError: There is no run.
+        UsageError: There is no run, or this user may not read it.
     """
-    if path.exists() and not path.is_dir():
+    found = kind_of(path)
+    if found == "file":
         return path
     for folder in (path, path / LATEST, *reversed(every(path))):
         for name in FILES:
-            if (folder / name).exists():
+            if kind_of(folder / name):
                 return folder.resolve() / name if folder.name == LATEST else folder / name
-    missing = "no run in it" if path.is_dir() else "no such file or folder"
-    raise UsageError(f"{path}: {missing}; a run of the suites writes a folder below runs/ of its reports")
+    missing = "no run in it" if found else "no such file or folder"
+    raise UsageError(f"{shown(path)}: {missing}; a run of the suites writes a folder below runs/ of its reports")
 
 
 def every(reports: Path) -> list[Path]:

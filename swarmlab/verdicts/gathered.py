@@ -28,6 +28,7 @@ from pathlib import Path
 from typing import Any
 
 from swarmlab.errors import UsageError
+from swarmlab.files import shown
 from swarmlab.lists import few
 from swarmlab.verdicts import record
 from swarmlab.verdicts.defects import known_failures
@@ -464,7 +465,8 @@ def understood(file: Path) -> Iterator[None]:
     except OSError as failed:
         raise UsageError(f"{file} cannot be read: {failed.strerror}") from None
     except (ValueError, KeyError, TypeError, AttributeError) as broken:
-        raise UsageError(f"{file} is not the record of a run: {type(broken).__name__}: {broken}") from None
+        why = f"{broken} is missing" if isinstance(broken, KeyError) else shown(broken, 120)
+        raise UsageError(f"{file} is not the record of a run: {why}") from None
 
 
 def function_of(node_id: str) -> str:

@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from swarmlab.errors import UsageError
+from swarmlab.files import shown
+from swarmlab.nearest import hint
 from swarmlab.verdicts.parts import CIS
 
 
@@ -54,5 +56,6 @@ def profile(name: str, option: str) -> Profile:
         UsageError: No profile has this name.
     """
     if name not in PROFILES:
-        raise UsageError(f"{option} {name}: no such profile; choose one of {', '.join(PROFILES)}")
+        near = hint(name, PROFILES)
+        raise UsageError(f"{option} {shown(name, 60)}: no such profile{near}; choose one of {', '.join(PROFILES)}")
     return PROFILES[name]

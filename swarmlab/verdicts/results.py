@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import functools
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import datetime, timedelta, timezone
 from importlib import metadata
 from pathlib import Path
 from typing import Any
 
 from swarmlab import layouts
 from swarmlab.errors import UsageError
+from swarmlab.files import read_json, shown
 from swarmlab.timing import profile
 from swarmlab.timing.profile import Profile
 from swarmlab.verdicts import folders, gathered
@@ -21,6 +21,8 @@ from swarmlab.verdicts.gathered import SCHEMA
 from swarmlab.verdicts.parts import PARTS, part_of
 from swarmlab.verdicts.verdict import Verdict
 
+#: Most bytes of a run's verdicts. Those of all claims have 2 MB.
+_MOST_BYTES = 2**26
 _LAYOUT = Path(__file__).with_name("verdicts.schema.json")
 #: What machines ran on, in words, by the driver of libvirt.
 _DRIVERS = {"kvm": "on KVM", "qemu": "emulated"}
@@ -216,7 +218,7 @@ class Run:
         """Return the content of an evidence file; None if the file is gone."""
         try:
             return (self.folder / name).read_bytes()
-        except OSError:
+        except (OSError, ValueError):  # a name may have a character that no path has
             return None
 
 
@@ -285,8 +287,14 @@ def load(path: Path) -> Run:
         raise UsageError(f"{file} holds no verdicts of the suites: {wrong}")
     try:
         run = of_raw(raw, file)
-    except ValueError:
-        raise UsageError(f"{file} holds no verdicts of the suites: started: {raw['started']!r} is not a date") from None
+        run.started.astimezone(timezone.utc) + timedelta(seconds=run.seconds)
+    except (ValueError, OverflowError):
+        wrong = f"started: {shown(repr(raw['started']), 60)} is not a date, or {raw['seconds']} s after it is none"
+        raise UsageError(f"{file} holds no verdicts of the suites: {wrong}") from None
+    if len(run.claims) < len(raw["claims"]):
+        ids = [claim["id"] for claim in raw["claims"]]
+        twice = next(id for id in ids if ids.count(id) > 1)
+        raise UsageError(f"{file} contradicts itself: {shown(twice, 60)} is judged twice")
     counted = {str(verdict): number for verdict, number in run.counts.items() if number}
     if counted != {verdict: number for verdict, number in raw["summary"].items() if number}:
         raise UsageError(f"{file} contradicts itself: its summary does not add up to its claims")
@@ -310,12 +318,7 @@ def of_raw(raw: Mapping[str, Any], file: Path) -> Run:
 
 
 def _json(file: Path) -> Any:
-    try:
-        return json.loads(file.read_text(encoding="utf-8"))
-    except OSError as failed:
-        raise UsageError(f"{file} cannot be read: {failed.strerror}") from None
-    except (ValueError, RecursionError) as broken:
-        raise UsageError(f"{file} is not JSON: {broken}") from None
+    return read_json(file, most=_MOST_BYTES)
 
 
 def _judged(entry: Mapping[str, Any]) -> Judged:

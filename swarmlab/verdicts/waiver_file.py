@@ -128,6 +128,9 @@ def _mistake(
     key = f" {path[1]}:" if len(path) > 1 else ""
     if wrong.validator == "type" and len(path) > 1:
         return f"{about}:{key} {shown(repr(wrong.instance))} is no text; put it in quotes"
+    if wrong.validator == "minLength":
+        least = f"write at least {wrong.validator_value} characters"
+        return f"{about}:{key} {shown(repr(wrong.instance))} is too short; {least}"
     if wrong.validator == "required" and isinstance(entry, dict) and kind not in entry:
         return f"{about}: names neither a claim nor a check; begin it with claim: or check:"
     if wrong.validator == "additionalProperties" and isinstance(entry, dict):

@@ -10,6 +10,7 @@ import subprocess
 import sys
 import threading
 import time
+from pathlib import Path
 
 import pytest
 
@@ -83,6 +84,9 @@ def pytest_rows():
     yield row("--lab-name nosuch", f"no engine answers at DOCKER_HOST={NOWHERE}")
     for hours in ("-1", "0", "nan", "inf", "-inf"):
         yield row(f"--hours={hours}", f"--hours {hours}: write the hours that one test may take")
+    yield row("--cis-node-days inf", "--cis-node-days inf: write a number of days above 0")
+    yield row("--profile smok", "--profile smok: no such profile; did you mean smoke?")
+    yield row("--lab dnd", "--lab dnd: no such lab; did you mean dind?")
     yield row("--hours soon", "--hours soon: write a number")
     yield row("--provider virtualbox", "--provider: is an option of --lab vagrant; give that too")
     yield row("--engine bookworm,", "--engine: bookworm,: has an empty part")
@@ -129,6 +133,14 @@ def pytest_rows():
     yield row("--metrics {tmp}/x.prom --shard 1/2", "--metrics: a shard knows nothing of the claims of the others")
     yield row("--metrics ''", "--metrics: is empty")
     yield row("--metrics ~nouser/x.prom", "there is no such user")
+    yield row("--keep-runs x", "ERROR: --keep-runs: 'x' is not a number: write how many to keep, or 0 for all")
+    yield row("--lab", "ERROR: --lab: expected one argument")
+    yield row("suites/nosuch", "ERROR: file or directory not found: suites/nosuch")
+    yield row("suites/ch2_networks::x", "suites/ch2_networks::x: is a folder; name a file of it before ::")
+    machines = "suites/ch1_hosts/test_machines.py"
+    yield row(f"{machines}::nosuch -n 2", f"{machines}::nosuch: test_machines.py has no 'nosuch'")
+    yield row("-k 'a and'", "-k a and: at column 6: expected not OR left parenthesis OR identifier")
+    yield row("-m 'lab and' -n 2", "-m lab and: at column 8: expected not OR left parenthesis OR identifier")
     yield row("--rootdir {tmp}", "for its root folder, and the suites need")
     yield row("-k nothing", "SWARMLAB_CACHE={tmp}/file: is a file", environment={"SWARMLAB_CACHE": "{tmp}/file"})
     yield row(f"{EXISTING} {{tmp}}/bomb.yaml", "bomb.yaml, line 5, column 4: holds more than 50000 values")
@@ -197,7 +209,8 @@ def swarmlab_rows():
     yield row("cleanup --name x --inventory y", "--name: has no effect beside --inventory")
     yield row("cleanup --inventory ''", "--inventory: is empty")
     yield row("push-images ''", "HOST[:PORT][/PATH]: is empty")
-    for registry in ("https://host/x", "h.org/Path", "a b", "h.org/", "user", "host:0x1", "x" * 5000):
+    ports = [f"h.org:{port}" for port in ("0", "99999", "0x1")]
+    for registry in ("https://host/x", "h.org/Path", "a b", "h.org/", "user", *ports, "x" * 5000):
         yield row(f"push-images {registry!r}", "is not HOST[:PORT][/PATH]")
     yield row("rehearse --path bookworm,", "--path bookworm,: has an empty part")
     yield row("rehearse --path 20.10.24,28.5.2 --to 28.5.2", "--path names all engines")
@@ -219,6 +232,7 @@ def swarmlab_rows():
     yield row("init", "the following arguments are required: --inventory")
     yield row("init --inventory {tmp}/nodes.yaml", "nodes.yaml lists its nodes already; name a manager: ssh://")
     yield row("doctor --config {tmp}/typo.toml", "typo.toml, line 1: unknown key 'waiver'; did you mean waivers?")
+    yield row("test -- nosuch -n 2", "ERROR: file or directory not found: nosuch", status=4)
     yield row("test --config {tmp}/broken.toml", "broken.toml, line 1, column 10: is not TOML")
 
 
@@ -270,6 +284,11 @@ def test_bad_input_is_one_line(row, tmp_path):
     assert "Traceback" not in lines[0]
     assert not list((tmp_path / "tmp").iterdir())
     assert not (tmp_path / "reports").exists()
+
+
+def test_what_a_process_of_xdist_refuses_to_collect_is_told(tmp_path):
+    status, lines = ran(Row("pytest tests/unit/test_lists.py -k 'a(b=1)' -n 1 -p no:cacheprovider", ""), tmp_path)
+    assert (status, lines[-1]) == (4, "ERROR: Keyword expressions do not support call parameters.")
 
 
 def test_every_option_of_the_suites_with_a_value_is_joined_with_it(of_pytest):
@@ -474,6 +493,7 @@ def test_a_poor_environment_ends_nothing_with_a_traceback(command, environment, 
         ("pytest --profiles", 141),
         ("swarmlab preflight --list", 141),
         ("swarmlab engines", 141),
+        ("swarmlab --help", 141),
         ("pytest tests/unit/test_files.py -q -k parser", 0),  # a run goes on, for its results
     ],
 )
@@ -493,6 +513,24 @@ def test_a_reader_that_closes_the_output_ends_nothing_with_a_traceback(command, 
     )
     os.close(writing)
     assert (done.returncode, done.stderr) == (status, "")
+
+
+@pytest.mark.parametrize("command", ["swarmlab --help", "swarmlab explain 7.2.4/rm", "pytest --claims"])
+def test_a_full_disk_for_what_is_printed_is_told_in_one_line(command):
+    program, *words = command.split()
+    environment = {name: value for name, value in os.environ.items() if name != "PYTHONUNBUFFERED"}
+    with Path("/dev/full").open("w") as full:
+        done = subprocess.run(
+            [sys.executable, "-m", program, *words],
+            cwd=ROOT,
+            env=environment,
+            stdout=full,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+    begin = "swarmlab" if program == "swarmlab" else "ERROR"
+    assert done.stderr == f"{begin}: standard output cannot be written: No space left on device\n"
+    assert done.returncode == 3
 
 
 # Options and their values

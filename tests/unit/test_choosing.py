@@ -1,11 +1,14 @@
 """The choice of claims by words, and runs that judge what --claim chooses."""
 
+import re
+
 import pytest
 
 from swarmlab.cli.main import main
 from swarmlab.errors import UsageError
+from swarmlab.paths import ROOT
 from swarmlab.verdicts import catalogue
-from swarmlab.verdicts.choosing import after_comma, chosen, completions, matching, split_claims, unknown
+from swarmlab.verdicts.choosing import KINDS, after_comma, chosen, completions, matching, split_claims, unknown
 from swarmlab.verdicts.parts import DEFAULT
 from swarmlab.verdicts.results import load
 from tests.unit.small_catalogue import verdicts
@@ -31,6 +34,16 @@ def test_a_word_is_an_id_a_section_a_chapter_an_area_a_part_a_level_or_a_glob():
     assert ids("document") == list(ALL.of(["document"]))
     assert ids("7.*/reachable*") == ["7.2.1/reachable-on-any-node", "7.2.3/reachable-while-scaling"]
     assert ids("7.2.[12]/*-port") == ["7.2.1/create-with-port", "7.2.1/host-mode-port"]
+
+
+def test_the_examples_of_the_help_are_in_the_catalogue():
+    words = re.findall(r"\((\S+)\)", KINDS)
+    assert len(words) == 6
+    assert all(matching(word, ALL) for word in words)
+    guide = (ROOT / "docs" / "how-to" / "one-claim.md").read_text()
+    rows = [row.partition("|")[0] for row in re.findall(r"^\| (`.*)", guide, re.MULTILINE)]
+    for word in [word.strip("'") for row in rows for word in re.findall(r"`([^`]+)`", row)]:
+        assert matching(word, ALL), word
 
 
 def test_a_section_holds_its_subsections_and_no_others():

@@ -38,7 +38,7 @@ def _no_engine(monkeypatch):
         ),
         ("box --engine v17", "swarmlab: no engine 'v17'; choose from "),
         ("up", "swarmlab: no engine answers at DOCKER_HOST=unix:///nowhere/docker.sock; mend or unset it"),
-        ("preflight --skip disc=full", "swarmlab: no check 'disc'; checks: host-memory, "),
+        ("preflight --skip disc=full", "swarmlab: no check 'disc'; did you mean disk?; checks: host-memory, "),
         ("preflight --skip disk", "swarmlab: to skip disk, give a reason: disk=REASON"),
         ("rehearse --to v17", "swarmlab: no engine 'v17'; choose from "),
         ("rehearse --path 28.5.2,20.10.24", "swarmlab: 28.5.2 (forky) to 20.10.24 (bookworm) is no upgrade; "),

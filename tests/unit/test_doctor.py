@@ -229,6 +229,8 @@ def test_memory_and_tools():
 def test_a_swarm_of_which_nothing_is_reached_is_told_all_the_same():
     found = swarm.look(patient(unreached={"a": "node a: no; b", "c": "node c: no; d"}, wrong=["node e: x; y"]))
     assert [(one.check, one.nodes) for one in found] == [("reach", ("a",)), ("reach", ("c",)), ("members", ("e",))]
+    found = swarm.look(patient(unreached={"a": "node a: no; b"}))
+    assert [(one.check, str(one.level)) for one in found] == [("reach", "error"), ("members", "unknown")]
 
 
 # This machine

@@ -185,6 +185,27 @@ def test_a_cut_download_a_missing_release_and_no_network_are_one_line_each(site,
     assert list(cache.glob("*.part")) == []
 
 
+@pytest.mark.usefixtures("cache")
+def test_a_password_in_an_address_is_not_told(monkeypatch):
+    monkeypatch.setenv("SWARMLAB_ENGINE_MIRROR", "http://user:geheim@127.0.0.1:9")
+    lines = []
+    for name in ("27.5.1", "http://user:geheim@127.0.0.1:9/docker-26.1.4.tgz"):
+        with pytest.raises(UsageError, match="cannot be downloaded") as refused:
+            fetch(name, lines)
+        lines.append(str(refused.value))
+    lines.append(refusal(engine_choice, "27.5"))
+    assert "http://user:[redacted password]@127.0.0.1:9/" in lines[0]
+    assert not any("geheim" in line for line in lines)
+
+
+@pytest.mark.parametrize(("place", "said"), [("", "Is a directory"), ("/dev/full", "has more than 256 KiB")])
+def test_a_lock_that_is_no_file_of_hashes_is_refused(tmp_path, monkeypatch, place, said):
+    monkeypatch.setenv("SWARMLAB_ENGINES_LOCK", place or str(tmp_path))
+    line = refusal(stock.locked)
+    assert line.startswith(f"SWARMLAB_ENGINES_LOCK {place or tmp_path}: ")
+    assert said in line
+
+
 def test_an_archive_that_a_user_brought_is_taken_and_locked(cache):
     packed(cache / "docker-27.5.1.tgz", NEW)
     assert fetch("27.5.1").version == "27.5.1"
@@ -214,6 +235,9 @@ def other_processor():
         (lambda file: file.write_bytes(file.read_bytes()[:-2000]), "cannot be read as an archive"),
         (lambda file: file.write_bytes(b"<html>not found</html>"), "cannot be read as an archive"),
         (lambda file: file.write_bytes(gzip.compress(b"")), "cannot be read as an archive"),
+        (lambda file: file.write_bytes(b"text"), "cannot be read as an archive (it is none); get it anew"),
+        (lambda file: packed(file, NEW, PROGRAM[:4]), "its dockerd is no program of Linux"),
+        (lambda file: packed(file, NEW, PROGRAM[:30]), "a program in it is cut or damaged"),
         (lambda file: packed(file, ("docker", "runc")), "it holds docker/docker, docker/runc, and not one dockerd"),
         (lambda file: packed(file, NEW, b"#!/bin/sh\n"), "its dockerd is no program of Linux"),
         (lambda file: packed(file, NEW, other_processor()), f"and this machine is {archives.processor()[0]}"),

@@ -345,3 +345,53 @@ def test_host_keys_are_checked_and_nobody_is_asked(folder):
     assert "Port 2200" in jump
     assert "User gate" in jump
     assert "StrictHostKeyChecking no" not in text
+
+
+ALONE = "write the host alone; user: and port: are keys of their own"
+
+
+@pytest.mark.parametrize(
+    ("value", "said"),
+    [
+        ("root@127.0.0.1", f"'root@127.0.0.1' is wrong: {ALONE}"),
+        ("ssh://h", f"'ssh://h' is wrong: {ALONE}"),
+        ("127.0.0.1:22", f"'127.0.0.1:22' is wrong: {ALONE}"),
+        ("10.0.0.1/24", f"'10.0.0.1/24' is wrong: {ALONE}"),
+        ("", "'' is wrong: write a plain word"),
+        ("127.0.0.1\n", "'127.0.0.1\\n' is wrong: write a plain word"),
+    ],
+)
+def test_an_address_is_a_host_alone(folder, value, said):
+    text = json.dumps({"nodes": [{"address": value}]})
+    with pytest.raises(UsageError) as refused:
+        read(written(folder, text))
+    [line] = str(refused.value).splitlines()
+    assert line.startswith("inventory ")
+    assert f", line 1, column 24: node {value.strip() or 1}, address: {said}" in line
+
+
+@pytest.mark.parametrize("address", ["h", "h.example.org", "10.0.0.1", "fd00::1", "[fd00::1]", "fe80::1%eth0"])
+def test_an_address_is_a_name_or_an_address(folder, address):
+    assert read(written(folder, json.dumps({"nodes": [{"address": address}]}))).machines
+
+
+@pytest.mark.parametrize("key", ["jump", "user", "key", "name"])
+def test_a_value_that_is_wrong_is_told_in_one_line(folder, key):
+    for value in ("", "a b"):
+        with pytest.raises(UsageError) as refused:
+            read(written(folder, json.dumps({"nodes": [{"address": "10.0.0.1", key: value}]})))
+        assert len(str(refused.value).splitlines()) == 1
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("manager: ssh://h:99999", "line 1, column 10: manager: ssh://h:99999: is no address of a manager"),
+        ("manager: ssh://h\nregistry: h.org:0", "line 2, column 11: registry: 'h.org:0' is wrong: write HOST[:PORT]"),
+        ("manager: ssh://h\nregistry: h.org:65536", "registry: 'h.org:65536' is wrong: write HOST[:PORT]"),
+    ],
+)
+def test_a_port_that_there_is_not_is_told_with_its_place(folder, text, said):
+    with pytest.raises(UsageError) as refused:
+        read(written(folder, text))
+    assert said in str(refused.value)

@@ -1,6 +1,7 @@
 """The table of killed runs: what counts as a bad end, how tests are counted, and its page."""
 
 import json
+import re
 
 import pytest
 
@@ -83,6 +84,22 @@ def test_the_page_has_a_row_for_each_kill_and_counts_the_clean_ones(tmp_path):
     ]
 
 
-def test_what_is_no_table_of_kills_is_named(tmp_path):
-    with pytest.raises(UsageError, match=r"kills\.json: is not a table of kills"):
-        lines(tmp_path / "kills.json")
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        (None, "cannot be read: No such file"),
+        ("{", "is not JSON"),
+        ("[]", "is not a table of kills: a value in it is wrong"),
+        ("{}", "is not a table of kills: 'kills' is missing"),
+        ('{"kills": []}', "is not a table of kills: 'whole run seconds' is missing"),
+        ('{"kills": [5], "whole run seconds": 5}', "is not a table of kills: a value in it is wrong"),
+    ],
+)
+def test_what_is_no_table_of_kills_is_named(tmp_path, text, said):
+    file = tmp_path / "kills.json"
+    if text is not None:
+        file.write_text(text)
+    with pytest.raises(
+        UsageError, match=rf"kills\.json: {re.escape(said)}.*; make one with: make proof-interruptions$"
+    ):
+        lines(file)

@@ -272,7 +272,7 @@ def test_a_baseline_that_cannot_be_read_is_told_and_can_be_replaced(project, tmp
     (tmp_path / "reports/kept/trixie.json").write_text("{")
     torn = project("pass", 0)
     assert torn.returncode == 1
-    assert "**The baseline cannot be compared.**\n- swarmlab: reports/kept/trixie.json is not JSON" in torn.stdout
+    assert "**The baseline cannot be compared.**\n- swarmlab: reports/kept/trixie.json: is not JSON" in torn.stdout
     assert nights(tmp_path)[-1][0] == "failed"
     assert project("pass", 0, ACCEPT="1").returncode == 0
     assert project("pass", 0).returncode == 0

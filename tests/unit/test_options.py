@@ -22,7 +22,7 @@ EXISTING = ["--lab", "inventory", "--inventory"]
         (["--profile", "quick"], "--profile quick: no such profile; choose one of full, smoke, safe, machines"),
         (["--lab", "vagrant", "-n", "2"], "-n: there is one lab of machines on a host"),
         (["--engine", "v99"], "--engine: no engine 'v99'; choose from"),
-        (["--skip-preflight", "disc=full"], "--skip-preflight: no check 'disc'; checks: engines-answer, "),
+        (["--skip-preflight", "clock=full"], "--skip-preflight: no check 'clock'; did you mean clocks?; checks: "),
         (["--skip-preflight", "disk"], "--skip-preflight: to skip disk, give a reason: disk=REASON"),
         (["--image", "portainer"], "--image: 'portainer' is not NAME=REFERENCE or NAME=FILE"),
         (

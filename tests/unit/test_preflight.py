@@ -920,7 +920,7 @@ def test_a_check_is_skipped_for_a_reason_that_is_told(sight):
         ("disk", "skipped", "shared with the host")
     ]
     assert reasons(["disk=a=b"]) == {"disk": "a=b"}
-    with pytest.raises(UsageError, match=r"^no check 'disc'; checks: engines-answer, .*limits$"):
+    with pytest.raises(UsageError, match=r"^no check 'disc'; did you mean disk\?; checks: engines-answer, .*limits$"):
         reasons(["disc=x"])
     with pytest.raises(UsageError, match="to skip disk, give a reason: disk=REASON"):
         reasons(["disk"])

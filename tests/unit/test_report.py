@@ -323,7 +323,7 @@ WRONG = {
     "another JSON": ('{"schema": 1}', "holds no verdicts of the suites: 'started' is a required property"),
     "a list": ("[]", "holds no verdicts of the suites: [] is not of type 'object'"),
     "newer": ('{"schema": 2}', "has schema 2; this release reads 1"),
-    "binary": (b"\xff\xfe\x00", "is not JSON: "),
+    "binary": (b"\xff\xfe\x00", "line 1: is not text in UTF-8"),
 }
 
 
@@ -346,12 +346,40 @@ def test_what_is_no_run_is_one_line(kind, tmp_path, capsys):
         ({"summary": {"pass": 2}}, "contradicts itself: its summary"),
         ({"not_run": {IDS[0]: "no test"}}, "is both judged and not run"),
         ({"started": "yesterday"}, "'yesterday' is not a date"),
+        ({"started": "9999-12-31T23:59:59+00:00"}, "'9999-12-31T23:59:59+00:00' is not a date, or "),
+        ({"seconds": float("nan")}, "is not JSON: NaN is no number"),
+        ({"seconds": 1e300}, "is not JSON: 1e+300 is too large a number"),
+        ({"seconds": 10**15}, " s after it is none"),
+        ({"lab": {"each": {"x": 5}}}, "lab/each/x: 5 is not of type 'object'"),
+        ({"lab": {"each": {"x": {"memory_mib": [1]}}}}, "lab/each/x/memory_mib: [1] is not of type 'object'"),
+        ({"cluster": "\ud800"}, "is half of a character"),
         ({"claims": [{"id": "x"}]}, "claims/0: "),
     ],
 )
 def test_verdicts_that_contradict_themselves_are_refused(run, change, message):
     with pytest.raises(UsageError, match=re.escape(message)):
         load(run({IDS[0]: "pass"}, **change))
+
+
+def test_a_claim_is_judged_once(run):
+    folder = run({IDS[0]: "pass", IDS[1]: "fail"})
+    file = folder / "verdicts.json"
+    raw = json.loads(file.read_text())
+    raw["claims"][1]["id"] = IDS[0]
+    file.write_text(json.dumps(raw))
+    with pytest.raises(UsageError, match=f"contradicts itself: {IDS[0]} is judged twice"):
+        load(folder)
+    file.write_text('{"schema": 1, "schema": 1}')
+    with pytest.raises(UsageError, match="the key 'schema' stands twice"):
+        load(folder)
+
+
+def test_evidence_whose_name_no_file_has_is_gone(run):
+    folder = run({IDS[0]: "pass"})
+    raw = json.loads((folder / "verdicts.json").read_text())
+    raw["claims"][0]["evidence"] = ["evidence/a\0b"]
+    (folder / "verdicts.json").write_text("\ufeff" + json.dumps(raw))
+    assert main(["report", str(folder), "--out", str(folder / "page.html")]) == 0
 
 
 @pytest.mark.parametrize("name", ["evidence/../../secret", "/etc/passwd", "evidence/..", "verdicts.json"])

@@ -66,6 +66,7 @@ def test_one_file_holds_both_kinds(tmp_path):
         (finding().replace("owner: ops, ", ""), "'owner' is a required property"),
         (finding("node: 5, "), "node: 5 is no text; put it in quotes"),
         (finding("engine: bookworm, "), "engine: 'bookworm' matches the version of no engine"),
+        (finding().replace("known and accepted", "known"), "'known' is too short; write at least 10 characters"),
         (finding("lab: cloud, "), "lab: 'cloud' is not one of dind, vagrant, inventory"),
         (finding(expires="soon"), "expires: 'soon' is not a date such as 2027-01-31"),
         (finding() + finding(), "limits: waived twice for the same node, engine and lab"),

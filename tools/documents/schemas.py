@@ -205,4 +205,6 @@ def _kind(schema: Mapping[str, Any], part: Mapping[str, Any]) -> str:
 def _meaning(value: Mapping[str, Any], part: Mapping[str, Any]) -> str:
     description = plain(str(value.get("description") or part.get("description", "")))
     bounds = [f"{word} {part[key]}" for key, word in (("minimum", "at least"), ("maximum", "at most")) if key in part]
+    if (least := part.get("minLength", 0)) > 1:
+        bounds.append(f"at least {least} characters")
     return "; ".join(filter(None, [description, ", ".join(bounds)]))

@@ -71,7 +71,7 @@ from swarmlab.timing import Meter
 #: The word of the kind, and the name of the lab that `swarmlab up` makes and pytest looks for.
 WORD, DEFAULT = "dind", "swarmlab"
 
-_NAME = re.compile(r"^[a-z0-9][a-z0-9-]{0,30}$")
+_NAME = re.compile(r"[a-z0-9][a-z0-9-]{0,30}")
 #: The state of a container that the outer engine does not list.
 _REMOVED = ("removed", "")
 #: Bytes of memory that a node takes with its tasks: its engine takes 100 to 150 MiB.
@@ -90,7 +90,7 @@ def check(name: str, engines: Sequence[str], nodes: int) -> list[EngineChoice]:
     Raises:
         UsageError: there is no such engine, or the name or the number of nodes is not valid.
     """
-    if not _NAME.match(name):
+    if not _NAME.fullmatch(name):
         raise UsageError(f"{name!r} is not the name of a lab: write at most 31 of a-z, 0-9 and -")
     if not 1 <= nodes <= hosts.MOST:
         raise UsageError(f"a cluster of the container lab has 1 to {hosts.MOST} nodes, not {nodes}")

@@ -18,10 +18,11 @@ import jsonschema
 
 from swarmlab.errors import UsageError
 from swarmlab.evidence import redact
-from swarmlab.files import YamlFile, named, read_text, shown
+from swarmlab.files import YamlFile, kind_of, named, read_text, shown
 from swarmlab.labs.base import Declared
+from swarmlab.labs.context import endpoints
 from swarmlab.labs.existing import ansible, ansible_mistakes
-from swarmlab.labs.existing.places import FORM, bare, chain, place
+from swarmlab.labs.existing.places import FORM, Place, bare, chain, place
 from swarmlab.nearest import nearest
 
 _SCHEMA = Path(__file__).with_name("inventory.schema.json")
@@ -35,6 +36,9 @@ NOTHING = Declared(
 )
 #: The user who logs in if neither the file nor ssh's configuration names one.
 DEFAULT_USER = "root"
+#: What is wrong with an address that is more than a host, and with that of a manager.
+_ALONE = "write the host alone; user: and port: are keys of their own"
+_NO_MANAGER = "is no address of a manager; write ssh://[USER@]HOST[:PORT]"
 _ANSIBLE = ("all", "ungrouped", "plugin", "_meta")
 
 
@@ -144,7 +148,7 @@ def _raw(source: str, mistakes: Mistakes) -> tuple[Any, Path]:
         return {"manager": source}, Path.cwd()
     file = named(source, "inventory")
     folder = file.absolute().parent
-    if file.is_dir() or _is_program(file):
+    if kind_of(file, mistakes.name) == "folder" or _is_program(file):
         return None, folder
     text = read_text(source, "inventory")
     raw = None if _is_ini(file, text) else _parsed(text, mistakes)
@@ -166,9 +170,10 @@ class Mistakes:
         self.name = f"inventory {shown(source)}"
         self.by_option = False
         self._found: list[tuple[list[int], str]] = []
+        self._paths: set[tuple[str | int, ...]] = set()
 
     def add(self, path: Sequence[str | int], wrong: str, *, key: str = "", raw: Any = None) -> None:
-        """Add a mistake.
+        """Add a mistake; of a value that has one already, none.
 
         Args:
             path: keys and places of the value that is wrong, from the outermost on.
@@ -176,6 +181,9 @@ class Mistakes:
             key: the key of that value, if the key itself is wrong.
             raw: the whole inventory, from which the message takes the name of a node.
         """
+        if path and not key and tuple(path) in self._paths:
+            return
+        self._paths |= set() if key else {tuple(path)}
         place = self.name
         if path == ["ports"] and self.by_option:
             place = "--ports"
@@ -333,6 +341,10 @@ def _check_nodes(raw: Any, folder: Path, mistakes: Mistakes) -> None:
                 mistakes.add([*at, key], wrong, raw=raw)
         if isinstance(jump := node.get("jump"), str) and jump and chain(jump) is None:
             mistakes.add([*at, "jump"], f"{shown(repr(jump))} is wrong: write {FORM}", raw=raw)
+        address = node.get("address") if number is not None else None
+        found = place(address) if isinstance(address, str) else Place("")
+        if found is None or found.user or found.port or "://" in str(address):
+            mistakes.add([*at, "address"], f"{shown(repr(redact(str(address))))} is wrong: {_ALONE}", raw=raw)
         # Two machines may be forwarded ports of one address.
         of_address = [str(node.get(key, raw.get(key, ""))) for key in ("port", "jump")]
         for what in ("address", "name") if number is not None else ():
@@ -342,6 +354,8 @@ def _check_nodes(raw: Any, folder: Path, mistakes: Mistakes) -> None:
                 wrong = f"two nodes have the {what} {shown(name[1])}, this and the {_nth(first[name] + 1)}"
                 mend = "; where machines do have one host name, leave it out" if what == "name" else ""
                 mistakes.add([*at, what], f"{wrong}{mend}", raw=raw)
+    if isinstance(manager := raw.get("manager"), str) and place(manager) is None:
+        mistakes.add(["manager"], f"{shown(redact(manager))}: {_NO_MANAGER}", raw=raw)
     if re.fullmatch(r"\d{1,5}-\d{1,5}", given := str(raw.get("ports", ""))):
         ports = _range(given)
         if len(ports) < LEAST_PORTS or not 1 <= ports.start <= ports.stop <= 65536:
@@ -353,12 +367,11 @@ def _check_nodes(raw: Any, folder: Path, mistakes: Mistakes) -> None:
 def _no_file(folder: Path, given: str) -> str:
     """Return why a path of the inventory names no file; empty if it names one."""
     try:
-        file = folder / named(given)
+        found = kind_of(folder / named(given), shown(given))
     except UsageError as wrong:
         return str(wrong)
-    if file.is_file():
-        return ""
-    return f"{shown(given)}: {'that is a folder' if file.is_dir() else 'there is no such file'}"
+    missing = "that is a folder" if found else "there is no such file"
+    return "" if found == "file" else f"{shown(given)}: {missing}"
 
 
 def _range(ports: str) -> range:
@@ -406,18 +419,14 @@ _OF_MACHINES = ("user", "port", "key", "jump", "known_hosts", "sudo")
 def _of_url(url: str) -> dict[str, Any]:
     found = place(url)
     if not found:
-        raise UsageError(f"{shown(redact(url))}: is no address of a manager; write ssh://[USER@]HOST[:PORT]")
+        raise UsageError(f"{shown(redact(url))}: {_NO_MANAGER}")
     named_there = {"user": found.user, "port": found.port}
     return {"address": found.host, **{key: value for key, value in named_there.items() if value}}
 
 
 def _of_context(source: str, name: str) -> str:
     """Return the ssh:// address of a Docker context of this user."""
-    home = Path(os.environ.get("DOCKER_CONFIG", Path.home() / ".docker"))
-    known = {}
-    for file in (home / "contexts" / "meta").glob("*/meta.json"):
-        meta = json.loads(file.read_text(encoding="utf-8"))
-        known[meta["Name"]] = meta.get("Endpoints", {}).get("docker", {}).get("Host", "")
+    known = {found: str(endpoint.get("Host") or "") for found, endpoint in endpoints().items()}
     if name not in known:
         raise UsageError(
             f"inventory {source}: no Docker context {name!r}; there are {', '.join(sorted(known)) or 'none'}"
@@ -427,7 +436,7 @@ def _of_context(source: str, name: str) -> str:
             f"inventory {source}: the Docker context {name} is {known[name] or 'without a host'}; "
             "write a context whose host is ssh://…"
         )
-    return str(known[name])
+    return known[name]
 
 
 def learned(manager: Machine, address: str) -> Machine:

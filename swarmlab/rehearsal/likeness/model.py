@@ -9,7 +9,7 @@ from typing import Any
 
 from swarmlab import layouts, outputs
 from swarmlab.errors import UsageError
-from swarmlab.files import read_text
+from swarmlab.files import read_json
 from swarmlab.images.engines import EngineChoice, engine_choice
 from swarmlab.versions import parsed
 
@@ -44,10 +44,7 @@ class Likeness:
         Raises:
             UsageError: The file cannot be read, or is not a likeness.
         """
-        try:
-            data = json.loads(read_text(file, "likeness", most=_MOST_BYTES))
-        except ValueError as broken:
-            raise UsageError(f"likeness {file}: is not JSON: {broken}") from None
+        data = read_json(file, "likeness", most=_MOST_BYTES)
         layouts.refuse_newer(data, f"likeness {file}", SCHEMA)
         if wrong := layouts.mistake(data, layouts.layout(_LAYOUT)):
             raise UsageError(f"likeness {file}: {wrong}; name the {FILE} that a rehearsal wrote")
