@@ -12,6 +12,7 @@ import shlex
 from collections.abc import Mapping
 from typing import Any
 
+from swarmlab.cluster import deadline
 from swarmlab.cluster.node import Node
 from swarmlab.cluster.quotes import said
 from swarmlab.errors import DeadlineExceeded, EngineRefused, NoAnswer, SwarmlabError
@@ -25,6 +26,8 @@ from swarmlab.wait import State, scaled, wait
 _HUB = "registry-1.docker.io"
 #: Seconds in which an engine has to answer what a registry has.
 _PATIENCE = 8.0
+#: Seconds that are kept of the look's time to try the way to a registry that did not answer in its.
+_TRY = 4.0
 #: Seconds for which managers and nodes are read again where they tell different things: one may just have changed.
 _SETTLING = 6.0
 #: The engine did not come to ask the registry.
@@ -127,10 +130,11 @@ def _ask_registry(node: Node, view: NodeView, reference: str) -> None:
 
 def _pull(node: Node, reference: str) -> Pull:
     """Return what an engine finds when it asks a registry for an image."""
+    patience = max(deadline.left(scaled(_PATIENCE + _TRY)) - scaled(_TRY), 1.0)
     try:
-        answer = node.ask("GET", f"/distribution/{reference}/json", timeout=scaled(_PATIENCE))
+        answer = node.ask("GET", f"/distribution/{reference}/json", timeout=patience)
     except NoAnswer:
-        return Pull(UNREACHED, words=f"no answer from the registry: timeout after {scaled(_PATIENCE):.0f} s")
+        return Pull(UNREACHED, words=f"no answer from the registry: timeout after {patience:.0f} s")
     except EngineRefused as refused:
         words = said(refused.explanation) if node.discretion else refused.explanation
         return Pull(_kind(words), words=words.strip())

@@ -184,7 +184,8 @@ def _ended(sight: Sight, how: str, words: str, tasks: Sequence[Mapping[str, Any]
     """Return why a slot is short by the tasks that ended there, the oldest first."""
     last = tasks[-1]
     identity, code = work.container_id(last), work.exit_code(last)
-    starved = code == _KILLED and any(identity in view.starved for view in sight.nodes)
+    held = {work.container_id(task) for task in tasks}  # another may be the last by now
+    starved = code == _KILLED and any(held & view.starved for view in sight.nodes)
     if starved:
         words = f"killed for lack of memory ({_memory(last)}): {words}"
     lasted, image = now - work.created(tasks[0]), work.image_of(last.get("Spec", {}))
