@@ -71,16 +71,16 @@ def deepen(sight: Sight, nodes: Mapping[str, Node], *, registries: bool = True) 
         functools.partial(_ask_registry, nodes[view.name], view, reference)
         for view, reference in (content.questions(sight) if registries else [])
     ]
-    looks = [functools.partial(_health, nodes[view.name], view, identity) for view, identity in services.ended(sight)]
+    looks = [functools.partial(_health, nodes[view.name], view, *which) for view, *which in services.ended(sight)]
     parallel(lambda action: action(), [functools.partial(_settle, sight, nodes, active), *wishes, *looks])
 
 
-def _health(node: Node, view: NodeView, identity: str) -> None:
+def _health(node: Node, view: NodeView, identity: str, service: str) -> None:
     with contextlib.suppress(SwarmlabError):
         state = node.ask("GET", f"/containers/{identity}/json").get("State") or {}
         view.health[identity] = str((state.get("Health") or {}).get("Status") or "")
         if state.get("OOMKilled"):
-            view.starved.add(identity)
+            view.starved.add(service)
 
 
 def _settle(sight: Sight, nodes: Mapping[str, Node], active: list[NodeView]) -> None:

@@ -133,7 +133,7 @@ class NodeView:
         pulls: what the engine found in the registries, by the reference of the image that it was asked for.
         volumes: the volumes that the engine lists; None if it did not answer.
         health: what the engine says of the health of some containers, by id.
-        starved: ids of those of them that were killed for lack of memory.
+        starved: ids of services of which a container was killed for lack of memory.
         answers: exit code and text by name of the question (`swarmlab.preflight.sight.QUESTIONS`).
         arrived: the packets that arrived from the other nodes, None if none were sent.
     """

@@ -184,8 +184,7 @@ def _ended(sight: Sight, how: str, words: str, tasks: Sequence[Mapping[str, Any]
     """Return why a slot is short by the tasks that ended there, the oldest first."""
     last = tasks[-1]
     identity, code = work.container_id(last), work.exit_code(last)
-    held = {work.container_id(task) for task in tasks}  # another may be the last by now
-    starved = code == _KILLED and any(held & view.starved for view in sight.nodes)
+    starved = code == _KILLED and any(last.get("ServiceID") in view.starved for view in sight.nodes)
     if starved:
         words = f"killed for lack of memory ({_memory(last)}): {words}"
     lasted, image = now - work.created(tasks[0]), work.image_of(last.get("Spec", {}))
@@ -199,8 +198,8 @@ def _memory(task: Mapping[str, Any]) -> str:
     return f"limit {most / 2**20:.0f} MiB" if most else "of its node, as it has no limit"
 
 
-def ended(sight: Sight) -> list[tuple[NodeView, str]]:
-    """Return the nodes and ids of containers whose end the managers do not explain.
+def ended(sight: Sight) -> list[tuple[NodeView, str, str]]:
+    """Return the nodes and ids of containers whose end the managers do not explain, and the ids of their services.
 
     The health of those that end well again and again says whether they are to; of those that were killed, the engine
     knows whether it was for lack of memory.
@@ -208,7 +207,7 @@ def ended(sight: Sight) -> list[tuple[NodeView, str]]:
     views = sight.members_read
     now = work.now(sight)
     found = [
-        (views[short.node], short.container)
+        (views[short.node], short.container, each.service["ID"])
         for each in work.works(sight)
         for short in _short(sight, each, now)
         if short.container and short.node in views and (short.how == "ended" or short.code == _KILLED)

@@ -121,7 +121,7 @@ def test_an_unhealthy_loop_says_so(sight):
         ("master",),
         "3 tasks failed within 120 s: task: non-zero exit (137): dockerexec: un",
     )
-    [(view, identity)] = ended(sight)
+    [(view, identity, _)] = ended(sight)
     view.health[identity] = "unhealthy"
     only(sight, "replicas", "error", ("master",), f"within 120 s: {err}")
 
@@ -129,7 +129,7 @@ def test_an_unhealthy_loop_says_so(sight):
 def test_a_process_that_ends_well_as_it_is_unhealthy_says_so(sight):
     sight.tasks = [*row("complete", 6, 3, code=0), task("starting", made=6)]
     only(sight, "replicas", "warning", ("master",), "3 tasks ended within 24 s")
-    [(view, identity)] = ended(sight)
+    [(view, identity, _)] = ended(sight)
     view.health[identity] = "unhealthy"
     only(sight, "replicas", "error", ("master",), "3 tasks failed within 24 s: unhealthy container")
 
@@ -143,8 +143,8 @@ def killed(sight, spec):
     sight.services = [service(template=spec)]
     sight.tasks = [*row("failed", 6, 3, err=KILLED, code=137, Spec=spec), task("starting", made=6, Spec=spec)]
     only(sight, "replicas", "error", ("master",), f"3 tasks failed within 24 s: {KILLED}")
-    [(view, identity)] = ended(sight)
-    view.starved = {identity}
+    [(view, _, killed)] = ended(sight)
+    view.starved = {killed}
     (finding,) = made.look("replicas", sight)
     view.starved = set()
     return finding
@@ -170,8 +170,8 @@ def test_a_task_that_is_killed_otherwise_is_not_told_to_lack_memory(sight):
 def test_the_last_task_of_a_slot_may_have_lacked_memory_too(sight):
     sight.services = [service(template={**LIMITED, "RestartPolicy": {"Condition": "none"}})]
     sight.tasks = [task("failed", made=60, since=30, err=KILLED, code=137, Spec=LIMITED)]
-    [(view, identity)] = ended(sight)
-    view.starved.add(identity)
+    [(view, _, killed)] = ended(sight)
+    view.starved.add(killed)
     (finding,) = made.look("replicas", sight)
     assert "the last task: killed for lack of memory (limit 8 MiB)" in finding.summary
     assert "--limit-memory" in finding.mend
