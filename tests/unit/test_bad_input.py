@@ -500,35 +500,24 @@ def test_a_poor_environment_ends_nothing_with_a_traceback(command, environment, 
 def test_a_reader_that_closes_the_output_ends_nothing_with_a_traceback(command, status):
     reading, writing = os.pipe()
     os.close(reading)
-    program, *words = command.split()
-    # As a user has it: output to a pipe is buffered.
-    environment = {name: value for name, value in os.environ.items() if name != "PYTHONUNBUFFERED"}
-    done = subprocess.run(
-        [sys.executable, "-m", program, *words],
-        cwd=ROOT,
-        env=environment,
-        stdout=writing,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
+    done = into(writing, command)
     os.close(writing)
     assert (done.returncode, done.stderr) == (status, "")
 
 
-@pytest.mark.parametrize("command", ["swarmlab --help", "swarmlab explain 7.2.4/rm", "pytest --claims"])
-def test_a_full_disk_for_what_is_printed_is_told_in_one_line(command):
+def into(output, command):
+    """Run a command that prints into *output*, buffered as a user has it."""
     program, *words = command.split()
     environment = {name: value for name, value in os.environ.items() if name != "PYTHONUNBUFFERED"}
+    line = [sys.executable, "-m", program, *words]
+    return subprocess.run(line, cwd=ROOT, env=environment, stdout=output, stderr=subprocess.PIPE, text=True)
+
+
+@pytest.mark.parametrize("command", ["swarmlab --help", "swarmlab explain 7.2.4/rm", "pytest --claims"])
+def test_a_full_disk_for_what_is_printed_is_told_in_one_line(command):
     with Path("/dev/full").open("w") as full:
-        done = subprocess.run(
-            [sys.executable, "-m", program, *words],
-            cwd=ROOT,
-            env=environment,
-            stdout=full,
-            stderr=subprocess.PIPE,
-            text=True,
-        )
-    begin = "swarmlab" if program == "swarmlab" else "ERROR"
+        done = into(full, command)
+    begin = "swarmlab" if command.startswith("swarmlab") else "ERROR"
     assert done.stderr == f"{begin}: standard output cannot be written: No space left on device\n"
     assert done.returncode == 3
 
