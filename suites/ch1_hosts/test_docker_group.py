@@ -143,17 +143,21 @@ def denial(node, user):
     return "" if refused(asked.code, output) else f"gets no 'permission denied', but: {output}"
 
 
+def listeners(node, family):
+    """Return the words of each line that ss prints of what the engine listens on, by ss's letters for the family."""
+    listed = node.run(f"ss -Hl{family}p 2>/dev/null || ss -l{family}p").out.splitlines()
+    return [line.split() for line in listed if '"dockerd"' in line]
+
+
 def sockets(node):
     """Return the paths of the unix sockets that the engine listens on."""
-    listed = node.run("ss -Hlxp 2>/dev/null || ss -lxp").out.splitlines()
-    paths = {word for line in listed if '"dockerd"' in line for word in line.split() if word.startswith("/")}
+    paths = {word for words in listeners(node, "x") for word in words if word.startswith("/")}
     return sorted({SOCKET if path == SOCKET.replace("/var", "", 1) else path for path in paths})
 
 
 def tcp_sockets(node):
     """Return the addresses, each with its port, at which the engine listens by TCP for whatever purpose."""
-    listed = node.run("ss -Hlntp 2>/dev/null || ss -lntp").out.splitlines()
-    bound = {line.split()[3] for line in listed if '"dockerd"' in line}
+    bound = {words[3] for words in listeners(node, "nt")}
     return sorted(re.sub(r"^(\*|0\.0\.0\.0|\[::\]):", "127.0.0.1:", place) for place in bound)
 
 

@@ -122,8 +122,13 @@ class Workbench:
     def network(self, name: str = "net", *, internal: bool = False) -> str:
         """Create a bridge network on this engine and return its name; an internal one leads nowhere else."""
         full = unique(name)
-        body: dict[str, Any] = {"Name": full, "Driver": "bridge", "CheckDuplicate": True, "Internal": internal}
-        body["Labels"] = {self.label: ""}
+        body = {
+            "Name": full,
+            "Driver": "bridge",
+            "CheckDuplicate": True,
+            "Internal": internal,
+            "Labels": {self.label: ""},
+        }
         self.node.ask("POST", "/networks/create", body=body)
         return full
 
