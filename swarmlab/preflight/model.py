@@ -368,6 +368,7 @@ class Sight:
         conditions: the conditions of a ready swarm (see `Swarm.conditions`), without those nodes.
         lasting: what managers and nodes told differently at every look (see `swarmlab.preflight.holdings`); None if
             there was one look only.
+        pace: how many times slower than usual the engines and shells of the nodes answered, 1 or more.
     """
 
     nodes: list[NodeView]
@@ -381,6 +382,7 @@ class Sight:
     strays: dict[str, str] = field(default_factory=dict)
     conditions: dict[str, State] = field(default_factory=dict)
     lasting: frozenset[Any] | None = None
+    pace: float = 1.0
 
     @property
     def names(self) -> dict[str, str]:

@@ -221,7 +221,7 @@ def gather(
                 together.begin(_read_once_asked, *pair, asked[place], counts[place : place + 1], counts)
                 for place, pair in enumerate(pairs)
             ]
-            factor = max(_wait(asked, pairs, progress), _pace(counts))
+            factor = sight.pace = max(_wait(asked, pairs, progress), _pace(counts))
             answering = [(place, pair) for place, pair in enumerate(pairs) if pair[1].info]
             begun += _read_swarm(sight, [pair for _, pair in answering], together, factor)
             _list_hesitating(sight, pairs)

@@ -49,10 +49,12 @@ def now(sight: Sight) -> float:
 def heard(sight: Sight) -> float:
     """Return the time up to which every node has heard of what changed (see `settled`), as `now` does.
 
+    Engines that answer slowly, as on a busy host, are late with their gossip too.
+
     Raises:
         Unknown: no manager answered.
     """
-    return now(sight) - (_EXCHANGED if large(sight) else 0.0)
+    return now(sight) - (_EXCHANGED if large(sight) else 0.0) - _SETTLED * (sight.pace - 1)
 
 
 def large(sight: Sight) -> bool:
@@ -90,7 +92,7 @@ def long_there(sight: Sight, view: NodeView) -> bool:
     Raises:
         Unknown: no manager answered.
     """
-    return now(sight) - changed(members_by_id(sight).get(view.node_id, {})) > _BACK
+    return now(sight) - changed(members_by_id(sight).get(view.node_id, {})) > _BACK * sight.pace
 
 
 def serves(task: Mapping[str, Any], heard: float) -> bool:

@@ -192,6 +192,19 @@ def test_in_a_large_swarm_it_takes_longer_until_every_node_knows(balanced, monke
     assert found(balanced, "load-balancers")[0][0] == "error"
 
 
+def test_where_engines_answer_slowly_it_takes_longer_until_every_node_knows(balanced):
+    balanced.tasks[0]["UpdatedAt"] = "2026-11-25T03:09:30Z"
+    set_answer(balanced, "balancers", TABLE.replace("0A000007:0000      Masq    1", "0A000007:0000      Masq    0"))
+    assert found(balanced, "load-balancers")[0][0] == "error"
+    balanced.pace = 2.5
+    assert found(balanced, "load-balancers") == [("ok", (), "nothing found")]
+    balanced.members[0]["UpdatedAt"], balanced.pace = "2026-11-25T03:09:00Z", 1.0
+    set_answer(balanced, "tunnels", TUNNELS[:19], node=0)
+    assert found(balanced, "tunnels")[0][0] == "error"
+    balanced.pace = 2.5
+    assert found(balanced, "tunnels") == [("ok", (), "nothing found")]
+
+
 def test_a_node_without_ip_vs_is_named_and_what_keeps_it_out(balanced):
     set_answer(balanced, "balancers", "")
     set_answer(balanced, "modules", f"{MODULES}\nkept ip_vs /etc/modprobe.d/no.conf")
