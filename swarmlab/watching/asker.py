@@ -1,4 +1,4 @@
-"""The process that sends requests to servers in turn, without pause: run as a script of its own.
+"""The process that sends requests to several servers at once, without pause: run as a script of its own.
 
 `Watch` starts it. As a separate process that imports nothing of the project, nothing that the suite does can hold it
 up. The first line of its standard input holds its settings. It prints each outcome as a line of JSON (see `Heard`). It
@@ -25,8 +25,8 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from _typeshed import WriteableBuffer
 
-#: The least seconds from the begin of one round to the begin of the next. Without it a fast network uses up all source
-#: ports, and the mesh may drop a new connection from a port whose old connection it still remembers.
+#: The least seconds from the begin of one request to a node to the begin of the next. Without it a fast network uses up
+#: all source ports, and the mesh may drop a new connection from a port whose old connection it still remembers.
 ROUND = 0.01
 
 
@@ -104,7 +104,11 @@ def ask(name: str, address: str, port: int, timeout: float) -> Heard:
 
 
 def main() -> None:
-    """Send requests with the settings on standard input, until its next line."""
+    """Send requests with the settings on standard input, until its next line.
+
+    Each node is asked in a thread of its own, so that one that is far or silent does not keep the others from being
+    asked.
+    """
     task = json.loads(sys.stdin.readline())
     addresses: Mapping[str, str] = task["addresses"]
     over = threading.Event()
@@ -124,16 +128,20 @@ def main() -> None:
         except OSError:  # the reader is gone
             os._exit(1)
 
+    def go_on(name: str, address: str) -> None:
+        while not over.is_set():
+            then = time.monotonic() + task["every"]
+            heard.put(ask(name, address, task["port"], task["timeout"]))
+            over.wait(max(0.0, then - time.monotonic()))
+
     threading.Thread(target=listen, daemon=True).start()
     reporter = threading.Thread(target=report)
     reporter.start()
-    while not over.is_set():
-        next_round = time.monotonic() + task["every"]
-        for name, address in addresses.items():
-            heard.put(ask(name, address, task["port"], task["timeout"]))
-            if over.is_set():
-                break
-        over.wait(max(0.0, next_round - time.monotonic()))
+    asking = [threading.Thread(target=go_on, args=pair) for pair in addresses.items()]
+    for thread in asking:
+        thread.start()
+    for thread in asking:
+        thread.join()
     heard.put(None)
     reporter.join()
     # A normal exit would wait for the thread that reads standard input.

@@ -1,4 +1,4 @@
-"""Requests to every node in turn, without pause, while the cluster is changed."""
+"""Requests to all nodes at once, without pause, while the cluster is changed."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ from swarmlab.watching.timeline import Mark, Request, draw
 ENOUGH = 300
 #: Requests to each node after the last event.
 _AFTER = 5
-#: Seconds that may pass between two requests. A watch with a longer pause says nothing about the cluster.
+#: Seconds that may pass between two requests to a node. A watch with a longer pause says nothing about the cluster.
 SILENCE = 10.0
 #: Seconds for one request, at reference speed.
 TIMEOUT = 5.0
@@ -34,6 +34,9 @@ TIMEOUT = 5.0
 _PATIENCE = 30.0
 #: The least seconds, at reference speed, that a round has.
 _ROUND = 0.5
+#: The least seconds, at reference speed, from one request to the next, on average over all nodes: a watch of many
+#: nodes, or of slow ones, is not to keep them busy.
+_EACH = 0.003
 
 
 class Asked(Protocol):
@@ -49,7 +52,7 @@ class Asked(Protocol):
 
 
 class Watch:
-    """Sends requests to a published port at the address of every node in turn, each on a new connection.
+    """Sends requests to a published port at the addresses of all nodes at once, each on a new connection.
 
     A separate process sends them (`swarmlab.watching.asker`), in the network namespace of the thread that enters the
     context. When the context ends, a picture of all requests goes into the evidence. Only a watch without a flaw, such
@@ -58,7 +61,7 @@ class Watch:
     Args:
         nodes: the nodes.
         port: the TCP port.
-        every: least seconds of a round, in which each node is asked once.
+        every: least seconds from one request to a node to the next; more where nodes are many or slow.
 
     Example:
         with Watch(cluster.nodes, port) as watch:
@@ -74,7 +77,7 @@ class Watch:
     """
 
     def __init__(self, nodes: Sequence[Asked], port: int, *, every: float = ROUND) -> None:
-        self._every = every
+        self._every = max(every, scaled(_EACH) * len(nodes))
         self._addresses = {node.name: node.address for node in nodes}
         self._port = port
         self._timeout = scaled(TIMEOUT)
@@ -216,14 +219,19 @@ class Watch:
                 return f"it never asked {name}"
             if not late[name]:
                 return f"it did not ask {name} again after {self._marks[-1][1]}"
-        first = self._heard[0].at  # the process may start slowly on a busy machine
+        first = min(heard.at for heard in self._heard)  # the process may start slowly on a busy machine
         if self._marks and self._marks[0][0] < first:
             return f"it had not begun to ask yet at {self._marks[0][1]}"
-        ends = [first, *(heard.end for heard in self._heard)]
-        begins = [*(heard.at for heard in self._heard), self._stop]
-        pause, at = max((begin - end, end) for end, begin in zip(ends, begins, strict=True))
+        pause, at, name = max(self._pause(name, first) for name in self._addresses)
         longest = SILENCE + self._every
-        return f"it asked nothing for {pause:.0f} s from {at - self._start:.0f} s on" if pause > longest else ""
+        return f"it did not ask {name} for {pause:.0f} s from {at - self._start:.0f} s on" if pause > longest else ""
+
+    def _pause(self, name: str, first: float) -> tuple[float, float, str]:
+        """Return the longest pause between two requests to a node, its begin in the machine's time, and the node."""
+        asked = [heard for heard in self._heard if heard.node == name]
+        ends = [first, *(heard.end for heard in asked)]
+        begins = [*(heard.at for heard in asked), self._stop]
+        return max((begin - end, end, name) for end, begin in zip(ends, begins, strict=True))
 
     def _check(self) -> None:
         if self._flaw:

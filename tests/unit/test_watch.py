@@ -9,6 +9,7 @@ import sys
 import textwrap
 import threading
 import time
+from collections import Counter
 from pathlib import Path
 from types import SimpleNamespace
 from xml.etree import ElementTree
@@ -129,6 +130,26 @@ def test_a_silent_server_is_a_loss_after_the_timeout(serve, monkeypatch):
     assert watch.gap() >= 0.3
 
 
+def test_a_silent_node_does_not_keep_others_from_being_asked(serve, monkeypatch):
+    monkeypatch.setattr(watching, "TIMEOUT", 1.0)
+    over = threading.Event()
+    good, mute = serve("master", "127.0.0.1"), serve("slave01", "127.0.0.2", lambda _: 200 if over.wait(5) else 500)
+    with Watch([good, mute], good.port) as watch:
+        watch.rounds(2)
+    over.set()
+    asked = Counter(heard.node for heard in watch.heard)
+    assert {heard.node for heard in watch.lost} == {"slave01"}
+    assert asked["master"] > 10 * asked["slave01"]
+    assert watch.gap("master") < 0.5 < watch.gap("slave01")
+
+
+def test_a_node_that_is_asked_no_more_is_a_flaw_while_others_are_asked():
+    watch = Watch([SimpleNamespace(name=name, address="127.0.0.1") for name in ("master", "slave01")], 80)
+    watch._start, watch._stop = 0, 20
+    watch._heard = [Heard(at, at + 1, "master", 200) for at in range(20)] + [Heard(2, 3, "slave01", 200)]
+    assert watch._found_flaw(0, "") == "it did not ask slave01 for 17 s from 3 s on"
+
+
 def broken_watch(nodes, during, match):
     """Return what is left of a watch that had to end with an error of the lab's."""
     watch = Watch(nodes, nodes[0].port)
@@ -164,8 +185,8 @@ def test_waiting_for_rounds_of_a_dead_process_ends_at_once(nodes):
 @pytest.mark.parametrize(
     ("times", "flaw"),
     [
-        ([(0, 1), (12, 13)], "it asked nothing for 11 s from 1 s on"),
-        ([(0, 1), (2, 3)], "it asked nothing for 17 s from 3 s on"),
+        ([(0, 1), (12, 13)], "it did not ask master for 11 s from 1 s on"),
+        ([(0, 1), (2, 3)], "it did not ask master for 17 s from 3 s on"),
         ([(0, 1), (1, 19)], "it was stopped for 18 s at 1 s, asking master"),
         ([(0, 1), (5, 10), (15, 20)], ""),
         ([(12, 13), (13, 20)], "it had not begun to ask yet at update accepted"),
