@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,7 +13,7 @@ from suites.support.subnets import wide_subnet
 from swarmlab.cluster.marks import PREFIX, STACK_LABEL
 from swarmlab.cluster.marks import removed as deleted
 from swarmlab.cluster.node import Node, Result
-from swarmlab.cluster.service import Service
+from swarmlab.cluster.service import TASK_LABEL, Service
 from swarmlab.cluster.swarm import Made, Swarm
 from swarmlab.cluster.workbench import Workbench
 from swarmlab.lists import few
@@ -24,6 +24,8 @@ from swarmlab.wait import State
 COMPOSE = ROOT / "compose"
 #: A variable of a compose file, with its default: ${NAME:-DEFAULT}.
 _VARIABLE = re.compile(r"\$\{(\w+):-([^}]*)\}")
+#: What an engine logs of a task whose container it leaves for good.
+_LEFT = "remove task failed"
 #: The end of every file, so that the stack's network carries the suite's label.
 _NETWORK = 'networks:\n  default:\n    labels: ["{label}"]\n'
 
@@ -235,9 +237,23 @@ def remains(stack: Stack) -> list[str]:
 
 
 def nothing_of(stack: Stack) -> State:
-    """`remains` as a state to wait for."""
+    """Whether only the volumes of a removed stack are left; hopeless where an engine leaves containers for good."""
     left = remains(stack)
-    return State(not left, f"there are still {few(left, '; ')}")
+    return State(not left, _still(left), hopeless=bool(left) and _given_up(stack))
+
+
+def _still(left: Sequence[str]) -> str:
+    return f"there are still {few(left, '; ')}"
+
+
+def _given_up(stack: Stack) -> bool:
+    """Whether an engine has said of a task with an ended container that it could not remove it (see `why_left`)."""
+    for node in stack.cluster.nodes:
+        ended = [container for container in stack.containers(node) if container["State"] != "running"]
+        tasks = [str(container["Labels"].get(TASK_LABEL)) for container in ended]
+        if tasks and any(_LEFT in line and any(task in line for task in tasks) for line in node.log().splitlines()):
+            return True
+    return False
 
 
 def swept(stack: Stack) -> State:
@@ -249,7 +265,8 @@ def swept(stack: Stack) -> State:
         for container in stack.containers(node):
             if container["State"] != "running":
                 deleted(node, f"/containers/{container['Id']}", force=True, v=True)
-    return nothing_of(stack)
+    left = remains(stack)
+    return State(not left, _still(left))
 
 
 def why_left(stack: Stack) -> str:
@@ -258,4 +275,4 @@ def why_left(stack: Stack) -> str:
     Source: moby/swarmkit#2273, by which two tasks of one network that are removed at once leave their containers.
     """
     left = [node for node in stack.cluster.nodes if stack.containers(node)]
-    return "; ".join(filter(None, (last_said(node, "remove task failed") for node in left)))
+    return "; ".join(filter(None, (last_said(node, _LEFT) for node in left)))
