@@ -2,6 +2,8 @@
 
 from functools import partial
 
+import pytest
+
 from fixtures.claims import claim
 from suites.support.joined import boxes, held, identity, knows
 from suites.support.names import names_follow
@@ -150,6 +152,7 @@ def test_a_container_that_cannot_start_keeps_nothing_of_the_network(cluster):
 
 
 @claim("networks/attach-ends-at-leave")
+@pytest.mark.cluster(apart=True)
 def test_a_node_that_leaves_lets_go_of_the_network(cluster):
     network, subnet = given_subnet(cluster)
     here, there = two_nodes(cluster)

@@ -2,6 +2,8 @@
 
 from ipaddress import ip_address
 
+import pytest
+
 from fixtures.claims import claim
 from suites.support.commands import refusal
 from suites.support.mesh import mesh_of
@@ -25,6 +27,7 @@ def rid_of_ingress(cluster):
 
 
 @claim("networks/ingress-in-use-stays")
+@pytest.mark.cluster(apart=True)
 def test_the_network_of_the_mesh_stays_while_a_service_publishes(cluster):
     web = cluster.create_service("web", "idle", publish={cluster.port(): 80})
     web.wait_running(1)
@@ -37,6 +40,7 @@ def test_the_network_of_the_mesh_stays_while_a_service_publishes(cluster):
 
 
 @claim("networks/no-ingress-no-publishing")
+@pytest.mark.cluster(apart=True)
 def test_without_a_network_of_the_mesh_nothing_is_published_through_it(cluster):
     port = cluster.port()
     rid_of_ingress(cluster)
@@ -49,6 +53,7 @@ def test_without_a_network_of_the_mesh_nothing_is_published_through_it(cluster):
 
 
 @claim("networks/ingress-made-anew")
+@pytest.mark.cluster(apart=True)
 def test_the_network_of_the_mesh_can_be_made_with_another_subnet(cluster):
     rid_of_ingress(cluster)
     (subnet,) = free_subnets(cluster)
@@ -93,6 +98,7 @@ def _has(node, name, subnet):
 
 
 @claim("networks/ingress-anew-routes")
+@pytest.mark.cluster(apart=True)
 def test_a_network_of_the_mesh_that_was_made_anew_routes_to_all_tasks(cluster):
     rid_of_ingress(cluster)
     name = cluster.unique("mesh")

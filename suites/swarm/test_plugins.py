@@ -1,5 +1,7 @@
 """plugins: services whose volumes are of a plugin's driver."""
 
+import pytest
+
 from fixtures.claims import claim
 from suites.support.placement import pending, stays
 from suites.support.volume_plugin import FILE, installed
@@ -31,6 +33,7 @@ def wait_known(cluster, node, driver):
 
 
 @claim("plugins/volume-placed", "plugins/volume-mounted")
+@pytest.mark.cluster(apart=True)
 def test_tasks_run_where_the_plugin_of_their_volume_is(cluster):
     if len(cluster.nodes) < 2:
         raise Blocked("the cluster has one node")

@@ -3,6 +3,8 @@
 from contextlib import contextmanager
 from ipaddress import IPv4Network
 
+import pytest
+
 from fixtures.claims import claim
 from suites.support.commands import accepted
 from suites.support.interfaces import stack
@@ -74,6 +76,7 @@ def test_a_network_of_the_swarm_takes_the_configuration_of_each_node(cluster):
 
 
 @claim("networks/macvlan")
+@pytest.mark.cluster(apart=True)
 def test_tasks_of_a_macvlan_network_are_on_the_network_of_their_nodes(cluster):
     made = "ip link add one type veth peer name two && ip link add link one name three type macvlan"
     for node in cluster.nodes:
