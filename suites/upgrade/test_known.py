@@ -302,7 +302,7 @@ def test_replaced_tasks_have_the_content_that_their_service_was_made_with(cluste
     _, service = moved(cluster, "pinned")
     service.renew()
     eventually(
-        service.updated and all_run(cluster, service, "1"),
+        lambda: service.updated() and all_run(cluster, service, "1"),
         "replaced tasks to run the content that the service was made with",
         deadline=120,
     )
