@@ -137,7 +137,9 @@ class Course(Kept):
         self._queue: list[str] = []
         self._svg = ""
         self.every = scaled(_EVERY)
-        self.watches = {node.name: Watch([node], self.estate.port, every=self.every) for node in cluster.nodes}
+        self.watches = {
+            node.name: Watch([node], self.estate.port, every=self.every, losses_expected=True) for node in cluster.nodes
+        }
         self.datagrams = Datagrams(cluster.nodes, self.estate.datagrams)
         self.writer: Writer | None = None
         self._start = self.ended = time.monotonic()
