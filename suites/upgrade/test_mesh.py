@@ -251,6 +251,11 @@ def last_line(lines):
 def all_answered(datagrams, nodes):
     """Whether every node has answered the datagrams of the last seconds."""
     now = time.monotonic()
-    silences = {node.name: datagrams.silence(node.name, now - scaled(2 * _HOLE), now) for node in nodes}
+    begin = now - scaled(2 * _HOLE)
+    # While the sender pauses, no node is known to answer.
+    silences = {
+        node.name: max(datagrams.silence(node.name, begin, now), datagrams.pause(node.name, begin, now))
+        for node in nodes
+    }
     silent = [f"{name} for {seconds:.1f} s" for name, seconds in silences.items() if seconds > scaled(_HOLE)]
     return State(not silent, f"unanswered by {', '.join(silent)}; {datagrams.summary}" if silent else "all answered")
