@@ -5,7 +5,7 @@ from __future__ import annotations
 import socket
 import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from types import TracebackType
 
@@ -46,7 +46,15 @@ class Datagrams:
         assert datagrams.silence("slave01", begin, end) < 5, datagrams.summary
     """
 
-    def __init__(self, nodes: Sequence[Asked], port: int) -> None:
+    def __init__(self, nodes: Sequence[Asked], port: int, *, names: Mapping[str, str] | None = None) -> None:
+        """Send nothing yet.
+
+        Args:
+            nodes: the nodes.
+            port: the UDP port.
+            names: host names of the nodes, by what a server that answers calls its node.
+        """
+        self._names = names or {}
         self._addresses = {node.address: node.name for node in nodes}
         self._port = port
         self._sent: list[Datagram] = []
@@ -91,7 +99,7 @@ class Datagrams:
                 number, _, name = data.decode().partition(" ")
                 sent = self._sent[int(number)]
                 # A server of one node names it in the answer. Behind the mesh no server knows which node was asked.
-                if self._addresses.get(address) == sent.node and name in ("", sent.node):
+                if self._addresses.get(address) == sent.node and self._names.get(name, name) in ("", sent.node):
                     sent.answered = True
             except (OSError, ValueError, IndexError):
                 continue

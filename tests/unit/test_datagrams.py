@@ -5,6 +5,7 @@ from types import SimpleNamespace
 import pytest
 
 from suites.support.upgrade.lost import present
+from swarmlab.watching import datagrams as sending
 from swarmlab.watching.datagrams import Datagram, Datagrams
 
 
@@ -44,3 +45,20 @@ def test_a_node_is_away_in_its_step_and_what_was_before_the_first_step_does_not_
     assert present([control, first, second], 40, 100) == [(40, 50), (60, 80), (90, 100)]
     assert present([control], 40, 100) == [(40, 100)]
     assert present([(40, 60)], 40, 100) == [(40, 40), (60, 100)]
+
+
+@pytest.mark.parametrize(("said", "good"), [("", True), (" master", True), (" id-1", True), (" id-2", False)])
+def test_an_answer_counts_if_its_server_calls_the_node_that_was_asked(monkeypatch, said, good):
+    monkeypatch.setattr(sending, "_PATIENCE", 0.0)
+    datagrams = Datagrams(
+        [SimpleNamespace(name="master", address="127.0.0.1")], 9000, names={"id-1": "master", "id-2": "slave01"}
+    )
+    datagrams._sent = [Datagram(0, "master")]
+
+    def recvfrom(_):
+        datagrams._end.set()
+        return f"0{said}".encode(), ("127.0.0.1", 9000)
+
+    datagrams._socket = SimpleNamespace(recvfrom=recvfrom)
+    datagrams._hear()
+    assert datagrams._sent[0].answered is good

@@ -140,7 +140,7 @@ class Course(Kept):
         self.watches = {
             node.name: Watch([node], self.estate.port, every=self.every, losses_expected=True) for node in cluster.nodes
         }
-        self.datagrams = Datagrams(cluster.nodes, self.estate.datagrams)
+        self.datagrams = Datagrams(cluster.nodes, self.estate.datagrams, names=self.estate.names)
         self.writer: Writer | None = None
         self._start = self.ended = time.monotonic()
         self._watching = contextlib.ExitStack()
