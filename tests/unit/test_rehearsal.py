@@ -83,6 +83,21 @@ def test_limits_are_those_of_the_kind_of_lab():
     assert len(page._of_nodes(MADE["vagrant"], replace(plan, reboot=True))) == 1
 
 
+def test_a_release_that_has_moved_on_is_a_limit():
+    plan = Plan.read("20.10.24,28.5.2")
+
+    def limits(first, last):
+        engines = {"before": {"master": {"version": first}}, "after": {"slave03": {"version": last}}}
+        return page._moved_on(plan, {"engines": engines, "steps": [{"number": 4, "node": "slave03"}]})
+
+    assert limits("20.10.24+dfsg1", "28.5.2") == []
+    assert limits("20.10.24", "28.5.3+dfsg1") == [
+        "forky has engine 28.5.3+dfsg1 now, which was rehearsed instead of 28.5.2."
+    ]
+    assert page._moved_on(plan, {}) == page._moved_on(plan, {"steps": [{"number": 1, "node": "master"}]}) == []
+    assert len(limits("20.10.25", "28.5.3")) == 2
+
+
 def test_a_path_over_several_engines_upgrades_all_nodes_to_each():
     plan = Plan.read("20.10.5,20.10.24,28.5.2")
     assert (plan.steps, plan.engine(4).version, plan.engine(5).version) == (8, "20.10.24", "28.5.2")

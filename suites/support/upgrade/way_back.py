@@ -14,6 +14,7 @@ from swarmlab.errors import LabError, NotSetUp, SwarmlabError
 from swarmlab.evidence import Journal, aside, part
 from swarmlab.labs.base import Lab
 from swarmlab.rehearsal.plan import Plan
+from swarmlab.versions import parsed
 from swarmlab.wait import State, eventually, wait
 
 _STATE = "/var/lib/docker/swarm"
@@ -50,7 +51,7 @@ class WayBack(threading.Thread):
             try:
                 self._node = self._lab.spare_node()
                 lone = _Lone(self._lab, self._node)
-                if not self._node.ask("GET", "/version")["Version"].startswith(self._old.version):
+                if parsed(self._node.ask("GET", "/version")["Version"]) != self._old.numbers:
                     self._lab.upgrade(self._node, self._old.name)  # the swarm's nodes begin with several engines
                 backup = lone.make_swarm()
                 self._lab.upgrade(self._node, self._new.name)
