@@ -60,6 +60,14 @@ def test_a_later_engine_is_judged_even_where_the_path_has_others_between():
     assert "engine 23.0.0 does not know graph" in reason
 
 
+def test_a_node_is_not_held_against_engines_that_it_never_gets():
+    path = [EngineChoice("a", "18.09.9", "archive", "a"), EngineChoice("b", "20.10.24", "debian", "b"), *TARGET]
+    node = told('{"ip6tables": true}')
+    assert [*restarts.against([node], path)] == []
+    (reason,) = restarts.against([{**node, "engine": "18.06.3-ce", "options": ["graph"]}], path)
+    assert "engine 28.5.2 does not know graph" in reason
+
+
 def test_what_changes_or_could_not_be_read_is_a_condition(run):  # noqa: F811
     assert decided(run, told('{"log-driver": "local"}', LoggingDriver="json-file")) == (
         CONDITIONS,

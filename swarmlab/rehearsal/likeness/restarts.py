@@ -75,8 +75,10 @@ def against(restarts: Iterable[Mapping[str, Any]], path: Sequence[EngineChoice])
     for node in restarts:
         yield from _told(node, lambda level: level == Level.ERROR)
         options = [str(option) for option in node["options"]]
-        known = refused.unknown_to(options, parsed(node["engine"]))
-        for engine in path:
+        own = parsed(node["engine"])
+        known = refused.unknown_to(options, own)
+        later = [engine for engine in path if engine.numbers > own]  # it is given no other
+        for engine in later:
             lost = [one for one in refused.unknown_to(options, engine.numbers) if one not in known]
             if lost:
                 yield (
@@ -84,9 +86,9 @@ def against(restarts: Iterable[Mapping[str, Any]], path: Sequence[EngineChoice])
                     f"it: remove it from daemon.json and the engine's command line before the step."
                 )
                 break
-        for engine in path:
+        for engine in later:
             gone = refused.GONE_DRIVERS.get(str(node["driver"]), (999,))
-            if parsed(node["engine"]) < gone <= engine.numbers:
+            if own < gone <= engine.numbers:
                 yield (
                     f"{node['name']}: engine {engine.version} has no storage driver {node['driver']}: move the node to "
                     "overlay2 before the step (its images and containers are lost)."
