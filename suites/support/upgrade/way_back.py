@@ -14,6 +14,7 @@ from swarmlab.errors import LabError, NotSetUp, SwarmlabError
 from swarmlab.evidence import Journal, aside, part
 from swarmlab.labs.base import Lab
 from swarmlab.rehearsal.plan import Plan
+from swarmlab.signals import giving_up
 from swarmlab.versions import parsed
 from swarmlab.wait import State, eventually, wait
 
@@ -63,8 +64,9 @@ class WayBack(threading.Thread):
                 self.in_place = self.restored = LabError(f"the way back could not be tried: {failed}")
 
     def end(self) -> None:
-        """Wait until it has ended, and remove its machine."""
-        self.join()
+        """Stop trying, and remove the machine."""
+        with giving_up():
+            self.join()
         if self._node:
             with suppress(SwarmlabError):
                 self._lab.remove([self._node])
