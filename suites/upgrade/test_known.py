@@ -8,7 +8,7 @@ from fixtures.rehearsal import at, in_stage
 from suites.support.commands import accepted
 from suites.support.names import resolve_to
 from suites.support.rolling_updates import AT_ONCE, status
-from suites.support.subnets import create_overlay, disjoint, free_subnets, subnets, told
+from suites.support.subnets import addresses_in_use, create_overlay, disjoint, free_subnets, subnets, told
 from suites.support.traffic import GOSSIP, all_reached
 from suites.support.upgrade.course import answers
 from suites.support.upgrade.incidents import (
@@ -20,7 +20,6 @@ from suites.support.upgrade.incidents import (
 from suites.support.upgrade.leftovers import not_each_once, refused_for_vxlan
 from suites.support.upgrade.moving_tag import MovingTag, all_run
 from swarmlab.cluster import pki
-from swarmlab.cluster.service import ENDED
 from swarmlab.errors import Blocked
 from swarmlab.parallel import parallel
 from swarmlab.wait import State, eventually, wait
@@ -87,21 +86,15 @@ def test_new_overlays_overlap_nothing(cluster):
 @claim("known/addresses-run-out")
 @at("after")
 def test_networks_have_addresses_left(cluster):
-    tasks = [task for task in cluster.manager.ask("GET", "/tasks") if task["Status"]["State"] not in ENDED]
+    tasks, services = (cluster.manager.ask("GET", f"/{kind}") for kind in ("tasks", "services"))
     chosen = subnets(cluster.manager)
     for network in cluster.manager.ask("GET", "/networks", filters={"driver": ["overlay"], "scope": ["swarm"]}):
-        used = [
-            attachment
-            for task in tasks
-            for attachment in task.get("NetworksAttachments") or []
-            if attachment["Network"]["ID"] == network["Id"]
-        ]
         size = sum(subnet.num_addresses - 3 for subnet in chosen[network["Name"]])
         if not size:  # no task uses it, so that nobody tells its subnet
             continue
-        # Every service may have a virtual address there, and every node has an address.
-        taken = len(used) + len({task["ServiceID"] for task in tasks}) + len(cluster.nodes)
-        assert taken < 0.9 * size, f"network {network['Name']} has {taken} of {size} addresses in use"
+        # Every node may have an address there.
+        used = addresses_in_use(network["Id"], tasks, services) + len(cluster.nodes)
+        assert used < 0.9 * size, f"network {network['Name']} has {used} of {size} addresses in use"
 
     def none_new():
         waiting = [task for task in cluster.manager.ask("GET", "/tasks") if task["Status"]["State"] == "new"]
