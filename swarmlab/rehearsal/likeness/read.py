@@ -26,7 +26,15 @@ from swarmlab.labs.existing.lab import InventoryLab
 from swarmlab.lists import few
 from swarmlab.rehearsal.likeness import restarts
 from swarmlab.rehearsal.likeness import services as copies
-from swarmlab.rehearsal.likeness.model import MOST_MANAGERS, MOST_NODES, Likeness
+from swarmlab.rehearsal.likeness.model import (
+    AUTOLOCK,
+    DATA_PORT,
+    EXTERNAL_CA,
+    MOST_MANAGERS,
+    MOST_NODES,
+    POOLS,
+    Likeness,
+)
 from swarmlab.rehearsal.likeness.standins import StandIns
 from swarmlab.versions import parsed
 
@@ -261,12 +269,12 @@ def _node(
 def _settings(swarm: Mapping[str, Any], left: list[str], limits: list[str]) -> dict[str, int]:
     spec = swarm["Spec"]
     if (spec.get("EncryptionConfig") or {}).get("AutoLockManagers"):
-        left.append("Autolock: after each restart of its engine, a manager of yours must be unlocked.")
+        left.append(f"{AUTOLOCK}: after each restart of its engine, a manager of yours must be unlocked.")
     if (spec.get("CAConfig") or {}).get("ExternalCAs"):
-        left.append("The external CA.")
+        left.append(f"{EXTERNAL_CA}.")
     for key, default, name in (
-        ("DefaultAddrPool", ["10.0.0.0/8"], "The default address pool of networks"),
-        ("DataPathPort", 4789, "The data path port of overlay networks"),
+        ("DefaultAddrPool", ["10.0.0.0/8"], POOLS),
+        ("DataPathPort", 4789, DATA_PORT),
     ):
         if swarm.get(key) and swarm[key] != default:
             left.append(f"{name}, {swarm[key]}: the lab has the default.")
