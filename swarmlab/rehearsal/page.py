@@ -40,7 +40,7 @@ LIMITS = (
 _NOT_RESTARTED = "No machine's operating system was restarted, unless its packages required it (see --reboot)."
 _APART = (
     "Incidents for which a node is demoted, cut off or without power were looked for in a second cluster, which got "
-    "the same engines at the same time."
+    "the same engines at the same time; where memory did not suffice for it, in the rehearsed one at its end."
 )
 _OWN = "The data, services and networks are the rehearsal's own. Yours are more, older and larger."
 _COPIED = (
