@@ -1,6 +1,5 @@
 """Known incidents (claims/known.yaml), looked for when all else is judged; those that hurt a node come last."""
 
-import datetime
 import json
 
 from fixtures.claims import claim
@@ -19,7 +18,6 @@ from suites.support.upgrade.incidents import (
 )
 from suites.support.upgrade.leftovers import not_each_once, refused_for_vxlan
 from suites.support.upgrade.moving_tag import MovingTag, all_run
-from swarmlab.cluster import pki
 from swarmlab.errors import Blocked
 from swarmlab.parallel import parallel
 from swarmlab.wait import State, eventually, wait
@@ -29,17 +27,6 @@ CHURN = 3
 _NETNS = "/run/docker/netns"
 
 pytestmark = in_stage("last")
-
-
-@claim("known/certificate-expired")
-@at("before")
-def test_certificates_last(cluster):
-    now = datetime.datetime.now(datetime.timezone.utc)
-    for node in cluster.nodes:
-        days = (pki.certificate_of(node).not_valid_after_utc - now).days
-        assert days > 14, f"the certificate of {node} lasts for {days} days"
-        years = [(root.not_valid_after_utc - now).days / 365 for root in pki.root_of(node)]
-        assert min(years) > 1, f"a root certificate of {node} lasts for {min(years):.1f} years"
 
 
 @claim("known/firewall-backend-nftables")

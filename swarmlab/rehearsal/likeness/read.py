@@ -93,7 +93,7 @@ def read(
         asked = Reader(lab.manager)
         answers = {name: asked.get(f"/{name}") for name in ("swarm", "nodes", "configs", "secrets", "services")}
         answers["networks"] = asked.get("/networks", filters={"scope": ["swarm"]})
-        told = restarts.read(lab.nodes())
+        told = [*restarts.read(lab.nodes()), *restarts.of_root(answers["swarm"])]
     finally:
         lab.disconnect()
     return of_answers(answers, known.source, workers, hosts, lambda version: same(version, given, progress), told)
@@ -115,7 +115,8 @@ def of_answers(
         workers: See `read`.
         hosts: See `read`.
         choose: Returns the engine for a node, by the version of that node's engine.
-        told: What the next start of each node's engine brings (`restarts.read`).
+        told: What the next start of each node's engine brings (`restarts.read`), and what there is to the root
+            certificate.
 
     Raises:
         UsageError: The swarm cannot be copied.
