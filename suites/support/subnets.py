@@ -14,6 +14,7 @@ from typing import Any
 
 from suites.support.commands import accepted
 from swarmlab.cluster.node import Node
+from swarmlab.cluster.service import ENDED
 from swarmlab.cluster.swarm import Swarm
 from swarmlab.errors import DeadlineExceeded, LabError
 from swarmlab.lists import few
@@ -85,6 +86,28 @@ def subnets(asked: Node) -> dict[str, list[IPv4Network]]:
     """Return the IPv4 subnets of the networks that *asked* lists, by the network's name (see `pools`)."""
     parsed = {name: [ip_network(subnet, strict=False) for subnet, _ in listed] for name, listed in pools(asked).items()}
     return {name: [subnet for subnet in each if isinstance(subnet, IPv4Network)] for name, each in parsed.items()}
+
+
+def addresses_in_use(network: str, tasks: Iterable[Mapping[str, Any]], services: Iterable[Mapping[str, Any]]) -> int:
+    """Return how many addresses of a network tasks that have not ended and services have; those of nodes come on top.
+
+    Args:
+        network: its id.
+        tasks: the tasks of the swarm, as a manager lists them.
+        services: the services of the swarm, as a manager lists them.
+    """
+    attached = [
+        attachment["Network"]["ID"]
+        for task in tasks
+        if task["Status"]["State"] not in ENDED
+        for attachment in task.get("NetworksAttachments") or []
+    ]
+    virtual = [
+        address.get("NetworkID")
+        for service in services
+        for address in (service.get("Endpoint") or {}).get("VirtualIPs") or []
+    ]
+    return [*attached, *virtual].count(network)
 
 
 @contextmanager

@@ -10,14 +10,26 @@ from suites.support.upgrade.course import Course
 from suites.support.upgrade.second_cluster import SecondCluster
 from suites.support.upgrade.way_back import WayBack
 from swarmlab.cluster.swarm import Swarm
-from swarmlab.errors import LabError, SwarmlabError
+from swarmlab.errors import Blocked, LabError, SwarmlabError
 from swarmlab.evidence import on_failure
 from swarmlab.rehearsal.likeness.apply import dress
 
 
 @pytest.fixture(scope="session")
-def _back(request, lab):
-    back = WayBack(lab, plan_of(request.config))
+def _lab(lab):
+    """The lab, before anything is made or changed in it.
+
+    Raises:
+        Blocked: it may not be disrupted. The needs of a test's claims are looked at only after this.
+    """
+    if not lab.offers.disruptable:
+        raise Blocked("a rehearsal disrupts its cluster, and this lab may not be disrupted")
+    return lab
+
+
+@pytest.fixture(scope="session")
+def _back(request, _lab):
+    back = WayBack(_lab, plan_of(request.config))
     yield back
     back.end()
 
@@ -29,8 +41,8 @@ def back(_back, stage):  # noqa: ARG001 - the stage gives tests their place
 
 
 @pytest.fixture(scope="session")
-def _second_cluster(request, lab):
-    second = SecondCluster(lab, plan_of(request.config))
+def _second_cluster(request, _lab):
+    second = SecondCluster(_lab, plan_of(request.config))
     yield second
     second.end()
 
@@ -42,7 +54,8 @@ def second_cluster(_second_cluster, stage):  # noqa: ARG001 - as above
 
 
 @pytest.fixture(scope="session")
-def _course(request, lab, _back, _second_cluster):
+def _course(request, _lab, _back, _second_cluster):
+    lab = _lab
     plan = plan_of(request.config)
     if lab.standing:
         cluster = Swarm(lab.nodes(), image=lab.image)

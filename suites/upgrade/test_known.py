@@ -1,6 +1,5 @@
 """Known incidents (claims/known.yaml), looked for when all else is judged; those that hurt a node come last."""
 
-import datetime
 import json
 
 from fixtures.claims import claim
@@ -8,7 +7,7 @@ from fixtures.rehearsal import at, in_stage
 from suites.support.commands import accepted
 from suites.support.names import resolve_to
 from suites.support.rolling_updates import AT_ONCE, status
-from suites.support.subnets import create_overlay, disjoint, free_subnets, subnets, told
+from suites.support.subnets import addresses_in_use, create_overlay, disjoint, free_subnets, subnets, told
 from suites.support.traffic import GOSSIP, all_reached
 from suites.support.upgrade.course import answers
 from suites.support.upgrade.incidents import (
@@ -19,8 +18,6 @@ from suites.support.upgrade.incidents import (
 )
 from suites.support.upgrade.leftovers import not_each_once, refused_for_vxlan
 from suites.support.upgrade.moving_tag import MovingTag, all_run
-from swarmlab.cluster import pki
-from swarmlab.cluster.service import ENDED
 from swarmlab.errors import Blocked
 from swarmlab.parallel import parallel
 from swarmlab.wait import State, eventually, wait
@@ -30,17 +27,6 @@ CHURN = 3
 _NETNS = "/run/docker/netns"
 
 pytestmark = in_stage("last")
-
-
-@claim("known/certificate-expired")
-@at("before")
-def test_certificates_last(cluster):
-    now = datetime.datetime.now(datetime.timezone.utc)
-    for node in cluster.nodes:
-        days = (pki.certificate_of(node).not_valid_after_utc - now).days
-        assert days > 14, f"the certificate of {node} lasts for {days} days"
-        years = [(root.not_valid_after_utc - now).days / 365 for root in pki.root_of(node)]
-        assert min(years) > 1, f"a root certificate of {node} lasts for {min(years):.1f} years"
 
 
 @claim("known/firewall-backend-nftables")
@@ -87,21 +73,15 @@ def test_new_overlays_overlap_nothing(cluster):
 @claim("known/addresses-run-out")
 @at("after")
 def test_networks_have_addresses_left(cluster):
-    tasks = [task for task in cluster.manager.ask("GET", "/tasks") if task["Status"]["State"] not in ENDED]
+    tasks, services = (cluster.manager.ask("GET", f"/{kind}") for kind in ("tasks", "services"))
     chosen = subnets(cluster.manager)
     for network in cluster.manager.ask("GET", "/networks", filters={"driver": ["overlay"], "scope": ["swarm"]}):
-        used = [
-            attachment
-            for task in tasks
-            for attachment in task.get("NetworksAttachments") or []
-            if attachment["Network"]["ID"] == network["Id"]
-        ]
         size = sum(subnet.num_addresses - 3 for subnet in chosen[network["Name"]])
         if not size:  # no task uses it, so that nobody tells its subnet
             continue
-        # Every service may have a virtual address there, and every node has an address.
-        taken = len(used) + len({task["ServiceID"] for task in tasks}) + len(cluster.nodes)
-        assert taken < 0.9 * size, f"network {network['Name']} has {taken} of {size} addresses in use"
+        # Every node may have an address there.
+        used = addresses_in_use(network["Id"], tasks, services) + len(cluster.nodes)
+        assert used < 0.9 * size, f"network {network['Name']} has {used} of {size} addresses in use"
 
     def none_new():
         waiting = [task for task in cluster.manager.ask("GET", "/tasks") if task["Status"]["State"] == "new"]
@@ -302,7 +282,7 @@ def test_replaced_tasks_have_the_content_that_their_service_was_made_with(cluste
     _, service = moved(cluster, "pinned")
     service.renew()
     eventually(
-        service.updated and all_run(cluster, service, "1"),
+        lambda: service.updated() and all_run(cluster, service, "1"),
         "replaced tasks to run the content that the service was made with",
         deadline=120,
     )

@@ -2,8 +2,8 @@
 
 from fixtures.claims import claim
 from fixtures.rehearsal import at, in_stage
-from suites.support.upgrade.lost import HOLE
-from swarmlab.errors import DeadlineExceeded
+from suites.support.upgrade.lost import HOLE, present
+from swarmlab.errors import DeadlineExceeded, LabError
 from swarmlab.lists import few
 from swarmlab.wait import scaled
 from swarmlab.watching.writer import found
@@ -64,12 +64,16 @@ def test_losses_of_downloads(course):
 def test_losses_of_datagrams(course):
     course.rest()
     begin, end = course.steps[0].began, course.steps[-1].ended
+    paused = []
     for node in course.cluster.nodes:
-        # The spans in which the node is not away.
-        edges = [begin, *(edge for away in course.away(node.name) for edge in away), end]
-        for since, until in zip(edges[::2], edges[1::2], strict=True):
+        for since, until in present(course.away(node.name), begin, end):
+            when = f"between {course.when(since)} and {course.when(until)}"
             silent = course.datagrams.silence(node.name, since, until)
             assert silent <= scaled(HOLE), (
-                f"{node} left datagrams from one socket unanswered for {silent:.1f} s, "
-                f"between {course.when(since)} and {course.when(until)}: {course.datagrams.summary}"
+                f"{node} left datagrams from one socket unanswered for {silent:.1f} s, {when}: "
+                f"{course.datagrams.summary}"
             )
+            if (pause := course.datagrams.pause(node.name, since, until)) > scaled(HOLE):
+                paused.append(f"{node} for {pause:.1f} s, {when}")
+    if paused:
+        raise LabError(f"no datagrams were sent to {few(paused, '; ')}")

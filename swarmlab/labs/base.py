@@ -185,6 +185,10 @@ class Lab(ABC):
     def free(self) -> int:
         """The number of nodes that `more` can give now."""
 
+    def holds(self, count: int) -> bool:  # noqa: ARG002
+        """Whether the memory that is free now holds so many further nodes with their tasks, as far as is known."""
+        return True
+
     @abstractmethod
     def declared(self, node: str) -> Declared:
         """Return the declared properties of the node of this host name: as it was asked for, not as it runs."""

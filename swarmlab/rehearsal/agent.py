@@ -4,8 +4,10 @@ Containers get this file as a config of the swarm. It needs Python alone, so it 
 
 - GET / asks the service $ASK once by name, and answers with its status and container, or why it did not answer.
 - GET /streams answers with the downloads from every other agent, as JSON (see `State`).
-- A connection to port 9001 receives the node's name, then a line every $EVERY seconds until it closes.
-- A datagram to port 9000 is sent back with the node's name appended.
+- A connection to port 9001 receives $NODE, then a line every $EVERY seconds until it closes.
+- A datagram to port 9000 is sent back with $NODE appended.
+
+$NODE is the node's id in the swarm: engines before 17.10 tell a container nothing else of its node.
 """
 
 from __future__ import annotations
@@ -121,7 +123,7 @@ class Echo(socketserver.BaseRequestHandler):
     """Echoes datagrams."""
 
     def handle(self) -> None:
-        """Send the datagram back with the node's name appended."""
+        """Send the datagram back with the node's id appended."""
         data, back = self.request
         back.sendto(data + b" " + NODE.encode(), self.client_address)
 

@@ -9,7 +9,7 @@ from typing import Any
 from swarmlab.images.engines import EngineChoice
 from swarmlab.rehearsal import losses, permitted
 from swarmlab.rehearsal.likeness import restarts
-from swarmlab.rehearsal.likeness.model import Likeness
+from swarmlab.rehearsal.likeness.model import AUTOLOCK, DATA_PORT, EXTERNAL_CA, IPV6, POOLS, Likeness
 from swarmlab.verdicts import catalogue
 from swarmlab.verdicts.catalogue import Incident
 from swarmlab.verdicts.compare import Comparison, compare
@@ -243,10 +243,17 @@ def _unlike(likeness: Likeness, left_out: list[str]) -> Iterator[Reason]:
     """Yield conditions for the parts of the swarm that were not rehearsed, or not as they are."""
     if others := likeness.other_engines():
         yield Reason(f"Not rehearsed with the engines of all nodes: {'; '.join(others)}.")
-    for kind in ("Service", "Network"):
-        if gone := [line.rstrip(".").removeprefix(f"{kind} ") for line in left_out if line.startswith(f"{kind} ")]:
+    for beginning, what in (
+        ("Service ", "Services of the swarm that were"),
+        ("Network ", "Networks of the swarm that were"),
+        (IPV6, "Networks of the swarm whose IPv6 was"),
+    ):
+        if gone := [line.rstrip(".").removeprefix(beginning) for line in left_out if line.startswith(beginning)]:
             more = f"; and {len(gone) - 5} more" if len(gone) > 5 else ""
-            yield Reason(f"{kind}s of the swarm that were not rehearsed: {'; '.join(gone[:5])}{more}.")
+            yield Reason(f"{what} not rehearsed: {'; '.join(gone[:5])}{more}.")
+    for line in left_out:
+        if line.startswith((AUTOLOCK, EXTERNAL_CA, POOLS, DATA_PORT)):
+            yield Reason(f"Not rehearsed: {line}")
 
 
 def _files(folder: str, judged: Judged | None) -> tuple[str, ...]:

@@ -20,6 +20,7 @@ from swarmlab.report.overall import MEANINGS, SIGNS
 from swarmlab.report.pages import pages, stylesheet, svg_uri
 from swarmlab.verdicts import catalogue
 from swarmlab.verdicts.results import Judged, Run
+from swarmlab.versions import parsed
 
 #: Characters of evidence for each claim that did not pass.
 _EVIDENCE = 20_000
@@ -39,7 +40,7 @@ LIMITS = (
 _NOT_RESTARTED = "No machine's operating system was restarted, unless its packages required it (see --reboot)."
 _APART = (
     "Incidents for which a node is demoted, cut off or without power were looked for in a second cluster, which got "
-    "the same engines at the same time."
+    "the same engines at the same time; where memory did not suffice for it, in the rehearsed one at its end."
 )
 _OWN = "The data, services and networks are the rehearsal's own. Yours are more, older and larger."
 _COPIED = (
@@ -112,7 +113,7 @@ def write(
             ],
             news=list(_news(course)),
             evidence=list(_evidence(runs)),
-            limits=[*_of_nodes(kind, plan), LIMITS[0], *_of_whom(decision), *LIMITS[1:]],
+            limits=[*_of_nodes(kind, plan), *_moved_on(plan, course), LIMITS[0], *_of_whom(decision), *LIMITS[1:]],
             nodes=plan.likeness.data["nodes"] if plan.likeness else [],
             upstream=list(statements(plan.path)),
             back=BACK,
@@ -129,6 +130,22 @@ def _of_nodes(kind: MadeKind, plan: Plan) -> list[str]:
     if kind.has_room and not plan.likeness:
         limits.append(_APART)
     return limits
+
+
+def _moved_on(plan: Plan, course: Mapping[str, Any]) -> list[str]:
+    """Return a limit for each engine of the plan of which nodes had another version, as a Debian release moves on."""
+    engines = course.get("engines", {})
+    given = [(plan.start(host), told) for host, told in engines.get(plan.stage(0), {}).items()]
+    for step in course.get("steps", []):
+        told = engines.get(plan.stage(step["number"]), {}).get(step["node"])
+        given += [(plan.engine(step["number"]), told)] if told else []
+    return list(
+        dict.fromkeys(
+            f"{choice.name} has engine {told['version']} now, which was rehearsed instead of {choice.version}."
+            for choice, told in given
+            if parsed(told["version"]) != choice.numbers
+        )
+    )
 
 
 def _of_whom(decision: Decision) -> list[str]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import socket
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from types import TracebackType
 
@@ -15,6 +15,8 @@ from swarmlab.watching.watch import Asked
 
 #: Seconds between two datagrams to one node, and seconds to wait for an answer; both at reference speed.
 _PAUSE, _PATIENCE = 0.1, 2.0
+#: Seconds, at reference speed, after which a pause between two datagrams is the sender's own. It says nothing of nodes.
+_STALL = 10 * _PAUSE
 
 
 @dataclass
@@ -44,7 +46,15 @@ class Datagrams:
         assert datagrams.silence("slave01", begin, end) < 5, datagrams.summary
     """
 
-    def __init__(self, nodes: Sequence[Asked], port: int) -> None:
+    def __init__(self, nodes: Sequence[Asked], port: int, *, names: Mapping[str, str] | None = None) -> None:
+        """Send nothing yet.
+
+        Args:
+            nodes: the nodes.
+            port: the UDP port.
+            names: host names of the nodes, by what a server that answers calls its node.
+        """
+        self._names = names or {}
         self._addresses = {node.address: node.name for node in nodes}
         self._port = port
         self._sent: list[Datagram] = []
@@ -89,7 +99,7 @@ class Datagrams:
                 number, _, name = data.decode().partition(" ")
                 sent = self._sent[int(number)]
                 # A server of one node names it in the answer. Behind the mesh no server knows which node was asked.
-                if self._addresses.get(address) == sent.node and name in ("", sent.node):
+                if self._addresses.get(address) == sent.node and self._names.get(name, name) in ("", sent.node):
                     sent.answered = True
             except (OSError, ValueError, IndexError):
                 continue
@@ -101,13 +111,32 @@ class Datagrams:
     def silence(self, node: str, begin: float, end: float) -> float:
         """Return the longest time without an answer of *node*, in seconds.
 
+        Times in which the sender itself paused do not count. `pause` tells whether there are such.
+
         Args:
             node: host name of the node.
             begin: from when on, in seconds of the monotonic clock.
             end: until when, in seconds of the monotonic clock.
         """
-        good = [datagram.at for datagram in self.sent(node) if datagram.answered and begin <= datagram.at <= end]
-        return max(after - before for before, after in zip([begin, *good], [*good, end], strict=True))
+        longest = silent = 0.0
+        for before, after, answered in self._between(node, begin, end):
+            silent += after - before if after - before <= scaled(_STALL) else 0.0
+            longest = max(longest, silent)
+            silent = 0.0 if answered else silent
+        return longest
+
+    def pause(self, node: str, begin: float, end: float) -> float:
+        """Return the longest time in which nothing was sent to *node*, in seconds; see `silence`."""
+        return max(after - before for before, after, _ in self._between(node, begin, end))
+
+    def _between(self, node: str, begin: float, end: float) -> Iterator[tuple[float, float, bool]]:
+        """Yield the spans between datagrams: begin, end, and whether the datagram at the end was answered."""
+        before = begin
+        for datagram in self.sent(node):
+            if begin <= datagram.at <= end:
+                yield before, datagram.at, datagram.answered
+                before = datagram.at
+        yield before, end, False
 
     @property
     def summary(self) -> str:

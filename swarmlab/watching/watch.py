@@ -62,6 +62,8 @@ class Watch:
         nodes: the nodes.
         port: the TCP port.
         every: least seconds from one request to a node to the next; more where nodes are many or slow.
+        losses_expected: whether requests are lost also where all is well, as while a node is away. Otherwise a loss is
+            a verdict, also of a watch that has paused.
 
     Example:
         with Watch(cluster.nodes, port) as watch:
@@ -76,11 +78,14 @@ class Watch:
             another flaw.
     """
 
-    def __init__(self, nodes: Sequence[Asked], port: int, *, every: float = ROUND) -> None:
+    def __init__(
+        self, nodes: Sequence[Asked], port: int, *, every: float = ROUND, losses_expected: bool = False
+    ) -> None:
         self._every = max(every, scaled(_EACH) * len(nodes))
         self._addresses = {node.name: node.address for node in nodes}
         self._port = port
         self._timeout = scaled(TIMEOUT)
+        self._losses_expected = losses_expected
         self._heard: list[Heard] = []
         self._marks: list[tuple[float, str]] = []
         self._flaw = "it has not ended"
@@ -209,8 +214,8 @@ class Watch:
             if request.end - request.at > self._timeout + SILENCE:
                 begun = request.at - self._start
                 return f"it was stopped for {request.end - request.at:.0f} s at {begun:.0f} s, asking {request.node}"
-        if self.losses:  # the process worked, so these requests are lost, however few there were in all
-            return ""
+        if self.losses and not self._losses_expected:
+            return ""  # the process worked, so these requests are lost, however few there were in all
         since = self._last_mark()
         asked = Counter(heard.node for heard in self._heard)
         late = Counter(heard.node for heard in self._heard if heard.at >= since)

@@ -116,6 +116,13 @@ def test_a_lab_that_memory_does_not_hold_is_refused_before_anything_is_made(monk
     kind.CONTAINERS.check(Request())  # a run may use a lab that stands
 
 
+def test_memory_has_to_hold_the_machine_of_the_way_back_too(monkeypatch):
+    monkeypatch.setattr(lab, "free_memory", lambda: 4 * NODE_MEMORY)
+    kind.CONTAINERS.check(Request(nodes=4))
+    with pytest.raises(UsageError, match=r"a lab of 4 nodes and 1 beside them takes .* at most 3 nodes"):
+        kind.CONTAINERS.check(Request(nodes=4, spare="bookworm"))
+
+
 @pytest.mark.parametrize("nodes", [0, 61])
 def test_a_cluster_has_at_most_60_nodes(nodes):
     with pytest.raises(UsageError, match=f"has 1 to 60 nodes, not {nodes}"):

@@ -7,8 +7,9 @@ from types import SimpleNamespace
 import pytest
 
 from fixtures.rehearsal import _place, in_stage
-from suites.support.upgrade.course import Course, Step, warned, was_leaving
+from suites.support.upgrade.course import Course, Step, got, warned, was_leaving
 from swarmlab import layouts
+from swarmlab.images.engines import EngineChoice
 from swarmlab.paths import ROOT
 from swarmlab.watching.asker import Heard
 
@@ -44,6 +45,23 @@ def test_losses_are_judged_first_and_known_incidents_last():
     incident, losses = item("test_a.py", 1, in_stage("last")), item("test_z.py", 9, in_stage("first"))
     plain, later = item("test_b.py", 7), item("test_b.py", 8)
     assert sorted([incident, later, losses, plain], key=_place) == [losses, plain, later, incident]
+
+
+@pytest.mark.parametrize(
+    ("engine", "version", "good"),
+    [
+        ("forky", "28.5.2+dfsg1", True),
+        ("forky", "28.5.3+dfsg1", True),  # the release has moved on
+        ("forky", "20.10.24+dfsg1", False),  # the node has what it had
+        ("29.0.2", "29.0.2", True),
+        ("29.0.2", "29.0.24", False),
+        ("18.03.1", "18.03.1-ce", True),
+    ],
+)
+def test_a_step_gives_the_engine_that_is_named_or_what_the_release_has_now(engine, version, good):
+    source = "debian" if engine == "forky" else "archive"
+    choice = EngineChoice(engine, "28.5.2" if engine == "forky" else engine, source, engine)
+    assert got(choice, "20.10.24+dfsg1", version) is good
 
 
 @pytest.mark.parametrize(("settled", "patience"), [([], 45), ([0.5, 2.0], 45), ([24.0, 1.0], 54), ([70.0], 100)])

@@ -64,6 +64,18 @@ def test_nobody_sleeps_for_an_outcome():
     assert set(SLEEPERS) <= found, "a file that no longer sleeps is still listed in SLEEPERS"
 
 
+def test_a_wait_is_given_what_looks_and_not_what_was_seen():
+    values = ast.BoolOp | ast.Compare | ast.UnaryOp | ast.Constant
+    found = [
+        f"{name}:{node.lineno}"
+        for name, text in sources("swarmlab", "fixtures", "suites", "tests/proof").items()
+        for node in ast.walk(ast.parse(text))
+        if isinstance(node, ast.Call) and ast.unparse(node.func) in ("wait", "eventually")
+        if node.args and isinstance(node.args[0], values)
+    ]
+    assert not found, f"a value is looked at once; give a function: {', '.join(found)}"
+
+
 def test_every_module_of_tests_is_collected_or_used():
     texts = sources("tests")
     unused = []

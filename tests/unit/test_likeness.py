@@ -451,10 +451,27 @@ def test_what_was_not_rehearsed_is_a_condition_and_told_to_programs():
         "Services of the swarm that were not rehearsed: nightly: it is a job, which runs to its end; "
         "shop_db: it did not run in the lab: why.",
         "Networks of the swarm that were not rehearsed: lan, of driver macvlan.",
+        "Not rehearsed: Autolock: after each restart of its engine, a manager of yours must be unlocked.",
+        "Not rehearsed: The data path port of overlay networks, 4790: the lab has the default.",
     ]
     assert (raw["cluster"], raw["copied"]["services"]) == ("swarm-1", {"shop_web": 2})
     assert Decision(likeness=raw).to_json()["likeness"] == raw
     assert "Likeness of swarm swarm-1, with 3 nodes, 1 services" in play.lines(Decision(likeness=raw))[1]
+
+
+def test_what_the_swarm_has_as_a_whole_and_the_lab_has_not_is_a_condition():
+    swarm = copy.deepcopy(ANSWERS["swarm"]) | {"DefaultAddrPool": ["10.64.0.0/10"]}
+    swarm["Spec"]["CAConfig"]["ExternalCAs"] = [{"URL": "https://ca.example"}]
+    networks = [{"Id": name, "Name": name, "Driver": "overlay", "EnableIPv6": True} for name in ("one", "two")]
+    made = read(swarm=swarm, networks=networks)
+    summaries = [reason.summary for reason in _unlike(made, made.data["left_out"])]
+    assert summaries[1:] == [
+        "Networks of the swarm whose IPv6 was not rehearsed: one; two.",
+        "Not rehearsed: Autolock: after each restart of its engine, a manager of yours must be unlocked.",
+        "Not rehearsed: The external CA.",
+        "Not rehearsed: The default address pool of networks, ['10.64.0.0/10']: the lab has the default.",
+        "Not rehearsed: The data path port of overlay networks, 4790: the lab has the default.",
+    ]
 
 
 @pytest.mark.parametrize(

@@ -5,14 +5,16 @@ import json
 import re
 
 import pytest
+from cryptography import x509
 
+from swarmlab.cluster.pki import pem_of
 from swarmlab.errors import LabError
 from swarmlab.images.engines import EngineChoice
 from swarmlab.rehearsal.decision import CONDITIONS, GO, NO_GO, decide
 from swarmlab.rehearsal.likeness import restarts
 from swarmlab.rehearsal.likeness.model import Likeness
 from tests.unit.test_likeness import ANSWERS, HOSTS, nearest, of_answers
-from tests.unit.test_preflight import node_view
+from tests.unit.test_preflight import AUTHORITY, node_view
 from tests.unit.test_rehearsal import CLAIMS, KNOWN, WHOLE, catalogue, run  # noqa: F401
 
 TARGET = [EngineChoice("forky", "28.5.2", "debian", "forky")]
@@ -58,6 +60,51 @@ def test_a_later_engine_is_judged_even_where_the_path_has_others_between():
     path = [EngineChoice("a", "20.10.24", "debian", "a"), EngineChoice("b", "23.0.0", "archive", "b"), *TARGET]
     (reason,) = restarts.against([told('{"graph": "/var/lib/docker"}')], path)
     assert "engine 23.0.0 does not know graph" in reason
+
+
+def test_a_node_is_not_held_against_engines_that_it_never_gets():
+    path = [EngineChoice("a", "18.09.9", "archive", "a"), EngineChoice("b", "20.10.24", "debian", "b"), *TARGET]
+    node = told('{"ip6tables": true}')
+    assert [*restarts.against([node], path)] == []
+    (reason,) = restarts.against([{**node, "engine": "18.06.3-ce", "options": ["graph"]}], path)
+    assert "engine 28.5.2 does not know graph" in reason
+
+
+@pytest.mark.parametrize(
+    ("since", "until", "reasons", "conditions"),
+    [
+        (-1, 90, "", ""),
+        (
+            -80,
+            10,
+            "",
+            "slave01: its certificate is valid for 10 days of 90 days, and should have been renewed; on a man",
+        ),
+        (-90, -1, "slave01: its certificate ended 24.0 hours ago; if a manager still works: on slave01: docker", ""),
+    ],
+)
+def test_a_certificate_of_a_node_is_judged_as_those_of_the_lab_are_new(since, until, reasons, conditions):
+    view = node_view("slave01")
+    view.info |= {"Driver": "overlay2", "Labels": []}
+    leaf = pem_of(AUTHORITY.issue(x509.Name([]), since=since, until=until).leaf)
+    view.answers = {**view.answers, "daemon.json": (0, "{}"), "command line": (0, "dockerd"), "certificate": (0, leaf)}
+    node = restarts.of_view(view)
+    for found, wanted in ((restarts.against([node], TARGET), reasons), (restarts.besides([node]), conditions)):
+        assert [line[: len(wanted)] for line in found] == ([wanted] if wanted else [])
+
+
+def test_the_root_certificate_is_judged_once_for_the_swarm():
+    def told(until, since=-2):
+        root = pem_of(AUTHORITY.issue(AUTHORITY.root.subject, since=since, until=until).leaf)
+        return restarts.of_root({"TLSInfo": {"TrustRoot": root}, "RootRotationInProgress": True})
+
+    assert told(7000) == []
+    assert next(restarts.against(told(-1), TARGET)).startswith("the swarm: the root certificate ended 24.0 hours ago")
+    assert [*restarts.against(told(30), TARGET)] == []
+    assert next(restarts.besides(told(30))).startswith("the swarm: the root certificate is valid for 30 days")
+    assert "it is not known whether it comes back: the managers list no root" in next(
+        restarts.besides(restarts.of_root({}))
+    )
 
 
 def test_what_changes_or_could_not_be_read_is_a_condition(run):  # noqa: F811
@@ -114,5 +161,5 @@ def test_nodes_are_read_by_get_and_one_script_and_a_silent_one_is_unknown():
 
     (node,) = restarts.read([Silent()])
     assert [found["level"] for found in node["findings"]] == ["unknown"]
-    assert "it is not known whether its engine starts again" in next(restarts.besides([node]))
+    assert "it is not known whether it comes back" in next(restarts.besides([node]))
     assert json.dumps(node)

@@ -46,6 +46,10 @@ EXISTING = ["--lab", "inventory", "--inventory"]
         (["--image", "portainer=README.md"], "--image: portainer=README.md: is not a saved image; make one with:"),
         (["--rehearse", "20.10.24"], "--rehearse: an upgrade needs at least two engines, and '20.10.24' names 1"),
         (["--rehearse", "20.10.24,28.5.2", "-n", "2"], "-n: a rehearsal has one cluster"),
+        (
+            [*EXISTING, "ssh://a", "--rehearse", "20.10.24,28.5.2"],
+            "--rehearse: an upgrade is not rehearsed on --lab inventory; use --lab dind or --lab vagrant",
+        ),
     ],
 )
 def test_a_wrong_option_is_one_line(options, message, tmp_path):

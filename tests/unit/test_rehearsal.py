@@ -7,7 +7,9 @@ from dataclasses import replace
 import pytest
 
 from fixtures.profiles import SELECTIONS
+from fixtures.rehearsal import engines_of
 from swarmlab.errors import UsageError
+from swarmlab.images.engines import EngineChoice
 from swarmlab.labs.registry import DEFAULT, MADE
 from swarmlab.rehearsal import page
 from swarmlab.rehearsal import run as play
@@ -81,6 +83,27 @@ def test_limits_are_those_of_the_kind_of_lab():
     assert "virtual machines" in page._of_nodes(MADE["vagrant"], plan)[0]
     assert "was restarted" in page._of_nodes(MADE["vagrant"], plan)[1]
     assert len(page._of_nodes(MADE["vagrant"], replace(plan, reboot=True))) == 1
+
+
+def test_a_rehearsal_begins_with_the_very_engine_of_its_path():
+    given = EngineChoice("/engines/docker.tgz", "20.10.24", "archive", "/engines/docker.tgz")
+    assert engines_of(Plan((given, newest()), ("managers", "workers"))) == "/engines/docker.tgz"
+    assert engines_of(Plan.read("20.10.24,28.5.2")) == "bookworm"
+
+
+def test_a_release_that_has_moved_on_is_a_limit():
+    plan = Plan.read("20.10.24,28.5.2")
+
+    def limits(first, last):
+        engines = {"before": {"master": {"version": first}}, "after": {"slave03": {"version": last}}}
+        return page._moved_on(plan, {"engines": engines, "steps": [{"number": 4, "node": "slave03"}]})
+
+    assert limits("20.10.24+dfsg1", "28.5.2") == []
+    assert limits("20.10.24", "28.5.3+dfsg1") == [
+        "forky has engine 28.5.3+dfsg1 now, which was rehearsed instead of 28.5.2."
+    ]
+    assert page._moved_on(plan, {}) == page._moved_on(plan, {"steps": [{"number": 1, "node": "master"}]}) == []
+    assert len(limits("20.10.25", "28.5.3")) == 2
 
 
 def test_a_path_over_several_engines_upgrades_all_nodes_to_each():

@@ -5,7 +5,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from suites.support.subnets import pools, routes, subnets, wide_subnet
+from suites.support.subnets import addresses_in_use, pools, routes, subnets, wide_subnet
 
 
 class Engine:
@@ -73,3 +73,14 @@ def test_a_network_of_more_nodes_than_a_usual_subnet_has_addresses_for_gets_a_wi
     manager = SimpleNamespace(ask=lambda *_: {"SubnetSize": size} if size else {})
     cluster = SimpleNamespace(manager=manager, nodes=[None] * nodes)
     assert wide_subnet(cluster) == (IPv4Network(wide) if wide else None)
+
+
+def test_a_network_has_the_addresses_of_its_own_tasks_and_services_alone():
+    def attached(network, state="running"):
+        return {"Status": {"State": state}, "NetworksAttachments": [{"Network": {"ID": network}}]}
+
+    tasks = [attached("one"), attached("one"), attached("one", "shutdown"), attached("other")]
+    services = [{"Endpoint": {"VirtualIPs": [{"NetworkID": network}]}} for network in ("one", "other", "other")]
+    services += [{}, {"Endpoint": {}}]
+    assert [addresses_in_use(network, tasks, services) for network in ("one", "other")] == [3, 3]
+    assert addresses_in_use("none", [*tasks, {"Status": {"State": "new"}}], services) == 0

@@ -200,6 +200,19 @@ def test_a_process_that_was_held_up_is_no_pass(times, flaw):
     assert watch._found_flaw(0, "") == flaw
 
 
+@pytest.mark.parametrize(
+    ("expected", "flaw"),
+    [(False, ""), (True, "it did not ask master for 17 s from 3 s on")],
+    ids=["verdict", "expected"],
+)
+def test_a_loss_that_was_to_be_expected_does_not_hide_a_pause(expected, flaw):
+    node = SimpleNamespace(name="master", address="127.0.0.1")
+    watch = Watch([node], 80, losses_expected=expected)
+    watch._start, watch._stop = 0, 20
+    watch._heard = [Heard(0, 1, "master", 200), Heard(2, 3, "master", error="Connection refused")]
+    assert watch._found_flaw(0, "") == flaw
+
+
 @pytest.mark.parametrize(("taken", "deadline"), [(0.01, 210), (1.0, 510)])
 def test_rounds_of_many_nodes_have_the_time_that_rounds_took_so_far(monkeypatch, taken, deadline):
     given = []

@@ -63,6 +63,7 @@ class Estate:
         config: id and name of the agent's config.
         secret: id and name of the agent's secret.
         alias: a further name of `web` in the network.
+        names: host name of every node, by its id, which is what the agent calls it.
         witness: services that tell what a task on every node may do.
         copied: copies of a real swarm's services, which must be kept too; None if there are none.
     """
@@ -75,6 +76,7 @@ class Estate:
             copied: the copied services.
         """
         self.cluster, self.copied = cluster, copied
+        self.names = cluster.names()
         self.network = cluster.create_network("estate")
         self.port, self.datagrams = cluster.port(), cluster.port()
         self._values = {name: secrets.token_hex(8) for name in ("settings", "key", "label")}
@@ -106,7 +108,7 @@ class Estate:
             endpoint_mode="dnsrr",
             command=["python3", "/agent.py"],
             environment={
-                "NODE": "{{.Node.Hostname}}",
+                "NODE": "{{.Node.ID}}",  # engines before 17.10 have no template for the host name
                 "ASK": self.web.name,
                 "PEERS": "tasks.{{.Service.Name}}",
                 "PATIENCE": f"{scaled(TIMEOUT) - 1:.0f}",
@@ -195,7 +197,8 @@ class Estate:
             state = self.agent_state(node)
             for stream in state.get("streams", []):
                 if stream["on"]:
-                    going[stream["peer"], node.name] = {**stream, "agent": state["agent"]}
+                    peer = self.names.get(stream["peer"], stream["peer"])
+                    going[peer, node.name] = {**stream, "agent": state["agent"]}
         return going
 
     def agent_state(self, node: Node) -> dict[str, Any]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict
 from typing import Any, Protocol
 
@@ -56,6 +56,18 @@ class Watched(Protocol):
 
     def idle_managers(self, step: Any) -> Sequence[Any]:
         """Return the other managers that took no write while the node of *step* was away."""
+
+
+def present(away: Iterable[tuple[float, float]], begin: float, end: float) -> list[tuple[float, float]]:
+    """Return the spans from *begin* to *end* in which a node is not away.
+
+    Args:
+        away: when it is away, in order. Spans that begin before *begin*, as those of the control do, do not count.
+        begin: the begin of the first step.
+        end: the end of the last.
+    """
+    edges = [begin, *(edge for span in away if span[0] >= begin for edge in span), end]
+    return list(zip(edges[::2], edges[1::2], strict=True))
 
 
 def losses(course: Watched) -> dict[str, Any]:

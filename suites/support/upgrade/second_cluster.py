@@ -42,8 +42,9 @@ class SecondCluster:
         self._ended: dict[Play, tuple[Exception | None, Journal]] = {}
         self._unprepared: tuple[Exception, Journal] = LabError("it was not played"), Journal()
         self._thread: threading.Thread | None = None
-        # The way back needs one machine more.
-        if lab.free > self._managers + self._workers and not plan.likeness:
+        # The way back takes one machine more, and so does the rehearsed cluster where it is still to be made.
+        further = self._managers + self._workers + 1 + (0 if lab.standing else plan.nodes)
+        if lab.free >= further and lab.holds(further) and not plan.likeness:
             self._thread = threading.Thread(target=self._run, daemon=True)
             self._thread.start()
 

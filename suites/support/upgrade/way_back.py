@@ -14,6 +14,8 @@ from swarmlab.errors import LabError, NotSetUp, SwarmlabError
 from swarmlab.evidence import Journal, aside, part
 from swarmlab.labs.base import Lab
 from swarmlab.rehearsal.plan import Plan
+from swarmlab.signals import giving_up
+from swarmlab.versions import parsed
 from swarmlab.wait import State, eventually, wait
 
 _STATE = "/var/lib/docker/swarm"
@@ -50,7 +52,7 @@ class WayBack(threading.Thread):
             try:
                 self._node = self._lab.spare_node()
                 lone = _Lone(self._lab, self._node)
-                if not self._node.ask("GET", "/version")["Version"].startswith(self._old.version):
+                if parsed(self._node.ask("GET", "/version")["Version"]) != self._old.numbers:
                     self._lab.upgrade(self._node, self._old.name)  # the swarm's nodes begin with several engines
                 backup = lone.make_swarm()
                 self._lab.upgrade(self._node, self._new.name)
@@ -62,8 +64,9 @@ class WayBack(threading.Thread):
                 self.in_place = self.restored = LabError(f"the way back could not be tried: {failed}")
 
     def end(self) -> None:
-        """Wait until it has ended, and remove its machine."""
-        self.join()
+        """Stop trying, and remove the machine."""
+        with giving_up():
+            self.join()
         if self._node:
             with suppress(SwarmlabError):
                 self._lab.remove([self._node])

@@ -70,7 +70,7 @@ class Witness:
         def change(spec: dict[str, Any]) -> None:
             _give(spec, program, _INSIDE)
             container = spec["TaskTemplate"]["ContainerSpec"]
-            container["Hostname"] = "{{.Node.Hostname}}-task"
+            container["Hostname"] = "{{.Node.ID}}-task"  # engines before 17.10 know no {{.Node.Hostname}}
             container["DNSConfig"] = {
                 "Nameservers": addresses[:_SERVERS],
                 "Search": ["outside.test"],

@@ -37,7 +37,7 @@ class ContainerKind(MadeKind):
         check_cache()
         check(request.name or DEFAULT, request.engines, self._count(request))
         if request.nodes is not None:  # else a run may use a lab that stands
-            check_memory(request.nodes)
+            check_memory(request.nodes, int(request.spare is not None))
 
     @override
     def own_name(self, purpose: str) -> str:
@@ -51,6 +51,7 @@ class ContainerKind(MadeKind):
             engines=request.engines,
             nodes=self._count(request),
             aside=request.aside,
+            spare=request.spare is not None,
             progress=progress,
         )
 

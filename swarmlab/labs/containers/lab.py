@@ -100,20 +100,30 @@ def check(name: str, engines: Sequence[str], nodes: int) -> list[EngineChoice]:
     return choices
 
 
-def check_memory(nodes: int) -> None:
+def check_memory(nodes: int, spare: int = 0) -> None:
     """Check that this machine has the memory for so many nodes and their tasks, before anything is made for them.
+
+    Args:
+        nodes: the nodes of the default cluster.
+        spare: the nodes beside it that somebody will ask for.
 
     Raises:
         UsageError: it has not.
     """
     free = free_memory()
-    if nodes > 1 and free is not None and free < nodes * NODE_MEMORY:
-        room = max(free // NODE_MEMORY, 1)
+    if nodes > 1 and not _hold(free, nodes + spare):
+        room = max((free or 0) // NODE_MEMORY - spare, 1)
+        beside = f" and {spare} beside them" if spare else ""
         raise UsageError(
-            f"a lab of {nodes} nodes takes {fitness.gib(nodes * NODE_MEMORY)} GiB of memory with its tasks "
-            f"({NODE_MEMORY // MIB} MiB a node), and {fitness.gib(free)} GiB are free here: make room, or take at most "
-            f"{min(room, hosts.MOST)} nodes"
+            f"a lab of {nodes} nodes{beside} takes {fitness.gib((nodes + spare) * NODE_MEMORY)} GiB of memory with its "
+            f"tasks ({NODE_MEMORY // MIB} MiB a node), and {fitness.gib(free or 0)} GiB are free here: make room, or "
+            f"take at most {min(room, hosts.MOST)} nodes"
         )
+
+
+def _hold(free: int | None, nodes: int) -> bool:
+    """Whether so many bytes of memory hold so many nodes with their tasks; if nobody knows how many are free, yes."""
+    return free is None or free >= nodes * NODE_MEMORY
 
 
 class DindLab(Lab):
@@ -145,6 +155,7 @@ class DindLab(Lab):
         engines: Sequence[str] = ("",),
         nodes: int = 3,
         aside: bool = False,
+        spare: bool = False,
         progress: Progress = lambda _: None,
     ) -> None:
         """Describe a lab; nothing is made before `up`.
@@ -155,6 +166,7 @@ class DindLab(Lab):
             engines: engine choices of the nodes in turn (see `images.engines.engine_choice`); empty is the default.
             nodes: size of the default cluster.
             aside: see `Request`.
+            spare: whether somebody will ask for a node beside the default cluster.
             progress: called with a line for every step that takes time.
 
         Raises:
@@ -168,7 +180,7 @@ class DindLab(Lab):
         self._made = False
         self.images: list[str] = []
         self._count = nodes
-        self._aside = aside
+        self._aside, self._spare = aside, spare
         self._nodes: dict[int, list[Node]] = {}
         self._octets: dict[int, list[int]] = {}  # by cluster; taken while its nodes are made, too
         self._giving = threading.Lock()
@@ -227,7 +239,7 @@ class DindLab(Lab):
                 raise UsageError(f"lab {self.name!r} is up already, and {maker}'s; take another name")
             down = command("swarmlab", "down", "--name", self.name)
             raise UsageError(f"lab {self.name!r} is up already; use it, or: {down}")
-        check_memory(self._count)
+        check_memory(self._count, int(self._spare))
         fitness.check(self.outer)
         self._check_networks()
         neighbours.make_room(self._count, self._progress)
@@ -300,6 +312,10 @@ class DindLab(Lab):
     @override
     def free(self) -> int:
         return len(self._free_octets())
+
+    @override
+    def holds(self, count: int) -> bool:
+        return _hold(free_memory(), count)
 
     def _free_octets(self) -> list[int]:
         """Return the last octets that no cluster has. Those of the default cluster stay its own while it is away."""

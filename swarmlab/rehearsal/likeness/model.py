@@ -15,6 +15,14 @@ from swarmlab.versions import parsed
 
 #: Name of the file in the folder of a rehearsal.
 FILE = "likeness.json"
+#: How sentences of `left_out` begin that are of the swarm as a whole, and of the IPv6 of a network.
+AUTOLOCK, EXTERNAL_CA, POOLS, DATA_PORT = (
+    "Autolock",
+    "The external CA",
+    "The default address pool of networks",
+    "The data path port of overlay networks",
+)
+IPV6 = "IPv6 of network "
 _LAYOUT = Path(__file__).with_name("likeness.schema.json")
 #: Version of its layout.
 SCHEMA = 1

@@ -26,7 +26,15 @@ from swarmlab.labs.existing.lab import InventoryLab
 from swarmlab.lists import few
 from swarmlab.rehearsal.likeness import restarts
 from swarmlab.rehearsal.likeness import services as copies
-from swarmlab.rehearsal.likeness.model import MOST_MANAGERS, MOST_NODES, Likeness
+from swarmlab.rehearsal.likeness.model import (
+    AUTOLOCK,
+    DATA_PORT,
+    EXTERNAL_CA,
+    MOST_MANAGERS,
+    MOST_NODES,
+    POOLS,
+    Likeness,
+)
 from swarmlab.rehearsal.likeness.standins import StandIns
 from swarmlab.versions import parsed
 
@@ -85,7 +93,7 @@ def read(
         asked = Reader(lab.manager)
         answers = {name: asked.get(f"/{name}") for name in ("swarm", "nodes", "configs", "secrets", "services")}
         answers["networks"] = asked.get("/networks", filters={"scope": ["swarm"]})
-        told = restarts.read(lab.nodes())
+        told = [*restarts.read(lab.nodes()), *restarts.of_root(answers["swarm"])]
     finally:
         lab.disconnect()
     return of_answers(answers, known.source, workers, hosts, lambda version: same(version, given, progress), told)
@@ -107,7 +115,8 @@ def of_answers(
         workers: See `read`.
         hosts: See `read`.
         choose: Returns the engine for a node, by the version of that node's engine.
-        told: What the next start of each node's engine brings (`restarts.read`).
+        told: What the next start of each node's engine brings (`restarts.read`), and what there is to the root
+            certificate.
 
     Raises:
         UsageError: The swarm cannot be copied.
@@ -261,12 +270,12 @@ def _node(
 def _settings(swarm: Mapping[str, Any], left: list[str], limits: list[str]) -> dict[str, int]:
     spec = swarm["Spec"]
     if (spec.get("EncryptionConfig") or {}).get("AutoLockManagers"):
-        left.append("Autolock: after each restart of its engine, a manager of yours must be unlocked.")
+        left.append(f"{AUTOLOCK}: after each restart of its engine, a manager of yours must be unlocked.")
     if (spec.get("CAConfig") or {}).get("ExternalCAs"):
-        left.append("The external CA.")
+        left.append(f"{EXTERNAL_CA}.")
     for key, default, name in (
-        ("DefaultAddrPool", ["10.0.0.0/8"], "The default address pool of networks"),
-        ("DataPathPort", 4789, "The data path port of overlay networks"),
+        ("DefaultAddrPool", ["10.0.0.0/8"], POOLS),
+        ("DataPathPort", 4789, DATA_PORT),
     ):
         if swarm.get(key) and swarm[key] != default:
             left.append(f"{name}, {swarm[key]}: the lab has the default.")

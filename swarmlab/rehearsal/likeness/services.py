@@ -6,6 +6,7 @@ import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
+from swarmlab.rehearsal.likeness.model import IPV6
 from swarmlab.rehearsal.likeness.standins import StandIns
 
 #: The most tasks of all copied services, and of one of them.
@@ -55,7 +56,7 @@ def networks(listed: Iterable[Mapping[str, Any]], left: list[str]) -> Iterator[d
             left.append(f"Option {key} of network {network['Name']}.")
         pools = (network.get("IPAM") or {}).get("Config") or []
         if any(":" in pool.get("Subnet", "") for pool in pools) or network.get("EnableIPv6"):
-            left.append(f"IPv6 of network {network['Name']}.")
+            left.append(f"{IPV6}{network['Name']}.")
         yield {
             "name": network["Name"],
             "attachable": bool(network.get("Attachable")),
