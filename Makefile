@@ -191,7 +191,7 @@ times: $(ready) ## Write docs/reference/times.md anew from runs with --profile-r
 NODES ?= 3,10,20,40
 BENCH_ARGS ?=
 .PHONY: bench
-bench: $(ready) ## Measure how the work grows with the nodes, and the work of dear tests against bare commands (an hour).
+bench: $(ready) ## Measure how the work grows with the nodes, and the work of expensive tests against bare commands (an hour).
 	$(BIN)/python -m tools.bench --nodes $(NODES) $(BENCH_ARGS) $(call ended,bench)
 
 .PHONY: bench-floor

@@ -1,7 +1,7 @@
 """The file that holds the options of a cluster: swarmlab.toml, or the table [tool.swarmlab] of pyproject.toml.
 
-Each of its keys is the name of an option of ``pytest suites/`` without the dashes. What the command line says goes
-before the file, and the file before the defaults. Paths in it are relative to the file.
+Each of its keys is the name of an option of ``pytest suites/`` without the dashes. The command line overrides the
+file, and the file overrides the defaults. Paths in it are relative to the file.
 """
 
 from __future__ import annotations
@@ -173,7 +173,7 @@ class Taken:
         """The line about it at the start of a run."""
         if self.left:
             return f"{self.file} is not used: {self.left}"
-        more = f"; the command line goes before its {', '.join(self.beaten)}" if self.beaten else ""
+        more = f"; the command line overrides its {', '.join(self.beaten)}" if self.beaten else ""
         return f"of {self.file}: {' '.join(self.words) or 'nothing'}{more}"
 
 

@@ -194,8 +194,8 @@ def free_memory(root: Path = Path("/")) -> int | None:
     """
     found = []
     with contextlib.suppress(OSError):
-        if told := re.search(r"^MemAvailable: +(\d+) kB$", (root / "proc/meminfo").read_text(), re.MULTILINE):
-            found.append(int(told[1]) * 1024)
+        if available := re.search(r"^MemAvailable: +(\d+) kB$", (root / "proc/meminfo").read_text(), re.MULTILINE):
+            found.append(int(available[1]) * 1024)
     for limit in _LIMITS:
         with contextlib.suppress(OSError, ValueError):  # there is none, or it is the word "max"
             found.append(int((root / limit).read_text()))
@@ -249,16 +249,16 @@ def alone(work: str, progress: Progress = lambda _: None, *, folder: Path | None
 
 
 def _take(lock: IO[str], work: str, progress: Progress) -> None:
-    begun, told = time.monotonic(), 0.0
+    begun, due = time.monotonic(), 0.0
     while True:
         try:
             return fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             waited = time.monotonic() - begun
-        if waited >= told:
-            so_far = f", for {waited:.0f} s so far" if told else ""
+        if waited >= due:
+            so_far = f", for {waited:.0f} s so far" if due else ""
             progress(f"waiting for {_holder(lock)} to end its work on {work}{so_far}")
-            told = waited + _REMINDER
+            due = waited + _REMINDER
         time.sleep(0.2)
 
 

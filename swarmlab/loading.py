@@ -1,7 +1,7 @@
 """A plugin that pytest loads before all others: signals end the loading in order, and a file may hold options.
 
 A signal ends the loading without a traceback. The options of a file (see `swarmlab.configuration`) are put before the
-words of the command line, so that these go before them.
+arguments of the command line, so that these override them.
 """
 
 from __future__ import annotations

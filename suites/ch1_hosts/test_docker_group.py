@@ -197,7 +197,7 @@ class Session:
         bench.shell(f"setsid su - {user} -c 'exec sh' <>{self._at}/in >/dev/null 2>&1 &")
 
     def run(self, command):
-        """Run a command in the session; its exit code and its output."""
+        """Run a command in the session. Return its exit code and its output."""
         line = f"{{ ({command}) </dev/null 2>&1; code=$?; echo; echo $code; }} >{self._at}/out"
         limit = f"timeout {scaled(30):.0f}"
         done = self._node.run(f"echo {shlex.quote(line)} >{self._at}/in; {limit} cat {self._at}/out")

@@ -265,7 +265,7 @@ def settings(node, about=""):
 
 
 def key_pair(place):
-    """Make a key pair on a workbench; the path of the private key."""
+    """Make a key pair on a workbench, and return the path of the private key."""
     folder = place.folder()
     place.shell(f"ssh-keygen -q -t ed25519 -N '' -f {folder}/key")
     return f"{folder}/key"

@@ -181,7 +181,7 @@ def test_settings_outlive_the_container_in_its_volume(cluster, image, volume):
 
 
 def replaced(node, container, image, label, volume):
-    """Remove a container of Portainer and start another; the new container's name."""
+    """Remove a container of Portainer and start another. Return the name of the new one."""
     accepted(node, f"stop {container}")
     accepted(node, f"rm {container}")
     return run(node, image, label, volume)

@@ -81,7 +81,7 @@ def test_the_new_root_is_cross_signed_while_a_rotation_runs(cluster):
 
 
 def expect_new_issuer(cluster, old):
-    """Expect that certificates are signed with another key than that of the root *old*; the key."""
+    """Expect that certificates are signed with another key than that of the root *old*, and return that other key."""
 
     def issuer():
         return pki.issuer_key(cluster.manager.ask("GET", "/swarm")["TLSInfo"])

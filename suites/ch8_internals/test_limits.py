@@ -76,7 +76,7 @@ def test_inspect_returns_what_the_service_was_given(cluster, network, made_by):
 
 
 def by_command(cluster, network, port):
-    """Create the service with the command line; its name."""
+    """Create the service with the command line, and return its name."""
     name = cluster.unique("specified")
     options = (
         f"--name {name} --label {cluster.label} --replicas 2 --publish {port}:80 --network {network}"
@@ -89,7 +89,7 @@ def by_command(cluster, network, port):
 
 
 def by_api(cluster, network, port):
-    """Create the same service with a call of the API; its name."""
+    """Create the same service with a call of the API, and return its name."""
     return cluster.create_service(
         "specified",
         "web:1",

@@ -55,7 +55,7 @@ def lose(*rounds, beyond):
 
 
 def take_power(cluster, roles, lost, writer):
-    """Take the power of the managers that *roles* choose, for good; the managers."""
+    """Take the power of the managers that *roles* choose, for good, and return these managers."""
     victims = chosen(cluster, roles, lost)
     writer.mark(f"power is taken from {names(victims)}")
     apply(kill(*victims), cluster)
@@ -153,7 +153,7 @@ def refused_and_whole(*rounds):
 
 
 def of_write(manager, spec):
-    """Create a service through *manager*; the outcome."""
+    """Create a service through *manager*, and return the outcome."""
     try:
         manager.ask("POST", "/services/create", body=spec, timeout=GIVES_UP)
     except EngineRefused:

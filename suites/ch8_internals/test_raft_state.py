@@ -124,7 +124,7 @@ def test_what_is_written_through_a_manager_is_read_on_every_other(cluster):
 
 
 def make_config(cluster, manager, payload):
-    """Create a config through *manager*; its id and the specification that was sent."""
+    """Create a config through *manager*. Return its id and the specification that was sent."""
     data = base64.b64encode(payload).decode()
     labels = {cluster.label: "", "written-through": manager.name}
     spec = {"Name": cluster.unique("state"), "Labels": labels, "Data": data}

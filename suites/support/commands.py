@@ -74,7 +74,7 @@ def succeeded(done: Result, what: str) -> str:
 
 
 def last(done: Result) -> str:
-    """Return the last line that a command printed, for messages; its exit code if it printed nothing."""
+    """Return the last line that a command printed, or its exit code if it printed nothing, for messages."""
     return done.output.strip().splitlines()[-1] if done.output.strip() else f"exit {done.code}"
 
 

@@ -212,12 +212,12 @@ def nodes_table(manager: Node) -> str:
     """Return the nodes of a swarm as a table."""
     rows = []
     for one in manager.ask("GET", "/nodes"):
-        spec, told, manages = one["Spec"], one["Description"], one.get("ManagerStatus") or {}
+        spec, description, manages = one["Spec"], one["Description"], one.get("ManagerStatus") or {}
         standing = "leader" if manages.get("Leader") else manages.get("Reachability", "")
         place = (one["Status"].get("State", ""), spec["Availability"], spec["Role"], standing)
         address = manages.get("Addr") or one["Status"].get("Addr", "")
-        engine = told.get("Engine", {}).get("EngineVersion", "")
-        rows.append((one["ID"][:12], told.get("Hostname", ""), *place, address, engine))
+        engine = description.get("Engine", {}).get("EngineVersion", "")
+        rows.append((one["ID"][:12], description.get("Hostname", ""), *place, address, engine))
     return _table(("node", "name", "state", "availability", "role", "manager", "address", "engine"), sorted(rows))
 
 

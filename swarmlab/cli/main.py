@@ -144,15 +144,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _parsed(given: Sequence[str]) -> argparse.Namespace:
-    """Return the options of a command line, of which the words after ``--`` are for a node or for pytest."""
+    """Return the options of a command line, of which the arguments after ``--`` are for a node or for pytest."""
     end = given.index("--") if "--" in given else len(given)
     top = parser()
     completion.complete(top)
     args, rest = top.parse_known_args(given[:end])
     args.parser.refuse_unknown(rest)
-    args.given, args.words = given, (words := given[end + 1 :])
-    # One word is a line for the node's shell, as with ssh; several are a program and its arguments.
-    args.command = words[0] if len(words) == 1 else shlex.join(words)
+    args.given, args.after = given, (after := given[end + 1 :])
+    # A single one is a line for the node's shell, as with ssh; several are a program and its arguments.
+    args.command = after[0] if len(after) == 1 else shlex.join(after)
     if args.command and args.run not in (shell.run, test.run):
         top.error(f"only shell takes a command after --, and test options of pytest, and not: {args.command}")
     return args

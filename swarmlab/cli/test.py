@@ -25,28 +25,28 @@ def add_options(parser: argparse.ArgumentParser) -> None:
         f"[{configuration.TABLE}] of {configuration.PROJECT} here)",
     )
     parser.epilog = (
-        "Words after -- are options and tests for pytest, which go before the file. Without a file the suites run on a "
-        "lab of containers. Exit status: as of pytest suites/."
+        "Arguments after -- are options and tests for pytest, which override the file. Without a file the suites run "
+        "on a lab of containers. Exit status: as of pytest suites/."
     )
 
 
 def run(args: argparse.Namespace) -> int:
     """Run the suites as `pytest suites/` does, with the options of the cluster's file."""
-    command = pytest_command(args.words, args.config or "")
+    command = pytest_command(args.after, args.config or "")
     os.execv(command[0], command)
 
 
-def pytest_command(words: list[str], config: str) -> list[str]:
+def pytest_command(arguments: list[str], config: str) -> list[str]:
     """Return the command that runs the suites.
 
     Args:
-        words: options and tests for pytest; all suites if no test is named.
+        arguments: options and tests for pytest; all suites if no test is named.
         config: the file of options; empty for the one that is found.
 
     Raises:
         UsageError: the file of options is wrong.
     """
-    given = joined(words)
+    given = joined(arguments)
     if config:
         configuration.read(config)  # so that what is wrong ends with the status of this command
         given.insert(0, f"{configuration.OPTION}={named(config).absolute()}")

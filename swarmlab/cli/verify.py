@@ -43,12 +43,12 @@ def run(args: argparse.Namespace) -> int:
     found = list(manifest.differences(folder, listed))
     for difference in found:
         print(difference)
-    told = manifest.digest(folder)
-    if wanted and told != wanted:
-        print(f"changed: {manifest.NAME} (its digest is {told}, not {wanted}: the digests were written anew)")
-    whole = not found and wanted in ("", told)
+    computed = manifest.digest(folder)
+    if wanted and computed != wanted:
+        print(f"changed: {manifest.NAME} (its digest is {computed}, not {wanted}: the digests were written anew)")
+    whole = not found and wanted in ("", computed)
     print(f"{folder}: {'all' if whole else 'NOT all'} {len(listed)} files are as the run left them")
-    print(f"digest: sha256 {told}{' as given' if wanted and wanted == told else ''}")
+    print(f"digest: sha256 {computed}{' as given' if wanted and wanted == computed else ''}")
     if later := manifest.later(folder):
         print(f"not covered, as it is written after a run: {', '.join(later)}")
     return 0 if whole else 1

@@ -72,7 +72,7 @@ class Parcel:
         taken = configuration.take(own, folder, registry.kind_by_option)
         more = [f"{configuration.OPTION}={taken.file}", *taken.words] if taken else []
         verb = 1 if program == "swarmlab" else 0
-        # What the command line says goes before the file, so it comes last.
+        # The command line overrides the file, so it comes last.
         return cls(program, [*own[:verb], *more, *own[verb:]], folder)
 
     # There

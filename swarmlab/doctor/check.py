@@ -83,9 +83,9 @@ def from_line(line: str, level: Level = Level.ERROR, risk: str = "") -> Finding:
     said, _, mend = line.partition("; ")
     nodes: tuple[str, ...] = ()
     # The address, and how the node was to be reached, may stand behind its name.
-    if told := re.match(r"node (\S+?)((?: \([^()]*\)|, from the jump host \S+)*): ", said):
-        nodes = (told[1],)
-        said = f"{said[told.end() :]}{told[2]}"
+    if named := re.match(r"node (\S+?)((?: \([^()]*\)|, from the jump host \S+)*): ", said):
+        nodes = (named[1],)
+        said = f"{said[named.end() :]}{named[2]}"
     return Finding(level, said, risk, nodes=nodes, mend=mend or "mend what the reason names, and look again")
 
 

@@ -94,13 +94,13 @@ def alone_on(client: docker.DockerClient, work: str, progress: Progress) -> Iter
         try:
             taken.append(take(client, work, {}))
         except Held as held:
-            if not told:
+            if not announced:
                 progress(f"waiting for {held} to end its work on {work}")
-                told.append(True)
+                announced.append(True)
             return False
         return True
 
-    told: list[bool] = []
+    announced: list[bool] = []
     wait(try_it, f"another process to end its work on {work}", deadline=_MOST, error=LabError)
     with taken[0]:
         yield

@@ -63,13 +63,13 @@ def _runs_in_container(client: docker.DockerClient, its: ownership.Owner) -> boo
         container = client.containers.get(its.container)
         if container.status not in ("running", "paused"):
             return False
-        told = container.exec_run(["cat", f"/proc/{its.pid}/stat"])
+        answer = container.exec_run(["cat", f"/proc/{its.pid}/stat"])
     except docker.errors.NotFound:
         return False
     except docker.errors.APIError:  # it is paused, or ends just now
         return True
-    assert isinstance(told.output, bytes)
-    return _same(told.exit_code or 0, told.output, its)
+    assert isinstance(answer.output, bytes)
+    return _same(answer.exit_code or 0, answer.output, its)
 
 
 def _runs_on_host(client: docker.DockerClient, own: Container, its: ownership.Owner) -> bool | None:

@@ -1,7 +1,8 @@
 """Reads a cluster for the checks: each node once, all nodes at the same time.
 
-It reads the engines' APIs, and /proc and /sys with one shell script for each node. It changes nothing, except for a
-table of each node's packet filter that counts arriving packets for a while (see `swarmlab.preflight.packets`).
+It reads the engines' APIs, and /proc and /sys with one shell script for each node. It changes nothing that lasts.
+Beside reading, it counts packets in a table of each node's packet filter (see `swarmlab.preflight.packets`), has nodes
+send each other packets and ask their name servers, and has engines ask registries.
 """
 
 from __future__ import annotations

@@ -105,10 +105,10 @@ def decide(
     """
     made = _of_runs(before, upgrade, after, course, known, likeness)
     if likeness:
-        told = likeness.data.get("restarts", [])
+        found = likeness.data.get("restarts", [])
         # The lab has other settings, so nothing that happened there follows from these.
-        made.reasons[:0] = [Reason(why) for why in restarts.against(told, path)]
-        made.conditions += [Reason(why) for why in restarts.besides(told)]
+        made.reasons[:0] = [Reason(why) for why in restarts.against(found, path)]
+        made.conditions += [Reason(why) for why in restarts.besides(found)]
     return made
 
 

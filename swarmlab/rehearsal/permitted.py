@@ -79,10 +79,10 @@ def changes(stages: Stages, group: str) -> list[Change]:
                     again = restarted.get(node, {}).get(group, {})
                     same = bool(again) and again.get(what, "none") == pair[1]
                     found.setdefault((what, *pair), {})[node] = same
-    told = [
+    changes = [
         Change(what, was, now, tuple(where), restart=all(where.values())) for (what, was, now), where in found.items()
     ]
-    return sorted(told, key=lambda change: change.after == _ALLOWED)
+    return sorted(changes, key=lambda change: change.after == _ALLOWED)
 
 
 def unmeasured(stages: Stages, nodes: Iterable[str]) -> list[str]:

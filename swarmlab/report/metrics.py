@@ -140,10 +140,10 @@ def _claims(made: Metrics, run: Run) -> None:
         ),
     )
     made.sample("claims_not_run", "Claims of the catalogue that the run did not judge.", len(run.not_run))
-    words = ", ".join(f"{value} {verdict}" for verdict, value in VALUES.items())
+    values = ", ".join(f"{value} {verdict}" for verdict, value in VALUES.items())
     made.gauge(
         "claim_verdict",
-        f"Verdict of a claim, the worse the higher: {words}.",
+        f"Verdict of a claim, the worse the higher: {values}.",
         (({"claim": id, **labels[id]}, VALUES[claim.verdict]) for id, claim in run.claims.items()),
     )
     made.gauge(

@@ -180,9 +180,9 @@ def _on_nodes(place: Place, claim: Judged, causes: Sequence[Mapping[str, Any]], 
     if node and guide:
         yield from _looks(place, node, same, guide, folded=bool(cause.get("look")))
     fixes = tuple(place.shell(each, cause["fix"]) for each in nodes[:_MOST_NODES]) if cause.get("fix") else ()
-    words = (place.adapted(cause["mend"], node or "NODE"),) if cause.get("mend") else ()
-    if fixes or words:
-        yield Step("mend", f"Mend what preflight found ({cause['check']})", fixes, notes=words)
+    notes = (place.adapted(cause["mend"], node or "NODE"),) if cause.get("mend") else ()
+    if fixes or notes:
+        yield Step("mend", f"Mend what preflight found ({cause['check']})", fixes, notes=notes)
     if guide and not fixes:
         yield Step("mend", "Mend it", notes=tuple(place.adapted(text, node or "NODE") for text in guide.mend))
 

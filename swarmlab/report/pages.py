@@ -35,9 +35,9 @@ def pages(*packages: str) -> jinja2.Environment:
 
 def backquoted(text: str) -> Markup:
     """Return a text as HTML in which what stands between backquotes is code."""
-    words = [linked(part) for part in re.split(r"`[^`]+`", text)]
+    texts = [linked(part) for part in re.split(r"`[^`]+`", text)]
     codes = [Markup("<code>{}</code>").format(part) for part in re.findall(r"`([^`]+)`", text)]
-    return Markup("").join(part for pair in zip_longest(words, codes, fillvalue="") for part in pair)
+    return Markup("").join(part for pair in zip_longest(texts, codes, fillvalue="") for part in pair)
 
 
 def stylesheet() -> Markup:

@@ -62,7 +62,7 @@ def _result(finding: Finding, rule: int, cluster: str) -> dict[str, Any]:
     mend = f" To mend it: {finding.mend}" if finding.mend and finding.level is not Level.UNKNOWN else ""
     risk = f" Risk: {finding.risk}." if finding.risk else ""
     places = [_place(f"{cluster}/{node}", node) for node in finding.nodes] or [_place(cluster, cluster)]
-    told = {"risk": finding.risk, "mend": finding.mend, "incident": finding.incident, "because": finding.because}
+    details = {"risk": finding.risk, "mend": finding.mend, "incident": finding.incident, "because": finding.because}
     made: dict[str, Any] = {
         "ruleId": finding.check,
         "ruleIndex": rule,
@@ -71,7 +71,7 @@ def _result(finding: Finding, rule: int, cluster: str) -> dict[str, Any]:
         "message": {"text": f"{finding}.{risk}{mend}"},
         "locations": [{"logicalLocations": [place]} for place in places],
         "partialFingerprints": {"checkAndNodes/v1": _fingerprint(finding, cluster)},
-        "properties": {"level": str(finding.level), **{name: text for name, text in told.items() if text}},
+        "properties": {"level": str(finding.level), **{name: text for name, text in details.items() if text}},
     }
     if finding.waiver:
         waiver = finding.waiver

@@ -45,8 +45,8 @@ def summary(points: Sequence[Point]) -> str:
 def _bar(place: int, point: Point, longest: float) -> str:
     high = max(_LOWEST, round(_HEIGHT * point.seconds / longest))
     left, top = place * (_WIDTH + _GAP), _SIGN + _HEIGHT - high
-    words = f"{point.started:%Y-%m-%d %H:%M}: {point.verdict}, {duration(point.seconds)}"
-    title = f"<title>{html.escape(words)}</title>"
+    summary = f"{point.started:%Y-%m-%d %H:%M}: {point.verdict}, {duration(point.seconds)}"
+    title = f"<title>{html.escape(summary)}</title>"
     bar = f'<rect x="{left}" y="{top}" width="{_WIDTH}" height="{high}"/>'
     sign = ""
     if str(point.verdict) == "fail":

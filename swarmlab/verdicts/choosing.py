@@ -72,8 +72,8 @@ def chosen(words: Iterable[str], claims: Catalogue, parts: Collection[str]) -> l
             beside = {claim.part for claim in found}
             found = [claim for claim in found if claim.part in parts]
             if not found:
-                told = ", ".join(part for part in PARTS if part in beside)
-                raise UsageError(f"{shown(word, 60)} means claims of {told}, and the run judges {', '.join(parts)}")
+                others = ", ".join(part for part in PARTS if part in beside)
+                raise UsageError(f"{shown(word, 60)} means claims of {others}, and the run judges {', '.join(parts)}")
         ids |= {claim.id for claim in found}
     return [claim for claim in claims.values() if claim.id in ids]
 

@@ -159,11 +159,11 @@ def _known(claim_id: str, guide: Guide) -> list[Known]:
         if reference in incidents:
             found.append(_of_incident(incidents[reference]))
         else:
-            told = [_of_defect(defect) for defect in defects() if reference in defect.incidents]
-            told = told or [
+            known = [_of_defect(defect) for defect in defects() if reference in defect.incidents]
+            known = known or [
                 _of_incident(incident) for incident in incidents.values() if reference in incident.incidents
             ]
-            found += told or [Known(reference)]
+            found += known or [Known(reference)]
     return list(dict.fromkeys(found))
 
 

@@ -1,4 +1,4 @@
-"""The file of the options of a cluster: what it may hold, what goes before it, and where it is looked for."""
+"""The file of the options of a cluster: what it may hold, what overrides it, and where it is looked for."""
 
 import json
 import subprocess
@@ -160,13 +160,13 @@ def taken(folder, *words):
     return take(words, folder, kind_by_option)
 
 
-def test_the_command_line_goes_before_the_file_and_the_file_before_the_defaults(tmp_path):
+def test_the_command_line_overrides_the_file_and_the_file_overrides_the_defaults(tmp_path):
     written(tmp_path, 'inventory = "swarm.yaml"\nprofile = "safe"\nports = "40000-40099"')
     found = taken(tmp_path, "suites/", "--profile", "smoke", "--ports=50000-50099")
     assert found.words == ["--lab=inventory", f"--inventory={tmp_path}/swarm.yaml"]
     assert found.beaten == ["profile", "ports"]
     assert found.summary == (
-        f"of {tmp_path}/swarmlab.toml: --lab=inventory --inventory={tmp_path}/swarm.yaml; the command line goes before "
+        f"of {tmp_path}/swarmlab.toml: --lab=inventory --inventory={tmp_path}/swarm.yaml; the command line overrides "
         "its profile, ports"
     )
 
@@ -228,7 +228,7 @@ def test_pytest_takes_the_options_of_the_file_and_tells_it(tmp_path):
     assert f"options of {tmp_path}/swarmlab.toml: --lab-name=mine --hours=3 --image=portainer=a --image=mysql=b" in (
         shown.stdout
     )
-    assert "the command line goes before its keep-runs" in shown.stdout
+    assert "the command line overrides its keep-runs" in shown.stdout
     written(tmp_path, "hours = -1")
     refused = pytest_run(*words, cwd=tmp_path)
     assert (refused.returncode, "--hours -1: write the hours" in refused.stderr) == (4, True)

@@ -12,6 +12,8 @@ from pathlib import Path
 import pytest
 import yaml
 
+from swarmlab.distribution import FILE as PACKAGES
+from swarmlab.files import read_yaml
 from swarmlab.images.engines import known_engines
 from swarmlab.paths import ROOT
 from swarmlab.verdicts import catalogue
@@ -72,6 +74,16 @@ def test_both_run_every_engine_all_together_and_machines(tools):
     choice = ["all", *options]
     assert GITHUB[True]["workflow_dispatch"]["inputs"]["only"]["options"] == choice
     assert GITLAB["variables"]["ONLY"]["options"] == choice
+
+
+def test_github_runs_machines_where_their_packages_are():
+    on = re.fullmatch(
+        r"\$\{\{ contains\(matrix\.options, 'vagrant'\) && 'ubuntu-(.+)' \|\| 'ubuntu-(.+)' }}",
+        GITHUB["jobs"]["suites"]["runs-on"],
+    )
+    releases = {each["version"]: each for each in read_yaml(PACKAGES)["systems"]["ubuntu"]}
+    assert isinstance(releases[on[1]]["machines"], list)
+    assert isinstance(releases[on[2]]["engine"], list)
 
 
 def test_a_night_can_be_narrowed(tools):

@@ -86,7 +86,7 @@ def options_file() -> str:
         f"`{configuration.PROJECT}`. It is a file of TOML. A key is the name of an option of `pytest suites/` without "
         "the dashes ([pytest options](pytest-options.md)). Other keys are refused.",
         "The first of these counts: the file that `--config` names, the file beside the inventory that the command "
-        "line names, the file in the current folder, the table in the current folder. The command line goes before "
+        "line names, the file in the current folder, the table in the current folder. The command line overrides "
         "it. If the command line names another inventory or lab, nothing is taken of a file that nobody named. "
         "[Keep the options in a file](../how-to/existing-swarm.md#keep-the-options-in-a-file) shows one.",
         table(

@@ -129,7 +129,7 @@ class Estate:
         self._members = self.members(cluster.manager)
 
     def _payload(self, kind: str, name: str, text: str) -> tuple[str, str]:
-        """Make a config or secret; its id and name."""
+        """Make a config or secret. Return its id and name."""
         full = self.cluster.unique(name)
         body = {
             "Name": full,

@@ -93,10 +93,10 @@ def read(
         asked = Reader(lab.manager)
         answers = {name: asked.get(f"/{name}") for name in ("swarm", "nodes", "configs", "secrets", "services")}
         answers["networks"] = asked.get("/networks", filters={"scope": ["swarm"]})
-        told = [*restarts.read(lab.nodes()), *restarts.of_root(answers["swarm"])]
+        starts = [*restarts.read(lab.nodes()), *restarts.of_root(answers["swarm"])]
     finally:
         lab.disconnect()
-    return of_answers(answers, known.source, workers, hosts, lambda version: same(version, given, progress), told)
+    return of_answers(answers, known.source, workers, hosts, lambda version: same(version, given, progress), starts)
 
 
 def of_answers(
@@ -105,7 +105,7 @@ def of_answers(
     workers: int | None,
     hosts: Sequence[str],
     choose: Callable[[str], EngineChoice],
-    told: Sequence[Mapping[str, Any]] = (),
+    starts: Sequence[Mapping[str, Any]] = (),
 ) -> Likeness:
     """Return the likeness from a manager's answers; see `read`.
 
@@ -115,7 +115,7 @@ def of_answers(
         workers: See `read`.
         hosts: See `read`.
         choose: Returns the engine for a node, by the version of that node's engine.
-        told: What the next start of each node's engine brings (`restarts.read`), and what there is to the root
+        starts: What the next start of each node's engine brings (`restarts.read`), and what there is to the root
             certificate.
 
     Raises:
@@ -136,7 +136,7 @@ def of_answers(
         # The answer holds the content of configs; the likeness keeps its size only.
         "configs": [{"name": raw["Spec"]["Name"], "bytes": copies.size(raw["Spec"])} for raw in answers["configs"]],
         "secrets": [{"name": raw["Spec"]["Name"]} for raw in answers["secrets"]],
-        "restarts": list(told),
+        "restarts": list(starts),
     }
     overlays = {raw["name"] for raw in data["networks"]}
     services = [copies.service(raw["Spec"], networks, overlays, standins, left) for raw in answers["services"]]
