@@ -5,7 +5,8 @@ from types import SimpleNamespace
 
 import pytest
 
-from suites.support.subnets import pools, routes, subnets, wide_subnet
+from suites.support.subnets import free_subnets, pools, routes, subnets, wide_subnet
+from swarmlab.errors import Blocked
 
 
 class Engine:
@@ -73,3 +74,19 @@ def test_a_network_of_more_nodes_than_a_usual_subnet_has_addresses_for_gets_a_wi
     manager = SimpleNamespace(ask=lambda *_: {"SubnetSize": size} if size else {})
     cluster = SimpleNamespace(manager=manager, nodes=[None] * nodes)
     assert wide_subnet(cluster) == (IPv4Network(wide) if wide else None)
+
+
+def machine(*taken):
+    listed = "".join(f"{subnet} via 192.0.2.1 dev eth0\n" for subnet in taken)
+    return SimpleNamespace(run=lambda _: SimpleNamespace(out=listed), ask=lambda *_: [])
+
+
+def test_where_the_usual_private_subnets_are_taken_others_are_found():
+    cluster = SimpleNamespace(nodes=[machine("172.16.0.0/12"), machine("10.0.0.0/8")])
+    assert [str(it) for it in free_subnets(cluster, 3)] == ["198.18.0.0/16", "198.19.0.0/16", "100.100.0.0/16"]
+
+
+def test_what_becomes_a_route_of_nodes_is_nobodys_subnet():
+    assert free_subnets(SimpleNamespace(nodes=[machine()]), routed=True) == [IPv4Network("198.18.0.0/16")]
+    with pytest.raises(Blocked, match=r"1 must be free on every node, and are: none"):
+        free_subnets(SimpleNamespace(nodes=[machine("198.18.0.0/15")]), routed=True)
