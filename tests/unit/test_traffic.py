@@ -4,13 +4,17 @@ from types import SimpleNamespace
 
 import pytest
 
-from suites.support.names import resolve_to
+from suites.support.names import leads_nowhere, resolve_to
 from suites.support.published import answering, nobody_answers, own_task_answers
 from suites.support.traffic import all_answer, all_from, from_each, reached_from_all, without_loss
 from swarmlab.cluster.node import Answer
 from swarmlab.wait import State
 
 TASKS = [SimpleNamespace(container="a" * 64, node="master"), SimpleNamespace(container="b" * 64, node="slave01")]
+
+
+#: What a name leads to on each node, where a server outside knows all names.
+NAMED = [("master", set()), ("slave01", {"203.0.113.1"}), ("slave02", {"203.0.113.1", "10.0.1.4"})]
 
 
 class Node(str):
@@ -70,6 +74,14 @@ def test_a_name_has_to_resolve_to_all_its_addresses_and_to_no_other():
     assert not stale
     assert "on slave01 tasks leads to 10.0.1.4, 10.0.1.5, 10.0.1.9, and should to 10.0.1.4, 10.0.1.5" in stale.summary
     assert "web leads to nothing" in resolve_to([probe(web=set(), tasks=wanted["tasks"])], wanted).summary
+
+
+def test_what_servers_outside_answer_to_any_name_is_no_address_of_the_swarm():
+    probes = [SimpleNamespace(node=node, resolve=lambda _, found=found: found) for node, found in NAMED]
+    assert leads_nowhere(probes[:2], "web", {"10.0.1.3"})
+    state = leads_nowhere(probes, "web", {"10.0.1.3", "10.0.1.4"})
+    assert not state
+    assert state.summary == "web leads on slave02 to 10.0.1.4"
 
 
 def test_what_is_told_apart_names_what_is_missing():
