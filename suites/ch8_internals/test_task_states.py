@@ -8,6 +8,7 @@ import pytest
 
 from fixtures.claims import claim
 from suites.support.commands import accepted, table
+from suites.support.health import slow_starter
 from suites.support.subnets import free_subnets
 from suites.support.task_states import all_listed, expect_all, listed_by
 from swarmlab.cluster.clocks import seconds_of
@@ -238,12 +239,6 @@ def test_a_task_is_running_when_its_container_runs_and_is_healthy(cluster):
         assert not early, f"the container on {node} is not healthy yet, and {early[0]}"
         node.execute(containers_of(node, checked)[0], "touch /tmp/healthy").expect(error=AssertionError)
     expect_all(cluster, checked, "running", count, so=" once they are healthy")
-
-
-def slow_starter(cluster):
-    """Create a service whose containers are healthy once they have a file /tmp/healthy."""
-    check = "touch /tmp/asked; until [ -e /tmp/healthy ]; do sleep 0.2; done"
-    return cluster.create_service("slow", "idle", everywhere=True, health=["sh", "-c", check])
 
 
 def containers_of(node, service):
