@@ -131,7 +131,7 @@ def passed_through(cluster, state, contradicts):
     names = cluster.names()
     for replicas in (9, 18, 27, 36):
         service = cluster.create_service("short", "idle", replicas=replicas)
-        with cluster.lifelines.sampled(cluster.nodes, every=0.01, share=1.0):
+        with cluster.lifelines.sampled(cluster.nodes, every=0.01, share=1.0, label=cluster.label):
             service.wait_running(replicas)
         looks = [look for life in cluster.lifelines.lives(service.id).values() for look in life]
         service.remove()
@@ -335,7 +335,8 @@ def names(error, missing):
 @claim("8.4/complete-is-final")
 def test_a_complete_task_never_runs_again(cluster):
     count = len(cluster.nodes)
-    with Recorder(cluster.nodes, every=0.5) as events, cluster.lifelines.sampled(cluster.nodes, every=0.05, share=0.5):
+    closely = cluster.lifelines.sampled(cluster.nodes, every=0.05, share=0.5, label=cluster.label)
+    with Recorder(cluster.nodes, every=0.5) as events, closely:
         service = ending(cluster, 0)
         expect_all(cluster, service, "complete", count)
         first = {task.id: task for task in service.tasks()}

@@ -2,6 +2,7 @@
 
 import threading
 import time
+import urllib.parse
 from types import SimpleNamespace
 
 import pytest
@@ -107,6 +108,20 @@ def test_samplers_ask_each_manager_and_name_what_they_saw():
         while len(lifelines.lives()["t1"]) < 2:
             time.sleep(0.01)
     assert lifelines.went_back()[0].startswith("task t1 of slot 2 of web on slave01 went back from running")
+
+
+def test_only_tasks_of_services_with_a_label_are_asked_for():
+    asked = threading.Event()
+
+    def answer(url):
+        if url.startswith("/v1.41/tasks"):
+            assert urllib.parse.parse_qs(url.partition("?")[2]) == {"filters": ['{"label": ["ours"]}']}
+            asked.set()
+            return []
+        return MANAGER
+
+    with Lifelines().sampled([node("m1", answer)], every=0.001, share=1.0, label="ours"):
+        assert asked.wait(5)
 
 
 def test_a_node_is_asked_for_tasks_only_while_it_is_a_manager(monkeypatch):
