@@ -9,8 +9,7 @@ import contextlib
 import json
 import threading
 import time
-import urllib.parse
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -157,8 +156,8 @@ class Lifelines:
                 manager may have many tasks of others.
         """
         end = threading.Event()
-        path = f"/tasks?{urllib.parse.urlencode({'filters': json.dumps({'label': [label]})})}" if label else "/tasks"
-        given = (end, every, share, path)
+        query = {"filters": json.dumps({"label": [label]})} if label else {}
+        given = (end, every, share, query)
         threads = [threading.Thread(target=self._sample, args=(node, *given), daemon=True) for node in nodes]
         for thread in threads:
             thread.start()
@@ -170,8 +169,8 @@ class Lifelines:
                 # The thread of a frozen node ends when its request times out, which is not waited for.
                 thread.join(timeout=1.0)
 
-    def _sample(self, node: Node, end: threading.Event, every: float, share: float, path: str) -> None:
-        ask: Callable[[str], Any] | None = None
+    def _sample(self, node: Node, end: threading.Event, every: float, share: float, query: Mapping[str, str]) -> None:
+        ask: Callable[..., Any] | None = None
         pause = 0.0
         while not end.wait(pause):
             start = time.monotonic()
@@ -185,7 +184,7 @@ class Lifelines:
                         self._due[node.name] = start + scaled(_PROMOTED)
                         continue
                     self._managers.add(node.name)
-                tasks = ask(path)
+                tasks = ask("/tasks", **query)
                 self.note(node.name, tasks)
                 self._learn_names(ask, tasks)
             except Exception:  # a node may be in any state, and this thread judges none
@@ -195,7 +194,7 @@ class Lifelines:
             taken = time.monotonic() - start
             pause = max(scaled(every) - taken, taken / share - taken, 0.0)
 
-    def _learn_names(self, ask: Callable[[str], Any], tasks: Any) -> None:
+    def _learn_names(self, ask: Callable[..., Any], tasks: Any) -> None:
         ids = {task.get(key) for task in tasks for key in ("ServiceID", "NodeID")} - {None, ""}
         if not ids <= self._names.keys():
             named = {listed["ID"]: listed["Spec"]["Name"] for listed in ask("/services")}
@@ -204,11 +203,11 @@ class Lifelines:
             self._names = {id: id for id in ids} | self._names | named
 
 
-def _reader(node: Node) -> Callable[[str], Any]:
+def _reader(node: Node) -> Callable[..., Any]:
     api = node.client().api
 
-    def ask(path: str) -> Any:
-        reply = api.get(f"{api.base_url}/v{api.api_version}{path}", timeout=api.timeout)
+    def ask(path: str, **query: str) -> Any:
+        reply = api.get(f"{api.base_url}/v{api.api_version}{path}", params=query, timeout=api.timeout)
         reply.raise_for_status()
         return reply.json()
 
