@@ -1,12 +1,11 @@
 """8.3: join tokens, which protect a newcomer from a false swarm and a swarm from a false newcomer."""
 
-import secrets
-
 import pytest
 
 from fixtures.claims import claim
 from suites.support.certificates import make_member
 from suites.support.commands import refusal
+from suites.support.membership import random_secret, with_field
 from swarmlab.cluster import pki
 from swarmlab.cluster.swarm import join
 from swarmlab.parallel import parallel
@@ -53,25 +52,13 @@ def test_a_manager_lets_nobody_in_with_a_wrong_secret(cluster):
         {
             newcomer: (
                 "a token with another swarm's secret",
-                with_field(tokens["Worker"], 3, secrets.token_hex(13)[1:]),
+                with_field(tokens["Worker"], 3, random_secret()),
             ),
             another: ("a token without a secret", with_field(tokens["Manager"], 3, "")),
         },
     ):
         expect_refused(cluster, wrong)
     make_member(cluster, newcomer)  # with the right token the same node is let in
-
-
-def random_secret():
-    """Return a random secret of the form in a token's last field."""
-    return secrets.token_hex(13)[:25]
-
-
-def with_field(token, place, value):
-    """Return the token with another digest (place 2) or secret (place 3)."""
-    fields = token.split("-")
-    fields[place] = value
-    return "-".join(fields)
 
 
 def altered(token, place, *, at=-1):

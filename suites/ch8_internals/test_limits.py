@@ -6,9 +6,8 @@ import pytest
 
 from fixtures.claims import claim
 from suites.support.commands import accepted
+from suites.support.memory import expect_tasks_killed
 from suites.support.placement import one_on_each
-from swarmlab.errors import Blocked
-from swarmlab.lists import few
 from swarmlab.wait import State, eventually, scaled
 
 MIB = 1024**2
@@ -135,7 +134,7 @@ def test_a_task_over_its_memory_limit_is_killed_and_replaced(cluster):
     for task in tasks:
         held = cluster.probe(task).run(READ_MEMORY).out.strip()
         assert held == str(MEMORY), f"memory on {task.node} is limited to {held} bytes, not to {MEMORY}"
-    require_swap_limits(cluster)
+    expect_tasks_killed(cluster)
     for task in tasks:
         cluster.probe(task).run("touch /run/eat")
     ids = {task.id for task in tasks}
@@ -155,17 +154,6 @@ def test_a_task_over_its_memory_limit_is_killed_and_replaced(cluster):
     eventually(lambda: one_on_each(eater, cluster.nodes), "every killed task to be replaced", deadline=60)
     again = ids & {task.id for task in eater.running()}
     assert not again, f"tasks were killed and run again: {again}"
-
-
-def require_swap_limits(cluster):
-    """Block where a task that takes more than its memory goes on in the swap, which the kernel does not limit."""
-    able = [
-        node.name
-        for node in cluster.nodes
-        if not node.info()["SwapLimit"] and node.run("tail -n +2 /proc/swaps").expect().strip()
-    ]
-    if able:
-        raise Blocked(f"the kernel of {few(able)} limits no swap, and there is swap")
 
 
 @claim("8.2/limits-enforced")

@@ -22,7 +22,8 @@ def test_tasks_go_forward_only_as_each_of_three_managers_tells_it(cluster):
 def go_one_way(cluster):
     """Let tasks end in each of the possible states, watch all of them closely, and judge the order of their states."""
     count = len(cluster.nodes)
-    with Recorder(cluster.nodes, every=0.5) as events, cluster.lifelines.sampled(cluster.nodes, every=0.05, share=0.5):
+    closely = cluster.lifelines.sampled(cluster.nodes, every=0.05, share=0.5, label=cluster.label)
+    with Recorder(cluster.nodes, every=0.5) as events, closely:
         services = {
             "complete": cluster.create_service(
                 "done", "idle", everywhere=True, command=["true"], restart={"Condition": "on-failure"}

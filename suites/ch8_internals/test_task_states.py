@@ -8,6 +8,7 @@ import pytest
 
 from fixtures.claims import claim
 from suites.support.commands import accepted, table
+from suites.support.health import slow_starter
 from suites.support.subnets import free_subnets
 from suites.support.task_states import all_listed, expect_all, listed_by
 from swarmlab.cluster.clocks import seconds_of
@@ -130,7 +131,7 @@ def passed_through(cluster, state, contradicts):
     names = cluster.names()
     for replicas in (9, 18, 27, 36):
         service = cluster.create_service("short", "idle", replicas=replicas)
-        with cluster.lifelines.sampled(cluster.nodes, every=0.01, share=1.0):
+        with cluster.lifelines.sampled(cluster.nodes, every=0.01, share=1.0, label=cluster.label):
             service.wait_running(replicas)
         looks = [look for life in cluster.lifelines.lives(service.id).values() for look in life]
         service.remove()
@@ -240,12 +241,6 @@ def test_a_task_is_running_when_its_container_runs_and_is_healthy(cluster):
     expect_all(cluster, checked, "running", count, so=" once they are healthy")
 
 
-def slow_starter(cluster):
-    """Create a service whose containers are healthy once they have a file /tmp/healthy."""
-    check = "touch /tmp/asked; until [ -e /tmp/healthy ]; do sleep 0.2; done"
-    return cluster.create_service("slow", "idle", everywhere=True, health=["sh", "-c", check])
-
-
 def containers_of(node, service):
     """Return the ids of the running containers of *service* on *node*."""
     return [container["Id"] for container in service.containers(node)]
@@ -340,7 +335,8 @@ def names(error, missing):
 @claim("8.4/complete-is-final")
 def test_a_complete_task_never_runs_again(cluster):
     count = len(cluster.nodes)
-    with Recorder(cluster.nodes, every=0.5) as events, cluster.lifelines.sampled(cluster.nodes, every=0.05, share=0.5):
+    closely = cluster.lifelines.sampled(cluster.nodes, every=0.05, share=0.5, label=cluster.label)
+    with Recorder(cluster.nodes, every=0.5) as events, closely:
         service = ending(cluster, 0)
         expect_all(cluster, service, "complete", count)
         first = {task.id: task for task in service.tasks()}

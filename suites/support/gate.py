@@ -4,10 +4,18 @@ from __future__ import annotations
 
 import base64
 import json
+import re
 
+from suites.support.commands import refusal
 from suites.support.payloads import make, on_every_node, value
 from swarmlab.cluster.swarm import Swarm
 from swarmlab.errors import Blocked
+from swarmlab.lists import few
+from swarmlab.parallel import parallel
+from swarmlab.wait import State, wait
+
+#: An engine's words for a registry that does not let it in.
+REFUSED = re.compile("unauthorized|denied|credentials|authenticat|authoriz", re.IGNORECASE)
 
 _USER = "carrier"
 #: A web server that asks for a password and hands on to the registry. Nobody looks at what it writes.
@@ -42,10 +50,11 @@ class Gate:
     """
 
     def __init__(self, cluster: Swarm) -> None:
-        """Start it on every node.
+        """Start it on every node, and wait until it refuses the engines of all nodes, which have no password.
 
         Raises:
             Blocked: the address of the registry is not known.
+            DeadlineExceeded: an engine does not reach it.
         """
         self._cluster = cluster
         self._password = value()
@@ -70,6 +79,17 @@ class Gate:
             publish_mode="host",
         )
         self.registry = f"127.0.0.1:{published}"
+        wait(self._shut, "the gate before the registry to ask the engine of every node for a password", every=1)
+
+    def _shut(self) -> State:
+        nodes = self._cluster.nodes
+        said = parallel(lambda node: refusal(node.pull, self.image), nodes)
+        wrong = [
+            f"{node} has {words or 'the image without one'}"
+            for node, words in zip(nodes, said, strict=True)
+            if not REFUSED.search(words)
+        ]
+        return State(not wrong, few(wrong, "; ") or "all are asked")
 
     @property
     def image(self) -> str:

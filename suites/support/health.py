@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from typing import Any
 
-from swarmlab.cluster.service import Task
+from swarmlab.cluster.service import Service, Task
 from swarmlab.cluster.swarm import Swarm
+from swarmlab.wait import scaled
 
 SECOND = 10**9
 #: A check that fails while there is this file in the container.
@@ -38,6 +39,16 @@ def checked(
         spec["TaskTemplate"]["ContainerSpec"]["Healthcheck"] = settings
 
     return alter
+
+
+def slow_starter(cluster: Swarm) -> Service:
+    """Create a service with a task on every node, whose containers are healthy once they have a file /tmp/healthy.
+
+    They have /tmp/asked once the check has begun. It fails after longer than a test takes.
+    """
+    check = "touch /tmp/asked; until [ -e /tmp/healthy ]; do sleep 0.2; done"
+    slow = checked(check, every=5, timeout=scaled(60), retries=10)
+    return cluster.create_service("slow", "idle", everywhere=True, alter=slow)
 
 
 def health_of(cluster: Swarm, task: Task) -> dict[str, Any]:

@@ -1,12 +1,14 @@
-"""Where managers listen, and whether a port takes connections."""
+"""Where managers and engines listen, whether a port takes connections, and whether an engine answers there."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from swarmlab.cluster.node import Node
+from swarmlab.cluster.node import GOSSIP_PORT, MANAGEMENT_PORT, Node
+from swarmlab.cluster.swarm import Swarm
 from swarmlab.errors import Blocked
+from swarmlab.wait import scaled
 
 #: The exit code of the script of `answers` where the node has no program that connects.
 _NO_PROGRAM = 99
@@ -32,3 +34,41 @@ def answers(node: Node, address: str, port: int) -> bool:
     if done.code == _NO_PROGRAM:
         raise Blocked(f"{node} has neither bash nor nc, with which its ports are tried")
     return done.ok
+
+
+def for_the_swarm(cluster: Swarm, node: Node) -> set[int]:
+    """Return the TCP ports at which the engine of *node* may listen, and what answers is no engine.
+
+    These are the ports of managers, of gossip, of the routing mesh, and those that containers of the node publish: an
+    engine without a proxy for each port listens there itself.
+    """
+    listed = [port for service in cluster.manager.ask("GET", "/services") for port in _published(service)]
+    mesh = {port.get("PublishedPort", 0) for port in listed if port.get("PublishMode", "ingress") == "ingress"}
+    mapped = {
+        port.get("PublicPort", 0)
+        for container in node.containers()
+        for port in container.get("Ports") or []
+        if port.get("Type", "tcp") == "tcp"
+    }
+    managers = manager_ports(cluster.members()).values()
+    return {MANAGEMENT_PORT, GOSSIP_PORT, *managers, *mesh, *mapped} - {0}
+
+
+def _published(service: Mapping[str, Any]) -> list[Mapping[str, Any]]:
+    """Return the entries of TCP ports that a service publishes now, and after an update that is under way."""
+    places = service.get("Endpoint"), service["Spec"].get("EndpointSpec")
+    entries = [port for place in places for port in (place or {}).get("Ports") or []]
+    return [port for port in entries if port.get("Protocol", "tcp") == "tcp"]
+
+
+def engine_answers(node: Node, place: str, user: str) -> bool:
+    """Return whether the engine of *node* answers a user at an address with a port, plainly or by TLS.
+
+    An engine with TLS that verifies no client answers anybody, so the user needs no certificate.
+    """
+    limit = f"timeout {scaled(10):.0f}"
+    asked = node.run(
+        "; ".join(f"{limit} docker {tls}-H tcp://{place} info --format {{{{.ID}}}}" for tls in ("", "--tls ")),
+        user=user,
+    )
+    return node.info()["ID"] in asked.out.split()

@@ -1,7 +1,8 @@
-"""Nodes that join and leave, and what the swarm has on a node."""
+"""Nodes that join and leave, their tokens, and what the swarm has on a node."""
 
 from __future__ import annotations
 
+import secrets
 from collections.abc import Mapping
 
 from swarmlab.cluster.node import MANAGEMENT_PORT, Node
@@ -19,6 +20,18 @@ def join_with(node: Node, manager: Node, token: str, options: str = "") -> str:
     """Return the command by which *node* joins the swarm of *manager*, with further options."""
     own = f"--advertise-addr {node.address} --listen-addr {node.address}:{MANAGEMENT_PORT}"
     return f"swarm join --token {token} {own} {options} {manager.address}:{MANAGEMENT_PORT}"
+
+
+def random_secret() -> str:
+    """Return a random secret of the form in a join token's last field."""
+    return secrets.token_hex(13)[:25]
+
+
+def with_field(token: str, place: int, value: str) -> str:
+    """Return a join token with another digest (place 2) or secret (place 3)."""
+    fields = token.split("-")
+    fields[place] = value
+    return "-".join(fields)
 
 
 def availability(cluster: Swarm, node: Node) -> str:

@@ -79,5 +79,21 @@ def resolve_to(probes: Sequence[Probe], wanted: Mapping[str, set[str]]) -> State
     return State(not wrong, few(wrong, "; ") or "all lead where they should", each=follows)
 
 
+def addresses_of(tasks: Iterable[Task]) -> set[str]:
+    """Return the addresses of *tasks* in all their networks."""
+    return {address for task in tasks for address in task.addresses.values()}
+
+
+def leads_nowhere(probes: Sequence[Probe], name: str, addresses: Collection[str]) -> State:
+    """Whether *name* resolves for no probe to any of *addresses*.
+
+    Of a name that a network does not have, servers outside are asked, and may know any name.
+    """
+    resolved = parallel(lambda probe: probe.resolve(name) & set(addresses), probes)
+    wrong = [f"on {probe.node} to {_list(found)}" for probe, found in zip(probes, resolved, strict=True) if found]
+    each = {str(probe): not found for probe, found in zip(probes, resolved, strict=True)}
+    return State(not wrong, f"{name} leads {few(wrong, '; ')}" if wrong else f"{name} leads nowhere", each=each)
+
+
 def _list(addresses: Iterable[str]) -> str:
     return few(sorted(addresses)) or "nothing"

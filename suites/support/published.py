@@ -11,7 +11,7 @@ from swarmlab.cluster.service import Service, Task
 from swarmlab.cluster.swarm import Swarm
 from swarmlab.errors import Blocked
 from swarmlab.lists import few
-from swarmlab.wait import State, scaled
+from swarmlab.wait import State, eventually, scaled
 
 #: The port at which the server of `echo_server` listens, for connections and for datagrams.
 ECHO = 9000
@@ -94,6 +94,37 @@ def heard(probe: Probe, node: Node, port: int, protocol: str) -> str:
     udp = "-u " if protocol == "udp" else ""
     # A sender of datagrams cannot know that no more comes: nc ends after a second without any.
     return probe.run(f"echo ask | nc {udp}-w {max(1, round(scaled(1)))} {node.address} {port}").out.strip()
+
+
+def expect_heard(probes: Mapping[str, Probe], node: Node, port: int, protocol: str, task: Task) -> None:
+    """Expect that *task*, of `echo_server`, answers at its node's *port* to a container elsewhere.
+
+    Judge connections to a node before datagrams, so that packets to its published ports are known to pass.
+
+    Args:
+        probes: a container on each node, by the node's name.
+        node: the task's node.
+        port: the published port.
+        protocol: tcp or udp.
+        task: the task.
+
+    Raises:
+        Blocked: datagrams alone do not pass between nodes, and the port takes them.
+    """
+    probe, wanted = elsewhere(probes, node), f"{protocol} {task.container[:12]}"
+
+    def answered() -> State:
+        answer = heard(probe, node, port, protocol)
+        return State(answer == wanted, f"{probe} asked, and the answer is {answer or 'none'}, not {wanted}")
+
+    what = "datagrams" if protocol == "udp" else "connections"
+    try:
+        eventually(answered, f"{what} to port {port} of {node} to reach the task there", deadline=20)
+    except AssertionError as failed:
+        if protocol == "udp" and heard(probes[node.name], node, port, protocol) == wanted:
+            passes = f"datagrams to published ports do not pass between {probe.node} and {node}"
+            raise Blocked(f"{passes}: port {port} answers on the node itself") from failed
+        raise
 
 
 def elsewhere(probes: Mapping[str, Probe], node: Node) -> Probe:

@@ -16,12 +16,17 @@ from suites.support.commands import accepted
 from swarmlab.cluster.node import Node
 from swarmlab.cluster.service import ENDED
 from swarmlab.cluster.swarm import Swarm
-from swarmlab.errors import DeadlineExceeded, LabError
+from swarmlab.errors import Blocked, DeadlineExceeded
 from swarmlab.lists import few
 from swarmlab.wait import State, wait
 
+#: Subnets for tests of network devices (RFC 2544), in which a node has nothing to look for.
+_OF_NOBODY = ["198.18.0.0/16", "198.19.0.0/16"]
 #: The document's own subnet first, then subnets that are rarely in use.
-_CANDIDATES = ["172.30.0.0/16", "172.31.0.0/16", *(f"10.{second}.0.0/16" for second in range(230, 250))]
+_CANDIDATES = [
+    *("172.30.0.0/16", "172.31.0.0/16", *(f"10.{second}.0.0/16" for second in range(230, 250))),
+    *(*_OF_NOBODY, *(f"100.{second}.0.0/16" for second in range(100, 110))),
+]
 
 #: Bits of the mask of subnets that swarms choose, unless told otherwise; and how many addresses of a network are its
 #: own, its gateway's and those of services.
@@ -142,17 +147,27 @@ def overlaps(subnets: Iterable[tuple[str, IPv4Network]]) -> list[str]:
     ]
 
 
-def free_subnets(cluster: Swarm, count: int = 1) -> list[IPv4Network]:
+def free_subnets(cluster: Swarm, count: int = 1, *, routed: bool = False) -> list[IPv4Network]:
     """Subnets that no node and no network of the cluster uses, the document's first if it is free.
 
+    Args:
+        cluster: the swarm.
+        count: the number of subnets.
+        routed: whether they become routes of nodes, as those of an overlay network do not. They are then none at which
+            a node could look for anything.
+
     Raises:
-        LabError: fewer than *count* are free.
+        Blocked: fewer than *count* are free.
     """
+    candidates = _OF_NOBODY if routed else _CANDIDATES
     taken = [subnet for node in cluster.nodes for subnet in routes(node)]
     taken += [subnet for node in cluster.nodes for listed in subnets(node).values() for subnet in listed]
-    free = [subnet for subnet in map(IPv4Network, _CANDIDATES) if not any(subnet.overlaps(other) for other in taken)]
+    free = [subnet for subnet in map(IPv4Network, candidates) if not any(subnet.overlaps(other) for other in taken)]
     if len(free) < count:
-        raise LabError(f"of the subnets {', '.join(_CANDIDATES)} are free on every node only {free}")
+        raise Blocked(
+            f"of the subnets {', '.join(candidates)}, {count} must be free on every node, and are:"
+            f" {', '.join(map(str, free)) or 'none'}"
+        )
     return free[:count]
 
 

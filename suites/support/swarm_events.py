@@ -12,7 +12,7 @@ from swarmlab.cluster.clocks import seconds_of
 from swarmlab.cluster.node import Node
 from swarmlab.cluster.service import specification
 from swarmlab.cluster.swarm import Swarm
-from swarmlab.errors import DeadlineExceeded
+from swarmlab.errors import Blocked, DeadlineExceeded
 from swarmlab.evidence import record
 from swarmlab.lists import few
 from swarmlab.parallel import parallel
@@ -21,6 +21,8 @@ from swarmlab.wait import State, wait
 
 #: The engines that tell of configs, and those that filter events by the object that they are of (api>=1.33).
 _CONFIGS, _FILTERS = "1.31", "1.33"
+#: How many events an engine remembers, of everybody (moby, daemon/events).
+_REMEMBERED = 256
 #: Seconds at reference speed within which all managers have told of a change.
 _SOON = 15.0
 
@@ -59,6 +61,7 @@ class Told:
         filtered: by filter, such as ("type", "secret"), and host name, the events that pass it.
         remembered: by host name, the events that a manager still told after all filters were tried. It remembers its
             last ones only, of whatever is done on it.
+        overrun: host names of managers that may have forgotten events before they were asked for them.
         service: id of the service.
         images: its image before and after the update.
     """
@@ -67,6 +70,7 @@ class Told:
     events: dict[str, list[dict[str, Any]]]
     filtered: dict[tuple[str, str], dict[str, list[dict[str, Any]]]] = field(default_factory=dict)
     remembered: dict[str, list[dict[str, Any]]] = field(default_factory=dict)
+    overrun: set[str] = field(default_factory=set)
     service: str = ""
     images: tuple[str, str] = ("", "")
 
@@ -74,13 +78,32 @@ class Told:
         """Return the changes of objects of these kinds."""
         return [change for change in self.changes if change.kind in kinds]
 
-    def missing(self, changes: Sequence[Change]) -> list[str]:
-        """Return a sentence for each manager that did not tell of all of *changes*."""
-        lacking = {
+    def add(self, manager: str, events: Sequence[dict[str, Any]]) -> None:
+        """Add all *events* that a manager remembers of the time since the first change."""
+        known = self.events[manager]
+        new = [event for event in events if event not in known]
+        if len(events) >= _REMEMBERED and len(new) == len(events):  # all are younger than what it told before
+            self.overrun.add(manager)
+        known += new
+
+    def lacking(self, changes: Sequence[Change]) -> dict[str, list[str]]:
+        """Return those of *changes* that a manager did not tell of, by its host name."""
+        each = {
             name: [str(change) for change in changes if not any(map(change.told_by, events))]
             for name, events in self.events.items()
         }
-        return [f"{name} told nothing of the {few(what, ' and the ')}" for name, what in lacking.items() if what]
+        return {name: what for name, what in each.items() if what}
+
+    def missing(self, changes: Sequence[Change]) -> list[str]:
+        """Return a sentence for each manager that did not tell of all of *changes*.
+
+        Raises:
+            Blocked: all of these managers may have forgotten them before they were asked.
+        """
+        lacking = self.lacking(changes)
+        if lacking and lacking.keys() <= self.overrun:
+            raise Blocked(f"{few(lacking)} had more events than the {_REMEMBERED} that an engine remembers")
+        return [f"{name} told nothing of the {few(what, ' and the ')}" for name, what in lacking.items()]
 
     def of_change(self, manager: str, change: Change) -> dict[str, Any]:
         """Return the event that *manager* told of a change."""
@@ -119,8 +142,7 @@ def _live(cluster: Swarm) -> Told:
     def listen() -> None:
         heard = parallel(lambda manager: manager.events(since[manager], now(manager)), managers)
         for manager, events in zip(managers, heard, strict=True):
-            known = result.events[manager.name]
-            known += [event for event in events if event not in known]
+            result.add(manager.name, events)
 
     for change in _changes(cluster, result):
         result.changes.append(change)
@@ -128,8 +150,8 @@ def _live(cluster: Swarm) -> Told:
 
     def heard_all() -> State:
         listen()
-        missing = result.missing(result.changes)
-        return State(not missing, few(missing, "; "))
+        lacking = result.lacking(result.changes)
+        return State(not lacking, few((f"{name}: {few(what)}" for name, what in lacking.items()), "; "))
 
     with contextlib.suppress(DeadlineExceeded):  # each test judges what it is about
         wait(heard_all, "every manager to tell of every change", deadline=_SOON)

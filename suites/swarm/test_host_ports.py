@@ -8,9 +8,8 @@ from suites.support.placement import pending, stays
 from suites.support.published import (
     ECHO,
     echo_server,
-    elsewhere,
     entry,
-    heard,
+    expect_heard,
     nobody_answers,
     own_task_answers,
     probes_by_node,
@@ -38,15 +37,7 @@ def test_connections_and_datagrams_reach_the_tasks_of_their_node(cluster):
     tasks = {service: service.expect_running(len(cluster.nodes)) for service in set(services.values())}
     for (port, protocol), service in services.items():
         for task in tasks[service]:
-            node, wanted = cluster.node(task.node), f"{protocol} {task.container[:12]}"
-            probe = elsewhere(probes, node)
-
-            def answered(probe=probe, node=node, port=port, protocol=protocol, wanted=wanted):
-                answer = heard(probe, node, port, protocol)
-                return State(answer == wanted, f"{probe} asked, and the answer is {answer or 'none'}, not {wanted}")
-
-            what = "datagrams" if protocol == "udp" else "connections"
-            eventually(answered, f"{what} to port {port} of {node} to reach the task of {service} there", deadline=20)
+            expect_heard(probes, cluster.node(task.node), port, protocol, task)
 
 
 @claim("ports/host-mode-clash-waits")

@@ -2,7 +2,7 @@
 
 from fixtures.claims import claim
 from suites.support.joined import boxes, held, join_networks, roomy, tasks_in
-from suites.support.names import names_follow, resolve_to, tasks_resolve
+from suites.support.names import addresses_of, leads_nowhere, names_follow, resolve_to, tasks_resolve
 from suites.support.traffic import GOSSIP, all_reached
 from swarmlab.parallel import parallel
 from swarmlab.wait import State, eventually
@@ -24,9 +24,9 @@ def test_an_update_adds_a_network_and_takes_one_away(cluster):
     web = cluster.create_service(
         "web", "web:1", everywhere=True, networks=[old], endpoint_mode="dnsrr", update={"Parallelism": 0}
     )
-    web.wait_running(nodes)
+    had = addresses_of(web.wait_running(nodes))
     inside = {network: boxes(cluster, network) for network in (old, new)}
-    unknown = resolve_to(inside[new], {web.name: set()})
+    unknown = leads_nowhere(inside[new], web.name, had)
     assert unknown, f"{web} is not in {new} yet: {unknown.summary}"
     for networks in ([old, new], [new]):
         join_networks(web, networks)
@@ -36,6 +36,7 @@ def test_an_update_adds_a_network_and_takes_one_away(cluster):
             deadline=90,
         )
         tasks = web.running()
+        had |= addresses_of(tasks)
         for network in networks:
             eventually(
                 lambda network=network, tasks=tasks: (
@@ -48,7 +49,7 @@ def test_an_update_adds_a_network_and_takes_one_away(cluster):
                 alike=True,
             )
     eventually(
-        lambda: resolve_to(inside[old], {web.name: set()}),
+        lambda: leads_nowhere(inside[old], web.name, had),
         f"{web} to be unknown in {old}, which an update took away",
         deadline=GOSSIP,
         alike=True,
@@ -107,7 +108,7 @@ def test_an_alias_is_a_name_in_the_network_that_it_is_given_for(cluster):
     web = cluster.create_service(
         "web", "web:1", everywhere=True, networks=[{"Target": with_alias, "Aliases": [alias]}, without]
     )
-    web.wait_running(len(cluster.nodes))
+    tasks = web.wait_running(len(cluster.nodes))
     inside, outside = boxes(cluster, with_alias), boxes(cluster, without)
     virtual = {network: {web.virtual_address(network)} for network in (with_alias, without)}
     eventually(
@@ -117,7 +118,10 @@ def test_an_alias_is_a_name_in_the_network_that_it_is_given_for(cluster):
         alike=True,
     )
     eventually(
-        lambda: resolve_to(outside, {web.name: virtual[without], alias: set()}),
+        lambda: (
+            resolve_to(outside, {web.name: virtual[without]})
+            and leads_nowhere(outside, alias, addresses_of(tasks).union(*virtual.values()))
+        ),
         f"the alias {alias} of {web} to be unknown in {without}, where it was not given",
         deadline=GOSSIP,
         alike=True,

@@ -63,7 +63,7 @@ def test_a_service_on_bridge_is_on_the_bridge_of_each_node(cluster):
 
 @claim("networks/node-configurations")
 def test_a_network_of_the_swarm_takes_the_configuration_of_each_node(cluster):
-    (subnet,) = free_subnets(cluster)
+    (subnet,) = free_subnets(cluster, routed=True)
     mine = dict(zip(map(str, cluster.nodes), subnet.subnets(new_prefix=24), strict=False))
     with configured(cluster, "bridge", {node.name: f"--subnet {mine[node.name]}" for node in cluster.nodes}) as network:
         web = cluster.create_service("web", "web:1", everywhere=True, networks=[network])

@@ -6,7 +6,7 @@ import pytest
 
 from fixtures.claims import claim
 from suites.support.commands import accepted, detached
-from suites.support.gate import Gate
+from suites.support.gate import REFUSED, Gate
 from suites.support.payloads import expect_replaced
 from suites.support.task_states import expect_all
 from suites.support.upgrade.moving_tag import MovingTag, contents
@@ -98,6 +98,6 @@ def test_a_task_whose_image_is_refused_is_rejected_and_says_so(cluster, asked):
     image = image_of(service)
 
     def says(task):
-        return image in task.error or re.search("unauthorized|denied|credentials|authenticat", task.error)
+        return image in task.error or REFUSED.search(task.error)
 
     expect_all(cluster, service, "rejected", len(cluster.nodes), says, so=f", naming {image} as the reason")

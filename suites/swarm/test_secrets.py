@@ -8,7 +8,7 @@ import pytest
 from fixtures.claims import claim
 from suites.support import payload_rules as rules
 from suites.support.payloads import create, expect_content, make, on_every_node, printed, value
-from suites.support.traces import IN_MEMORY, files, in_memory, on_disk
+from suites.support.traces import IN_MEMORY, Traces, in_memory
 from swarmlab.errors import Blocked
 from swarmlab.lists import few
 from swarmlab.parallel import parallel
@@ -16,6 +16,14 @@ from swarmlab.wait import State, eventually
 
 #: Never start a task in place of one that ended.
 ONCE = {"Condition": "none"}
+
+
+@pytest.fixture
+def traces(cluster):
+    """Looks for secrets that the test makes."""
+    found = Traces(cluster)
+    yield found
+    found.end()
 
 
 @claim("secrets/lifecycle")
@@ -54,30 +62,36 @@ def test_a_service_has_one_secret_at_two_places(cluster):
 
 
 @claim("secrets/rotated-by-update")
-def test_an_update_of_a_service_rotates_its_secrets_on_every_node(cluster):
+def test_an_update_of_a_service_rotates_its_secrets_on_every_node(cluster, traces):
     kept = make(cluster, "secrets", value())
     control = create(cluster, "control", everywhere=True, secrets=[kept.at("held")])
     old = rules.expect_rotated(cluster, "secrets")
     control.wait_running(len(cluster.nodes))
-    expect_found(cluster.nodes, kept)
+    expect_found(traces, cluster.nodes, kept)
     # The containers of the replaced tasks are still there.
-    eventually(lambda: nowhere(cluster.nodes, old), "the secret that the update removed to be on no node", deadline=60)
+    eventually(
+        lambda: nowhere(traces, cluster.nodes, old),
+        "the secret that the update removed to be on no node",
+        deadline=60,
+    )
 
 
-def expect_found(nodes, *secrets):
+def expect_found(traces, nodes, *secrets):
     """Expect that *secrets* are found on *nodes*, which all run tasks with them: else nothing is looked into.
 
     Raises:
         Blocked: one is not.
     """
-    blind = [node.name for node in nodes if not all(files(node, secret.data.decode()) for secret in secrets)]
-    if blind:
+    texts = [secret.data.decode() for secret in secrets]
+    sees = parallel(lambda node: all(traces.files(node, text) for text in texts), nodes)
+    if blind := [node.name for node, seen in zip(nodes, sees, strict=True) if not seen]:
         raise Blocked(f"the files of a running task's secret are not found on {few(blind)}")
 
 
-def nowhere(nodes, secret):
+def nowhere(traces, nodes, secret):
     """Whether none of *nodes* has a file of its engine's that holds the secret."""
-    left = [f"{node} has it in {few(found)}" for node in nodes if (found := files(node, secret.data.decode()))]
+    each = parallel(lambda node: traces.files(node, secret.data.decode()), nodes)
+    left = [f"{node} has it in {few(found)}" for node, found in zip(nodes, each, strict=True) if found]
     return State(not left, few(left, "; ") or "on none")
 
 
@@ -91,23 +105,23 @@ def workers(cluster):
 
 
 @claim("secrets/only-where-used")
-def test_a_worker_that_runs_no_task_with_a_secret_does_not_have_it(cluster, workers):
+def test_a_worker_that_runs_no_task_with_a_secret_does_not_have_it(cluster, workers, traces):
     host, others = workers
     text = value()
     secret = make(cluster, "secrets", text)
     service = create(cluster, "holder", secrets=[secret.at("held")], constraints=[f"node.hostname=={host}"])
     expect_content(cluster, service.expect_running(1), "/run/secrets/held", secret)
-    traces = parallel(lambda node: (files(node, text), in_memory(node, text)), others)
-    for node, (found, remembered) in zip(others, traces, strict=True):
+    each = parallel(lambda node: (traces.files(node, text), in_memory(node, text)), others)
+    for node, (found, remembered) in zip(others, each, strict=True):
         assert not found, f"{node} runs no task with the secret, and has it in {few(found)}"
         assert not remembered, f"{node} runs no task with the secret, and its engine has it in memory"
     # Where it is known to be, it must be found, or nothing was looked into.
-    if not (files(host, text) and in_memory(host, text)):
+    if not (traces.files(host, text) and in_memory(host, text)):
         raise Blocked(f"the memory of the engine of {host} cannot be looked into")
 
 
 @claim("secrets/in-memory")
-def test_a_secret_is_never_on_the_disk_of_a_node(cluster):
+def test_a_secret_is_never_on_the_disk_of_a_node(cluster, traces):
     text = value()
     secret = make(cluster, "secrets", text)
     service, tasks = on_every_node(cluster, "holder", secrets=[secret.at("held"), secret.at("/etc/held")])
@@ -116,43 +130,49 @@ def test_a_secret_is_never_on_the_disk_of_a_node(cluster):
         for task in tasks:
             kind = printed(cluster, task, f"stat -f -c %T {path}")
             assert kind in IN_MEMORY, f"in the task on {task.node}, {path} is on a file system {kind}, not in memory"
-    for node in cluster.sample:
-        found = on_disk(node, text, service)
+    nodes = cluster.sample
+    each = parallel(lambda node: traces.on_disk(node, text, service), nodes)
+    for node, found in zip(nodes, each, strict=True):
         assert not found, f"a task on {node} has the secret, and it is on the disk of {node} in {few(found)}"
 
 
 @claim("secrets/encrypted-at-rest")
-def test_managers_keep_secrets_encrypted(cluster):
+def test_managers_keep_secrets_encrypted(cluster, traces):
     texts = [value() for _ in range(3)]
     for text in texts:
         make(cluster, "secrets", text)
-    for manager in cluster.managers:
+    managers = cluster.managers
+    for manager in managers:
         folder = f"{manager.data_root()}/swarm/raft"
         if not manager.run(f"test -d {folder}").ok:
             raise Blocked(f"{manager} does not keep the state of the swarm in {folder}")
-        for text in texts:
-            found = on_disk(manager, text)
-            assert not found, f"{manager} keeps a secret in clear in {few(found)}"
+    each = parallel(lambda manager: {file for text in texts for file in traces.on_disk(manager, text)}, managers)
+    for manager, found in zip(managers, each, strict=True):
+        assert not found, f"{manager} keeps a secret in clear in {few(sorted(found))}"
 
 
 @claim("secrets/gone-after-task")
-def test_a_secret_leaves_a_node_with_its_task(cluster):
+def test_a_secret_leaves_a_node_with_its_task(cluster, traces):
     secret, other = (make(cluster, "secrets", value()) for _ in range(2))
     # Another service is removed: that of tasks that were killed has no secret on any node.
     service = create(cluster, "removed", everywhere=True, secrets=[other.at("held")])
     _, tasks = on_every_node(cluster, "killed", secrets=[secret.at("held")], restart=ONCE)
     service.expect_running(len(cluster.nodes))
-    expect_found(cluster.nodes, secret, other)
+    expect_found(traces, cluster.nodes, secret, other)
     # The container of a task that has ended is still there, until its service is removed.
     for task in tasks:
         cluster.node(task.node).docker(f"kill {task.container}").expect(f"docker kill on {task.node}")
     eventually(
-        lambda: nowhere(cluster.nodes, secret),
+        lambda: nowhere(traces, cluster.nodes, secret),
         "the secret to leave every node with the task that was killed",
         deadline=60,
     )
     service.remove()
-    eventually(lambda: nowhere(cluster.nodes, other), "the secret to leave all nodes with its service", deadline=60)
+    eventually(
+        lambda: nowhere(traces, cluster.nodes, other),
+        "the secret to leave all nodes with its service",
+        deadline=60,
+    )
 
 
 @claim("secrets/not-shown")

@@ -6,9 +6,10 @@ Every answer to ``GET /tasks`` counts, whoever asked for it. Samplers ask beside
 from __future__ import annotations
 
 import contextlib
+import json
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -69,7 +70,7 @@ class Lifelines:
     """The states of the tasks of one cluster, as its managers answered.
 
     Example:
-        with cluster.lifelines.sampled(cluster.nodes, every=0.02, share=1.0):
+        with cluster.lifelines.sampled(cluster.nodes, every=0.02, share=1.0, label=cluster.label):
             web.scale(20)
         assert not cluster.lifelines.went_back()
     """
@@ -139,7 +140,9 @@ class Lifelines:
     # Sampling
 
     @contextlib.contextmanager
-    def sampled(self, nodes: Sequence[Node], *, every: float = 0.5, share: float = 0.03) -> Iterator[None]:
+    def sampled(
+        self, nodes: Sequence[Node], *, every: float = 0.5, share: float = 0.03, label: str = ""
+    ) -> Iterator[None]:
         """List the tasks at every manager, again and again, until the context ends.
 
         The requests do not go into the evidence. A node that does not answer, or is not a manager, is asked again
@@ -149,9 +152,13 @@ class Lifelines:
             nodes: the nodes to ask, each by a thread.
             every: seconds between two requests to a node, at reference speed.
             share: largest part of the time that one node may spend on these requests; 1.0 for no pause at all.
+            label: label of the services whose tasks are listed; empty for all. Name one where the pauses are short: a
+                manager may have many tasks of others.
         """
         end = threading.Event()
-        threads = [threading.Thread(target=self._sample, args=(node, end, every, share), daemon=True) for node in nodes]
+        query = {"filters": json.dumps({"label": [label]})} if label else {}
+        given = (end, every, share, query)
+        threads = [threading.Thread(target=self._sample, args=(node, *given), daemon=True) for node in nodes]
         for thread in threads:
             thread.start()
         try:
@@ -162,8 +169,8 @@ class Lifelines:
                 # The thread of a frozen node ends when its request times out, which is not waited for.
                 thread.join(timeout=1.0)
 
-    def _sample(self, node: Node, end: threading.Event, every: float, share: float) -> None:
-        ask: Callable[[str], Any] | None = None
+    def _sample(self, node: Node, end: threading.Event, every: float, share: float, query: Mapping[str, str]) -> None:
+        ask: Callable[..., Any] | None = None
         pause = 0.0
         while not end.wait(pause):
             start = time.monotonic()
@@ -177,7 +184,7 @@ class Lifelines:
                         self._due[node.name] = start + scaled(_PROMOTED)
                         continue
                     self._managers.add(node.name)
-                tasks = ask("/tasks")
+                tasks = ask("/tasks", **query)
                 self.note(node.name, tasks)
                 self._learn_names(ask, tasks)
             except Exception:  # a node may be in any state, and this thread judges none
@@ -187,7 +194,7 @@ class Lifelines:
             taken = time.monotonic() - start
             pause = max(scaled(every) - taken, taken / share - taken, 0.0)
 
-    def _learn_names(self, ask: Callable[[str], Any], tasks: Any) -> None:
+    def _learn_names(self, ask: Callable[..., Any], tasks: Any) -> None:
         ids = {task.get(key) for task in tasks for key in ("ServiceID", "NodeID")} - {None, ""}
         if not ids <= self._names.keys():
             named = {listed["ID"]: listed["Spec"]["Name"] for listed in ask("/services")}
@@ -196,11 +203,11 @@ class Lifelines:
             self._names = {id: id for id in ids} | self._names | named
 
 
-def _reader(node: Node) -> Callable[[str], Any]:
+def _reader(node: Node) -> Callable[..., Any]:
     api = node.client().api
 
-    def ask(path: str) -> Any:
-        reply = api.get(f"{api.base_url}/v{api.api_version}{path}", timeout=api.timeout)
+    def ask(path: str, **query: str) -> Any:
+        reply = api.get(f"{api.base_url}/v{api.api_version}{path}", params=query, timeout=api.timeout)
         reply.raise_for_status()
         return reply.json()
 

@@ -54,7 +54,7 @@ class Identity:
 
     @property
     def pem(self) -> str:
-        """Certificate, chain and key as PEM, for a client of TLS: a secret."""
+        """Certificate, chain and key as PEM, for a client of TLS: a secret, which no command line may have."""
         return "".join(map(pem_of, (self.leaf, *self.chain))) + key_pem(self.key)
 
 
@@ -444,36 +444,30 @@ def call(
     manager: Node,
     roots: list[x509.Certificate],
     methods: list[str],
-    identity: Identity | None = None,
 ) -> Mapping[str, Reply]:
-    """Call methods of a manager's gRPC services, each with an empty request.
+    """Call methods of a manager's gRPC services without a certificate, each with an empty request.
 
     Args:
         run: runs a shell command where curl speaks HTTP/2, such as `Probe.run` in a client container.
         manager: the manager.
         roots: root certificates to verify the manager with.
         methods: methods that do not stream, such as ``Control/ListNodes``.
-        identity: the caller's certificate and key, if it presents one.
 
     Returns:
         The outcome by method.
     """
     roots_pem = "".join(map(pem_of, roots))
-    files = [f"cd $(mktemp -d); printf '\\0\\0\\0\\0\\0' > request; cat > roots <<'PEM'\n{roots_pem}PEM"]
-    with_identity = ""
-    if identity:
-        files.append(f"cat > identity <<'PEM'\n{identity.pem}PEM")
-        with_identity = "--cert identity --key identity"
+    files = f"cd $(mktemp -d); printf '\\0\\0\\0\\0\\0' > request; cat > roots <<'PEM'\n{roots_pem}PEM"
     # With prior knowledge: managers whose certificate was renewed no longer choose HTTP/2 by ALPN.
     ask = (
         f"for method in {' '.join(methods)}; do "
-        f"echo $method $(curl -sS --http2-prior-knowledge --max-time {scaled(10):.0f} --cacert roots {with_identity} "
+        f"echo $method $(curl -sS --http2-prior-knowledge --max-time {scaled(10):.0f} --cacert roots "
         f"--resolve {MANAGER_NAME}:{MANAGEMENT_PORT}:{manager.address} -H 'content-type: application/grpc' "
         "-H 'te: trailers' --data-binary @request -D - -o /dev/null -w 'size: %{size_download}\\n' "
         f"https://{MANAGER_NAME}:{MANAGEMENT_PORT}/docker.swarmkit.v1.$method 2>&1 | tr -d '\\r' "
         "| grep -i -e ^grpc- -e ^curl -e ^HTTP -e ^size:); done; rm -r $PWD"
     )
-    done = run("\n".join([*files, ask]))
+    done = run(f"{files}\n{ask}")
     replies = {}
     for line in done.out.splitlines():
         method, _, status = line.partition(" ")

@@ -148,3 +148,10 @@ def test_a_cache_without_room_for_the_images_is_named(tmp_path, monkeypatch):
     with pytest.raises(LabError, match=r"x:2\.tar cannot be written: No space left on device; make room there"):
         workshop.archive(client, "x:2", print)
     assert not list(tmp_path.glob("x:*"))
+
+
+def test_images_print_nothing_of_their_own_under_an_engines_init_process():
+    """A tini that is not the first process warns, unless it takes over what others leave (-s)."""
+    lines = [line for work in recipes.workloads().values() for line in work.settings if "ENTRYPOINT" in line]
+    assert [line for line in lines if "tini" in line]
+    assert all('"-s"' in line for line in lines if "tini" in line)

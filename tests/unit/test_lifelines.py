@@ -109,6 +109,22 @@ def test_samplers_ask_each_manager_and_name_what_they_saw():
     assert lifelines.went_back()[0].startswith("task t1 of slot 2 of web on slave01 went back from running")
 
 
+def test_only_tasks_of_services_with_a_label_are_asked_for():
+    asked, done = {}, threading.Event()
+
+    def get(url, params, **_):
+        asked[url] = params
+        if url == "/v1.41/tasks":
+            done.set()
+        return SimpleNamespace(raise_for_status=lambda: None, json=lambda: MANAGER if url.endswith("/info") else [])
+
+    api = SimpleNamespace(base_url="", api_version="1.41", timeout=2, get=get)
+    manager = SimpleNamespace(name="m1", client=lambda: SimpleNamespace(api=api))
+    with Lifelines().sampled([manager], every=0.001, share=1.0, label="ours"):
+        assert done.wait(5)
+    assert asked == {"/v1.41/info": {}, "/v1.41/tasks": {"filters": '{"label": ["ours"]}'}}
+
+
 def test_a_node_is_asked_for_tasks_only_while_it_is_a_manager(monkeypatch):
     for name in ("_AGAIN", "_PROMOTED"):
         monkeypatch.setattr(lifelines_module, name, 0.001)

@@ -1,3 +1,4 @@
+import ast
 import json
 import shutil
 from types import SimpleNamespace
@@ -8,6 +9,7 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
+from swarmlab import paths
 from swarmlab.cluster import pki, signer
 from swarmlab.cluster.node import Result
 from swarmlab.errors import Blocked, LabError
@@ -104,6 +106,27 @@ def test_calls_tell_what_was_denied():
         "Raft/ResolveAddress": (None, False),
     }
     assert "--cert " not in commands[0]
+
+
+def test_no_command_has_a_nodes_key():
+    """A key as text goes to OpenSSL of the suite's machine; what is written to nodes is of the suite's authorities."""
+    files = [file for folder in ("swarmlab", "suites", "fixtures") for file in (paths.ROOT / folder).rglob("*.py")]
+    functions = [
+        (file.stem, part)
+        for file in files
+        for part in ast.walk(ast.parse(file.read_text()))
+        if isinstance(part, ast.FunctionDef)
+    ]
+    using = {
+        (module, function.name)
+        for module, function in functions
+        for part in ast.walk(function)
+        if getattr(part, "attr", "") in ("pem", "key_pem") or getattr(part, "id", "") == "key_pem"
+    }
+    assert {(module, name) for module, name in using if not module.endswith("external_ca")} == {
+        ("pki", "pem"),
+        ("pki", "_load"),
+    }
 
 
 def test_a_handshake_is_accepted_when_the_manager_speaks_http2():

@@ -5,7 +5,7 @@ from types import SimpleNamespace
 import pytest
 
 from swarmlab.cluster.node import Node
-from swarmlab.errors import EngineRefused, LabError, NoAnswer
+from swarmlab.errors import EngineRefused, LabError, NoAnswer, UsageError
 from swarmlab.images import recipes
 from swarmlab.labs.existing.images import check_registry
 
@@ -14,6 +14,8 @@ REGISTRY = "registry.example:5000/swc"
 
 class Puller:
     """A node that pulls all images but those that a test names."""
+
+    arch, images = "amd64", "amd64"
 
     def __init__(self, name="master", **refused):
         self.name, self.refused, self.pulled = name, {key.replace("_", "-"): why for key, why in refused.items()}, []
@@ -34,13 +36,26 @@ class Puller:
         self._check(image)
 
     def ask(self, _, path):
-        self._check(path.removeprefix("/distribution/").removesuffix("/json"))
+        return {"Arch": self.arch} if path == "/version" else {"Architecture": self.images}
 
 
-def test_every_node_pulls_and_every_image_is_looked_for():
+def test_every_node_pulls_every_image_and_the_smallest_first():
     nodes = [Puller("master"), Puller("slave01")]
     check_registry(nodes, REGISTRY)
-    assert all(len(node.pulled) == 1 and node.pulled[0].startswith(f"{REGISTRY}/hello:") for node in nodes)
+    for node in nodes:
+        assert sorted(node.pulled) == sorted(f"{REGISTRY}/{name}" for name in recipes.workloads())
+        assert node.pulled[0].startswith(f"{REGISTRY}/hello:")
+
+
+def test_images_for_other_processors_are_told_before_the_large_ones_are_pulled():
+    nodes = [Puller("master"), Puller("slave01")]
+    nodes[1].arch = "arm64"
+    with pytest.raises(UsageError) as told:
+        check_registry(nodes, REGISTRY)
+    assert str(told.value).startswith(f"node slave01: is of arm64, and the images in {REGISTRY} are for amd64; on a")
+    assert f"push-images {REGISTRY}" in str(told.value)
+    assert "\n" not in str(told.value)
+    assert len(nodes[0].pulled) == 1
 
 
 @pytest.mark.parametrize(
@@ -52,6 +67,7 @@ def test_every_node_pulls_and_every_image_is_looked_for():
         ("dial tcp 10.0.0.9:5000: connect: connection refused", "start the registry, and let the node reach it"),
         ("x509: certificate signed by unknown authority", "/etc/docker/certs.d/registry.example:5000/ca.crt"),
         ("pull access denied", "let it be pulled from without a login"),
+        ("no matching manifest for linux/arm64/v8 in the manifest list entries", "a machine with the node's processor"),
         ("something else", "see that docker pull works there"),
         (NoAnswer("the engine of slave01 does not answer POST /images/create: timed out"), "start the registry"),
     ],
@@ -73,13 +89,6 @@ def test_all_nodes_that_cannot_are_told_at_once():
 def test_an_image_that_is_not_in_the_registry_is_told():
     with pytest.raises(LabError, match=f"^node master: cannot pull {REGISTRY}/redis.*manifest unknown; bring the"):
         check_registry([Puller(redis="manifest unknown")], REGISTRY)
-
-
-def test_an_engine_that_only_cannot_ask_the_registry_pulls():
-    node = Puller()
-    node.ask = lambda *_: (_ for _ in ()).throw(EngineRefused("master", 404, "page not found"))
-    check_registry([node], REGISTRY)
-    assert len(node.pulled) == 1 + len(recipes.workloads())
 
 
 @pytest.mark.parametrize(

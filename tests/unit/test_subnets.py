@@ -5,7 +5,8 @@ from types import SimpleNamespace
 
 import pytest
 
-from suites.support.subnets import addresses_in_use, pools, routes, subnets, wide_subnet
+from suites.support.subnets import addresses_in_use, free_subnets, pools, routes, subnets, wide_subnet
+from swarmlab.errors import Blocked
 
 
 class Engine:
@@ -84,3 +85,19 @@ def test_a_network_has_the_addresses_of_its_own_tasks_and_services_alone():
     services += [{}, {"Endpoint": {}}]
     assert [addresses_in_use(network, tasks, services) for network in ("one", "other")] == [3, 3]
     assert addresses_in_use("none", [*tasks, {"Status": {"State": "new"}}], services) == 0
+
+
+def machine(*taken):
+    listed = "".join(f"{subnet} via 192.0.2.1 dev eth0\n" for subnet in taken)
+    return SimpleNamespace(run=lambda _: SimpleNamespace(out=listed), ask=lambda *_: [])
+
+
+def test_where_the_usual_private_subnets_are_taken_others_are_found():
+    cluster = SimpleNamespace(nodes=[machine("172.16.0.0/12"), machine("10.0.0.0/8")])
+    assert [str(it) for it in free_subnets(cluster, 3)] == ["198.18.0.0/16", "198.19.0.0/16", "100.100.0.0/16"]
+
+
+def test_what_becomes_a_route_of_nodes_is_nobodys_subnet():
+    assert free_subnets(SimpleNamespace(nodes=[machine()]), routed=True) == [IPv4Network("198.18.0.0/16")]
+    with pytest.raises(Blocked, match=r"1 must be free on every node, and are: none"):
+        free_subnets(SimpleNamespace(nodes=[machine("198.18.0.0/15")]), routed=True)

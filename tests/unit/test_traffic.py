@@ -4,13 +4,19 @@ from types import SimpleNamespace
 
 import pytest
 
-from suites.support.names import resolve_to
-from suites.support.published import answering, nobody_answers, own_task_answers
+from suites.support import published
+from suites.support.names import leads_nowhere, resolve_to
+from suites.support.published import answering, expect_heard, nobody_answers, own_task_answers
 from suites.support.traffic import all_answer, all_from, from_each, reached_from_all, without_loss
 from swarmlab.cluster.node import Answer
+from swarmlab.errors import Blocked
 from swarmlab.wait import State
 
 TASKS = [SimpleNamespace(container="a" * 64, node="master"), SimpleNamespace(container="b" * 64, node="slave01")]
+
+
+#: What a name leads to on each node, where a server outside knows all names.
+NAMED = [("master", set()), ("slave01", {"203.0.113.1"}), ("slave02", {"203.0.113.1", "10.0.1.4"})]
 
 
 class Node(str):
@@ -72,6 +78,14 @@ def test_a_name_has_to_resolve_to_all_its_addresses_and_to_no_other():
     assert "web leads to nothing" in resolve_to([probe(web=set(), tasks=wanted["tasks"])], wanted).summary
 
 
+def test_what_servers_outside_answer_to_any_name_is_no_address_of_the_swarm():
+    probes = [SimpleNamespace(node=node, resolve=lambda _, found=found: found) for node, found in NAMED]
+    assert leads_nowhere(probes[:2], "web", {"10.0.1.3"})
+    state = leads_nowhere(probes, "web", {"10.0.1.3", "10.0.1.4"})
+    assert not state
+    assert state.summary == "web leads on slave02 to 10.0.1.4"
+
+
 def test_what_is_told_apart_names_what_is_missing():
     # So a wait can judge the last of them by what the others took.
     silent = all_answer(TASKS, [answer(TASKS[0].container)])
@@ -98,3 +112,21 @@ def test_nodes_that_answer_and_those_that_do_not_are_told_apart():
     assert answering(nodes, 80).each == {"master": True, "slave01": False}
     assert nobody_answers(nodes, 80).each == {"master": False, "slave01": True}
     assert own_task_answers(nodes, TASKS, 80).each == {"master": True, "slave01": False}
+
+
+@pytest.mark.parametrize(
+    ("protocol", "at_home", "end"),
+    [("udp", "udp " + "a" * 12, Blocked), ("udp", "", AssertionError), ("tcp", "tcp " + "a" * 12, AssertionError)],
+)
+def test_datagrams_that_pass_on_the_node_alone_show_nothing_of_its_engine(monkeypatch, protocol, at_home, end):
+    def eventually(*_, **__):
+        raise AssertionError("no answer")
+
+    def probe(node, answer):
+        return SimpleNamespace(node=node, run=lambda _: SimpleNamespace(out=answer))
+
+    master = SimpleNamespace(name="master", address="192.0.2.1", __str__=lambda _: "master")
+    monkeypatch.setattr(published, "eventually", eventually)
+    probes = {"master": probe("master", at_home), "slave01": probe("slave01", "")}
+    with pytest.raises(end):
+        expect_heard(probes, master, 8888, protocol, TASKS[0])

@@ -1,4 +1,4 @@
-"""Whether the nodes of a swarm that exists can pull the suite's images from the registry of the inventory."""
+"""The suite's images on the nodes of a swarm that exists, from the registry of the inventory."""
 
 from __future__ import annotations
 
@@ -6,17 +6,18 @@ import re
 from collections.abc import Sequence
 
 from swarmlab.cluster.node import Node
-from swarmlab.errors import EngineRefused, LabError, NoAnswer
+from swarmlab.errors import EngineRefused, LabError, NoAnswer, UsageError
 from swarmlab.images import recipes
 from swarmlab.lists import few
 from swarmlab.parallel import ELSEWHERE, parallel
 from swarmlab.paths import command
 
-#: The image that every node pulls: the smallest.
+#: The image that every node pulls first: the smallest.
 _SMALLEST = "hello"
 #: Patterns of engines' words, each with the mend. {host} is the first part of the inventory's registry, {push} the
 #: command that fills it.
 _MENDS = {
+    r"no matching manifest": "push the images from a machine with the node's processor, too: {push}",
     r"manifest unknown|manifest for .* not found|not found: does not exist|404": (
         "bring the suite's images there: {push}"
     ),
@@ -31,26 +32,51 @@ _MENDS = {
 
 
 def check_registry(nodes: Sequence[Node], registry: str) -> None:
-    """Pull from a registry on every node as tasks do, and see that it has all of the suite's images.
+    """Pull all of the suite's images from a registry on every node as tasks do, so that no test waits for that.
+
+    The smallest comes first: nodes that cannot pull, or whose processor is another than that of the images, are told
+    at once.
 
     Args:
         nodes: the nodes.
         registry: the inventory's registry.
 
     Raises:
+        UsageError: the images are for other processors than a node's; the message names node, processors and the mend.
         LabError: a node cannot pull; the message names node, image, the engine's words and the mend.
     """
     images = [f"{registry}/{name}" for name in recipes.workloads()]
     first = next(image for image in images if image.startswith(f"{registry}/{_SMALLEST}:"))
-    answers = dict(zip(nodes, parallel(lambda node: _refusal(node, first), nodes, at_once=ELSEWHERE), strict=True))
-    refused = {node.name: why for node, why in answers.items() if why}
+    _expect_pulled(nodes, [first], registry)
+    _expect_fitting(nodes, first, registry)
+    _expect_pulled(nodes, [image for image in images if image != first], registry)
+
+
+def _expect_pulled(nodes: Sequence[Node], images: Sequence[str], registry: str) -> None:
+    def refusal(node: Node) -> tuple[str, str]:
+        return next(((image, why) for image in images if (why := _refusal(node, image))), ("", ""))
+
+    answers = dict(zip(nodes, parallel(refusal, nodes, at_once=ELSEWHERE), strict=True))
+    refused = {node.name: refusal for node, refusal in answers.items() if refusal[0]}
     if refused:
-        why = next(iter(refused.values()))
-        raise LabError(f"node {few(refused)}: cannot pull {first}: {mended(why, registry)}")
-    lacking = [image for image in images if not _listed(nodes[0], image)]
-    for image in lacking:
-        if why := _refusal(nodes[0], image):
-            raise LabError(f"node {nodes[0]}: cannot pull {image}: {mended(why, registry)}")
+        image, why = next(iter(refused.values()))
+        raise LabError(f"node {few(refused)}: cannot pull {image}: {mended(why, registry)}")
+
+
+def _expect_fitting(nodes: Sequence[Node], image: str, registry: str) -> None:
+    def processors(node: Node) -> tuple[str, str]:
+        """Return what the engine is made for, and what the image is made for, in Go's names."""
+        return str(node.ask("GET", "/version")["Arch"]), str(node.ask("GET", f"/images/{image}/json")["Architecture"])
+
+    answers = dict(zip(nodes, parallel(processors, nodes, at_once=ELSEWHERE), strict=True))
+    wrong = {node.name: pair for node, pair in answers.items() if pair[0] != pair[1]}
+    if wrong:
+        own, images = next(iter(wrong.values()))
+        push = command("swarmlab", "push-images", registry)
+        raise UsageError(
+            f"node {few(wrong)}: is of {own}, and the images in {registry} are for {images}; on a machine of {own}: "
+            f"{push}; nodes of both at once need images for both under one name"
+        )
 
 
 def _refusal(node: Node, image: str) -> str:
@@ -62,15 +88,6 @@ def _refusal(node: Node, image: str) -> str:
     except NoAnswer as silent:
         return str(silent)
     return ""
-
-
-def _listed(node: Node, image: str) -> bool:
-    """Whether the engine finds an image in its registry, without pulling it."""
-    try:
-        node.ask("GET", f"/distribution/{image}/json")
-    except (EngineRefused, NoAnswer):
-        return False
-    return True
 
 
 def mended(why: str, registry: str) -> str:

@@ -24,6 +24,7 @@ ENGINE = {
     "bip": "172.29.7.1/24",
     "data-root": "/var/lib/docker/of-ours",
     "icc": False,
+    "init": True,
     "log-driver": "none",
     "userland-proxy": False,
 }

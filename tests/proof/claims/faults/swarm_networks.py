@@ -122,7 +122,7 @@ FAULTS = [
     ),
     ClaimFault(
         "services join the networks of the services before them",
-        {"networks/isolated": "of swc-two-.* resolves on"},
+        {"networks/isolated": "of swc-two-.* resolves for tasks in swc-one-.* leads on"},
         script=proxy(asked=_TOGETHER),
         nodes=("master",),
     ),
