@@ -6,9 +6,8 @@ import argparse
 import contextlib
 from collections.abc import Sequence
 
-from swarmlab import ownership
 from swarmlab.cli.common import add_inventory, add_name, add_yes, agreed, inventory_options, lab_name, refuse, say
-from swarmlab.cluster import leavings
+from swarmlab.cluster import leavings, run_lock
 from swarmlab.cluster.node import Node
 from swarmlab.cluster.swarm import Swarm
 from swarmlab.errors import UsageError
@@ -24,10 +23,14 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     add_inventory(parser)
     parser.add_argument("--dry-run", action="store_true", help="only list what would be removed")
     add_yes(parser)
+    parser.epilog = (
+        "BuildKit's cache takes no mark. After a run on an existing swarm that was killed, what is new in it since "
+        "that run began goes too, whoever made it. Where it is not known when that was, all of it stays."
+    )
 
 
 def run(args: argparse.Namespace) -> int:
-    """Remove what runs of the suites left on a swarm: only objects with their label or a name of their form.
+    """Remove what runs of the suites left on a swarm: what has their label or a name of their form, and cache.
 
     Raises:
         UsageError: a run is at work on the swarm, there is no such lab, or options have no effect beside others.
@@ -50,18 +53,18 @@ def run(args: argparse.Namespace) -> int:
 
 def _clean(nodes: Sequence[Node], registry: str, *, dry: bool) -> int:
     manager = Swarm(nodes).manager
-    held = leavings.holder(manager)
-    if held and ownership.alive(held) and not dry:
-        raise UsageError(f"{leavings.at_work(manager)}; wait until it ends and cleans up")
-    found = leavings.find(nodes, manager, registry)
+    held = run_lock.on(manager)
+    if held and held.alive and not dry:
+        raise UsageError(f"{held}; wait until it ends and cleans up")
+    found = leavings.find(nodes, manager, registry, held.begun if held else None)
     if dry:
-        noted = [f"config {leavings.LOCK}"] if held else []
+        noted = [f"config {run_lock.LOCK}"] if held else []
         print("\n".join([*map(str, found), *noted]) or "nothing is left")
         return 0
     left = leavings.remove(found, nodes)
     if held:
-        leavings.release(manager)
-        print(f"removed config {leavings.LOCK}")
+        run_lock.release(manager, held)
+        print(f"removed config {run_lock.LOCK}")
     for leaving in found:
         if not any(line.startswith(f"{leaving}: ") for line in left):
             print(f"removed {leaving}")

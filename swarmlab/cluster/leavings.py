@@ -1,24 +1,23 @@
 """Leavings: what runs left on a cluster, found by the suite's marks, listed and removed.
 
-Nothing else is touched (see `swarmlab.cluster.marks`). The module also has the lock by which one run at a time works
-on a swarm that exists.
+Nothing else is touched (see `swarmlab.cluster.marks`) but BuildKit's cache, which takes no mark: of it goes what is new
+since the run began, whoever made it. Where it is not known when the run began there, all of it stays.
 """
 
 from __future__ import annotations
 
-import base64
-import contextlib
-import json
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime, timezone
 from typing import Any
 
-from swarmlab.cluster import tables
-from swarmlab.cluster.marks import DIGITS, FOLDERS, PREFIX, SUITE_LABEL, is_unique, network_removed, ours, removed
+from swarmlab.cluster import build_cache, tables
+from swarmlab.cluster.marks import DIGITS, FOLDERS, PREFIX, is_unique, network_removed, ours, removed
 from swarmlab.cluster.node import Node
+from swarmlab.cluster.run_lock import LOCK
 from swarmlab.cluster.service import SERVICE_NAME_LABEL, TASK_LABEL
-from swarmlab.errors import EngineRefused, LabError, SwarmlabError, UsageError
+from swarmlab.errors import LabError, SwarmlabError
 from swarmlab.parallel import parallel
 from swarmlab.wait import State, wait
 
@@ -51,19 +50,22 @@ class Leaving:
         return f"{self.kind} {self.name}" + ("" if self.of_swarm else f" on {self.node}")
 
 
-def find(nodes: Sequence[Node], manager: Node, registry: str = "") -> list[Leaving]:
+def find(
+    nodes: Sequence[Node], manager: Node, registry: str = "", begun: Mapping[str, float | None] | None = None
+) -> list[Leaving]:
     """Return everything that runs left on a cluster, in the order in which it can be removed.
 
     Args:
         nodes: all its machines.
         manager: a node that serves the cluster's API.
         registry: the inventory's registry as HOST[:PORT]/PATH; images from there are the suite's.
+        begun: when the run began on each node (see `swarmlab.cluster.run_lock.RunLock`).
 
     Raises:
         LabError: a node does not answer.
     """
     of_swarm = list(_of_swarm(manager))
-    known = _known_cache(manager)
+    known = begun or {}
     of_nodes = parallel(lambda node: [*_of_node(node, registry), *_cache(node, known.get(node.name))], nodes)
     first = ("service", "container", "config", "secret", "network", "volume", "image", "build cache", "folder", "user")
     order = (*first, "table")
@@ -137,32 +139,12 @@ def _on_machine(node: Node) -> Iterator[Leaving]:
             yield Leaving("user", word, node.name, False, _shell(node, f"pkill -KILL -u {word}; userdel -fr {word}"))
 
 
-def _cache(node: Node, before: Sequence[str] | None) -> Iterator[Leaving]:
-    """Yield the records of BuildKit's cache that are not among those *before* the run: they carry no mark."""
-    new = sorted(set(cache_of(node)) - set(before)) if before is not None else []
-    if not new:
-        return
-
-    def remove() -> None:
-        # A record can be removed only after those that build on it, so try until no round removes any.
-        left, fewer = len(new) + 1, len(new)
-        while 0 < fewer < left:
-            for record in set(cache_of(node)) & set(new):
-                node.ask("POST", "/build/prune", all=True, filters={"id": [record]})
-            left, fewer = fewer, len(set(cache_of(node)) & set(new))
-        if fewer:
-            raise LabError(f"{fewer} records of the build cache are in use")
-
-    yield Leaving("build cache", f"of {len(new)} records", node.name, False, remove)
-
-
-def cache_of(node: Node) -> list[str]:
-    """Return the ids of the records in BuildKit's cache; an empty list if the engine does not list them."""
-    try:
-        usage = node.ask("GET", "/system/df", type="build-cache", timeout=120)
-    except (EngineRefused, LabError):
-        return []
-    return [record["ID"] for record in usage.get("BuildCache") or []]
+def _cache(node: Node, begun: float | None) -> Iterator[Leaving]:
+    """Yield the records of BuildKit's cache that are new since the run began; none if that is not known."""
+    if begun is not None and (new := build_cache.since(node, begun)):
+        since = datetime.fromtimestamp(begun, timezone.utc).strftime("%Y-%m-%dT%H:%M:%SZ")
+        name = f"of {len(new)} records since {since}"
+        yield Leaving("build cache", name, node.name, False, lambda: build_cache.prune(node, new))
 
 
 def _resource(kind: str, name: str, node: Node, path: str, *, of_swarm: bool = False, **query: Any) -> Leaving:
@@ -238,61 +220,3 @@ def _followed(nodes: Sequence[Node]) -> State:
 
     left = [line for listed in parallel(held_by, nodes) for line in listed]
     return State(not left, "; ".join(left) or "they have removed all")
-
-
-# One run at a time
-
-#: The name of the swarm's config that says which process runs the suites on it.
-LOCK = f"{PREFIX}run"
-#: The config's only label. The suite's label would have the config removed after the first test.
-_OWNER = f"{SUITE_LABEL}.owner"
-
-
-def holder(manager: Node) -> str:
-    """Return the process that runs the suites on this swarm (see `ownership.this_process`); empty if none does."""
-    for config in manager.ask("GET", "/configs", filters={"name": [LOCK]}):
-        if config["Spec"]["Name"] == LOCK:
-            return str(config["Spec"]["Labels"].get(_OWNER, "unknown"))
-    return ""
-
-
-def at_work(manager: Node) -> str:
-    """Return which run works on this swarm, and since when, as the first part of a message."""
-    owner, since = holder(manager), ""
-    for config in manager.ask("GET", "/configs", filters={"name": [LOCK]}):
-        if config["Spec"]["Name"] == LOCK:
-            since = f" since {config['CreatedAt'].partition('.')[0].rstrip('Z')}Z"
-    host, pid, _ = [*owner.split("/"), "", ""][:3]
-    which = f"process {pid} on {host}" if pid else owner
-    return f"a run of the suites is at work on this swarm{since} ({which})"
-
-
-def take(manager: Node, owner: str, nodes: Sequence[Node]) -> None:
-    """Take the lock for the process *owner*, and note in it the present records of the nodes' build caches.
-
-    Raises:
-        UsageError: another process has the lock.
-    """
-    kept = dict(zip([node.name for node in nodes], parallel(cache_of, nodes), strict=True))
-    data = base64.b64encode(json.dumps({"build cache": kept}).encode()).decode()
-    body = {"Name": LOCK, "Labels": {_OWNER: owner}, "Data": data}
-    try:
-        manager.ask("POST", "/configs/create", body=body)
-    except EngineRefused as refused:
-        if holder(manager) in ("", owner):
-            raise
-        raise UsageError(f"{at_work(manager)}; wait until it ends") from refused
-
-
-def _known_cache(manager: Node) -> dict[str, list[str]]:
-    for config in manager.ask("GET", "/configs", filters={"name": [LOCK]}):
-        if config["Spec"]["Name"] == LOCK:
-            known: dict[str, list[str]] = json.loads(base64.b64decode(config["Spec"]["Data"]))["build cache"]
-            return known
-    return {}
-
-
-def release(manager: Node) -> None:
-    """Release the lock."""
-    with contextlib.suppress(EngineRefused):
-        manager.ask("DELETE", f"/configs/{LOCK}")

@@ -1,14 +1,12 @@
 """Which resources of a cluster are the suites', and which only look so."""
 
-import re
-
 import pytest
 
-from swarmlab.cluster.leavings import LOCK, LOOPBACK, _image, at_work, find, let_go, take
+from swarmlab.cluster.leavings import LOOPBACK, _image, find, let_go
 from swarmlab.cluster.marks import KEPT_LABEL, STACK_LABEL, SUITE_LABEL, is_unique, ours, unique
 from swarmlab.cluster.node import Result
 from swarmlab.cluster.service import SERVICE_NAME_LABEL
-from swarmlab.errors import EngineRefused, LabError, UsageError
+from swarmlab.errors import LabError
 
 
 def test_the_names_that_suites_give_are_known():
@@ -138,31 +136,3 @@ def test_what_an_engine_leaves_of_a_removed_service_is_removed_and_nothing_else(
 
 def fail(how):
     raise how["error"]
-
-
-class Locked(Engine):
-    """A manager with the config that says which run is at work."""
-
-    def __init__(self, owner):
-        spec = {"Name": LOCK, "Labels": {f"{SUITE_LABEL}.owner": owner}}
-        super().__init__(
-            configs=[{"ID": "c", "CreatedAt": "2026-11-29T10:09:48.123456Z", "Spec": spec}] if owner else []
-        )
-
-    def ask(self, method, path, **how):
-        if path == "/configs/create":
-            raise EngineRefused(self.name, 409, "config swc-run already exists")
-        return super().ask(method, path, **how)
-
-
-def test_a_run_at_work_on_a_swarm_is_named_with_its_machine_and_since_when():
-    manager = Locked("host/12/345")
-    told = "a run of the suites is at work on this swarm since 2026-11-29T10:09:48Z (process 12 on host)"
-    assert at_work(manager) == told
-    with pytest.raises(UsageError, match=re.escape(f"{told}; wait until it ends")):
-        take(manager, "other/1/1", [])
-
-
-def test_a_swarm_that_takes_no_lock_says_why():
-    with pytest.raises(EngineRefused):
-        take(Locked(""), "other/1/1", [])

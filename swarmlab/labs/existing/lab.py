@@ -19,11 +19,12 @@ from typing import Any
 from typing_extensions import override
 
 from swarmlab import netns, ownership, signals
-from swarmlab.cluster import deadline, leavings
+from swarmlab.cluster import deadline, leavings, run_lock
 from swarmlab.cluster.discretion import be_discreet
 from swarmlab.cluster.leavings import LOOPBACK, REGISTRY_IMAGE
 from swarmlab.cluster.marks import SUITE_LABEL, unique
 from swarmlab.cluster.node import MANAGEMENT_PORT, Node, look_for
+from swarmlab.cluster.run_lock import RunLock
 from swarmlab.cluster.swarm import manager_address
 from swarmlab.errors import EngineRefused, LabError, SwarmlabError, UsageError
 from swarmlab.files import shown
@@ -97,7 +98,7 @@ class InventoryLab(Lab):
         self._nodes: list[SshNode] = []
         self._folder: Path | None = None
         self._watchdog: Watchdog | None = None
-        self._taken = False
+        self._lock: RunLock | None = None
 
     # Reaching it
 
@@ -428,12 +429,14 @@ class InventoryLab(Lab):
         """
         manager = self.manager
         held = self._check_unused()
-        self.clean()
+        self.clean(held)
         if held:
-            leavings.release(manager)
+            run_lock.release(manager, held)
+        begun = run_lock.times(self._nodes)
+        if unknown := [name for name, time in begun.items() if time is None]:
+            self._progress(f"the build cache of {few(unknown)} cannot be read; what the run adds to it stays")
         with signals.deferred():
-            leavings.take(manager, self._owner, self._nodes)
-            self._taken = True
+            self._lock = run_lock.take(manager, self._owner, begun)
         ownership.note(f"swarm {self.name}", f"has what the run made; the next run or `{self._cleanup}` removes it")
         settings = unique("cli-{user}")
         for node in self._nodes:
@@ -449,49 +452,50 @@ class InventoryLab(Lab):
             self.down()
             raise
 
-    def _check_unused(self) -> str:
-        """Return the killed run that has left its lock on the swarm; empty if none has.
+    def _check_unused(self) -> RunLock | None:
+        """Return the lock that a killed run has left on the swarm; None if none has.
 
         Raises:
             UsageError: a run is at work there.
         """
-        held = leavings.holder(self.manager)
-        if held and ownership.alive(held) is not False:
-            raise UsageError(
-                f"{leavings.at_work(self.manager)}; wait until it ends, or if it was killed: {self._cleanup}"
-            )
+        held = run_lock.on(self.manager)
+        if held and held.alive is not False:
+            raise UsageError(f"{held}; wait until it ends, or if it was killed: {self._cleanup}")
         return held
 
-    def clean(self) -> list[str]:
-        """Remove what runs left; return a line for each leaving that was found."""
-        found = self.leavings()
+    def clean(self, lock: RunLock | None) -> None:
+        """Remove what runs left.
+
+        Args:
+            lock: the lock of the run that was killed; None if there is none.
+        """
+        found = self._left(lock)
         if found:
             self._progress(f"removing {len(found)} leavings of a killed run")
         left = leavings.remove(found, self._nodes)
         for line in left:
             self._progress(f"could not be removed: {line}")
-        return [str(leaving) for leaving in found]
 
-    def leavings(self) -> list[leavings.Leaving]:
-        """Return what runs left on the swarm."""
-        return leavings.find(self._nodes, self.manager, self.known.registry)
+    def _left(self, lock: RunLock | None) -> list[leavings.Leaving]:
+        """Return what the run of a lock left on the swarm, and others before."""
+        return leavings.find(self._nodes, self.manager, self.known.registry, lock.begun if lock else None)
 
     def down(self) -> None:
         """Remove all that the run made, and close the connections. The swarm stays as it is."""
-        if self._taken:
+        if lock := self._lock:
             with signals.deferred(f"the cleaning of swarm {self.name}"):
                 for node in self._nodes:
                     node.client_settings = ""
                 try:
-                    left = leavings.remove(self.leavings(), self._nodes)
-                    leavings.release(self.manager)
+                    left = leavings.remove(self._left(lock), self._nodes)
+                    run_lock.release(self.manager, lock)
                 except SwarmlabError as failed:  # a swarm that is down has been judged
                     left = [str(failed)]
                 for line in left:
                     self._progress(f"NOT REMOVED: {line}; remove it with: {self._cleanup}")
                 if not left:
                     ownership.note(f"swarm {self.name}", "was cleaned of all that the run made")
-                self._taken = False
+                self._lock = None
         self.disconnect()
 
     @property
