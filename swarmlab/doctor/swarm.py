@@ -153,15 +153,17 @@ def runs(patient: Patient) -> Iterator[Finding]:
             mend=f"wait until it ends, or if it was killed: {command('swarmlab', 'cleanup', *options)}",
         )
         return
-    begun = held.begun if held else None
-    found = [str(leaving) for leaving in leavings.find(patient.nodes, manager, patient.lab.known.registry, begun)]
-    if found or held:
+    found = leavings.find(patient.nodes, manager, patient.lab.known.registry, held.begun if held else None)
+    left = [*map(str, found.leavings), *([f"config {run_lock.LOCK}"] if held else [])]
+    if left:
         yield Finding(
             Level.INFO,
-            f"a killed run left {few([*found, *([f'config {run_lock.LOCK}'] if held else [])])}",
+            f"a killed run left {few(left)}",
             mend=f"nothing need be done, the next run removes it; now: {command('swarmlab', 'cleanup', *options)}",
         )
-    else:
+    for line in found.missed:
+        yield Finding(Level.UNKNOWN, f"not known: {line}", mend="mend what the reason names, and look again")
+    if not left and not found.missed:
         yield Finding(Level.OK, "no run is at work there, and none left anything")
 
 

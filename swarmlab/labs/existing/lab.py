@@ -51,7 +51,7 @@ from swarmlab.wait import State, scaled, wait
 #: The word of the kind.
 WORD = "inventory"
 #: Seconds at reference speed in which a machine must be reached where it may be left out; and where all that is wrong
-#: with it is to be told.
+#: with it is to be told, or it is to be cleaned up.
 _REACHED, _THOROUGHLY = 8.0, 40.0
 #: The label on the suite's registry, which stays when a test's leavings are removed.
 _REGISTRY_LABEL = f"{SUITE_LABEL}.registry"
@@ -91,6 +91,7 @@ class InventoryLab(Lab):
         self.identities: dict[str, SshNode] = {}
         self._partly = False
         self._wrong: list[str] | None = None
+        self._time = _REACHED
         self._may_disrupt = may_disrupt
         self._owner = ownership.this_process()
         self._tried: list[inventory.Machine] = []
@@ -102,13 +103,21 @@ class InventoryLab(Lab):
 
     # Reaching it
 
-    def connect(self, *, to_judge: bool = True, partly: bool = False, wrong: list[str] | None = None) -> None:
+    def connect(
+        self,
+        *,
+        to_judge: bool = True,
+        partly: bool = False,
+        patiently: bool = False,
+        wrong: list[str] | None = None,
+    ) -> None:
         """Reach every machine, and check that together they are one swarm that the run may use.
 
         Args:
             to_judge: check also that the swarm is fit to be judged. False to only read it, or to clean it up.
             partly: leave out machines that cannot be reached in a short time (see `unreached`), and take a swarm as it
                 is whose managers do not answer.
+            patiently: give machines more time before they are left out: there is more to do there than to look.
             wrong: takes a line for all that is wrong with the swarm but `unreached`, in place of an error: nothing
                 hides what else is wrong. It is for who only looks, so ports and other runs are not looked at.
 
@@ -118,6 +127,7 @@ class InventoryLab(Lab):
         """
         end_stale()
         self._partly, self._wrong = partly or wrong is not None, wrong
+        self._time = _REACHED if wrong is None and not patiently else _THOROUGHLY
         try:
             self._open(self.known.machines)
             if self.known.discover and self._connections:
@@ -221,7 +231,7 @@ class InventoryLab(Lab):
         """Return a context in which a machine has a limited time, where some may be left out."""
         if not self._partly:
             return contextlib.nullcontext()
-        return deadline.within(scaled(_REACHED if self._wrong is None else _THOROUGHLY))
+        return deadline.within(scaled(self._time))
 
     def _opened(self, connection: Connection, *, to_ask: bool) -> str:
         """Open a connection; return why it cannot be opened, or an empty text."""
@@ -469,16 +479,18 @@ class InventoryLab(Lab):
         Args:
             lock: the lock of the run that was killed; None if there is none.
         """
-        found = self._left(lock)
-        if found:
-            self._progress(f"removing {len(found)} leavings of a killed run")
-        left = leavings.remove(found, self._nodes)
-        for line in left:
+        found = self._find(lock)
+        if found.leavings:
+            self._progress(f"removing {len(found.leavings)} leavings of a killed run")
+        for line in [*found.missed, *found.unknown, *leavings.remove(found)]:
             self._progress(f"could not be removed: {line}")
 
-    def _left(self, lock: RunLock | None) -> list[leavings.Leaving]:
+    def _find(self, lock: RunLock | None) -> leavings.Found:
         """Return what the run of a lock left on the swarm, and others before."""
-        return leavings.find(self._nodes, self.manager, self.known.registry, lock.begun if lock else None)
+        manager: Node | None = None
+        with contextlib.suppress(LabError):  # what is on the nodes can be removed all the same
+            manager = self.manager
+        return leavings.find(self._nodes, manager, self.known.registry, lock.begun if lock else None)
 
     def down(self) -> None:
         """Remove all that the run made, and close the connections. The swarm stays as it is."""
@@ -486,11 +498,13 @@ class InventoryLab(Lab):
             with signals.deferred(f"the cleaning of swarm {self.name}"):
                 for node in self._nodes:
                     node.client_settings = ""
-                try:
-                    left = leavings.remove(self._left(lock), self._nodes)
-                    run_lock.release(self.manager, lock)
-                except SwarmlabError as failed:  # a swarm that is down has been judged
-                    left = [str(failed)]
+                found = self._find(lock)
+                left = [*found.missed, *leavings.remove(found)]
+                if not found.missed:  # else who cleans up later needs what it says
+                    try:
+                        run_lock.release(self.manager, lock)
+                    except SwarmlabError as failed:  # a swarm that is down has been judged
+                        left.append(f"config {run_lock.LOCK}: {failed}")
                 for line in left:
                     self._progress(f"NOT REMOVED: {line}; remove it with: {self._cleanup}")
                 if not left:
