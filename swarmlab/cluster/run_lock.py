@@ -6,7 +6,6 @@ It also holds what is needed to clean up after the run, should that be killed.
 from __future__ import annotations
 
 import base64
-import contextlib
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -85,30 +84,47 @@ def times(nodes: Sequence[Node]) -> dict[str, float | None]:
     return dict(zip([node.name for node in nodes], parallel(time_of, nodes, at_once=ELSEWHERE), strict=True))
 
 
-def take(manager: Node, owner: str, begun: Mapping[str, float | None]) -> RunLock:
-    """Take the lock for the process *owner*.
+def take(manager: Node, owner: str, begun: Mapping[str, float | None]) -> tuple[RunLock, RunLock | None]:
+    """Take the lock for the process *owner*, in the place of that of a run which was killed.
+
+    Of two runs that do so at once one is refused: a config's name is taken once, and its id is never another's.
 
     Args:
         manager: a node that serves the cluster's API.
         owner: the process (see `ownership.this_process`).
         begun: see `times`.
 
+    Returns:
+        The lock, and that of the run that was killed, if there was one.
+
     Raises:
-        UsageError: another process has the lock.
-        EngineRefused: the swarm takes no config.
+        UsageError: a run has the lock that may go on.
+        EngineRefused: the swarm takes no config, or keeps that of the run that was killed.
     """
     data = base64.b64encode(json.dumps({_BEGUN: begun}).encode()).decode()
     body = {"Name": LOCK, "Labels": {_OWNER: owner}, "Data": data}
-    try:
-        return RunLock(manager.ask("POST", "/configs/create", body=body)["ID"], owner, "", begun)
-    except EngineRefused as refused:
-        held = on(manager)
-        if held is None or held.owner == owner:
-            raise
-        raise UsageError(f"{held}; wait until it ends") from refused
+    killed = None
+    while True:
+        if held := on(manager):
+            if held.alive is not False:
+                raise UsageError(f"{held}; wait until it ends")
+            release(manager, held)
+            killed = held
+        try:
+            return RunLock(manager.ask("POST", "/configs/create", body=body)["ID"], owner, "", begun), killed
+        except EngineRefused:
+            if on(manager) is None:
+                raise
 
 
 def release(manager: Node, lock: RunLock) -> None:
-    """Release a lock. That of another run, which has taken its place, stays."""
-    with contextlib.suppress(EngineRefused):
+    """Release a lock. That of another run, which has taken its place, stays.
+
+    Raises:
+        EngineRefused: the swarm keeps the config.
+    """
+    try:
         manager.ask("DELETE", f"/configs/{lock.id}")
+    except EngineRefused as refused:
+        if refused.status != 404:
+            raise

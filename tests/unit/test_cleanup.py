@@ -7,10 +7,9 @@ import pytest
 from swarmlab.cli import cleanup
 from swarmlab.cluster import run_lock
 from swarmlab.cluster.leavings import Found, Leaving
-from swarmlab.labs.existing import lab as existing
 from swarmlab.labs.existing.inventory import Inventory, Machine
 from swarmlab.labs.existing.lab import InventoryLab
-from tests.unit.test_run_lock import Manager
+from tests.unit.test_run_lock import DEAD, Manager
 
 MISSED = "what is left on slave01 (the engine of slave01 does not answer)"
 
@@ -66,7 +65,7 @@ def clean(monkeypatch):
 def killed():
     """Return a manager with the lock of a run that was killed."""
     manager = Node()
-    run_lock.take(manager, f"{existing.socket.gethostname()}/1/1", {"master": 12.0})
+    run_lock.take(manager, DEAD, {"master": 12.0})
     return manager
 
 
@@ -110,7 +109,7 @@ def test_a_run_that_does_not_reach_a_node_at_its_end_leaves_its_lock(found, monk
         lines, manager = [], Node()
         tested = InventoryLab(Inventory("swarm.yaml", (Machine("10.1.1.1"),)), progress=lines.append)
         tested._nodes = [manager]
-        tested._lock = run_lock.take(manager, tested._owner, {"master": 12.0})
+        tested._lock, _ = run_lock.take(manager, tested._owner, {"master": 12.0})
         monkeypatch.setattr(found, "missed", missed)
         tested.down()
         assert found.looked[-1] == ([manager], {"master": 12.0})

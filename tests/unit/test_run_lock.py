@@ -2,13 +2,18 @@
 
 import base64
 import re
+import socket
 
 import pytest
 
+from swarmlab import ownership
 from swarmlab.cluster import run_lock
 from swarmlab.cluster.marks import SUITE_LABEL
 from swarmlab.cluster.run_lock import LOCK
 from swarmlab.errors import EngineRefused, UsageError
+
+#: A process of this machine that has ended.
+DEAD = f"{socket.gethostname()}/1/1"
 
 
 class Manager:
@@ -17,7 +22,7 @@ class Manager:
     name = "master"
 
     def __init__(self, **config):
-        self.configs = []
+        self.configs, self.made = [], 0
         self.takes = True
         if config:
             self.keep(**config)
@@ -26,7 +31,8 @@ class Manager:
         return self.name
 
     def keep(self, owner, data=""):
-        identity = f"c{len(self.configs)}"
+        self.made += 1
+        identity = f"c{self.made}"
         spec = {"Name": LOCK, "Labels": {f"{SUITE_LABEL}.owner": owner}, "Data": data}
         self.configs.append({"ID": identity, "CreatedAt": "2026-11-29T10:09:48.123456Z", "Spec": spec})
         return {"ID": identity}
@@ -62,7 +68,8 @@ def test_a_swarm_that_takes_no_lock_says_why():
 
 def test_a_lock_keeps_when_its_run_began_on_each_node():
     manager, begun = Manager(), {"master": 1764000000.123456, "slave01": None}
-    lock = run_lock.take(manager, "host/12/345", begun)
+    lock, killed = run_lock.take(manager, "host/12/345", begun)
+    assert killed is None
     found = run_lock.on(manager)
     assert (found.id, found.owner, found.begun) == (lock.id, lock.owner, begun)
     run_lock.release(manager, lock)
@@ -72,6 +79,31 @@ def test_a_lock_keeps_when_its_run_began_on_each_node():
 @pytest.mark.parametrize("data", ["", "x", base64.b64encode(b'{"build cache": {"master": ["a"]}}').decode()])
 def test_of_a_lock_of_another_release_nothing_is_known(data):
     assert run_lock.on(Manager(owner="host/12/345", data=data)).begun == {}
+
+
+def test_the_lock_of_a_run_that_was_killed_is_taken_over_with_what_it_says():
+    manager = Manager()
+    run_lock.take(manager, DEAD, {"master": 12.0})
+    lock, killed = run_lock.take(manager, ownership.this_process(), {"master": 24.0})
+    assert (killed.owner, killed.begun) == (DEAD, {"master": 12.0})
+    assert run_lock.on(manager).id == lock.id
+
+
+def test_of_two_runs_that_find_a_killed_one_only_one_takes_its_place():
+    manager, other = Manager(owner=DEAD), []
+    ask = manager.ask
+
+    def late(method, path, **how):
+        if method == "DELETE" and not other:  # another run, which has found the same, is faster
+            other.append(True)
+            ask(method, path)
+            other.append(run_lock.take(manager, ownership.this_process(), {}))
+        return ask(method, path, **how)
+
+    manager.ask = late
+    with pytest.raises(UsageError, match="a run of the suites is at work on this swarm"):
+        run_lock.take(manager, ownership.this_process(), {})
+    assert run_lock.on(manager).id == other[1][0].id
 
 
 def test_the_lock_of_another_run_is_not_released():

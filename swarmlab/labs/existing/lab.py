@@ -437,21 +437,18 @@ class InventoryLab(Lab):
             LabError: the registry did not come up, or nodes cannot pull from that of the inventory; what was made is
                 removed.
         """
-        manager = self.manager
-        held = self._check_unused()
-        self.clean(held)
-        if held:
-            run_lock.release(manager, held)
+        self._check_unused()
         begun = run_lock.times(self._nodes)
         if unknown := [name for name, time in begun.items() if time is None]:
             self._progress(f"the build cache of {few(unknown)} cannot be read; what the run adds to it stays")
         with signals.deferred():
-            self._lock = run_lock.take(manager, self._owner, begun)
+            self._lock, killed = run_lock.take(self.manager, self._owner, begun)
         ownership.note(f"swarm {self.name}", f"has what the run made; the next run or `{self._cleanup}` removes it")
-        settings = unique("cli-{user}")
-        for node in self._nodes:
-            node.client_settings = settings
         try:
+            self.clean(killed)
+            settings = unique("cli-{user}")
+            for node in self._nodes:
+                node.client_settings = settings
             if not self.known.registry:
                 with self._step("registry", "on each node's loopback, with the suite's images"):
                     self._serve()
@@ -462,8 +459,8 @@ class InventoryLab(Lab):
             self.down()
             raise
 
-    def _check_unused(self) -> RunLock | None:
-        """Return the lock that a killed run has left on the swarm; None if none has.
+    def _check_unused(self) -> None:
+        """Check that no run is at work on the swarm.
 
         Raises:
             UsageError: a run is at work there.
@@ -471,7 +468,6 @@ class InventoryLab(Lab):
         held = run_lock.on(self.manager)
         if held and held.alive is not False:
             raise UsageError(f"{held}; wait until it ends, or if it was killed: {self._cleanup}")
-        return held
 
     def clean(self, lock: RunLock | None) -> None:
         """Remove what runs left.
