@@ -44,8 +44,8 @@ class RunLock:
 
     @property
     def alive(self) -> bool | None:
-        """Whether the run goes on; None if this machine cannot know."""
-        return ownership.alive(self.owner)
+        """Whether the run goes on; None if this machine cannot know. A clone of it may be at work on the same swarm."""
+        return None if ownership.owner_of(self.owner).earlier else ownership.alive(self.owner)
 
     def __str__(self) -> str:
         since = f" since {self.taken.partition('.')[0].rstrip('Z')}Z" if self.taken else ""

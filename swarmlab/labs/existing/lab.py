@@ -9,9 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import functools
-import os
 import shutil
-import socket
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -28,7 +26,7 @@ from swarmlab.cluster.run_lock import RunLock
 from swarmlab.cluster.swarm import manager_address
 from swarmlab.errors import EngineRefused, LabError, SwarmlabError, UsageError
 from swarmlab.files import shown
-from swarmlab.host import Progress, drop_folder, make_folder, run_folder
+from swarmlab.host import Progress, drop_folder, ended, make_folder, run_folder
 from swarmlab.images import recipes, workshop
 from swarmlab.images.given import GivenImage
 from swarmlab.labs import outer
@@ -662,8 +660,7 @@ def _folder_of(owner: str) -> Path:
 def end_stale() -> None:
     """Close the connections of killed runs on this machine, where what closes them was killed with the run."""
     for folder in _home().glob("*-*") if _home().exists() else []:
-        pid, _, started = folder.name.partition("-")
-        if ownership.alive(f"{socket.gethostname()}/{pid}/{started}") or pid == str(os.getpid()):
+        if not ended(folder.name):
             continue
         for master in folder.glob("*.ssh"):
             Ssh(folder / "ssh_config", master.stem).close()
