@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import fcntl
 import functools
+import hashlib
 import json
 import os
 import pwd
@@ -379,6 +380,45 @@ def process(pid: int) -> Process | None:
     return Process(pid, started, tuple(arguments.rstrip("\0").split("\0"))) if started else None
 
 
+def runs(pid: int, started: str) -> bool | None:
+    """Whether a process runs on this machine; None if this user may not see whether it is that one (proc(5), hidepid).
+
+    Args:
+        pid: its number.
+        started: when it started (see `Process`).
+    """
+    if found := process(pid):
+        return found.started == started
+    try:
+        os.kill(pid, 0)  # which asks only whether there is one
+    except (ProcessLookupError, OverflowError):
+        return False
+    except PermissionError:
+        with contextlib.suppress(OSError):
+            return start_in(Path(f"/proc/{pid}/stat").read_text()) == started
+        return None
+    return False  # it has ended, and waits for its parent
+
+
+@functools.cache
+def numbering() -> str:
+    """Return a short name for what numbers of processes mean here: since this boot, and in this namespace of them."""
+    boot = Path("/proc/sys/kernel/random/boot_id")
+    identity = (boot.read_text() if boot.exists() else "") + str(Path("/proc/self/ns/pid").readlink())
+    return hashlib.sha256(identity.encode()).hexdigest()[:8]
+
+
+@functools.cache
+def machine() -> str:
+    """Return a short name for this machine over all its boots; empty in a container, whose image may have the file.
+
+    Machines that were cloned carelessly have the same. Source: machine-id(5).
+    """
+    file = Path("/etc/machine-id")
+    identity = file.read_text().strip() if file.is_file() and not containers_here() else ""
+    return hashlib.sha256(f"swarmlab {identity}".encode()).hexdigest()[:8] if len(identity) == 32 else ""
+
+
 def start_in(stat: str) -> str:
     """Return when a process started, given its /proc/PID/stat; empty if it has ended and waits for its parent."""
     fields = stat.rpartition(")")[2].split()
@@ -395,8 +435,7 @@ def own_name(prefix: str = "") -> str:
 def ended(name: str, prefix: str = "") -> bool:
     """Whether a name that begins as `own_name` is of a process that has ended; False for other names."""
     found = re.match(rf"{re.escape(prefix)}(\d+)-(\d+)(?!\w)", name)
-    user = process(int(found[1])) if found else None
-    return found is not None and (user is None or user.started != found[2])
+    return found is not None and runs(int(found[1]), found[2]) is False
 
 
 def containers_here(root: Path = Path("/")) -> list[str]:

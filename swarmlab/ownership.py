@@ -8,7 +8,7 @@ import socket
 from dataclasses import dataclass
 
 from swarmlab import signals
-from swarmlab.host import containers_here, process
+from swarmlab.host import containers_here, machine, numbering, process, runs
 from swarmlab.paths import command
 
 #: Label on every container, network and volume of a lab; its value is the lab's name.
@@ -81,11 +81,15 @@ class Owner:
         home: where it runs: the name of its host, or `CONTAINER` and the id of its container.
         pid: its number there.
         started: when it started (see `swarmlab.host.Process`).
+        machine: see `swarmlab.host.machine`; empty if it is not known.
+        numbering: see `swarmlab.host.numbering`; empty if it is not known.
     """
 
     home: str
     pid: str
     started: str
+    machine: str = ""
+    numbering: str = ""
 
     @property
     def container(self) -> str:
@@ -94,8 +98,15 @@ class Owner:
 
     @property
     def here(self) -> bool:
-        """Whether its number means something to this process."""
-        return self.home in filter(None, (_home, socket.gethostname()))
+        """Whether its number means something to this process. Another machine may have the name of this one's host."""
+        near = self.home in filter(None, (_home, socket.gethostname()))
+        return near and self.numbering in ("", numbering())
+
+    @property
+    def earlier(self) -> bool:
+        """Whether it ran on this machine before its last boot, or on a clone with the same name and machine-id."""
+        same = self.home == socket.gethostname() and self.machine in filter(None, [machine()])
+        return same and self.numbering != numbering()
 
     def __str__(self) -> str:
         which = f"process {self.pid}"
@@ -106,8 +117,10 @@ class Owner:
 
 def owner_of(mark: str) -> Owner:
     """Return the process that an owner's mark names, as `this_process` wrote it."""
-    home, pid, started = [*mark.split("/"), "", ""][:3]
-    return Owner(home, pid, started)
+    where, pid, started = [*mark.split("/"), "", ""][:3]
+    home, _, place = where.partition("@")
+    known, _, numbers = place.partition(".")
+    return Owner(home, pid, started, known, numbers)
 
 
 def runs_in(container: str) -> None:
@@ -120,8 +133,14 @@ def runs_in(container: str) -> None:
 
 
 def this_process() -> str:
-    """Return the calling process as an owner: its host or container, its number and its start time."""
-    return f"{_home or socket.gethostname()}/{os.getpid()}/{_started(os.getpid())}"
+    """Return the calling process as an owner: its host or container, its number and its start time.
+
+    Example:
+        "db1@1c7bd2f0.95a0c6de/4211/1748822", "container:0123456789ab/12/1748822"
+    """
+    own = process(os.getpid())
+    where = _home or f"{socket.gethostname()}@{machine()}.{numbering()}"
+    return f"{where}/{os.getpid()}/{own.started if own else ''}"
 
 
 def is_here(owner: str) -> bool:
@@ -132,22 +151,20 @@ def is_here(owner: str) -> bool:
 def alive(owner: str) -> bool | None:
     """Whether an owner still exists, as far as this process knows by itself.
 
-    None is returned for a process of another host or container; see `swarmlab.images.own.alive`.
+    None is returned for a process of another host or container (see `swarmlab.images.own.alive`), and for one that this
+    user may not see. One of an earlier boot of this machine has ended (see `Owner.earlier`).
     """
     if owner == USER:
         return True
     its = owner_of(owner)
+    if its.earlier:
+        return False
     if not its.here:
         return None
-    return its.pid.isdigit() and _started(int(its.pid)) == its.started
+    return runs(int(its.pid), its.started) if its.pid.isdigit() else False
 
 
 def own_suffix() -> str:
     """Return what tells the names of this process's labs from those of others: its number, and its container's id."""
     inside = containers_here()
     return f"{inside[0][:6]}-{os.getpid()}" if inside else str(os.getpid())
-
-
-def _started(pid: int) -> str:
-    found = process(pid)
-    return found.started if found else ""

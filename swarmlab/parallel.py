@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from concurrent.futures import ThreadPoolExecutor
+from concurrent import futures
 from contextvars import copy_context
 from typing import Any, TypeVar
 
@@ -29,10 +29,13 @@ def parallel(action: Callable[[Any], T], items: Iterable[Any], *, at_once: int =
     """
     # Each call has a copy of the caller's context, so that evidence goes where the caller's does.
     calls = [(copy_context(), item) for item in items]
-    with ThreadPoolExecutor(max_workers=at_once) as pool:
+    with futures.ThreadPoolExecutor(max_workers=at_once) as pool:
         try:
-            return list(pool.map(lambda call: call[0].run(action, call[1]), calls))
+            # Not the pool's map: after an error that does not begin the calls that are left.
+            running = [pool.submit(context.run, action, item) for context, item in calls]
+            futures.wait(running)
         except KeyboardInterrupt:
             with signals.giving_up():  # nobody needs the outcome of those that still run
-                pool.shutdown()
+                pool.shutdown(cancel_futures=True)
             raise
+    return [call.result() for call in running]

@@ -15,6 +15,7 @@ from swarmlab.labs import standing as labels
 from swarmlab.labs.outer import OuterEngine
 from swarmlab.labs.standing import Standing
 from swarmlab.labs.state import NodeState
+from swarmlab.ownership import USER, owner_of
 
 #: Version of the layout of what --json prints (status.schema.json).
 SCHEMA = 1
@@ -42,7 +43,8 @@ def run(args: argparse.Namespace) -> int:
         if not found:
             print("no lab is up")
         for lab, nodes, why in found:
-            maker = {True: lab.owner, False: "a run that was killed", None: f"{lab.owner}, elsewhere"}
+            owner = lab.owner if lab.owner == USER else str(owner_of(lab.owner))
+            maker = {True: owner, False: "a run that was killed", None: f"{owner}, elsewhere"}
             whose = f"; {lab.person}'s" if lab.foreign else ""
             print(f"{lab.name} ({engine.url}{whose}; made by: {maker[lab.alive]})")
             for line in [f"its nodes cannot be reached: {why}"] if why else nodes:

@@ -37,8 +37,8 @@ def run(args: argparse.Namespace) -> int:
     """
     wanted = _digest(args.digest) if args.digest else ""
     folder = _folder(Path(args.run_path) if args.run_path else REPORTS)
-    if folders.running(folder):
-        raise UsageError(f"{folder}: the run goes on; verify it when it has ended")
+    if going_on := folders.going_on(folder):
+        raise UsageError(f"{folder}: {going_on}; verify it when it has ended")
     listed = manifest.read(folder)
     found = list(manifest.differences(folder, listed))
     for difference in found:

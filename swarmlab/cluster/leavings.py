@@ -1,31 +1,39 @@
 """Leavings: what runs left on a cluster, found by the suite's marks, listed and removed.
 
-Nothing else is touched (see `swarmlab.cluster.marks`). The module also has the lock by which one run at a time works
-on a swarm that exists.
+Nothing else is touched (see `swarmlab.cluster.marks`) but BuildKit's cache, which takes no mark: of it goes what is new
+since the run began, whoever made it. Where it is not known when the run began there, all of it stays.
 """
 
 from __future__ import annotations
 
-import base64
-import contextlib
-import json
+import itertools
 import re
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime, timezone
 from typing import Any
 
-from swarmlab.cluster import tables
-from swarmlab.cluster.marks import DIGITS, FOLDERS, PREFIX, SUITE_LABEL, is_unique, network_removed, ours, removed
-from swarmlab.cluster.node import Node
+from swarmlab.cluster import build_cache, deadline, tables
+from swarmlab.cluster.marks import DIGITS, FOLDERS, PREFIX, is_unique, network_removed, ours, removed
+from swarmlab.cluster.node import Node, Result
+from swarmlab.cluster.run_lock import LOCK
 from swarmlab.cluster.service import SERVICE_NAME_LABEL, TASK_LABEL
-from swarmlab.errors import EngineRefused, LabError, SwarmlabError, UsageError
-from swarmlab.parallel import parallel
-from swarmlab.wait import State, wait
+from swarmlab.errors import LabError, SwarmlabError
+from swarmlab.parallel import ELSEWHERE, parallel
+from swarmlab.wait import State, scaled, wait
 
 #: The loopback address on which the suite's registry listens on every node. Only the suite's images are named after it.
 LOOPBACK = "127.83.87.67"
 #: The name of that registry's image on nodes.
 REGISTRY_IMAGE = f"{PREFIX}registry"
+#: Seconds at reference speed in which a node tells what is left on it; and in which it lists its build cache.
+_PATIENCE, _LONG = 60.0, 180.0
+#: The order in which leavings of one phase are removed, and the phases in which all nodes have theirs removed at once.
+_ORDER = (
+    *("service", "container", "config", "secret", "network", "volume", "image", "build cache"),
+    *("folder", "user", "table", "label"),
+)
+_ON_NODES = (1, 3)
 
 
 @dataclass(frozen=True)
@@ -51,24 +59,83 @@ class Leaving:
         return f"{self.kind} {self.name}" + ("" if self.of_swarm else f" on {self.node}")
 
 
-def find(nodes: Sequence[Node], manager: Node, registry: str = "") -> list[Leaving]:
-    """Return everything that runs left on a cluster, in the order in which it can be removed.
+@dataclass(frozen=True)
+class Found:
+    """What was found of runs on a cluster.
+
+    Attributes:
+        leavings: what runs left, in the order in which it can be removed.
+        missed: what could not be looked at, and why, a line each.
+        nodes: the nodes that were looked at.
+        unknown: what stays, as nobody knows what of it is the run's, a line each.
+    """
+
+    leavings: list[Leaving]
+    missed: list[str]
+    nodes: list[Node]
+    unknown: list[str]
+
+
+def find(
+    nodes: Sequence[Node], manager: Node | None, registry: str = "", begun: Mapping[str, float | None] | None = None
+) -> Found:
+    """Find what runs left on a cluster. A node that does not answer does not hide what is on the others.
 
     Args:
         nodes: all its machines.
-        manager: a node that serves the cluster's API.
+        manager: a node that serves the cluster's API; None if none does.
         registry: the inventory's registry as HOST[:PORT]/PATH; images from there are the suite's.
-
-    Raises:
-        LabError: a node does not answer.
+        begun: when the run began on each node (see `swarmlab.cluster.run_lock.RunLock`).
     """
-    of_swarm = list(_of_swarm(manager))
-    known = _known_cache(manager)
-    of_nodes = parallel(lambda node: [*_of_node(node, registry), *_cache(node, known.get(node.name))], nodes)
-    first = ("service", "container", "config", "secret", "network", "volume", "image", "build cache", "folder", "user")
-    order = (*first, "table")
-    found = [*of_swarm, *(leaving for listed in of_nodes for leaving in listed)]
-    return sorted(found, key=lambda leaving: order.index(leaving.kind) if leaving.kind in order else len(order))
+    known = begun or {}
+
+    def look_at(node: Node) -> tuple[list[Leaving], str]:
+        found, missed = _looked(lambda: _of_node(node, registry), f"what is left on {node}", _PATIENCE)
+        time = known.get(node.name)
+        if missed or time is None:
+            return found, missed
+        cache, missed = _looked(lambda: _cache(node, time), f"what is left of build cache on {node}", _LONG)
+        return found + cache, missed
+
+    in_swarm = f"what is left in the swarm, such as services{'' if manager else ' (no node serves its API)'}"
+    looked = [_looked(lambda: _of_swarm(manager), in_swarm, _PATIENCE) if manager else ([], in_swarm)]
+    of_nodes = parallel(look_at, nodes, at_once=ELSEWHERE)
+    return Found(
+        sorted((leaving for found, _ in looked + of_nodes for leaving in found), key=_place),
+        [missed for _, missed in looked + of_nodes if missed],
+        [node for node, (_, missed) in zip(nodes, of_nodes, strict=True) if not missed],
+        [
+            f"what the run added to the build cache of {node}: when the run began, the engine did not list its cache"
+            for node in nodes
+            if node.name in known and known[node.name] is None
+        ],
+    )
+
+
+def _looked(look: Callable[[], Iterable[Leaving]], what: str, seconds: float) -> tuple[list[Leaving], str]:
+    """Return what a look finds in so many seconds at reference speed, and if it fails, what it has missed, and why.
+
+    What was found before it failed counts.
+    """
+    found: list[Leaving] = []
+    try:
+        with deadline.within(scaled(seconds)):
+            for leaving in look():
+                found.append(leaving)
+    except SwarmlabError as failed:
+        return found, f"{what} ({failed})"
+    return found, ""
+
+
+def _place(leaving: Leaving) -> tuple[int, int]:
+    """Return the place of a leaving in the order of removal: its phase (see `remove`), and its place there."""
+    if leaving.kind == "service":
+        phase = 0
+    elif leaving.kind == "container":
+        phase = 1
+    else:
+        phase = 2 if leaving.of_swarm or leaving.kind == "label" else 3
+    return phase, _ORDER.index(leaving.kind)
 
 
 def _of_swarm(manager: Node) -> Iterator[Leaving]:
@@ -105,7 +172,7 @@ def _of_node(node: Node, registry: str) -> Iterator[Leaving]:
     yield from _on_machine(node)
     for table in tables.listed(node.look(tables.LIST).out.splitlines()):
         if table.left:
-            yield Leaving("table", table.name, node.name, False, _shell(node, f"nft delete table ip {table.name}"))
+            yield Leaving("table", table.name, node.name, False, _shell(node.run, f"nft delete table ip {table.name}"))
 
 
 def _image(node: Node, image: Mapping[str, Any], registry: str) -> Iterator[Leaving]:
@@ -132,37 +199,20 @@ def _on_machine(node: Node) -> Iterator[Leaving]:
     listed = node.look(f"ls -d {FOLDERS}/{PREFIX}*-{DIGITS} 2>/dev/null; getent passwd | cut -d : -f 1")
     for word in listed.out.split():
         if word.startswith(f"{FOLDERS}/") and is_unique(word.removeprefix(f"{FOLDERS}/")):
-            yield Leaving("folder", word, node.name, False, _shell(node, f"rm -rf {word}"))
+            # Those of the docker command's settings are of the user, who need not be root.
+            yield Leaving("folder", word, node.name, False, _shell(node.look, f"rm -rf {word}"))
         elif "/" not in word and is_unique(word):
-            yield Leaving("user", word, node.name, False, _shell(node, f"pkill -KILL -u {word}; userdel -fr {word}"))
+            yield Leaving(
+                "user", word, node.name, False, _shell(node.run, f"pkill -KILL -u {word}; userdel -fr {word}")
+            )
 
 
-def _cache(node: Node, before: Sequence[str] | None) -> Iterator[Leaving]:
-    """Yield the records of BuildKit's cache that are not among those *before* the run: they carry no mark."""
-    new = sorted(set(cache_of(node)) - set(before)) if before is not None else []
-    if not new:
-        return
-
-    def remove() -> None:
-        # A record can be removed only after those that build on it, so try until no round removes any.
-        left, fewer = len(new) + 1, len(new)
-        while 0 < fewer < left:
-            for record in set(cache_of(node)) & set(new):
-                node.ask("POST", "/build/prune", all=True, filters={"id": [record]})
-            left, fewer = fewer, len(set(cache_of(node)) & set(new))
-        if fewer:
-            raise LabError(f"{fewer} records of the build cache are in use")
-
-    yield Leaving("build cache", f"of {len(new)} records", node.name, False, remove)
-
-
-def cache_of(node: Node) -> list[str]:
-    """Return the ids of the records in BuildKit's cache; an empty list if the engine does not list them."""
-    try:
-        usage = node.ask("GET", "/system/df", type="build-cache", timeout=120)
-    except (EngineRefused, LabError):
-        return []
-    return [record["ID"] for record in usage.get("BuildCache") or []]
+def _cache(node: Node, begun: float) -> Iterator[Leaving]:
+    """Yield the records of BuildKit's cache that are new since the run began."""
+    if new := build_cache.since(node, begun):
+        since = datetime.fromtimestamp(begun, timezone.utc).strftime("%Y-%m-%dT%H:%M:%SZ")
+        name = f"of {len(new)} records since {since}"
+        yield Leaving("build cache", name, node.name, False, lambda: build_cache.prune(node, new))
 
 
 def _resource(kind: str, name: str, node: Node, path: str, *, of_swarm: bool = False, **query: Any) -> Leaving:
@@ -189,26 +239,45 @@ def _node_label(manager: Node, identity: str, name: str, label: str) -> Leaving:
     return Leaving("label", label, name, False, remove)
 
 
-def _shell(node: Node, command: str) -> Callable[[], None]:
+def _shell(run: Callable[[str], Result], command: str) -> Callable[[], None]:
     def remove() -> None:
-        node.run(command)
+        run(command).expect()
 
     return remove
 
 
-def remove(leavings: Sequence[Leaving], nodes: Sequence[Node]) -> list[str]:
-    """Remove *leavings* from a cluster of *nodes*; return a line for each that could not be removed."""
+def remove(found: Found) -> list[str]:
+    """Remove what was found; return a line for each that could not be removed.
+
+    Services go first, then containers, then what else is the swarm's, then what else is on nodes: all nodes at once.
+    """
+    left = []
+    for phase, group in itertools.groupby(found.leavings, key=lambda leaving: _place(leaving)[0]):
+        apart: dict[str, list[Leaving]] = {}
+        for leaving in group:
+            apart.setdefault(leaving.node if phase in _ON_NODES else "", []).append(leaving)
+        left += [line for lines in parallel(_remove_each, apart.values(), at_once=ELSEWHERE) for line in lines]
+    left += filter(None, parallel(_let_go, found.nodes, at_once=ELSEWHERE))
+    return left
+
+
+def _remove_each(leavings: Iterable[Leaving]) -> list[str]:
     left = []
     for leaving in leavings:
         try:
             leaving.remove()
         except Exception as failed:  # the others are removed all the same
             left.append(f"{leaving}: {failed}")
-    try:
-        let_go(nodes)
-    except SwarmlabError as failed:
-        left.append(str(failed))
     return left
+
+
+def _let_go(node: Node) -> str:
+    """`let_go` of one node; return why it did not end in time, if it did not."""
+    try:
+        let_go([node])
+    except SwarmlabError as failed:
+        return str(failed)
+    return ""
 
 
 def let_go(nodes: Sequence[Node]) -> None:
@@ -236,63 +305,5 @@ def _followed(nodes: Sequence[Node]) -> State:
         ]
         return sorted({f"{node} has {name}" for name, labels in held if ours(name, labels)})
 
-    left = [line for listed in parallel(held_by, nodes) for line in listed]
+    left = [line for listed in parallel(held_by, nodes, at_once=ELSEWHERE) for line in listed]
     return State(not left, "; ".join(left) or "they have removed all")
-
-
-# One run at a time
-
-#: The name of the swarm's config that says which process runs the suites on it.
-LOCK = f"{PREFIX}run"
-#: The config's only label. The suite's label would have the config removed after the first test.
-_OWNER = f"{SUITE_LABEL}.owner"
-
-
-def holder(manager: Node) -> str:
-    """Return the process that runs the suites on this swarm (see `ownership.this_process`); empty if none does."""
-    for config in manager.ask("GET", "/configs", filters={"name": [LOCK]}):
-        if config["Spec"]["Name"] == LOCK:
-            return str(config["Spec"]["Labels"].get(_OWNER, "unknown"))
-    return ""
-
-
-def at_work(manager: Node) -> str:
-    """Return which run works on this swarm, and since when, as the first part of a message."""
-    owner, since = holder(manager), ""
-    for config in manager.ask("GET", "/configs", filters={"name": [LOCK]}):
-        if config["Spec"]["Name"] == LOCK:
-            since = f" since {config['CreatedAt'].partition('.')[0].rstrip('Z')}Z"
-    host, pid, _ = [*owner.split("/"), "", ""][:3]
-    which = f"process {pid} on {host}" if pid else owner
-    return f"a run of the suites is at work on this swarm{since} ({which})"
-
-
-def take(manager: Node, owner: str, nodes: Sequence[Node]) -> None:
-    """Take the lock for the process *owner*, and note in it the present records of the nodes' build caches.
-
-    Raises:
-        UsageError: another process has the lock.
-    """
-    kept = dict(zip([node.name for node in nodes], parallel(cache_of, nodes), strict=True))
-    data = base64.b64encode(json.dumps({"build cache": kept}).encode()).decode()
-    body = {"Name": LOCK, "Labels": {_OWNER: owner}, "Data": data}
-    try:
-        manager.ask("POST", "/configs/create", body=body)
-    except EngineRefused as refused:
-        if holder(manager) in ("", owner):
-            raise
-        raise UsageError(f"{at_work(manager)}; wait until it ends") from refused
-
-
-def _known_cache(manager: Node) -> dict[str, list[str]]:
-    for config in manager.ask("GET", "/configs", filters={"name": [LOCK]}):
-        if config["Spec"]["Name"] == LOCK:
-            known: dict[str, list[str]] = json.loads(base64.b64decode(config["Spec"]["Data"]))["build cache"]
-            return known
-    return {}
-
-
-def release(manager: Node) -> None:
-    """Release the lock."""
-    with contextlib.suppress(EngineRefused):
-        manager.ask("DELETE", f"/configs/{LOCK}")

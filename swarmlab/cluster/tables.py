@@ -16,9 +16,8 @@ import time
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from functools import cache
-from pathlib import Path
 
-from swarmlab.host import process
+from swarmlab.host import numbering, process, runs
 
 #: How the names of tables that count packets for a look begin.
 LOOK = "swarmlab_look_"
@@ -58,8 +57,9 @@ class Table:
             return True  # of a test: only the run that is at work on the swarm has such a table
         names = " ".join(self.chains)
         if (maker := _MAKER.search(names)) and maker[3] == _here():
-            running = process(int(maker[1], 16))
-            return running is None or f"{int(running.started):x}" != maker[2]
+            running = runs(int(maker[1], 16), str(int(maker[2], 16)))
+            if running is not None:
+                return not running
         made = _MADE.search(names)
         return made is None or abs(time.time() - int(made[1], 16)) > _LONGEST
 
@@ -85,7 +85,6 @@ def listed(lines: Iterable[str]) -> Iterator[Table]:
 
 @cache
 def _here() -> str:
-    """Return a short name for this machine since it was booted: a process number says nothing elsewhere."""
-    boot = Path("/proc/sys/kernel/random/boot_id")
-    identity = socket.gethostname() + (boot.read_text() if boot.exists() else "")
+    """Return a short name for where the numbers of processes mean what they mean to this one."""
+    identity = socket.gethostname() + numbering()
     return hashlib.sha256(identity.encode()).hexdigest()[:6]

@@ -9,8 +9,7 @@ import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from swarmlab import ownership
-from swarmlab.cluster import leavings
+from swarmlab.cluster import leavings, run_lock
 from swarmlab.cluster.node import MANAGEMENT_PORT, Node
 from swarmlab.cluster.swarm import Swarm
 from swarmlab.doctor.check import Look, examine, from_line, on_each
@@ -145,23 +144,26 @@ def engines(patient: Patient) -> Iterator[Finding]:
 def runs(patient: Patient) -> Iterator[Finding]:
     """Whether another run is at work on the swarm, or a killed one left something there."""
     manager, options = patient.manager, patient.lab.known.options
-    held = leavings.holder(manager)
-    if held and ownership.alive(held) is not False:
+    held = run_lock.on(manager)
+    if held and held.alive is not False:
         yield Finding(
             Level.ERROR,
-            leavings.at_work(manager),
+            str(held),
             "two runs would judge each other's work",
             mend=f"wait until it ends, or if it was killed: {command('swarmlab', 'cleanup', *options)}",
         )
         return
-    found = [str(leaving) for leaving in leavings.find(patient.nodes, manager, patient.lab.known.registry)]
-    if found or held:
+    found = leavings.find(patient.nodes, manager, patient.lab.known.registry, held.begun if held else None)
+    left = [*map(str, found.leavings), *([f"config {run_lock.LOCK}"] if held else [])]
+    if left:
         yield Finding(
             Level.INFO,
-            f"a killed run left {few([*found, *([f'config {leavings.LOCK}'] if held else [])])}",
+            f"a killed run left {few(left)}",
             mend=f"nothing need be done, the next run removes it; now: {command('swarmlab', 'cleanup', *options)}",
         )
-    else:
+    for line in found.missed:
+        yield Finding(Level.UNKNOWN, f"not known: {line}", mend="mend what the reason names, and look again")
+    if not left and not found.missed:
         yield Finding(Level.OK, "no run is at work there, and none left anything")
 
 

@@ -10,6 +10,7 @@ moby, volume/service/store.go, create.
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import secrets
 from collections.abc import Iterator, Mapping
 
@@ -64,7 +65,7 @@ def take(client: docker.DockerClient, work: str, labels: Mapping[str, str]) -> L
         Held: another process, or this one, has it.
         LabError: the engine refuses.
     """
-    name, mark = f"swarmlab-{work}-lock", f"{this_process()}/{secrets.token_hex(4)}"
+    name, mark = _name(work), f"{this_process()}/{secrets.token_hex(4)}"
     try:
         while True:
             volume = client.volumes.create(name, labels={**labels, OWNER: mark, _HOLDER: signed()})
@@ -73,10 +74,28 @@ def take(client: docker.DockerClient, work: str, labels: Mapping[str, str]) -> L
                 return Lock(client, name, mark)
             if alive(client, found[OWNER]) is not False:
                 raise Held(_holder(found))
-            with contextlib.suppress(docker.errors.NotFound):
-                volume.remove(force=True)
+            _break(client, work, labels, found[OWNER])
     except docker.errors.APIError as refused:
         raise LabError(f"the engine has no place for a lock: {refused.explanation}") from refused
+
+
+def _break(client: docker.DockerClient, work: str, labels: Mapping[str, str], mark: str) -> None:
+    """Remove the lock of a holder that has ended, unless another process has done so.
+
+    Of two that find it so, the slower must not remove what the faster has put in its place. So there is a lock on that.
+
+    Raises:
+        Held: another process is about to.
+    """
+    breaking = f"{work}-break-{hashlib.sha256(mark.encode()).hexdigest()[:12]}"
+    with take(client, breaking, labels), contextlib.suppress(docker.errors.NotFound):
+        volume = client.volumes.get(_name(work))
+        if volume.attrs["Labels"].get(OWNER) == mark:
+            volume.remove(force=True)
+
+
+def _name(work: str) -> str:
+    return f"swarmlab-{work}-lock"
 
 
 @contextlib.contextmanager

@@ -13,6 +13,7 @@ import contextlib
 import os
 import re
 import shutil
+import time
 from collections.abc import Sequence
 from datetime import datetime, timezone
 from pathlib import Path
@@ -32,6 +33,8 @@ RUNS, LATEST = "runs", "latest"
 KEPT = 20
 #: The process that writes to a run's folder. The file is gone once the run has ended.
 OWNER = ".owner"
+#: Seconds without a new verdict after which a run of another host is taken for killed. One test may take hours.
+_SILENT = 6 * 3600.0
 
 
 def count(text: str) -> int:
@@ -152,13 +155,36 @@ def running(folder: Path, *, elsewhere: bool = True) -> bool:
 
     Args:
         folder: The run's folder.
-        elsewhere: What is returned of a process of another host, of which this host knows nothing.
+        elsewhere: What is returned of a process of which this host knows nothing, such as one of another host, while
+            the run's record grows. Where it has not grown for hours, the process was killed.
     """
+    return bool(going_on(folder) if elsewhere else _owner(folder)[1])
+
+
+def going_on(folder: Path) -> str:
+    """Return in words that a run goes on, or may, and where; empty if its process has ended (see `running`)."""
+    owner, alive = _owner(folder)
+    if alive:
+        return "it is still running"
+    if alive is False or time.time() - max(map(_written, (folder / RECORD, folder / OWNER))) > _SILENT:
+        return ""
+    return f"it runs as {owner}, or was killed"
+
+
+def _owner(folder: Path) -> tuple[str, bool | None]:
+    """Return in words which process writes to a run's folder, and whether it is alive; None if that is not known."""
     try:
-        alive = ownership.alive((folder / OWNER).read_text(encoding="utf-8"))
-        return elsewhere if alive is None else alive
+        mark = (folder / OWNER).read_text(encoding="utf-8")
     except OSError:
-        return False
+        return "", False
+    return str(ownership.owner_of(mark)), ownership.alive(mark)
+
+
+def _written(file: Path) -> float:
+    try:
+        return file.stat().st_mtime
+    except OSError:
+        return 0.0
 
 
 def judged(folder: Path) -> bool:

@@ -132,8 +132,8 @@ class Run:
     def unfinished(self) -> str:
         """Why the run ended before its last test; empty if it did not."""
         why = str(self.raw.get("unfinished", ""))
-        if self.path.suffix == ".jsonl" and folders.running(self.folder):
-            return "it is still running"
+        if self.path.suffix == ".jsonl":
+            return folders.going_on(self.folder) or why
         return why
 
     @property

@@ -2,6 +2,7 @@
 
 import io
 import os
+import socket
 import tarfile
 from types import SimpleNamespace
 
@@ -248,6 +249,26 @@ def test_a_holder_in_another_container_is_named_and_one_that_has_ended_holds_not
     del engine.containers[OTHER]
     with locks.take(engine, "x-use", {}):
         assert ownership.owner_of(engine.volumes["swarmlab-x-use-lock"][ownership.OWNER]).pid == str(os.getpid())
+
+
+def test_who_finds_a_lock_without_a_holder_late_does_not_break_that_of_another():
+    left = "swarmlab-x-use-lock"
+    engine = SimpleNamespace(volumes=Volumes({left: {ownership.OWNER: f"{socket.gethostname()}/1/1/0a1b"}}))
+    taken, create = [], engine.volumes.create
+
+    def late(name, labels):
+        made = create(name, labels)
+        if not taken:  # what is found is broken and taken by another process before this one can act on it
+            taken.append(name)
+            taken.append(locks.take(engine, "x-use", {}))
+        return made
+
+    engine.volumes.create = late
+    with pytest.raises(Held):
+        locks.take(engine, "x-use", {})
+    assert list(engine.volumes) == [left]
+    taken[1].close()
+    assert not engine.volumes
 
 
 def test_who_waits_for_a_lock_on_an_engine_says_for_whom():

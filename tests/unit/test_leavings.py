@@ -1,14 +1,14 @@
 """Which resources of a cluster are the suites', and which only look so."""
 
-import re
+import threading
 
 import pytest
 
-from swarmlab.cluster.leavings import LOCK, LOOPBACK, _image, at_work, find, let_go, take
+from swarmlab.cluster.leavings import LOOPBACK, Found, Leaving, _image, _place, find, let_go, remove
 from swarmlab.cluster.marks import KEPT_LABEL, STACK_LABEL, SUITE_LABEL, is_unique, ours, unique
 from swarmlab.cluster.node import Result
 from swarmlab.cluster.service import SERVICE_NAME_LABEL
-from swarmlab.errors import EngineRefused, LabError, UsageError
+from swarmlab.errors import Blocked, LabError, NoAnswer
 
 
 def test_the_names_that_suites_give_are_known():
@@ -61,6 +61,9 @@ class Engine:
     def look(self, command):
         return Result(command, 0, self._answers.get("machine", ""), "")
 
+    def run(self, command):
+        return Result(command, 0, "", "")
+
 
 def image(*tags, labels=None, digests=()):
     return {"Id": "sha256:1", "RepoTags": list(tags), "RepoDigests": list(digests), "Labels": labels}
@@ -107,10 +110,90 @@ def test_what_is_found_is_listed_with_its_node_and_in_the_order_of_removal():
         machine=f"/var/tmp/{unique('folder')}\n/var/tmp/swc-notes\nroot\n{unique('user')}\nswc-admin\n"
         "table swarmlab_fault incoming",
     )
-    found = find([engine], engine)
-    assert [one.kind for one in found] == ["service", "volume", "folder", "user", "table", "label"]
+    found = find([engine], engine).leavings
+    assert [one.kind for one in found] == ["service", "label", "volume", "folder", "user", "table"]
     assert str(found[0]) == f"service {web}"
-    assert str(found[1]).endswith(" on master")
+    assert str(found[2]).endswith(" on master")
+
+
+class Silent(Engine):
+    """An engine that does not answer any more."""
+
+    name = "slave01"
+
+    def ask(self, *_, **__):
+        raise NoAnswer("the engine of slave01 does not answer")
+
+    containers = ask
+
+
+def test_a_node_that_is_silent_does_not_keep_the_others_from_being_cleaned():
+    volume = unique("data")
+    engine, silent = Engine(volumes={"Volumes": [{"Name": volume, "Labels": None}]}), Silent()
+    found = find([silent, engine], engine, begun={"slave01": 1.0})
+    assert found.missed == ["what is left on slave01 (the engine of slave01 does not answer)"]
+    assert (found.nodes, remove(found), engine.deleted) == ([engine], [], [f"/volumes/{volume}"])
+
+
+def test_what_is_on_nodes_is_removed_where_no_manager_answers():
+    engine = Engine(volumes={"Volumes": [{"Name": unique("data"), "Labels": None}]})
+    for manager in (None, Silent()):
+        found = find([engine], manager)
+        assert [one.kind for one in found.leavings] == ["volume"]
+        (missed,) = found.missed
+        assert missed.startswith("what is left in the swarm, such as services (")
+
+
+def test_where_it_is_not_known_when_the_run_began_the_build_cache_stays():
+    engine = Engine(volumes={"Volumes": []})
+    found = find([engine], engine, begun={"master": None})
+    assert (found.leavings, found.missed) == ([], [])
+    (line,) = found.unknown
+    assert "build cache of master" in line
+
+
+def test_a_command_that_fails_is_no_removal_and_a_folder_needs_no_root():
+    class Ordinary(Engine):
+        """A node whose user is not root, and may not remove others' folders."""
+
+        def look(self, command):
+            code = int(command == f"rm -rf {folders[1]}")
+            return Result(command, code, self._answers["machine"], "Permission denied" if code else "", "master")
+
+        def run(self, _):
+            raise Blocked("the user is not root")
+
+    folders = [f"/var/tmp/{unique('cli-hadoop')}", f"/var/tmp/{unique('cli-root')}"]
+    engine = Ordinary(volumes={"Volumes": []}, machine="\n".join([*folders, unique("user")]))
+    told = remove(find([engine], engine))
+    assert [line.partition(" on ")[0].split("-")[0] for line in told] == ["folder /var/tmp/swc", "user swc"]
+    assert folders[1] in told[0]
+    assert "Permission denied" in told[0]
+    assert told[1].endswith("the user is not root")
+
+
+def test_nodes_are_cleaned_at_once_and_services_before_containers_before_all_else():
+    done, together = [], threading.Barrier(2, timeout=10)
+
+    def leaving(kind, node, *, of_swarm=False, alone=False):
+        def act():
+            if not alone:
+                together.wait()
+            done.append((kind, node))
+
+        return Leaving(kind, kind, node, of_swarm, act)
+
+    listed = [
+        *(leaving(kind, node) for kind in ("container", "network", "volume") for node in ("a", "b")),
+        *(leaving(kind, "a", of_swarm=True, alone=True) for kind in ("service", "network")),
+        leaving("label", "b", alone=True),
+    ]
+    assert remove(Found(sorted(listed, key=_place), [], [], [])) == []
+    kinds = list(dict.fromkeys(done))
+    assert kinds[0] == ("service", "a")
+    assert set(kinds[1:3]) == {("container", "a"), ("container", "b")}
+    assert kinds[3:5] == [("network", "a"), ("label", "b")]
+    assert done[-1][0] == "volume"
 
 
 class Forgetful(Engine):
@@ -138,31 +221,3 @@ def test_what_an_engine_leaves_of_a_removed_service_is_removed_and_nothing_else(
 
 def fail(how):
     raise how["error"]
-
-
-class Locked(Engine):
-    """A manager with the config that says which run is at work."""
-
-    def __init__(self, owner):
-        spec = {"Name": LOCK, "Labels": {f"{SUITE_LABEL}.owner": owner}}
-        super().__init__(
-            configs=[{"ID": "c", "CreatedAt": "2026-11-29T10:09:48.123456Z", "Spec": spec}] if owner else []
-        )
-
-    def ask(self, method, path, **how):
-        if path == "/configs/create":
-            raise EngineRefused(self.name, 409, "config swc-run already exists")
-        return super().ask(method, path, **how)
-
-
-def test_a_run_at_work_on_a_swarm_is_named_with_its_machine_and_since_when():
-    manager = Locked("host/12/345")
-    told = "a run of the suites is at work on this swarm since 2026-11-29T10:09:48Z (process 12 on host)"
-    assert at_work(manager) == told
-    with pytest.raises(UsageError, match=re.escape(f"{told}; wait until it ends")):
-        take(manager, "other/1/1", [])
-
-
-def test_a_swarm_that_takes_no_lock_says_why():
-    with pytest.raises(EngineRefused):
-        take(Locked(""), "other/1/1", [])

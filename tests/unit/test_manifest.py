@@ -159,7 +159,7 @@ def test_a_run_that_goes_on_is_not_verified(ended, capsys):
     (folder / ".owner").write_text(ownership.this_process())
     status, printed = verify(capsys, folder)
     assert status == 2
-    assert "the run goes on; verify it when it has ended" in printed
+    assert "it is still running; verify it when it has ended" in printed
 
 
 def test_a_run_without_a_verdict_leaves_no_digests(tmp_path):

@@ -129,6 +129,23 @@ def test_a_run_that_is_killed_keeps_its_verdicts(project):
     assert not load(reports).unfinished
 
 
+def test_a_run_of_another_host_may_go_on_while_its_record_grows(tmp_path):
+    folder = tmp_path / "reports" / "runs" / "20261129T091500Z-dind"
+    folder.mkdir(parents=True)
+    files = [folder / name for name in (folders.OWNER, folders.RECORD)]
+    for file in files:
+        file.write_text("elsewhere@1.2/12/345")
+    assert folders.going_on(folder) == "it runs as process 12 on elsewhere, or was killed"
+    assert folders.running(folder)
+    assert not folders.running(folder, elsewhere=False)
+    os.utime(files[0], (0, 0))
+    assert folders.running(folder), "its record still grows"
+    os.utime(files[1], (0, 0))
+    assert not folders.running(folder)
+    folders.prune(tmp_path / "reports", 1)
+    assert not folder.exists()
+
+
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_a_run_that_is_stopped_keeps_its_verdicts(project, number):
     write(project, STANDS)

@@ -152,6 +152,15 @@ def test_waits_of_other_threads_are_given_up(program):
     assert time.monotonic() - begun < 10
 
 
+def test_what_other_threads_have_not_begun_is_not_begun(program):
+    act = "lambda item: (print('at', item, flush=True), time.sleep(1))"
+    process = program(work=f"parallel.parallel({act}, range(60), at_once=1)")
+    assert process.stdout.readline() == "at 0\n"
+    process.send_signal(INT)
+    printed, _ = process.communicate(timeout=30)
+    assert (process.returncode, printed) == (130, "")
+
+
 def test_commands_end_with_a_program_that_is_killed(program, tmp_path):
     # As mmdebstrap: the command itself heeds no signal, and waits for another that does.
     script = "trap : TERM; sleep 60 & echo $$ $! > pids; wait $!; wait"

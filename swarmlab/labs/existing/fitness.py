@@ -6,7 +6,7 @@ import socket
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import Any
 
-from swarmlab.cluster import leavings
+from swarmlab.cluster import run_lock
 from swarmlab.cluster.marks import ours
 from swarmlab.cluster.node import Node
 from swarmlab.labs.existing.inventory import refuse
@@ -125,7 +125,7 @@ def ports_in_use(ports: range, nodes: Sequence[Node]) -> Iterator[str]:
     }
     for port, service in sorted(published.items()):
         yield f"port {port}: the service {service} publishes it"
-    if leavings.holder(nodes[0]):  # the leavings of a killed run are removed before ports are used
+    if run_lock.on(nodes[0]):  # the leavings of a killed run are removed before ports are used
         return
     own = {
         port["PublicPort"]

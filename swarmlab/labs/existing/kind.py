@@ -56,10 +56,11 @@ class ExistingKind(FoundKind):
         *,
         to_judge: bool = True,
         partly: bool = False,
+        patiently: bool = False,
         wrong: list[str] | None = None,
     ) -> InventoryLab:
         lab = InventoryLab(self._read(request), may_disrupt=request.option(_MAY_DISRUPT.name), progress=progress)
-        lab.connect(to_judge=to_judge, partly=partly, wrong=wrong)
+        lab.connect(to_judge=to_judge, partly=partly, patiently=patiently, wrong=wrong)
         if to_judge and wrong is None and not self.disruptable(request):
             progress(f"tests that disrupt are not run; to allow them: {_MAY_DISRUPT.name} {lab.cluster}")
         return lab

@@ -9,9 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import functools
-import os
 import shutil
-import socket
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -19,15 +17,16 @@ from typing import Any
 from typing_extensions import override
 
 from swarmlab import netns, ownership, signals
-from swarmlab.cluster import deadline, leavings
+from swarmlab.cluster import deadline, leavings, run_lock
 from swarmlab.cluster.discretion import be_discreet
 from swarmlab.cluster.leavings import LOOPBACK, REGISTRY_IMAGE
 from swarmlab.cluster.marks import SUITE_LABEL, unique
 from swarmlab.cluster.node import MANAGEMENT_PORT, Node, look_for
+from swarmlab.cluster.run_lock import RunLock
 from swarmlab.cluster.swarm import manager_address
 from swarmlab.errors import EngineRefused, LabError, SwarmlabError, UsageError
 from swarmlab.files import shown
-from swarmlab.host import Progress, drop_folder, make_folder, run_folder
+from swarmlab.host import Progress, drop_folder, ended, make_folder, run_folder
 from swarmlab.images import recipes, workshop
 from swarmlab.images.given import GivenImage
 from swarmlab.labs import outer
@@ -50,7 +49,7 @@ from swarmlab.wait import State, scaled, wait
 #: The word of the kind.
 WORD = "inventory"
 #: Seconds at reference speed in which a machine must be reached where it may be left out; and where all that is wrong
-#: with it is to be told.
+#: with it is to be told, or it is to be cleaned up.
 _REACHED, _THOROUGHLY = 8.0, 40.0
 #: The label on the suite's registry, which stays when a test's leavings are removed.
 _REGISTRY_LABEL = f"{SUITE_LABEL}.registry"
@@ -90,6 +89,7 @@ class InventoryLab(Lab):
         self.identities: dict[str, SshNode] = {}
         self._partly = False
         self._wrong: list[str] | None = None
+        self._time = _REACHED
         self._may_disrupt = may_disrupt
         self._owner = ownership.this_process()
         self._tried: list[inventory.Machine] = []
@@ -97,17 +97,25 @@ class InventoryLab(Lab):
         self._nodes: list[SshNode] = []
         self._folder: Path | None = None
         self._watchdog: Watchdog | None = None
-        self._taken = False
+        self._lock: RunLock | None = None
 
     # Reaching it
 
-    def connect(self, *, to_judge: bool = True, partly: bool = False, wrong: list[str] | None = None) -> None:
+    def connect(
+        self,
+        *,
+        to_judge: bool = True,
+        partly: bool = False,
+        patiently: bool = False,
+        wrong: list[str] | None = None,
+    ) -> None:
         """Reach every machine, and check that together they are one swarm that the run may use.
 
         Args:
             to_judge: check also that the swarm is fit to be judged. False to only read it, or to clean it up.
             partly: leave out machines that cannot be reached in a short time (see `unreached`), and take a swarm as it
                 is whose managers do not answer.
+            patiently: give machines more time before they are left out: there is more to do there than to look.
             wrong: takes a line for all that is wrong with the swarm but `unreached`, in place of an error: nothing
                 hides what else is wrong. It is for who only looks, so ports and other runs are not looked at.
 
@@ -117,6 +125,7 @@ class InventoryLab(Lab):
         """
         end_stale()
         self._partly, self._wrong = partly or wrong is not None, wrong
+        self._time = _REACHED if wrong is None and not patiently else _THOROUGHLY
         try:
             self._open(self.known.machines)
             if self.known.discover and self._connections:
@@ -220,7 +229,7 @@ class InventoryLab(Lab):
         """Return a context in which a machine has a limited time, where some may be left out."""
         if not self._partly:
             return contextlib.nullcontext()
-        return deadline.within(scaled(_REACHED if self._wrong is None else _THOROUGHLY))
+        return deadline.within(scaled(self._time))
 
     def _opened(self, connection: Connection, *, to_ask: bool) -> str:
         """Open a connection; return why it cannot be opened, or an empty text."""
@@ -426,19 +435,18 @@ class InventoryLab(Lab):
             LabError: the registry did not come up, or nodes cannot pull from that of the inventory; what was made is
                 removed.
         """
-        manager = self.manager
-        held = self._check_unused()
-        self.clean()
-        if held:
-            leavings.release(manager)
+        self._check_unused()
+        begun = run_lock.times(self._nodes)
+        if unknown := [name for name, time in begun.items() if time is None]:
+            self._progress(f"the build cache of {few(unknown)} cannot be read; what the run adds to it stays")
         with signals.deferred():
-            leavings.take(manager, self._owner, self._nodes)
-            self._taken = True
+            self._lock, killed = run_lock.take(self.manager, self._owner, begun)
         ownership.note(f"swarm {self.name}", f"has what the run made; the next run or `{self._cleanup}` removes it")
-        settings = unique("cli-{user}")
-        for node in self._nodes:
-            node.client_settings = settings
         try:
+            self.clean(killed)
+            settings = unique("cli-{user}")
+            for node in self._nodes:
+                node.client_settings = settings
             if not self.known.registry:
                 with self._step("registry", "on each node's loopback, with the suite's images"):
                     self._serve()
@@ -449,49 +457,53 @@ class InventoryLab(Lab):
             self.down()
             raise
 
-    def _check_unused(self) -> str:
-        """Return the killed run that has left its lock on the swarm; empty if none has.
+    def _check_unused(self) -> None:
+        """Check that no run is at work on the swarm.
 
         Raises:
             UsageError: a run is at work there.
         """
-        held = leavings.holder(self.manager)
-        if held and ownership.alive(held) is not False:
-            raise UsageError(
-                f"{leavings.at_work(self.manager)}; wait until it ends, or if it was killed: {self._cleanup}"
-            )
-        return held
+        held = run_lock.on(self.manager)
+        if held and held.alive is not False:
+            raise UsageError(f"{held}; wait until it ends, or if it was killed: {self._cleanup}")
 
-    def clean(self) -> list[str]:
-        """Remove what runs left; return a line for each leaving that was found."""
-        found = self.leavings()
-        if found:
-            self._progress(f"removing {len(found)} leavings of a killed run")
-        left = leavings.remove(found, self._nodes)
-        for line in left:
+    def clean(self, lock: RunLock | None) -> None:
+        """Remove what runs left.
+
+        Args:
+            lock: the lock of the run that was killed; None if there is none.
+        """
+        found = self._find(lock)
+        if found.leavings:
+            self._progress(f"removing {len(found.leavings)} leavings of a killed run")
+        for line in [*found.missed, *found.unknown, *leavings.remove(found)]:
             self._progress(f"could not be removed: {line}")
-        return [str(leaving) for leaving in found]
 
-    def leavings(self) -> list[leavings.Leaving]:
-        """Return what runs left on the swarm."""
-        return leavings.find(self._nodes, self.manager, self.known.registry)
+    def _find(self, lock: RunLock | None) -> leavings.Found:
+        """Return what the run of a lock left on the swarm, and others before."""
+        manager: Node | None = None
+        with contextlib.suppress(LabError):  # what is on the nodes can be removed all the same
+            manager = self.manager
+        return leavings.find(self._nodes, manager, self.known.registry, lock.begun if lock else None)
 
     def down(self) -> None:
         """Remove all that the run made, and close the connections. The swarm stays as it is."""
-        if self._taken:
+        if lock := self._lock:
             with signals.deferred(f"the cleaning of swarm {self.name}"):
                 for node in self._nodes:
                     node.client_settings = ""
-                try:
-                    left = leavings.remove(self.leavings(), self._nodes)
-                    leavings.release(self.manager)
-                except SwarmlabError as failed:  # a swarm that is down has been judged
-                    left = [str(failed)]
+                found = self._find(lock)
+                left = [*found.missed, *leavings.remove(found)]
+                if not found.missed:  # else who cleans up later needs what it says
+                    try:
+                        run_lock.release(self.manager, lock)
+                    except SwarmlabError as failed:  # a swarm that is down has been judged
+                        left.append(f"config {run_lock.LOCK}: {failed}")
                 for line in left:
                     self._progress(f"NOT REMOVED: {line}; remove it with: {self._cleanup}")
                 if not left:
                     ownership.note(f"swarm {self.name}", "was cleaned of all that the run made")
-                self._taken = False
+                self._lock = None
         self.disconnect()
 
     @property
@@ -648,8 +660,7 @@ def _folder_of(owner: str) -> Path:
 def end_stale() -> None:
     """Close the connections of killed runs on this machine, where what closes them was killed with the run."""
     for folder in _home().glob("*-*") if _home().exists() else []:
-        pid, _, started = folder.name.partition("-")
-        if ownership.alive(f"{socket.gethostname()}/{pid}/{started}") or pid == str(os.getpid()):
+        if not ended(folder.name):
             continue
         for master in folder.glob("*.ssh"):
             Ssh(folder / "ssh_config", master.stem).close()

@@ -17,6 +17,7 @@ from typing import Any
 
 import requests
 
+from swarmlab.cluster import build_cache
 from swarmlab.cluster.node import Node
 from swarmlab.cluster.swarm import Swarm
 from swarmlab.labs import outer, registry
@@ -203,7 +204,7 @@ def _dump_of(node: Node) -> dict[str, Any]:
             one["Id"]: (sorted(one["RepoTags"] or []), sorted(one["RepoDigests"] or []))
             for one in node.ask("GET", "/images/json", all=True)
         },
-        "build cache": sorted(one["ID"] for one in node.ask("GET", "/system/df").get("BuildCache") or []),
+        "build cache": sorted(build_cache.records(node)),
         "started": {
             one["Id"]: node.ask("GET", f"/containers/{one['Id']}/json")["State"]["StartedAt"]
             for one in node.containers()
