@@ -8,6 +8,7 @@ import logging
 import math
 import re
 import shlex
+import threading
 import time
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -195,6 +196,8 @@ class Node(ABC):
         self._heard = -math.inf  # time of the engine's last answer, by the monotonic clock
         self._silent = False
         self._manages = False  # whether it was a manager when it was last asked
+        self._client: docker.DockerClient | None = None
+        self._connecting = threading.Lock()
         self._data_root = ""
 
     def __str__(self) -> str:
@@ -205,13 +208,20 @@ class Node(ABC):
 
     # Asking
 
-    @functools.cached_property
+    @property
     def engine(self) -> docker.DockerClient:
         """docker-py's client of the engine. Its requests and answers go into the evidence.
 
         Raises:
             NoAnswer: the engine does not answer.
         """
+        # No cached_property: before Python 3.12 its lock is the class's, and an engine that hangs would hold up all.
+        with self._connecting:
+            if self._client is None:
+                self._client = self._connected()
+            return self._client
+
+    def _connected(self) -> docker.DockerClient:
         try:
             seconds = math.ceil(deadline.left(self._patience))
             client = docker.DockerClient(base_url=self._engine_url, version="auto", timeout=seconds)
@@ -227,7 +237,8 @@ class Node(ABC):
 
     def forget(self) -> None:
         """Close the client: another engine, perhaps with another version of the API, has taken the engine's place."""
-        if client := self.__dict__.pop("engine", None):
+        client, self._client = self._client, None
+        if client:
             client.close()
         self._heard, self._data_root = -math.inf, ""
 

@@ -64,6 +64,29 @@ def test_an_engine_that_was_frozen_is_given_up_soon(engine):
     assert engine.ask("GET", "/version")
 
 
+def test_an_engine_that_hangs_holds_up_no_other(engine, tmp_path):
+    with socket.socket(socket.AF_UNIX) as silent:
+        silent.bind(str(tmp_path / "silent"))
+        silent.listen(1)
+        hanging = Machine("slave02", "192.0.2.2", None, f"unix://{tmp_path / 'silent'}")
+        refused = []
+
+        def ask():
+            try:
+                hanging.ask("GET", "/version")
+            except NoAnswer:
+                refused.append(time.monotonic())
+
+        asking = threading.Thread(target=ask)
+        asking.start()
+        asked, _ = silent.accept()
+        with asked:
+            assert engine.ask("GET", "/version")
+            answered = time.monotonic()
+            asking.join()
+    assert answered < refused[0]
+
+
 def test_an_engine_that_is_not_there_is_the_labs_failure(tmp_path):
     with pytest.raises(LabError, match="engine of slave02 does not answer"):
         Machine("slave02", "192.0.2.2", None, f"unix://{tmp_path / 'none'}").ask("GET", "/version")
