@@ -660,14 +660,23 @@ class Node(ABC):
         return int(code), streams
 
     def addresses(self) -> set[str]:
-        """Return all IPv4 addresses of the machine's interfaces, loopback included."""
-        listed = self.look("ip -4 -oneline address show").out
+        """Return all IPv4 addresses of the machine's interfaces, loopback included.
+
+        Raises:
+            LabError: the machine does not tell.
+        """
+        listed = self.look("ip -4 -oneline address show").expect()
         return {line.split()[3].split("/")[0] for line in listed.splitlines()}
 
     def listening(self, port: int) -> set[str]:
-        """Return the local addresses on which something listens on this TCP port; ``*`` stands for all."""
-        listed = self.look(f"ss -Hlnt sport = :{port}").out
-        return {line.split()[3].rpartition(":")[0].split("%")[0].strip("[]") for line in listed.splitlines()}
+        """Return the local addresses on which something listens on this TCP port; ``*`` stands for all.
+
+        Raises:
+            LabError: the machine does not tell.
+        """
+        # With a header, which old releases of ss do not leave out.
+        rows = [line.split() for line in self.look(f"ss -lnt sport = :{port}").expect().splitlines()]
+        return {row[3].rpartition(":")[0].split("%")[0].strip("[]") for row in rows if row and row[0] == "LISTEN"}
 
     def ipvs(self, container: str = "") -> str:
         """Return the IPVS table of the routing mesh on this node, or of a *container* here."""

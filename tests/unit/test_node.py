@@ -142,6 +142,33 @@ def test_output_that_is_no_text_is_read_all_the_same():
     assert done.out.endswith(certificate.decode())
 
 
+SOCKETS = """\
+State      Recv-Q Send-Q        Local Address:Port          Peer Address:Port
+LISTEN     0      128            192.168.56.2:2377                     *:*
+LISTEN     0      128          127.0.0.53%lo:2377                     *:*
+LISTEN     0      128                      :::2377                    :::*
+LISTEN     0      4096                  [::1]:2377                 [::]:*
+LISTEN     0      4096                      *:2377                    *:*
+"""
+ADDRESSES = """\
+1: lo    inet 127.0.0.1/8 scope host lo\\       valid_lft forever preferred_lft forever
+2: eth0    inet 192.168.56.2/24 brd 192.168.56.255 scope global eth0\\       valid_lft forever preferred_lft forever
+"""
+
+
+def test_where_a_machine_listens_and_what_addresses_it_has():
+    machine = Machine("slave01", "192.0.2.1", Prints(SOCKETS.encode()), "")
+    assert machine.listening(2377) == {"192.168.56.2", "127.0.0.53", "::", "::1", "*"}
+    assert Machine("slave01", "192.0.2.1", Prints(ADDRESSES.encode()), "").addresses() == {"127.0.0.1", "192.168.56.2"}
+
+
+@pytest.mark.parametrize("ask", [lambda machine: machine.listening(2377), Machine.addresses])
+def test_a_machine_that_lacks_the_command_does_not_count_as_one_without_sockets_or_addresses(monkeypatch, ask):
+    monkeypatch.setattr(Machine, "look", lambda self, line: Result(line, 127, "", f"{line[:2]}: not found", self.name))
+    with pytest.raises(LabError, match=r"on slave01 ended with 127: .*not found"):
+        ask(Machine("slave01", "192.0.2.1", None, ""))
+
+
 def looked(monkeypatch, printed="", code=0, api="1.37"):
     """Return what is looked for on a node whose commands print *printed* and end with *code*."""
     monkeypatch.setattr(Machine, "look", lambda self, command: Result(command, code, "", printed, self.name))
