@@ -896,3 +896,9 @@ def cause(failed: Exception) -> str:
         if known in text:
             return known
     return "its socket is gone" if "FileNotFoundError" in text else text
+
+
+def unsent(failed: NoAnswer) -> bool:
+    """Whether no engine can have got the request that failed: nothing listened at the socket."""
+    known = failed.__cause__
+    return isinstance(known, Exception) and cause(known) in ("Connection refused", "its socket is gone")
