@@ -32,7 +32,7 @@ from swarmlab.images import recipes, workshop
 from swarmlab.images.given import GivenImage
 from swarmlab.labs import outer
 from swarmlab.labs.base import Declared, Lab
-from swarmlab.labs.existing import fitness, inventory, routes, settings
+from swarmlab.labs.existing import fitness, inventory, logins, routes, settings
 from swarmlab.labs.existing.images import check_registry
 from swarmlab.labs.existing.inventory import Inventory
 from swarmlab.labs.existing.names import FINGERPRINT, names_of
@@ -209,7 +209,8 @@ class InventoryLab(Lab):
         config = write_config(folder, reached)
         known = {connection.machine: connection for connection in self._connections}
         self._connections = [
-            known.get(route.machine) or Connection(route.machine, place, config) for place, route in enumerate(reached)
+            known.get(route.machine) or Connection(route.machine, place, config, route.through)
+            for place, route in enumerate(reached)
         ]
         fresh = [connection for connection in self._connections if connection.machine not in known]
         opened = functools.partial(self._opened, to_ask=to_ask)
@@ -225,6 +226,9 @@ class InventoryLab(Lab):
     def _opened(self, connection: Connection, *, to_ask: bool) -> str:
         """Open a connection; return why it cannot be opened, or an empty text."""
         try:
+            # A login of its own, as the time until its turn is not the machine's.
+            with logins.turn(connection.through), self._in_time():
+                connection.log_in()
             with self._in_time():
                 connection.open(to_ask=to_ask)
         except UsageError as failed:

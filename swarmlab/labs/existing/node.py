@@ -23,7 +23,7 @@ from swarmlab.evidence import record
 from swarmlab.files import shown
 from swarmlab.labs import ssh
 from swarmlab.labs.answering import answers
-from swarmlab.labs.existing import manners
+from swarmlab.labs.existing import logins, manners
 from swarmlab.labs.existing.bridge import Bridge
 from swarmlab.labs.existing.inventory import Machine
 from swarmlab.labs.existing.manners import MARK, Manners
@@ -101,17 +101,20 @@ class Connection:
         manners: how commands are given there; known once the connection is open.
         root: commands run as root there; known once the connection is open.
         made: how often the way to the engine was made.
+        through: what the way to the machine begins with.
     """
 
-    def __init__(self, machine: Machine, place: int, config: Path) -> None:
+    def __init__(self, machine: Machine, place: int, config: Path, through: str = "") -> None:
         """Describe the connection; nothing is opened yet.
 
         Args:
             machine: the machine.
             place: its place in the inventory.
             config: the configuration file that `write_config` wrote.
+            through: what the way to it begins with (see `Route.through`).
         """
         self.machine = machine
+        self.through = through
         self.engine_socket = config.parent / f"{alias(place)}.sock"
         self.ssh = Ssh(config, alias(place), timeout=120)
         self._engine_ssh = Ssh(config, engine_alias(alias(place)), timeout=120)
@@ -123,6 +126,15 @@ class Connection:
         self._making = threading.Lock()
         self._failed = -math.inf  # when a lost connection could not be made again, by the monotonic clock
 
+    def log_in(self) -> None:
+        """Log in at the machine. Call it in a `logins.turn`, whose time is not the machine's.
+
+        Raises:
+            UsageError: the machine cannot be reached; the message names the mend.
+        """
+        if message := logins.log_in(self.ssh, str(self.machine)):
+            raise UsageError(why_not(message, self.machine))
+
     def open(self, *, to_ask: bool = True) -> None:
         """Open the connection, and check that user and engine are fit for use.
 
@@ -133,8 +145,7 @@ class Connection:
             UsageError: the machine cannot be reached, the user lacks rights, or the engine does not answer; the message
                 names the mend.
         """
-        if message := self.ssh.open():
-            raise UsageError(why_not(message, self.machine))
+        self.log_in()  # if it is not yet
         user, where = self.machine.user, f"node {self.machine}"
         try:
             self.manners, self.root = manners.learn(self._run, where, user, sudo=self.machine.sudo)
@@ -228,7 +239,8 @@ class Connection:
         for each in lost:
             # What a killed process of ssh left: another would do without a socket of its own.
             each.config.with_name(f"{each.host}.ssh").unlink(missing_ok=True)
-        messages = [message for each in lost if (message := each.open())]
+        with logins.turn(self.through):
+            messages = [message for each in lost if (message := each.open())]
         if not messages and (self._bridge or self._forward()):
             self.made += 1
             return
@@ -264,7 +276,9 @@ class Connection:
                 return
             self._forward("cancel")
             self.engine_socket.unlink(missing_ok=True)
-        if message := self._engine_ssh.open():
+        with logins.turn(self.through, "engine"):
+            message = logins.log_in(self._engine_ssh, str(self.machine))
+        if message:
             raise UsageError(why_not(message, self.machine))
         command = self._engine_ssh.command(self.manners.line("docker system dial-stdio"))
         self._bridge = Bridge(self.engine_socket, command, after=f"{MARK}\n".encode() if self.manners.talks else b"")

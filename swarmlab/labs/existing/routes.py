@@ -90,6 +90,16 @@ class Route:
     settings: Mapping[str, object]
     jumps: tuple[Mapping[str, object], ...] = field(default=())
 
+    @property
+    def through(self) -> str:
+        """What the way begins with, which ways to other machines may share; empty if nothing is between.
+
+        It is the nearest jump host, or the command of a proxy.
+        """
+        if self.jumps:
+            return f"{self.jumps[0]['HostName']} {self.jumps[0]['Port']}"
+        return str(self.settings.get("ProxyCommand", ""))
+
 
 def route(machine: Machine, folder: Path) -> Route:
     """Return how a machine is reached.
