@@ -13,6 +13,7 @@ import hashlib
 import os
 import re
 import subprocess
+import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -230,7 +231,10 @@ class _Asker:
         text = "\n".join(lines) + "\n"
         file = self._folder / f"given-{hashlib.sha256(text.encode()).hexdigest()[:12]}"
         if not file.exists():
-            file.write_text(text, encoding="utf-8")
+            # Machines with the same defaults share it, and are asked for at the same time: none may read half of it.
+            with tempfile.NamedTemporaryFile("w", dir=self._folder, delete=False, encoding="utf-8") as made:
+                made.write(text)
+            Path(made.name).replace(file)
         return file
 
 
