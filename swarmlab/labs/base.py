@@ -249,7 +249,7 @@ class Lab(ABC):
     def measure(self) -> None:
         """Measure the nodes' speed, and scale all deadlines by it; do nothing if no engine works."""
         with contextlib.suppress(SwarmlabError):
-            self.speed = calibrate(self.nodes())
+            self.speed = calibrate(self.nodes(), self._progress)
 
     # Nodes
 
