@@ -27,6 +27,7 @@ from swarmlab.cluster.streams import Streams
 from swarmlab.errors import Blocked, EngineRefused, LabError, NoAnswer, Overdue, SwarmlabError
 from swarmlab.evidence import provisional, record
 from swarmlab.needs import FEATURES
+from swarmlab.parallel import ELSEWHERE, HERE
 from swarmlab.timing import span, timed
 from swarmlab.versions import parsed
 from swarmlab.wait import scaled
@@ -182,11 +183,13 @@ class Node(ABC):
         root: whether commands run as root.
         lifelines: receives every list of tasks that the engine returns; None if nothing does.
         discretion: writes the records of a machine on which others have work; None if all there is the suite's.
+        own_processors: it has processors of its own, so that work on it slows neither this machine nor other nodes.
     """
 
     lifelines: TaskListener | None = None
     discretion: Discretion | None = None
     root = True
+    own_processors = False
 
     def __init__(self, name: str, address: str, host: Host, engine_url: str) -> None:
         self.name = name
@@ -843,6 +846,11 @@ def _reached(host: Host) -> bool:
         return bool(deadline.run(host, "true").rc == 0)
     except (RuntimeError, Overdue):
         return False
+
+
+def at_once(nodes: Iterable[Node]) -> int:
+    """Return on how many of these nodes `parallel` may work at the same time."""
+    return ELSEWHERE if all(node.own_processors for node in nodes) else HERE
 
 
 def facts_of(node: Node) -> dict[str, str]:

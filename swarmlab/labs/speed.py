@@ -7,7 +7,7 @@ import time
 from collections.abc import Sequence
 
 from swarmlab.cluster.marks import SUITE_LABEL, unique
-from swarmlab.cluster.node import Node
+from swarmlab.cluster.node import Node, at_once
 from swarmlab.errors import LabError, SwarmlabError
 from swarmlab.host import Progress
 from swarmlab.parallel import parallel
@@ -44,7 +44,7 @@ def calibrate(nodes: Sequence[Node], progress: Progress = lambda _: None) -> flo
     Raises:
         LabError: no node could do the measured work.
     """
-    measured = list(zip(nodes, parallel(_work, nodes), strict=True))
+    measured = list(zip(nodes, parallel(_work, nodes, at_once=at_once(nodes)), strict=True))
     took = {node: seconds for node, seconds in measured if not isinstance(seconds, SwarmlabError)}
     if not took:
         raise LabError(f"no node does the work that is measured: {measured[0][1]}")

@@ -17,6 +17,8 @@ class Clock:
 
 
 class Node:
+    own_processors = False
+
     def __init__(self, clock, *seconds, code=0):
         self._clock, self._seconds, self._code = clock, list(seconds), code
 
@@ -32,7 +34,7 @@ class Node:
 def clock(monkeypatch):
     clock = Clock()
     monkeypatch.setattr(speed, "time", clock)
-    monkeypatch.setattr(speed, "parallel", lambda action, nodes: [action(node) for node in nodes])
+    monkeypatch.setattr(speed, "parallel", lambda action, nodes, **_: [action(node) for node in nodes])
     yield clock
     wait.set_scale(1.0)
 

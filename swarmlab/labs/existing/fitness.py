@@ -129,8 +129,8 @@ def ports_in_use(ports: range, nodes: Sequence[Node]) -> Iterator[str]:
         return
     own = {
         port["PublicPort"]
-        for node in nodes
-        for container in node.containers()
+        for containers in parallel(lambda node: node.containers(), nodes, at_once=ELSEWHERE)
+        for container in containers
         if ours(container["Names"][0].strip("/"), container["Labels"])
         for port in container["Ports"]
         if "PublicPort" in port

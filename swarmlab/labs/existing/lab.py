@@ -24,7 +24,7 @@ from swarmlab.cluster.discretion import be_discreet
 from swarmlab.cluster.leavings import LOOPBACK, REGISTRY_IMAGE
 from swarmlab.cluster.marks import SUITE_LABEL, unique
 from swarmlab.cluster.node import MANAGEMENT_PORT, Node, look_for
-from swarmlab.cluster.swarm import manager_address
+from swarmlab.cluster.swarm import Swarm, manager_address
 from swarmlab.errors import EngineRefused, LabError, SwarmlabError, UsageError
 from swarmlab.files import shown
 from swarmlab.host import Progress, drop_folder, make_folder, run_folder
@@ -403,8 +403,9 @@ class InventoryLab(Lab):
         """Note on the nodes which of their ports this machine reaches."""
         first = self.known.ports.start
         published = any(parallel(lambda node: fitness.reaches(node.address, first), self._nodes, at_once=ELSEWHERE))
-        managers = [node for node in self._nodes if node.serves_cluster()]
-        management = any(parallel(lambda node: fitness.reaches(node.address, MANAGEMENT_PORT), managers))
+        managers = Swarm(self._nodes).managers
+        reached = parallel(lambda node: fitness.reaches(node.address, MANAGEMENT_PORT), managers, at_once=ELSEWHERE)
+        management = any(reached)
         for node in self._nodes:
             node.published, node.management = published, management
         if not published:

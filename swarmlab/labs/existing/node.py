@@ -315,6 +315,7 @@ class SshNode(Node):
         connection: the connection to it.
     """
 
+    own_processors = True
     published = True
     management = True
     client_settings = ""
