@@ -2,6 +2,7 @@
 
 import contextlib
 import http.server
+import socket
 import socketserver
 import threading
 from pathlib import Path
@@ -31,9 +32,10 @@ class Ssh:
     """Stands for a connection that forwards a socket to an engine, and for that engine."""
 
     def __init__(self, config):
-        self.config, self.host, self.server = config, "n0", None
-        self.works, self.up, self.opened, self.asked = True, True, 0, []
+        self.config, self.host, self.server, self.master = config, "n0", None, None
+        self.works, self.opened, self.asked = True, 0, []
         self.drops = ""
+        self.begin()
 
     def control(self, verb, *options):
         if verb == "forward" and self.server is None:
@@ -41,19 +43,25 @@ class Ssh:
             Path(path).unlink(missing_ok=True)  # StreamLocalBindUnlink
             self.server = Server(path, self._answer(self))
             threading.Thread(target=self.server.serve_forever, args=(0.01,), daemon=True).start()
-        return verb != "check" or self.up
+        return True
 
     def open(self):
         self.opened += 1
-        self.up = self.works
+        if self.works:
+            self.begin()
         return "" if self.works else "Connection timed out"
+
+    def begin(self):
+        self.master = socket.socket(socket.AF_UNIX)
+        self.master.bind(str(self.config.with_name("n0.ssh")))  # which fails where ssh would do without
+        self.master.listen(64)
 
     def close(self):
         self.end()
 
     def end(self):
         """End as ssh does that hears nothing: its socket stays, and nobody listens there."""
-        self.up = False
+        self.master.close()
         if self.server:
             self.server.shutdown()
             self.server.server_close()
@@ -130,7 +138,7 @@ def test_an_engine_that_has_ended_is_told_and_nothing_is_made_again(node):
 def test_what_may_have_come_to_the_engine_is_not_sent_twice(node):
     ssh = node.connection.ssh
     ssh.drops = "create"
-    ssh.up = False  # it ends while the engine is at work
+    ssh.master.close()  # it ends while the engine is at work
     with pytest.raises(NoAnswer, match="does not answer POST /services/create"):
         node.ask("POST", "/services/create")
     assert (ssh.opened, ssh.asked.count("POST create")) == (1, 1)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import re
 import shlex
+import socket
 import subprocess
 import threading
 import time
@@ -233,12 +234,12 @@ class Connection:
 
     def _make_again(self) -> None:
         """Open the connections that have ended, if that on which the engine is asked is one of them."""
-        lost = [each for each in self._all() if not each.control("check")]
+        lost = [each for each in self._all() if _has_ended(each)]
         if self._all()[-1] not in lost:
             return
         for each in lost:
             # What a killed process of ssh left: another would do without a socket of its own.
-            each.config.with_name(f"{each.host}.ssh").unlink(missing_ok=True)
+            _control_socket(each).unlink(missing_ok=True)
         with logins.turn(self.through):
             messages = [message for each in lost if (message := each.open())]
         if not messages and (self._bridge or self._forward()):
@@ -290,6 +291,20 @@ class Connection:
 
     def _answers(self) -> bool:
         return answers(f"unix://{self.engine_socket}", timeout=math.ceil(deadline.left(30)))
+
+
+def _control_socket(connection: Ssh) -> Path:
+    return connection.config.with_name(f"{connection.host}.ssh")
+
+
+def _has_ended(connection: Ssh) -> bool:
+    """Whether nobody listens at the control socket of a connection. Unlike ssh, it says so whatever time is left."""
+    with socket.socket(socket.AF_UNIX) as tried:
+        try:
+            tried.connect(str(_control_socket(connection)))
+        except (ConnectionRefusedError, FileNotFoundError):
+            return True
+    return False
 
 
 class _NoHost:
