@@ -136,6 +136,20 @@ def in_folder(folder: Path, make: Callable[[], T]) -> T:
     raise AssertionError("there is at least one attempt")
 
 
+def own_folder(kind: str) -> Path:
+    """Make this process's folder of a kind in `run_folder`, and return it; those of ended processes are removed.
+
+    Args:
+        kind: the name of the folder above.
+    """
+    mine = make_folder(run_folder() / kind / own_name())
+    with contextlib.suppress(FileNotFoundError):  # another thread has removed them as empty (see `in_folder`)
+        for other in mine.parent.iterdir():
+            if ended(other.name):
+                shutil.rmtree(other, ignore_errors=True)
+    return mine
+
+
 def drop_folder(folder: Path) -> None:
     """Remove a folder in `run_folder` if it is empty, and each folder above it that is empty then."""
     with contextlib.suppress(OSError):

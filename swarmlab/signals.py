@@ -204,7 +204,7 @@ def _on_signal(number: int, _: Any) -> None:
 
 
 def _count(reading: int, ending: _Ending) -> None:
-    """Count the signals after the first. The third after the grace's end ends the program."""
+    """Count the signals after the grace. The first is answered with a line, the second ends the program."""
     with open(reading, "rb", buffering=0) as pipe:
         while numbers := pipe.read(1):
             number = numbers[0]

@@ -20,7 +20,7 @@ import docker
 
 from swarmlab.cluster import deadline
 from swarmlab.cluster.marks import STACK_LABEL, SUITE_LABEL, is_unique, ours
-from swarmlab.cluster.node import Node
+from swarmlab.cluster.node import Node, at_once
 from swarmlab.cluster.prints import may_print
 from swarmlab.cluster.quotes import length, log, rules, said, settings, strings
 from swarmlab.errors import SwarmlabError
@@ -213,7 +213,7 @@ class Discretion:
     def meet(self, nodes: Sequence[Node], *, hurried: bool = False) -> None:
         """Read all that others have on *nodes*, so that no text tells a value of it. Nothing of this is recorded."""
         with aside():
-            parallel(functools.partial(self._meet, hurried=hurried), nodes)
+            parallel(functools.partial(self._meet, hurried=hurried), nodes, at_once=at_once(nodes))
 
     def _meet(self, node: Node, *, hurried: bool) -> None:
         silent = (SwarmlabError, docker.errors.DockerException, *_STRANGE)

@@ -8,6 +8,7 @@ import logging
 import math
 import re
 import shlex
+import threading
 import time
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -26,6 +27,7 @@ from swarmlab.cluster.streams import Streams
 from swarmlab.errors import Blocked, EngineRefused, LabError, NoAnswer, Overdue, SwarmlabError
 from swarmlab.evidence import provisional, record
 from swarmlab.needs import FEATURES
+from swarmlab.parallel import ELSEWHERE, HERE
 from swarmlab.timing import span, timed
 from swarmlab.versions import parsed
 from swarmlab.wait import scaled
@@ -181,11 +183,13 @@ class Node(ABC):
         root: whether commands run as root.
         lifelines: receives every list of tasks that the engine returns; None if nothing does.
         discretion: writes the records of a machine on which others have work; None if all there is the suite's.
+        own_processors: it has processors of its own, so that work on it slows neither this machine nor other nodes.
     """
 
     lifelines: TaskListener | None = None
     discretion: Discretion | None = None
     root = True
+    own_processors = False
 
     def __init__(self, name: str, address: str, host: Host, engine_url: str) -> None:
         self.name = name
@@ -195,6 +199,8 @@ class Node(ABC):
         self._heard = -math.inf  # time of the engine's last answer, by the monotonic clock
         self._silent = False
         self._manages = False  # whether it was a manager when it was last asked
+        self._client: docker.DockerClient | None = None
+        self._connecting = threading.Lock()
         self._data_root = ""
 
     def __str__(self) -> str:
@@ -205,13 +211,20 @@ class Node(ABC):
 
     # Asking
 
-    @functools.cached_property
+    @property
     def engine(self) -> docker.DockerClient:
         """docker-py's client of the engine. Its requests and answers go into the evidence.
 
         Raises:
             NoAnswer: the engine does not answer.
         """
+        # No cached_property: before Python 3.12 its lock is the class's, and an engine that hangs would hold up all.
+        with self._connecting:
+            if self._client is None:
+                self._client = self._connected()
+            return self._client
+
+    def _connected(self) -> docker.DockerClient:
         try:
             seconds = math.ceil(deadline.left(self._patience))
             client = docker.DockerClient(base_url=self._engine_url, version="auto", timeout=seconds)
@@ -227,7 +240,8 @@ class Node(ABC):
 
     def forget(self) -> None:
         """Close the client: another engine, perhaps with another version of the API, has taken the engine's place."""
-        if client := self.__dict__.pop("engine", None):
+        client, self._client = self._client, None
+        if client:
             client.close()
         self._heard, self._data_root = -math.inf, ""
 
@@ -649,14 +663,23 @@ class Node(ABC):
         return int(code), streams
 
     def addresses(self) -> set[str]:
-        """Return all IPv4 addresses of the machine's interfaces, loopback included."""
-        listed = self.look("ip -4 -oneline address show").out
+        """Return all IPv4 addresses of the machine's interfaces, loopback included.
+
+        Raises:
+            LabError: the machine does not tell.
+        """
+        listed = self.look("ip -4 -oneline address show").expect()
         return {line.split()[3].split("/")[0] for line in listed.splitlines()}
 
     def listening(self, port: int) -> set[str]:
-        """Return the local addresses on which something listens on this TCP port; ``*`` stands for all."""
-        listed = self.look(f"ss -Hlnt sport = :{port}").out
-        return {line.split()[3].rpartition(":")[0].split("%")[0].strip("[]") for line in listed.splitlines()}
+        """Return the local addresses on which something listens on this TCP port; ``*`` stands for all.
+
+        Raises:
+            LabError: the machine does not tell.
+        """
+        # With a header, which old releases of ss do not leave out.
+        rows = [line.split() for line in self.look(f"ss -lnt sport = :{port}").expect().splitlines()]
+        return {row[3].rpartition(":")[0].split("%")[0].strip("[]") for row in rows if row and row[0] == "LISTEN"}
 
     def ipvs(self, container: str = "") -> str:
         """Return the IPVS table of the routing mesh on this node, or of a *container* here."""
@@ -825,6 +848,11 @@ def _reached(host: Host) -> bool:
         return False
 
 
+def at_once(nodes: Iterable[Node]) -> int:
+    """Return on how many of these nodes `parallel` may work at the same time."""
+    return ELSEWHERE if all(node.own_processors for node in nodes) else HERE
+
+
 def facts_of(node: Node) -> dict[str, str]:
     """Return `Node.facts`; if the engine does not answer, return the node's name, address and the error."""
     try:
@@ -876,3 +904,9 @@ def cause(failed: Exception) -> str:
         if known in text:
             return known
     return "its socket is gone" if "FileNotFoundError" in text else text
+
+
+def unsent(failed: NoAnswer) -> bool:
+    """Whether no engine can have got the request that failed: nothing listened at the socket."""
+    known = failed.__cause__
+    return isinstance(known, Exception) and cause(known) in ("Connection refused", "its socket is gone")

@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 
 from swarmlab.cluster.lifelines import Lifelines
 from swarmlab.cluster.marks import STACK_LABEL, SUITE_LABEL, network_removed, of_a_stack, unique
-from swarmlab.cluster.node import MANAGEMENT_PORT, Node
+from swarmlab.cluster.node import MANAGEMENT_PORT, Node, at_once
 from swarmlab.cluster.probe import Probe
 from swarmlab.cluster.service import Service, Task, specification
 from swarmlab.cluster.workbench import PORTS, Workbench, sweep
@@ -113,6 +113,9 @@ class Swarm:
         swarm.wait_ready()
         return swarm
 
+    def _on_each(self, action: Callable[[Node], T], nodes: Sequence[Node]) -> list[T]:
+        return parallel(action, nodes, at_once=at_once(nodes))
+
     # Members
 
     def members(self, asked: Node | None = None) -> list[dict[str, Any]]:
@@ -136,7 +139,7 @@ class Swarm:
     @property
     def managers(self) -> list[Node]:
         """The nodes that serve the cluster's API."""
-        serve = parallel(lambda node: node.serves_cluster(), self.nodes)
+        serve = self._on_each(lambda node: node.serves_cluster(), self.nodes)
         return [node for node, serves in zip(self.nodes, serve, strict=True) if serves]
 
     @property
@@ -215,7 +218,8 @@ class Swarm:
 
     def conditions(self) -> dict[str, State]:
         """Return the state of each condition of a ready swarm, by its name."""
-        infos = dict(zip(map(str, self.nodes), parallel(lambda node: node.info()["Swarm"], self.nodes), strict=True))
+        asked = self._on_each(lambda node: node.info()["Swarm"], self.nodes)
+        infos = dict(zip(map(str, self.nodes), asked, strict=True))
         inactive = [
             f"{name} is {info['LocalNodeState']}{': ' * bool(info.get('Error'))}{info.get('Error') or ''}"
             for name, info in infos.items()
@@ -224,7 +228,7 @@ class Swarm:
         conditions = {"every engine is in the swarm": State(not inactive, few(inactive) or "all active")}
         managers = [node for node in self.nodes if infos[node.name]["ControlAvailable"]]
         try:
-            views = dict(zip(map(str, managers), parallel(self.members, managers), strict=True))
+            views = dict(zip(map(str, managers), self._on_each(self.members, managers), strict=True))
         except EngineRefused as refused:
             conditions["managers answer"] = State(False, str(refused))
             return conditions
@@ -233,7 +237,7 @@ class Swarm:
             return conditions
         conditions |= _agreement(views)
         conditions["role equals certificate"] = _roles(next(iter(views.values())), infos)
-        present = parallel(has_ingress, self.nodes)
+        present = self._on_each(has_ingress, self.nodes)
         lacking = [node.name for node, there in zip(self.nodes, present, strict=True) if not there]
         conditions["ingress present"] = State(not lacking, f"missing on {few(lacking)}" if lacking else "on all")
         return conditions
@@ -378,7 +382,7 @@ class Swarm:
         made = self.made("services", "configs", "secrets", "networks")
         networks = [resource for resource in made if resource.kind == "networks"]
         self.remove([resource for resource in made if resource not in networks])
-        parallel(lambda node: sweep(node, kept=kept), self.nodes)
+        self._on_each(lambda node: sweep(node, kept=kept), self.nodes)
         if kept:
             self.remove(networks)
             self._kept.clear()
@@ -401,7 +405,7 @@ class Swarm:
                 texts[f"{node.name}: no answer"] = str(failed)
             return texts
 
-        told = parallel(told_by, self.nodes + self.spare)
+        told = self._on_each(told_by, self.nodes + self.spare)
         return {name: text for texts in told for name, text in texts.items()}
 
 

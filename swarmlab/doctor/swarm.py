@@ -181,7 +181,7 @@ def ports(patient: Patient) -> Iterator[Finding]:
 
 def from_here(patient: Patient) -> Iterator[Finding]:
     """Whether this machine reaches the ports that tests send requests to."""
-    managers = [node for node in patient.nodes if node.serves_cluster()]
+    managers = Swarm(patient.nodes).managers
     for port, nodes, what in (
         (patient.lab.known.ports.start, patient.nodes, "published ports"),
         (MANAGEMENT_PORT, managers, "the port of managers"),

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, ClassVar
 
-from swarmlab.cluster.node import Node, facts_of
+from swarmlab.cluster.node import Node, at_once, facts_of
 from swarmlab.cluster.sample import Sample
 from swarmlab.errors import LabError, NoAnswer, SwarmlabError, UsageError
 from swarmlab.files import shown
@@ -195,7 +195,7 @@ class Lab(ABC):
 
     def facts(self) -> list[dict[str, str]]:
         """Return the facts of each node of the default cluster, for reports."""
-        return parallel(facts_of, self.nodes())
+        return parallel(facts_of, self.nodes(), at_once=at_once(self.nodes()))
 
     def account(self) -> dict[str, Any]:
         """Return the facts of the lab as a whole, for reports: speed, seconds of its steps, and what its kind adds."""
@@ -243,7 +243,8 @@ class Lab(ABC):
         """
         if not thorough or not self.standing:
             return None
-        silent = dict(zip(self.nodes(), parallel(_silence, self.nodes()), strict=True))
+        nodes = self.nodes()
+        silent = dict(zip(nodes, parallel(_silence, nodes, at_once=at_once(nodes)), strict=True))
         if not silent or not all(silent.values()):
             return None
         listed = ", ".join(map(str, silent))
@@ -253,7 +254,7 @@ class Lab(ABC):
     def measure(self) -> None:
         """Measure the nodes' speed, and scale all deadlines by it; do nothing if no engine works."""
         with contextlib.suppress(SwarmlabError):
-            self.speed = calibrate(self.nodes())
+            self.speed = calibrate(self.nodes(), self._progress)
 
     # Nodes
 

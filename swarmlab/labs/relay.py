@@ -11,12 +11,10 @@ import atexit
 import contextlib
 import os
 import selectors
-import shutil
 import socket
 import threading
 import weakref
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import docker
@@ -24,7 +22,7 @@ import requests
 from docker.models.containers import Container
 
 from swarmlab.cluster.streams import Streams, hang_up
-from swarmlab.host import ended, own_name, run_folder
+from swarmlab.host import drop_folder, in_folder, own_folder
 from swarmlab.labs import pieces
 from swarmlab.labs.sent import program
 
@@ -53,9 +51,9 @@ class Relay:
             container: returns the node's container; an upgrade replaces it.
         """
         self._container = container
-        self._path = _folder() / f"{id(self):x}.sock"
+        self._path = own_folder("relays") / f"{id(self):x}.sock"
         self._listening = socket.socket(socket.AF_UNIX)
-        self._listening.bind(str(self._path))
+        in_folder(self._path.parent, lambda: self._listening.bind(str(self._path)))
         self._listening.listen(64)
         self._listening.setblocking(False)
         self.url = f"unix://{self._path}"
@@ -70,6 +68,7 @@ class Relay:
             self._closed = True
             os.close(self._end)
             self._path.unlink(missing_ok=True)
+            drop_folder(self._path.parent)
 
     def __enter__(self) -> Relay:
         return self
@@ -186,22 +185,9 @@ class _Passing:
             self._node = self._stream = None
 
 
-def _folder() -> Path:
-    """Return this process's folder of sockets; those of processes that have ended are removed."""
-    place = run_folder() / "relays"
-    mine = place / own_name()
-    if not mine.exists():
-        mine.mkdir(mode=0o700, parents=True, exist_ok=True)
-        for other in place.iterdir():
-            if ended(other.name):
-                shutil.rmtree(other, ignore_errors=True)
-        atexit.register(_leave, mine)
-    return mine
-
-
-def _leave(folder: Path) -> None:
+def _close_all() -> None:
     for relay in list(_live):
         relay.close()
-    with contextlib.suppress(OSError):
-        folder.rmdir()
-        folder.parent.rmdir()
+
+
+atexit.register(_close_all)

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import statistics
 import time
 from collections.abc import Sequence
 
 from swarmlab.cluster.marks import SUITE_LABEL, unique
-from swarmlab.cluster.node import Node
+from swarmlab.cluster.node import Node, at_once
 from swarmlab.errors import LabError, SwarmlabError
+from swarmlab.host import Progress
 from swarmlab.parallel import parallel
 from swarmlab.wait import scaled, set_scale
 
@@ -15,6 +17,8 @@ from swarmlab.wait import scaled, set_scale
 REFERENCE = 1.0
 #: Seconds that the outer engine takes to make a network on a machine with two cores: 0.1 to 0.2 measured, rounded up.
 NETWORK = 0.25
+#: A node is apart from the others if it takes so many times what half of them take at most, and `REFERENCE`.
+_APART = 3.0
 #: The largest factor on deadlines. Planted faults set it lower: a wait that must fail takes its whole deadline.
 MOST = 40.0
 # An engine's daily work: its command starts, the kernel makes links, addresses and firewall rules, state is written.
@@ -24,10 +28,15 @@ _WORK = (
 )
 
 
-def calibrate(nodes: Sequence[Node]) -> float:
+def calibrate(nodes: Sequence[Node], progress: Progress = lambda _: None) -> float:
     """Measure the nodes' speed, all at the same time, and scale deadlines by the slowest that does the work.
 
-    Nodes that cannot do it, as their engine is down, are for the claims to judge.
+    Nodes that cannot do it, as their engine is down, are for the claims to judge. One that takes far longer than most
+    is measured again, and the lower value counts: it may have been busy for a moment.
+
+    Args:
+        nodes: the nodes.
+        progress: called with a line if a node that is apart from the others sets the factor.
 
     Returns:
         The factor on every deadline, from 1 to `MOST`.
@@ -35,11 +44,23 @@ def calibrate(nodes: Sequence[Node]) -> float:
     Raises:
         LabError: no node could do the measured work.
     """
-    took = parallel(_work, nodes)
-    if all(isinstance(one, SwarmlabError) for one in took):
-        raise LabError(f"no node does the work that is measured: {took[0]}")
-    slowest = max(one for one in took if not isinstance(one, SwarmlabError))
-    factor = min(max(slowest / REFERENCE, 1.0), MOST)
+    measured = list(zip(nodes, parallel(_work, nodes, at_once=at_once(nodes)), strict=True))
+    took = {node: seconds for node, seconds in measured if not isinstance(seconds, SwarmlabError)}
+    if not took:
+        raise LabError(f"no node does the work that is measured: {measured[0][1]}")
+    most = statistics.median(took.values())
+    limit = _APART * max(most, REFERENCE)
+    apart = [node for node, seconds in took.items() if seconds > limit]
+    for node, again in zip(apart, parallel(_work, apart), strict=True):
+        if not isinstance(again, SwarmlabError):
+            took[node] = min(took[node], again)
+    slowest = max(took, key=lambda node: took[node])
+    factor = min(max(took[slowest] / REFERENCE, 1.0), MOST)
+    if took[slowest] > limit:
+        progress(
+            f"speed factor {factor:.1f}, set by {slowest}: its engine takes {took[slowest]:.1f} s for what most do in "
+            f"{most:.1f} s; deadlines are scaled by it"
+        )
     set_scale(factor)
     return factor
 

@@ -16,9 +16,10 @@ from swarmlab.cluster import deadline
 
 #: Seconds that a login may take; ssh itself ends sooner if nothing answers.
 _LOGIN = 60.0
-#: What ssh itself prints where the open connection takes no further session, before it makes another connection.
+#: What ssh itself prints where the open connection takes no further session, or has ended, before it makes another.
 _OWN = re.compile(
-    rb"(?m)^(mux_client_request_session: .*|ControlSocket .* already exists, disabling multiplexing)\r?\n?"
+    rb"(?m)^(mux_client_request_session: .*|ControlSocket .* already exists, disabling multiplexing"
+    rb"|Control socket connect\(.*\): .*)\r?\n?"
 )
 #: Settings of ssh_config by their names; a list stands for several lines.
 Settings = Mapping[str, object]
@@ -48,7 +49,7 @@ class Ssh:
     """An SSH connection to one machine.
 
     `open` starts a control connection, and everything later goes through it. The configuration file must set
-    ControlMaster and ControlPath.
+    ControlPath.
 
     Source: ssh(1), options -M, -N, -O; ssh_config(5), ControlMaster.
     """

@@ -20,7 +20,7 @@ from urllib.parse import urlsplit
 
 from swarmlab.errors import UsageError
 from swarmlab.files import shown
-from swarmlab.host import Progress
+from swarmlab.host import Progress, drop_folder, in_folder, own_folder
 
 #: Seconds that ssh may take to connect, and the command on the engine's machine to answer.
 _CONNECT, _ANSWER = 10, 30
@@ -70,9 +70,10 @@ class Tunnel:
             self._host, port = "", None
         if not self._host or self._host.startswith("-") or parts.password:
             raise UsageError(f"{by}: is no address of ssh; write ssh://USER@HOST or ssh://USER@HOST:PORT")
-        self._folder = Path(tempfile.mkdtemp(prefix="swarmlab-ssh-"))
+        mine = own_folder("tunnels")
+        self._folder = in_folder(mine, lambda: Path(tempfile.mkdtemp(prefix="", dir=mine)))
         own = ["-o", "BatchMode=yes", "-o", f"ConnectTimeout={_CONNECT}", "-o", "ServerAliveInterval=15"]
-        own += ["-o", "ControlMaster=auto", "-o", f"ControlPath={self._folder}/master"]
+        own += ["-o", "ControlMaster=auto", "-o", f'ControlPath="{self._folder}/master"']
         own += ["-o", f"ControlPersist={_PERSIST}"]
         own += ["-l", parts.username] if parts.username else []
         own += ["-p", str(port)] if port else []
@@ -164,6 +165,7 @@ class Tunnel:
                 leave = [*self._ssh, "-O", "exit", "--", self._host]
                 subprocess.run(leave, check=False, capture_output=True, stdin=subprocess.DEVNULL, timeout=10)
         shutil.rmtree(self._folder, ignore_errors=True)
+        drop_folder(self._folder.parent)
 
 
 atexit.register(close_all)

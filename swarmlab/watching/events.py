@@ -10,10 +10,11 @@ from types import TracebackType
 from typing import Any
 
 from swarmlab.cluster.clocks import seconds_of
-from swarmlab.cluster.node import Node
+from swarmlab.cluster.node import Node, at_once
 from swarmlab.cluster.service import SERVICE_LABEL, TASK_LABEL, Service, Task
 from swarmlab.errors import LabError, SwarmlabError
 from swarmlab.evidence import aside, record
+from swarmlab.parallel import ELSEWHERE, parallel
 
 #: An engine remembers 256 events. This many at the first poll, without a known one among them, may hide earlier ones.
 _MANY = 200
@@ -85,6 +86,11 @@ class _NodeEvents:
         with self._polling:
             self._poll(last)
 
+    def end(self) -> None:
+        """Poll for the last time; the clock may have drifted or been set since it was measured."""
+        self.measure()
+        self.poll(last=True)
+
     def _poll(self, last: bool) -> None:
         # Ask until a time that has certainly passed by the node's clock, else the engine waits for it. Events after it
         # come with the next poll; the last poll therefore asks until a time that is certainly not before now.
@@ -148,6 +154,8 @@ class Recorder:
 
     def __init__(self, nodes: Sequence[Node], *, every: float = 0.0) -> None:
         self._nodes = list(nodes)
+        # Of nodes that share processors, clocks are known more closely if they are asked one after the other.
+        self._at_once = ELSEWHERE if at_once(self._nodes) == ELSEWHERE else 1
         self._every = every
         self._by_node: list[_NodeEvents] = []
         self._threads: list[threading.Thread] = []
@@ -155,7 +163,7 @@ class Recorder:
         self._failed: SwarmlabError | None = None
 
     def __enter__(self) -> Recorder:
-        self._by_node = [_NodeEvents(node) for node in self._nodes]
+        self._by_node = parallel(_NodeEvents, self._nodes, at_once=self._at_once)
         if self._every:
             self._threads = [
                 threading.Thread(target=self._keep_polling, args=(engine,), daemon=True) for engine in self._by_node
@@ -174,9 +182,7 @@ class Recorder:
             thread.join()
         if self._failed:
             raise self._failed
-        for engine in self._by_node:
-            engine.measure()  # the clock may have drifted or been set
-            engine.poll(last=True)
+        parallel(_NodeEvents.end, self._by_node, at_once=self._at_once)
         lines = [f"{event.earliest:.3f} {event} (task {event.task})" for event in self.events if event.task]
         record("suite", "events of tasks' containers, by this machine's clock", "\n".join(lines) or "(none)")
 
@@ -191,8 +197,7 @@ class Recorder:
 
     def poll(self) -> None:
         """Take the events since the last poll from every engine."""
-        for engine in self._by_node:
-            engine.poll()
+        parallel(_NodeEvents.poll, self._by_node, at_once=self._at_once)
 
     @property
     def events(self) -> list[Event]:

@@ -222,7 +222,7 @@ def test_settings_of_an_engine_keep_its_addresses(text, kept):
         "cat /var/tmp/swc-folder-0a1b2c/file",
         "cd /var/tmp/swc-folder-0a1b2c && cat file",
         "ip -4 -oneline address show",
-        "ss -Hlnt sport = :80 | wc -l",
+        "ss -lnt sport = :80 | wc -l",
         '. /etc/os-release && echo "$PRETTY_NAME"',
         "for card in /sys/class/net/*/device; do basename $(dirname $card); done",
         "nsenter --net=/run/docker/netns/ingress_sbox ipvsadm -Ln",

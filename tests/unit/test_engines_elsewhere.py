@@ -4,11 +4,13 @@ import hashlib
 import json
 import os
 import socket
+import tempfile
 from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
 
+from swarmlab import host
 from swarmlab.errors import UsageError
 from swarmlab.labs import nearness, outer
 from swarmlab.labs.answering import refused_by_tls
@@ -155,13 +157,25 @@ def test_what_is_no_address_of_ssh_is_refused(address):
         Tunnel(address, "NAME")
 
 
-def test_ssh_that_cannot_connect_is_told_in_its_own_words(tmp_path, monkeypatch):
-    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+@pytest.fixture
+def folder(tmp_path, monkeypatch):
+    """Return the folder of sockets, with a short name; that of temporary files is too long for the path of a socket."""
+    long = tmp_path / ("a folder" * 20)
+    long.mkdir()
+    with tempfile.TemporaryDirectory(dir="/tmp") as made:
+        place = Path(made) / "run"
+        monkeypatch.setattr(host, "run_folder", lambda: place)
+        monkeypatch.setattr("tempfile.tempdir", str(long))
+        yield place
+
+
+def test_ssh_that_cannot_connect_is_told_in_its_own_words(folder):
     with pytest.raises(UsageError, match=r"NAME: ssh cannot connect: .*; this has to work without a q.*: ssh -l u -p"):
         Tunnel("ssh://u@localhost:1", "NAME")
-    assert not list(tmp_path.iterdir())
+    assert not folder.exists()
 
 
+@pytest.mark.usefixtures("folder")
 @pytest.mark.parametrize(
     ("ending", "told"),
     [
@@ -177,18 +191,20 @@ def test_what_is_missing_behind_ssh_is_told(tmp_path, monkeypatch, ending, told)
         Tunnel("ssh://h", "NAME")
 
 
-def test_each_connection_to_a_tunnel_is_a_command_behind_ssh(tmp_path, monkeypatch):
+def test_each_connection_to_a_tunnel_is_a_command_behind_ssh(tmp_path, folder, monkeypatch):
     (tmp_path / "ssh").write_text(f'#!/bin/sh\necho "$@" >> {tmp_path}/words\nexec cat\n')
     (tmp_path / "ssh").chmod(0o755)
     monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
+    (folder / "tunnels" / "1-2" / "left").mkdir(parents=True)  # by a process that was killed
     tunnel = Tunnel("ssh://u@h:7/run/own.sock", "NAME")
+    assert [each.name for each in (folder / "tunnels").iterdir()] == [host.own_name()]
     place = tunnel.url.removeprefix("unix://")
     with socket.socket(socket.AF_UNIX) as asking:
         asking.connect(place)
         asking.sendall(b"ping")
         assert asking.recv(4) == b"ping"
     tunnel.close()
-    assert not Path(place).exists()
+    assert not folder.exists()
     first, second = (tmp_path / "words").read_text().splitlines()
     assert first == second
     assert first.endswith("-l u -p 7 -- h docker --host unix:///run/own.sock system dial-stdio")

@@ -1,3 +1,5 @@
+import contextlib
+import threading
 from types import SimpleNamespace
 
 import pytest
@@ -11,6 +13,8 @@ from swarmlab.watching.events import Event, History, Recorder, moment
 
 class Engine:
     """An engine that remembers the last few events, and whose clock is ahead."""
+
+    own_processors = False
 
     def __init__(self, name, ahead, now, remembers=4):
         self.name, self.ahead, self.now, self.remembers = name, ahead, now, remembers
@@ -127,6 +131,28 @@ def test_of_an_engine_that_told_of_no_task_nothing_is_said(now):
         now[0] += 1
     with pytest.raises(LabError, match=r"no event of a task's container came from slave02"):
         recorder.started_again()
+
+
+@pytest.mark.parametrize("far", [False, True])
+def test_far_engines_are_asked_at_the_same_time_and_those_here_in_turn(now, far):
+    made, together = [Engine(f"slave0{number}", 0, now) for number in range(3)], threading.Barrier(3)
+
+    def meet(ask):
+        def asked(*args):
+            with contextlib.suppress(threading.BrokenBarrierError):
+                together.wait(10 if far else 0.05)
+            return ask(*args)
+
+        return asked
+
+    for engine in made:
+        engine.own_processors = far
+        engine.info, engine.events = meet(engine.info), meet(engine.events)
+    with Recorder(made) as recorder:
+        now[0] += 1
+        recorder.poll()
+        now[0] += 1
+    assert together.broken is not far
 
 
 def polls_by_itself(engine, work):

@@ -146,9 +146,8 @@ def engine_of(node):
     [(True, (), True), (True, ("b",), False), (True, ("a", "b"), False), (False, (), False)],
 )
 def test_a_swarm_has_ended_when_no_engine_of_it_answers(standing, answering, over):
-    nodes = [
-        engine_of(type("N", (), {"name": n, "__str__": lambda s: s.name, "answers": n in answering})()) for n in "ab"
-    ]
+    made = {"__str__": lambda node: node.name, "own_processors": True}
+    nodes = [engine_of(type("N", (), {**made, "name": name, "answers": name in answering})()) for name in "ab"]
     lab = SimpleNamespace(standing=standing, name="one", nodes=lambda: nodes)
     ended = Lab.ended(lab)
     assert bool(ended) == over

@@ -313,7 +313,7 @@ def test_a_reader_can_do_nothing_but_ask(tmp_path):
     with _OnSocket(str(tmp_path / "socket"), Answering) as server:
         threading.Thread(target=server.serve_forever, daemon=True).start()
         node = Machine("a", "10.0.0.1", None, f"unix://{tmp_path}/socket")
-        node.__dict__["engine"] = docker.DockerClient(base_url=f"unix://{tmp_path}/socket", version="1.41")
+        node._client = docker.DockerClient(base_url=f"unix://{tmp_path}/socket", version="1.41")
         asked = Reader(node)
         assert asked.get("/services") == {}
         for change in (

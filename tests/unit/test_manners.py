@@ -10,8 +10,8 @@ import pytest
 
 from swarmlab.errors import UsageError
 from swarmlab.labs.existing import manners
+from swarmlab.labs.existing.bridge import Bridge
 from swarmlab.labs.existing.manners import MARK, Manners, learn
-from swarmlab.labs.existing.node import Bridge
 from swarmlab.wait import State, wait
 
 NOISE = "echo welcome; echo welcome >&2; stty -echo; "

@@ -64,6 +64,29 @@ def test_an_engine_that_was_frozen_is_given_up_soon(engine):
     assert engine.ask("GET", "/version")
 
 
+def test_an_engine_that_hangs_holds_up_no_other(engine, tmp_path):
+    with socket.socket(socket.AF_UNIX) as silent:
+        silent.bind(str(tmp_path / "silent"))
+        silent.listen(1)
+        hanging = Machine("slave02", "192.0.2.2", None, f"unix://{tmp_path / 'silent'}")
+        refused = []
+
+        def ask():
+            try:
+                hanging.ask("GET", "/version")
+            except NoAnswer:
+                refused.append(time.monotonic())
+
+        asking = threading.Thread(target=ask)
+        asking.start()
+        asked, _ = silent.accept()
+        with asked:
+            assert engine.ask("GET", "/version")
+            answered = time.monotonic()
+            asking.join()
+    assert answered < refused[0]
+
+
 def test_an_engine_that_is_not_there_is_the_labs_failure(tmp_path):
     with pytest.raises(LabError, match="engine of slave02 does not answer"):
         Machine("slave02", "192.0.2.2", None, f"unix://{tmp_path / 'none'}").ask("GET", "/version")
@@ -117,6 +140,33 @@ def test_output_that_is_no_text_is_read_all_the_same():
     certificate = b"-----BEGIN CERTIFICATE-----\n"
     done = Machine("slave01", "192.0.2.1", Prints(b"\0\0\x12\4\xff\xff" + certificate), "").run("openssl s_client")
     assert done.out.endswith(certificate.decode())
+
+
+SOCKETS = """\
+State      Recv-Q Send-Q        Local Address:Port          Peer Address:Port
+LISTEN     0      128            192.168.56.2:2377                     *:*
+LISTEN     0      128          127.0.0.53%lo:2377                     *:*
+LISTEN     0      128                      :::2377                    :::*
+LISTEN     0      4096                  [::1]:2377                 [::]:*
+LISTEN     0      4096                      *:2377                    *:*
+"""
+ADDRESSES = """\
+1: lo    inet 127.0.0.1/8 scope host lo\\       valid_lft forever preferred_lft forever
+2: eth0    inet 192.168.56.2/24 brd 192.168.56.255 scope global eth0\\       valid_lft forever preferred_lft forever
+"""
+
+
+def test_where_a_machine_listens_and_what_addresses_it_has():
+    machine = Machine("slave01", "192.0.2.1", Prints(SOCKETS.encode()), "")
+    assert machine.listening(2377) == {"192.168.56.2", "127.0.0.53", "::", "::1", "*"}
+    assert Machine("slave01", "192.0.2.1", Prints(ADDRESSES.encode()), "").addresses() == {"127.0.0.1", "192.168.56.2"}
+
+
+@pytest.mark.parametrize("ask", [lambda machine: machine.listening(2377), Machine.addresses])
+def test_a_machine_that_lacks_the_command_does_not_count_as_one_without_sockets_or_addresses(monkeypatch, ask):
+    monkeypatch.setattr(Machine, "look", lambda self, line: Result(line, 127, "", f"{line[:2]}: not found", self.name))
+    with pytest.raises(LabError, match=r"on slave01 ended with 127: .*not found"):
+        ask(Machine("slave01", "192.0.2.1", None, ""))
 
 
 def looked(monkeypatch, printed="", code=0, api="1.37"):

@@ -20,6 +20,7 @@ class Fake:
     """A node whose engine and shell take their time, in seconds; None for ever."""
 
     discretion = lifelines = None
+    own_processors = False
 
     def __init__(self, name, *, engine=0.0, manager=0.0, shell=0.0, refuses=False):
         self.name, self.address = name, f"10.1.1.{name[-1]}"

@@ -183,6 +183,7 @@ class Fake:
     """A manager that tells of nodes; of several lists the last is told again and again."""
 
     discretion = lifelines = None
+    own_processors = False
 
     def __init__(self, name, *lists, identity=""):
         self.name, self.address = name, ADDRESSES[name]

@@ -13,6 +13,7 @@ from pathlib import Path
 import docker
 import pytest
 
+from swarmlab import host
 from swarmlab.labs import pieces, relay
 from swarmlab.labs.relay import Relay
 from swarmlab.wait import wait
@@ -56,7 +57,7 @@ def folder():
 @pytest.fixture(autouse=True)
 def engine(folder, monkeypatch):
     monkeypatch.setattr(relay, "_ENGINE", str(folder / "engine.sock"))
-    monkeypatch.setattr(relay, "run_folder", lambda: folder)
+    monkeypatch.setattr(host, "run_folder", lambda: folder)
     monkeypatch.setattr(relay, "_AGAIN", 0.01)
     return Engine(folder / "engine.sock")
 
@@ -179,13 +180,14 @@ def test_the_process_ends_with_the_relay_and_nothing_is_left(outer):
 
 
 def test_folders_of_processes_that_were_killed_are_removed(outer, folder):
-    script = "import os, pathlib, sys; from swarmlab.labs import relay; "
-    script += "relay.run_folder = lambda: pathlib.Path(sys.argv[1]); relay.Relay(lambda: None); os.kill(os.getpid(), 9)"
+    script = "import os, pathlib, sys; from swarmlab import host; from swarmlab.labs import relay; "
+    script += "host.run_folder = lambda: pathlib.Path(sys.argv[1]); relay.Relay(lambda: None); os.kill(os.getpid(), 9)"
     subprocess.run([sys.executable, "-c", script, str(folder)], check=False)
     assert len(list((folder / "relays").iterdir())) == 1
     with Relay(lambda: outer):
         [own] = (folder / "relays").iterdir()
         assert own.name.startswith(f"{os.getpid()}-")
+    assert not (folder / "relays").exists()
 
 
 def test_an_event_of_a_connection_that_another_event_has_closed_is_let_go():

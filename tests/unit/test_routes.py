@@ -7,6 +7,7 @@ from swarmlab.labs.existing import routes
 from swarmlab.labs.existing.inventory import Machine, learned
 from swarmlab.labs.existing.node import write_config
 from swarmlab.labs.existing.routes import jump_of, route
+from swarmlab.parallel import parallel
 
 CONFIG = """
 Include {folder}/more
@@ -52,6 +53,17 @@ def reached(tmp_path, monkeypatch):
     )
     monkeypatch.setattr(routes, "USERS_OWN", (str(tmp_path / "config"),))
     return lambda address, **said: route(Machine(address, **said), tmp_path)
+
+
+def test_machines_that_are_asked_for_at_once_share_a_file_that_is_whole(tmp_path):
+    def read(folder):
+        return routes._Asker(Machine("10.0.0.1"), folder)._files({"user": "root"}).read_text()
+
+    for number in range(50):
+        (folder := tmp_path / str(number)).mkdir()
+        (whole,) = set(parallel(read, [folder] * 10))
+        assert whole.endswith("  user root\n")
+        assert len(list(folder.iterdir())) == 1
 
 
 def test_an_alias_is_what_the_configuration_says(reached):

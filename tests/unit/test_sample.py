@@ -15,6 +15,8 @@ from swarmlab.verdicts.results import account, sampled
 class Node(SimpleNamespace):
     """A node that tells its facts; one without facts does not answer."""
 
+    own_processors = False
+
     def __init__(self, name, manages=False, **facts):
         super().__init__(name=name, address=name, lifelines=None, manages=manages, told=facts)
 

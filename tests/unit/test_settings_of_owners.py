@@ -1,6 +1,9 @@
 """The settings of a swarm that exists which its owner may have chosen otherwise."""
 
 import datetime
+import re
+import subprocess
+import time
 
 import pytest
 from cryptography import x509
@@ -64,13 +67,38 @@ class Node:
 
     def look(self, command):
         if "/dev/tcp/" in command:
-            return Result("", 1, "", "bash: connect: Connection refused" if self._reaches else "")
+            reached = re.search("for address in (.*?);", command)[1] if self._reaches else ""
+            return Result("", 0, reached, "")
         return Result("", 0 if self._tool else 127, "", "")
 
 
 def lacking(*nodes):
     looks = settings.look_for(nodes, nodes[0], 30000)
     return {feature: why for feature, look in looks.items() if (why := look())}
+
+
+def test_a_node_tries_all_others_at_once_and_is_reached_where_it_is_refused(tmp_path):
+    (tmp_path / "timeout").write_text("""#!/bin/sh
+        case $4 in
+            */10.0.0.7/*) sleep 1; exit 124 ;;
+            */10.0.0.8/30000) echo "bash: connect: Connection refused" >&2; exit 1 ;;
+            */10.0.0.9/30000) sleep 1 ;;
+            *) echo "bash: connect: No route to host" >&2; exit 1 ;;
+        esac""")
+    (tmp_path / "timeout").chmod(0o755)
+
+    def reached(*addresses):
+        begun = time.monotonic()
+        line = settings._PROBE.format(port=30000, addresses=" ".join(addresses))
+        done = subprocess.run(
+            ["sh", "-c", f"PATH={tmp_path}:$PATH; {line}"], check=True, capture_output=True, text=True
+        )
+        assert (time.monotonic() - begun < 10, done.stderr) == (True, "")
+        return set(done.stdout.split())
+
+    assert reached("10.0.0.7", "10.0.0.8", "10.0.0.9", "10.0.0.10") == {"10.0.0.8", "10.0.0.9"}
+    assert reached(*["10.0.0.9"] * 30) == {"10.0.0.9"}
+    assert reached() == set()
 
 
 def test_all_but_the_way_between_nodes_is_looked_for():

@@ -182,10 +182,15 @@ def test_a_good_key_that_is_not_accepted_is_named(keys):
 
 def test_every_node_that_fails_is_told_at_once(monkeypatch, tmp_path):
     class Failing:
+        through = ""
+
         def __init__(self, machine, *_):
             self.machine = machine
 
         def open(self, **_):
+            pass
+
+        def log_in(self):
             if self.machine.address != "b":
                 raise UsageError(f"node {self.machine}: it does not answer")
 

@@ -1,12 +1,15 @@
 import itertools
+import threading
 from types import SimpleNamespace
 
 import pytest
 
+from swarmlab.cluster.node import at_once
 from swarmlab.cluster.service import Task, specification
 from swarmlab.cluster.swarm import PORTS, Swarm, _agreement, _roles, join_command, leaders, suspects
 from swarmlab.cluster.workbench import Workbench
 from swarmlab.errors import LabError
+from swarmlab.parallel import ELSEWHERE, HERE
 
 MASTER, SLAVE01, SLAVE02 = "master", "slave01", "slave02"
 
@@ -56,6 +59,23 @@ def test_managers_that_name_different_leaders_do_not_agree():
     assert _agreement({"m1": one, "m2": one})["agreed leader"]
     assert not _agreement({"m1": one, "m2": other})["agreed leader"]
     assert not _agreement({"m1": [member("m1", role="manager")]})["agreed leader"]
+
+
+def test_all_nodes_that_are_elsewhere_are_asked_at_once():
+    together = threading.Barrier(ELSEWHERE)
+
+    def serves_cluster():
+        together.wait(20)
+        return True
+
+    nodes = [
+        SimpleNamespace(name=f"m{number}", lifelines=None, own_processors=True, serves_cluster=serves_cluster)
+        for number in range(ELSEWHERE)
+    ]
+    assert Swarm(nodes).managers == nodes
+    assert at_once(nodes) == ELSEWHERE
+    nodes[0].own_processors = False
+    assert at_once(nodes) == HERE
 
 
 def test_the_leader_is_the_one_that_a_manager_names():

@@ -114,7 +114,7 @@ def test_nothing_is_timed_where_nobody_records():
         ("printf 'a: b' | docker stack deploy -c /dev/stdin none", "docker stack deploy"),
         ("DOCKER_BUILDKIT=1 docker build --help | grep -q x", "docker build"),
         ("ip -4 -oneline address show", "ip address"),
-        ("/usr/sbin/ss -Hlnt sport = :80", "ss"),
+        ("/usr/sbin/ss -lnt sport = :80", "ss"),
         ("sh -euc 'docker node ls'", "sh"),
         ("echo 'it is open", "echo"),
         ("", "(nothing)"),

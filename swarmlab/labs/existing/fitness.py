@@ -129,8 +129,8 @@ def ports_in_use(ports: range, nodes: Sequence[Node]) -> Iterator[str]:
         return
     own = {
         port["PublicPort"]
-        for node in nodes
-        for container in node.containers()
+        for containers in parallel(lambda node: node.containers(), nodes, at_once=ELSEWHERE)
+        for container in containers
         if ours(container["Names"][0].strip("/"), container["Labels"])
         for port in container["Ports"]
         if "PublicPort" in port
@@ -146,8 +146,14 @@ def other_ports(ports: range) -> str:
 
 
 def _listening(node: Node) -> set[int]:
-    """Return the TCP ports on which a process listens on a node, by the kernel's table."""
-    rows = [line.split() for line in node.look("cat /proc/net/tcp /proc/net/tcp6").out.splitlines()]
+    """Return the TCP ports on which a process listens on a node, by the kernel's table.
+
+    Raises:
+        LabError: the table cannot be read.
+    """
+    # Without IPv6 there is no second file.
+    table = node.look("cat /proc/net/tcp && { cat /proc/net/tcp6 2>/dev/null || true; }")
+    rows = [line.split() for line in table.expect(f"reading /proc/net/tcp of {node}").splitlines()]
     return {int(row[1].rpartition(":")[2], 16) for row in rows if len(row) > 3 and row[3] == "0A"}
 
 

@@ -23,7 +23,7 @@ from swarmlab.cluster.leavings import LOOPBACK, REGISTRY_IMAGE
 from swarmlab.cluster.marks import SUITE_LABEL, unique
 from swarmlab.cluster.node import MANAGEMENT_PORT, Node, look_for
 from swarmlab.cluster.run_lock import RunLock
-from swarmlab.cluster.swarm import manager_address
+from swarmlab.cluster.swarm import Swarm, manager_address
 from swarmlab.errors import EngineRefused, LabError, SwarmlabError, UsageError
 from swarmlab.files import shown
 from swarmlab.host import Progress, drop_folder, ended, make_folder, run_folder
@@ -31,7 +31,7 @@ from swarmlab.images import recipes, workshop
 from swarmlab.images.given import GivenImage
 from swarmlab.labs import outer
 from swarmlab.labs.base import Declared, Lab
-from swarmlab.labs.existing import fitness, inventory, routes, settings
+from swarmlab.labs.existing import fitness, inventory, logins, routes, settings
 from swarmlab.labs.existing.images import check_registry
 from swarmlab.labs.existing.inventory import Inventory
 from swarmlab.labs.existing.names import FINGERPRINT, names_of
@@ -218,7 +218,8 @@ class InventoryLab(Lab):
         config = write_config(folder, reached)
         known = {connection.machine: connection for connection in self._connections}
         self._connections = [
-            known.get(route.machine) or Connection(route.machine, place, config) for place, route in enumerate(reached)
+            known.get(route.machine) or Connection(route.machine, place, config, route.through)
+            for place, route in enumerate(reached)
         ]
         fresh = [connection for connection in self._connections if connection.machine not in known]
         opened = functools.partial(self._opened, to_ask=to_ask)
@@ -234,6 +235,9 @@ class InventoryLab(Lab):
     def _opened(self, connection: Connection, *, to_ask: bool) -> str:
         """Open a connection; return why it cannot be opened, or an empty text."""
         try:
+            # A login of its own, as the time until its turn is not the machine's.
+            with logins.turn(connection.through), self._in_time():
+                connection.log_in()
             with self._in_time():
                 connection.open(to_ask=to_ask)
         except UsageError as failed:
@@ -408,8 +412,9 @@ class InventoryLab(Lab):
         """Note on the nodes which of their ports this machine reaches."""
         first = self.known.ports.start
         published = any(parallel(lambda node: fitness.reaches(node.address, first), self._nodes, at_once=ELSEWHERE))
-        managers = [node for node in self._nodes if node.serves_cluster()]
-        management = any(parallel(lambda node: fitness.reaches(node.address, MANAGEMENT_PORT), managers))
+        managers = Swarm(self._nodes).managers
+        reached = parallel(lambda node: fitness.reaches(node.address, MANAGEMENT_PORT), managers, at_once=ELSEWHERE)
+        management = any(reached)
         for node in self._nodes:
             node.published, node.management = published, management
         if not published:

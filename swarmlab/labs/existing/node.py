@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import contextlib
 import math
-import os
 import re
 import shlex
 import socket
 import subprocess
 import threading
+import time
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -19,11 +18,14 @@ from typing_extensions import override
 
 from swarmlab.cluster import deadline
 from swarmlab.cluster.marks import FOLDERS
-from swarmlab.cluster.node import MANAGEMENT_PORT, Answer, Node, Result
-from swarmlab.errors import Blocked, UsageError
+from swarmlab.cluster.node import MANAGEMENT_PORT, Answer, Node, Result, unsent
+from swarmlab.errors import Blocked, NoAnswer, UsageError
+from swarmlab.evidence import record
+from swarmlab.files import shown
 from swarmlab.labs import ssh
 from swarmlab.labs.answering import answers
-from swarmlab.labs.existing import manners
+from swarmlab.labs.existing import logins, manners
+from swarmlab.labs.existing.bridge import Bridge
 from swarmlab.labs.existing.inventory import Machine
 from swarmlab.labs.existing.manners import MARK, Manners
 from swarmlab.labs.existing.reasons import why_not
@@ -41,7 +43,8 @@ def write_config(folder: Path, routes: Sequence[Route]) -> Path:
     hosts: dict[str, dict[str, object]] = {}
     for place, route in enumerate(routes):
         name = alias(place)
-        settings = {**route.settings, "ControlMaster": "auto", "ControlPath": f"{folder}/{name}.ssh"}
+        # A command never keeps the connection: what is forwarded would end with it (see `Connection.again`).
+        settings = {**route.settings, "ControlMaster": "no", "ControlPath": f"{folder}/{name}.ssh"}
         hosts[name] = settings
         hosts[engine_alias(name)] = other = {**settings, "ControlPath": f"{folder}/{engine_alias(name)}.ssh"}
         # Each jump host is reached through the one before it. The last has the shortest name.
@@ -85,6 +88,8 @@ _COMMANDS = 8
 _NEUTRAL = r's/"([A-Za-z]+Format|proxies|aliases|currentContext)"([[:space:]]*):/"swc-\1"\2:/g'
 #: Variables of a user's environment that lead docker's commands elsewhere, or have them do something else.
 _VARIABLES = "^(DOCKER|COMPOSE|BUILDKIT|BUILDX)_[A-Za-z_]+"
+#: Seconds until a lost connection that could not be made again is tried once more.
+_AGAIN = 10.0
 
 
 class Connection:
@@ -96,17 +101,21 @@ class Connection:
         ssh: the SSH connection.
         manners: how commands are given there; known once the connection is open.
         root: commands run as root there; known once the connection is open.
+        made: how often the way to the engine was made.
+        through: what the way to the machine begins with.
     """
 
-    def __init__(self, machine: Machine, place: int, config: Path) -> None:
+    def __init__(self, machine: Machine, place: int, config: Path, through: str = "") -> None:
         """Describe the connection; nothing is opened yet.
 
         Args:
             machine: the machine.
             place: its place in the inventory.
             config: the configuration file that `write_config` wrote.
+            through: what the way to it begins with (see `Route.through`).
         """
         self.machine = machine
+        self.through = through
         self.engine_socket = config.parent / f"{alias(place)}.sock"
         self.ssh = Ssh(config, alias(place), timeout=120)
         self._engine_ssh = Ssh(config, engine_alias(alias(place)), timeout=120)
@@ -114,6 +123,18 @@ class Connection:
         self.manners = Manners()
         self.root = False
         self._bridge: Bridge | None = None
+        self.made = 0
+        self._making = threading.Lock()
+        self._failed = -math.inf  # when a lost connection could not be made again, by the monotonic clock
+
+    def log_in(self) -> None:
+        """Log in at the machine. Call it in a `logins.turn`, whose time is not the machine's.
+
+        Raises:
+            UsageError: the machine cannot be reached; the message names the mend.
+        """
+        if message := logins.log_in(self.ssh, str(self.machine)):
+            raise UsageError(why_not(message, self.machine))
 
     def open(self, *, to_ask: bool = True) -> None:
         """Open the connection, and check that user and engine are fit for use.
@@ -125,8 +146,7 @@ class Connection:
             UsageError: the machine cannot be reached, the user lacks rights, or the engine does not answer; the message
                 names the mend.
         """
-        if message := self.ssh.open():
-            raise UsageError(why_not(message, self.machine))
+        self.log_in()  # if it is not yet
         user, where = self.machine.user, f"node {self.machine}"
         try:
             self.manners, self.root = manners.learn(self._run, where, user, sudo=self.machine.sudo)
@@ -153,6 +173,7 @@ class Connection:
                 )
             raise UsageError(f"{where}: its engine does not answer ({message[-150:]}); {RESTART}")
         self._lead_to_engine()
+        self.made += 1
 
     def _run(self, line: str) -> subprocess.CompletedProcess[str]:
         """Run a line there.
@@ -195,14 +216,55 @@ class Connection:
         opens = {"sudo": "sudo -n -i", "doas": "doas -n -s"}.get(quiet.become.partition(" ")[0], "")
         return self.ssh.command(*filter(None, [opens]), options=["-t"])
 
+    def again(self, since: int) -> bool:
+        """Make the way to the engine again if the connection has ended, as it does where no packet comes for a minute.
+
+        As long as the connection is open, it is the engine that does not answer, and nothing is made.
+
+        Args:
+            since: `made`, before the engine was asked.
+
+        Returns:
+            Whether it was made again since then, by whichever thread.
+        """
+        with self._making:
+            if 0 < self.made == since and time.monotonic() - self._failed >= _AGAIN:
+                self._make_again()
+            return self.made > since
+
+    def _make_again(self) -> None:
+        """Open the connections that have ended, if that on which the engine is asked is one of them."""
+        lost = [each for each in self._all() if _has_ended(each)]
+        if self._all()[-1] not in lost:
+            return
+        for each in lost:
+            # What a killed process of ssh left: another would do without a socket of its own.
+            _control_socket(each).unlink(missing_ok=True)
+        with logins.turn(self.through):
+            messages = [message for each in lost if (message := each.open())]
+        if not messages and (self._bridge or self._forward()):
+            self.made += 1
+            return
+        for each in lost:
+            each.close()
+        self._failed = time.monotonic()
+        why = shown(" ".join(messages) or "its sshd does not forward the socket of the engine")
+        record(str(self.machine), "the connection over SSH", f"has ended, and cannot be made again: {why}")
+
     def close(self) -> None:
         """Close the connection, if it is open."""
-        if self._bridge:
-            self._bridge.close()
-            self._bridge = None
-            self._engine_ssh.close()
-        self.ssh.close()
-        self.engine_socket.unlink(missing_ok=True)
+        with self._making:
+            self.made = 0
+            if self._bridge:
+                self._bridge.close()
+                self._bridge = None
+                self._engine_ssh.close()
+            self.ssh.close()
+            self.engine_socket.unlink(missing_ok=True)
+
+    def _all(self) -> list[Ssh]:
+        """Return the connections that are in use, the one on which the engine is asked last."""
+        return [self.ssh, self._engine_ssh] if self._bridge else [self.ssh]
 
     def _lead_to_engine(self) -> None:
         """Connect the local socket to the engine's socket.
@@ -210,89 +272,39 @@ class Connection:
         SSH forwards it. If the server does not allow that, or the user needs sudo, each connection goes through a
         docker command there. These commands have a connection of SSH of their own, as they last.
         """
-        forward = ("-L", f"{self.engine_socket}:{_SOCKET}")
         if not self.manners.become:
-            if self.ssh.control("forward", *forward) and self._answers():
+            if self._forward() and self._answers():
                 return
-            self.ssh.control("cancel", *forward)
+            self._forward("cancel")
             self.engine_socket.unlink(missing_ok=True)
-        if message := self._engine_ssh.open():
+        with logins.turn(self.through, "engine"):
+            message = logins.log_in(self._engine_ssh, str(self.machine))
+        if message:
             raise UsageError(why_not(message, self.machine))
         command = self._engine_ssh.command(self.manners.line("docker system dial-stdio"))
         self._bridge = Bridge(self.engine_socket, command, after=f"{MARK}\n".encode() if self.manners.talks else b"")
         if not self._answers():
             raise UsageError(f"node {self.machine}: its engine cannot be asked over SSH (docker system dial-stdio)")
 
+    def _forward(self, verb: str = "forward") -> bool:
+        return self.ssh.control(verb, "-L", f"{self.engine_socket}:{_SOCKET}")
+
     def _answers(self) -> bool:
         return answers(f"unix://{self.engine_socket}", timeout=math.ceil(deadline.left(30)))
 
 
-class Bridge:
-    """A local socket that runs a command for each connection, with the connection as its input and output."""
+def _control_socket(connection: Ssh) -> Path:
+    return connection.config.with_name(f"{connection.host}.ssh")
 
-    def __init__(self, path: Path, command: Sequence[str], *, after: bytes = b"") -> None:
-        """Listen at *path*, and run *command* for each connection until `close`.
 
-        Args:
-            path: the local socket.
-            command: the command.
-            after: the connection gets what the command prints after this; empty for all of it.
-        """
-        self._command = list(command)
-        self._after = after
-        self._path = path
-        self._running: list[subprocess.Popen[bytes]] = []
-        path.unlink(missing_ok=True)
-        self._socket = socket.socket(socket.AF_UNIX)
-        mask = os.umask(0o077)
+def _has_ended(connection: Ssh) -> bool:
+    """Whether nobody listens at the control socket of a connection. Unlike ssh, it says so whatever time is left."""
+    with socket.socket(socket.AF_UNIX) as tried:
         try:
-            self._socket.bind(str(path))
-        finally:
-            os.umask(mask)
-        self._socket.listen(64)
-        threading.Thread(target=self._serve, daemon=True).start()
-
-    def _serve(self) -> None:
-        while True:
-            try:
-                connection, _ = self._socket.accept()
-            except OSError:  # it was closed
-                return
-            with connection:
-                self._running = [process for process in self._running if process.poll() is None]
-                process = subprocess.Popen(
-                    self._command,
-                    stdin=connection.fileno(),
-                    stdout=subprocess.PIPE if self._after else connection.fileno(),
-                    stderr=subprocess.DEVNULL,
-                    start_new_session=True,
-                )
-                self._running.append(process)
-                if self._after:
-                    threading.Thread(target=self._pass_on, args=(process, connection.dup()), daemon=True).start()
-
-    def _pass_on(self, process: subprocess.Popen[bytes], connection: socket.socket) -> None:
-        """Give a connection what its command prints after `_after`."""
-        assert process.stdout
-        before, begun = b"", False
-        with connection, process.stdout as printed, contextlib.suppress(OSError):
-            while block := os.read(printed.fileno(), 2**16):
-                if not begun:
-                    before += block
-                    _, found, block = before.partition(self._after)
-                    begun = bool(found)
-                if block:
-                    connection.sendall(block)
-            connection.shutdown(socket.SHUT_WR)
-
-    def close(self) -> None:
-        """Close the socket, and end the commands."""
-        self._socket.close()
-        for process in self._running:
-            process.terminate()
-        for process in self._running:
-            process.wait()
-        self._path.unlink(missing_ok=True)
+            tried.connect(str(_control_socket(connection)))
+        except (ConnectionRefusedError, FileNotFoundError):
+            return True
+    return False
 
 
 class _NoHost:
@@ -318,6 +330,7 @@ class SshNode(Node):
         connection: the connection to it.
     """
 
+    own_processors = True
     published = True
     management = True
     client_settings = ""
@@ -339,6 +352,35 @@ class SshNode(Node):
             user = connection.machine.user
             self._why = f"the user {user} is not root on {name} (if sudo makes that user root: sudo: true)"
             self.host = _NoHost(self._why)
+
+    @override
+    def greet(self) -> None:
+        made = self.connection.made
+        try:
+            super().greet()
+        except NoAnswer:
+            if not self._connected_again(made):
+                raise
+            super().greet()
+
+    @override
+    def ask(self, method: str, path: str, **how: Any) -> Any:
+        made = self.connection.made
+        try:
+            return super().ask(method, path, **how)
+        except NoAnswer as silent:
+            # What changes something, and may have come to the engine, is not sent twice.
+            if not self._connected_again(made) or not (method == "GET" or unsent(silent)):
+                raise
+        return super().ask(method, path, **how)
+
+    def _connected_again(self, since: int) -> bool:
+        """Whether it was the connection that had ended, not the engine, and is made again (see `Connection.again`)."""
+        if not self.connection.again(since):
+            return False
+        record(self.name, "the connection over SSH", "had ended, and is made again")
+        self._silent = False
+        return True
 
     @override
     def run(self, command: str, *, user: str | None = None, shown: Callable[[str], str] | None = None) -> Result:

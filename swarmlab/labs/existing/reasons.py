@@ -73,6 +73,8 @@ _REASONS = {
         "try again, and read its log",
     ),
 }
+#: Those of them by which sshd closes a connection before it asks who comes, as it does where many come at once.
+_DROPPED = (r"Exceeded MaxStartups", r"kex_exchange_identification|Connection (?:closed|reset)")
 #: Patterns of what ssh-keygen says of a key, each with the problem and the mend.
 _KEYS = {
     r"incorrect passphrase": (
@@ -108,9 +110,7 @@ def why_not(message: str, machine: Machine) -> str:
         machine = at_jump
     elif machine.jump:
         where += f" (through {machine.jump})"
-    if behind:
-        # The end of the connection to a jump host is no more than the consequence.
-        message = re.sub(r"kex_exchange_identification: .*|Connection closed by UNKNOWN.*", "", message)
+    message = _own(message)
     user, port = machine.user or DEFAULT_USER, machine.port or 22
     # What ssh itself names goes first: its configuration may have another user or port for a jump host.
     if tried := re.search(r"connect to host \S+ port (\d+)", message):
@@ -120,10 +120,9 @@ def why_not(message: str, machine: Machine) -> str:
         "port": port,
         "keys": f"the key {machine.key}" if machine.key else "any of the agent's and the default keys",
     }
-    for pattern, (wrong, mend) in _REASONS.items():
-        found = re.search(pattern, message, re.IGNORECASE | re.DOTALL)
-        if not found:
-            continue
+    if found := _reason(message):
+        pattern = found.re.pattern
+        wrong, mend = _REASONS[pattern]
         if pattern == "Permission denied" and machine.key and (of_key := trouble_of(machine.key)):
             wrong, mend = of_key
         match = found[1] if found.groups() else ""
@@ -133,6 +132,29 @@ def why_not(message: str, machine: Machine) -> str:
             )
         return f"{where}: {wrong.format(**facts, match=match)}; {mend.format(**facts)}"
     return f"{where}: cannot be reached over SSH: {shown(message.strip() or 'ssh gave no reason')}"
+
+
+def is_dropped(message: str) -> bool:
+    """Whether sshd closed the connection before it asked who comes, which may be otherwise at the next try.
+
+    Args:
+        message: what ssh printed, at the level INFO.
+    """
+    found = _reason(_own(message))
+    return found is not None and found.re.pattern in _DROPPED
+
+
+def _own(message: str) -> str:
+    """Return ssh's message without the end of the connection to a jump host, which is no more than the consequence."""
+    if "UNKNOWN port 65535" not in message:
+        return message
+    return re.sub(r"kex_exchange_identification: .*|Connection closed by UNKNOWN.*", "", message)
+
+
+def _reason(message: str) -> re.Match[str] | None:
+    """Return the match of the first of the patterns of `_REASONS` that a message has."""
+    tried = (re.search(pattern, message, re.IGNORECASE | re.DOTALL) for pattern in _REASONS)
+    return next(filter(None, tried), None)
 
 
 def trouble_of(key: Path) -> tuple[str, str] | None:

@@ -13,6 +13,7 @@ import hashlib
 import os
 import re
 import subprocess
+import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -89,6 +90,16 @@ class Route:
     machine: Machine
     settings: Mapping[str, object]
     jumps: tuple[Mapping[str, object], ...] = field(default=())
+
+    @property
+    def through(self) -> str:
+        """What the way begins with, which ways to other machines may share; empty if nothing is between.
+
+        It is the nearest jump host, or the command of a proxy.
+        """
+        if self.jumps:
+            return f"{self.jumps[0]['HostName']} {self.jumps[0]['Port']}"
+        return str(self.settings.get("ProxyCommand", ""))
 
 
 def route(machine: Machine, folder: Path) -> Route:
@@ -220,7 +231,10 @@ class _Asker:
         text = "\n".join(lines) + "\n"
         file = self._folder / f"given-{hashlib.sha256(text.encode()).hexdigest()[:12]}"
         if not file.exists():
-            file.write_text(text, encoding="utf-8")
+            # Machines with the same defaults share it, and are asked for at the same time: none may read half of it.
+            with tempfile.NamedTemporaryFile("w", dir=self._folder, delete=False, encoding="utf-8") as made:
+                made.write(text)
+            Path(made.name).replace(file)
         return file
 
 

@@ -272,7 +272,7 @@ class VagrantLab(Lab):
     @override
     def measure(self) -> None:
         with self._step("measuring", "the machines' speed"), contextlib.suppress(SwarmlabError):
-            self.speed = calibrate(self.cluster)
+            self.speed = calibrate(self.cluster, self._progress)
         self.places.speed.write_text(str(self.speed))
         self._progress(f"speed factor {self.speed:.0f}: deadlines are that many times as long as for containers")
 

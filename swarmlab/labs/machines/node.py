@@ -196,7 +196,7 @@ class VagrantNode(Node):
     def disconnect(self) -> None:
         """Close the connection of `connect`. The next command opens another."""
         self._ssh.close()
-        self.__dict__.pop("engine", None)  # its pooled connections went through the one that is closed
+        self._client = None  # its pooled connections went through the one that is closed
 
     def install(self, parcel: Parcel) -> None:
         """Send an engine to the machine, and install it there. The service is not started.

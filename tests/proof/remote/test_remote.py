@@ -15,7 +15,7 @@ from pathlib import Path
 
 import pytest
 
-from swarmlab.host import cache_folder
+from swarmlab.host import cache_folder, run_folder
 from swarmlab.images.engines import engine_choice
 from swarmlab.images.run_image import environment_image
 from swarmlab.images.workshop import Workshop
@@ -75,7 +75,7 @@ class Way:
 
     def leavings(self):
         """What commands have left on the user's side."""
-        return [path.name for path in self.far.home().glob("swarmlab-ssh-*")]
+        return [path.name for path in (run_folder() / "tunnels").glob("*")]
 
 
 def over_ssh(far):
