@@ -28,6 +28,8 @@ FIND_NAMESPACES = (
 )
 #: Shell command that goes to the folder of the engine's network namespaces.
 TO_NAMESPACES = 'cd "$NAMESPACES"'
+#: Shell command that ends the question where this machine's programs cannot look into namespaces.
+CAN_ENTER = "nsenter --net=/proc/self/ns/net true || exit 3"
 QUESTIONS = {
     "command line": f"{_PID}; tr '\\0' '\\n' < /proc/$P/cmdline",
     "daemon.json": f'{_FILE}; [ ! -e "$F" ] || cat "$F"',
@@ -94,6 +96,11 @@ class Ahead:
 
 class Unreadable(Exception):
     """The text of daemon.json cannot be read as settings."""
+
+
+def needs(*programs: str) -> str:
+    """Return a shell command that ends a question with a line if the node lacks a program."""
+    return f'for P in {" ".join(programs)}; do command -v $P >/dev/null || {{ echo "$P: not found"; exit 3; }}; done'
 
 
 def of_view(view: NodeView) -> Ahead:

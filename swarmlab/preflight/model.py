@@ -44,6 +44,11 @@ START_BY_HAND = ("journalctl -u docker -n 50 --no-pager", "systemctl restart doc
 _PACKAGES = {
     "iptables": "iptables",
     "legacy rules": "iptables",
+    "rules": "iptables",
+    "mesh rules": "iptables util-linux",
+    "balancers": "iptables util-linux",
+    "tunnels": "iproute2 util-linux",
+    "packets": "iproute2 iptables util-linux",
     "offload": "ethtool",
     "addresses": "iproute2",
     "disk": "coreutils",

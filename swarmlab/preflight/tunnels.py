@@ -2,25 +2,30 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 from swarmlab.lists import few
 from swarmlab.preflight import work
-from swarmlab.preflight.ahead import TO_NAMESPACES
+from swarmlab.preflight.ahead import CAN_ENTER, TO_NAMESPACES, needs
 from swarmlab.preflight.finding import Finding, Level, Unknown
 from swarmlab.preflight.model import NodeView, Sight, by_managers
 from swarmlab.preflight.secrecy import secrecy
 
 #: The neighbours and forwarding entries in the namespace of each overlay network (NUMBER-ID), and which links are down.
+#: A namespace that goes meanwhile is left out.
 QUESTION = (
     "[ $(id -u) = 0 ] || { echo be root; exit 1; }; "
-    f"{TO_NAMESPACES} 2>/dev/null || exit 0; "
+    f"{TO_NAMESPACES} 2>/dev/null || exit 0; {needs('ip', 'bridge')}; {CAN_ENTER}; "
     "for N in [0-9]*-*; do [ -e $N ] || continue; "
-    'echo "network ${N#*-}"; nsenter --net=$N ip -4 neigh show nud permanent; nsenter --net=$N bridge fdb show; '
-    "nsenter --net=$N ip -o link show; done; true"
+    "X=$(nsenter --net=$N sh -c 'ip -4 neigh show nud permanent && bridge fdb show && ip -o link show' 2>&1) || "
+    '{ nsenter --net=$N true 2>/dev/null || continue; echo "$X"; exit 3; }; '
+    'echo "network ${N#*-}"; echo "$X"; done; true'
 )
+#: The links that engines make there. The kernel adds others of its own (tunl0, gre0, sit0), which are down.
+_OF_ENGINES = re.compile(r"(br|vxlan|veth)\d+$")
 _RISK = "the node does not reach these tasks, nor do requests to its published ports"
 
 
@@ -31,7 +36,7 @@ class Tunnel:
     Attributes:
         hardware: hardware address by address.
         behind: address of the node behind which a hardware address is.
-        down: names of its links that are down.
+        down: names of the engine's links in it that are down.
     """
 
     hardware: dict[str, str] = field(default_factory=dict)
@@ -47,7 +52,7 @@ class Tunnel:
             self.behind[words[0]] = words[words.index("dst") + 1]
         elif len(words) > 2 and words[2].startswith("<"):
             name, flags = words[1].partition("@")[0].rstrip(":"), words[2].strip("<>").split(",")
-            if "UP" not in flags:
+            if "UP" not in flags and (_OF_ENGINES.match(name) or "master" in words):
                 self.down.append(name)
 
 

@@ -12,7 +12,7 @@ from collections.abc import Iterator
 
 from swarmlab.cluster import quotes
 from swarmlab.lists import few
-from swarmlab.preflight.ahead import TO_NAMESPACES
+from swarmlab.preflight.ahead import CAN_ENTER, TO_NAMESPACES, needs
 from swarmlab.preflight.balancers import MESH
 from swarmlab.preflight.finding import Finding, Level, Unknown
 from swarmlab.preflight.model import NodeView, Sight
@@ -41,10 +41,11 @@ _DROPS = (
 #: What is looked at, for the node and for the namespace of the mesh; there also the rules.
 QUESTION = (
     "[ $(id -u) = 0 ] || { echo be root; exit 1; }; "
+    "A=iptables-save; ! command -v iptables-nft-save >/dev/null || A=iptables-nft-save; "
+    f"{needs('ip', 'tc', '$A')}; {CAN_ENTER}; "
     "echo place the node; { %s %s ip -4 neigh show nud permanent; "
     "nft list ruleset | grep -E '^table|type .* hook'; } 2>/dev/null; "
-    f"{TO_NAMESPACES} 2>/dev/null && [ -e {MESH} ] || exit 0; echo place {MESH}; A=iptables-save; "
-    "! command -v iptables-nft-save >/dev/null || A=iptables-nft-save; "
+    f"{TO_NAMESPACES} 2>/dev/null && [ -e {MESH} ] || exit 0; echo place {MESH}; "
     f"nsenter --net={MESH} sh -c '%s true' 2>/dev/null; "
     f"nsenter --net={MESH} $A -t nat 2>/dev/null; nsenter --net={MESH} $A -t filter 2>/dev/null; true"
 ) % (_LOOK, _DROPS, _LOOK)
