@@ -9,7 +9,7 @@ import contextlib
 import functools
 import re
 import shlex
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from swarmlab.cluster import deadline
@@ -85,6 +85,9 @@ def _health(node: Node, view: NodeView, identity: str, service: str) -> None:
 
 def _settle(sight: Sight, nodes: Mapping[str, Node], active: list[NodeView]) -> None:
     """Read tables, and read all again while managers and nodes tell different things."""
+    if services.bare(sight):
+        with contextlib.suppress(SwarmlabError):
+            _work_again(sight, nodes[sight.asked])
     parallel(lambda view: _tables(sight, nodes[view.name], view), active)
     sight.lasting = frozenset(holdings.differences(sight))
 
@@ -99,18 +102,26 @@ def _settle(sight: Sight, nodes: Mapping[str, Node], active: list[NodeView]) -> 
 
 
 def _again(sight: Sight, nodes: Mapping[str, Node], active: list[NodeView]) -> None:
-    manager = nodes[sight.asked]
-
-    def tasks() -> None:
-        sight.tasks = manager.ask("GET", "/tasks")
-        if manager.discretion:
-            manager.discretion.quote(sight.tasks)
-
     def read(view: NodeView) -> None:
         contents(nodes[view.name], view)
 
-    parallel(lambda action: action(), [tasks, *(functools.partial(read, view) for view in active)])
+    work_again = functools.partial(_work_again, sight, nodes[sight.asked])
+    parallel(lambda action: action(), [work_again, *(functools.partial(read, view) for view in active)])
     parallel(lambda view: _tables(sight, nodes[view.name], view), active)
+
+
+def _work_again(sight: Sight, manager: Node) -> None:
+    """Read tasks, nodes and services anew, the services last: those that are as before are those of the tasks."""
+    before = _versions(sight.services)
+    tasks, members, listed = (manager.ask("GET", path) for path in ("/tasks", "/nodes", "/services"))
+    if manager.discretion:
+        manager.discretion.quote(tasks)
+    sight.tasks, sight.members, sight.services = tasks, members, listed
+    sight.steady = frozenset(id for id, version in _versions(listed).items() if before.get(id) == version)
+
+
+def _versions(listed: Iterable[Mapping[str, Any]]) -> dict[str, int]:
+    return {service["ID"]: (service.get("Version") or {}).get("Index", 0) for service in listed}
 
 
 def _tables(sight: Sight, node: Node, view: NodeView) -> None:

@@ -106,6 +106,8 @@ def _short(sight: Sight, each: Work, now: float) -> Iterator[_Short]:
             yield _ended(sight, "used up", work.reason(last), tasks, now)
     if missing <= 0 or now - work.changed(each.service) < _LACKING or (_condition(each) != "any" and not each.job):
         return
+    if sight.steady is not None and each.service["ID"] not in sight.steady:
+        return  # it was changed or removed while its tasks were read
     if not each.everywhere:
         yield _Short("none", tasks=missing)
         return
@@ -196,6 +198,12 @@ def _memory(task: Mapping[str, Any]) -> str:
     limits = (task.get("Spec", {}).get("Resources") or {}).get("Limits") or {}
     most = limits.get("MemoryBytes")
     return f"limit {most / 2**20:.0f} MiB" if most else "of its node, as it has no limit"
+
+
+def bare(sight: Sight) -> bool:
+    """Whether a service seems to lack tasks without any that ended, as one does that is just being removed."""
+    now = work.now(sight)
+    return any(short.how == "none" for each in work.works(sight) for short in _short(sight, each, now))
 
 
 def ended(sight: Sight) -> list[tuple[NodeView, str, str]]:
