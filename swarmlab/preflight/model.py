@@ -373,7 +373,7 @@ class Sight:
         conditions: the conditions of a ready swarm (see `Swarm.conditions`), without those nodes.
         lasting: what managers and nodes told differently at every look (see `swarmlab.preflight.holdings`); None if
             there was one look only.
-        steady: ids of the services that were the same before and after the tasks were read; None if they were read once.
+        steady: ids of the services that were the same before and after the tasks were read; None if all was read once.
         pace: how many times slower than usual the engines and shells of the nodes answered, 1 or more.
     """
 
