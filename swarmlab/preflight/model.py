@@ -81,6 +81,7 @@ class Arrivals:
         untried: why no connection was tried; empty if they were.
         routes: path MTU in bytes by address, as far as the kernel has learned it.
         leaving: the source address and the interface of its own packets, by the address that they go to.
+        answering: the interface by which it answers, by the address that is answered from and the one that is answered.
         neighbours: hardware address by address, of the other nodes on a network with it.
         patient: whether the wait for gossip was so long that every other node must have sent some.
     """
@@ -94,6 +95,7 @@ class Arrivals:
     untried: str = ""
     routes: dict[str, int] = field(default_factory=dict)
     leaving: dict[str, tuple[str, str]] = field(default_factory=dict)
+    answering: dict[tuple[str, str], str] = field(default_factory=dict)
     neighbours: dict[str, str] = field(default_factory=dict)
     patient: bool = True
 

@@ -2,13 +2,16 @@
 
 import re
 import subprocess
+from types import SimpleNamespace
 
 import pytest
 
-from swarmlab.preflight import work
+from swarmlab.cluster.node import Result
+from swarmlab.preflight import packets, work
 from swarmlab.preflight.balancers import balancers
+from swarmlab.preflight.model import Arrivals
 from swarmlab.preflight.unlike import _DROPS, facts
-from tests.unit.test_preflight import ADDRESSES, MODULES, found, network, set_answer, sight  # noqa: F401
+from tests.unit.test_preflight import ADDRESSES, MODULES, found, network, only, set_answer, sight  # noqa: F401
 
 MESH = "*mangle\n-A PREROUTING -p tcp -m tcp --dport 8088 -j MARK --set-xmark 0x100/0xffffffff\nCOMMIT"
 TABLE = """ipvs
@@ -343,7 +346,9 @@ def test_rules_are_told_without_what_others_say_in_them():
 @pytest.mark.parametrize(("mode", "leaves", "seen"), [(1, "eth9", True), (2, "eth9", False), (1, "eth0", False)])
 def test_packets_that_would_be_answered_by_another_interface_are_dropped(sight, mode, leaves, seen):  # noqa: F811
     set_answer(sight, "reverse path", f"all 0\neth0 {mode}\ndropped 17")
-    sight.nodes[1].arrived.leaving = {ADDRESSES["master"]: (ADDRESSES["slave01"], leaves)}
+    arrived = sight.nodes[1].arrived
+    arrived.leaving = {ADDRESSES["master"]: (ADDRESSES["slave01"], leaves)}
+    arrived.small, arrived.large = set(), set()
     told = found(sight, "reverse-path")
     if not seen:
         assert told == [("ok", (), "nothing found")]
@@ -352,6 +357,50 @@ def test_packets_that_would_be_answered_by_another_interface_are_dropped(sight, 
     assert (level, nodes) == ("error", ("slave01",))
     assert "strict on eth0, and the node would answer master by eth9" in summary
     assert "(17 packets so far)" in summary
+
+
+@pytest.mark.parametrize(
+    ("dropped", "of_gossip", "data", "level"),
+    [
+        (17, True, False, "error"),
+        (0, False, False, "error"),
+        (0, True, False, "info"),
+        (17, True, True, "info"),  # other packets were dropped
+    ],
+)
+def test_what_arrives_is_not_told_as_dropped(sight, dropped, of_gossip, data, level):  # noqa: F811
+    set_answer(sight, "reverse path", f"all 1\neth0 0\ndropped {dropped}")
+    arrived, master = sight.nodes[1].arrived, ADDRESSES["master"]
+    arrived.leaving = {master: (ADDRESSES["slave01"], "eth9")}
+    arrived.gossip, arrived.small, arrived.large = ({master} if of_gossip else set()), set(), set()
+    if data:
+        arrived.small = {master}
+    only(sight, "reverse-path", level, ("slave01",), "strict on eth0, and the node would answer master by eth9")
+
+
+def test_the_way_of_answers_counts_where_rules_of_routing_choose_it(sight):  # noqa: F811
+    set_answer(sight, "reverse path", "all 1\neth0 1\ndropped 17")
+    arrived, master, own = sight.nodes[1].arrived, ADDRESSES["master"], ADDRESSES["slave01"]
+    arrived.small, arrived.large = set(), set()
+    arrived.leaving = {master: ("10.9.9.9", "eth9")}
+    arrived.answering = {(own, master): "eth0"}
+    assert found(sight, "reverse-path") == [("ok", (), "nothing found")]
+    arrived.leaving, arrived.answering = {master: (own, "eth0")}, {(own, master): "eth9"}
+    only(sight, "reverse-path", "error", ("slave01",), "the node would answer master by eth9")
+
+
+def test_the_way_of_answers_is_read_of_a_node(sight):  # noqa: F811
+    own, others = ADDRESSES["slave01"], [ADDRESSES["master"], ADDRESSES["slave02"]]
+    scripts = []
+
+    def run(script, **_):
+        scripts.append(script)
+        way = f"{others[0]} from {own} dev eth1 uid 0 \\    cache"
+        return Result(script, 0, f"back {own} {others[0]} {way}\nback {own} {others[1]} ", "")
+
+    packets._send(sight, SimpleNamespace(name="slave01", run=run), sight.nodes[1], arrived := Arrivals(), limit=3)
+    assert arrived.answering == {(own, others[0]): "eth1"}
+    assert [f"ip route get {other} from {own})" in scripts[0] for other in others] == [True, True]
 
 
 @pytest.mark.parametrize("link", ["lo", "dummy0"])
