@@ -37,7 +37,8 @@ QUESTIONS = {
         "[ -d /run/systemd/system ] || exit 0; systemctl cat docker.service 2>/dev/null || exit 0; "
         'echo; echo "# states $(systemctl is-active docker.service) $(systemctl is-enabled docker.service)"; '
         'for U in docker.socket containerd.service; do echo "# unit $U $(systemctl is-enabled $U 2>/dev/null)"; done; '
-        "for E in $(systemctl show -p EnvironmentFiles docker.service | sed -e 's/^EnvironmentFiles=//' "
+        # systemd before 230 calls it EnvironmentFile.
+        "for E in $(systemctl show -p EnvironmentFiles docker.service | sed -e 's/^EnvironmentFiles\\{0,1\\}=//' "
         "-e 's/ (ignore_errors=.*//'); do echo; echo \"# environment $E\"; [ ! -e $E ] || cat $E || exit; done"
     ),
     # Where the paths lead that the settings name, and the default data folder; nothing if they lead nowhere.

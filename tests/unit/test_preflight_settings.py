@@ -344,3 +344,20 @@ def test_what_cannot_be_read_says_what_would_make_it_known(sight, check):  # noq
     findings = [one for one in checks.look(check, sight) if one.nodes == ("slave01",)]
     assert [str(one.level) for one in findings] == ["unknown"]
     assert findings[0].mend.startswith("let preflight be root there")
+
+
+@pytest.mark.parametrize("name", ["EnvironmentFile", "EnvironmentFiles"])  # of systemd 219, as CentOS 7 has it; of 252
+def test_the_files_of_variables_are_found_with_every_systemd(tmp_path, name):
+    files = [tmp_path / "docker", tmp_path / "docker-network"]
+    for file in files:
+        file.write_text(f"FROM_{file.name[-1].upper()}=--debug\n")
+    shown = "".join(f"{name}={file} (ignore_errors=yes)\n" for file in files)
+    script = QUESTIONS["unit"][QUESTIONS["unit"].index("for E in") :].replace(
+        "systemctl show -p EnvironmentFiles docker.service", f"printf '{shown}'"
+    )
+    unit = "[Service]\nEnvironmentFile=-/etc/sysconfig/docker\nEnvironmentFile=-/etc/sysconfig/docker-network\n"
+    unit += "ExecStart=/usr/bin/dockerd $FROM_R $FROM_K $NOT_SET\n"
+    read = subprocess.run(["sh", "-c", script], capture_output=True, text=True, check=True).stdout
+    assert of_unit(unit + read) == ["--debug", "--debug"]
+    assert of_unit(unit + read.replace(f"# environment {files[1]}", "")) is None
+    assert of_unit(unit.replace(" $FROM_R $FROM_K $NOT_SET", "")) == []
