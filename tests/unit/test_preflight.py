@@ -275,6 +275,20 @@ def test_a_cluster_that_tells_nothing_is_not_well(sight):
     assert found(sight, "membership")[0][0] == "error"
 
 
+@pytest.mark.parametrize(
+    ("mode", "meshed", "level"),
+    [("host", False, "info"), ("ingress", False, "error"), ("host", True, "error"), ("", False, "info")],
+)
+def test_a_mesh_that_was_removed_on_purpose_is_no_trouble(sight, mode, meshed, level):
+    sight.conditions["ingress present"] = State(False, "missing on master, slave01, slave02")
+    sight.networks = sight.networks if meshed else []
+    ports = [{"Protocol": "tcp", "PublishedPort": 80, "PublishMode": mode}] if mode else []
+    sight.services = [{"ID": "web", "Spec": {"Name": "web", "EndpointSpec": {"Ports": ports}}}]
+    assert [one[0] for one in found(sight, "membership")] == ([level, "ok"] if level == "info" else [level])
+    sight.asked = ""
+    assert "not ready: ingress present" in " ".join(one[2] for one in found(sight, "membership"))
+
+
 def test_an_answer_that_is_strange_is_not_well(sight):
     del sight.swarm["Spec"]
     only(sight, "autolock", "unknown", (), "could not be made: KeyError")
