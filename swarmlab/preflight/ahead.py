@@ -30,6 +30,15 @@ FIND_NAMESPACES = (
 TO_NAMESPACES = 'cd "$NAMESPACES"'
 #: Shell command that ends the question where this machine's programs cannot look into namespaces.
 CAN_ENTER = "nsenter --net=/proc/self/ns/net true || exit 3"
+#: Prints the group that the settings name if it is one of the node's, wherever that has its groups from. A server of
+#: groups that does not answer (any code but 2) has said nothing against it.
+_GROUPS = (
+    "! command -v getent >/dev/null || { tr '\\0' '\\n' < /proc/$P/cmdline 2>/dev/null | "
+    "sed -n -e '/^-G$/{n;p;d}' -e '/^--group$/{n;p;d}' -e 's/^--group=//p' -e 's/^-G=\\{0,1\\}//p'; "
+    'grep -oE \'"group" *: *"[^"]+"\' "$F" 2>/dev/null | cut -d\'"\' -f4; } | '
+    'while read -r G; do [ -n "$G" ] || continue; timeout 2 getent group "$G" >/dev/null 2>&1; '
+    '[ $? = 2 ] || echo "group $G"; done'
+)
 QUESTIONS = {
     "command line": f"{_PID}; tr '\\0' '\\n' < /proc/$P/cmdline",
     "daemon.json": f'{_FILE}; [ ! -e "$F" ] || cat "$F"',
@@ -52,7 +61,8 @@ QUESTIONS = {
         "ls {root}/swarm/raft/wal-v3*/*.wal >/dev/null 2>&1 || echo lost raft; "
         '{ echo /var/lib/docker; tr "\\0" "\\n" < /proc/$P/cmdline; [ ! -e "$F" ] || cat "$F"; } '
         "| grep -oE '(^|[=\":[:space:]])/[^\"=:,[:space:]]+' | grep -oE '/.*' | sort -u | "
-        'while read -r X; do echo "$X $([ ! -e "$X" ] || readlink -f "$X")"; done'
+        'while read -r X; do echo "$X $([ ! -e "$X" ] || readlink -f "$X")"; done; '
+        f"{_GROUPS}"
     ),
     # The option comes first, so that it is no other option's value: an engine that lacks it ends there.
     "validate": (
