@@ -30,6 +30,12 @@ FIND_NAMESPACES = (
 TO_NAMESPACES = 'cd "$NAMESPACES"'
 #: Shell command that ends the question where this machine's programs cannot look into namespaces.
 CAN_ENTER = "nsenter --net=/proc/self/ns/net true || exit 3"
+#: Prints the name servers that the engine is told for its containers.
+NAME_SERVERS = (
+    f"{_FILE}; {{ tr '\\0' '\\n' < /proc/$P/cmdline; }} 2>/dev/null "
+    "| sed -n -e 's/^--dns=//p' -e '/^--dns$/{n;p}'; "
+    'tr -d " \\t\\n" 2>/dev/null < "$F" | grep -oE \'"dns":[[][^]]*\' | cut -d: -f2- | grep -oE \'[^][",]+\''
+)
 #: Prints the group that the settings name if it is one of the node's, wherever that has its groups from. A server of
 #: groups that does not answer (any code but 2) has said nothing against it.
 _GROUPS = (

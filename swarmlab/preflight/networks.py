@@ -92,7 +92,7 @@ def host_routes(sight: Sight, view: NodeView) -> Iterator[Finding]:
     ways = routes(view.read("routes"))
     beside = routes(view.read("routes"), direct=True)
     links = {*view.bridges.values(), "docker0", GATEWAY_BRIDGE}
-    asked = servers(view.read("resolvers"))
+    asked = servers(view)
     risk = "tasks do not start, or reach the wrong machine"
     if not sight.asked:
         raise Unknown(sight.unasked, ASK_A_MANAGER)

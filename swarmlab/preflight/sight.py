@@ -133,9 +133,11 @@ QUESTIONS = {
     ),
     "resolvers": "[ ! -e /etc/resolv.conf ] || cat /etc/resolv.conf",
     "resolved": "F=/run/systemd/resolve/resolv.conf; [ ! -e $F ] || cat $F",
-    # Asks each name server of the node for localhost, which every server answers by itself, with an address or without.
+    # Asks each name server of the node and of its containers for localhost, which every server answers by itself, with
+    # an address or without.
     "name servers": (
-        "for S in $(grep -hs ^nameserver /etc/resolv.conf | tr -s '\\t' ' ' | cut -d' ' -f2 | sort -u | head -n 4); do "
+        "for S in $({ grep -hs ^nameserver /etc/resolv.conf /run/systemd/resolve/resolv.conf | tr -s '\\t' ' ' | "
+        f"cut -d' ' -f2; {ahead.NAME_SERVERS}; }} 2>/dev/null | sort -u | head -n 8); do "
         '[ "$S" = 127.0.0.11 ] && continue; '
         'command -v bash timeout >/dev/null || { echo "$S untried"; continue; }; '
         '{ for T in 1 2; do N=$(timeout 3 bash -c \'exec 3<>"/dev/udp/$0/53" && printf "{query}" >&3 && '
