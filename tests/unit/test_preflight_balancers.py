@@ -7,7 +7,7 @@ from types import SimpleNamespace
 import pytest
 
 from swarmlab.cluster.node import Result
-from swarmlab.preflight import packets, work
+from swarmlab.preflight import checks, packets, work
 from swarmlab.preflight.balancers import balancers
 from swarmlab.preflight.model import Arrivals
 from swarmlab.preflight.unlike import _DROPS, facts
@@ -333,6 +333,20 @@ def test_what_differs_by_its_nature_is_no_fact():
 def test_what_an_engine_makes_for_a_container_or_a_network_is_no_difference(balanced, line):
     set_answer(balanced, "packets", PLACE.replace("table ip filter", f"{line}\ntable ip filter"))
     assert found(balanced, "packets") == [("ok", (), "nothing found")]
+
+
+def test_a_firewall_that_drops_what_is_forwarded_is_named_also_where_all_nodes_have_it(balanced):
+    hook = "type filter hook forward priority filter; policy drop;"
+    chains = f"\nplace chains\nchains inet firewall\n\tchain forward {{\n\t\t{hook}\n\t}}"
+    for place in (0, 1, 2):
+        text = PLACE.replace("place ingress_sbox", f"table inet firewall {{\n\t\t{hook}{chains}\nplace ingress_sbox")
+        set_answer(balanced, "packets", text, node=place)
+    (finding,) = checks.look("packets", balanced)
+    assert (str(finding.level), finding.nodes) == ("warning", tuple(ADDRESSES))
+    assert finding.summary == f"nft's table inet firewall: {hook} and no rule accepts a new connection"
+    assert 'nft insert rule inet firewall forward oifname "docker_gwbridge" accept' in finding.mend
+    set_answer(balanced, "packets", PLACE)
+    only(balanced, "packets", "warning", ("master", "slave02"), "no rule accepts a new connection")
 
 
 def test_rules_are_told_without_what_others_say_in_them():

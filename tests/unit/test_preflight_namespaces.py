@@ -12,6 +12,7 @@ from swarmlab.preflight.model import NodeView, Unknown
 from swarmlab.preflight.tunnels import QUESTION as TUNNELS
 from swarmlab.preflight.tunnels import tunnels
 from swarmlab.preflight.unlike import QUESTION as PACKETS
+from swarmlab.preflight.unlike import Dropping, dropping, facts
 
 #: What a node is asked, by the programs that it takes.
 ASKED = {"tunnels": (TUNNELS, "ip", "bridge"), "balancers": (BALANCERS, "iptables-save"), "packets": (PACKETS, "tc")}
@@ -93,3 +94,72 @@ def test_load_balancers_that_are_gone_meanwhile_are_left_out(ask):
 def test_marks_that_are_made_by_iptables_legacy_count_too(ask, listed, marks):
     code, text = ask(BALANCERS, "lb_abc", grep=f"exit {listed}")
     assert (code, list(balancers(text)["lb_abc"].marks)) == (0, marks)
+
+
+#: As nft 1.0.6 lists them.
+FIREWALL = """table inet firewall {
+\tset bad {
+\t\ttype ipv4_addr
+\t}
+
+\tchain input {
+\t\ttype filter hook input priority filter; policy drop;
+\t\tct state established,related accept
+\t\ttcp dport 22 accept
+\t}
+
+\tchain forward {
+\t\ttype filter hook forward priority filter; policy drop;
+\t\tct state established,related accept
+\t}
+
+\tchain allowed {
+\t\toifname "docker_gwbridge" accept
+\t}
+}"""
+FORWARD = "type filter hook forward priority filter; policy drop;"
+ONLY_ANSWERS = "\t\tct state established,related accept\n\t}\n\n\tchain allowed"
+
+
+@pytest.mark.parametrize(
+    "rules",
+    [
+        "ct state established,related accept",
+        "ct state { established, related } counter packets 4 bytes 240 accept",
+        "ct state vmap { established : accept, related : accept, invalid : drop }",
+        'ct state related,established accept comment "and accept no more"',
+        "meta l4proto icmp accept\n\t\ticmp type echo-request accept",
+        "jump empty\n\t}\n\n\tchain empty {\n\t\tcounter packets 0 bytes 0 drop",
+        "counter packets 0 bytes 0",
+    ],
+)
+def test_a_chain_that_drops_what_is_forwarded_is_named(ask, rules):
+    asked = FIREWALL.replace(ONLY_ANSWERS, f"\t\t{rules}\n\t}}\n\n\tchain allowed")
+    code, text = ask(PACKETS, nft=f"cat <<'RULES'\n{asked}\nRULES")
+    assert (code, list(dropping(text))) == (0, [Dropping("inet firewall", "forward", FORWARD)])
+    assert {fact for fact in facts(text) if "nft" in fact} == {
+        f"the node: nft's table inet firewall: type filter hook {hook} priority filter; policy drop;"
+        for hook in ("input", "forward")
+    }
+
+
+@pytest.mark.parametrize(
+    ("gone", "put"),
+    [
+        (ONLY_ANSWERS, "\t\tjump allowed\n\t}\n\n\tchain allowed"),
+        (ONLY_ANSWERS, "\t\tct status dnat accept\n\t}\n\n\tchain allowed"),
+        (ONLY_ANSWERS, "\t\tct state new,established accept\n\t}\n\n\tchain allowed"),
+        (ONLY_ANSWERS, "\t\tct state vmap { established : accept, new : jump allowed }\n\t}\n\n\tchain allowed"),
+        (ONLY_ANSWERS, "\t\tip saddr {\n\t\t\t10.0.0.0/8 } accept\n\t}\n\n\tchain allowed"),
+        (ONLY_ANSWERS, f"{250 * 'counter' + chr(10)}\t}}\n\n\tchain allowed".replace("counter", "\t\tcounter\n")),
+        (FORWARD, FORWARD.replace("drop", "accept")),
+        ("table inet firewall", "table inet firewalld"),  # which another check tells
+        ("table inet firewall", "table ip filter"),  # iptables lists it
+        ("table inet firewall", "table ip6 firewall"),
+        ("table inet firewall", "table ip docker-bridges"),
+    ],
+)
+def test_a_chain_that_may_let_traffic_through_is_not_named(ask, gone, put):
+    assert gone in FIREWALL
+    code, text = ask(PACKETS, nft=f"cat <<'RULES'\n{FIREWALL.replace(gone, put)}\nRULES")
+    assert (code, list(dropping(text))) == (0, [])
