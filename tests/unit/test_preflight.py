@@ -653,6 +653,23 @@ def test_a_route_of_the_node_that_is_wider_than_a_network_is_no_trouble_for_it(s
     assert ("error", ("slave01",)) in [one[:2] for one in found(sight, "subnets-and-routes")]
 
 
+@pytest.mark.parametrize("held", ["10.0.1.11/24", "10.0.1.11/8", "10.0.1.11/32"])
+def test_a_network_in_which_a_node_has_its_address_is_named_once(sight, held):
+    sight.networks.append(network("app", "10.0.1.0/24"))
+    for place in range(3):
+        set_answer(sight, "routes", ROUTES + "\neth1\t0000000A\t00000000\t0001\t0\t0\t0\t000000FF\t0\t0\t0", node=place)
+    own = sight.nodes[1].answers["addresses"][1]
+    set_answer(sight, "addresses", f"{own}\n43: eth1    inet {held} scope global eth1")
+    errors = [one for one in made.look("subnets-and-routes", sight) if one.level.trouble and "app" in one.summary]
+    assert [(str(one.level), one.nodes, one.summary) for one in errors] == [
+        ("error", ("slave01",), "network app has 10.0.1.0/24, which 10.0.1.11 of slave01 is in")
+    ]
+    set_answer(sight, "addresses", f"{own}\n43: br-0123    inet {held} scope global br-0123")
+    assert "of slave01" not in " ".join(one[2] for one in found(sight, "subnets-and-routes"))
+    sight.nodes[2].info["Swarm"]["NodeAddr"] = "10.0.1.12"  # behind NAT
+    assert "which 10.0.1.12 of slave02 is in" in " ".join(one[2] for one in found(sight, "subnets-and-routes"))
+
+
 def test_a_subnet_that_the_manager_does_not_tell_is_read_elsewhere(sight):
     # As managers before 18.06 list networks.
     for name in ("on-node", "by-task", "by-service", "unused"):
@@ -680,6 +697,22 @@ def test_which_nodes_have_an_address_for_their_balancer_depends_on_the_engine(si
     sight.tasks = [{"NodeID": "id-master", "Status": {"State": "running"}, "NetworksAttachments": [attachment]}]
     # Of 14: the gateway's, the task's and those of the nodes.
     assert f"narrow {free} of 14" in found(sight, "free-addresses")[0][2]
+
+
+@pytest.mark.parametrize(
+    ("part", "gateway", "told"),
+    [
+        ("10.0.9.16/29", "10.0.9.16", "narrow 6 of 8"),
+        ("10.0.9.16/29", "10.0.9.1", "narrow 7 of 9"),  # the gateway is beside it
+        ("10.0.9.0/29", "10.0.9.1", "narrow 5 of 7"),
+        ("", "10.0.9.1", "narrow 252 of 254"),
+    ],
+)
+def test_a_network_with_a_range_has_the_addresses_of_that_alone(sight, part, gateway, told):
+    pool = {"Subnet": "10.0.9.0/24", "IPRange": part, "Gateway": gateway}
+    sight.networks.append(network("narrow", "10.0.9.0/24", IPAM={"Config": [pool]}))
+    sight.services = [{"Endpoint": {"VirtualIPs": [{"NetworkID": "id-narrow", "Addr": "10.0.9.18/24"}]}}]
+    assert told in found(sight, "free-addresses")[-1][2]
 
 
 def test_addresses_are_counted_as_managers_tell(sight):

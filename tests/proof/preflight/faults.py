@@ -103,6 +103,20 @@ STATE = [
         r"network narrow has 0 of 14 addresses left",
     ),
     PreflightFault(
+        "a network with a range is full",
+        "free-addresses",
+        "error",
+        r"network ranged has 0 of 4 addresses left",
+    ),
+    PreflightFault(
+        "a node has its address where a network is",
+        "subnets-and-routes",
+        "error",
+        r"network narrow has 10\.78\.0\.0/28, which 10\.78\.0\.9 of slave02 is in",
+        nodes=("slave02",),
+        script="ip address add 10.78.0.9/32 dev eth0",
+    ),
+    PreflightFault(
         "a route leads where a network is",
         "subnets-and-routes",
         "warning",

@@ -473,6 +473,8 @@ def test_faults_of_state_are_found_on_their_nodes(broken, lab, always):
     # It has no task, so that the mesh does not pass anything on to it.
     done(master, f"service create --detach --name taken --constraint node.hostname==nowhere --publish 7946:80 {image}")
     done(master, f"service create --detach --name crowd --replicas 16 --network narrow --endpoint-mode dnsrr {image}")
+    done(master, "network create --driver overlay --subnet 10.79.0.0/24 --ip-range 10.79.0.16/30 ranged")
+    done(master, f"service create --detach --name range --replicas 6 --network ranged --endpoint-mode dnsrr {image}")
     for node in (second, third):
         done(master, f"node update --availability drain {node.name}")
     options = {"stored": ("type=tmpfs", "device=tmpfs", "o=size=1m"), "mixed": ("type=tmpfs", "device=tmpfs")}
