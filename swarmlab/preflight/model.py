@@ -18,6 +18,8 @@ from swarmlab.wait import State
 
 #: The bridge through which containers of overlay networks reach addresses outside the cluster.
 GATEWAY_BRIDGE = "docker_gwbridge"
+#: The option of an overlay network that has the numbers of its VXLANs.
+VXLAN = "com.docker.network.driver.overlay.vxlanid_list"
 #: The kernel modules that a swarm uses: the kernel option that builds each, and what fails without it.
 MODULES = {
     "overlay": ("OVERLAY_FS", "images and containers use a slower storage driver, or none works"),

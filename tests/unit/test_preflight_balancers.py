@@ -9,7 +9,8 @@ import pytest
 from swarmlab.cluster.node import Result
 from swarmlab.preflight import checks, packets, work
 from swarmlab.preflight.balancers import balancers
-from swarmlab.preflight.model import Arrivals
+from swarmlab.preflight.finding import Level
+from swarmlab.preflight.model import VXLAN, Arrivals
 from swarmlab.preflight.unlike import _DROPS, facts
 from tests.unit.test_preflight import ADDRESSES, MODULES, found, network, only, set_answer, sight  # noqa: F401
 
@@ -333,6 +334,26 @@ def test_what_differs_by_its_nature_is_no_fact():
 def test_what_an_engine_makes_for_a_container_or_a_network_is_no_difference(balanced, line):
     set_answer(balanced, "packets", PLACE.replace("table ip filter", f"{line}\ntable ip filter"))
     assert found(balanced, "packets") == [("ok", (), "nothing found")]
+
+
+@pytest.mark.parametrize(
+    ("links", "later", "level"),
+    [
+        ("eth1 1500 virtio_net\nvx-001001-ab12c 1450 ", "9: vx-001001-ab12c: <BROADCAST>", "error"),
+        ("eth1 1500 virtio_net\nvx-001002-ab12c 1450 ", "9: vx-001002-ab12c: <BROADCAST>", "warning"),
+        ("vx-001001-ab12c 1450 ", "", "ok"),  # it was just being made
+        ("ov-001001-ab12c 1450 \nvx-001001-ab12c 1450 ", "vx-001001-ab12c", "ok"),  # on a kernel of old
+    ],
+)
+def test_a_vxlan_interface_that_was_left_is_named(balanced, links, later, level):
+    balanced.networks[1]["Options"] = {VXLAN: "4097"}
+    set_answer(balanced, "links", links)
+    set_answer(balanced, "packets", f"{PLACE}\n{later}")
+    told = [one for one in checks.look("tunnels", balanced) if one.level is not Level.OK]
+    assert [(str(one.level), one.nodes) for one in told] == ([] if level == "ok" else [(level, ("slave01",))])
+    for one in told:
+        assert one.mend == f"on slave01: ip link delete {links.split()[3]}"
+        assert ("no task of network app starts" in one.risk) is (level == "error")
 
 
 def test_a_firewall_that_drops_what_is_forwarded_is_named_also_where_all_nodes_have_it(balanced):

@@ -542,6 +542,26 @@ FILTERED = [
         " iptables -t raw -I PREROUTING -p tcp --dport 9999 -j DROP",
     ),
     PreflightFault(
+        "a firewall drops what is forwarded",
+        "packets",
+        "warning",
+        r"nft's table inet guard: type filter hook forward priority .* policy drop; and no rule accepts a new connection",
+        mend='nft insert rule inet guard forward oifname "docker_gwbridge" accept',
+        nodes=("slave02",),
+        script="nft 'add table inet guard;"
+        " add chain inet guard forward { type filter hook forward priority 10; policy drop; };"
+        " add rule inet guard forward ct state established,related accept'",
+    ),
+    PreflightFault(
+        "an interface of an overlay network is left",
+        "tunnels",
+        "warning",
+        r"the VXLAN interface vx-00fffe-gone \(number 65534\) is left in the node's own namespace",
+        mend="ip link delete vx-00fffe-gone",
+        nodes=("slave02",),
+        script="ip link add vx-00fffe-gone type vxlan id 65534 dstport 4790",
+    ),
+    PreflightFault(
         "the disk of the engine's data is mounted read-only",
         "disk",
         "error",
@@ -556,7 +576,7 @@ FILTERED_NO_MORE = {
     " iptables -D FORWARD -s 203.0.113.9 -m statistic --mode random --probability 0.3 -j DROP;"
     " iptables -t raw -D PREROUTING -p tcp --dport 9999 -j DROP;"
     " [ ! -e /run/no-raw ] || nft delete table ip raw; rm -f /run/no-raw",
-    "slave02": "umount -l /var/lib/docker",
+    "slave02": "umount -l /var/lib/docker; nft delete table inet guard; ip link delete vx-00fffe-gone",
 }
 #: A node whose kernel does with packets what those of the others do not.
 ROUTED_ASTRAY = [
