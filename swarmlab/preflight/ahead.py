@@ -14,12 +14,12 @@ from swarmlab.preflight.options import Settings, of_unit
 from swarmlab.versions import Version
 
 #: Shell commands that read what an engine will be told, by name of the question; see `swarmlab.preflight.sight`.
-_PID = "P=$(cat /run/docker.pid 2>/dev/null || pidof -s dockerd)"
+PID = "P=$(cat /run/docker.pid 2>/dev/null || pidof -s dockerd)"
 #: Prints the value of an option of the engine's command line.
 _OPTION = (
     "{{ tr '\\0' '\\n' < /proc/$P/cmdline; }} 2>/dev/null | sed -n -e 's/^--{0}=//p' -e '/^--{0}$/{{n;p}}' | tail -n 1"
 )
-_FILE = f"{_PID}; F=$({_OPTION.format('config-file')}); F=${{F:-/etc/docker/daemon.json}}"
+_FILE = f"{PID}; F=$({_OPTION.format('config-file')}); F=${{F:-/etc/docker/daemon.json}}"
 #: Shell command that sets what `TO_NAMESPACES` needs.
 FIND_NAMESPACES = (
     f"{_FILE}; E=$({_OPTION.format('exec-root')}); "
@@ -46,7 +46,7 @@ _GROUPS = (
     '[ $? = 2 ] || echo "group $G"; done'
 )
 QUESTIONS = {
-    "command line": f"{_PID}; tr '\\0' '\\n' < /proc/$P/cmdline",
+    "command line": f"{PID}; tr '\\0' '\\n' < /proc/$P/cmdline",
     "daemon.json": f'{_FILE}; [ ! -e "$F" ] || cat "$F"',
     "unit": (
         "[ -d /run/systemd/system ] || exit 0; systemctl cat docker.service 2>/dev/null || exit 0; "
@@ -72,7 +72,7 @@ QUESTIONS = {
     ),
     # The option comes first, so that it is no other option's value: an engine that lacks it ends there.
     "validate": (
-        f"{_PID}; case $(readlink /proc/$P/exe) in *dockerd*) ;; *) echo 'this needs root'; exit 3;; esac; "
+        f"{PID}; case $(readlink /proc/$P/exe) in *dockerd*) ;; *) echo 'this needs root'; exit 3;; esac; "
         "xargs -0 -a /proc/$P/cmdline sh -c "
         '\'shift; timeout 10 /proc/$0/exe --validate "$@" 2>&1; echo "status $?"\' $P'
     ),

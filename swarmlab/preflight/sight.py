@@ -118,6 +118,15 @@ QUESTIONS = {
     ),
     "listening": "cat /proc/net/tcp >/dev/null || exit; "
     "cat /proc/net/tcp /proc/net/tcp6 2>/dev/null | grep -iE ':1F0A [0-9A-F]+:[0-9A-F]+ 0A'; true",
+    # The TCP ports on which programs listen, and which of these sockets are the engine's, and which are sshd's.
+    "listeners": (
+        f"ls /proc/1/fd >/dev/null || exit; {ahead.PID}; for F in /proc/net/tcp /proc/net/tcp6; do [ ! -e $F ] || "
+        # Those that listen come first.
+        'awk \'NR > 1 { if ($4 == "0A") print "listen", $2, $10; else if ($4 != "03") exit }\' $F; done; '
+        "of() { N=$1; shift; [ $# = 0 ] || { cd /proc && for X; do ls -l $X/fd 2>/dev/null; done; } | "
+        'sed -n "s/.*socket:\\[\\([0-9]*\\)\\].*/$N \\1/p"; }; '
+        "of engine $P $(pidof docker-proxy); of sshd $(pidof sshd); true"
+    ),
     "machine": (
         "cat /proc/sys/kernel/random/boot_id >/dev/null || exit; "
         'echo "id $(cat /etc/machine-id 2>/dev/null)"; '
@@ -162,7 +171,7 @@ QUESTIONS = {
     "files": "cat /proc/sys/fs/file-nr",
     # The files that the engine has open, and its limit; nothing of an engine that does not run.
     "engine files": (
-        "P=$(cat /run/docker.pid 2>/dev/null || pidof -s dockerd); [ -e /proc/$P/limits ] || { echo 0; exit 0; }; "
+        f"{ahead.PID}; [ -e /proc/$P/limits ] || {{ echo 0; exit 0; }}; "
         'N=$(ls /proc/$P/fd) || exit; echo "$N" | wc -l; awk "/^Max open files/ { print \\$4 }" /proc/$P/limits'
     ),
     # In KiB.

@@ -301,6 +301,15 @@ STATE = [
         "error",
         "taken publishes port 7946/tcp by the mesh, which is the swarm's: gossip",
     ),
+    PreflightFault(
+        "a program listens on a port of the mesh",
+        "service-needs",
+        "warning",
+        "another program listens on port 8099/tcp, which heard publishes by the mesh",
+        mend="docker service update --publish-rm 80 --publish-add OTHER:80 heard",
+        nodes=("slave03",),
+        script="setsid python3 -m http.server 8099 >/dev/null 2>&1 </dev/null &",
+    ),
     PreflightFault("a network lies within another", "subnets", "error", "network within was given no subnet"),
     PreflightFault(
         "certificates are made for an hour", "swarm-settings", "warning", r"certificates are made for 1\.0 hours"
@@ -545,7 +554,7 @@ FILTERED = [
         "a firewall drops what is forwarded",
         "packets",
         "warning",
-        r"nft's table inet guard: type filter hook forward priority .* policy drop; and no rule accepts a new connection",
+        r"nft's table inet guard: type filter hook forward priority .* policy drop; and no rule accepts a new",
         mend='nft insert rule inet guard forward oifname "docker_gwbridge" accept',
         nodes=("slave02",),
         script="nft 'add table inet guard;"
