@@ -18,7 +18,7 @@ from swarmlab.cluster.quotes import said
 from swarmlab.errors import DeadlineExceeded, EngineRefused, NoAnswer, SwarmlabError
 from swarmlab.parallel import parallel
 from swarmlab.preflight import content, holdings, services
-from swarmlab.preflight.model import LACKS, LOGIN, THERE, UNREACHED, NodeView, Pull, Sight
+from swarmlab.preflight.model import LACKS, LIMITED, LOGIN, THERE, UNREACHED, NodeView, Pull, Sight
 from swarmlab.preflight.networks import pools_of
 from swarmlab.wait import State, scaled, wait
 
@@ -30,6 +30,8 @@ _PATIENCE = 8.0
 _TRY = 4.0
 #: Seconds for which managers and nodes are read again where they tell different things: one may just have changed.
 _SETTLING = 6.0
+#: The registry counts who asks, and has had too many questions.
+_OF_NUMBERS = re.compile(r"toomanyrequests|too many requests|rate limit|\b429\b", re.IGNORECASE)
 #: The engine did not come to ask the registry.
 _OF_THE_WAY = re.compile(r"dial (tcp|udp)|lookup \S+|no such host|server misbehaving|x509:|tls:", re.IGNORECASE)
 _OF_LACKING = re.compile(r"manifest unknown|not found|no such|name unknown|does not exist", re.IGNORECASE)
@@ -156,6 +158,8 @@ def _pull(node: Node, reference: str) -> Pull:
 
 def _kind(words: str) -> str:
     """Return what an engine found at a registry, by the words with which it refuses to tell of an image."""
+    if _OF_NUMBERS.search(words):
+        return LIMITED
     if _OF_THE_WAY.search(words):
         return UNREACHED
     return LOGIN if _OF_LOGIN.search(words) else LACKS if _OF_LACKING.search(words) else UNREACHED

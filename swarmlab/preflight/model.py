@@ -60,11 +60,11 @@ _PACKAGES = {
 #: How many senders of small VXLAN packets can be told apart. A VXLAN packet of a swarm has 58 bytes of UDP at least,
 #: and these have 16 and as many more as the number of their sender.
 TAGS = 42
-#: What an engine found when it asked a registry for an image: it is there, it is not, a login is needed, or the
-#: registry could not be asked.
-THERE, LACKS, LOGIN, UNREACHED = "there", "lacks", "login", "unreached"
+#: What an engine found when it asked a registry for an image: it is there, it is not, a login is needed, the registry
+#: takes no more requests for now, or it could not be asked.
+THERE, LACKS, LOGIN, LIMITED, UNREACHED = "there", "lacks", "login", "limited", "unreached"
 #: Those with which a node cannot pull the image.
-PULL_FAILS = (LACKS, UNREACHED)
+PULL_FAILS = (LACKS, LIMITED, UNREACHED)
 #: Outcomes of a TCP connection.
 OPEN, REFUSED, SILENT = "open", "refused", "silent"
 
@@ -107,7 +107,7 @@ class Pull:
     """What an engine found when it asked a registry for an image.
 
     Attributes:
-        kind: `THERE`, `LACKS`, `LOGIN` or `UNREACHED`.
+        kind: `THERE`, `LACKS`, `LOGIN`, `LIMITED` or `UNREACHED`.
         digest: the digest that the reference has in the registry; empty if it is not there.
         words: the engine's words if the image is not there.
     """

@@ -273,6 +273,9 @@ def _known(sight: Sight, each: Work, short: _Short) -> tuple[str, str]:
         return "", _more_memory(each)
     if _OF_IMAGES.search(short.words) and content.wants_login(sight, short.image):
         return "; the registry wants a login", _login(each, short.image)
+    if _OF_IMAGES.search(short.words) and content.limited(sight, short.image):
+        mend = content.more_requests(content.parse(short.image).registry, [each.name])
+        return "; the registry takes no more requests for now", mend
     return "", ""
 
 

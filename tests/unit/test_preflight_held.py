@@ -9,7 +9,7 @@ from swarmlab.cluster.node import Result
 from swarmlab.errors import EngineRefused, NoAnswer, Overdue
 from swarmlab.preflight import checks as made
 from swarmlab.preflight import held
-from swarmlab.preflight.model import LACKS, LOGIN, THERE, UNREACHED
+from swarmlab.preflight.model import LACKS, LIMITED, LOGIN, THERE, UNREACHED
 from tests.unit.test_preflight import sound
 from tests.unit.test_preflight_services import row, service, task
 
@@ -114,6 +114,8 @@ def test_an_engine_is_asked_what_killed_a_container(sight, starved, words):
             UNREACHED,
             "no such host",
         ),
+        (EngineRefused("node", 429, "toomanyrequests: You have reached your pull rate limit"), LIMITED, "rate limit"),
+        (EngineRefused("node", 500, "received unexpected HTTP status: 429 Too Many Requests"), LIMITED, "429"),
         (NoAnswer("timed out"), UNREACHED, "no answer from the registry: timeout after 8 s"),
     ],
 )
