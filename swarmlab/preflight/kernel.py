@@ -184,17 +184,23 @@ def _reversed(arrives: str, leaving: Mapping[str, Sequence[str]], dropped: str) 
         f"dropped ({dropped} packets so far)",
         "no packet of these nodes arrives: neither management nor gossip nor data of overlay networks",
         causes=(*WAYS, "membership", "quorum", "engines-answer", "stuck-tasks: pending"),
-        mend=f"{_sysctl(f'net.ipv4.conf.{arrives}.rp_filter=2')}; or have one route to each node, by {arrives}",
+        mend=f"{_sysctl(f'{_of_link(arrives)}=2')}; or have one route to each node, by {arrives}",
     ).by_hand(
         "sysctl -a --pattern rp_filter; ip rule; ip route; nstat -az TcpExtIPReversePathFilter",
-        f"sysctl -w net.ipv4.conf.{arrives}.rp_filter=2 net.ipv4.conf.all.rp_filter=2",
+        f"sysctl -w {_of_link(arrives)}=2 net.ipv4.conf.all.rp_filter=2",
     )
+
+
+def _of_link(link: str) -> str:
+    """Return the name of the setting rp_filter of an interface; names of VLANs have a dot."""
+    return f"net/ipv4/conf/{link}/rp_filter" if "." in link else f"net.ipv4.conf.{link}.rp_filter"
 
 
 def _sysctl(setting: str) -> str:
     """Return the mend that sets a kernel setting now and at every boot."""
+    file = setting.partition("=")[0].replace("/", "-")
     return (
-        f"on {{nodes}}: sysctl -w {setting} && echo {setting} > /etc/sysctl.d/90-{setting.partition('=')[0]}.conf"
+        f"on {{nodes}}: sysctl -w {setting} && echo {setting} > /etc/sysctl.d/90-{file}.conf"
         "; take another value out of /etc/sysctl.conf"
     )
 
@@ -237,6 +243,15 @@ def disk(_: Sight, view: NodeView) -> Iterator[Finding]:
                 mend="on {nodes}: docker system prune; where they are: "
                 f"du --inodes -x {line.split()[-1]} | sort -n | tail",
             )
+    status = [row for row in view.info.get("DriverStatus") or [] if isinstance(row, list)]
+    if ["Supports d_type", "false"] in status:
+        yield Finding(
+            Level.WARNING,
+            f"the file system of {view.info.get('DockerRootDir', 'the engine')} has no d_type, which "
+            f"{view.info.get('Driver', 'the storage driver')} needs (XFS with ftype=0)",
+            "files of images cannot be removed or replaced in containers, and newer engines do not start with it",
+            mend="drain the node, make its file system anew (mkfs.xfs -n ftype=1), and have it join the swarm anew",
+        ).by_hand("docker info | grep -A 4 'Storage Driver'; xfs_info / | grep ftype", "")
     if "ro" in ",".join(mounted[1:]).split(","):
         yield Finding(
             Level.ERROR,

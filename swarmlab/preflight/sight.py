@@ -74,9 +74,11 @@ QUESTIONS = {
         '[ -d /sys/module/$M ] && echo "loaded $M"; '
         'grep -qs "/$M\\.ko" /lib/modules/$K/modules.builtin && echo "builtin $M"; '
         'grep -qsE "^[^:]*/$M\\.ko[^:]*:" /lib/modules/$K/modules.dep && echo "loadable $M"; '
-        # What keeps modprobe from a module: a file of its configuration, or the kernel, which loads none any more.
-        'grep -rlsE "^[[:space:]]*(blacklist[[:space:]]+$M|install[[:space:]]+$M[[:space:]]+[^ ]*/(false|true))'
-        '[[:space:]]*\\$" /etc/modprobe.d /run/modprobe.d /usr/local/lib/modprobe.d | sed "s/^/kept $M /"; '
+        # What keeps modprobe from a module: a file of its configuration, or the kernel, which loads none any more. One
+        # that is on a blacklist can be loaded by its name, as engines do; the kernel asks for these two by another.
+        "B=; case $M in vxlan|esp4) B='blacklist[[:space:]]+'$M'|';; esac; "
+        'for D in /etc /run /usr/local/lib; do grep -lsE "^[[:space:]]*(${B}install[[:space:]]+$M[[:space:]]+'
+        '[^ ]*/(false|true))[[:space:]]*\\$" $D/modprobe.d/*.conf | sed "s/^/kept $M /"; done; '
         "done; grep -qsx 1 /proc/sys/kernel/modules_disabled && echo disabled; "
         "ls -d /proc/net/ip_vs /proc/sys/net/bridge 2>/dev/null; grep -w overlay /proc/filesystems; true"
     ),

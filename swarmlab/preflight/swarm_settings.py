@@ -23,6 +23,17 @@ _RARE_SNAPSHOTS = 1_000_000
 _SHORT_CERTIFICATES = 86_400.0
 #: The share of the swarm's subnets, or their number, from which on few are left.
 _FEW_PART, _FEW = 0.1, 2
+#: Limits of services: what an engine tells of whether its kernel does it, what is limited, and how the kernel does it.
+_LIMITS = {
+    "MemoryBytes": (
+        "MemoryLimit",
+        "memory",
+        "boot with cgroup_enable=memory cgroup_memory=1 on the kernel's command line (GRUB_CMDLINE_LINUX in "
+        "/etc/default/grub and update-grub, or /boot/firmware/cmdline.txt)",
+    ),
+    "NanoCPUs": ("CpuCfsQuota", "CPUs", "boot a kernel with CONFIG_CFS_BANDWIDTH"),
+    "Pids": ("PidsLimit", "processes", "boot a kernel with CONFIG_CGROUP_PIDS"),
+}
 #: The usual port of sshd.
 _SSH = 22
 #: What the swarm itself uses ports of its nodes for, and what may follow where the mesh takes what is for one.
@@ -111,8 +122,8 @@ def _parts(subnet: IPv4Network, size: int, pool: IPv4Network) -> Iterator[int]:
 
 @by_managers
 def demands(sight: Sight) -> Iterator[Finding]:
-    """Whether nodes have what services ask for: drivers of logs and volumes, what tasks reserve, and free ports."""
-    found = [*_drivers(sight), *_reserved(sight), *_ports(sight), *_occupied(sight)]
+    """Whether nodes have what services ask for: drivers of logs and volumes, limits, what tasks reserve, free ports."""
+    found = [*_drivers(sight), *_limits(sight), *_reserved(sight), *_ports(sight), *_occupied(sight)]
     yield from found
     if not found:
         yield Finding(Level.OK, f"{len(sight.services)} services")
@@ -143,6 +154,21 @@ def _drivers(sight: Sight) -> Iterator[Finding]:
                     risk = "tasks of the service stay pending, or are rejected there"
                     mend = f"docker plugin install {name} on the node, or change the service: docker service update"
                     yield Finding(Level.WARNING, summary, risk, nodes=(view.name,), mend=mend)
+
+
+def _limits(sight: Sight) -> Iterator[Finding]:
+    """Yield services with limits that the kernel of a node they may use does not hold."""
+    for each in work.works(sight):
+        limits = (work.template(each.service).get("Resources") or {}).get("Limits") or {}
+        eligible = each.nodes(sight) if each.wanted(sight) else []
+        for key, (told, what, mend) in _LIMITS.items():
+            for view in sight.nodes if limits.get(key) else ():
+                if view.active and view.node_id in eligible and view.info.get(told) is False:
+                    summary = f"{each.name} limits its {what}, which the kernel there does not do"
+                    risk = (
+                        "the engine starts the tasks without the limit: one can take what all others on the node need"
+                    )
+                    yield Finding(Level.WARNING, summary, risk, nodes=(view.name,), mend=f"on {{nodes}}: {mend}")
 
 
 def _reserved(sight: Sight) -> Iterator[Finding]:

@@ -417,6 +417,19 @@ def test_a_data_folder_that_is_mounted_read_only_is_named(sight):
     only(sight, "disk", "error", ("slave01",), "/var/lib/docker, where the engine's data is, is mounted read-only")
 
 
+@pytest.mark.parametrize(("told", "level"), [("false", "warning"), ("true", "ok")])
+def test_a_file_system_without_d_type_is_named(sight, told, level):
+    sight.nodes[1].info |= {
+        "Driver": "overlay2",
+        "DriverStatus": [["Backing Filesystem", "xfs"], ["Supports d_type", told]],
+    }
+    assert found(sight, "disk")[0][0] == level
+    if level == "warning":
+        only(
+            sight, "disk", level, ("slave01",), "the file system of /var/lib/docker has no d_type, which overlay2 needs"
+        )
+
+
 def test_a_table_of_neighbours_that_was_too_small_once_is_no_trouble(sight):
     for text in ("8192\n1598\n1172\n1018", "0\n0", "1024\n900\n0"):
         set_answer(sight, "neighbours", text)

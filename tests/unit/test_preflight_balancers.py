@@ -413,6 +413,21 @@ def test_what_arrives_is_not_told_as_dropped(sight, dropped, of_gossip, data, le
     only(sight, "reverse-path", level, ("slave01",), "strict on eth0, and the node would answer master by eth9")
 
 
+def test_an_interface_of_a_vlan_is_set_by_a_name_that_sysctl_takes(sight):  # noqa: F811
+    own = ADDRESSES["slave01"]
+    set_answer(sight, "addresses", f"9: eth0.100    inet {own}/24 scope global eth0.100")
+    set_answer(sight, "links", "eth0 1500 virtio_net\neth0.100 1500 ")
+    set_answer(sight, "routes", "Iface\n" + "\t".join(["eth0.100", "003AA8C0", "0", "1", "0", "0", "0", "00FFFFFF"]))
+    set_answer(sight, "reverse path", "all 1\neth0.100 1\ndropped 17")
+    arrived = sight.nodes[1].arrived
+    arrived.small, arrived.large, arrived.leaving = set(), set(), {ADDRESSES["master"]: (own, "eth9")}
+    (finding,) = checks.look("reverse-path", sight)
+    setting = "net/ipv4/conf/eth0.100/rp_filter=2"
+    file = "/etc/sysctl.d/90-net-ipv4-conf-eth0.100-rp_filter.conf"
+    assert finding.mend.startswith(f"on slave01: sysctl -w {setting} && echo {setting} > {file}")
+    assert finding.fix.startswith(f"sysctl -w {setting} ")
+
+
 def test_the_way_of_answers_counts_where_rules_of_routing_choose_it(sight):  # noqa: F811
     set_answer(sight, "reverse path", "all 1\neth0 1\ndropped 17")
     arrived, master, own = sight.nodes[1].arrived, ADDRESSES["master"], ADDRESSES["slave01"]

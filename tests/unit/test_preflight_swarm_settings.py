@@ -232,3 +232,20 @@ def test_who_listens_is_read_of_a_node(tmp_path):
     assert {f"engine {number}" for number in numbers} <= set(listed.splitlines())
     assert not set(ports) & set(_listening(listed))
     assert set(ports) <= set(_listening(listed.replace("engine ", "other ")))
+
+
+@pytest.mark.parametrize(
+    ("limit", "told", "what"),
+    [("MemoryBytes", "MemoryLimit", "memory"), ("NanoCPUs", "CpuCfsQuota", "CPUs"), ("Pids", "PidsLimit", "processes")],
+)
+def test_a_limit_that_a_kernel_does_not_hold_is_named(sight, limit, told, what):
+    sight.services = [service(template={"Resources": {"Limits": {limit: 100}}})]
+    assert found(sight, "service-needs")[0][0] == "ok"
+    sight.nodes[1].info[told] = False
+    sight.nodes[2].info[told] = True
+    only(sight, "service-needs", "warning", ("slave01",), f"web limits its {what}, which the kernel there does not do")
+    sight.services = [service(template={"Placement": {"Constraints": ["node.hostname!=slave01"]}})]
+    sight.services[0]["Spec"]["TaskTemplate"]["Resources"] = {"Limits": {limit: 100}}
+    assert found(sight, "service-needs")[0][0] == "ok"
+    sight.services = [service()]
+    assert found(sight, "service-needs")[0][0] == "ok"
