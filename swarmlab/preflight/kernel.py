@@ -159,7 +159,8 @@ def _lost(view: NodeView, own: str, address: str, dropped: str) -> bool:
     data = arrived.small | arrived.large
     if own == view.data_address and address in data:
         return False
-    return dropped not in ("", "0") or address not in data | arrived.gossip
+    heard = bool(arrived.unseen) or address in data | arrived.gossip
+    return dropped not in ("", "0") or not heard
 
 
 def _leads_nowhere(view: NodeView, link: str) -> bool:
@@ -169,7 +170,9 @@ def _leads_nowhere(view: NodeView, link: str) -> bool:
 
 
 def _answered_apart(arrives: str, leaving: Mapping[str, Sequence[str]]) -> Finding:
-    summary = f"rp_filter is strict on {arrives}, and the node would answer {_ways(leaving)}; what they send arrives"
+    summary = (
+        f"rp_filter is strict on {arrives}, and the node would answer {_ways(leaving)}; what they send is not dropped"
+    )
     return Finding(Level.INFO, summary, mend="nothing, while packets arrive; on {nodes}: ip rule; ip route")
 
 

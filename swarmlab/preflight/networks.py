@@ -115,7 +115,9 @@ def _own_addresses(view: NodeView) -> set[IPv4Address | IPv6Address]:
     within = {*view.bridges.values(), "docker0", GATEWAY_BRIDGE, "lo"}
     found: set[IPv4Address | IPv6Address] = set()
     with contextlib.suppress(Unknown):
-        found |= {address for link, address in view.held() if link not in within and not link.startswith("br-")}
+        found |= {
+            address for link, address in view.held() if link not in within and not link.startswith(("br-", "ov-"))
+        }
     with contextlib.suppress(Unknown, ValueError):
         found |= {ip_address(address) for address in (view.address, view.data_address) if address}
     return found

@@ -57,7 +57,7 @@ _CHAINS = (
 QUESTION = (
     "[ $(id -u) = 0 ] || { echo be root; exit 1; }; "
     "A=iptables-save; ! command -v iptables-nft-save >/dev/null || A=iptables-nft-save; "
-    f"{needs('ip', 'tc', '$A')}; {CAN_ENTER}; "
+    f"{needs('ip', '$A')}; {CAN_ENTER}; "
     "echo place the node; { %s %s ip -4 neigh show nud permanent; "
     f"{_CHAINS}; }} 2>/dev/null; "
     f"{TO_NAMESPACES} 2>/dev/null && [ -e {MESH} ] || exit 0; echo place {MESH}; "

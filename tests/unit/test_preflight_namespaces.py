@@ -15,7 +15,7 @@ from swarmlab.preflight.unlike import QUESTION as PACKETS
 from swarmlab.preflight.unlike import Dropping, dropping, facts
 
 #: What a node is asked, by the programs that it takes.
-ASKED = {"tunnels": (TUNNELS, "ip", "bridge"), "balancers": (BALANCERS, "iptables-save"), "packets": (PACKETS, "tc")}
+ASKED = {"tunnels": (TUNNELS, "ip", "bridge"), "balancers": (BALANCERS, "iptables-save"), "packets": (PACKETS, "ip")}
 #: Enters no namespace, and none that is gone.
 NSENTER = """#!/bin/sh
 N=${1#--net=}; shift
