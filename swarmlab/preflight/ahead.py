@@ -14,12 +14,12 @@ from swarmlab.preflight.options import Settings, of_unit
 from swarmlab.versions import Version
 
 #: Shell commands that read what an engine will be told, by name of the question; see `swarmlab.preflight.sight`.
-_PID = "P=$(cat /run/docker.pid 2>/dev/null || pidof -s dockerd)"
+PID = "P=$(cat /run/docker.pid 2>/dev/null || pidof -s dockerd)"
 #: Prints the value of an option of the engine's command line.
 _OPTION = (
     "{{ tr '\\0' '\\n' < /proc/$P/cmdline; }} 2>/dev/null | sed -n -e 's/^--{0}=//p' -e '/^--{0}$/{{n;p}}' | tail -n 1"
 )
-_FILE = f"{_PID}; F=$({_OPTION.format('config-file')}); F=${{F:-/etc/docker/daemon.json}}"
+_FILE = f"{PID}; F=$({_OPTION.format('config-file')}); F=${{F:-/etc/docker/daemon.json}}"
 #: Shell command that sets what `TO_NAMESPACES` needs.
 FIND_NAMESPACES = (
     f"{_FILE}; E=$({_OPTION.format('exec-root')}); "
@@ -28,14 +28,32 @@ FIND_NAMESPACES = (
 )
 #: Shell command that goes to the folder of the engine's network namespaces.
 TO_NAMESPACES = 'cd "$NAMESPACES"'
+#: Shell command that ends the question where this machine's programs cannot look into namespaces.
+CAN_ENTER = "nsenter --net=/proc/self/ns/net true || exit 3"
+#: Prints the name servers that the engine is told for its containers.
+NAME_SERVERS = (
+    f"{_FILE}; {{ tr '\\0' '\\n' < /proc/$P/cmdline; }} 2>/dev/null "
+    "| sed -n -e 's/^--dns=//p' -e '/^--dns$/{n;p}'; "
+    'tr -d " \\t\\n" 2>/dev/null < "$F" | grep -oE \'"dns":[[][^]]*\' | cut -d: -f2- | grep -oE \'[^][",]+\''
+)
+#: Prints the group that the settings name if it is one of the node's, wherever that has its groups from. A server of
+#: groups that does not answer (any code but 2) has said nothing against it.
+_GROUPS = (
+    "! command -v getent >/dev/null || { tr '\\0' '\\n' < /proc/$P/cmdline 2>/dev/null | "
+    "sed -n -e '/^-G$/{n;p;d}' -e '/^--group$/{n;p;d}' -e 's/^--group=//p' -e 's/^-G=\\{0,1\\}//p'; "
+    'grep -oE \'"group" *: *"[^"]+"\' "$F" 2>/dev/null | cut -d\'"\' -f4; } | '
+    'while read -r G; do [ -n "$G" ] || continue; timeout 2 getent group "$G" >/dev/null 2>&1; '
+    '[ $? = 2 ] || echo "group $G"; done'
+)
 QUESTIONS = {
-    "command line": f"{_PID}; tr '\\0' '\\n' < /proc/$P/cmdline",
+    "command line": f"{PID}; tr '\\0' '\\n' < /proc/$P/cmdline",
     "daemon.json": f'{_FILE}; [ ! -e "$F" ] || cat "$F"',
     "unit": (
         "[ -d /run/systemd/system ] || exit 0; systemctl cat docker.service 2>/dev/null || exit 0; "
         'echo; echo "# states $(systemctl is-active docker.service) $(systemctl is-enabled docker.service)"; '
         'for U in docker.socket containerd.service; do echo "# unit $U $(systemctl is-enabled $U 2>/dev/null)"; done; '
-        "for E in $(systemctl show -p EnvironmentFiles docker.service | sed -e 's/^EnvironmentFiles=//' "
+        # systemd before 230 calls it EnvironmentFile.
+        "for E in $(systemctl show -p EnvironmentFiles docker.service | sed -e 's/^EnvironmentFiles\\{0,1\\}=//' "
         "-e 's/ (ignore_errors=.*//'); do echo; echo \"# environment $E\"; [ ! -e $E ] || cat $E || exit; done"
     ),
     # Where the paths lead that the settings name, and the default data folder; nothing if they lead nowhere.
@@ -49,11 +67,12 @@ QUESTIONS = {
         "ls {root}/swarm/raft/wal-v3*/*.wal >/dev/null 2>&1 || echo lost raft; "
         '{ echo /var/lib/docker; tr "\\0" "\\n" < /proc/$P/cmdline; [ ! -e "$F" ] || cat "$F"; } '
         "| grep -oE '(^|[=\":[:space:]])/[^\"=:,[:space:]]+' | grep -oE '/.*' | sort -u | "
-        'while read -r X; do echo "$X $([ ! -e "$X" ] || readlink -f "$X")"; done'
+        'while read -r X; do echo "$X $([ ! -e "$X" ] || readlink -f "$X")"; done; '
+        f"{_GROUPS}"
     ),
     # The option comes first, so that it is no other option's value: an engine that lacks it ends there.
     "validate": (
-        f"{_PID}; case $(readlink /proc/$P/exe) in *dockerd*) ;; *) echo 'this needs root'; exit 3;; esac; "
+        f"{PID}; case $(readlink /proc/$P/exe) in *dockerd*) ;; *) echo 'this needs root'; exit 3;; esac; "
         "xargs -0 -a /proc/$P/cmdline sh -c "
         '\'shift; timeout 10 /proc/$0/exe --validate "$@" 2>&1; echo "status $?"\' $P'
     ),
@@ -94,6 +113,11 @@ class Ahead:
 
 class Unreadable(Exception):
     """The text of daemon.json cannot be read as settings."""
+
+
+def needs(*programs: str) -> str:
+    """Return a shell command that ends a question with a line if the node lacks a program."""
+    return f'for P in {" ".join(programs)}; do command -v $P >/dev/null || {{ echo "$P: not found"; exit 3; }}; done'
 
 
 def of_view(view: NodeView) -> Ahead:

@@ -11,7 +11,7 @@ from typing import Any
 from swarmlab.cluster.service import ENDED
 from swarmlab.lists import few
 from swarmlab.preflight import work
-from swarmlab.preflight.ahead import TO_NAMESPACES
+from swarmlab.preflight.ahead import CAN_ENTER, TO_NAMESPACES, needs
 from swarmlab.preflight.finding import Finding, Level, Unknown
 from swarmlab.preflight.kernel import kept_out
 from swarmlab.preflight.model import NodeView, Sight, by_managers
@@ -20,14 +20,19 @@ from swarmlab.preflight.model import NodeView, Sight, by_managers
 MESH = "ingress_sbox"
 #: The table of IPVS in each network namespace of the engine that has one, and there the marks by which packets come to
 #: it. Those of the mesh are asked for by `swarmlab.preflight.rules`. Engines before 18.06 balance in each container's
-#: own namespace, later ones in one for each network (lb_ID).
+#: own namespace, later ones in one for each network (lb_ID). A namespace that goes meanwhile is left out.
 QUESTION = (
     "[ $(id -u) = 0 ] || { echo be root; exit 1; }; "
     f"[ -e /proc/net/ip_vs ] && echo ipvs; {TO_NAMESPACES} 2>/dev/null || exit 0; A=iptables-save; "
-    "! command -v iptables-nft-save >/dev/null || A=iptables-nft-save; for N in *; do "
+    f"! command -v iptables-nft-save >/dev/null || A=iptables-nft-save; {needs('$A')}; {CAN_ENTER}; "
+    # Where a namespace has rules of iptables-legacy too, those count as well.
+    "marks() { nsenter --net=$1 $A -t mangle && { [ $A = iptables-save ] || "
+    "! nsenter --net=$1 grep -qsx mangle /proc/net/ip_tables_names || nsenter --net=$1 iptables-legacy-save -t mangle; "
+    "}; }; for N in *; do "
     "[ -e $N ] && [ $N != default ] || continue; T=$(nsenter --net=$N cat /proc/net/ip_vs 2>/dev/null | tail -n +4); "
-    f'case $N in {MESH}) echo "sandbox $N";; lb_*) echo "sandbox $N"; nsenter --net=$N $A -t mangle;; '
-    '*) [ -n "$T" ] || continue; echo "sandbox $N"; nsenter --net=$N $A -t mangle;; esac; echo "$T"; done; true'
+    f'R=; case $N in {MESH}) ;; lb_*) R=marks;; *) [ -n "$T" ] || continue; R=marks;; esac; '
+    'X=; [ -z "$R" ] || X=$(marks $N 2>&1) || { nsenter --net=$N true 2>/dev/null || continue; echo "$X"; exit 3; }; '
+    'echo "sandbox $N"; echo "$X"; echo "$T"; done; true'
 )
 _MARK = re.compile(r"^-A \S+ (.*)-j MARK --set-x?mark (0x[0-9a-f]+)")
 _RISK = "requests to the service through the node are refused or lost: all of them, or one in so many"

@@ -19,7 +19,7 @@ def overlaps(sight: Sight, view: NodeView) -> Iterator[Finding]:
     ways, held = routes(view.read("routes")), view.held()
     beside = routes(view.read("routes"), direct=True)
     own = {str(address) for _, address in held}
-    asked = [server for server in servers(view.read("resolvers")) if str(server) not in own]
+    asked = [server for server in servers(view) if str(server) not in own]
     others = {
         address: other.name
         for other in sight.nodes

@@ -11,7 +11,7 @@ from swarmlab.cluster.marks import ours
 from swarmlab.lists import few
 from swarmlab.preflight import work
 from swarmlab.preflight.finding import Finding, Level
-from swarmlab.preflight.model import LACKS, LOGIN, THERE, UNREACHED, NodeView, Sight, by_managers
+from swarmlab.preflight.model import LACKS, LIMITED, LOGIN, THERE, UNREACHED, NodeView, Pull, Sight, by_managers
 from swarmlab.preflight.work import Work
 
 #: The registry of references without a host. It counts who asks, and refuses after some hundred questions.
@@ -149,6 +149,22 @@ def wants_login(sight: Sight, reference: str) -> bool:
     """Whether the registry of an image tells of it only after a login, or lacks it and does not say so."""
     kinds = {view.pulls[reference].kind for view in sight.nodes if reference in view.pulls}
     return LOGIN in kinds and THERE not in kinds
+
+
+def limited(sight: Sight, reference: str) -> bool:
+    """Whether the registry of an image takes no more requests from nodes for now."""
+    kinds = {view.pulls[reference].kind for view in sight.nodes if reference in view.pulls}
+    return LIMITED in kinds and THERE not in kinds
+
+
+def more_requests(registry: str, services: Sequence[str]) -> str:
+    """Return the mend where a registry takes no more requests for the images of services: who logs in has more."""
+    where = "" if registry == HUB else f" {registry}"
+    one = services[0] if len(services) == 1 else f"SERVICE, for {few(services)}"
+    return (
+        f"have a mirror (registry-mirrors), wait, or log in, as who does may ask more often: on a manager: docker "
+        f"login{where}; docker service update --with-registry-auth {one}"
+    )
 
 
 # Content
@@ -309,15 +325,14 @@ def _named_apart(
 @by_managers
 def registries(sight: Sight) -> Iterator[Finding]:
     """Whether the nodes can ask the registries from which they may have to pull."""
-    answers: dict[str, dict[str, str]] = {}
+    answers: dict[str, dict[str, Pull]] = {}
     for view in sight.nodes:
         for reference, answer in view.pulls.items():
-            of = answers.setdefault(parse(reference).registry, {})
-            of[view.name] = answer.words if answer.kind == UNREACHED else ""
+            answers.setdefault(parse(reference).registry, {})[view.name] = answer
     found = False
     for registry, by_node in answers.items():
-        reached = [name for name, words in by_node.items() if not words]
-        for finding in _unreached(sight, registry, {name: words for name, words in by_node.items() if words}, reached):
+        silent = {name: answer for name, answer in by_node.items() if answer.kind in (UNREACHED, LIMITED)}
+        for finding in _unreached(sight, registry, silent, [name for name in by_node if name not in silent]):
             found = True
             yield finding
     if not found:
@@ -325,21 +340,25 @@ def registries(sight: Sight) -> Iterator[Finding]:
         yield Finding(Level.OK, few(listed, "; ") or "no service needs one")
 
 
-def _unreached(sight: Sight, registry: str, silent: Mapping[str, str], reached: Sequence[str]) -> Iterator[Finding]:
-    lacking = {
-        view.name
+def _unreached(sight: Sight, registry: str, silent: Mapping[str, Pull], reached: Sequence[str]) -> Iterator[Finding]:
+    used = [
+        (each, reference, views)
         for each, views in _used(sight)
-        for view in views
         if parse(reference := work.image_of(work.template(each.service))).registry == registry
-        and _lacks(view, reference)
-    }
-    mend = f"open the way from the node to {registry} (name, port, proxy, insecure-registries), and try docker pull"
-    for name, words in silent.items():
+    ]
+    lacking = {view.name for _, reference, views in used for view in views if _lacks(view, reference)}
+    for name, answer in silent.items():
+        mend = f"open the way from the node to {registry} (name, port, proxy, insecure-registries), and try docker pull"
+        if answer.kind == LIMITED:
+            services = [each.name for each, reference, views in used if any(_lacks(view, reference) for view in views)]
+            mend = more_requests(registry, services or ["SERVICE"])
         view = next(view for view in sight.nodes if view.name == name)
         waits = [one for one in _waiting(sight, view) if parse(one).registry == registry]
         waits = [one for one in waits if _lacks(view, one)]
         others = f", {few(reached)} can" if reached else ""
-        summary = f"it cannot ask the registry {registry}{others}: {words}"
+        summary = f"it cannot ask the registry {registry}{others}: {answer.words}"
+        if answer.kind == LIMITED:
+            summary = f"the registry {registry} takes no more requests from it for now{others}: {answer.words}"
         if waits:
             risk = f"its tasks wait for {few(dict.fromkeys(waits))}"
             yield Finding(Level.ERROR, summary, risk, nodes=(name,), mend=mend)

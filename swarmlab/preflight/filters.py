@@ -163,31 +163,36 @@ class Rules:
 
     def outcomes(self, table: str, chain: str, packet: Packet) -> set[str]:
         """Return what may become of a packet in a built-in chain: targets that end it, or the chain's policy."""
+        return set(self.ends(table, chain, packet))
+
+    def ends(self, table: str, chain: str, packet: Packet) -> dict[str, set[str]]:
+        """Return what `outcomes` does, with the chains in which the packet meets it."""
         found = self._walk(table, chain, packet, ())
-        if GOES_ON in found:
-            found = found - {GOES_ON} | {self.policies.get((table, chain), "ACCEPT")}
+        if found.pop(GOES_ON, None):
+            found.setdefault(self.policies.get((table, chain), "ACCEPT"), set()).add(chain)
         return found
 
-    def _walk(self, table: str, chain: str, packet: Packet, within: tuple[str, ...]) -> set[str]:
-        found: set[str] = set()
+    def _walk(self, table: str, chain: str, packet: Packet, within: tuple[str, ...]) -> dict[str, set[str]]:
+        found: dict[str, set[str]] = {}
         for rule in self.chains.get((table, chain), []):
             fits = rule.fits(packet)
             if fits is False:
                 continue
             if rule.target == "RETURN":
-                ends, goes_on = {GOES_ON}, False
+                ends, goes_on = {GOES_ON: {chain}}, False
             elif rule.target in _FINAL:
-                ends, goes_on = {rule.target}, False
+                ends, goes_on = {rule.target: {chain}}, False
             elif (table, rule.target) in self.chains and rule.target not in within:
                 ends = self._walk(table, rule.target, packet, (*within, chain))
-                goes_on = GOES_ON in ends
-                ends = ends - {GOES_ON}
+                goes_on = bool(ends.pop(GOES_ON, None))
             else:  # counters, marks, logs
                 continue
-            found |= ends
+            for end, chains in ends.items():
+                found.setdefault(end, set()).update(chains)
             if fits and not goes_on:
                 return found
-        return found | {GOES_ON}
+        found.setdefault(GOES_ON, set()).add(chain)
+        return found
 
 
 def sets(text: str) -> Iterator[Rules]:

@@ -9,7 +9,7 @@ import contextlib
 import functools
 import re
 import shlex
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from swarmlab.cluster import deadline
@@ -18,7 +18,7 @@ from swarmlab.cluster.quotes import said
 from swarmlab.errors import DeadlineExceeded, EngineRefused, NoAnswer, SwarmlabError
 from swarmlab.parallel import parallel
 from swarmlab.preflight import content, holdings, services
-from swarmlab.preflight.model import LACKS, LOGIN, THERE, UNREACHED, NodeView, Pull, Sight
+from swarmlab.preflight.model import LACKS, LIMITED, LOGIN, THERE, UNREACHED, NodeView, Pull, Sight
 from swarmlab.preflight.networks import pools_of
 from swarmlab.wait import State, scaled, wait
 
@@ -30,6 +30,8 @@ _PATIENCE = 8.0
 _TRY = 4.0
 #: Seconds for which managers and nodes are read again where they tell different things: one may just have changed.
 _SETTLING = 6.0
+#: The registry counts who asks, and has had too many questions.
+_OF_NUMBERS = re.compile(r"toomanyrequests|too many requests|rate limit|\b429\b", re.IGNORECASE)
 #: The engine did not come to ask the registry.
 _OF_THE_WAY = re.compile(r"dial (tcp|udp)|lookup \S+|no such host|server misbehaving|x509:|tls:", re.IGNORECASE)
 _OF_LACKING = re.compile(r"manifest unknown|not found|no such|name unknown|does not exist", re.IGNORECASE)
@@ -85,6 +87,9 @@ def _health(node: Node, view: NodeView, identity: str, service: str) -> None:
 
 def _settle(sight: Sight, nodes: Mapping[str, Node], active: list[NodeView]) -> None:
     """Read tables, and read all again while managers and nodes tell different things."""
+    if services.bare(sight):
+        with contextlib.suppress(SwarmlabError):
+            _work_again(sight, nodes[sight.asked])
     parallel(lambda view: _tables(sight, nodes[view.name], view), active)
     sight.lasting = frozenset(holdings.differences(sight))
 
@@ -99,18 +104,26 @@ def _settle(sight: Sight, nodes: Mapping[str, Node], active: list[NodeView]) -> 
 
 
 def _again(sight: Sight, nodes: Mapping[str, Node], active: list[NodeView]) -> None:
-    manager = nodes[sight.asked]
-
-    def tasks() -> None:
-        sight.tasks = manager.ask("GET", "/tasks")
-        if manager.discretion:
-            manager.discretion.quote(sight.tasks)
-
     def read(view: NodeView) -> None:
         contents(nodes[view.name], view)
 
-    parallel(lambda action: action(), [tasks, *(functools.partial(read, view) for view in active)])
+    work_again = functools.partial(_work_again, sight, nodes[sight.asked])
+    parallel(lambda action: action(), [work_again, *(functools.partial(read, view) for view in active)])
     parallel(lambda view: _tables(sight, nodes[view.name], view), active)
+
+
+def _work_again(sight: Sight, manager: Node) -> None:
+    """Read tasks, nodes and services anew, the services last: those that are as before are those of the tasks."""
+    before = _versions(sight.services)
+    tasks, members, listed = (manager.ask("GET", path) for path in ("/tasks", "/nodes", "/services"))
+    if manager.discretion:
+        manager.discretion.quote(tasks)
+    sight.tasks, sight.members, sight.services = tasks, members, listed
+    sight.steady = frozenset(id for id, version in _versions(listed).items() if before.get(id) == version)
+
+
+def _versions(listed: Iterable[Mapping[str, Any]]) -> dict[str, int]:
+    return {service["ID"]: (service.get("Version") or {}).get("Index", 0) for service in listed}
 
 
 def _tables(sight: Sight, node: Node, view: NodeView) -> None:
@@ -145,6 +158,8 @@ def _pull(node: Node, reference: str) -> Pull:
 
 def _kind(words: str) -> str:
     """Return what an engine found at a registry, by the words with which it refuses to tell of an image."""
+    if _OF_NUMBERS.search(words):
+        return LIMITED
     if _OF_THE_WAY.search(words):
         return UNREACHED
     return LOGIN if _OF_LOGIN.search(words) else LACKS if _OF_LACKING.search(words) else UNREACHED

@@ -10,14 +10,13 @@ from swarmlab.cluster.service import ENDED, SERVICE_LABEL, SERVICE_NAME_LABEL, T
 from swarmlab.lists import few
 from swarmlab.preflight import work
 from swarmlab.preflight.finding import Finding, Level, Unknown
-from swarmlab.preflight.model import NodeView, Sight, by_managers
+from swarmlab.preflight.model import VXLAN, NodeView, Sight, by_managers
 from swarmlab.preflight.networks import subnets_of
 from swarmlab.preflight.stopped import holding
 
 #: The release from which on a task stays listed until its container has ended (swarmkit#2461). Before, managers forget
 #: the tasks of a service that is removed at once.
 _LISTED_TO_THE_END = (18, 3)
-_VXLAN = "com.docker.network.driver.overlay.vxlanid_list"
 
 
 @dataclass(frozen=True)
@@ -211,7 +210,7 @@ def _of_networks(sight: Sight, view: NodeView) -> Iterator[Difference]:
 def _same(view: NodeView, network: Mapping[str, Any], here: Mapping[str, Any]) -> Iterator[Difference]:
     """Yield what a node's account of a network has differently from the managers'."""
     mend = f"drain the node, docker network rm {network['Name']} there, and make it active again"
-    ids = [(one.get("Options") or {}).get(_VXLAN) for one in (network, here)]
+    ids = [(one.get("Options") or {}).get(VXLAN) for one in (network, here)]
     subnets = [sorted(map(str, subnets_of(dict(one)))) for one in (network, here)]
     for what, (ours, theirs) in (("VXLAN id", ids), ("subnet", subnets)):
         if ours and theirs and ours != theirs:

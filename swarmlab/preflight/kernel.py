@@ -12,6 +12,7 @@ from swarmlab.preflight.finding import Finding, Level, Unknown
 from swarmlab.preflight.model import (
     MODULES,
     WAYS,
+    Arrivals,
     NodeView,
     Sight,
     addresses_of_others,
@@ -135,19 +136,31 @@ def reverse_path(sight: Sight, view: NodeView) -> Iterator[Finding]:
     if view.arrived is None or not view.arrived.leaving:
         return
     settings = dict(re.findall(r"^(\S+) (\d+)$", text, re.MULTILINE))
+    dropped = settings.get("dropped", "")
     uplinks = ((view.address, addresses_of_others), (view.data_address, data_addresses_of_others))
-    apart: dict[str, dict[str, list[str]]] = {}
+    apart: dict[tuple[str, bool], dict[str, list[str]]] = {}
     for own, others in uplinks[: 1 + (view.address != view.data_address)]:
         arrives = view.interface(own)[0]
         if _leads_nowhere(view, arrives):
             continue
         strictly = max(int(settings.get("all", 0)), int(settings.get(arrives, 0))) == 1
         for address, name in others(sight, view).items():
-            _, leaves = view.arrived.leaving.get(address, ("", arrives))
-            if strictly and leaves != arrives:
-                apart.setdefault(arrives, {}).setdefault(leaves, []).append(name)
-    for arrives, leaving in apart.items():
-        yield _reversed(arrives, leaving, settings.get("dropped", "?"))
+            leaves = view.arrived.answering.get((own, address)) or view.arrived.leaving.get(address, ("", arrives))[1]
+            if strictly and leaves != arrives and ":" not in own + address:  # rp_filter is of IPv4 alone
+                lost = _lost(view, own, address, dropped)
+                apart.setdefault((arrives, lost), {}).setdefault(leaves, []).append(name)
+    for (arrives, lost), leaving in apart.items():
+        yield _reversed(arrives, leaving, dropped or "?") if lost else _answered_apart(arrives, leaving)
+
+
+def _lost(view: NodeView, own: str, address: str, dropped: str) -> bool:
+    """Whether packets of another node to one of a node's addresses are dropped, as far as it was counted."""
+    arrived = view.arrived or Arrivals()
+    data = arrived.small | arrived.large
+    if own == view.data_address and address in data:
+        return False
+    heard = bool(arrived.unseen) or address in data | arrived.gossip
+    return dropped not in ("", "0") or not heard
 
 
 def _leads_nowhere(view: NodeView, link: str) -> bool:
@@ -156,25 +169,41 @@ def _leads_nowhere(view: NodeView, link: str) -> bool:
     return link == "lo" or not any(fields[0] == link and fields[7] != "FFFFFFFF" for fields in routes)
 
 
+def _answered_apart(arrives: str, leaving: Mapping[str, Sequence[str]]) -> Finding:
+    summary = (
+        f"rp_filter is strict on {arrives}, and the node would answer {_ways(leaving)}; what they send is not dropped"
+    )
+    return Finding(Level.INFO, summary, mend="nothing, while packets arrive; on {nodes}: ip rule; ip route")
+
+
+def _ways(leaving: Mapping[str, Sequence[str]]) -> str:
+    return few(f"{few(names)} by {leaves}" for leaves, names in leaving.items())
+
+
 def _reversed(arrives: str, leaving: Mapping[str, Sequence[str]], dropped: str) -> Finding:
-    ways = few(f"{few(names)} by {leaves}" for leaves, names in leaving.items())
     return Finding(
         Level.ERROR,
-        f"rp_filter is strict on {arrives}, and the node would answer {ways}: what they send to {arrives} is dropped "
-        f"({dropped} packets so far)",
+        f"rp_filter is strict on {arrives}, and the node would answer {_ways(leaving)}: what they send to {arrives} is "
+        f"dropped ({dropped} packets so far)",
         "no packet of these nodes arrives: neither management nor gossip nor data of overlay networks",
         causes=(*WAYS, "membership", "quorum", "engines-answer", "stuck-tasks: pending"),
-        mend=f"{_sysctl(f'net.ipv4.conf.{arrives}.rp_filter=2')}; or have one route to each node, by {arrives}",
+        mend=f"{_sysctl(f'{_of_link(arrives)}=2')}; or have one route to each node, by {arrives}",
     ).by_hand(
-        "sysctl -a --pattern rp_filter; ip route; nstat -az TcpExtIPReversePathFilter",
-        f"sysctl -w net.ipv4.conf.{arrives}.rp_filter=2 net.ipv4.conf.all.rp_filter=2",
+        "sysctl -a --pattern rp_filter; ip rule; ip route; nstat -az TcpExtIPReversePathFilter",
+        f"sysctl -w {_of_link(arrives)}=2 net.ipv4.conf.all.rp_filter=2",
     )
+
+
+def _of_link(link: str) -> str:
+    """Return the name of the setting rp_filter of an interface; names of VLANs have a dot."""
+    return f"net/ipv4/conf/{link}/rp_filter" if "." in link else f"net.ipv4.conf.{link}.rp_filter"
 
 
 def _sysctl(setting: str) -> str:
     """Return the mend that sets a kernel setting now and at every boot."""
+    file = setting.partition("=")[0].replace("/", "-")
     return (
-        f"on {{nodes}}: sysctl -w {setting} && echo {setting} > /etc/sysctl.d/90-{setting.partition('=')[0]}.conf"
+        f"on {{nodes}}: sysctl -w {setting} && echo {setting} > /etc/sysctl.d/90-{file}.conf"
         "; take another value out of /etc/sysctl.conf"
     )
 
@@ -217,6 +246,15 @@ def disk(_: Sight, view: NodeView) -> Iterator[Finding]:
                 mend="on {nodes}: docker system prune; where they are: "
                 f"du --inodes -x {line.split()[-1]} | sort -n | tail",
             )
+    status = [row for row in view.info.get("DriverStatus") or [] if isinstance(row, list)]
+    if ["Supports d_type", "false"] in status:
+        yield Finding(
+            Level.WARNING,
+            f"the file system of {view.info.get('DockerRootDir', 'the engine')} has no d_type, which "
+            f"{view.info.get('Driver', 'the storage driver')} needs (XFS with ftype=0)",
+            "files of images cannot be removed or replaced in containers, and newer engines do not start with it",
+            mend="drain the node, make its file system anew (mkfs.xfs -n ftype=1), and have it join the swarm anew",
+        ).by_hand("docker info | grep -A 4 'Storage Driver'; xfs_info / | grep ftype", "")
     if "ro" in ",".join(mounted[1:]).split(","):
         yield Finding(
             Level.ERROR,

@@ -14,6 +14,8 @@ from swarmlab.preflight.model import Sight, by_managers
 _MOST = 7
 _LOGS = "read the engines' logs: on each node: journalctl -u docker -n 100"
 _START = "on {nodes}: systemctl start docker; a node that is gone for good: docker node rm --force NODE"
+#: The condition that every node has the network of the routing mesh.
+_MESH = "ingress present"
 #: What it risks that a condition of a ready swarm does not hold, and the mend.
 _NOT_READY = {
     "every engine is in the swarm": (
@@ -29,7 +31,7 @@ _NOT_READY = {
         "the node does not do what managers believe",
         "on {nodes}: systemctl restart docker; or demote and promote it: docker node demote, docker node promote",
     ),
-    "ingress present": (
+    _MESH: (
         "published ports do not answer on the node",
         "on {nodes}: systemctl restart docker; if nobody has it: docker network create --driver overlay --ingress "
         "ingress",
@@ -53,7 +55,13 @@ def membership(sight: Sight) -> Iterator[Finding]:
         )
         yield Finding(Level.ERROR, f"no manager answers: {sight.unasked}", risk, mend=mend)
     yield from strays.findings(sight)
+    meshless = _meshless(sight)
+    if meshless:
+        mend = "nothing, where it is meant; else: docker network create --driver overlay --ingress ingress"
+        yield Finding(Level.INFO, "the swarm has no network of the routing mesh, and no service needs it", mend=mend)
     for name, state in sight.conditions.items():
+        if name == _MESH and meshless:
+            continue
         if not state and not (name == "managers answer" and not sight.asked):
             risk, mend = _NOT_READY.get(name, ("what tests and services do here cannot be relied on", _LOGS))
             nodes = _named(sight, state.summary)
@@ -63,11 +71,22 @@ def membership(sight: Sight) -> Iterator[Finding]:
         risk = "trouble on them, and on the network to them, is not found"
         mend = "add them to the inventory; if they are gone for good: docker node rm " + " ".join(sight.strangers)
         yield Finding(Level.UNKNOWN, summary, risk, mend=mend)
-    if sight.asked and sight.conditions and all(sight.conditions.values()) and not sight.strays:
-        yield Finding(Level.OK, ", ".join(sight.conditions))
+    kept = {name: state for name, state in sight.conditions.items() if not (name == _MESH and meshless)}
+    if sight.asked and kept and all(kept.values()) and not sight.strays:
+        yield Finding(Level.OK, ", ".join(kept))
     elif not sight.conditions:
         mend = "start the engines: on each node: systemctl start docker"
         yield Finding(Level.UNKNOWN, "no engine answered about its membership", mend=mend)
+
+
+def _meshless(sight: Sight) -> bool:
+    """Whether the routing mesh was removed from the whole swarm, and no service publishes a port by it."""
+    present = sight.conditions.get(_MESH)
+    if not sight.asked or present or present is None or any(network.get("Ingress") for network in sight.networks):
+        return False
+    ports = [(service.get("Endpoint") or {}).get("Ports") for service in sight.services]
+    specs = [((service.get("Spec") or {}).get("EndpointSpec") or {}).get("Ports") for service in sight.services]
+    return not any(port.get("PublishMode", "ingress") == "ingress" for listed in ports + specs for port in listed or [])
 
 
 @by_managers

@@ -18,6 +18,8 @@ from swarmlab.wait import State
 
 #: The bridge through which containers of overlay networks reach addresses outside the cluster.
 GATEWAY_BRIDGE = "docker_gwbridge"
+#: The option of an overlay network that has the numbers of its VXLANs.
+VXLAN = "com.docker.network.driver.overlay.vxlanid_list"
 #: The kernel modules that a swarm uses: the kernel option that builds each, and what fails without it.
 MODULES = {
     "overlay": ("OVERLAY_FS", "images and containers use a slower storage driver, or none works"),
@@ -44,6 +46,11 @@ START_BY_HAND = ("journalctl -u docker -n 50 --no-pager", "systemctl restart doc
 _PACKAGES = {
     "iptables": "iptables",
     "legacy rules": "iptables",
+    "rules": "iptables",
+    "mesh rules": "iptables util-linux",
+    "balancers": "iptables util-linux",
+    "tunnels": "iproute2 util-linux",
+    "packets": "iproute2 iptables util-linux",
     "offload": "ethtool",
     "addresses": "iproute2",
     "disk": "coreutils",
@@ -53,11 +60,11 @@ _PACKAGES = {
 #: How many senders of small VXLAN packets can be told apart. A VXLAN packet of a swarm has 58 bytes of UDP at least,
 #: and these have 16 and as many more as the number of their sender.
 TAGS = 42
-#: What an engine found when it asked a registry for an image: it is there, it is not, a login is needed, or the
-#: registry could not be asked.
-THERE, LACKS, LOGIN, UNREACHED = "there", "lacks", "login", "unreached"
+#: What an engine found when it asked a registry for an image: it is there, it is not, a login is needed, the registry
+#: takes no more requests for now, or it could not be asked.
+THERE, LACKS, LOGIN, LIMITED, UNREACHED = "there", "lacks", "login", "limited", "unreached"
 #: Those with which a node cannot pull the image.
-PULL_FAILS = (LACKS, UNREACHED)
+PULL_FAILS = (LACKS, LIMITED, UNREACHED)
 #: Outcomes of a TCP connection.
 OPEN, REFUSED, SILENT = "open", "refused", "silent"
 
@@ -76,6 +83,7 @@ class Arrivals:
         untried: why no connection was tried; empty if they were.
         routes: path MTU in bytes by address, as far as the kernel has learned it.
         leaving: the source address and the interface of its own packets, by the address that they go to.
+        answering: the interface by which it answers, by the address that is answered from and the one that is answered.
         neighbours: hardware address by address, of the other nodes on a network with it.
         patient: whether the wait for gossip was so long that every other node must have sent some.
     """
@@ -89,6 +97,7 @@ class Arrivals:
     untried: str = ""
     routes: dict[str, int] = field(default_factory=dict)
     leaving: dict[str, tuple[str, str]] = field(default_factory=dict)
+    answering: dict[tuple[str, str], str] = field(default_factory=dict)
     neighbours: dict[str, str] = field(default_factory=dict)
     patient: bool = True
 
@@ -98,7 +107,7 @@ class Pull:
     """What an engine found when it asked a registry for an image.
 
     Attributes:
-        kind: `THERE`, `LACKS`, `LOGIN` or `UNREACHED`.
+        kind: `THERE`, `LACKS`, `LOGIN`, `LIMITED` or `UNREACHED`.
         digest: the digest that the reference has in the registry; empty if it is not there.
         words: the engine's words if the image is not there.
     """
@@ -368,6 +377,7 @@ class Sight:
         conditions: the conditions of a ready swarm (see `Swarm.conditions`), without those nodes.
         lasting: what managers and nodes told differently at every look (see `swarmlab.preflight.holdings`); None if
             there was one look only.
+        steady: ids of the services that were the same before and after the tasks were read; None if all was read once.
         pace: how many times slower than usual the engines and shells of the nodes answered, 1 or more.
     """
 
@@ -382,6 +392,7 @@ class Sight:
     strays: dict[str, str] = field(default_factory=dict)
     conditions: dict[str, State] = field(default_factory=dict)
     lasting: frozenset[Any] | None = None
+    steady: frozenset[str] | None = None
     pace: float = 1.0
 
     @property

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 import socket
 import struct
-from collections.abc import Iterator
-from ipaddress import IPv4Network, ip_interface, ip_network
+from collections.abc import Collection, Iterator
+from ipaddress import IPv4Address, IPv4Network, IPv6Address, ip_address, ip_interface, ip_network
 from typing import Any
 
 from swarmlab.cluster.service import ENDED
+from swarmlab.lists import few
 from swarmlab.preflight.finding import Finding, Level, Unknown
 from swarmlab.preflight.model import ASK_A_MANAGER, GATEWAY_BRIDGE, NodeView, Sight, by_managers, by_node
 from swarmlab.preflight.resolvers import servers
@@ -86,13 +88,53 @@ def routes(text: str, *, direct: bool = False) -> list[tuple[str, IPv4Network]]:
     return [(name, subnet) for name, subnet in found if isinstance(subnet, IPv4Network)]
 
 
-@by_node
-def host_routes(sight: Sight, view: NodeView) -> Iterator[Finding]:
-    """Whether the subnet of an overlay network overlaps a route or a bridge of the node, or has its name server."""
+def host_routes(sight: Sight) -> Iterator[Finding]:
+    """Whether the subnet of an overlay network has a node or a name server in it, or overlaps a route or a bridge."""
+    taken: set[IPv4Network] = set()
+    own = {view.name: _own_addresses(view) for view in sight.nodes}
+    for network in sight.overlays:
+        for subnet in subnets_of(network):
+            within = {name: [str(one) for one in held if one in subnet] for name, held in own.items()}
+            if names := tuple(name for name, held in within.items() if held):
+                taken.add(subnet)
+                listed = few(f"{', '.join(within[name])} of {name}" for name in names)
+                plural = sum(map(len, within.values())) > 1
+                yield Finding(
+                    Level.ERROR,
+                    f"network {network['Name']} has {subnet}, which {listed} {'are' if plural else 'is'} in",
+                    "published ports do not answer these machines, and tasks do not reach them",
+                    "moby#48069",
+                    names,
+                    mend=_again(network),
+                )
+    yield from by_node(lambda sight, view: _of_routes(sight, view, taken))(sight)
+
+
+def _own_addresses(view: NodeView) -> set[IPv4Address | IPv6Address]:
+    """Return the addresses by which others reach a node, as far as they are known: not those of bridges."""
+    within = {*view.bridges.values(), "docker0", GATEWAY_BRIDGE, "lo"}
+    found: set[IPv4Address | IPv6Address] = set()
+    with contextlib.suppress(Unknown):
+        found |= {
+            address for link, address in view.held() if link not in within and not link.startswith(("br-", "ov-"))
+        }
+    with contextlib.suppress(Unknown, ValueError):
+        found |= {ip_address(address) for address in (view.address, view.data_address) if address}
+    return found
+
+
+def _of_routes(sight: Sight, view: NodeView, taken: Collection[IPv4Network]) -> Iterator[Finding]:
+    """Yield what of a node's routes, bridges and name servers is in the subnet of a network.
+
+    Args:
+        sight: what was read of the cluster.
+        view: the node.
+        taken: subnets in which nodes have their addresses, which is told already.
+    """
     ways = routes(view.read("routes"))
     beside = routes(view.read("routes"), direct=True)
     links = {*view.bridges.values(), "docker0", GATEWAY_BRIDGE}
-    asked = servers(view.read("resolvers"))
+    asked = servers(view)
     risk = "tasks do not start, or reach the wrong machine"
     if not sight.asked:
         raise Unknown(sight.unasked, ASK_A_MANAGER)
@@ -104,7 +146,8 @@ def host_routes(sight: Sight, view: NodeView) -> Iterator[Finding]:
                 summary = f"network {network['Name']} has {subnet}, which overlaps the host's {way} by {name}"
                 if name in links or way.prefixlen >= subnet.prefixlen:
                     yield Finding(Level.ERROR, summary, risk, "moby#50011, moby#48069", mend=_again(network))
-                else:  # the node's own way to that part goes on; only what is beyond it is hidden from the tasks
+                elif subnet not in taken:
+                    # The node's own way to that part goes on; only what is beyond it is hidden from the tasks.
                     hidden = f"tasks in the network do not reach machines behind {name} with addresses in {subnet}"
                     level = Level.WARNING if (name, way) in beside else Level.INFO
                     yield Finding(level, summary, hidden, mend=_again(network))
@@ -196,7 +239,7 @@ def free_addresses(sight: Sight) -> Iterator[Finding]:
     """How many addresses the overlay networks have left."""
     free_by_network = []
     for network in sight.overlays:
-        room = sum(max(subnet.num_addresses - 2, 0) for subnet in subnets_of(network))
+        room = _room(network)
         if not room:
             continue
         used = addresses_used(sight, network)
@@ -215,6 +258,22 @@ def free_addresses(sight: Sight) -> Iterator[Finding]:
     if free_by_network:
         yield Finding(Level.OK, f"free: {', '.join(free_by_network)}")
     yield from _untold(sight)
+
+
+def _room(network: dict[str, Any]) -> int:
+    """Return how many addresses an overlay network has, of all of its subnets or of their parts (--ip-range)."""
+    room = 0
+    for pool in pools_of(network):
+        subnet = ip_network(pool["Subnet"], strict=False)
+        part = ip_network(pool.get("IPRange") or pool.get("Range") or subnet, strict=False)
+        if not isinstance(subnet, IPv4Network) or not isinstance(part, IPv4Network):
+            continue
+        ends = sum(end in part for end in (subnet.network_address, subnet.broadcast_address))
+        gateway = str(pool.get("Gateway") or "").partition("/")[0]
+        # A gateway beside the part takes none of its addresses.
+        beside = bool(gateway) and ip_address(gateway) not in part
+        room += max(part.num_addresses - ends + beside, 0)
+    return room
 
 
 def addresses_used(sight: Sight, network: dict[str, Any]) -> int:

@@ -270,21 +270,26 @@ def pairs(text: str) -> dict[str, str]:
 def of_unit(text: str) -> list[str] | None:
     """Return the arguments with which systemd starts the engine; None if there is no unit, or it cannot be read.
 
+    It cannot either where a variable is not known, and a file of variables that the unit names was not read.
+
     Args:
         text: what ``systemctl cat docker.service`` prints, and after a line ``# environment FILE`` the content of each
             file of environment variables.
     """
-    start = ""
+    start, files = "", 0
     variables: dict[str, str] = {}
     for section, line in _lines(text):
         if section == "environment":
             variables |= _assigned(line)
         elif section == "[Service]" and line.startswith("ExecStart="):
             start = line.partition("=")[2].strip() or start
+        elif section == "[Service]" and line.startswith("EnvironmentFile="):
+            files = files + 1 if line.partition("=")[2].strip() else 0
         elif section == "[Service]" and line.startswith("Environment="):
             for word in _words(line.partition("=")[2]):
                 variables |= _assigned(word)
-    if not start:
+    unread = files > len(re.findall(r"^# environment ", text, re.MULTILINE))
+    if not start or (unread and any(name not in variables for name in re.findall(r"\$\{?(\w+)", start))):
         return None
     return _expanded(start, variables)
 

@@ -175,10 +175,17 @@ def _send(sight: Sight, node: Node, view: NodeView, arrived: Arrivals, *, limit:
     others = [other for other in sight.nodes if other.takes_part and other.address in targets]
     # Where nothing counts and drops them, the engine would log them.
     counted = " ".join(["to", *(other.address for other in others if other.arrived and not other.arrived.unseen)])
+    # Rules of routing may choose another way for what has an address of the node already, as answers have.
+    answers = {(own, to) for own, all in ((view.address, targets), (view.data_address, data)) for to in all}
     ports = {(other.address, port) for other in others for port in (sight.management_port(other), GOSSIP_PORT)}
     script = [
         "command -v bash timeout >/dev/null || { echo bash and timeout are not there; exit 9; }",
         "for A in " + " ".join(dict.fromkeys([*targets, *data])) + '; do echo "route $A $(ip route get $A)"; done',
+        *(
+            f'echo "back {own} {to} $(ip route get {to} from {own})"'
+            for own, to in sorted(answers)
+            if ":" not in own + to
+        ),
         "try() { SAID=$(timeout " + f"{limit:.0f}" + ' bash -c "exec 3<>/dev/tcp/$1/$2" 2>&1); '
         'echo "tcp $1 $2 $? $(echo $SAID)"; }',
         "shoot() { bash -c \"printf '" + _HEADER + "0" * sight.tagged(view) + "' >/dev/udp/$1/$2; "
@@ -200,6 +207,8 @@ def _send(sight: Sight, node: Node, view: NodeView, arrived: Arrivals, *, limit:
         source, interface = re.search(r"\bsrc (\S+)", way), re.search(r"\bdev (\S+)", way)
         if source and interface and interface[1] != "lo":  # where it is the node's own too, nothing leaves
             arrived.leaving[address] = source[1], interface[1]
+    for own, address, interface in re.findall(r"^back (\S+) (\S+) .*\bdev (\S+)", output, re.MULTILINE):
+        arrived.answering[own, address] = interface
     neighbours = re.findall(r"^neighbour (\S+) .*\blladdr (\S+)", output, re.MULTILINE)
     arrived.neighbours |= {address: hardware for address, hardware in neighbours if address in targets}
     for address, port, ended, message in re.findall(r"^tcp (\S+) (\d+) (\d+) ?(.*)$", output, re.MULTILINE):

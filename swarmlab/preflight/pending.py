@@ -72,7 +72,9 @@ def changes(ahead: Ahead) -> Iterator[Finding]:
             mend="restart the engine now, at a time of your choice (drain the node first): systemctl restart docker",
         )
     log = settings.get("log-driver")
-    drivers = [*_LOG_DRIVERS.split(), *((info.get("Plugins") or {}).get("Log") or [])]
+    # The driver that is in force may be of a managed plugin, which the managers alone tell of.
+    in_force = str(info.get("LoggingDriver") or "")
+    drivers = [*_LOG_DRIVERS.split(), in_force, *((info.get("Plugins") or {}).get("Log") or [])]
     if isinstance(log, str) and log and untagged(log) not in map(untagged, drivers):
         yield Finding(
             Level.ERROR,
@@ -108,7 +110,8 @@ def _bridge(bip: str, ahead: Ahead) -> Iterator[Finding]:
 
 def _pending(settings: Settings, info: Mapping[str, Any], release: Version) -> Iterator[str]:
     """Yield the names of options that are set otherwise than the engine tells that it works now."""
-    if info.get("LoggingDriver") and (settings.get("log-driver") or "json-file") != info["LoggingDriver"]:
+    now = info.get("LoggingDriver")
+    if now and untagged(str(settings.get("log-driver") or "json-file")) != untagged(now):
         yield "log-driver"
     if info.get("DefaultRuntime") and (settings.get("default-runtime") or "runc") != info["DefaultRuntime"]:
         yield "default-runtime"

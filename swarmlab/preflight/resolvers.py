@@ -1,13 +1,14 @@
 """Checks of how nodes resolve names of the world outside, and of what their tasks make of it.
 
-An engine copies its node's /etc/resolv.conf for its containers. Tasks on networks ask the engine itself (127.0.0.11),
+An engine copies its node's /etc/resolv.conf for its containers, or that of systemd-resolved where this is all that the
+node asks, or gives them the servers that it is told ("dns"). Tasks on networks ask the engine itself (127.0.0.11),
 which asks the node's name servers for what it does not know. Containers on the default bridge, and builds, get the
 node's name servers, or 8.8.8.8 where the node has none but local ones.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv6Address, ip_address
 
@@ -15,6 +16,8 @@ from swarmlab.lists import few
 from swarmlab.preflight import options
 from swarmlab.preflight.finding import Finding, Level, Unknown
 from swarmlab.preflight.model import NodeView, Sight, by_node
+
+Address = IPv4Address | IPv6Address
 
 #: The server of a node that is a container itself: the engine outside answers there.
 _OUTER = "127.0.0.11"
@@ -26,6 +29,7 @@ _NDOTS_READ, _NDOTS_KEPT, _IPV6_ASKED = (26,), (20, 10), (26,)
 #: How many name servers programs and engines ask; how many search domains, and characters of them, old programs take.
 _SERVERS, _DOMAINS, _LETTERS = 3, 6, 256
 _EDIT = "edit /etc/resolv.conf, or what writes it (systemd-resolved, NetworkManager, resolvconf, the DHCP server)"
+_NODE = "the node itself, as when it pulls images"
 _NEW = "then start the tasks of the node again: docker service update --force SERVICE"
 
 
@@ -64,17 +68,22 @@ def parse(text: str) -> Settings:
     return Settings(tuple(dict.fromkeys(servers)), tuple(wrong), tuple(domains), tuple(options))
 
 
-def servers(text: str) -> list[IPv4Address]:
-    """Return the IPv4 addresses of the name servers in the text of a resolv.conf."""
-    return [server for server in parse(text).servers if isinstance(server, IPv4Address)]
+def servers(view: NodeView) -> list[IPv4Address]:
+    """Return the IPv4 addresses of the name servers that a node and its tasks ask.
+
+    Raises:
+        Unknown: the node's command failed.
+    """
+    host = parse(view.read("resolvers"))
+    both = dict.fromkeys([*host.servers, *_of_tasks(view, _copied(view, host))])
+    return [server for server in both if isinstance(server, IPv4Address)]
 
 
 @by_node
 def of_node(_: Sight, view: NodeView) -> Iterator[Finding]:
     """Whether the node's resolv.conf is one with which its tasks resolve names."""
-    text = view.read("resolvers")
-    host = parse(text)
-    used = parse(text + "\n" + view.read("resolved")) if _reads_resolved(view, host) else host
+    host = parse(view.read("resolvers"))
+    used = _copied(view, host)
     yield from _options(view, used)
     for word in used.wrong:
         summary = f"resolv.conf has the name server {word}, which is no IP address"
@@ -90,10 +99,9 @@ def of_node(_: Sight, view: NodeView) -> Iterator[Finding]:
             f"programs with a C library before 2.26 take {_DOMAINS} of them, and {_LETTERS} characters",
             mend=_EDIT,
         )
-    if _own_servers(view):
-        return
-    yield from _lacking(view, used)
-    yield from _silent(view, used)
+    if not _told(view):
+        yield from _lacking(view, used)
+    yield from _silent(view, host, used)
 
 
 def _options(view: NodeView, settings: Settings) -> Iterator[Finding]:
@@ -140,34 +148,75 @@ def _lacking(view: NodeView, settings: Settings) -> Iterator[Finding]:
         yield Finding(Level.WARNING, summary, risk, mend=mend)
 
 
-def _silent(view: NodeView, settings: Settings) -> Iterator[Finding]:
-    """Yield a finding if name servers gave no answer; which of them is asked is in the node's script."""
+def _silent(view: NodeView, host: Settings, used: Settings) -> Iterator[Finding]:
+    """Yield findings of name servers that gave no answer: of those that tasks ask, and of those of the node itself."""
     lines = [line.split() for line in view.read("name servers").splitlines()]
-    ends = {fields[0]: fields[1] for fields in lines if len(fields) == 2}
+    ends = {_plain(fields[0]): fields[1] for fields in lines if len(fields) == 2}
     if "untried" in ends.values():
         raise Unknown("whether its name servers answer was not tried", "install bash and timeout (coreutils) there")
-    silent = sorted(server for server, end in ends.items() if end == "silent")
-    if silent:
-        every = len(silent) == len(settings.servers)
-        risk = (
-            "the node and its tasks resolve no name of the world outside"
-            if every
-            else "look-ups of the node and of its tasks wait for seconds before the next server is asked"
-        )
-        mend = f"start it, let UDP port 53 through, or take it out: {_EDIT}; see: dig @{silent[0]} localhost"
-        level = Level.ERROR if every else Level.WARNING
-        yield Finding(level, f"name server {', '.join(silent)} does not answer", risk, mend=mend)
+    of_tasks, of_node = _of_tasks(view, used)[:_SERVERS], used.servers[:_SERVERS]
+    if set(of_tasks) == set(of_node):
+        yield from _unheard(of_tasks, ends, "the node and its tasks", _EDIT)
+    else:
+        yield from _unheard(of_tasks, ends, "the tasks of the node", 'correct "dns" in daemon.json, restart the engine')
+        dead = all(ends.get(str(server)) == "silent" for server in of_node)
+        own = [server for server in of_node if dead or server not in of_tasks]
+        yield from _unheard(own, ends, _NODE, _EDIT, among=of_node)
+    if used is not host:
+        yield from _unheard(host.servers, ends, _NODE, "systemctl restart systemd-resolved")
 
 
-def _reads_resolved(view: NodeView, host: Settings) -> bool:
-    """Whether the engine reads systemd-resolved's own file in place of /etc/resolv.conf."""
-    return [str(server) for server in host.servers] == [_RESOLVED] and view.release >= _RESOLVED_READ
+def _unheard(
+    asked: Sequence[Address], ends: Mapping[str, str], who: str, edit: str, *, among: Sequence[Address] = ()
+) -> Iterator[Finding]:
+    """Yield a finding if some of these servers gave no answer.
+
+    Args:
+        asked: the servers.
+        ends: "answers" or "silent" by server; one that is not there was not asked.
+        who: who asks them.
+        edit: how to name others.
+        among: all that are asked with them, if those are more.
+    """
+    silent = sorted(str(server) for server in asked if ends.get(str(server)) == "silent")
+    if not silent:
+        return
+    every = all(ends.get(str(server)) == "silent" for server in among or asked)
+    risk = f"look-ups of {who} wait for seconds before the next server is asked"
+    if every:
+        risk = f"names of the world outside do not resolve for {who}"
+    mend = f"start it, let UDP port 53 through, or take it out: {edit}; see: dig @{silent[0]} localhost"
+    level = Level.ERROR if every else Level.WARNING
+    yield Finding(level, f"name server {', '.join(silent)} does not answer", risk, mend=mend)
 
 
-def _own_servers(view: NodeView) -> bool:
-    """Whether the engine is given name servers for its containers, so that those of the node do not count."""
+def _plain(server: str) -> str:
+    """Return the address of a name server as `parse` has it."""
+    address = server.partition("%")[0]
+    try:
+        return str(ip_address(address))
+    except ValueError:
+        return address
+
+
+def _copied(view: NodeView, host: Settings) -> Settings:
+    """Return what the engine copies for its containers: systemd-resolved's own file where the node asks that alone."""
+    if [str(server) for server in host.servers] == [_RESOLVED] and view.release >= _RESOLVED_READ:
+        resolved = view.read("resolved")
+        return parse(resolved) if resolved.strip() else host
+    return host
+
+
+def _told(view: NodeView) -> list[Address]:
+    """Return the name servers that the engine is told for its containers, in place of those of the node."""
     text, command = (view.answers.get(name, (1, ""))[1] for name in ("daemon.json", "command line"))
-    return bool(options.Settings.as_far_as_read(text, command.splitlines()[1:]).get("dns"))
+    words = options.Settings.as_far_as_read(text, command.splitlines()[1:]).listed("dns")
+    return list(parse("\n".join(f"nameserver {word}" for word in words)).servers)
+
+
+def _of_tasks(view: NodeView, used: Settings) -> list[Address]:
+    """Return the name servers that the tasks of a node ask."""
+    return _told(view) or list(used.servers)
 
 
 def alike(sight: Sight) -> Iterator[Finding]:
@@ -175,7 +224,7 @@ def alike(sight: Sight) -> Iterator[Finding]:
     by_settings: dict[tuple[object, ...], list[str]] = {}
     for view in sight.nodes:
         try:
-            settings = parse(view.read("resolvers"))
+            settings = _copied(view, parse(view.read("resolvers")))
         except Unknown as why:
             yield why.finding(view.name)
             continue

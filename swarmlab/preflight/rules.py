@@ -33,6 +33,8 @@ MESH_QUESTION = (
     "nsenter --net=$N iptables-legacy-save -t mangle"
 )
 _ROOT = "let preflight be root there (in the inventory: sudo: true), with iptables-save installed"
+#: The chain that engines leave to the owner of the node.
+_OWNERS = "DOCKER-USER"
 #: Ports to which tasks usually speak.
 _USUAL = (53, 80, 443, 3128)
 _RISK = "published ports do not answer on the node, or its tasks do not reach addresses outside the cluster"
@@ -82,7 +84,8 @@ def rules(sight: Sight) -> Iterator[Finding]:
     for view in sight.nodes:
         if view.name not in read:
             continue
-        lacking = [*_lacking(read[view.name], expected[view.name], common.get(view.name, set()))]
+        found_here = [*_lacking(read[view.name], expected[view.name], common.get(view.name, set()))]
+        lacking = [lack.text for lack in found_here if not lack.owner]
         lacking += [
             f"port {port}/{protocol}, published by the mesh, is not marked in the engine's own namespace"
             for protocol, port in expected[view.name].mesh
@@ -92,6 +95,20 @@ def rules(sight: Sight) -> Iterator[Finding]:
             mend = _MEND.replace("NODE", view.name)
             summary = f"the engine's rules are not whole: {few(lacking, '; ')}"
             yield Finding(Level.ERROR, summary, _RISK, "", (view.name,), mend=mend)
+        if owned := [lack for lack in found_here if lack.owner]:
+            yield _of_owner(view.name, owned)
+
+
+def _of_owner(name: str, lacks: Sequence[Lack]) -> Finding:
+    """Return the finding of what the owner's own rules stop: to isolate a network of the node's may be meant."""
+    listed = few((lack.text for lack in lacks), "; ")
+    if any(lack.of_swarm for lack in lacks):
+        mend = f"on {{nodes}}: iptables -S {_OWNERS}: narrow or remove the rule"
+        return Finding(
+            Level.ERROR, f"rules in {_OWNERS} stop what the swarm needs: {listed}", _RISK, "", (name,), mend=mend
+        )
+    mend = f"nothing, where it is meant; on {{nodes}}: iptables -S {_OWNERS}"
+    return Finding(Level.INFO, f"rules in {_OWNERS} isolate networks: {listed}", nodes=(name,), mend=mend)
 
 
 def _marks(rules: Rules) -> set[tuple[str, int]]:
@@ -219,16 +236,31 @@ def _common(sight: Sight, read: dict[str, list[Rules]]) -> dict[str, set[str]]:
     return made
 
 
-def _lacking(found: Sequence[Rules], expected: Expected, common: set[str]) -> Iterator[str]:
+@dataclass(frozen=True)
+class Lack:
+    """What the rules of a node lack, or stop.
+
+    Attributes:
+        text: what it is.
+        owner: whether rules of the node's owner alone stop it.
+        of_swarm: whether tasks of the swarm, or its mesh, need it.
+    """
+
+    text: str
+    owner: bool = False
+    of_swarm: bool = True
+
+
+def _lacking(found: Sequence[Rules], expected: Expected, common: set[str]) -> Iterator[Lack]:
     """Yield what the rules of a node lack, or what they stop."""
     reached = {chain for each in found for chain in each.reached("filter", "FORWARD")}
     if not any(chain.startswith("DOCKER") for chain in reached):
-        yield "chain FORWARD leads to none of the engine's chains"
+        yield Lack("chain FORWARD leads to none of the engine's chains")
     elif gone := sorted(common - reached):
-        yield f"chain FORWARD does not lead to {', '.join(gone)}, as on the other nodes"
+        yield Lack(f"chain FORWARD does not lead to {', '.join(gone)}, as on the other nodes")
     for chain in ("PREROUTING", "OUTPUT"):
         if not any("DOCKER" in each.reached("nat", chain) for each in found):
-            yield f"chain {chain} of table nat does not lead to DOCKER"
+            yield Lack(f"chain {chain} of table nat does not lead to DOCKER")
     for bridge in expected.bridges:
         yield from _of_bridge(found, bridge, expected)
     for protocol, port in expected.mesh:
@@ -237,37 +269,49 @@ def _lacking(found: Sequence[Rules], expected: Expected, common: set[str]) -> It
         yield from _of_port(found, protocol, port, expected, "published on the node", locally=False)
 
 
-def _of_bridge(found: Sequence[Rules], bridge: Bridge, expected: Expected) -> Iterator[str]:
+def _of_bridge(found: Sequence[Rules], bridge: Bridge, expected: Expected) -> Iterator[Lack]:
     if not expected.way_out:
         return
     # To which addresses and ports tasks may go is for whoever runs the node to say: nothing passes if none of these do.
     source = str(bridge.subnets[0][2])
     packets = [Packet(bridge.interface, expected.way_out, source, protocol="tcp", port=port) for port in _USUAL]
-    if any(all(_stopped(each.outcomes("filter", "FORWARD", packet)) for packet in packets) for each in found):
-        yield f"what leaves network {bridge.name} is dropped in chain FORWARD"
+    if stopped := _stopped(found, packets):
+        of_swarm = bridge.interface == GATEWAY_BRIDGE
+        yield Lack(f"what leaves network {bridge.name} is dropped in chain FORWARD", _owned(stopped), of_swarm)
     packet = Packet("", expected.way_out, source, protocol="tcp")
     hidden = {"MASQUERADE", "SNAT", "NETMAP"}
     if bridge.masquerades and not any(hidden & each.outcomes("nat", "POSTROUTING", packet) for each in found):
-        yield f"no masquerading of {bridge.subnets[0]} (network {bridge.name})"
+        yield Lack(f"no masquerading of {bridge.subnets[0]} (network {bridge.name})")
 
 
-def _stopped(outcomes: set[str]) -> bool:
-    return bool(outcomes) and outcomes <= {"DROP", "REJECT"}
+def _stopped(found: Sequence[Rules], packets: Sequence[Packet]) -> list[tuple[Rules, set[str]]]:
+    """Return the rules that let none of these packets through, each with the chains in which they are stopped."""
+    stopped = []
+    for each in found:
+        ends = [each.ends("filter", "FORWARD", packet) for packet in packets]
+        if all(end and end.keys() <= {"DROP", "REJECT"} for end in ends):
+            stopped.append((each, {chain for end in ends for chains in end.values() for chain in chains}))
+    return stopped
+
+
+def _owned(stopped: Sequence[tuple[Rules, set[str]]]) -> bool:
+    """Whether packets are stopped in the owner's chain alone, or in chains to which that leads."""
+    return all(chains <= {_OWNERS, *each.reached("filter", _OWNERS)} for each, chains in stopped)
 
 
 def _of_port(
     found: Sequence[Rules], protocol: str, port: int, expected: Expected, what: str, *, locally: bool
-) -> Iterator[str]:
+) -> Iterator[Lack]:
     outside = Packet(expected.uplink, "", "", expected.address, protocol, port, "target")
     inside = Packet("", "", expected.address, expected.address, protocol, port, "target")
     ways = {"PREROUTING": outside} | ({"OUTPUT": inside} if locally else {})
     for chain, packet in ways.items():
         if not any("DNAT" in each.outcomes("nat", chain, packet) for each in found):
-            yield f"port {port}/{protocol}, {what}, is not led on in chain {chain} of table nat"
+            yield Lack(f"port {port}/{protocol}, {what}, is not led on in chain {chain} of table nat")
     bridge = next((bridge for bridge in expected.bridges if bridge.interface == GATEWAY_BRIDGE), None)
     if locally and bridge and expected.uplink:
         led = {address for each in found for address in each.led_to(Packet(protocol=protocol, port=port))}
         ends = [address for address in led if ip_address(address) in bridge.subnets[0]] or [str(bridge.subnets[0][2])]
         packets = [Packet(expected.uplink, GATEWAY_BRIDGE, "", address, protocol, port) for address in ends]
-        if any(all(_stopped(each.outcomes("filter", "FORWARD", packet)) for packet in packets) for each in found):
-            yield f"port {port}/{protocol}, {what}, is dropped in chain FORWARD"
+        if stopped := _stopped(found, packets):
+            yield Lack(f"port {port}/{protocol}, {what}, is dropped in chain FORWARD", _owned(stopped))

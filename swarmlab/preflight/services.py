@@ -106,6 +106,8 @@ def _short(sight: Sight, each: Work, now: float) -> Iterator[_Short]:
             yield _ended(sight, "used up", work.reason(last), tasks, now)
     if missing <= 0 or now - work.changed(each.service) < _LACKING or (_condition(each) != "any" and not each.job):
         return
+    if sight.steady is not None and each.service["ID"] not in sight.steady:
+        return  # it was changed or removed while its tasks were read
     if not each.everywhere:
         yield _Short("none", tasks=missing)
         return
@@ -198,6 +200,12 @@ def _memory(task: Mapping[str, Any]) -> str:
     return f"limit {most / 2**20:.0f} MiB" if most else "of its node, as it has no limit"
 
 
+def bare(sight: Sight) -> bool:
+    """Whether a service seems to lack tasks without any that ended, as one does that is just being removed."""
+    now = work.now(sight)
+    return any(short.how == "none" for each in work.works(sight) for short in _short(sight, each, now))
+
+
 def ended(sight: Sight) -> list[tuple[NodeView, str, str]]:
     """Return the nodes and ids of containers whose end the managers do not explain, and the ids of their services.
 
@@ -265,6 +273,9 @@ def _known(sight: Sight, each: Work, short: _Short) -> tuple[str, str]:
         return "", _more_memory(each)
     if _OF_IMAGES.search(short.words) and content.wants_login(sight, short.image):
         return "; the registry wants a login", _login(each, short.image)
+    if _OF_IMAGES.search(short.words) and content.limited(sight, short.image):
+        mend = content.more_requests(content.parse(short.image).registry, [each.name])
+        return "; the registry takes no more requests for now", mend
     return "", ""
 
 

@@ -75,9 +75,11 @@ QUESTIONS = {
         '[ -d /sys/module/$M ] && echo "loaded $M"; '
         'grep -qs "/$M\\.ko" /lib/modules/$K/modules.builtin && echo "builtin $M"; '
         'grep -qsE "^[^:]*/$M\\.ko[^:]*:" /lib/modules/$K/modules.dep && echo "loadable $M"; '
-        # What keeps modprobe from a module: a file of its configuration, or the kernel, which loads none any more.
-        'grep -rlsE "^[[:space:]]*(blacklist[[:space:]]+$M|install[[:space:]]+$M[[:space:]]+[^ ]*/(false|true))'
-        '[[:space:]]*\\$" /etc/modprobe.d /run/modprobe.d /usr/local/lib/modprobe.d | sed "s/^/kept $M /"; '
+        # What keeps modprobe from a module: a file of its configuration, or the kernel, which loads none any more. One
+        # that is on a blacklist can be loaded by its name, as engines do; the kernel asks for these two by another.
+        "B=; case $M in vxlan|esp4) B='blacklist[[:space:]]+'$M'|';; esac; "
+        'for D in /etc /run /usr/local/lib; do grep -lsE "^[[:space:]]*(${B}install[[:space:]]+$M[[:space:]]+'
+        '[^ ]*/(false|true))[[:space:]]*\\$" $D/modprobe.d/*.conf | sed "s/^/kept $M /"; done; '
         "done; grep -qsx 1 /proc/sys/kernel/modules_disabled && echo disabled; "
         "ls -d /proc/net/ip_vs /proc/sys/net/bridge 2>/dev/null; grep -w overlay /proc/filesystems; true"
     ),
@@ -119,6 +121,15 @@ QUESTIONS = {
     ),
     "listening": "cat /proc/net/tcp >/dev/null || exit; "
     "cat /proc/net/tcp /proc/net/tcp6 2>/dev/null | grep -iE ':1F0A [0-9A-F]+:[0-9A-F]+ 0A'; true",
+    # The TCP ports on which programs listen, and which of these sockets are the engine's, and which are sshd's.
+    "listeners": (
+        f"ls /proc/1/fd >/dev/null || exit; {ahead.PID}; for F in /proc/net/tcp /proc/net/tcp6; do [ ! -e $F ] || "
+        # Those that listen come first.
+        'awk \'NR > 1 { if ($4 == "0A") print "listen", $2, $10; else if ($4 != "03") exit }\' $F; done; '
+        "of() { N=$1; shift; [ $# = 0 ] || { cd /proc && for X; do ls -l $X/fd 2>/dev/null; done; } | "
+        'sed -n "s/.*socket:\\[\\([0-9]*\\)\\].*/$N \\1/p"; }; '
+        "of engine $P $(pidof docker-proxy); of sshd $(pidof sshd); true"
+    ),
     "machine": (
         "cat /proc/sys/kernel/random/boot_id >/dev/null || exit; "
         'echo "id $(cat /etc/machine-id 2>/dev/null)"; '
@@ -134,9 +145,11 @@ QUESTIONS = {
     ),
     "resolvers": "[ ! -e /etc/resolv.conf ] || cat /etc/resolv.conf",
     "resolved": "F=/run/systemd/resolve/resolv.conf; [ ! -e $F ] || cat $F",
-    # Asks each name server of the node for localhost, which every server answers by itself, with an address or without.
+    # Asks each name server of the node and of its containers for localhost, which every server answers by itself, with
+    # an address or without.
     "name servers": (
-        "for S in $(grep -hs ^nameserver /etc/resolv.conf | tr -s '\\t' ' ' | cut -d' ' -f2 | sort -u | head -n 4); do "
+        "for S in $({ grep -hs ^nameserver /etc/resolv.conf /run/systemd/resolve/resolv.conf | tr -s '\\t' ' ' | "
+        f"cut -d' ' -f2; {ahead.NAME_SERVERS}; }} 2>/dev/null | sort -u | head -n 8); do "
         '[ "$S" = 127.0.0.11 ] && continue; '
         'command -v bash timeout >/dev/null || { echo "$S untried"; continue; }; '
         '{ for T in 1 2; do N=$(timeout 3 bash -c \'exec 3<>"/dev/udp/$0/53" && printf "{query}" >&3 && '
@@ -161,7 +174,7 @@ QUESTIONS = {
     "files": "cat /proc/sys/fs/file-nr",
     # The files that the engine has open, and its limit; nothing of an engine that does not run.
     "engine files": (
-        "P=$(cat /run/docker.pid 2>/dev/null || pidof -s dockerd); [ -e /proc/$P/limits ] || { echo 0; exit 0; }; "
+        f"{ahead.PID}; [ -e /proc/$P/limits ] || {{ echo 0; exit 0; }}; "
         'N=$(ls /proc/$P/fd) || exit; echo "$N" | wc -l; awk "/^Max open files/ { print \\$4 }" /proc/$P/limits'
     ),
     # In KiB.

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from ipaddress import IPv4Network, ip_network
 from typing import Any
 
 from swarmlab.cluster.node import GOSSIP_PORT
 from swarmlab.preflight import work
-from swarmlab.preflight.finding import Finding, Level
-from swarmlab.preflight.model import Sight, by_managers
+from swarmlab.preflight.finding import Finding, Level, Unknown
+from swarmlab.preflight.model import NodeView, Sight, by_managers
 from swarmlab.preflight.networks import subnets_of
 from swarmlab.preflight.plugins import untagged
 
@@ -23,6 +23,19 @@ _RARE_SNAPSHOTS = 1_000_000
 _SHORT_CERTIFICATES = 86_400.0
 #: The share of the swarm's subnets, or their number, from which on few are left.
 _FEW_PART, _FEW = 0.1, 2
+#: Limits of services: what an engine tells of whether its kernel does it, what is limited, and how the kernel does it.
+_LIMITS = {
+    "MemoryBytes": (
+        "MemoryLimit",
+        "memory",
+        "boot with cgroup_enable=memory cgroup_memory=1 on the kernel's command line (GRUB_CMDLINE_LINUX in "
+        "/etc/default/grub and update-grub, or /boot/firmware/cmdline.txt)",
+    ),
+    "NanoCPUs": ("CpuCfsQuota", "CPUs", "boot a kernel with CONFIG_CFS_BANDWIDTH"),
+    "Pids": ("PidsLimit", "processes", "boot a kernel with CONFIG_CGROUP_PIDS"),
+}
+#: The usual port of sshd.
+_SSH = 22
 #: What the swarm itself uses ports of its nodes for, and what may follow where the mesh takes what is for one.
 _MANAGEMENT, _GOSSIP, _DATA = "management", "gossip", "the data of overlay networks"
 _FOLLOWS = {
@@ -109,8 +122,8 @@ def _parts(subnet: IPv4Network, size: int, pool: IPv4Network) -> Iterator[int]:
 
 @by_managers
 def demands(sight: Sight) -> Iterator[Finding]:
-    """Whether nodes have what services ask for: drivers of logs and volumes, what tasks reserve, and free ports."""
-    found = [*_drivers(sight), *_reserved(sight), *_ports(sight)]
+    """Whether nodes have what services ask for: drivers of logs and volumes, limits, what tasks reserve, free ports."""
+    found = [*_drivers(sight), *_limits(sight), *_reserved(sight), *_ports(sight), *_occupied(sight)]
     yield from found
     if not found:
         yield Finding(Level.OK, f"{len(sight.services)} services")
@@ -141,6 +154,21 @@ def _drivers(sight: Sight) -> Iterator[Finding]:
                     risk = "tasks of the service stay pending, or are rejected there"
                     mend = f"docker plugin install {name} on the node, or change the service: docker service update"
                     yield Finding(Level.WARNING, summary, risk, nodes=(view.name,), mend=mend)
+
+
+def _limits(sight: Sight) -> Iterator[Finding]:
+    """Yield services with limits that the kernel of a node they may use does not hold."""
+    for each in work.works(sight):
+        limits = (work.template(each.service).get("Resources") or {}).get("Limits") or {}
+        eligible = each.nodes(sight) if each.wanted(sight) else []
+        for key, (told, what, mend) in _LIMITS.items():
+            for view in sight.nodes if limits.get(key) else ():
+                if view.active and view.node_id in eligible and view.info.get(told) is False:
+                    summary = f"{each.name} limits its {what}, which the kernel there does not do"
+                    risk = (
+                        "the engine starts the tasks without the limit: one can take what all others on the node need"
+                    )
+                    yield Finding(Level.WARNING, summary, risk, nodes=(view.name,), mend=f"on {{nodes}}: {mend}")
 
 
 def _reserved(sight: Sight) -> Iterator[Finding]:
@@ -181,6 +209,58 @@ def _ports(sight: Sight) -> Iterator[Finding]:
         level = Level.ERROR if each.wanted(sight) else Level.WARNING
         causes = _FOLLOWS[whose] if any(map(work.runs, each.tasks)) else ()
         yield Finding(level, summary, risk, mend=mend, causes=causes)
+
+
+def _occupied(sight: Sight) -> Iterator[Finding]:
+    """Yield ports that services publish and on which another program of a node listens."""
+    asked = [
+        (each, port, mode)
+        for each in work.works(sight)
+        if each.wanted(sight)
+        for port in (each.service.get("Endpoint") or {}).get("Ports") or []
+        for mode in ("ingress", "host")
+        if work.published([port], mode) and port.get("Protocol", "tcp") == "tcp"
+    ]
+    for view in sight.nodes if asked else ():
+        try:
+            view.check_active()
+            others = _listening(view.read("listeners"))
+        except Unknown as why:
+            yield why.finding(view.name)
+            continue
+        for each, port, mode in asked:
+            whose = others.get(int(port["PublishedPort"]))
+            if whose is not None and (mode == "ingress" or view.node_id in each.nodes(sight)):
+                yield _shared(view, each.name, port, mode, of_ssh=whose == "sshd")
+
+
+def _listening(text: str) -> dict[int, str]:
+    """Return the ports on which programs listen that are not the engine's, each with "sshd" if it is that one's."""
+    lines = [line.split() for line in text.splitlines()]
+    owners = {fields[1]: fields[0] for fields in lines if len(fields) == 2}
+    found: dict[int, str] = {}
+    for fields in lines:
+        if len(fields) == 3 and (owner := owners.get(fields[2], "")) != "engine":
+            port = int(fields[1].rpartition(":")[2], 16)
+            # Where systemd listens for it, sshd has the port that it usually has.
+            found[port] = "sshd" if "sshd" in (owner, found.get(port)) or port == _SSH else ""
+    return found
+
+
+def _shared(view: NodeView, name: str, port: Mapping[str, Any], mode: str, *, of_ssh: bool) -> Finding:
+    number, target = port["PublishedPort"], port.get("TargetPort") or "TARGET"
+    program = "sshd" if of_ssh else "another program"
+    if mode == "ingress":
+        summary = f"{program} listens on port {number}/tcp, which {name} publishes by the mesh"
+        risk = f"what comes for the port goes to the service: {program} is not reached any more"
+        mend = f"docker service update --publish-rm {target} --publish-add OTHER:{target} {name}"
+    else:
+        summary = f"{program} listens on port {number}/tcp, which {name} publishes on its nodes (mode host)"
+        risk = "no task of the service starts there: the address is in use"
+        mend = f"change the service: docker service update --publish-rm {target} --publish-add … {name}"
+    level = Level.ERROR if of_ssh and mode == "ingress" else Level.WARNING
+    mend += f"; or have the program listen elsewhere; on {{nodes}}: ss -ltnp 'sport = :{number}'"
+    return Finding(level, summary, risk, nodes=(view.name,), mend=mend).by_hand(f"ss -ltnp 'sport = :{number}'", "")
 
 
 def _own_ports(sight: Sight) -> dict[tuple[str, int], str]:

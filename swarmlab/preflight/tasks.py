@@ -159,6 +159,8 @@ def _hung(
         summary += f"; {pull}"
         risk, level = "its image cannot be pulled there", Level.ERROR
         mend = f"open the way to the registry, or push the image; then on the node: docker pull {_image(tasks[0])}"
+        if content.limited(sight, _image(tasks[0])):
+            mend = content.more_requests(content.parse(_image(tasks[0])).registry, [name])
     incidents = "moby#37338, moby#43052" if state == "new" else ""
     return Finding(level, summary, risk, incidents, nodes=nodes, mend=mend)
 

@@ -2,25 +2,30 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 from swarmlab.lists import few
 from swarmlab.preflight import work
-from swarmlab.preflight.ahead import TO_NAMESPACES
+from swarmlab.preflight.ahead import CAN_ENTER, TO_NAMESPACES, needs
 from swarmlab.preflight.finding import Finding, Level, Unknown
-from swarmlab.preflight.model import NodeView, Sight, by_managers
+from swarmlab.preflight.model import VXLAN, NodeView, Sight, by_managers
 from swarmlab.preflight.secrecy import secrecy
 
 #: The neighbours and forwarding entries in the namespace of each overlay network (NUMBER-ID), and which links are down.
+#: A namespace that goes meanwhile is left out.
 QUESTION = (
     "[ $(id -u) = 0 ] || { echo be root; exit 1; }; "
-    f"{TO_NAMESPACES} 2>/dev/null || exit 0; "
+    f"{TO_NAMESPACES} 2>/dev/null || exit 0; {needs('ip', 'bridge')}; {CAN_ENTER}; "
     "for N in [0-9]*-*; do [ -e $N ] || continue; "
-    'echo "network ${N#*-}"; nsenter --net=$N ip -4 neigh show nud permanent; nsenter --net=$N bridge fdb show; '
-    "nsenter --net=$N ip -o link show; done; true"
+    "X=$(nsenter --net=$N sh -c 'ip -4 neigh show nud permanent && bridge fdb show && ip -o link show' 2>&1) || "
+    '{ nsenter --net=$N true 2>/dev/null || continue; echo "$X"; exit 3; }; '
+    'echo "network ${N#*-}"; echo "$X"; done; true'
 )
+#: The links that engines make there. The kernel adds others of its own (tunl0, gre0, sit0), which are down.
+_OF_ENGINES = re.compile(r"(br|vxlan|veth)\d+$")
 _RISK = "the node does not reach these tasks, nor do requests to its published ports"
 
 
@@ -31,7 +36,7 @@ class Tunnel:
     Attributes:
         hardware: hardware address by address.
         behind: address of the node behind which a hardware address is.
-        down: names of its links that are down.
+        down: names of the engine's links in it that are down.
     """
 
     hardware: dict[str, str] = field(default_factory=dict)
@@ -47,7 +52,7 @@ class Tunnel:
             self.behind[words[0]] = words[words.index("dst") + 1]
         elif len(words) > 2 and words[2].startswith("<"):
             name, flags = words[1].partition("@")[0].rstrip(":"), words[2].strip("<>").split(",")
-            if "UP" not in flags:
+            if "UP" not in flags and (_OF_ENGINES.match(name) or "master" in words):
                 self.down.append(name)
 
 
@@ -63,6 +68,36 @@ def tunnels(text: str) -> dict[str, Tunnel]:
     return found
 
 
+def _left(sight: Sight, view: NodeView) -> Iterator[Finding]:
+    """Yield the VXLAN interfaces that an engine left in the node's own namespace, with which it makes no other.
+
+    An engine makes them there, and moves them at once. On kernels of old they stay, beside a bridge of the same number.
+    """
+    links = [line.split()[0] for line in view.read("links").splitlines() if line.split()]
+    code, later = view.answers.get("packets", (1, ""))
+    for name in links:
+        found = re.fullmatch(r"vx-([0-9a-f]{6})-\w+", name)
+        if not found or any(link.startswith(f"ov-{found[1]}-") for link in links) or (not code and name not in later):
+            continue
+        number = int(found[1], 16)
+        networks = [
+            network["Name"]
+            for network in sight.overlays
+            if str(number) in ((network.get("Options") or {}).get(VXLAN) or "").split(",")
+        ]
+        whose = f"network {', '.join(networks)}" if networks else "a network with that number"
+        finding = Finding(
+            Level.ERROR if networks else Level.WARNING,
+            f"the VXLAN interface {name} (number {number}) is left in the node's own namespace",
+            f"no task of {whose} starts on the node: error creating vxlan interface: file exists",
+            "libnetwork#1765, moby#28559",
+            (view.name,),
+            mend=f"on {{nodes}}: ip link delete {name}",
+            causes=("replicas: vxlan interface",),
+        )
+        yield finding.by_hand("ip -d link show type vxlan", f"ip link delete {name}")
+
+
 @by_managers
 def entries(sight: Sight) -> Iterator[Finding]:
     """Whether the VXLAN interfaces of each node lead to the nodes on which tasks run, and encrypted packets arrive."""
@@ -71,6 +106,7 @@ def entries(sight: Sight) -> Iterator[Finding]:
     for view in sight.nodes:
         try:
             view.check_active()
+            yield from _left(sight, view)
             found = tunnels(view.read("tunnels"))
             if not work.long_there(sight, view):
                 continue

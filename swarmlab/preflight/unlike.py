@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import itertools
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 
 from swarmlab.cluster import quotes
 from swarmlab.lists import few
-from swarmlab.preflight.ahead import TO_NAMESPACES
+from swarmlab.preflight.ahead import CAN_ENTER, TO_NAMESPACES, needs
 from swarmlab.preflight.balancers import MESH
 from swarmlab.preflight.finding import Finding, Level, Unknown
 from swarmlab.preflight.model import NodeView, Sight
@@ -38,13 +39,28 @@ _DROPS = (
     "/^-A (PREROUTING|INPUT|FORWARD|OUTPUT|POSTROUTING) / "
     '{ gsub(/[0-9]+[.][0-9]+[.][0-9]+[.][0-9]+([/][0-9]+)?/, "*"); print "-t " T, $0 }\' | sort -u; '
 )
+#: The chains of nft, and of tables with one that drops what is forwarded all chains: so many lines at most, each of so
+#: many characters. Those that iptables, engines and firewalld make are looked at by other checks.
+_CHAINS = (
+    "nft list ruleset | awk '/^table|type .* hook/ { print } "
+    '/^table / { B = $2 " " $3; N = D = 0; '
+    'S = $2 == "inet" || $2 == "ip" && $3 !~ /^(filter|nat|mangle|raw|security)$/; '
+    "S = S && $3 !~ /^(swarmlab|docker|firewalld)/ } "
+    "/^\\tchain / { C = 1 } "
+    'C && N++ < 200 { B = B "\\n" substr($0, 1, 300) } '
+    "/hook forward .*policy drop/ { D = 1 } "
+    "/^\\t}/ { C = 0 } "
+    '/^}/ && S && D { A = A "\\nchains " B (N > 200 ? "\\nmore" : "") } '
+    'END { if (A) print "place chains" A }\''
+)
 #: What is looked at, for the node and for the namespace of the mesh; there also the rules.
 QUESTION = (
     "[ $(id -u) = 0 ] || { echo be root; exit 1; }; "
+    "A=iptables-save; ! command -v iptables-nft-save >/dev/null || A=iptables-nft-save; "
+    f"{needs('ip', '$A')}; {CAN_ENTER}; "
     "echo place the node; { %s %s ip -4 neigh show nud permanent; "
-    "nft list ruleset | grep -E '^table|type .* hook'; } 2>/dev/null; "
-    f"{TO_NAMESPACES} 2>/dev/null && [ -e {MESH} ] || exit 0; echo place {MESH}; A=iptables-save; "
-    "! command -v iptables-nft-save >/dev/null || A=iptables-nft-save; "
+    f"{_CHAINS}; }} 2>/dev/null; "
+    f"{TO_NAMESPACES} 2>/dev/null && [ -e {MESH} ] || exit 0; echo place {MESH}; "
     f"nsenter --net={MESH} sh -c '%s true' 2>/dev/null; "
     f"nsenter --net={MESH} $A -t nat 2>/dev/null; nsenter --net={MESH} $A -t filter 2>/dev/null; true"
 ) % (_LOOK, _DROPS, _LOOK)
@@ -55,6 +71,8 @@ _OF_ENGINES = re.compile(
 )
 #: The tables of nft that are iptables'; their rules are read by it.
 _OF_IPTABLES = re.compile(r"ip6? (filter|nat|mangle|raw|security)$")
+#: In an answer, the chains of tables that drop what is forwarded.
+_PLACE_OF_CHAINS = re.compile(r"^place chains\n(.*?)(?=^place |\Z)", re.MULTILINE | re.DOTALL)
 #: Interfaces that come and go with containers.
 _PASSING = re.compile(r"^(veth|br-|dm-|vx-|ov-|ifb|docker0|lo$)")
 #: The setting for how many seconds a connection on which nothing passes is known, and those after which few are missed.
@@ -67,7 +85,7 @@ def facts(text: str) -> set[str]:
     """Return what an answer to `QUESTION` says, without what has to differ from node to node: addresses and numbers."""
     found: set[str] = set()
     place = table = ""
-    for line in text.splitlines():
+    for line in _PLACE_OF_CHAINS.sub("", text).splitlines():
         words = line.split()
         if line.startswith("place "):
             place, table = line.removeprefix("place "), ""
@@ -126,15 +144,93 @@ def _rule(line: str) -> str:
     return quotes.rules(masked)
 
 
+@dataclass(frozen=True)
+class Dropping:
+    """A chain of nft that drops what is forwarded.
+
+    Attributes:
+        table: family and name of its table.
+        chain: its name.
+        hook: the line that says where it hangs.
+    """
+
+    table: str
+    chain: str
+    hook: str
+
+
+#: What rules of chains that let no new connection through may accept: answers, and what is no traffic of tasks.
+_OF_ANSWERS = re.compile(
+    r"ct state [{ ]*(established|related)([, ]+(established|related))*[} ]|\bicmp|iif(name)? \"?lo\b"
+)
+#: What lets a packet through, or hands it to a program.
+_PASSES = re.compile(r"\b(accept|queue)\b")
+#: In a map of states, a state whose packets are accepted, or go to another chain.
+_NEW_PASSES = re.compile(r"\b(new|untracked|invalid) : (accept|jump|goto)")
+
+
+def dropping(text: str) -> Iterator[Dropping]:
+    """Yield the chains that drop what is forwarded, and accept no new connection, in an answer to `QUESTION`."""
+    for section in re.split(r"^chains ", "".join(_PLACE_OF_CHAINS.findall(text)), flags=re.MULTILINE)[1:]:
+        table, _, body = section.partition("\n")
+        if body.rstrip().endswith("\nmore"):
+            continue
+        chains = dict(re.findall(r"^\tchain (\S+) \{\n(.*?)^\t\}", body, re.MULTILINE | re.DOTALL))
+        for name, rules in chains.items():
+            hook = re.search(r"type .* hook forward .*policy drop.*", rules)
+            if hook and not _accepts(name, chains, set()):
+                yield Dropping(table.strip(), name, hook[0].strip())
+
+
+def _accepts(name: str, chains: Mapping[str, str], seen: set[str]) -> bool:
+    """Whether a chain, or one to which it leads, accepts more than answers."""
+    if name in seen or name not in chains:
+        return name not in seen  # what is not known may accept
+    seen.add(name)
+    for line in chains[name].splitlines():
+        rule = re.sub(r'comment "[^"]*"', "", line)
+        if " hook " in rule:
+            continue
+        of_states = "ct state vmap" in rule and "}" in rule
+        passes = _NEW_PASSES if of_states else _PASSES
+        if passes.search(rule) and (of_states or not _OF_ANSWERS.search(rule)):
+            return True
+        led = [] if of_states else re.findall(r"\b(?:jump|goto) (\S+?)[,}]?(?:\s|$)", rule)
+        if any(_accepts(chain, chains, seen) for chain in led):
+            return True
+    return False
+
+
+def _of_forward(view: NodeView, found: Dropping) -> Finding:
+    rule = f"nft insert rule {found.table} {found.chain}"
+    ways = [f"{rule} {way} accept" for way in ('oifname "docker_gwbridge"', 'iifname "docker_gwbridge"')]
+    mend = (
+        f"on {{nodes}}: {'; '.join(ways)}; or only what comes for published ports: {rule} ct status dnat accept; and "
+        "the same in the file that the table is loaded from (/etc/nftables.conf)"
+    )
+    return Finding(
+        Level.WARNING,
+        f"nft's table {found.table}: {found.hook} and no rule accepts a new connection",
+        "published ports do not answer on the node, or its tasks do not reach addresses outside the cluster",
+        nodes=(view.name,),
+        mend=mend,
+    ).by_hand(f"nft list table {found.table}", "")
+
+
 def unlike(sight: Sight) -> Iterator[Finding]:
-    """Whether nodes with the same engine are alike in what they do with packets."""
+    """Whether nodes with the same engine are alike in what they do with packets, and none drops all it forwards."""
     read: dict[str, set[str]] = {}
     for view in sight.nodes:
         try:
             view.check_active()
-            read[view.name] = facts(view.read("packets"))
+            text = view.read("packets")
         except Unknown as why:
             yield why.finding(view.name)
+            continue
+        read[view.name] = facts(text)
+        for found in dropping(text):
+            read[view.name].discard(f"the node: nft's table {found.table}: {found.hook}")
+            yield _of_forward(view, found)
     for view in sight.nodes:
         others = [read[other.name] for other in _like(sight, view) if other.name in read]
         if view.name not in read or len(others) < 2:

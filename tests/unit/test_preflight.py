@@ -6,6 +6,7 @@ tests/proof/preflight shows that the checks find their faults on real clusters.
 
 import copy
 import json
+import re
 import subprocess
 from types import SimpleNamespace
 
@@ -84,6 +85,7 @@ ANSWERS = {
     "resolved": "",
     "name servers": "",
     "listening": "   0: 00000000:1F0A 00000000:0000 0A 00000000:00000000 00:00000000",
+    "listeners": "listen 00000000:0016 111\nlisten 00000000000000000000000000000000:1F98 222\nengine 222\nsshd 111",
     "disk": "Filesystem 1024-blocks Used Available Capacity Mounted on\n"
     "/dev/vda         264212084 34915224  71475688      33% /var/lib/docker\n"
     "tmpfs             12341828       20  12341808       1% /run",
@@ -218,8 +220,9 @@ def test_what_a_node_does_not_tell_is_never_well(sight, question):
     set_answer(sight, question, "sh: 1: cannot: Permission denied", code=126)
     after = {check: found(sight, check) for check in CHECKS}
     changed = [check for check in CHECKS if ("unknown", ("slave01",)) in [one[:2] for one in after[check]]]
-    # Where there is no bridge, no module is loaded, which is another check's. Only encrypted networks need IPsec.
-    assert changed or question in ("bridge calls", "last words", "ipsec before", "ipsec after")
+    # Where there is no bridge, no module is loaded, which is another check's. Only encrypted networks need IPsec, and
+    # only services that publish ports need them free.
+    assert changed or question in ("bridge calls", "last words", "ipsec before", "ipsec after", "listeners")
     for check in changed:
         findings = [level for level, nodes, _ in after[check] if "slave01" in nodes]
         assert "ok" not in findings, (check, after[check], before[check])
@@ -273,6 +276,20 @@ def test_a_cluster_that_tells_nothing_is_not_well(sight):
     only(sight, "membership", "unknown", (), "no engine answered")
     sight.asked, sight.unasked = "", "the engine of master does not answer: timed out"
     assert found(sight, "membership")[0][0] == "error"
+
+
+@pytest.mark.parametrize(
+    ("mode", "meshed", "level"),
+    [("host", False, "info"), ("ingress", False, "error"), ("host", True, "error"), ("", False, "info")],
+)
+def test_a_mesh_that_was_removed_on_purpose_is_no_trouble(sight, mode, meshed, level):
+    sight.conditions["ingress present"] = State(False, "missing on master, slave01, slave02")
+    sight.networks = sight.networks if meshed else []
+    ports = [{"Protocol": "tcp", "PublishedPort": 80, "PublishMode": mode}] if mode else []
+    sight.services = [{"ID": "web", "Spec": {"Name": "web", "EndpointSpec": {"Ports": ports}}}]
+    assert [one[0] for one in found(sight, "membership")] == ([level, "ok"] if level == "info" else [level])
+    sight.asked = ""
+    assert "not ready: ingress present" in " ".join(one[2] for one in found(sight, "membership"))
 
 
 def test_an_answer_that_is_strange_is_not_well(sight):
@@ -398,6 +415,19 @@ def test_limits_that_are_far_or_not_set_are_no_trouble(sight, question, text):
 def test_a_data_folder_that_is_mounted_read_only_is_named(sight):
     set_answer(sight, "mounted", "/var/lib/docker ro,relatime")
     only(sight, "disk", "error", ("slave01",), "/var/lib/docker, where the engine's data is, is mounted read-only")
+
+
+@pytest.mark.parametrize(("told", "level"), [("false", "warning"), ("true", "ok")])
+def test_a_file_system_without_d_type_is_named(sight, told, level):
+    sight.nodes[1].info |= {
+        "Driver": "overlay2",
+        "DriverStatus": [["Backing Filesystem", "xfs"], ["Supports d_type", told]],
+    }
+    assert found(sight, "disk")[0][0] == level
+    if level == "warning":
+        only(
+            sight, "disk", level, ("slave01",), "the file system of /var/lib/docker has no d_type, which overlay2 needs"
+        )
 
 
 def test_a_table_of_neighbours_that_was_too_small_once_is_no_trouble(sight):
@@ -638,6 +668,24 @@ def test_a_route_of_the_node_that_is_wider_than_a_network_is_no_trouble_for_it(s
     assert ("error", ("slave01",)) in [one[:2] for one in found(sight, "subnets-and-routes")]
 
 
+@pytest.mark.parametrize("held", ["10.0.1.11/24", "10.0.1.11/8", "10.0.1.11/32"])
+def test_a_network_in_which_a_node_has_its_address_is_named_once(sight, held):
+    sight.networks.append(network("app", "10.0.1.0/24"))
+    for place in range(3):
+        set_answer(sight, "routes", ROUTES + "\neth1\t0000000A\t00000000\t0001\t0\t0\t0\t000000FF\t0\t0\t0", node=place)
+    own = sight.nodes[1].answers["addresses"][1]
+    set_answer(sight, "addresses", f"{own}\n43: eth1    inet {held} scope global eth1")
+    errors = [one for one in made.look("subnets-and-routes", sight) if one.level.trouble and "app" in one.summary]
+    assert [(str(one.level), one.nodes, one.summary) for one in errors] == [
+        ("error", ("slave01",), "network app has 10.0.1.0/24, which 10.0.1.11 of slave01 is in")
+    ]
+    for bridge in ("br-0123", "ov-001001-ab12c"):
+        set_answer(sight, "addresses", f"{own}\n43: {bridge}    inet {held} scope global {bridge}")
+        assert "of slave01" not in " ".join(one[2] for one in found(sight, "subnets-and-routes"))
+    sight.nodes[2].info["Swarm"]["NodeAddr"] = "10.0.1.12"  # behind NAT
+    assert "which 10.0.1.12 of slave02 is in" in " ".join(one[2] for one in found(sight, "subnets-and-routes"))
+
+
 def test_a_subnet_that_the_manager_does_not_tell_is_read_elsewhere(sight):
     # As managers before 18.06 list networks.
     for name in ("on-node", "by-task", "by-service", "unused"):
@@ -665,6 +713,22 @@ def test_which_nodes_have_an_address_for_their_balancer_depends_on_the_engine(si
     sight.tasks = [{"NodeID": "id-master", "Status": {"State": "running"}, "NetworksAttachments": [attachment]}]
     # Of 14: the gateway's, the task's and those of the nodes.
     assert f"narrow {free} of 14" in found(sight, "free-addresses")[0][2]
+
+
+@pytest.mark.parametrize(
+    ("part", "gateway", "told"),
+    [
+        ("10.0.9.16/29", "10.0.9.16", "narrow 6 of 8"),
+        ("10.0.9.16/29", "10.0.9.1", "narrow 7 of 9"),  # the gateway is beside it
+        ("10.0.9.0/29", "10.0.9.1", "narrow 5 of 7"),
+        ("", "10.0.9.1", "narrow 252 of 254"),
+    ],
+)
+def test_a_network_with_a_range_has_the_addresses_of_that_alone(sight, part, gateway, told):
+    pool = {"Subnet": "10.0.9.0/24", "IPRange": part, "Gateway": gateway}
+    sight.networks.append(network("narrow", "10.0.9.0/24", IPAM={"Config": [pool]}))
+    sight.services = [{"Endpoint": {"VirtualIPs": [{"NetworkID": "id-narrow", "Addr": "10.0.9.18/24"}]}}]
+    assert told in found(sight, "free-addresses")[-1][2]
 
 
 def test_addresses_are_counted_as_managers_tell(sight):
@@ -884,7 +948,7 @@ def test_what_a_node_prints_is_read_as_it_was_asked():
 
 def test_every_question_reaches_the_node_whole(monkeypatch):
     # No name server is asked from this machine.
-    asking = QUESTIONS["name servers"].replace("/etc/resolv.conf", "/nowhere")
+    asking = re.sub(r"/etc/(resolv.conf|docker)|/run/systemd/resolve", "/nowhere", QUESTIONS["name servers"])
     monkeypatch.setitem(QUESTIONS, "name servers", asking)
 
     def run(command, **_):

@@ -1,8 +1,11 @@
 """Preflight's checks of addresses, bridges and name servers, and of what tells nodes apart."""
 
+import subprocess
+
 import pytest
 
 from swarmlab.preflight.addresses import _listening
+from swarmlab.preflight.ahead import NAME_SERVERS
 from swarmlab.preflight.resolvers import parse
 from tests.unit.test_preflight import ADDRESSES, ROUTES, found, network, node_view, only, set_answer
 from tests.unit.test_preflight import made as checks
@@ -297,6 +300,52 @@ def test_name_servers_of_the_engine_stand_in_for_those_of_the_node(sight):
     assert {level for level, _, _ in found(sight, "name-servers")} == {"ok"}
 
 
+@pytest.mark.parametrize(
+    ("silent", "level", "named"),
+    [
+        ("10.1.1.1", "warning", "10.1.1.1"),
+        ("10.1.1.1 10.1.1.2", "error", "10.1.1.1, 10.1.1.2"),  # the stub answers all the same
+        ("127.0.0.53", "error", "127.0.0.53"),
+    ],
+)
+def test_the_servers_behind_systemd_resolved_are_those_that_tasks_ask(sight, silent, level, named):
+    set_answer(sight, "resolvers", "nameserver 127.0.0.53")
+    servers = ("127.0.0.53", "10.1.1.1", "10.1.1.2", "10.1.1.3")[: 4 if level == "warning" else 3]
+    set_answer(sight, "resolved", "\n".join(f"nameserver {server}" for server in servers[1:]))
+    ends = [f"{server} {'silent' if server in silent.split() else 'answers'}" for server in servers]
+    set_answer(sight, "name servers", "\n".join(ends))
+    only(sight, "name-servers", level, ("slave01",), f"name server {named} does not answer")
+
+
+@pytest.mark.parametrize(
+    ("silent", "level", "risk"),
+    [
+        ("10.1.1.1", "error", "do not resolve for the tasks of the node"),
+        ("10.2.2.2", "warning", "look-ups of the node itself"),
+        ("10.2.2.2 10.2.2.3", "error", "do not resolve for the node itself, as when it pulls images"),
+    ],
+)
+def test_servers_of_the_engine_and_of_the_node_are_judged_apart(sight, silent, level, risk):
+    set_answer(sight, "resolvers", "nameserver 10.2.2.2\nnameserver 10.2.2.3")
+    set_answer(sight, "daemon.json", '{"dns": ["10.1.1.1"]}')
+    servers = ("10.1.1.1", "10.2.2.2", "10.2.2.3")
+    ends = {server: "silent" if server in silent.split() else "answers" for server in servers}
+    set_answer(sight, "name servers", "\n".join(f"{server} {end}" for server, end in ends.items()))
+    (finding, *_) = [one for one in checks.look("name-servers", sight) if one.nodes == ("slave01",)]
+    assert (str(finding.level), risk in finding.risk) == (level, True), finding
+
+
+def test_the_servers_of_the_engines_settings_are_asked_too(tmp_path):
+    (tmp_path / "daemon.json").write_text(
+        '{\n  "dns": [\n    "10.1.1.1",\n    "fd00::1"\n  ],\n  "dns-search": ["a"]\n}'
+    )
+    (tmp_path / "words").write_text("dockerd\0--dns\x0010.1.1.2\0--dns=10.1.1.3\0")
+    script = NAME_SERVERS[NAME_SERVERS.rindex("{ tr") :].replace("/proc/$P/cmdline", f"{tmp_path}/words")
+    ran = ["sh", "-c", f"F={tmp_path}/daemon.json; {script}"]
+    listed = subprocess.run(ran, capture_output=True, text=True, check=True).stdout.split()
+    assert listed == ["10.1.1.2", "10.1.1.3", "10.1.1.1", "fd00::1"]
+
+
 def test_name_servers_that_do_not_answer_are_named(sight):
     set_answer(sight, "resolvers", "nameserver 10.1.1.1\nnameserver 10.1.1.2")
     set_answer(sight, "name servers", "10.1.1.2 answers\n10.1.1.1 silent")
@@ -310,6 +359,10 @@ def test_name_servers_that_do_not_answer_are_named(sight):
 def test_a_node_with_other_name_servers_is_named(sight):
     set_answer(sight, "resolvers", "nameserver 10.1.1.1\nsearch example.org")
     only(sight, "name-servers-alike", "info", ("slave01",), "10.1.1.1 with 1 search domains on slave01")
+    for place in range(3):
+        set_answer(sight, "resolvers", "nameserver 127.0.0.53", node=place)
+        set_answer(sight, "resolved", f"nameserver 10.1.1.{1 + place // 2}", node=place)
+    only(sight, "name-servers-alike", "info", ("slave02",), "10.1.1.2 with 0 search domains on slave02")
 
 
 def test_the_last_search_line_counts_and_options_add_up():

@@ -2,13 +2,17 @@
 
 import re
 import subprocess
+from types import SimpleNamespace
 
 import pytest
 
-from swarmlab.preflight import work
+from swarmlab.cluster.node import Result
+from swarmlab.preflight import checks, packets, work
 from swarmlab.preflight.balancers import balancers
+from swarmlab.preflight.finding import Level
+from swarmlab.preflight.model import VXLAN, Arrivals
 from swarmlab.preflight.unlike import _DROPS, facts
-from tests.unit.test_preflight import ADDRESSES, MODULES, found, network, set_answer, sight  # noqa: F401
+from tests.unit.test_preflight import ADDRESSES, MODULES, found, network, only, set_answer, sight  # noqa: F401
 
 MESH = "*mangle\n-A PREROUTING -p tcp -m tcp --dport 8088 -j MARK --set-xmark 0x100/0xffffffff\nCOMMIT"
 TABLE = """ipvs
@@ -27,7 +31,9 @@ TUNNELS = """network id-ingress
 10.0.0.8 dev vxlan0 lladdr 02:42:0a:00:00:08 PERMANENT
 02:42:0a:00:00:08 dev vxlan0 dst 192.168.58.103 link-netnsid 0 self permanent
 2: br0: <BROADCAST,MULTICAST,UP,LOWER_UP> mtu 1450 qdisc noqueue state UP mode DEFAULT group default
-7: vxlan0@if7: <BROADCAST,MULTICAST,UP,LOWER_UP> mtu 1450 qdisc noqueue master br0 state UNKNOWN mode DEFAULT"""
+7: vxlan0@if7: <BROADCAST,MULTICAST,UP,LOWER_UP> mtu 1450 qdisc noqueue master br0 state UNKNOWN mode DEFAULT
+3: tunl0@NONE: <NOARP> mtu 1480 qdisc noop state DOWN mode DEFAULT group default qlen 1000
+4: gretap0@NONE: <BROADCAST,MULTICAST> mtu 1462 qdisc noop state DOWN mode DEFAULT group default qlen 1000"""
 PLACE = """place the node
 setting ipv4/ip_forward 1
 1: lo: <LOOPBACK,UP,LOWER_UP> mtu 65536 qdisc noqueue state UNKNOWN mode DEFAULT group default qlen 1000
@@ -330,6 +336,40 @@ def test_what_an_engine_makes_for_a_container_or_a_network_is_no_difference(bala
     assert found(balanced, "packets") == [("ok", (), "nothing found")]
 
 
+@pytest.mark.parametrize(
+    ("links", "later", "level"),
+    [
+        ("eth1 1500 virtio_net\nvx-001001-ab12c 1450 ", "9: vx-001001-ab12c: <BROADCAST>", "error"),
+        ("eth1 1500 virtio_net\nvx-001002-ab12c 1450 ", "9: vx-001002-ab12c: <BROADCAST>", "warning"),
+        ("vx-001001-ab12c 1450 ", "", "ok"),  # it was just being made
+        ("ov-001001-ab12c 1450 \nvx-001001-ab12c 1450 ", "vx-001001-ab12c", "ok"),  # on a kernel of old
+    ],
+)
+def test_a_vxlan_interface_that_was_left_is_named(balanced, links, later, level):
+    balanced.networks[1]["Options"] = {VXLAN: "4097"}
+    set_answer(balanced, "links", links)
+    set_answer(balanced, "packets", f"{PLACE}\n{later}")
+    told = [one for one in checks.look("tunnels", balanced) if one.level is not Level.OK]
+    assert [(str(one.level), one.nodes) for one in told] == ([] if level == "ok" else [(level, ("slave01",))])
+    for one in told:
+        assert one.mend == f"on slave01: ip link delete {links.split()[3]}"
+        assert ("no task of network app starts" in one.risk) is (level == "error")
+
+
+def test_a_firewall_that_drops_what_is_forwarded_is_named_also_where_all_nodes_have_it(balanced):
+    hook = "type filter hook forward priority filter; policy drop;"
+    chains = f"\nplace chains\nchains inet firewall\n\tchain forward {{\n\t\t{hook}\n\t}}"
+    for place in (0, 1, 2):
+        text = PLACE.replace("place ingress_sbox", f"table inet firewall {{\n\t\t{hook}{chains}\nplace ingress_sbox")
+        set_answer(balanced, "packets", text, node=place)
+    (finding,) = checks.look("packets", balanced)
+    assert (str(finding.level), finding.nodes) == ("warning", tuple(ADDRESSES))
+    assert finding.summary == f"nft's table inet firewall: {hook} and no rule accepts a new connection"
+    assert 'nft insert rule inet firewall forward oifname "docker_gwbridge" accept' in finding.mend
+    set_answer(balanced, "packets", PLACE)
+    only(balanced, "packets", "warning", ("master", "slave02"), "no rule accepts a new connection")
+
+
 def test_rules_are_told_without_what_others_say_in_them():
     line = '-t filter -A INPUT -p tcp -m comment --comment "for \\"Bob\\", no" -m string --string "hush" -j DROP'
     (fact,) = facts(f"place the node\n{line}")
@@ -341,7 +381,9 @@ def test_rules_are_told_without_what_others_say_in_them():
 @pytest.mark.parametrize(("mode", "leaves", "seen"), [(1, "eth9", True), (2, "eth9", False), (1, "eth0", False)])
 def test_packets_that_would_be_answered_by_another_interface_are_dropped(sight, mode, leaves, seen):  # noqa: F811
     set_answer(sight, "reverse path", f"all 0\neth0 {mode}\ndropped 17")
-    sight.nodes[1].arrived.leaving = {ADDRESSES["master"]: (ADDRESSES["slave01"], leaves)}
+    arrived = sight.nodes[1].arrived
+    arrived.leaving = {ADDRESSES["master"]: (ADDRESSES["slave01"], leaves)}
+    arrived.small, arrived.large = set(), set()
     told = found(sight, "reverse-path")
     if not seen:
         assert told == [("ok", (), "nothing found")]
@@ -350,6 +392,67 @@ def test_packets_that_would_be_answered_by_another_interface_are_dropped(sight, 
     assert (level, nodes) == ("error", ("slave01",))
     assert "strict on eth0, and the node would answer master by eth9" in summary
     assert "(17 packets so far)" in summary
+
+
+@pytest.mark.parametrize(
+    ("dropped", "of_gossip", "data", "level"),
+    [
+        (17, True, False, "error"),
+        (0, False, False, "error"),
+        (0, True, False, "info"),
+        (17, True, True, "info"),  # other packets were dropped
+    ],
+)
+def test_what_arrives_is_not_told_as_dropped(sight, dropped, of_gossip, data, level):  # noqa: F811
+    set_answer(sight, "reverse path", f"all 1\neth0 0\ndropped {dropped}")
+    arrived, master = sight.nodes[1].arrived, ADDRESSES["master"]
+    arrived.leaving = {master: (ADDRESSES["slave01"], "eth9")}
+    arrived.gossip, arrived.small, arrived.large = ({master} if of_gossip else set()), set(), set()
+    if data:
+        arrived.small = {master}
+    only(sight, "reverse-path", level, ("slave01",), "strict on eth0, and the node would answer master by eth9")
+    arrived.unseen, arrived.gossip, arrived.small = "nft cannot count there", set(), set()
+    only(sight, "reverse-path", "error" if dropped else "info", ("slave01",), "the node would answer master by eth9")
+
+
+def test_an_interface_of_a_vlan_is_set_by_a_name_that_sysctl_takes(sight):  # noqa: F811
+    own = ADDRESSES["slave01"]
+    set_answer(sight, "addresses", f"9: eth0.100    inet {own}/24 scope global eth0.100")
+    set_answer(sight, "links", "eth0 1500 virtio_net\neth0.100 1500 ")
+    set_answer(sight, "routes", "Iface\n" + "\t".join(["eth0.100", "003AA8C0", "0", "1", "0", "0", "0", "00FFFFFF"]))
+    set_answer(sight, "reverse path", "all 1\neth0.100 1\ndropped 17")
+    arrived = sight.nodes[1].arrived
+    arrived.small, arrived.large, arrived.leaving = set(), set(), {ADDRESSES["master"]: (own, "eth9")}
+    (finding,) = checks.look("reverse-path", sight)
+    setting = "net/ipv4/conf/eth0.100/rp_filter=2"
+    file = "/etc/sysctl.d/90-net-ipv4-conf-eth0.100-rp_filter.conf"
+    assert finding.mend.startswith(f"on slave01: sysctl -w {setting} && echo {setting} > {file}")
+    assert finding.fix.startswith(f"sysctl -w {setting} ")
+
+
+def test_the_way_of_answers_counts_where_rules_of_routing_choose_it(sight):  # noqa: F811
+    set_answer(sight, "reverse path", "all 1\neth0 1\ndropped 17")
+    arrived, master, own = sight.nodes[1].arrived, ADDRESSES["master"], ADDRESSES["slave01"]
+    arrived.small, arrived.large = set(), set()
+    arrived.leaving = {master: ("10.9.9.9", "eth9")}
+    arrived.answering = {(own, master): "eth0"}
+    assert found(sight, "reverse-path") == [("ok", (), "nothing found")]
+    arrived.leaving, arrived.answering = {master: (own, "eth0")}, {(own, master): "eth9"}
+    only(sight, "reverse-path", "error", ("slave01",), "the node would answer master by eth9")
+
+
+def test_the_way_of_answers_is_read_of_a_node(sight):  # noqa: F811
+    own, others = ADDRESSES["slave01"], [ADDRESSES["master"], ADDRESSES["slave02"]]
+    scripts = []
+
+    def run(script, **_):
+        scripts.append(script)
+        way = f"{others[0]} from {own} dev eth1 uid 0 \\    cache"
+        return Result(script, 0, f"back {own} {others[0]} {way}\nback {own} {others[1]} ", "")
+
+    packets._send(sight, SimpleNamespace(name="slave01", run=run), sight.nodes[1], arrived := Arrivals(), limit=3)
+    assert arrived.answering == {(own, others[0]): "eth1"}
+    assert [f"ip route get {other} from {own})" in scripts[0] for other in others] == [True, True]
 
 
 @pytest.mark.parametrize("link", ["lo", "dummy0"])

@@ -3,8 +3,9 @@
 import pytest
 
 from swarmlab.cluster.marks import SUITE_LABEL
+from swarmlab.preflight import checks
 from swarmlab.preflight.content import parse, questions
-from swarmlab.preflight.model import LACKS, LOGIN, THERE, UNREACHED, Pull
+from swarmlab.preflight.model import LACKS, LIMITED, LOGIN, THERE, UNREACHED, Pull
 from tests.unit.test_preflight import found, only, sound
 from tests.unit.test_preflight_services import service, task
 
@@ -144,6 +145,27 @@ def test_a_node_that_cannot_ask_the_registry_is_named(sight):
     spec = {"ContainerSpec": {"Image": "registry:5000/nothing:1"}}
     sight.tasks[1] = task("preparing", slot=2, node="slave01", made=5, Spec=spec)
     only(sight, "registries", "error", ("slave01",), "i/o timeout")
+
+
+def test_a_registry_that_counts_who_asks_is_no_way_that_is_closed():
+    sight, words = running("nginx:1"), "toomanyrequests: You have reached your pull rate limit"
+    sight.nodes[1].images = []
+    sight.nodes[1].pulls = {"nginx:1": Pull(LIMITED, words=words)}
+    part = f"the registry docker.io takes no more requests from it for now, master, slave02 can: {words}"
+    only(sight, "registries", "warning", ("slave01",), part)
+    (finding,) = checks.look("registries", sight)
+    assert finding.mend.endswith("on a manager: docker login; docker service update --with-registry-auth web")
+    for view in sight.nodes:
+        view.pulls = {"nginx:1": Pull(LIMITED, words=words)}
+    spec = {"ContainerSpec": {"Image": "nginx:1"}}
+    failed = {"err": "No such image: nginx:1", "Spec": spec}
+    sight.tasks[1:2] = [
+        *(task("rejected", slot=2, node="slave01", made=made, **failed) for made in (90, 60, 30)),
+        task("ready", slot=2, node="slave01", made=3, desired="ready", Spec=spec),
+    ]
+    (finding,) = checks.look("replicas", sight)
+    assert finding.summary.endswith("; the registry takes no more requests for now")
+    assert "docker service update --with-registry-auth web" in finding.mend
 
 
 def test_a_registry_that_nobody_can_ask_matters_where_an_image_is_missing(sight):

@@ -9,7 +9,7 @@ from swarmlab.cluster.node import Result
 from swarmlab.errors import EngineRefused, NoAnswer, Overdue
 from swarmlab.preflight import checks as made
 from swarmlab.preflight import held
-from swarmlab.preflight.model import LACKS, LOGIN, THERE, UNREACHED
+from swarmlab.preflight.model import LACKS, LIMITED, LOGIN, THERE, UNREACHED
 from tests.unit.test_preflight import sound
 from tests.unit.test_preflight_services import row, service, task
 
@@ -55,7 +55,8 @@ def sight():
 
 
 def nodes(sight, **answers):
-    return {view.name: Engine(**{name: list(given) for name, given in answers.items()}) for view in sight.nodes}
+    told = {"services": [sight.services], "nodes": [sight.members], **answers}
+    return {view.name: Engine(**{name: list(given) for name, given in told.items()}) for view in sight.nodes}
 
 
 def summaries(sight, check):
@@ -113,6 +114,8 @@ def test_an_engine_is_asked_what_killed_a_container(sight, starved, words):
             UNREACHED,
             "no such host",
         ),
+        (EngineRefused("node", 429, "toomanyrequests: You have reached your pull rate limit"), LIMITED, "rate limit"),
+        (EngineRefused("node", 500, "received unexpected HTTP status: 429 Too Many Requests"), LIMITED, "429"),
         (NoAnswer("timed out"), UNREACHED, "no answer from the registry: timeout after 8 s"),
     ],
 )
@@ -154,3 +157,32 @@ def test_without_a_manager_nothing_further_is_asked(sight):
     engines = nodes(sight)
     held.deepen(sight, engines)
     assert not any(engine.asked for engine in engines.values())
+
+
+@pytest.mark.parametrize(
+    ("later", "level"),
+    [
+        ([service(replicas=2, Version={"Index": 7})], "error"),
+        ([service(replicas=3, updated=1.0, Version={"Index": 9})], "ok"),
+        ([service(replicas=1, Version={"Index": 9})], "ok"),
+        ([], "ok"),
+    ],
+)
+@pytest.mark.parametrize("settles", [True, False])
+def test_a_service_that_is_changed_or_removed_meanwhile_lacks_nothing(sight, monkeypatch, later, level, settles):
+    monkeypatch.setattr(held, "_SETTLING", 0.1)
+    sight.services = [service(replicas=2, Version={"Index": 7})]
+    tasks = sight.tasks if later else []
+    container = {"Id": "c", "State": "running", "Status": "Up", "Labels": {}}
+    engines = nodes(sight, tasks=[tasks], services=[later], containers=[[container] if settles else []])
+    sight.tasks = tasks
+    held.deepen(sight, engines)
+    assert summaries(sight, "replicas")[0][0] == level
+
+
+def test_the_work_is_read_once_where_no_task_is_missing(sight):
+    engines = nodes(sight, containers=[[{"Id": "c", "State": "running", "Status": "Up", "Labels": {}}]])
+    sight.nodes[0].containers = [{"Id": "c", "State": "running", "Status": "Up", "Labels": {}}]
+    held.deepen(sight, engines)
+    assert sight.steady is None
+    assert not [path for engine in engines.values() for path, _ in engine.asked if path == "/services"]

@@ -4,6 +4,7 @@ import re
 
 import pytest
 
+from swarmlab.preflight import checks
 from swarmlab.preflight.filters import Packet, Rules
 from tests.unit.rules_of_engines import MESH, SOUND
 from tests.unit.test_preflight import MODULES, found, set_answer, sight  # noqa: F401
@@ -53,7 +54,7 @@ def test_rules_as_engines_make_them_are_whole(published):
         (r"-A OUTPUT .*INGRESS\n", "", "8088/tcp, published by the mesh, is not led on in chain OUTPUT"),
         (r"-A DOCKER .*8089.*\n", "", "8089/tcp, published on the node, is not led on in chain PREROUTING"),
         (r"-A FORWARD -i docker0 ! -o docker0 -j ACCEPT\n", "", "what leaves network bridge is dropped"),
-        (r"-A DOCKER-USER -j RETURN", "-A DOCKER-USER -j DROP", "what leaves network docker_gwbridge is dropped"),
+        (r"-A DOCKER-USER -j RETURN", "-A DOCKER-USER -j DROP", "DOCKER-USER stop .*docker_gwbridge is dropped"),
         (r"(-A FORWARD -j DOCKER-USER)", r"-A FORWARD -j REJECT --reject-with icmp-host-prohibited\n\1", "is dropped"),
         (r"(-A FORWARD -j DOCKER-USER)", r"-A FORWARD ! -i lo -p tcp -j DROP\n\1", "is dropped"),
     ],
@@ -65,6 +66,25 @@ def test_what_rules_lack_is_named_on_its_node(published, gone, put, told):
     ((level, nodes, summary),) = found(published, "engine-rules")
     assert (level, nodes) == ("error", ("slave01",))
     assert re.search(told, summary), summary
+
+
+@pytest.mark.parametrize(
+    ("rule", "level", "told", "mend"),
+    [
+        ("-A DOCKER-USER -i docker0 -j DROP", "info", "isolate networks: what leaves network bridge is", "meant"),
+        ("-A DOCKER-USER -i docker0 -j OWN\n-A OWN -j REJECT", "info", "isolate .*: what leaves network bridge", ""),
+        ("-A DOCKER-USER -i docker_gwbridge -j DROP", "error", "stop .*: what leaves network docker_gw", "narrow"),
+        ("-A DOCKER-USER -i eth0 -p tcp -j DROP", "error", "stop .*: port 8088/tcp, published by the mesh", "or"),
+        ("-A FORWARD -i docker0 -j DROP", "error", "are not whole: what leaves network bridge", "restart"),
+    ],
+)  # fmt: skip
+def test_what_the_owners_own_rules_stop_is_told_as_theirs(published, rule, level, told, mend):
+    first = "-A FORWARD -j DOCKER-USER"
+    set_answer(published, "rules", SOUND.replace(first, f":OWN - [0:0]\n{rule}\n{first}"))
+    (finding,) = checks.look("engine-rules", published)
+    assert (str(finding.level), finding.nodes) == (level, ("slave01",))
+    assert re.search(told, finding.summary), finding.summary
+    assert mend in finding.mend
 
 
 @pytest.mark.parametrize(

@@ -344,3 +344,45 @@ def test_what_cannot_be_read_says_what_would_make_it_known(sight, check):  # noq
     findings = [one for one in checks.look(check, sight) if one.nodes == ("slave01",)]
     assert [str(one.level) for one in findings] == ["unknown"]
     assert findings[0].mend.startswith("let preflight be root there")
+
+
+@pytest.mark.parametrize("name", ["EnvironmentFile", "EnvironmentFiles"])  # of systemd 219, as CentOS 7 has it; of 252
+def test_the_files_of_variables_are_found_with_every_systemd(tmp_path, name):
+    files = [tmp_path / "docker", tmp_path / "docker-network"]
+    for file in files:
+        file.write_text(f"FROM_{file.name[-1].upper()}=--debug\n")
+    shown = "".join(f"{name}={file} (ignore_errors=yes)\n" for file in files)
+    script = QUESTIONS["unit"][QUESTIONS["unit"].index("for E in") :].replace(
+        "systemctl show -p EnvironmentFiles docker.service", f"printf '{shown}'"
+    )
+    unit = "[Service]\nEnvironmentFile=-/etc/sysconfig/docker\nEnvironmentFile=-/etc/sysconfig/docker-network\n"
+    unit += "ExecStart=/usr/bin/dockerd $FROM_R $FROM_K $NOT_SET\n"
+    read = subprocess.run(["sh", "-c", script], capture_output=True, text=True, check=True).stdout
+    assert of_unit(unit + read) == ["--debug", "--debug"]
+    assert of_unit(unit + read.replace(f"# environment {files[1]}", "")) is None
+    assert of_unit(unit.replace(" $FROM_R $FROM_K $NOT_SET", "")) == []
+
+
+@pytest.mark.parametrize(("code", "known"), [(0, True), (2, False), (124, True)])
+def test_a_group_of_a_directory_is_one_of_the_nodes(tmp_path, code, known):
+    (tmp_path / "daemon.json").write_text('{"group": "from-ldap", "log-opts": {}}')
+    (tmp_path / "getent").write_text(f'#!/bin/sh\n[ "$*" = "group from-ldap" ] && exit {code}; exit 7\n')
+    (tmp_path / "getent").chmod(0o755)
+    question = QUESTIONS["paths"]
+    script = question[question.index("! command -v getent") :]
+    done = subprocess.run(
+        ["sh", "-c", f'PATH="{tmp_path}:$PATH"; P=$$; F={tmp_path}/daemon.json; {script}'],
+        capture_output=True, text=True, check=True,
+    )  # fmt: skip
+    assert done.stdout.splitlines() == (["group from-ldap"] if known else [])
+
+
+def test_a_group_on_the_command_line_is_looked_for_too(tmp_path):
+    (tmp_path / "getent").write_text("#!/bin/sh\nexit 0\n")
+    (tmp_path / "getent").chmod(0o755)
+    question = QUESTIONS["paths"]
+    script = question[question.index("! command -v getent") :].replace("/proc/$P/cmdline", str(tmp_path / "words"))
+    for words in ("dockerd -G site -D", "dockerd -Gsite", "dockerd --group site", "dockerd --group=site"):
+        (tmp_path / "words").write_text(f"{words} ".replace(" ", "\0"))
+        ran = ["sh", "-c", f'PATH="{tmp_path}:$PATH"; F=/nowhere; {script}']
+        assert subprocess.run(ran, capture_output=True, text=True, check=False).stdout == "group site\n"

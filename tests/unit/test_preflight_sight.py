@@ -230,3 +230,24 @@ def test_a_stopped_process_is_listed_with_its_parent():
     name = Path("/proc/self/comm").read_text(encoding="utf-8").strip().replace(" ", "_")
     assert [(words[2], words[3]) for words in own] == [("sleep", name)]
     assert int(own[0][1]) >= 1
+
+
+@pytest.mark.parametrize(
+    ("file", "line", "kept"),
+    [
+        ("no.conf", "install ip_vs /bin/false", "ip_vs"),
+        ("no.conf", "  install   vxlan /usr/bin/true ", "vxlan"),
+        ("no.conf", "blacklist vxlan", "vxlan"),
+        ("no.conf", "blacklist ip_vs", ""),  # modprobe ip_vs loads it all the same
+        ("no.conf", "#install ip_vs /bin/false", ""),
+        ("no.conf.off", "install ip_vs /bin/false", ""),  # modprobe does not read it
+    ],
+)
+def test_what_keeps_modprobe_from_a_module_is_read(tmp_path, file, line, kept):
+    folder = tmp_path / "modprobe.d"
+    folder.mkdir()
+    (folder / file).write_text(f"# {file}\n{line}\n")
+    question = QUESTIONS["modules"].replace("{modules}", "ip_vs vxlan").replace("{options}", "X")
+    script = question.replace("/etc /run /usr/local/lib", str(tmp_path))
+    listed = subprocess.run(["sh", "-c", script], capture_output=True, text=True, check=True).stdout.splitlines()
+    assert [each for each in listed if each.startswith("kept")] == [f"kept {kept} {folder}/{file}"] * bool(kept)

@@ -1,10 +1,16 @@
 """Preflight's checks of the swarm's own settings, and of what services need of nodes."""
 
+import os
+import socket
+import subprocess
+
 import pytest
 
 from swarmlab.preflight import checks as made
 from swarmlab.preflight import plugins
 from swarmlab.preflight.causes import folded
+from swarmlab.preflight.sight import QUESTIONS
+from swarmlab.preflight.swarm_settings import _listening
 from tests.unit.test_preflight import found, network, only, set_answer, sound
 from tests.unit.test_preflight_services import service, task
 
@@ -78,7 +84,10 @@ def test_a_driver_of_a_managed_plugin_is_told_by_the_managers(sight):
         member["Description"]["Engine"] = {"Plugins": [{"Type": "Network", "Name": "overlay"}, *installed]}
         set_answer(sight, "daemon.json", '{"log-driver": "loki"}', node=place)
     assert found(sight, "service-needs")[0][0] == "warning"
-    assert found(sight, "engine-restart")[0][0] == "error"
+    assert found(sight, "engine-restart")[0][0] == "ok"
+    sight.nodes[1].info["LoggingDriver"] = "json-file"
+    assert ("error", ("slave01",)) in [one[:2] for one in found(sight, "engine-restart")]
+    sight.nodes[1].info["LoggingDriver"] = "loki:latest"
     plugins.complete(sight)
     assert found(sight, "service-needs")[0][0] == "ok"
     assert "log-driver" not in " ".join(summary for *_, summary in found(sight, "engine-restart"))
@@ -163,3 +172,80 @@ def test_what_a_port_of_the_swarm_that_is_taken_brings_about_stands_below_it(sig
     assert heads() == ["service-needs", "port-gossip-udp", "port-data-udp"]  # nothing is passed on to it yet
     sight.tasks = [task()]
     assert heads() == ["service-needs", "port-data-udp"]
+
+
+@pytest.mark.parametrize(
+    ("port", "mode", "listeners", "level", "part"),
+    [
+        (
+            8088,
+            "ingress",
+            "listen 00000000:1F98 7\nengine 8",
+            "warning",
+            "another program listens on port 8088/tcp, which",
+        ),
+        (8088, "ingress", "listen 0100007F:1F98 7", "warning", "which web publishes by the mesh"),
+        (22, "ingress", "listen 00000000:0016 7", "error", "sshd listens on port 22/tcp"),  # systemd listens for it
+        (2222, "ingress", "listen 00000000:08AE 7\nengine 8\nsshd 7", "error", "sshd listens on port 2222/tcp"),
+        (8088, "host", "listen 00000000:1F98 7\nengine 8", "warning", "which web publishes on its nodes (mode host)"),
+    ],
+)
+def test_a_program_that_listens_on_a_port_of_a_service_is_named(sight, port, mode, listeners, level, part):
+    publish(sight, port, mode=mode)
+    set_answer(sight, "listeners", listeners)
+    set_answer(sight, "listeners", "", node=0)
+    set_answer(sight, "listeners", "", node=2)
+    only(sight, "service-needs", level, ("slave01",), part)
+    (finding,) = made.look("service-needs", sight)
+    assert finding.mend.endswith(f"on slave01: ss -ltnp 'sport = :{port}'")
+
+
+@pytest.mark.parametrize(
+    ("listeners", "protocol", "replicas"),
+    [
+        ("listen 00000000:1F98 7\nengine 7", "tcp", 1),
+        ("listen 00000000:1F99 7\nengine 8", "tcp", 1),
+        ("listen 00000000:1F98 7\nengine 8", "udp", 1),
+        ("listen 00000000:1F98 7\nengine 8", "tcp", 0),
+    ],
+)
+def test_ports_of_services_on_which_no_other_program_listens_are_well(sight, listeners, protocol, replicas):
+    publish(sight, 8088, protocol, replicas=replicas)
+    set_answer(sight, "listeners", listeners)
+    assert found(sight, "service-needs")[0][0] == "ok"
+
+
+def test_ports_on_which_nobody_could_look_are_unknown(sight):
+    publish(sight, 8088)
+    set_answer(sight, "listeners", "ls: /proc/1/fd: Permission denied", code=2)
+    only(sight, "service-needs", "unknown", ("slave01",), "Permission denied")
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root sees whose a socket is")
+def test_who_listens_is_read_of_a_node(tmp_path):
+    with socket.create_server(("127.0.0.1", 0)) as other, socket.create_server(("127.0.0.1", 0)) as own:
+        (tmp_path / "pid").write_text(str(os.getpid()))
+        script = QUESTIONS["listeners"].replace("/run/docker.pid", f"{tmp_path}/pid")
+        listed = subprocess.run(["sh", "-c", script], capture_output=True, text=True, check=True).stdout
+        numbers = [os.fstat(each.fileno()).st_ino for each in (other, own)]
+        ports = [each.getsockname()[1] for each in (other, own)]
+    assert {f"engine {number}" for number in numbers} <= set(listed.splitlines())
+    assert not set(ports) & set(_listening(listed))
+    assert set(ports) <= set(_listening(listed.replace("engine ", "other ")))
+
+
+@pytest.mark.parametrize(
+    ("limit", "told", "what"),
+    [("MemoryBytes", "MemoryLimit", "memory"), ("NanoCPUs", "CpuCfsQuota", "CPUs"), ("Pids", "PidsLimit", "processes")],
+)
+def test_a_limit_that_a_kernel_does_not_hold_is_named(sight, limit, told, what):
+    sight.services = [service(template={"Resources": {"Limits": {limit: 100}}})]
+    assert found(sight, "service-needs")[0][0] == "ok"
+    sight.nodes[1].info[told] = False
+    sight.nodes[2].info[told] = True
+    only(sight, "service-needs", "warning", ("slave01",), f"web limits its {what}, which the kernel there does not do")
+    sight.services = [service(template={"Placement": {"Constraints": ["node.hostname!=slave01"]}})]
+    sight.services[0]["Spec"]["TaskTemplate"]["Resources"] = {"Limits": {limit: 100}}
+    assert found(sight, "service-needs")[0][0] == "ok"
+    sight.services = [service()]
+    assert found(sight, "service-needs")[0][0] == "ok"

@@ -93,7 +93,7 @@ FAULTS = (
     ),
     Broken(
         "DOCKER-USER drops what comes from outside",
-        r"slave02: the engine's rules are not whole: .*port \d+/tcp, published by the mesh, is dropped in chain FOR",
+        r"slave02: rules in DOCKER-USER stop what the swarm needs: .*port \d+/tcp, published by the mesh, is dropped",
         _PUT_BACK,
         nodes=("slave02",),
         script=f"{_KEEP}; iptables -I DOCKER-USER -i eth1 -j DROP; iptables -I FORWARD -j DOCKER-USER",

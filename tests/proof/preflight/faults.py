@@ -103,6 +103,20 @@ STATE = [
         r"network narrow has 0 of 14 addresses left",
     ),
     PreflightFault(
+        "a network with a range is full",
+        "free-addresses",
+        "error",
+        r"network ranged has 0 of 4 addresses left",
+    ),
+    PreflightFault(
+        "a node has its address where a network is",
+        "subnets-and-routes",
+        "error",
+        r"network narrow has 10\.78\.0\.0/28, which 10\.78\.0\.9 of slave02 is in",
+        nodes=("slave02",),
+        script="ip address add 10.78.0.9/32 dev eth0",
+    ),
+    PreflightFault(
         "a route leads where a network is",
         "subnets-and-routes",
         "warning",
@@ -286,6 +300,15 @@ STATE = [
         "service-needs",
         "error",
         "taken publishes port 7946/tcp by the mesh, which is the swarm's: gossip",
+    ),
+    PreflightFault(
+        "a program listens on a port of the mesh",
+        "service-needs",
+        "warning",
+        "another program listens on port 8099/tcp, which heard publishes by the mesh",
+        mend="docker service update --publish-rm 80 --publish-add OTHER:80 heard",
+        nodes=("slave03",),
+        script="setsid python3 -m http.server 8099 >/dev/null 2>&1 </dev/null &",
     ),
     PreflightFault("a network lies within another", "subnets", "error", "network within was given no subnet"),
     PreflightFault(
@@ -528,6 +551,26 @@ FILTERED = [
         " iptables -t raw -I PREROUTING -p tcp --dport 9999 -j DROP",
     ),
     PreflightFault(
+        "a firewall drops what is forwarded",
+        "packets",
+        "warning",
+        r"nft's table inet guard: type filter hook forward priority .* policy drop; and no rule accepts a new",
+        mend='nft insert rule inet guard forward oifname "docker_gwbridge" accept',
+        nodes=("slave02",),
+        script="nft 'add table inet guard;"
+        " add chain inet guard forward { type filter hook forward priority 10; policy drop; };"
+        " add rule inet guard forward ct state established,related accept'",
+    ),
+    PreflightFault(
+        "an interface of an overlay network is left",
+        "tunnels",
+        "warning",
+        r"the VXLAN interface vx-00fffe-gone \(number 65534\) is left in the node's own namespace",
+        mend="ip link delete vx-00fffe-gone",
+        nodes=("slave02",),
+        script="ip link add vx-00fffe-gone type vxlan id 65534 dstport 4790",
+    ),
+    PreflightFault(
         "the disk of the engine's data is mounted read-only",
         "disk",
         "error",
@@ -542,7 +585,7 @@ FILTERED_NO_MORE = {
     " iptables -D FORWARD -s 203.0.113.9 -m statistic --mode random --probability 0.3 -j DROP;"
     " iptables -t raw -D PREROUTING -p tcp --dport 9999 -j DROP;"
     " [ ! -e /run/no-raw ] || nft delete table ip raw; rm -f /run/no-raw",
-    "slave02": "umount -l /var/lib/docker",
+    "slave02": "umount -l /var/lib/docker; nft delete table inet guard; ip link delete vx-00fffe-gone",
 }
 #: A node whose kernel does with packets what those of the others do not.
 ROUTED_ASTRAY = [

@@ -196,7 +196,7 @@ def test_what_needs_rights_is_unknown_to_a_user_without(healthy, monkeypatch):
     print("\n".join(f"{finding.level} {finding.check}: {finding}" for finding in found))
     by_level = {level: {finding.check for finding in found if finding.level is level} for level in Level}
     needing = {"legacy-rules", "port-gossip-udp", "port-data-udp", "path-mtu", "node-certificates", "limits"}
-    needing |= {"load-balancers", "tunnels", "packets"}
+    needing |= {"load-balancers", "tunnels", "packets", "service-needs"}
     needing |= {"seccomp-profile", "advertised-addresses", "source-addresses", "engine-restart", "engine-rules"}
     assert by_level[Level.UNKNOWN] == needing
     assert not by_level[Level.OK] & needing
@@ -470,9 +470,13 @@ def test_faults_of_state_are_found_on_their_nodes(broken, lab, always):
     done(master, "network create --driver overlay --subnet 10.78.0.0/28 narrow")
     done(master, "network create --driver overlay --subnet 10.77.5.128/25 within")
     done(master, f"service create --detach --name nowhere --constraint node.hostname==nowhere {image}")
-    # It has no task, so that the mesh does not pass anything on to it.
-    done(master, f"service create --detach --name taken --constraint node.hostname==nowhere --publish 7946:80 {image}")
+    # They have no task, so that the mesh does not pass anything on to them.
+    for name, port in {"taken": 7946, "heard": 8099}.items():
+        publish = f"--constraint node.hostname==nowhere --publish {port}:80"
+        done(master, f"service create --detach --name {name} {publish} {image}")
     done(master, f"service create --detach --name crowd --replicas 16 --network narrow --endpoint-mode dnsrr {image}")
+    done(master, "network create --driver overlay --subnet 10.79.0.0/24 --ip-range 10.79.0.16/30 ranged")
+    done(master, f"service create --detach --name range --replicas 6 --network ranged --endpoint-mode dnsrr {image}")
     for node in (second, third):
         done(master, f"node update --availability drain {node.name}")
     options = {"stored": ("type=tmpfs", "device=tmpfs", "o=size=1m"), "mixed": ("type=tmpfs", "device=tmpfs")}
