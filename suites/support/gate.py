@@ -58,7 +58,8 @@ class Gate:
         """
         self._cluster = cluster
         self._password = value()
-        behind, _, self._image = cluster.image("hello").partition("/")
+        behind, _, name = cluster.image("hello").partition("/")
+        self._image = name if ":" in name else f"{name}:latest"
         host, _, port = behind.partition(":")
         known = cluster.manager.look(f"getent ahostsv4 {host}").out.split()
         if not known:
@@ -79,7 +80,7 @@ class Gate:
             publish_mode="host",
         )
         self.registry = f"127.0.0.1:{published}"
-        wait(self._shut, "the gate before the registry to ask the engine of every node for a password", every=1)
+        wait(self._shut, "the gate before the registry to refuse the engine of every node", every=1)
 
     def _shut(self) -> State:
         nodes = self._cluster.nodes
@@ -89,7 +90,7 @@ class Gate:
             for node, words in zip(nodes, said, strict=True)
             if not REFUSED.search(words)
         ]
-        return State(not wrong, few(wrong, "; ") or "all are asked")
+        return State(not wrong, few(wrong, "; ") or "all are refused")
 
     @property
     def image(self) -> str:
