@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from ipaddress import IPv4Network, ip_address
 from typing import Any
 
@@ -48,6 +48,7 @@ def rules(sight: Sight) -> Iterator[Finding]:
     """Whether the engine's own rules of iptables are there on each node, and let its traffic through."""
     read: dict[str, list[Rules]] = {}
     marked: dict[str, set[tuple[str, int]]] = {}
+    whole: set[str] = set()
     for view in sight.nodes:
         try:
             view.swarm  # noqa: B018
@@ -76,11 +77,14 @@ def rules(sight: Sight) -> Iterator[Finding]:
             )
             if not since:
                 continue
-        # An engine that has just started makes the rules of the mesh anew, port by port as it hears of tasks.
+        read[view.name], marked[view.name] = found, marks
         if not sight.asked or work.long_there(sight, view):
-            read[view.name], marked[view.name] = found, marks
+            whole.add(view.name)
     expected = {view.name: Expected.of(sight, view) for view in sight.nodes if view.name in read}
     common = _common(sight, read)
+    for name in read.keys() - whole:
+        # An engine that has just started makes the rules of the mesh anew, port by port as it hears of tasks.
+        expected[name], common[name] = replace(expected[name], mesh=(), own=()), set()
     for view in sight.nodes:
         if view.name not in read:
             continue

@@ -193,8 +193,9 @@ def test_an_engine_that_has_just_come_back_is_still_making_its_rules(published):
     assert found(published, "engine-rules")[0][:2] == ("error", ("slave01",))
     published.members[1]["UpdatedAt"] = "2026-11-25T03:09:40Z"
     assert found(published, "engine-rules") == [("ok", (), "nothing found")]
-    # Where no manager tells since when it is there, what no task is needed for is judged.
+    # What no task is needed for is judged, also where no manager tells since when it is there.
     set_answer(published, "rules", re.sub(r"-A .*\n", "", SOUND))
+    assert "leads to none of the engine's chains" in found(published, "engine-rules")[0][2]
     published.asked, published.tasks, published.services = "", [], []
     assert found(published, "engine-rules")[0][:2] == ("error", ("slave01",))
 
