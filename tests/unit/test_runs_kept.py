@@ -105,6 +105,16 @@ def test_a_start_that_fails_makes_no_folder(project):
     assert not (project.path / "reports").exists()
 
 
+def test_a_start_that_fails_leaves_the_folders_that_were_there(project):
+    (project.path / "own").mkdir()
+    project.runpytest_inprocess("suites", "-k", "nothing-has-this-name", "--reports", "own")
+    assert not list((project.path / "own").iterdir())
+    (project.path / "own" / "runs").mkdir()
+    project.runpytest_inprocess("suites", "-k", "nothing-has-this-name", "--reports", "own")
+    assert not runs(project.path / "own")
+    assert (project.path / "own" / "runs").is_dir()
+
+
 def test_a_run_that_is_killed_keeps_its_verdicts(project):
     write(project, STANDS)
     command = [sys.executable, "-m", "pytest", "suites"]
@@ -152,6 +162,18 @@ def test_a_killed_run_without_a_verdict_goes_with_the_next(project):
     project.runpytest_inprocess("suites")
     assert not blank.exists()
     assert alive.exists()
+
+
+def test_what_is_no_run_stays_beside_runs(project):
+    others = [project.path / "runs" / name for name in ("exp1", "20261129T091500Z-dind", "20261129-notes")]
+    for other in others:
+        other.mkdir(parents=True)
+        (other / "data").write_text("of others")
+    (others[0] / "verdicts.json").write_text("of others")
+    for _ in range(2):
+        assert project.runpytest_inprocess("suites", "--reports", ".", "--keep-runs", "1").ret == 0
+    assert all((other / "data").read_text() == "of others" for other in others)
+    assert len(runs(project.path)) == len(others) + 1
 
 
 def test_as_many_runs_stay_as_are_asked_for(project):
