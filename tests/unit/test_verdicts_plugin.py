@@ -132,6 +132,29 @@ def test_preparing_and_clearing_away_judge_nothing(run, error, verdict, when):
 
 
 @pytest.mark.parametrize(
+    ("first", "second", "verdict", "reason"),
+    [
+        ("raise LabError('one')", "raise LabError('two')", "broken", "two; one"),
+        ("raise LabError('one')", "raise Blocked('two')", "broken", "one"),
+        ("raise Blocked('one')", "raise DeadlineExceeded('two')", "timeout", "two"),
+        ("raise Blocked('one')", "raise Blocked('two')", "blocked", "two; one"),
+        ("raise LabError('one')", "raise TasksRefused('two')", "fail", "two"),
+        ("pytest.fail('one')", "{}['two']", "broken", "KeyError: 'two'; one"),
+    ],
+)
+def test_of_two_errors_in_one_clean_up_the_worst_counts_and_none_is_lost(run, first, second, verdict, reason):
+    tests = "from swarmlab.errors import TasksRefused\n"
+    for name, error in [("b", second), ("a", first)]:
+        tests += f"@pytest.fixture\ndef {name}():\n    yield\n    {error}\n"
+    ran = run(tests + one("pass", "b, a"))
+    assert ran.verdict() == (verdict, reason)
+    evidence = ran.evidence()
+    assert "one" in evidence
+    assert "two" in evidence
+    assert ran.code == (0 if verdict == "blocked" else 1)
+
+
+@pytest.mark.parametrize(
     ("mark", "verdict"),
     [("xfail", "broken"), ("xfail(run=False)", "broken"), ("skip", "broken"), ("skipif(True, reason='x')", "broken")],
 )
