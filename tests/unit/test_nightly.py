@@ -225,11 +225,11 @@ def project(tmp_path, monkeypatch):
         (tmp_path / ".venv/bin" / name).write_text(text)
         (tmp_path / ".venv/bin" / name).chmod(0o755)
 
-    def night(verdict, code, **environment):
+    def night(verdict, code, unfinished="", **environment):
         claim = {"id": ID, "must": "It must.", "level": "major", "verdict": verdict, "reason": "why"}
         claim |= {"evidence": [], "tests": [], "seconds": 1}
         verdicts = {"schema": 1, "started": "2026-11-24T10:00:00+00:00", "seconds": 1, "lab": {}, "nodes": []}
-        verdicts |= {"summary": {verdict: 1}, "claims": [claim], "not_run": {}}
+        verdicts |= {"summary": {verdict: 1}, "claims": [claim], "not_run": {}, "unfinished": unfinished}
         (tmp_path / "given.json").write_text(json.dumps(verdicts))
         environment = {**os.environ, "CODE": str(code), "WRITES": "1", **environment}
         return subprocess.run(
@@ -285,6 +285,13 @@ def test_a_night_that_was_stopped_is_no_baseline(project, tmp_path):
     assert (tmp_path / "reports/kept/trixie.json").exists()
     assert project("pass", 3, WRITES="").returncode == 1
     assert [night[0] for night in nights(tmp_path)] == ["did not end", "passed", "no verdict"]
+
+
+@pytest.mark.parametrize(("verdict", "code"), [("pass", 0), ("fail", 1)])
+def test_a_night_that_ended_early_is_no_baseline(project, tmp_path, verdict, code):
+    assert project(verdict, code, unfinished="stopping after 1 failures").returncode == 1
+    assert not (tmp_path / "reports/kept/trixie.json").exists()
+    assert [night[0] for night in nights(tmp_path)] == ["did not end"]
 
 
 def test_so_many_nights_are_kept_with_their_verdicts_and_without_evidence(project, tmp_path):

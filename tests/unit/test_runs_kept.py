@@ -154,6 +154,43 @@ def test_a_run_that_is_stopped_keeps_its_verdicts(project, number):
     assert "did not end" in html.render([run], beside=run.folder)
 
 
+@pytest.mark.parametrize("workers", [[], ["-n", "1"]])
+def test_a_run_that_ends_at_its_first_failure_did_not_end(project, workers):
+    write(project, PASSES.replace("test_second(): pass", "test_second(): assert 1 == 2, 'not so'"))
+    ran = project.runpytest_subprocess("suites", "-x", *workers)
+    assert ran.ret == 1
+    run = load(project.path / "reports")
+    assert run.unfinished == "stopping after 1 failures"
+    assert run.claims["7.2.2/inspect"].verdict == "fail"
+    assert run.not_run["7.2.2/managers-only"] == "the run ended before: stopping after 1 failures"
+
+
+@pytest.mark.parametrize("workers", [[], ["-n", "1"]])
+def test_a_run_whose_last_test_fails_has_ended(project, workers):
+    write(project, PASSES.replace("test_third(): pass", "test_third(): assert 1 == 2, 'not so'"))
+    ran = project.runpytest_subprocess("suites", "-x", *workers)
+    assert ran.ret == 1
+    assert load(project.path / "reports").unfinished == ""
+
+
+def test_a_run_whose_workers_are_no_longer_replaced_did_not_end(project):
+    write(project, PASSES.replace("test_second(): pass", "test_second(): os._exit(1)"))
+    ran = project.runpytest_subprocess("suites", "-n", "1", "--max-worker-restart", "0")
+    assert ran.ret == 1
+    run = load(project.path / "reports")
+    assert run.unfinished == "its last tests were not run"
+    assert run.claims["7.2.2/inspect"].verdict == "broken"
+
+
+def test_a_run_whose_worker_is_replaced_ends(project):
+    write(project, PASSES.replace("test_second(): pass", "test_second(): os._exit(1)"))
+    ran = project.runpytest_subprocess("suites", "-n", "1")
+    assert ran.ret == 1
+    run = load(project.path / "reports")
+    assert run.unfinished == ""
+    assert run.claims["7.2.2/managers-only"].verdict == "pass"
+
+
 def test_a_killed_run_without_a_verdict_goes_with_the_next(project):
     reports = project.path / "reports"
     blank = folders.new(reports, ["dind"], NOW)
