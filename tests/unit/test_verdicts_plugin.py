@@ -825,6 +825,36 @@ def test_a_run_writes_metrics_to_its_folder_and_elsewhere(run, pytester):
     assert line.endswith(" 5.0")
 
 
+@pytest.mark.parametrize("option", ["--junit-xml", "--alluredir"])
+@pytest.mark.parametrize("workers", [[], ["-n", "1"]])
+def test_what_is_for_other_programs_and_cannot_be_written_ends_the_run_before_any_lab(run, pytester, option, workers):
+    run(one("pass"))
+    before = sorted((pytester.path / "reports" / "runs").iterdir())
+    (pytester.path / "file").touch()
+    ran = pytester.runpytest_subprocess("suites", option, pytester.path / "file" / "x", *workers)
+    assert ran.ret == 3
+    [line] = (ran.stdout.str() + ran.stderr.str()).splitlines()
+    assert line.startswith(f"Exit: {option}: {pytester.path / 'file'}")
+    assert " cannot be written: " in line
+    assert sorted((pytester.path / "reports" / "runs").iterdir()) == before
+
+
+@pytest.mark.parametrize("option", ["--junit-xml", "--metrics"])
+def test_a_device_takes_what_is_for_other_programs(run, option):
+    assert run(one("pass"), option, "/dev/null").code == 0
+
+
+def test_a_junit_xml_that_cannot_be_written_at_the_end_is_one_line(run, pytester):
+    (pytester.path / "own").mkdir()
+    steps = f"import shutil; shutil.rmtree('{pytester.path / 'own'}'); open('{pytester.path / 'own'}', 'w')"
+    ran = run(one(steps), "--junit-xml", pytester.path / "own" / "x.xml", process=True)
+    assert ran.code == 3
+    assert "Traceback" not in ran.out
+    assert f"the run could not be held: {pytester.path / 'own'} cannot be written: File exists" in ran.out
+    assert "3 pass" in ran.out
+    assert ran.verdict()[0] == "pass"
+
+
 @pytest.mark.parametrize(("place", "status"), [("", 4), ("file/x.prom", 3)])
 def test_metrics_that_cannot_be_written_end_the_run_before_any_lab(run, pytester, place, status):
     run(one("pass"))
