@@ -101,8 +101,8 @@ def options_file() -> str:
             ),
         ),
         "Where a key is of one kind of lab only, such as `inventory`, `lab` need not stand beside it. "
-        "`swarmlab doctor`, `preflight`, `cleanup`, `logs` and `shell` take `inventory` and `group` of it, unless "
-        "`--name` names a lab.",
+        "`swarmlab doctor`, `preflight`, `explain`, `cleanup`, `logs` and `shell` take `inventory` and `group` of it, "
+        "unless `--name` names a lab.",
     )
 
 
