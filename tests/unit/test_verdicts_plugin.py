@@ -710,6 +710,32 @@ def test_what_preflight_found_is_written_and_told_and_changes_no_verdict(run):
     assert [finding["level"] for finding in load(ran.folder).preflight] == ["error", "ok"]
 
 
+#: Notes in the main process which reports tell of the lab, before and after the collector has taken them.
+WATCHES = """
+    import os, pytest
+
+    @pytest.hookimpl(wrapper=True, tryfirst=True)
+    def pytest_runtest_logreport(report):
+        told = "lab" in report.__dict__
+        yield
+        with open(os.environ.get("PYTEST_XDIST_WORKER", "told"), "a") as file:
+            file.write(f"{told} {'lab' in report.__dict__}\\n")
+"""
+
+
+@pytest.mark.parametrize("workers", [[], ["-n", "1"]])
+def test_the_facts_of_the_lab_are_told_when_they_change_and_not_kept(run, pytester, monkeypatch, workers):
+    (pytester.path / "watches.py").write_text(textwrap.dedent(WATCHES))
+    monkeypatch.setenv("PYTHONPATH", f"{ROOT}:{pytester.path}")
+    tests = textwrap.dedent(LOOK) + one("assert True") + one("assert True", "look").replace("test_a", "test_b")
+    ran = run(tests, "-p", "watches", *workers, process=True)
+    assert ran.verdict() == ("pass", "")
+    assert len(ran.report["preflight"]) == 1
+    assert ran.claims["7.2.2/inspect"]["judged"][0]["engine"] == "1.2.3"
+    told = (pytester.path / "told").read_text().splitlines()
+    assert (told.count("True False"), told.count("False False")) == (2, 7)
+
+
 WAIVES = """
     from fixtures.collector import LAB_FACTS
     from fixtures.verdicts import waivers_of
