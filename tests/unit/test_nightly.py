@@ -15,6 +15,7 @@ import yaml
 from swarmlab.images.engines import known_engines
 from swarmlab.paths import ROOT
 from swarmlab.verdicts import catalogue
+from swarmlab.verdicts.profiles import PROFILES
 from tests.unit.helpers import CONFTEST, HEADER
 
 GITHUB = yaml.safe_load((ROOT / ".github/workflows/nightly.yml").read_text())
@@ -38,8 +39,10 @@ def plan(cwd=ROOT, **environment):
 
 @pytest.fixture
 def tools(tmp_path):
-    """A folder with the tools."""
+    """A folder with the tools, and the profiles."""
     shutil.copytree(ROOT / "tools", tmp_path / "tools", ignore=shutil.ignore_patterns("node_modules"))
+    (tmp_path / "swarmlab" / "verdicts").mkdir(parents=True)
+    shutil.copy(ROOT / "swarmlab/verdicts/profiles.py", tmp_path / "swarmlab/verdicts")
     return tmp_path
 
 
@@ -74,6 +77,11 @@ def test_both_run_every_engine_all_together_and_machines(tools):
     assert GITLAB["variables"]["ONLY"]["options"] == choice
 
 
+@pytest.mark.parametrize("name", PROFILES)
+def test_every_profile_can_be_that_of_a_night(tools, name):
+    assert {job[0] for job in matrix(tools, ONLY="mixed", PROFILE=name)} == {"mixed"}
+
+
 def test_a_night_can_be_narrowed(tools):
     assert [job[:2] for job in matrix(tools, ONLY="mixed", PROFILE="smoke")] == [("mixed", "1/2"), ("mixed", "2/2")]
     lines = (tools / "reports/kept/planned").read_text().splitlines()
@@ -93,6 +101,7 @@ def test_a_night_can_be_narrowed(tools):
         ({"ONLY": "mixed all"}, "plan: ONLY=mixed all: no such run; "),
         ({"PROFILE": "x; reboot"}, "plan: PROFILE=x; reboot: no such profile; "),
         ({"PROFILE": "../up"}, "plan: PROFILE=../up: no such profile; "),
+        ({"PROFILE": "smok"}, "plan: PROFILE=smok: no such profile; "),
     ],
 )
 def test_a_night_that_there_is_not_is_refused_in_one_line(tools, environment, line):
