@@ -44,8 +44,10 @@ test-vm: $(ready) ## Test on virtual machines what containers cannot show, and a
 
 .PHONY: engines
 engines: $(ready) ## Run the suites on every engine of images/engines.yaml, and on a swarm of several.
-	for engine in bullseye bookworm trixie forky bullseye,trixie,forky; do \
-		$(pytest) suites/ --engine $$engine --reports reports/$$engine $(PYTEST_ARGS) $(call ended,pytest on $$engine); done
+	worst=0; for engine in bullseye bookworm trixie forky bullseye,trixie,forky; do \
+		status=0; $(pytest) suites/ --engine $$engine --reports reports/$$engine $(PYTEST_ARGS) || status=$$?; \
+		[ $$status = 0 ] || { worst=$$status; echo "pytest on $$engine ended with $$status" >&2; }; \
+		[ $$status -le 1 ] || break; done; exit $$worst
 
 BASE ?=
 .PHONY: image

@@ -32,15 +32,17 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     add_name(parser)
     add_inventory(parser)
     parser.add_argument("--json", action="store_true", help="print it as JSON")
-    parser.epilog = "Of the lab that --name or --inventory names, or that stands, it says what it offers."
+    parser.epilog = (
+        "Of the lab that --name, --inventory or a file of options names, or that stands, it says what it offers."
+    )
 
 
 def run(args: argparse.Namespace) -> int:
     """Explain claims: what each says, rests on and needs, which tests judge it, and what to do when it fails."""
-    if inventory_options(args):
+    if options := inventory_options(args):
         refuse(args, "--inventory", "--name")
     ids, left = _meant(args.chosen)
-    with_lab = _Asked(args)
+    with_lab = _Asked(args, options)
     try:
         found = [explanation(id, options=with_lab.options, lacks=with_lab.lacks) for id in ids]
     finally:
@@ -85,20 +87,22 @@ class _Asked:
         shell: the command that opens a shell on a node of it.
     """
 
-    def __init__(self, args: argparse.Namespace) -> None:
+    def __init__(self, args: argparse.Namespace, existing: dict[str, str]) -> None:
         """Reach the lab that the options name, or the one that stands.
 
+        Args:
+            args: the options of the command.
+            existing: those that name an existing swarm, also of a file of options; empty if none is named.
+
         Raises:
-            SwarmlabError: the lab that the options name cannot be reached.
+            SwarmlabError: the lab that the command line names cannot be reached.
         """
         self._end: Callable[[], None] = lambda: None
         self._lab: Lab | None = None
         self.options: list[str] = []
-        if args.inventory:
-            found = inventory_options(args)
-            existing = EXISTING.reach(Request(options=found), say, to_judge=False)
-            self._lab, self._end = existing, existing.down
-            given = [word for name, value in found.items() if value for word in (name, value)]
+        if existing:
+            self._reach_existing(existing, named=bool(args.inventory or args.config))
+            given = [word for name, value in existing.items() if value for word in (name, value)]
             self.options = ["--lab", EXISTING.word, *given]
             self.shell = command("swarmlab", "shell", *given, "NODE")
         else:
@@ -106,6 +110,16 @@ class _Asked:
             self.options = ["--lab-name", args.name] if args.name else []
             self.shell = command("swarmlab", "shell", *(["--name", args.name] if args.name else []), "NODE")
         self.name = self._lab.name if self._lab else ""
+
+    def _reach_existing(self, options: dict[str, str], *, named: bool) -> None:
+        try:
+            lab = EXISTING.reach(Request(options=options), say, to_judge=False)
+        except SwarmlabError as failed:
+            if named:
+                raise
+            say(f"it is not known what the swarm offers: {failed}")
+        else:
+            self._lab, self._end = lab, lab.down
 
     def _reach_standing(self, args: argparse.Namespace) -> None:
         try:

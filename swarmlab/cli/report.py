@@ -17,7 +17,10 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     """Add the options of the command."""
     parser.add_argument("runs", nargs="*", metavar="RUN", help=f"{RUN} (default: the checkout's reports/)")
     parser.add_argument(
-        "--out", metavar="FILE", help="default: report.html beside the verdicts of the run; Markdown is printed"
+        "--out",
+        metavar="FILE",
+        help="default: report.html beside the verdicts of the run, of several in the checkout's reports/; Markdown is "
+        "printed",
     )
     parser.add_argument(
         "--markdown", action="store_true", help="make a short page for a pull request: counts, what needs attention"

@@ -35,6 +35,8 @@ KEPT = 20
 OWNER = ".owner"
 #: Seconds without a new verdict after which a run of another host is taken for killed. One test may take hours.
 _SILENT = 6 * 3600.0
+#: What the name of a run's folder begins with: its time.
+_TIME = r"\d{8}T\d{6}Z-"
 
 
 def count(text: str) -> int:
@@ -97,7 +99,7 @@ def alike(reports: Path, names: Sequence[str]) -> list[Path]:
         reports: The folder of reports.
         names: See `new`.
     """
-    form = re.compile(rf"\d{{8}}T\d{{6}}Z-{re.escape(_label(names))}(-\d+)?")
+    form = re.compile(rf"{_TIME}{re.escape(_label(names))}(-\d+)?")
     return [folder for folder in reversed(every(reports)) if form.fullmatch(folder.name)]
 
 
@@ -127,9 +129,6 @@ def ended(folder: Path, *, keep: int) -> str:
         (folder / OWNER).unlink(missing_ok=True)
         if not judged(folder):
             shutil.rmtree(folder, ignore_errors=True)
-            # Neither is of use if this run made it.
-            folder.parent.rmdir()
-            folder.parent.parent.rmdir()
             return digest
         digest = manifest.write(folder)
     prune(folder.parent.parent, keep)
@@ -139,13 +138,16 @@ def ended(folder: Path, *, keep: int) -> str:
 def prune(reports: Path, keep: int) -> None:
     """Remove the oldest runs, and killed runs that had no verdict. A run whose process is alive stays.
 
+    A folder without a verdict stays, too, unless it has a file that every run begins with: it may be somebody else's.
+
     Args:
         reports: The folder of reports.
         keep: How many runs stay; 0 for all.
     """
     found = [folder for folder in every(reports) if not running(folder)]
-    blank = [folder for folder in found if not judged(folder)]
-    of_use = [folder for folder in found if folder not in blank]
+    of_use = [folder for folder in found if judged(folder)]
+    begun = [folder for folder in found if any((folder / name).exists() for name in (OWNER, RECORD))]
+    blank = [folder for folder in begun if folder not in of_use]
     for old in [*blank, *(of_use[:-keep] if keep else [])]:
         shutil.rmtree(old, ignore_errors=True)
 
@@ -219,8 +221,10 @@ def find(path: Path) -> Path:
 
 
 def every(reports: Path) -> list[Path]:
-    """Return the folders of all runs, the oldest first: their names begin with the time."""
+    """Return the folders of all runs, the oldest first: their names begin with the time. Other folders are no runs."""
     try:
-        return sorted(folder for folder in (reports / RUNS).iterdir() if folder.is_dir())
+        return sorted(
+            folder for folder in (reports / RUNS).iterdir() if re.match(_TIME, folder.name) and folder.is_dir()
+        )
     except OSError:
         return []

@@ -93,6 +93,11 @@ class Part:
         yield "--claim", ",".join(start.get("chosen", []))
         yield "catalogue", json.dumps([start["claims"], start["tests"]])
         yield "kind of lab", lab["kind"] or None
+        for name in ("provider", "cluster"):
+            yield (
+                name,
+                ", ".join(sorted({str(facts[name]) for facts in lab["each"].values() if facts.get(name)})) or None,
+            )
         yield "engines", ", ".join(sorted(engines)) or None
         yield "--engine", start["options"].get("engine") or "none"
         yield "profile", start["profile"]

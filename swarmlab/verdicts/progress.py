@@ -113,6 +113,7 @@ class Progress:
         self._titles, self._seconds, self._clock = titles, seconds, clock
         self._pending: dict[str, set[str]] = {}
         self._left: set[str] = set()
+        self._ended: set[str] = set()
         self._verdicts: dict[str, Verdict] = {}
         self._expected = self._took = 0.0
         self._longest = 0.0
@@ -121,11 +122,12 @@ class Progress:
         """Take the tests of the run.
 
         Args:
-            tests: The claims that each test judges, by its node id. Tests that are known already do not count again.
+            tests: The claims that each test judges, by its node id. Tests that are known already do not count again,
+                also where they have ended: a process that replaces one that died names all.
             order: Ids of the claims in the order of the catalogue.
         """
         for test, claims in tests.items():
-            if test in self._left or not claims:
+            if test in self._left or test in self._ended or not claims:
                 continue
             self._left.add(test)
             for id in claims:
@@ -145,6 +147,7 @@ class Progress:
             test: Its node id.
             seconds: How long it took.
         """
+        self._ended.add(test)
         if test in self._left:
             self._left.discard(test)
             self._expected += self._seconds.of(test)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from enum import Enum
 
 from swarmlab.errors import Blocked, DeadlineExceeded, EngineRefused, TasksRefused
@@ -59,3 +59,16 @@ def of_exception(error: BaseException, *, judging: bool) -> Verdict:
     if judging and isinstance(error, (AssertionError, EngineRefused)):
         return Verdict.FAIL
     return Verdict.BROKEN
+
+
+def leaves(error: BaseException) -> Iterator[BaseException]:
+    """Yield the errors of which a group consists, such as those of two clean-ups of a test; any other error itself.
+
+    Source: PEP 654. The oldest Python that works has no name for such a group.
+    """
+    parts = getattr(error, "exceptions", ())
+    if not isinstance(parts, tuple) or not parts:
+        yield error
+        return
+    for part in parts:
+        yield from leaves(part)

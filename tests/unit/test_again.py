@@ -237,6 +237,27 @@ def test_a_test_that_no_longer_exists_does_not_hold_a_verdict(project):
     assert judged(latest(project))[INSPECT] == ("pass", "")
 
 
+@pytest.mark.parametrize("workers", [[], ["-n1"]])
+def test_a_parameter_that_no_longer_exists_does_not_hold_a_verdict(project, workers):
+    project(fails=(1,))
+    ran = project("--again", *workers, process=bool(workers), tests=TESTS.replace("range(3)", "(0, 2, 3)"))
+    assert ran.ret == 0, ran.stdout.str()
+    assert judged(latest(project))[INSPECT] == ("pass", "")
+
+
+@pytest.mark.parametrize(
+    "choice",
+    [["--deselect", "suites/test_it.py::test_second[1]"], ["--lf"], ["-k", "test_second and not 1 or test_third"]],
+)
+def test_what_a_choice_leaves_out_keeps_its_verdict(project, choice):
+    project(fails=(1,))
+    first = latest(project)
+    project("--reports", "other", fails=(0,))  # for --lf
+    ran = project("--again", *choice)
+    assert ran.ret == 1
+    assert judged(latest(project))[INSPECT] == ("fail", first.folder.name)
+
+
 def test_a_test_that_is_new_since_does_not_take_a_verdict_back(project):
     project(fails=(1,))
     more = TESTS + f"@claim('{LS}')\ndef test_new(cluster): pass\n"

@@ -97,6 +97,31 @@ def test_the_first_may_fail_and_the_others_not(run):
     assert claim["reason"] == "master has no docker0"
 
 
+@pytest.mark.parametrize("node", ["master", "slave01"])
+@pytest.mark.parametrize(
+    ("steps", "verdict", "reason"),
+    [
+        ("pytest.fail(f'{node} has no docker0')", "fail", "{node} has no docker0"),
+        ("pytest.skip('lazy')", "broken", "skips itself, but only a claim's need may block a test: lazy"),
+    ],
+)
+def test_what_pytest_raises_ends_the_test_of_its_node_alone(run, node, steps, verdict, reason):
+    done, claim, _ = run(f"""
+        import time
+        from swarmlab.wait import wait
+
+        @claim("7.2.2/inspect")
+        def test_a(node):
+            all_there.wait(timeout=20)
+            if node == "{node}":
+                {steps}
+            begun = time.monotonic()
+            wait(lambda: time.monotonic() > begun + 0.5, "some time", deadline=20)
+    """)
+    done.assert_outcomes(passed=3, failed=1)
+    assert (claim["verdict"], claim["reason"]) == (verdict, reason.format(node=node))
+
+
 def test_one_whose_fixtures_fail_runs_by_itself(run):
     done, claim, _ = run("""
         @pytest.fixture

@@ -1,5 +1,6 @@
 """The documents hold: links lead somewhere, commands and paths exist, generated pages are those of today."""
 
+import argparse
 import ast
 import functools
 import re
@@ -11,7 +12,7 @@ import pytest
 
 from swarmlab.cli.main import parser
 from swarmlab.paths import ROOT
-from tools.documents.options import verbs
+from tools.documents.options import _synopsis, verbs
 from tools.documents.pages import FOLDER, PAGES
 
 if sys.version_info >= (3, 11):
@@ -364,3 +365,14 @@ def g(name):
     return os.environ[name]
 """
     assert set(variables_of_python(source)) == {"A", "B", "C", "D", "E", None}
+
+
+def test_a_synopsis_says_what_is_needed_and_what_may_be_left_out():
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--ssh", required=True)
+    parser.add_argument("--again", nargs="?", metavar="RUN")
+    parser.add_argument("--json", action="store_true")
+    for name, nargs in (("node", None), ("one", "?"), ("some", "+"), ("any", "*")):
+        parser.add_argument(name, nargs=nargs)
+    synopsis = "--ssh SSH|[--again [RUN]]|[--json]|NODE|[ONE]|SOME [SOME …]|[ANY …]"
+    assert _synopsis(parser) == synopsis.split("|")

@@ -252,3 +252,41 @@ def test_a_lab_of_another_name_is_asked_if_it_is_named(standing, capsys):
     assert told["lab"] == "swarmlab"
     assert told["claims"][0]["needs"][0]["lacking"] == "kernel has no IPVS"
     assert standing == [True, True]
+
+
+@pytest.fixture
+def with_file(tmp_path, monkeypatch):
+    """Stand in a folder whose file of options names a swarm; return what was asked of it."""
+    asked = []
+
+    def reach(request, *_, **__):
+        asked.append(request.options)
+        return SimpleNamespace(name="prod", offers=Offers(), down=lambda: asked.append("down"))
+
+    (tmp_path / "swarmlab.toml").write_text('inventory = "swarm.yaml"\ngroup = "docker"\n')
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(verb, "EXISTING", SimpleNamespace(reach=reach, word="inventory"))
+    return asked
+
+
+@pytest.mark.parametrize("named", [[], ["--config", "swarmlab.toml"]])
+def test_the_swarm_of_a_file_of_options_is_asked(with_file, tmp_path, named, capsys):
+    text = text_of(MESH, *named, capsys=capsys)
+    assert "\nIt needs; lab prod was asked\n" in text
+    chosen = f"--group docker --inventory {tmp_path}/swarm.yaml"
+    assert f"--claim {MESH} --lab inventory {chosen}" in text
+    assert f"swarmlab shell {chosen} NODE" in text
+    assert with_file == [{"--inventory": f"{tmp_path}/swarm.yaml", "--group": "docker"}, "down"]
+
+
+@pytest.mark.usefixtures("with_file")
+@pytest.mark.parametrize(("named", "status"), [([], 0), (["--config", "swarmlab.toml"], 2)])
+def test_a_swarm_that_is_not_reached_is_an_error_if_it_was_named(monkeypatch, named, status, capsys):
+    def refuse(*_, **__):
+        raise UsageError("swarm.yaml: cannot be read")
+
+    monkeypatch.setattr(verb.EXISTING, "reach", refuse)
+    assert main(["explain", MESH, *named]) == status
+    captured = capsys.readouterr()
+    assert "swarm.yaml: cannot be read" in captured.err
+    assert (f"--claim {MESH} --lab inventory" in captured.out) == (status == 0)

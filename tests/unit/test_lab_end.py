@@ -36,7 +36,7 @@ ENDING = (
 TESTS = """
 from swarmlab.labs.base import Ended
 @claim('7.2.2/ls-columns')
-def test_a(lab):
+def test_a(lab, request):
     {steps}
 @claim('7.2.2/managers-only')
 def test_b(lab): assert 1 == 2, 'judged on a lab that is gone'
@@ -96,6 +96,30 @@ def test_a_lab_that_a_fixture_finds_ended_ends_the_run(run):
     result, verdicts, _ = run("from swarmlab.errors import LabEnded; raise LabEnded('no cluster comes up')")
     assert verdicts == {"7.2.2/ls-columns": ("broken", "no cluster comes up")}
     assert result.ret == 3
+
+
+def test_a_lab_that_one_of_two_clean_ups_finds_ended_ends_the_run(run):
+    steps = (
+        "from swarmlab.errors import LabEnded\n"
+        "    def ended(): raise LabEnded('no cluster comes up')\n"
+        "    def other(): raise LabError('a volume stays')\n"
+        "    request.addfinalizer(other)\n    request.addfinalizer(ended)"
+    )
+    result, verdicts, _ = run(steps)
+    assert verdicts == {"7.2.2/ls-columns": ("broken", "a volume stays; no cluster comes up")}
+    assert result.ret == 3
+
+
+@pytest.mark.parametrize(("second", "verdict"), [("Blocked", "blocked"), ("LabError", "broken")])
+def test_a_lab_is_looked_at_unless_both_clean_ups_are_blocked(run, second, verdict):
+    steps = (
+        f"def one():\n        {OVER}\n        raise Blocked('no image')\n"
+        f"    def two(): raise {second}('no image')\n"
+        "    request.addfinalizer(two)\n    request.addfinalizer(one)"
+    )
+    _, verdicts, _ = run(steps, "-k", "test_a")
+    reason = "lab one: its registry has stopped" if verdict == "broken" else "no image"
+    assert verdicts["7.2.2/ls-columns"] == (verdict, reason)
 
 
 def test_a_lab_that_is_whole_changes_nothing(run):

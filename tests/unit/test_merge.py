@@ -165,6 +165,16 @@ def test_parts_of_differing_engines_are_refused(project, tmp_path, capsys):
     assert "shards 1/2 and 2/2 differ in engines: 1.2.3 and 9.9; run" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize("fact", ["cluster", "provider"])
+def test_parts_of_differing_labs_are_refused(project, tmp_path, capsys, fact):
+    shards = [project(f"{number}/2")[1] for number in (1, 2)]
+    for reports, value in zip(shards, ("one", "other"), strict=True):
+        record = load(reports).folder / "verdicts.jsonl"
+        _alter(record, "lab", lambda entry, value=value: entry["facts"].update({fact: value}))
+    assert merged(tmp_path, *shards)[0] == 2
+    assert f"shards 1/2 and 2/2 differ in {fact}: one and other; run them anew, alike" in capsys.readouterr().err
+
+
 def _alter(record, kind, change):
     entries = [json.loads(line) for line in record.read_text().splitlines()]
     for entry in entries:

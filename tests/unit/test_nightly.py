@@ -17,6 +17,7 @@ from swarmlab.files import read_yaml
 from swarmlab.images.engines import known_engines
 from swarmlab.paths import ROOT
 from swarmlab.verdicts import catalogue
+from swarmlab.verdicts.profiles import PROFILES
 from tests.unit.helpers import CONFTEST, HEADER
 
 GITHUB = yaml.safe_load((ROOT / ".github/workflows/nightly.yml").read_text())
@@ -40,8 +41,10 @@ def plan(cwd=ROOT, **environment):
 
 @pytest.fixture
 def tools(tmp_path):
-    """A folder with the tools."""
+    """A folder with the tools, and the profiles."""
     shutil.copytree(ROOT / "tools", tmp_path / "tools", ignore=shutil.ignore_patterns("node_modules"))
+    (tmp_path / "swarmlab" / "verdicts").mkdir(parents=True)
+    shutil.copy(ROOT / "swarmlab/verdicts/profiles.py", tmp_path / "swarmlab/verdicts")
     return tmp_path
 
 
@@ -86,6 +89,11 @@ def test_github_runs_machines_where_their_packages_are():
     assert isinstance(releases[on[2]]["engine"], list)
 
 
+@pytest.mark.parametrize("name", PROFILES)
+def test_every_profile_can_be_that_of_a_night(tools, name):
+    assert {job[0] for job in matrix(tools, ONLY="mixed", PROFILE=name)} == {"mixed"}
+
+
 def test_a_night_can_be_narrowed(tools):
     assert [job[:2] for job in matrix(tools, ONLY="mixed", PROFILE="smoke")] == [("mixed", "1/2"), ("mixed", "2/2")]
     lines = (tools / "reports/kept/planned").read_text().splitlines()
@@ -105,6 +113,7 @@ def test_a_night_can_be_narrowed(tools):
         ({"ONLY": "mixed all"}, "plan: ONLY=mixed all: no such run; "),
         ({"PROFILE": "x; reboot"}, "plan: PROFILE=x; reboot: no such profile; "),
         ({"PROFILE": "../up"}, "plan: PROFILE=../up: no such profile; "),
+        ({"PROFILE": "smok"}, "plan: PROFILE=smok: no such profile; "),
     ],
 )
 def test_a_night_that_there_is_not_is_refused_in_one_line(tools, environment, line):
@@ -237,11 +246,11 @@ def project(tmp_path, monkeypatch):
         (tmp_path / ".venv/bin" / name).write_text(text)
         (tmp_path / ".venv/bin" / name).chmod(0o755)
 
-    def night(verdict, code, **environment):
+    def night(verdict, code, unfinished="", **environment):
         claim = {"id": ID, "must": "It must.", "level": "major", "verdict": verdict, "reason": "why"}
         claim |= {"evidence": [], "tests": [], "seconds": 1}
         verdicts = {"schema": 1, "started": "2026-11-24T10:00:00+00:00", "seconds": 1, "lab": {}, "nodes": []}
-        verdicts |= {"summary": {verdict: 1}, "claims": [claim], "not_run": {}}
+        verdicts |= {"summary": {verdict: 1}, "claims": [claim], "not_run": {}, "unfinished": unfinished}
         (tmp_path / "given.json").write_text(json.dumps(verdicts))
         environment = {**os.environ, "CODE": str(code), "WRITES": "1", **environment}
         return subprocess.run(
@@ -297,6 +306,13 @@ def test_a_night_that_was_stopped_is_no_baseline(project, tmp_path):
     assert (tmp_path / "reports/kept/trixie.json").exists()
     assert project("pass", 3, WRITES="").returncode == 1
     assert [night[0] for night in nights(tmp_path)] == ["did not end", "passed", "no verdict"]
+
+
+@pytest.mark.parametrize(("verdict", "code"), [("pass", 0), ("fail", 1)])
+def test_a_night_that_ended_early_is_no_baseline(project, tmp_path, verdict, code):
+    assert project(verdict, code, unfinished="stopping after 1 failures").returncode == 1
+    assert not (tmp_path / "reports/kept/trixie.json").exists()
+    assert [night[0] for night in nights(tmp_path)] == ["did not end"]
 
 
 def test_so_many_nights_are_kept_with_their_verdicts_and_without_evidence(project, tmp_path):

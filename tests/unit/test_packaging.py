@@ -3,6 +3,8 @@
 import re
 import subprocess
 import sys
+from fnmatch import fnmatchcase
+from functools import partial
 
 import pytest
 
@@ -55,6 +57,32 @@ def test_tox_runs_make_targets():
     named = re.search(r"env_list = (.+)", tox).group(1).split(", ")
     for target in [*called, *named]:
         assert f".PHONY: {target}\n" in MAKEFILE, target
+
+
+def test_tox_passes_the_variables_of_runs():
+    page = (ROOT / "docs/reference/environment.md").read_text()
+    rows = [part.partition("\n## ")[0] for part in re.split("## For every command|## Set by others", page)[1:]]
+    cells = re.findall(r"^\| (`[^|]+) \|", "\n".join(rows), re.MULTILINE)
+    names = set(re.findall(r"`([A-Z_]+)`", "\n".join(cells)))
+    passed = re.search(r"pass_env =\n((?: +\S+\n)+)", (ROOT / "tox.ini").read_text()).group(1).split()
+    of_processes = {"PATH", "PYTEST_XDIST_WORKER", "PYTEST_XDIST_WORKER_COUNT"}
+    assert len(names) > 20
+    assert {name for name in names if not any(map(partial(fnmatchcase, name), passed))} == of_processes
+
+
+@pytest.mark.parametrize(
+    ("statuses", "engines", "last"),
+    [("0 1 0 0 0", 5, 1), ("0 0 0 0 0", 5, 0), ("0 1 4 0 0", 3, 4)],
+)
+def test_every_engine_is_run_although_a_claim_fails_on_one(tmp_path, statuses, engines, last):
+    (tmp_path / "pytest").write_text(
+        f'#!/bin/sh\ncd {tmp_path}\necho "$3" >>ran\nset -- {statuses}\nshift $(($(wc -l <ran) - 1))\nexit "$1"\n'
+    )
+    (tmp_path / "pytest").chmod(0o755)
+    ran = subprocess.run(["make", "engines", f"BIN={tmp_path}"], cwd=ROOT, capture_output=True, text=True)
+    assert len((tmp_path / "ran").read_text().split()) == engines
+    assert ran.returncode == (2 if last else 0)
+    assert (f"Error {last}" in ran.stderr) == bool(last)
 
 
 def test_the_lock_has_every_dependency():

@@ -203,6 +203,14 @@ def test_a_claim_is_due_when_its_last_test_has_ended():
     assert found.pending("configs/z")
 
 
+def test_a_process_that_replaces_another_brings_no_test_back():
+    found = far()
+    found.ended("a", 1)
+    found.select({"a": ["7.1/x"], "b": ["7.1/x", "7.2/y"]}, ["7.1/x", "7.2/y", "configs/z"])
+    assert (found.of, found.tests_left) == (3, 2)
+    assert found.ended("b", 1) == ["7.1/x", "7.2/y"]
+
+
 def test_areas_count_verdicts_and_a_later_one_replaces_the_first():
     found = far()
     assert [area.title for area in found.areas.values()] == ["Chapter 7: using the swarm", "Swarm: configs"]

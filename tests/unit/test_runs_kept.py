@@ -105,6 +105,16 @@ def test_a_start_that_fails_makes_no_folder(project):
     assert not (project.path / "reports").exists()
 
 
+def test_a_start_that_fails_leaves_the_folders_that_were_there(project):
+    (project.path / "own").mkdir()
+    project.runpytest_inprocess("suites", "-k", "nothing-has-this-name", "--reports", "own")
+    assert not list((project.path / "own").iterdir())
+    (project.path / "own" / "runs").mkdir()
+    project.runpytest_inprocess("suites", "-k", "nothing-has-this-name", "--reports", "own")
+    assert not runs(project.path / "own")
+    assert (project.path / "own" / "runs").is_dir()
+
+
 def test_a_run_that_is_killed_keeps_its_verdicts(project):
     write(project, STANDS)
     command = [sys.executable, "-m", "pytest", "suites"]
@@ -161,6 +171,43 @@ def test_a_run_that_is_stopped_keeps_its_verdicts(project, number):
     assert "did not end" in html.render([run], beside=run.folder)
 
 
+@pytest.mark.parametrize("workers", [[], ["-n", "1"]])
+def test_a_run_that_ends_at_its_first_failure_did_not_end(project, workers):
+    write(project, PASSES.replace("test_second(): pass", "test_second(): assert 1 == 2, 'not so'"))
+    ran = project.runpytest_subprocess("suites", "-x", *workers)
+    assert ran.ret == 1
+    run = load(project.path / "reports")
+    assert run.unfinished == "stopping after 1 failures"
+    assert run.claims["7.2.2/inspect"].verdict == "fail"
+    assert run.not_run["7.2.2/managers-only"] == "the run ended before: stopping after 1 failures"
+
+
+@pytest.mark.parametrize("workers", [[], ["-n", "1"]])
+def test_a_run_whose_last_test_fails_has_ended(project, workers):
+    write(project, PASSES.replace("test_third(): pass", "test_third(): assert 1 == 2, 'not so'"))
+    ran = project.runpytest_subprocess("suites", "-x", *workers)
+    assert ran.ret == 1
+    assert load(project.path / "reports").unfinished == ""
+
+
+def test_a_run_whose_workers_are_no_longer_replaced_did_not_end(project):
+    write(project, PASSES.replace("test_second(): pass", "test_second(): os._exit(1)"))
+    ran = project.runpytest_subprocess("suites", "-n", "1", "--max-worker-restart", "0")
+    assert ran.ret == 1
+    run = load(project.path / "reports")
+    assert run.unfinished == "its last tests were not run"
+    assert run.claims["7.2.2/inspect"].verdict == "broken"
+
+
+def test_a_run_whose_worker_is_replaced_ends(project):
+    write(project, PASSES.replace("test_second(): pass", "test_second(): os._exit(1)"))
+    ran = project.runpytest_subprocess("suites", "-n", "1")
+    assert ran.ret == 1
+    run = load(project.path / "reports")
+    assert run.unfinished == ""
+    assert run.claims["7.2.2/managers-only"].verdict == "pass"
+
+
 def test_a_killed_run_without_a_verdict_goes_with_the_next(project):
     reports = project.path / "reports"
     blank = folders.new(reports, ["dind"], NOW)
@@ -169,6 +216,18 @@ def test_a_killed_run_without_a_verdict_goes_with_the_next(project):
     project.runpytest_inprocess("suites")
     assert not blank.exists()
     assert alive.exists()
+
+
+def test_what_is_no_run_stays_beside_runs(project):
+    others = [project.path / "runs" / name for name in ("exp1", "20261129T091500Z-dind", "20261129-notes")]
+    for other in others:
+        other.mkdir(parents=True)
+        (other / "data").write_text("of others")
+    (others[0] / "verdicts.json").write_text("of others")
+    for _ in range(2):
+        assert project.runpytest_inprocess("suites", "--reports", ".", "--keep-runs", "1").ret == 0
+    assert all((other / "data").read_text() == "of others" for other in others)
+    assert len(runs(project.path)) == len(others) + 1
 
 
 def test_as_many_runs_stay_as_are_asked_for(project):

@@ -132,6 +132,29 @@ def test_preparing_and_clearing_away_judge_nothing(run, error, verdict, when):
 
 
 @pytest.mark.parametrize(
+    ("first", "second", "verdict", "reason"),
+    [
+        ("raise LabError('one')", "raise LabError('two')", "broken", "two; one"),
+        ("raise LabError('one')", "raise Blocked('two')", "broken", "one"),
+        ("raise Blocked('one')", "raise DeadlineExceeded('two')", "timeout", "two"),
+        ("raise Blocked('one')", "raise Blocked('two')", "blocked", "two; one"),
+        ("raise LabError('one')", "raise TasksRefused('two')", "fail", "two"),
+        ("pytest.fail('one')", "{}['two']", "broken", "KeyError: 'two'; one"),
+    ],
+)
+def test_of_two_errors_in_one_clean_up_the_worst_counts_and_none_is_lost(run, first, second, verdict, reason):
+    tests = "from swarmlab.errors import TasksRefused\n"
+    for name, error in [("b", second), ("a", first)]:
+        tests += f"@pytest.fixture\ndef {name}():\n    yield\n    {error}\n"
+    ran = run(tests + one("pass", "b, a"))
+    assert ran.verdict() == (verdict, reason)
+    evidence = ran.evidence()
+    assert "one" in evidence
+    assert "two" in evidence
+    assert ran.code == (0 if verdict == "blocked" else 1)
+
+
+@pytest.mark.parametrize(
     ("mark", "verdict"),
     [("xfail", "broken"), ("xfail(run=False)", "broken"), ("skip", "broken"), ("skipif(True, reason='x')", "broken")],
 )
@@ -687,6 +710,32 @@ def test_what_preflight_found_is_written_and_told_and_changes_no_verdict(run):
     assert [finding["level"] for finding in load(ran.folder).preflight] == ["error", "ok"]
 
 
+#: Notes in the main process which reports tell of the lab, before and after the collector has taken them.
+WATCHES = """
+    import os, pytest
+
+    @pytest.hookimpl(wrapper=True, tryfirst=True)
+    def pytest_runtest_logreport(report):
+        told = "lab" in report.__dict__
+        yield
+        with open(os.environ.get("PYTEST_XDIST_WORKER", "told"), "a") as file:
+            file.write(f"{told} {'lab' in report.__dict__}\\n")
+"""
+
+
+@pytest.mark.parametrize("workers", [[], ["-n", "1"]])
+def test_the_facts_of_the_lab_are_told_when_they_change_and_not_kept(run, pytester, monkeypatch, workers):
+    (pytester.path / "watches.py").write_text(textwrap.dedent(WATCHES))
+    monkeypatch.setenv("PYTHONPATH", f"{ROOT}:{pytester.path}")
+    tests = textwrap.dedent(LOOK) + one("assert True") + one("assert True", "look").replace("test_a", "test_b")
+    ran = run(tests, "-p", "watches", *workers, process=True)
+    assert ran.verdict() == ("pass", "")
+    assert len(ran.report["preflight"]) == 1
+    assert ran.claims["7.2.2/inspect"]["judged"][0]["engine"] == "1.2.3"
+    told = (pytester.path / "told").read_text().splitlines()
+    assert (told.count("True False"), told.count("False False")) == (2, 7)
+
+
 WAIVES = """
     from fixtures.collector import LAB_FACTS
     from fixtures.verdicts import waivers_of
@@ -800,6 +849,36 @@ def test_a_run_writes_metrics_to_its_folder_and_elsewhere(run, pytester):
     (line,) = [line for line in text.splitlines() if line.startswith("swarmlab_claim_verdict{")]
     assert 'claim="7.2.2/inspect",cluster="dind"' in line
     assert line.endswith(" 5.0")
+
+
+@pytest.mark.parametrize("option", ["--junit-xml", "--alluredir"])
+@pytest.mark.parametrize("workers", [[], ["-n", "1"]])
+def test_what_is_for_other_programs_and_cannot_be_written_ends_the_run_before_any_lab(run, pytester, option, workers):
+    run(one("pass"))
+    before = sorted((pytester.path / "reports" / "runs").iterdir())
+    (pytester.path / "file").touch()
+    ran = pytester.runpytest_subprocess("suites", option, pytester.path / "file" / "x", *workers)
+    assert ran.ret == 3
+    [line] = (ran.stdout.str() + ran.stderr.str()).splitlines()
+    assert line.startswith(f"Exit: {option}: {pytester.path / 'file'}")
+    assert " cannot be written: " in line
+    assert sorted((pytester.path / "reports" / "runs").iterdir()) == before
+
+
+@pytest.mark.parametrize("option", ["--junit-xml", "--metrics"])
+def test_a_device_takes_what_is_for_other_programs(run, option):
+    assert run(one("pass"), option, "/dev/null").code == 0
+
+
+def test_a_junit_xml_that_cannot_be_written_at_the_end_is_one_line(run, pytester):
+    (pytester.path / "own").mkdir()
+    steps = f"import shutil; shutil.rmtree('{pytester.path / 'own'}'); open('{pytester.path / 'own'}', 'w')"
+    ran = run(one(steps), "--junit-xml", pytester.path / "own" / "x.xml", process=True)
+    assert ran.code == 3
+    assert "Traceback" not in ran.out
+    assert f"the run could not be held: {pytester.path / 'own'} cannot be written: File exists" in ran.out
+    assert "3 pass" in ran.out
+    assert ran.verdict()[0] == "pass"
 
 
 @pytest.mark.parametrize(("place", "status"), [("", 4), ("file/x.prom", 3)])

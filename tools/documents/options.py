@@ -101,8 +101,8 @@ def options_file() -> str:
             ),
         ),
         "Where a key is of one kind of lab only, such as `inventory`, `lab` need not stand beside it. "
-        "`swarmlab doctor`, `preflight`, `cleanup`, `logs` and `shell` take `inventory` and `group` of it, unless "
-        "`--name` names a lab.",
+        "`swarmlab doctor`, `preflight`, `explain`, `cleanup`, `logs` and `shell` take `inventory` and `group` of it, "
+        "unless `--name` names a lab.",
     )
 
 
@@ -144,9 +144,14 @@ class Options:
 
 def _synopsis(verb: argparse.ArgumentParser) -> list[str]:
     shown = [action for action in verb._actions if "--help" not in action.option_strings]
-    options = [f"[{_name(action)}]" for action in shown if action.option_strings]
-    positional = [f"[{_value(action)} …]" if action.nargs == "*" else _value(action) for action in shown]
-    return [*options, *(word for word, action in zip(positional, shown, strict=True) if not action.option_strings)]
+    options = [_name(action) if action.required else f"[{_name(action)}]" for action in shown if action.option_strings]
+    return [*options, *(_form(action) for action in shown if not action.option_strings)]
+
+
+def _form(action: argparse.Action) -> str:
+    """Return the values of an argument or option as the command line takes them: one, several, or none."""
+    forms = {"*": "[{0} …]", "+": "{0} [{0} …]", "?": "[{0}]"}
+    return forms.get(str(action.nargs), "{0}").format(_value(action))
 
 
 def _options(group: Any) -> str:
@@ -164,7 +169,7 @@ def _options(group: Any) -> str:
 def _name(action: argparse.Action) -> str:
     if not action.option_strings:
         return _value(action)
-    value = "" if action.nargs == 0 else f" {_value(action)}"
+    value = "" if action.nargs == 0 else f" {_form(action)}"
     return ", ".join(action.option_strings) + value
 
 
