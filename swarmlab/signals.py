@@ -23,6 +23,8 @@ from typing import Any, NoReturn
 ENDING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 #: Seconds after the first signal in which others are taken for the same wish.
 GRACE = 3.0
+#: Seconds in which the main thread handles a signal, unless it came at the wrong moment.
+_NOTICED = 0.2
 
 #: Set while work is given up: every wait raises at its next poll.
 given_up = threading.Event()
@@ -46,6 +48,7 @@ class _Ending:
     Attributes:
         first: the first signal; None before it.
         at: when it came.
+        noticed: the main thread handles it, or has.
         later: the number of signals after the grace.
         deferred: the work of each context that holds the interruption back.
         due: an interruption is held back.
@@ -58,6 +61,7 @@ class _Ending:
     def __init__(self) -> None:
         self.first: int | None = None
         self.at = 0.0
+        self.noticed = threading.Event()
         self.later = 0
         self.deferred: list[str] = []
         self.due = False
@@ -190,6 +194,7 @@ def _on_signal(number: int, _: Any) -> None:
     if ending.first is not None:  # counted by the thread
         return
     ending.first, ending.at = number, time.monotonic()
+    ending.noticed.set()
     # Inherited by the threads and commands that are started from now on.
     signal.pthread_sigmask(signal.SIG_BLOCK, ENDING)
     hush()
@@ -208,6 +213,8 @@ def _count(reading: int, ending: _Ending) -> None:
     with open(reading, "rb", buffering=0) as pipe:
         while numbers := pipe.read(1):
             number = numbers[0]
+            if number in ENDING:
+                _have_noticed(number, ending)
             if number not in ENDING or ending.first is None or time.monotonic() - ending.at < GRACE:
                 continue
             ending.later += 1
@@ -218,6 +225,18 @@ def _count(reading: int, ending: _Ending) -> None:
             else:
                 ending.tell(ending.left())
                 os._exit(status_of(ending.first) if ending.status is None else ending.status)
+
+
+def _have_noticed(number: int, ending: _Ending) -> None:
+    """Wake the main thread until it handles the first signal.
+
+    Python handles a signal once the wait of the main thread is broken off, and one that comes in the moment before a
+    wait without end does not break it off.
+    """
+    main = threading.main_thread().ident
+    assert main
+    while not ending.noticed.wait(_NOTICED):
+        signal.pthread_kill(main, number)
 
 
 def _not_lost(before: Callable[[Any], Any]) -> Callable[[Any], None]:

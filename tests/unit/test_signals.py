@@ -143,6 +143,16 @@ def test_a_command_of_another_thread_is_ended_in_order(program, tmp_path):
     assert time.monotonic() - begun < 10
 
 
+def test_a_signal_that_does_not_break_off_a_wait_without_end_is_noticed(program):
+    # As one that comes in the moment before the wait: it comes to another thread, which does not wake the main one.
+    end = "time.sleep(0.5), signal.pthread_kill(threading.get_ident(), signal.SIGTERM), time.sleep(30)"
+    process = program(
+        work=f"import signal; threading.Thread(target=lambda: ({end}), daemon=True).start(); threading.Event().wait()"
+    )
+    process.stdout.readline()
+    assert ended(process)[0] == 128 + TERM
+
+
 def test_waits_of_other_threads_are_given_up(program):
     process = program(work="parallel.parallel(lambda _: wait(lambda: False, 'nothing', deadline=60), [1, 2])")
     time.sleep(0.5)
