@@ -199,6 +199,16 @@ def test_a_run_whose_workers_are_no_longer_replaced_did_not_end(project):
     assert run.claims["7.2.2/inspect"].verdict == "broken"
 
 
+@pytest.mark.parametrize(("rehearses", "why"), [(False, "its last tests were not run"), (True, "")])
+def test_a_rehearsal_that_leaves_out_tests_has_ended(project, monkeypatch, rehearses, why):
+    conftest = project.path / "conftest.py"
+    leaves_out = "\ndef pytest_runtest_protocol(item):\n    return True if item.name == 'test_third' else None\n"
+    conftest.write_text(conftest.read_text() + leaves_out)
+    monkeypatch.setattr("fixtures.collector.rehearses", lambda _: rehearses)
+    project.runpytest_inprocess("suites")
+    assert load(project.path / "reports").unfinished == why
+
+
 def test_a_run_whose_worker_is_replaced_ends(project):
     write(project, PASSES.replace("test_second(): pass", "test_second(): os._exit(1)"))
     ran = project.runpytest_subprocess("suites", "-n", "1")
