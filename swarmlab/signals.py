@@ -23,8 +23,9 @@ from typing import Any, NoReturn
 ENDING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 #: Seconds after the first signal in which others are taken for the same wish.
 GRACE = 3.0
-#: Seconds in which the main thread handles a signal, unless it came at the wrong moment.
-_NOTICED = 0.2
+#: Seconds in which the main thread handles a signal, unless it came at the wrong moment; what wakes it then, which by
+#: itself means nothing; and how often.
+_NOTICED, _NUDGE, _NUDGES = 0.2, signal.SIGURG, 5
 
 #: Set while work is given up: every wait raises at its next poll.
 given_up = threading.Event()
@@ -133,6 +134,7 @@ def install(tell: Callable[[str], None], left: Callable[[], str], status: int | 
     threading.Thread(target=_count, args=(reading, _ending), name="signals", daemon=True).start()
     waking = signal.set_wakeup_fd(writing, warn_on_full_buffer=False)
     before = {number: signal.signal(number, _on_signal) for number in _heeded()}
+    before[_NUDGE] = signal.signal(_NUDGE, lambda *_: None)
     unraisable, sys.unraisablehook = sys.unraisablehook, _not_lost(sys.unraisablehook)
 
     def restore() -> None:
@@ -214,7 +216,7 @@ def _count(reading: int, ending: _Ending) -> None:
         while numbers := pipe.read(1):
             number = numbers[0]
             if number in ENDING:
-                _have_noticed(number, ending)
+                _have_noticed(ending)
             if number not in ENDING or ending.first is None or time.monotonic() - ending.at < GRACE:
                 continue
             ending.later += 1
@@ -227,7 +229,7 @@ def _count(reading: int, ending: _Ending) -> None:
                 os._exit(status_of(ending.first) if ending.status is None else ending.status)
 
 
-def _have_noticed(number: int, ending: _Ending) -> None:
+def _have_noticed(ending: _Ending) -> None:
     """Wake the main thread until it handles the first signal.
 
     Python handles a signal once the wait of the main thread is broken off, and one that comes in the moment before a
@@ -235,8 +237,10 @@ def _have_noticed(number: int, ending: _Ending) -> None:
     """
     main = threading.main_thread().ident
     assert main
-    while not ending.noticed.wait(_NOTICED):
-        signal.pthread_kill(main, number)
+    for _ in range(_NUDGES):
+        if ending.noticed.wait(_NOTICED):
+            return
+        signal.pthread_kill(main, _NUDGE)
 
 
 def _not_lost(before: Callable[[Any], Any]) -> Callable[[Any], None]:
