@@ -686,6 +686,27 @@ def test_what_takes_long_runs_where_there_is_time(run, options, expected):
     assert run(tests, "-p", "fixtures.profiles", *options).verdict("8.4/state-orphaned") == expected
 
 
+@pytest.mark.parametrize(
+    ("lack", "expected"),
+    [("too old", ("blocked", "the test would leave tasks, and this lab may not be disrupted")), ("", ("pass", ""))],
+)
+def test_an_effect_that_later_engines_do_not_have_blocks_nothing_there(run, lack, expected):
+    tests = f"""
+        from swarmlab.needs import Offers
+
+        @pytest.fixture(scope="session")
+        def lab(lab):
+            lab.offers = Offers(nodes=3, look={{"api": lambda version: {lack!r}}}, disruptable=False)
+            return lab
+
+        @pytest.mark.touches("leave tasks", unless="api>=1.43")
+        @claim("7.2.4/rm")
+        def test_a():
+            pass
+        """
+    assert run(tests).verdict("7.2.4/rm") == expected
+
+
 LOOK = """
     from fixtures.collector import LAB_FACTS
     from swarmlab.preflight import Finding, Level
