@@ -748,6 +748,7 @@ WATCHES = """
 def test_the_facts_of_the_lab_are_told_when_they_change_and_not_kept(run, pytester, monkeypatch, workers):
     (pytester.path / "watches.py").write_text(textwrap.dedent(WATCHES))
     monkeypatch.setenv("PYTHONPATH", f"{ROOT}:{pytester.path}")
+    monkeypatch.delenv("PYTEST_XDIST_WORKER", raising=False)  # of the run that this test is one of
     tests = textwrap.dedent(LOOK) + one("assert True") + one("assert True", "look").replace("test_a", "test_b")
     ran = run(tests, "-p", "watches", *workers, process=True)
     assert ran.verdict() == ("pass", "")

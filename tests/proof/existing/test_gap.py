@@ -1,4 +1,7 @@
-"""A gap of the network in which the connection over SSH to a node ends: the run goes on after it."""
+"""A gap of the network in which the connection over SSH to a node ends: the run goes on after it.
+
+`make proof-existing PYTEST_ARGS="-k gap"` (some four minutes; ENGINE: which engine).
+"""
 
 import os
 import subprocess
