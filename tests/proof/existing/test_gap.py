@@ -1,6 +1,6 @@
 """A gap of the network in which the connection over SSH to a node ends: the run goes on after it.
 
-`make proof-existing PYTEST_ARGS="-k gap"` (some four minutes; ENGINE: which engine).
+`make proof-existing` runs it; with PYTEST_ARGS="-k gap", it alone (some four minutes).
 """
 
 import os
