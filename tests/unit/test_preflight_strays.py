@@ -1,6 +1,8 @@
 """Nodes that are not of the swarm are named, and nobody else: not those that are cut off, or that elect a leader."""
 
+import contextlib
 import copy
+import threading
 
 import pytest
 
@@ -182,6 +184,9 @@ def test_without_a_whole_list_nothing_is_said(sight):
 class Fake:
     """A manager that tells of nodes; of several lists the last is told again and again."""
 
+    #: Where it is asked twice at the same time at first, the second question to come lets both be answered.
+    together: threading.Barrier | None = None
+
     discretion = lifelines = None
     own_processors = False
 
@@ -211,6 +216,9 @@ class Fake:
         if path == "/swarm":
             return {"ID": self.name}
         if path == "/nodes":
+            if self.together and len(self.lists) > 1:
+                with contextlib.suppress(threading.BrokenBarrierError):
+                    self.together.wait(5)
             told = self.lists.pop(0) if len(self.lists) > 1 else self.lists[0]
             if told is None:
                 raise EngineRefused(self.name, 503, "This node is not a swarm manager")
@@ -248,6 +256,7 @@ def test_what_is_so_at_one_look_only_is_not_told():
     demoted = [one if one["ID"] != "id-slave02" else member("slave02", manages=False) for one in ALL]
     # It told its list while it was a manager, and the others theirs when it was none any more.
     moved = Fake("slave02", ALL, ALL, None)
+    moved.together = threading.Barrier(2)
     others = [Fake("master", demoted), Fake("slave01", demoted)]
     sight = gather(Cluster(*others, moved), probe=False, registries=False)
     assert (sight.asked, sight.strays) == ("master", {})
