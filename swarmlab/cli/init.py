@@ -23,9 +23,9 @@ def add_options(parser: argparse.ArgumentParser) -> None:
         help="a manager of the swarm; or a file with the key manager or context, and how that is reached",
     )
     parser.epilog = (
-        "The inventory is printed on standard output, and only if it is complete. What is to be mended in it is told "
-        "on standard error. Exit status: 0 if every node was reached, 1 if one was not, 2 for a manager that cannot be "
-        "used."
+        "The inventory is printed whole on standard output, also where a node was not reached. What is to be mended in "
+        "it is told on standard error. Exit status: 0 if every node was reached, 1 if one was not, 2 for a manager "
+        "that cannot be used."
     )
 
 

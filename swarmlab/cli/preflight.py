@@ -84,13 +84,13 @@ def run(args: argparse.Namespace) -> int:
     if args.list:
         given = ("--name", "--inventory", "--group", "--config", "--skip", "--strict", "--json", "--waivers")
         refuse(args, "--list", *given, *FILES)
-        for name, check in CHECKS.items():
-            print(f"{name:20} {check.summary}")
+        for name, summary in host.EVERY.items():
+            print(f"{name:20} {summary}")
         return 0
     if options := inventory_options(args):
         refuse(args, "--inventory", "--name")
     # With an inventory nothing of this machine is checked but what the lab offers.
-    skip = reasons(args.skip, ["lab-offers", *CHECKS] if options else [*host.NAMES, *CHECKS])
+    skip = reasons(args.skip, ["lab-offers", *CHECKS] if options else host.EVERY)
     waivers = _waivers(args.waivers)
     files = _files(args)
     # What hangs on the kind of the lab and its engines, which the nodes are asked for.

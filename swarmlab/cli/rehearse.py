@@ -30,7 +30,8 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     )
     add_group(parser)
     parser.add_argument("--from", dest="start", metavar="ENGINE", help="first engine (default: the lab's)")
-    parser.add_argument("--to", action="append", metavar="ENGINE", help="engine to upgrade to; repeatable")
+    upgrade_to = "engine to upgrade to (default: the newest of Debian's); repeatable"
+    parser.add_argument("--to", action="append", metavar="ENGINE", help=upgrade_to)
     parser.add_argument("--path", metavar="A,B[,C…]", help="all engines in order, in place of --from and --to")
     parser.add_argument("--order", default=ORDER, help=f"{', '.join(GROUPS)} and host names (default: {ORDER})")
     parser.add_argument("--managers", type=int, help="number of managers (default: 3)")

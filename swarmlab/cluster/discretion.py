@@ -20,12 +20,11 @@ import docker
 
 from swarmlab.cluster import deadline
 from swarmlab.cluster.marks import STACK_LABEL, SUITE_LABEL, is_unique, ours
-from swarmlab.cluster.node import Node, at_once
+from swarmlab.cluster.node import Node, on_each
 from swarmlab.cluster.prints import may_print
 from swarmlab.cluster.quotes import length, log, rules, said, settings, strings
 from swarmlab.errors import SwarmlabError
 from swarmlab.evidence import aside, decoded, hide_foreign, show_foreign
-from swarmlab.parallel import parallel
 from swarmlab.wait import scaled
 
 #: Seconds at reference speed that a node has for one of three parts of what it tells, where there is a hurry.
@@ -213,7 +212,7 @@ class Discretion:
     def meet(self, nodes: Sequence[Node], *, hurried: bool = False) -> None:
         """Read all that others have on *nodes*, so that no text tells a value of it. Nothing of this is recorded."""
         with aside():
-            parallel(functools.partial(self._meet, hurried=hurried), nodes, at_once=at_once(nodes))
+            on_each(functools.partial(self._meet, hurried=hurried), nodes)
 
     def _meet(self, node: Node, *, hurried: bool) -> None:
         silent = (SwarmlabError, docker.errors.DockerException, *_STRANGE)

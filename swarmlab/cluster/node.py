@@ -11,10 +11,10 @@ import shlex
 import threading
 import time
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeVar
 
 import docker
 import requests
@@ -27,10 +27,12 @@ from swarmlab.cluster.streams import Streams
 from swarmlab.errors import Blocked, EngineRefused, LabError, NoAnswer, Overdue, SwarmlabError
 from swarmlab.evidence import provisional, record
 from swarmlab.needs import FEATURES
-from swarmlab.parallel import ELSEWHERE, HERE
+from swarmlab.parallel import ELSEWHERE, HERE, parallel
 from swarmlab.timing import span, timed
 from swarmlab.versions import parsed
 from swarmlab.wait import scaled
+
+T = TypeVar("T")
 
 #: The ports of a swarm: cluster management, gossip between nodes, data of overlay networks.
 MANAGEMENT_PORT = 2377
@@ -851,6 +853,11 @@ def _reached(host: Host) -> bool:
 def at_once(nodes: Iterable[Node]) -> int:
     """Return on how many of these nodes `parallel` may work at the same time."""
     return ELSEWHERE if all(node.own_processors for node in nodes) else HERE
+
+
+def on_each(action: Callable[[Any], T], nodes: Collection[Node]) -> list[T]:
+    """Call *action* with each node, with as many at the same time as `at_once` allows; see `parallel`."""
+    return parallel(action, nodes, at_once=at_once(nodes))
 
 
 def facts_of(node: Node) -> dict[str, str]:

@@ -8,9 +8,8 @@ from typing import Any
 
 import docker
 
-from swarmlab.cluster.node import Node, at_once, facts_of
+from swarmlab.cluster.node import Node, facts_of, on_each
 from swarmlab.errors import SwarmlabError
-from swarmlab.parallel import parallel
 
 #: The most nodes of a cluster of which all are taken.
 MOST = 10
@@ -43,13 +42,13 @@ def sample(nodes: Sequence[Node]) -> Sample | None:
     """
     if len(nodes) <= MOST:
         return None
-    traits = dict(zip([node.name for node in nodes], parallel(_traits, nodes, at_once=at_once(nodes)), strict=True))
+    traits = dict(zip([node.name for node in nodes], on_each(_traits, nodes), strict=True))
     return Sample(len(nodes), choose(traits))
 
 
 def first_of_each_engine(nodes: Sequence[Node]) -> list[str]:
     """Return the names of the first node with each version of the engine."""
-    engines = parallel(lambda node: facts_of(node)["engine"], nodes, at_once=at_once(nodes))
+    engines = on_each(lambda node: facts_of(node)["engine"], nodes)
     return [node.name for place, node in enumerate(nodes) if engines[place] not in engines[:place]]
 
 

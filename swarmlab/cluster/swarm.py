@@ -10,13 +10,12 @@ from typing import Any, TypeVar
 
 from swarmlab.cluster.lifelines import Lifelines
 from swarmlab.cluster.marks import STACK_LABEL, SUITE_LABEL, network_removed, of_a_stack, unique
-from swarmlab.cluster.node import MANAGEMENT_PORT, Node, at_once
+from swarmlab.cluster.node import MANAGEMENT_PORT, Node, on_each
 from swarmlab.cluster.probe import Probe
 from swarmlab.cluster.service import Service, Task, specification
 from swarmlab.cluster.workbench import PORTS, Workbench, sweep
 from swarmlab.errors import EngineRefused, LabError
 from swarmlab.lists import few
-from swarmlab.parallel import parallel
 from swarmlab.wait import State, wait
 
 T = TypeVar("T")
@@ -107,14 +106,11 @@ class Swarm:
             tokens = swarm.tokens()
             for node in others[: managers - 1]:  # one after the other: each changes the quorum
                 join(node, first, tokens["Manager"])
-            parallel(lambda node: join(node, first, tokens["Worker"]), others[managers - 1 :])
+            on_each(lambda node: join(node, first, tokens["Worker"]), others[managers - 1 :])
         except EngineRefused as refused:
             raise LabError(f"the swarm could not be formed: {refused}") from refused
         swarm.wait_ready()
         return swarm
-
-    def _on_each(self, action: Callable[[Node], T], nodes: Sequence[Node]) -> list[T]:
-        return parallel(action, nodes, at_once=at_once(nodes))
 
     # Members
 
@@ -139,7 +135,7 @@ class Swarm:
     @property
     def managers(self) -> list[Node]:
         """The nodes that serve the cluster's API."""
-        serve = self._on_each(lambda node: node.serves_cluster(), self.nodes)
+        serve = on_each(lambda node: node.serves_cluster(), self.nodes)
         return [node for node, serves in zip(self.nodes, serve, strict=True) if serves]
 
     @property
@@ -218,7 +214,7 @@ class Swarm:
 
     def conditions(self) -> dict[str, State]:
         """Return the state of each condition of a ready swarm, by its name."""
-        asked = self._on_each(lambda node: node.info()["Swarm"], self.nodes)
+        asked = on_each(lambda node: node.info()["Swarm"], self.nodes)
         infos = dict(zip(map(str, self.nodes), asked, strict=True))
         inactive = [
             f"{name} is {info['LocalNodeState']}{': ' * bool(info.get('Error'))}{info.get('Error') or ''}"
@@ -228,7 +224,7 @@ class Swarm:
         conditions = {"every engine is in the swarm": State(not inactive, few(inactive) or "all active")}
         managers = [node for node in self.nodes if infos[node.name]["ControlAvailable"]]
         try:
-            views = dict(zip(map(str, managers), self._on_each(self.members, managers), strict=True))
+            views = dict(zip(map(str, managers), on_each(self.members, managers), strict=True))
         except EngineRefused as refused:
             conditions["managers answer"] = State(False, str(refused))
             return conditions
@@ -237,7 +233,7 @@ class Swarm:
             return conditions
         conditions |= _agreement(views)
         conditions["role equals certificate"] = _roles(next(iter(views.values())), infos)
-        present = self._on_each(has_ingress, self.nodes)
+        present = on_each(has_ingress, self.nodes)
         lacking = [node.name for node, there in zip(self.nodes, present, strict=True) if not there]
         conditions["ingress present"] = State(not lacking, f"missing on {few(lacking)}" if lacking else "on all")
         return conditions
@@ -382,7 +378,7 @@ class Swarm:
         made = self.made("services", "configs", "secrets", "networks")
         networks = [resource for resource in made if resource.kind == "networks"]
         self.remove([resource for resource in made if resource not in networks])
-        self._on_each(lambda node: sweep(node, kept=kept), self.nodes)
+        on_each(lambda node: sweep(node, kept=kept), self.nodes)
         if kept:
             self.remove(networks)
             self._kept.clear()
@@ -405,7 +401,7 @@ class Swarm:
                 texts[f"{node.name}: no answer"] = str(failed)
             return texts
 
-        told = self._on_each(told_by, self.nodes + self.spare)
+        told = on_each(told_by, self.nodes + self.spare)
         return {name: text for texts in told for name, text in texts.items()}
 
 

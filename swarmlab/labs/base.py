@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, ClassVar
 
-from swarmlab.cluster.node import Node, at_once, facts_of
+from swarmlab.cluster.node import Node, facts_of, on_each
 from swarmlab.cluster.sample import Sample
 from swarmlab.errors import LabError, NoAnswer, SwarmlabError, UsageError
 from swarmlab.files import shown
@@ -24,7 +24,6 @@ from swarmlab.labs.speed import calibrate
 from swarmlab.labs.state import NodeState
 from swarmlab.lists import few
 from swarmlab.needs import DECLARED, Offers
-from swarmlab.parallel import parallel
 from swarmlab.timing import Meter
 
 #: Called with each node that a lab makes, or restores from a snapshot, before the lab hands it out. Planted faults
@@ -195,7 +194,7 @@ class Lab(ABC):
 
     def facts(self) -> list[dict[str, str]]:
         """Return the facts of each node of the default cluster, for reports."""
-        return parallel(facts_of, self.nodes(), at_once=at_once(self.nodes()))
+        return on_each(facts_of, self.nodes())
 
     def account(self) -> dict[str, Any]:
         """Return the facts of the lab as a whole, for reports: speed, seconds of its steps, and what its kind adds."""
@@ -244,7 +243,7 @@ class Lab(ABC):
         if not thorough or not self.standing:
             return None
         nodes = self.nodes()
-        silent = dict(zip(nodes, parallel(_silence, nodes, at_once=at_once(nodes)), strict=True))
+        silent = dict(zip(nodes, on_each(_silence, nodes), strict=True))
         if not silent or not all(silent.values()):
             return None
         listed = ", ".join(map(str, silent))

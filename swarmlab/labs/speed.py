@@ -7,10 +7,9 @@ import time
 from collections.abc import Sequence
 
 from swarmlab.cluster.marks import SUITE_LABEL, unique
-from swarmlab.cluster.node import Node, at_once
+from swarmlab.cluster.node import Node, on_each
 from swarmlab.errors import LabError, SwarmlabError
 from swarmlab.host import Progress
-from swarmlab.parallel import parallel
 from swarmlab.wait import scaled, set_scale
 
 #: Seconds that the measured work takes on container nodes of a machine with two cores: 0.7 to 0.8 measured, rounded up.
@@ -44,14 +43,14 @@ def calibrate(nodes: Sequence[Node], progress: Progress = lambda _: None) -> flo
     Raises:
         LabError: no node could do the measured work.
     """
-    measured = list(zip(nodes, parallel(_work, nodes, at_once=at_once(nodes)), strict=True))
+    measured = list(zip(nodes, on_each(_work, nodes), strict=True))
     took = {node: seconds for node, seconds in measured if not isinstance(seconds, SwarmlabError)}
     if not took:
         raise LabError(f"no node does the work that is measured: {measured[0][1]}")
     most = statistics.median(took.values())
     limit = _APART * max(most, REFERENCE)
     apart = [node for node, seconds in took.items() if seconds > limit]
-    for node, again in zip(apart, parallel(_work, apart), strict=True):
+    for node, again in zip(apart, on_each(_work, apart), strict=True):
         if not isinstance(again, SwarmlabError):
             took[node] = min(took[node], again)
     slowest = max(took, key=lambda node: took[node])

@@ -30,6 +30,8 @@ FIND_NAMESPACES = (
 TO_NAMESPACES = 'cd "$NAMESPACES"'
 #: Shell command that ends the question where this machine's programs cannot look into namespaces.
 CAN_ENTER = "nsenter --net=/proc/self/ns/net true || exit 3"
+#: Shell command that sets A to the program that prints the packet filter's rules; of two it is that of nft.
+FIND_SAVER = "A=iptables-save; ! command -v iptables-nft-save >/dev/null || A=iptables-nft-save"
 #: Prints the name servers that the engine is told for its containers.
 NAME_SERVERS = (
     f"{_FILE}; {{ tr '\\0' '\\n' < /proc/$P/cmdline; }} 2>/dev/null "

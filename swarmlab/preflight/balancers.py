@@ -11,7 +11,7 @@ from typing import Any
 from swarmlab.cluster.service import ENDED
 from swarmlab.lists import few
 from swarmlab.preflight import work
-from swarmlab.preflight.ahead import CAN_ENTER, TO_NAMESPACES, needs
+from swarmlab.preflight.ahead import CAN_ENTER, FIND_SAVER, TO_NAMESPACES, needs
 from swarmlab.preflight.finding import Finding, Level, Unknown
 from swarmlab.preflight.kernel import kept_out
 from swarmlab.preflight.model import NodeView, Sight, by_managers
@@ -23,8 +23,8 @@ MESH = "ingress_sbox"
 #: own namespace, later ones in one for each network (lb_ID). A namespace that goes meanwhile is left out.
 QUESTION = (
     "[ $(id -u) = 0 ] || { echo be root; exit 1; }; "
-    f"[ -e /proc/net/ip_vs ] && echo ipvs; {TO_NAMESPACES} 2>/dev/null || exit 0; A=iptables-save; "
-    f"! command -v iptables-nft-save >/dev/null || A=iptables-nft-save; {needs('$A')}; {CAN_ENTER}; "
+    f"[ -e /proc/net/ip_vs ] && echo ipvs; {TO_NAMESPACES} 2>/dev/null || exit 0; "
+    f"{FIND_SAVER}; {needs('$A')}; {CAN_ENTER}; "
     # Where a namespace has rules of iptables-legacy too, those count as well.
     "marks() { nsenter --net=$1 $A -t mangle && { [ $A = iptables-save ] || "
     "! nsenter --net=$1 grep -qsx mangle /proc/net/ip_tables_names || nsenter --net=$1 iptables-legacy-save -t mangle; "

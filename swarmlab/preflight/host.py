@@ -27,18 +27,18 @@ from swarmlab.preflight.checks import CHECKS, preflight
 from swarmlab.preflight.finding import Finding, Level
 from swarmlab.wait import scaled
 
-#: The names of the checks of this machine and of the lab's offers.
-NAMES = (
-    "host-memory",
-    "host-disk",
-    "host-cgroups",
-    "host-overlayfs",
-    "host-image-builder",
-    "host-engine",
-    "lab-offers",
-)
-#: The names of all checks.
-EVERY = (*NAMES, *CHECKS)
+#: The checks of this machine and of the lab's offers, each with what it looks at.
+SUMMARIES = {
+    "host-memory": "Whether this machine has memory for a lab",
+    "host-disk": "Whether this machine has room for images and reports",
+    "host-cgroups": "Which version of cgroups this machine has",
+    "host-overlayfs": "Whether this machine's kernel knows overlayfs",
+    "host-image-builder": "Whether images can be made here without one that is pulled",
+    "host-engine": "Whether the engine whose containers are nodes answers",
+    "lab-offers": "Which features the lab lacks that claims need",
+}
+#: All checks, each with what it looks at.
+EVERY = SUMMARIES | {name: check.summary for name, check in CHECKS.items()}
 _MEMORY_PER_NODE = 0.2  # GiB: an idle node uses 0.1, the rest is for tasks
 #: Seconds at reference speed in which a node shows what it offers.
 _OFFERED = 10.0

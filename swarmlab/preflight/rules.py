@@ -9,7 +9,7 @@ from typing import Any
 
 from swarmlab.lists import few
 from swarmlab.preflight import work
-from swarmlab.preflight.ahead import TO_NAMESPACES
+from swarmlab.preflight.ahead import FIND_SAVER, TO_NAMESPACES
 from swarmlab.preflight.ahead import read as answer
 from swarmlab.preflight.filters import Packet, Rules, sets
 from swarmlab.preflight.finding import Finding, Level, Unknown
@@ -20,15 +20,15 @@ from swarmlab.preflight.options import Settings
 #: Of both programs where a node has both: rules of either are in force. The one of old is asked only where it has
 #: tables already, as it would load its modules.
 QUESTION = (
-    "A=iptables-save; ! command -v iptables-nft-save >/dev/null || A=iptables-nft-save; "
+    f"{FIND_SAVER}; "
     'for T in filter nat; do echo "# by $A"; $A -t $T || exit; done; '
     "[ $A = iptables-save ] || for T in $(cat /proc/net/ip_tables_names 2>/dev/null | grep -xE 'filter|nat'); do "
     'echo "# by iptables-legacy-save"; iptables-legacy-save -t $T || exit; done'
 )
 #: The rules in the network namespace in which the engine takes what comes for published ports.
 MESH_QUESTION = (
-    f"{TO_NAMESPACES} 2>/dev/null || exit 0; N=ingress_sbox; [ -e $N ] || exit 0; A=iptables-save; "
-    "! command -v iptables-nft-save >/dev/null || A=iptables-nft-save; nsenter --net=$N $A -t mangle || exit; "
+    f"{TO_NAMESPACES} 2>/dev/null || exit 0; N=ingress_sbox; [ -e $N ] || exit 0; {FIND_SAVER}; "
+    "nsenter --net=$N $A -t mangle || exit; "
     "[ $A = iptables-save ] || ! nsenter --net=$N grep -qx mangle /proc/net/ip_tables_names 2>/dev/null || "
     "nsenter --net=$N iptables-legacy-save -t mangle"
 )

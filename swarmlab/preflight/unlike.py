@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 from swarmlab.cluster import quotes
 from swarmlab.lists import few
-from swarmlab.preflight.ahead import CAN_ENTER, TO_NAMESPACES, needs
+from swarmlab.preflight.ahead import CAN_ENTER, FIND_SAVER, TO_NAMESPACES, needs
 from swarmlab.preflight.balancers import MESH
 from swarmlab.preflight.finding import Finding, Level, Unknown
 from swarmlab.preflight.model import NodeView, Sight
@@ -33,7 +33,7 @@ _LOOK = (
 )
 #: Rules of iptables that drop packets or keep them from being tracked, also those that no chain of the engine's has.
 _DROPS = (
-    "A=iptables-save; ! command -v iptables-nft-save >/dev/null || A=iptables-nft-save; "
+    f"{FIND_SAVER}; "
     '{ $A; [ $A = iptables-save ] || [ -z "$(cat /proc/net/ip_tables_names)" ] || iptables-legacy-save; } | '
     "awk '/^[*]/ { T = substr($1, 2) } / -j (DROP|REJECT|NOTRACK|CT)( |$)/ && "
     "/^-A (PREROUTING|INPUT|FORWARD|OUTPUT|POSTROUTING) / "
@@ -56,8 +56,7 @@ _CHAINS = (
 #: What is looked at, for the node and for the namespace of the mesh; there also the rules.
 QUESTION = (
     "[ $(id -u) = 0 ] || { echo be root; exit 1; }; "
-    "A=iptables-save; ! command -v iptables-nft-save >/dev/null || A=iptables-nft-save; "
-    f"{needs('ip', '$A')}; {CAN_ENTER}; "
+    f"{FIND_SAVER}; {needs('ip', '$A')}; {CAN_ENTER}; "
     "echo place the node; { %s %s ip -4 neigh show nud permanent; "
     f"{_CHAINS}; }} 2>/dev/null; "
     f"{TO_NAMESPACES} 2>/dev/null && [ -e {MESH} ] || exit 0; echo place {MESH}; "

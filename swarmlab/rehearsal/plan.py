@@ -188,5 +188,5 @@ class Plan:
 
 
 def newest() -> EngineChoice:
-    """Return the newest engine that nodes can be given."""
+    """Return the newest of Debian's engines."""
     return max(known_engines().values(), key=lambda choice: choice.numbers)

@@ -68,7 +68,7 @@ def blocks(found: Mapping[str, Any], picture_at: str) -> Iterator[str]:
 
 
 def _begun(part: Mapping[str, Any], whole: Mapping[str, Any]) -> str:
-    """Return when a part was begun and the load of the machine before; files of older releases have the whole's."""
+    """Return when a part was begun and the load of the machine before; files of older suites have the whole's."""
     begun, load = (part.get(key, whole[key]) for key in ("started", "load"))
     return f"Begun {begun[:16].replace('T', ' ')}, with a load of {load:g} before:"
 

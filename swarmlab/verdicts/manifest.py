@@ -105,7 +105,7 @@ def read(folder: Path) -> Mapping[str, str]:
         content = file.read_bytes()
     except FileNotFoundError:
         raise UsageError(
-            f"{folder} has no {NAME}: the run did not end, or an older release made it; nothing can be verified"
+            f"{folder} has no {NAME}: the run did not end, or older suites made it; nothing can be verified"
         ) from None
     except OSError as failed:
         raise UsageError(f"{file} cannot be read: {failed.strerror}") from None

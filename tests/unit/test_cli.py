@@ -11,7 +11,7 @@ from swarmlab import host
 from swarmlab.cli.main import main
 from swarmlab.labs import outer
 from swarmlab.paths import ROOT
-from swarmlab.preflight import CHECKS
+from swarmlab.preflight.host import EVERY
 
 
 @pytest.fixture(autouse=True)
@@ -129,7 +129,7 @@ def test_preflight_without_an_engine_is_an_error(capsys):
 
 def test_the_checks_of_the_preflight_are_listed(capsys):
     assert main(["preflight", "--list"]) == 0
-    assert [line.split()[0] for line in capsys.readouterr().out.splitlines()] == list(CHECKS)
+    assert [line.split()[0] for line in capsys.readouterr().out.splitlines()] == list(EVERY)
 
 
 def test_nothing_can_be_installed_without_apt(monkeypatch):

@@ -120,7 +120,7 @@ def test_what_is_written_after_a_run_is_not_covered_and_said(ended, capsys):
 @pytest.mark.parametrize(
     ("content", "words"),
     [
-        (None, "has no SHA256SUMS: the run did not end, or an older release made it"),
+        (None, "has no SHA256SUMS: the run did not end, or older suites made it"),
         ("", "SHA256SUMS, line 1: is no line of sha256sum"),
         ("x\n", "SHA256SUMS, line 1: is no line of sha256sum"),
         (f"{'0' * 64}  a\n{'0' * 64}  b", "line 1: is no line of sha256sum; the file was changed or cut"),

@@ -34,7 +34,7 @@ class Node:
 def clock(monkeypatch):
     clock = Clock()
     monkeypatch.setattr(speed, "time", clock)
-    monkeypatch.setattr(speed, "parallel", lambda action, nodes, **_: [action(node) for node in nodes])
+    monkeypatch.setattr(speed, "on_each", lambda action, nodes: [action(node) for node in nodes])
     yield clock
     wait.set_scale(1.0)
 
