@@ -416,10 +416,14 @@ def runs(pid: int, started: str) -> bool | None:
 
 @functools.cache
 def numbering() -> str:
-    """Return a short name for what numbers of processes mean here: since this boot, and in this namespace of them."""
+    """Return a short name for what numbers of processes mean here: one for this boot, and for this namespace of them.
+
+    Example:
+        "95a0c6de-0b1f77aa"
+    """
     boot = Path("/proc/sys/kernel/random/boot_id")
-    identity = (boot.read_text() if boot.exists() else "") + str(Path("/proc/self/ns/pid").readlink())
-    return hashlib.sha256(identity.encode()).hexdigest()[:8]
+    parts = boot.read_text() if boot.exists() else "", str(Path("/proc/self/ns/pid").readlink())
+    return "-".join(hashlib.sha256(part.encode()).hexdigest()[:8] for part in parts)
 
 
 @functools.cache

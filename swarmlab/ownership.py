@@ -106,13 +106,17 @@ class Owner:
     def earlier(self) -> bool:
         """Whether it ran on this machine before its last boot, or on a clone with the same name and machine-id."""
         same = self.home == socket.gethostname() and self.machine in filter(None, [machine()])
-        return same and self.numbering != numbering()
+        return same and _boot(self.numbering) != _boot(numbering())
 
     def __str__(self) -> str:
         which = f"process {self.pid}"
         if self.here:
             return which
         return f"{which} in container {self.container}" if self.container else f"{which} on {self.home}"
+
+
+def _boot(numbering: str) -> str:
+    return numbering.partition("-")[0]
 
 
 def owner_of(mark: str) -> Owner:
@@ -136,7 +140,7 @@ def this_process() -> str:
     """Return the calling process as an owner: its host or container, its number and its start time.
 
     Example:
-        "db1@1c7bd2f0.95a0c6de/4211/1748822", "container:0123456789ab/12/1748822"
+        "db1@1c7bd2f0.95a0c6de-0b1f77aa/4211/1748822", "container:0123456789ab/12/1748822"
     """
     own = process(os.getpid())
     where = _home or f"{socket.gethostname()}@{machine()}.{numbering()}"

@@ -254,6 +254,7 @@ def _not_lost(before: Callable[[Any], Any]) -> Callable[[Any], None]:
 
         def again() -> None:
             ending.first = None
+            ending.noticed.clear()
             main = threading.main_thread().ident
             assert main
             signal.pthread_kill(main, number)

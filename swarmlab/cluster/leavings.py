@@ -170,7 +170,7 @@ def _of_node(node: Node, registry: str) -> Iterator[Leaving]:
     for resource in node.ask("GET", "/images/json"):
         yield from _image(node, resource, registry)
     yield from _on_machine(node)
-    for table in tables.listed(node.look(tables.LIST).out.splitlines()):
+    for table in tables.listed(node.look(tables.LIST).expect().splitlines()):
         if table.left:
             yield Leaving("table", table.name, node.name, False, _shell(node.run, f"nft delete table ip {table.name}"))
 
@@ -196,8 +196,8 @@ def _is_ours(reference: str, registry: str) -> bool:
 
 
 def _on_machine(node: Node) -> Iterator[Leaving]:
-    listed = node.look(f"ls -d {FOLDERS}/{PREFIX}*-{DIGITS} 2>/dev/null; getent passwd | cut -d : -f 1")
-    for word in listed.out.split():
+    listed = node.look(f"ls -d {FOLDERS}/{PREFIX}*-{DIGITS} 2>/dev/null; getent passwd | cut -d : -f 1").expect()
+    for word in listed.split():
         if word.startswith(f"{FOLDERS}/") and is_unique(word.removeprefix(f"{FOLDERS}/")):
             # Those of the docker command's settings are of the user, who need not be root.
             yield Leaving("folder", word, node.name, False, _shell(node.look, f"rm -rf {word}"))

@@ -33,8 +33,8 @@ class RunLock:
         id: the config's id.
         owner: the process that runs the suites (see `ownership.this_process`).
         taken: when the lock was taken, as an engine writes it.
-        begun: when the run began by each node's clock (see `build_cache.now`), by the node's name; None where that
-            could not be told.
+        begun: when the run began by each node's clock (see `build_cache.now`), by the node's name, or one before it
+            that was killed; None where that could not be told.
     """
 
     id: str
@@ -101,8 +101,6 @@ def take(manager: Node, owner: str, begun: Mapping[str, float | None]) -> tuple[
         UsageError: a run has the lock that may go on.
         EngineRefused: the swarm takes no config, or keeps that of the run that was killed.
     """
-    data = base64.b64encode(json.dumps({_BEGUN: begun}).encode()).decode()
-    body = {"Name": LOCK, "Labels": {_OWNER: owner}, "Data": data}
     killed = None
     while True:
         if held := on(manager):
@@ -110,11 +108,19 @@ def take(manager: Node, owner: str, begun: Mapping[str, float | None]) -> tuple[
                 raise UsageError(f"{held}; wait until it ends")
             release(manager, held)
             killed = held
+            # This run may end before it has removed what that one added to the build cache.
+            begun = {name: _earlier(time, held.begun.get(name)) for name, time in begun.items()}
+        data = base64.b64encode(json.dumps({_BEGUN: begun}).encode()).decode()
+        body = {"Name": LOCK, "Labels": {_OWNER: owner}, "Data": data}
         try:
             return RunLock(manager.ask("POST", "/configs/create", body=body)["ID"], owner, "", begun), killed
         except EngineRefused:
             if on(manager) is None:
                 raise
+
+
+def _earlier(one: float | None, other: float | None) -> float | None:
+    return min((time for time in (one, other) if time is not None), default=None)
 
 
 def release(manager: Node, lock: RunLock) -> None:

@@ -48,8 +48,8 @@ def write_config(file: Path, hosts: Mapping[str, Settings], common: Settings) ->
 class Ssh:
     """An SSH connection to one machine.
 
-    `open` starts a control connection, and everything later goes through it. The configuration file must set
-    ControlPath.
+    `open` starts a control connection, and everything later goes through it; once that has ended, each command logs in
+    by itself. The configuration file must set ControlPath.
 
     Source: ssh(1), options -M, -N, -O; ssh_config(5), ControlMaster.
     """

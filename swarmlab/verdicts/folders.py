@@ -33,8 +33,8 @@ RUNS, LATEST = "runs", "latest"
 KEPT = 20
 #: The process that writes to a run's folder. The file is gone once the run has ended.
 OWNER = ".owner"
-#: Seconds without a new verdict after which a run of another host is taken for killed. One test may take hours.
-_SILENT = 6 * 3600.0
+#: Seconds without a new verdict after which a run of another host is taken for killed. One test may take a day.
+_SILENT = 7 * 24 * 3600.0
 #: What the name of a run's folder begins with: its time.
 _TIME = r"\d{8}T\d{6}Z-"
 
@@ -158,7 +158,7 @@ def running(folder: Path, *, elsewhere: bool = True) -> bool:
     Args:
         folder: The run's folder.
         elsewhere: What is returned of a process of which this host knows nothing, such as one of another host, while
-            the run's record grows. Where it has not grown for hours, the process was killed.
+            the run's record grows. Where it has not grown for a week, the process was killed.
     """
     return bool(going_on(folder) if elsewhere else _owner(folder)[1])
 

@@ -10,7 +10,8 @@ from types import SimpleNamespace
 
 import pytest
 
-from swarmlab.errors import NoAnswer
+from swarmlab.cluster import deadline
+from swarmlab.errors import LabError, NoAnswer
 from swarmlab.evidence import recording
 from swarmlab.labs.existing import node as existing
 from swarmlab.labs.existing.inventory import Machine
@@ -157,6 +158,40 @@ def test_a_connection_that_cannot_be_made_is_not_tried_all_the_time(node, monkey
                 node.ask("GET", "/nodes")
     assert ssh.opened == 1
     assert "cannot be made again: Connection timed out" in journal.text()
+
+
+@pytest.mark.parametrize("works", [True, False])
+def test_of_a_command_whose_connection_ends_meanwhile_nothing_is_known(node, monkeypatch, works):
+    ssh = node.connection.ssh
+    outcome = SimpleNamespace(rc=255, stdout_bytes=b"", stderr_bytes=b"")
+    monkeypatch.setattr("swarmlab.cluster.deadline.run", lambda *_: outcome)
+    assert node.look("false").code == 255, "the connection is whole: it is the command's own"
+    ssh.works = works
+    ssh.end()
+    with pytest.raises(LabError, match="the connection to slave01 ended while a command ran there"):
+        node.look("false")
+    assert ssh.opened == 1
+    assert existing._listens(node.connection.engine_socket) is works
+
+
+def test_a_socket_to_the_engine_that_an_interruption_kept_from_being_made_is_made(node):
+    ssh = node.connection.ssh
+    ssh.server.shutdown()
+    ssh.server.server_close()
+    ssh.server = None
+    assert node.ask("GET", "/nodes")
+    assert ssh.opened == 0
+
+
+def test_one_who_has_no_time_keeps_nobody_from_making_it_again(node, monkeypatch):
+    monkeypatch.setattr(existing, "_AGAIN", 60.0)
+    ssh = node.connection.ssh
+    ssh.works = False
+    ssh.end()
+    with deadline.within(1), pytest.raises(NoAnswer):
+        node.ask("GET", "/nodes")
+    ssh.works = True
+    assert node.ask("GET", "/nodes")
 
 
 def test_a_connection_that_was_closed_stays_closed(node):

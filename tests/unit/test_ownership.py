@@ -59,11 +59,12 @@ def test_a_machine_of_the_same_name_and_a_container_of_the_same_name_are_not_thi
 
 def test_a_process_of_an_earlier_boot_has_ended_but_a_clone_may_have_the_lock_of_a_swarm(monkeypatch):
     monkeypatch.setattr(ownership, "machine", lambda: "11111111")
-    monkeypatch.setattr(ownership, "numbering", lambda: "33333333")
+    monkeypatch.setattr(ownership, "numbering", lambda: "33333333-44444444")
     assert alive(this_process()) is True
-    assert alive(mark("11111111", "33333333", os.getpid())) is False
-    assert alive(mark("11111111", "22222222")) is False
-    assert RunLock("c", mark("11111111", "22222222")).alive is None
+    assert alive(mark("11111111", "33333333-44444444", os.getpid())) is False
+    assert alive(mark("11111111", "22222222-44444444")) is False
+    assert RunLock("c", mark("11111111", "22222222-44444444")).alive is None
+    assert alive(mark("11111111", "33333333-55555555")) is None, "of another namespace of this boot"
     assert RunLock("c", this_process()).alive is True
 
 

@@ -84,9 +84,10 @@ def test_of_a_lock_of_another_release_nothing_is_known(data):
 def test_the_lock_of_a_run_that_was_killed_is_taken_over_with_what_it_says():
     manager = Manager()
     run_lock.take(manager, DEAD, {"master": 12.0})
-    lock, killed = run_lock.take(manager, ownership.this_process(), {"master": 24.0})
+    lock, killed = run_lock.take(manager, ownership.this_process(), {"master": 24.0, "slave01": None})
     assert (killed.owner, killed.begun) == (DEAD, {"master": 12.0})
     assert run_lock.on(manager).id == lock.id
+    assert run_lock.on(manager).begun == lock.begun == {"master": 12.0, "slave01": None}
 
 
 def test_of_two_runs_that_find_a_killed_one_only_one_takes_its_place():

@@ -42,7 +42,8 @@ class Bridge:
                 connection, _ = self._socket.accept()
             except OSError:  # it was closed
                 return
-            with connection:
+            # Without room for another process, this connection ends, and the next is taken.
+            with connection, contextlib.suppress(OSError):
                 self._running = [process for process in self._running if process.poll() is None]
                 process = subprocess.Popen(
                     self._command,
@@ -71,6 +72,8 @@ class Bridge:
 
     def close(self) -> None:
         """Close the socket, and end the commands."""
+        with contextlib.suppress(OSError):
+            self._socket.shutdown(socket.SHUT_RDWR)  # it wakes the thread that waits for a connection
         self._socket.close()
         for process in self._running:
             process.terminate()

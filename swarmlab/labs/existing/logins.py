@@ -16,7 +16,7 @@ from swarmlab.wait import State, wait
 #: The most logins at the same time that begin at one jump host, of those to machines and of those to their engines.
 _AT_ONCE = 4
 #: How often a login is tried that sshd drops, as others than this process may log in there; and the seconds between
-#: two tries, of which the first pause is a tenth (see `wait`).
+#: two tries at most: the first pause is a tenth, and each further one twice the one before (see `wait`).
 _TRIES, _PAUSE = 3, 20.0
 #: Seconds at reference speed that all tries may take, as each ends by itself.
 _MOST = 300.0

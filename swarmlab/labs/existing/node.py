@@ -14,12 +14,13 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, NoReturn
 
+from testinfra.host import Host
 from typing_extensions import override
 
 from swarmlab.cluster import deadline
 from swarmlab.cluster.marks import FOLDERS
 from swarmlab.cluster.node import MANAGEMENT_PORT, Answer, Node, Result, unsent
-from swarmlab.errors import Blocked, NoAnswer, UsageError
+from swarmlab.errors import Blocked, LabError, NoAnswer, UsageError
 from swarmlab.evidence import record
 from swarmlab.files import shown
 from swarmlab.labs import ssh
@@ -88,8 +89,8 @@ _COMMANDS = 8
 _NEUTRAL = r's/"([A-Za-z]+Format|proxies|aliases|currentContext)"([[:space:]]*):/"swc-\1"\2:/g'
 #: Variables of a user's environment that lead docker's commands elsewhere, or have them do something else.
 _VARIABLES = "^(DOCKER|COMPOSE|BUILDKIT|BUILDX)_[A-Za-z_]+"
-#: Seconds until a lost connection that could not be made again is tried once more.
-_AGAIN = 10.0
+#: Seconds until a lost connection that could not be made again is tried once more, and those that a login may take.
+_AGAIN, _LOGIN = 10.0, 60.0
 
 
 class Connection:
@@ -217,9 +218,10 @@ class Connection:
         return self.ssh.command(*filter(None, [opens]), options=["-t"])
 
     def again(self, since: int) -> bool:
-        """Make the way to the engine again if the connection has ended, as it does where no packet comes for a minute.
+        """Make what has ended of the connection again, as it does where no packet comes for a minute.
 
-        As long as the connection is open, it is the engine that does not answer, and nothing is made.
+        As long as all of it is open, it is the engine that does not answer, and nothing is made. In that minute it
+        cannot be told from such an engine.
 
         Args:
             since: `made`, before the engine was asked.
@@ -232,10 +234,14 @@ class Connection:
                 self._make_again()
             return self.made > since
 
+    def lost(self, since: int) -> bool:
+        """Whether the connection has ended since `made` was *since*; if it can be, it is made again."""
+        return self.again(since) or (self.made > 0 and not _listens(_control_socket(self.ssh)))
+
     def _make_again(self) -> None:
-        """Open the connections that have ended, if that on which the engine is asked is one of them."""
-        lost = [each for each in self._all() if _has_ended(each)]
-        if self._all()[-1] not in lost:
+        """Open what has ended: connections, and the local socket of an interruption that came before it was there."""
+        lost = [each for each in self._all() if not _listens(_control_socket(each))]
+        if not lost and _listens(self.engine_socket):
             return
         for each in lost:
             # What a killed process of ssh left: another would do without a socket of its own.
@@ -247,7 +253,8 @@ class Connection:
             return
         for each in lost:
             each.close()
-        self._failed = time.monotonic()
+        if deadline.left(_LOGIN) == _LOGIN:  # else the next who asks may have more time for it
+            self._failed = time.monotonic()
         why = shown(" ".join(messages) or "its sshd does not forward the socket of the engine")
         record(str(self.machine), "the connection over SSH", f"has ended, and cannot be made again: {why}")
 
@@ -297,14 +304,14 @@ def _control_socket(connection: Ssh) -> Path:
     return connection.config.with_name(f"{connection.host}.ssh")
 
 
-def _has_ended(connection: Ssh) -> bool:
-    """Whether nobody listens at the control socket of a connection. Unlike ssh, it says so whatever time is left."""
+def _listens(path: Path) -> bool:
+    """Whether somebody listens at a local socket, whatever time is left."""
     with socket.socket(socket.AF_UNIX) as tried:
         try:
-            tried.connect(str(_control_socket(connection)))
+            tried.connect(str(path))
         except (ConnectionRefusedError, FileNotFoundError):
-            return True
-    return False
+            return False
+    return True
 
 
 class _NoHost:
@@ -373,6 +380,29 @@ class SshNode(Node):
             if not self._connected_again(made) or not (method == "GET" or unsent(silent)):
                 raise
         return super().ask(method, path, **how)
+
+    @override
+    def execute(self, container: str, command: str) -> Result:
+        made = self.connection.made
+        result = super().execute(container, command)
+        # The outcome of an engine that ends meanwhile is 1 as well (see `Node.execute`).
+        return self._held(made, result, result.code == 1)
+
+    @override
+    def _run(self, host: Host, line: str, command: str = "", shown: Callable[[str], str] | None = None) -> Result:
+        made = self.connection.made
+        result = super()._run(host, line, command, shown)
+        return self._held(made, result, result.code == 255)  # that of ssh, but also of commands
+
+    def _held(self, since: int, result: Result, doubtful: bool) -> Result:
+        """Return the outcome of a command.
+
+        Raises:
+            LabError: it is doubtful, and the connection has ended meanwhile: nothing is known of the command.
+        """
+        if doubtful and self.connection.lost(since):
+            raise LabError(f"the connection to {self.name} ended while a command ran there")
+        return result
 
     def _connected_again(self, since: int) -> bool:
         """Whether it was the connection that had ended, not the engine, and is made again (see `Connection.again`)."""
