@@ -1,6 +1,7 @@
 """Reads what nodes hold of the swarm's work: containers, images, tables of networks, and what registries have.
 
-All of it are GET requests to the engines. A registry is asked by the nodes' engines, each within a few seconds.
+The engines are asked, by GET requests, and a registry by the nodes' engines, each within a few seconds. Where that does
+not answer, the nodes' shells try the way to it.
 """
 
 from __future__ import annotations
@@ -31,7 +32,7 @@ _TRY = 4.0
 #: Seconds for which managers and nodes are read again where they tell different things: one may just have changed.
 _SETTLING = 6.0
 #: The registry counts who asks, and has had too many questions.
-_OF_NUMBERS = re.compile(r"toomanyrequests|too many requests|rate limit|\b429\b", re.IGNORECASE)
+_OF_NUMBERS = re.compile(r"toomanyrequests|too many requests|rate limit|status( code)?:? 429\b", re.IGNORECASE)
 #: The engine did not come to ask the registry.
 _OF_THE_WAY = re.compile(r"dial (tcp|udp)|lookup \S+|no such host|server misbehaving|x509:|tls:", re.IGNORECASE)
 _OF_LACKING = re.compile(r"manifest unknown|not found|no such|name unknown|does not exist", re.IGNORECASE)

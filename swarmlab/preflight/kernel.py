@@ -159,6 +159,8 @@ def _lost(view: NodeView, own: str, address: str, dropped: str) -> bool:
     data = arrived.small | arrived.large
     if own == view.data_address and address in data:
         return False
+    if own == view.address != view.data_address and address in arrived.gossip:
+        return False
     heard = bool(arrived.unseen) or address in data | arrived.gossip
     return dropped not in ("", "0") or not heard
 

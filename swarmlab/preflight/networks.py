@@ -111,7 +111,7 @@ def host_routes(sight: Sight) -> Iterator[Finding]:
 
 
 def _own_addresses(view: NodeView) -> set[IPv4Address | IPv6Address]:
-    """Return the addresses by which others reach a node, as far as they are known: not those of bridges."""
+    """Return the addresses by which others reach a node, as far as they are known, without the engine's bridges."""
     within = {*view.bridges.values(), "docker0", GATEWAY_BRIDGE, "lo"}
     found: set[IPv4Address | IPv6Address] = set()
     with contextlib.suppress(Unknown):

@@ -123,12 +123,16 @@ QUESTIONS = {
     "cat /proc/net/tcp /proc/net/tcp6 2>/dev/null | grep -iE ':1F0A [0-9A-F]+:[0-9A-F]+ 0A'; true",
     # The TCP ports on which programs listen, and which of these sockets are the engine's, and which are sshd's.
     "listeners": (
-        f"ls /proc/1/fd >/dev/null || exit; {ahead.PID}; for F in /proc/net/tcp /proc/net/tcp6; do [ ! -e $F ] || "
-        # Those that listen come first.
-        'awk \'NR > 1 { if ($4 == "0A") print "listen", $2, $10; else if ($4 != "03") exit }\' $F; done; '
+        f"ls /proc/1/fd >/dev/null || exit; {ahead.PID}; "
         "of() { N=$1; shift; [ $# = 0 ] || { cd /proc && for X; do ls -l $X/fd 2>/dev/null; done; } | "
         'sed -n "s/.*socket:\\[\\([0-9]*\\)\\].*/$N \\1/p"; }; '
-        "of engine $P $(pidof docker-proxy); of sshd $(pidof sshd); true"
+        # Its proxies are children of it, unless it was started again. They come and go, so they are asked for twice.
+        "own() { of engine $P $(pidof docker-proxy) "
+        '$(grep -lsx "PPid:[[:space:]]*$P" /proc/[0-9]*/status | cut -d/ -f3); }; own; '
+        "for F in /proc/net/tcp /proc/net/tcp6; do [ ! -e $F ] || "
+        # Those that listen come first.
+        'awk \'NR > 1 { if ($4 == "0A") print "listen", $2, $10; else if ($4 != "03") exit }\' $F; done; '
+        "own; of sshd $(pidof sshd); true"
     ),
     "machine": (
         "cat /proc/sys/kernel/random/boot_id >/dev/null || exit; "
@@ -235,7 +239,8 @@ def gather(
                 together.begin(_read_once_asked, *pair, asked[place], counts[place : place + 1], counts)
                 for place, pair in enumerate(pairs)
             ]
-            factor = sight.pace = max(_wait(asked, pairs, progress), _pace(counts))
+            pace = _wait(asked, pairs, progress)
+            factor = max(pace, _pace(counts))
             answering = [(place, pair) for place, pair in enumerate(pairs) if pair[1].info]
             begun += _read_swarm(sight, [pair for _, pair in answering], together, factor)
             _list_hesitating(sight, pairs)
@@ -247,7 +252,9 @@ def gather(
             ]
             rest = start + scaled(_LONGEST) * factor + max(len(active) - 9, 0) - time.monotonic()
             with deadline.within(rest):
-                begun.append(together.begin(_deepen, sight, dict(map(_named, pairs)), [*begun], registries))
+                begun.append(
+                    together.begin(_deepen, sight, dict(map(_named, pairs)), [*begun], counts, pace, registries)
+                )
             if len(active) > 1:
                 with deadline.within(rest):
                     until = start + scaled(_SOON) * factor
@@ -297,9 +304,17 @@ def _read_swarm(
     return begun
 
 
-def _deepen(sight: Sight, nodes: Mapping[str, Node], begun: Sequence[Future[Any]], registries: bool) -> None:
-    """Read what follows from what managers and nodes tell, once they have told it."""
+def _deepen(
+    sight: Sight,
+    nodes: Mapping[str, Node],
+    begun: Sequence[Future[Any]],
+    counts: Sequence[Future[packets.Counting]],
+    pace: float,
+    registries: bool,
+) -> None:
+    """Read what follows from what managers and nodes tell, once they have told it, and note how slow they were."""
     futures.wait(begun)
+    sight.pace = max(pace, _pace(counts))
     networks.complete(sight)
     plugins.complete(sight)
     held.deepen(sight, nodes, registries=registries)
@@ -406,7 +421,7 @@ def _wait(
 
 
 def _pace(counts: Sequence[Future[packets.Counting]]) -> float:
-    """Return how many times slower than usual the nodes' shells are by what most of them took so far.
+    """Return how many times slower than usual the nodes' shells are by what most of them took; the most if they go on.
 
     Many nodes on one machine, or many connections from it, make each other late. None of them hangs then.
     """

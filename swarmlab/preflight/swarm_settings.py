@@ -252,7 +252,7 @@ def _shared(view: NodeView, name: str, port: Mapping[str, Any], mode: str, *, of
     program = "sshd" if of_ssh else "another program"
     if mode == "ingress":
         summary = f"{program} listens on port {number}/tcp, which {name} publishes by the mesh"
-        risk = f"what comes for the port goes to the service: {program} is not reached any more"
+        risk = f"what comes for the port goes to the service: {program} is not reached over IPv4 any more"
         mend = f"docker service update --publish-rm {target} --publish-add OTHER:{target} {name}"
     else:
         summary = f"{program} listens on port {number}/tcp, which {name} publishes on its nodes (mode host)"

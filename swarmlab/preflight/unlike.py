@@ -46,8 +46,10 @@ _CHAINS = (
     '/^table / { B = $2 " " $3; N = D = 0; '
     'S = $2 == "inet" || $2 == "ip" && $3 !~ /^(filter|nat|mangle|raw|security)$/; '
     "S = S && $3 !~ /^(swarmlab|docker|firewalld)/ } "
+    "/^\\tflags .*dormant/ { S = 0 } "
     "/^\\tchain / { C = 1 } "
-    'C && N++ < 200 { B = B "\\n" substr($0, 1, 300) } '
+    # A rule that is cut may accept.
+    'C && N++ < 200 { B = B "\\n" substr($0, 1, 300) (length($0) > 300 ? " accept" : "") } '
     "/hook forward .*policy drop/ { D = 1 } "
     "/^\\t}/ { C = 0 } "
     '/^}/ && S && D { A = A "\\nchains " B (N > 200 ? "\\nmore" : "") } '
@@ -160,7 +162,8 @@ class Dropping:
 
 #: What rules of chains that let no new connection through may accept: answers, and what is no traffic of tasks.
 _OF_ANSWERS = re.compile(
-    r"ct state [{ ]*(established|related)([, ]+(established|related))*[} ]|\bicmp|iif(name)? \"?lo\b"
+    r"ct state [{ ]*(established|related)([, ]+(established|related))*[} ]|^(?!.*\b(tcp|udp)\b).*\bicmp"
+    r"|iif(name)? \"?lo\b"
 )
 #: What lets a packet through, or hands it to a program.
 _PASSES = re.compile(r"\b(accept|queue)\b")
@@ -190,6 +193,8 @@ def _accepts(name: str, chains: Mapping[str, str], seen: set[str]) -> bool:
         rule = re.sub(r'comment "[^"]*"', "", line)
         if " hook " in rule:
             continue
+        if "vmap @" in rule:  # what is in a map that has a name was not read
+            return True
         of_states = "ct state vmap" in rule and "}" in rule
         passes = _NEW_PASSES if of_states else _PASSES
         if passes.search(rule) and (of_states or not _OF_ANSWERS.search(rule)):

@@ -116,6 +116,8 @@ def test_an_engine_is_asked_what_killed_a_container(sight, starved, words):
         ),
         (EngineRefused("node", 429, "toomanyrequests: You have reached your pull rate limit"), LIMITED, "rate limit"),
         (EngineRefused("node", 500, "received unexpected HTTP status: 429 Too Many Requests"), LIMITED, "429"),
+        (EngineRefused("node", 500, "unexpected status code 429"), LIMITED, "429"),
+        (EngineRefused("node", 404, "unknown: artifact team/app:429 not found"), LACKS, "not found"),
         (NoAnswer("timed out"), UNREACHED, "no answer from the registry: timeout after 8 s"),
     ],
 )

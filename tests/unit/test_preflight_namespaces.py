@@ -152,6 +152,10 @@ def test_a_chain_that_drops_what_is_forwarded_is_named(ask, rules):
         (ONLY_ANSWERS, "\t\tct state vmap { established : accept, new : jump allowed }\n\t}\n\n\tchain allowed"),
         (ONLY_ANSWERS, "\t\tip saddr {\n\t\t\t10.0.0.0/8 } accept\n\t}\n\n\tchain allowed"),
         (ONLY_ANSWERS, f"{250 * 'counter' + chr(10)}\t}}\n\n\tchain allowed".replace("counter", "\t\tcounter\n")),
+        (ONLY_ANSWERS, "\t\tmeta l4proto { icmp, tcp, udp } accept\n\t}\n\n\tchain allowed"),
+        (ONLY_ANSWERS, "\t\tiifname . oifname vmap @allowed\n\t}\n\n\tchain allowed"),
+        (ONLY_ANSWERS, f"\t\tip saddr {{ {', '.join(['192.168.100.100'] * 25)} }} accept\n\t}}\n\n\tchain allowed"),
+        ("\tset bad", "\tflags dormant\n\n\tset bad"),
         (FORWARD, FORWARD.replace("drop", "accept")),
         ("table inet firewall", "table inet firewalld"),  # which another check tells
         ("table inet firewall", "table ip filter"),  # iptables lists it
