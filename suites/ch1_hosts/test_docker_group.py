@@ -9,7 +9,7 @@ from fixtures.claims import claim
 from fixtures.cluster import on_every_node
 from suites.support.accounts import throwaway
 from suites.support.commands import last
-from suites.support.listening import engine_answers, for_the_swarm
+from suites.support.listening import besides_the_swarm, engine_answers
 from swarmlab.cluster.marks import PREFIX
 from swarmlab.errors import Blocked, LabError
 from swarmlab.parallel import parallel
@@ -69,8 +69,7 @@ def test_nobody_outside_the_group_uses_the_daemon(cluster, node, outsider, user,
     users = "; ".join(f"{who(node, one)} may open {' and '.join(places)}" for one, places in may.items())
     assert not may, f"users other than {owner or 'members of the group'} may use the daemon: {users}"
     # What answers at ports of the swarm is no engine, and may be a service of others, which the suite does not ask.
-    taken = for_the_swarm(cluster, node)
-    places = [place for place in tcp_sockets(node) if int(place.rpartition(":")[2]) not in taken]
+    places = besides_the_swarm(cluster, node, tcp_sockets(node))
     served = parallel(lambda place: engine_answers(node, place, outsider), places, at_once=5)
     open_to_all = [place for place, serving in zip(places, served, strict=True) if serving]
     assert not open_to_all, f"{who(node, outsider)} uses the daemon by TCP, at {' and '.join(open_to_all)}"

@@ -44,7 +44,7 @@ def checked(
 def slow_starter(cluster: Swarm) -> Service:
     """Create a service with a task on every node, whose containers are healthy once they have a file /tmp/healthy.
 
-    They have /tmp/asked once the check has begun. It fails after longer than a test takes.
+    They have /tmp/asked once the check has begun. They are unhealthy after longer than a test takes.
     """
     check = "touch /tmp/asked; until [ -e /tmp/healthy ]; do sleep 0.2; done"
     slow = checked(check, every=5, timeout=scaled(60), retries=10)

@@ -36,22 +36,38 @@ def answers(node: Node, address: str, port: int) -> bool:
     return done.ok
 
 
-def for_the_swarm(cluster: Swarm, node: Node) -> set[int]:
-    """Return the TCP ports at which the engine of *node* may listen, and what answers is no engine.
+def besides_the_swarm(cluster: Swarm, node: Node, places: Iterable[str]) -> list[str]:
+    """Return those places at which what answers may be the engine of *node*.
 
-    These are the ports of managers, of gossip, of the routing mesh, and those that containers of the node publish: an
-    engine without a proxy for each port listens there itself.
+    At the others it is no engine: at the ports of managers, of gossip, of the routing mesh, and where containers of the
+    node publish ports. There, an engine without a proxy for each port listens itself.
+
+    Args:
+        cluster: the swarm.
+        node: the node.
+        places: addresses of the node at which its engine listens by TCP, each with its port.
     """
     listed = [port for service in cluster.manager.ask("GET", "/services") for port in _published(service)]
     mesh = {port.get("PublishedPort", 0) for port in listed if port.get("PublishMode", "ingress") == "ingress"}
     mapped = {
-        port.get("PublicPort", 0)
+        (_everywhere(port.get("IP", "")), port.get("PublicPort", 0))
         for container in node.containers()
         for port in container.get("Ports") or []
         if port.get("Type", "tcp") == "tcp"
     }
-    managers = manager_ports(cluster.members()).values()
-    return {MANAGEMENT_PORT, GOSSIP_PORT, *managers, *mesh, *mapped} - {0}
+    swarms = {MANAGEMENT_PORT, GOSSIP_PORT, *manager_ports(cluster.members()).values(), *mesh}
+
+    def may_be_engine(place: str) -> bool:
+        address, _, number = place.rpartition(":")
+        taken = {(address.strip("[]"), int(number)), ("", int(number))}
+        return int(number) not in swarms and not mapped & taken
+
+    return list(filter(may_be_engine, places))
+
+
+def _everywhere(address: str) -> str:
+    """Return an address of a published port; empty if it is any of the node's."""
+    return "" if address in ("0.0.0.0", "::") else address
 
 
 def _published(service: Mapping[str, Any]) -> list[Mapping[str, Any]]:

@@ -29,7 +29,7 @@ def expect_tasks_killed(cluster: Swarm) -> None:
     able = [
         node.name
         for node in cluster.nodes
-        if not node.info()["SwapLimit"] and node.run("tail -n +2 /proc/swaps").expect().strip()
+        if not node.info()["SwapLimit"] and node.look("tail -n +2 /proc/swaps").expect().strip()
     ]
     if able:
         raise Blocked(f"the kernel of {few(able)} limits no swap, and there is swap")

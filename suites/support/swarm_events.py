@@ -61,7 +61,8 @@ class Told:
         filtered: by filter, such as ("type", "secret"), and host name, the events that pass it.
         remembered: by host name, the events that a manager still told after all filters were tried. It remembers its
             last ones only, of whatever is done on it.
-        overrun: host names of managers that may have forgotten events before they were asked for them.
+        overrun: by host name of a manager that may have forgotten events before it was asked for them, how many changes
+            had been made each time.
         service: id of the service.
         images: its image before and after the update.
     """
@@ -70,7 +71,7 @@ class Told:
     events: dict[str, list[dict[str, Any]]]
     filtered: dict[tuple[str, str], dict[str, list[dict[str, Any]]]] = field(default_factory=dict)
     remembered: dict[str, list[dict[str, Any]]] = field(default_factory=dict)
-    overrun: set[str] = field(default_factory=set)
+    overrun: dict[str, set[int]] = field(default_factory=dict)
     service: str = ""
     images: tuple[str, str] = ("", "")
 
@@ -83,13 +84,13 @@ class Told:
         known = self.events[manager]
         new = [event for event in events if event not in known]
         if len(events) >= _REMEMBERED and len(new) == len(events):  # all are younger than what it told before
-            self.overrun.add(manager)
+            self.overrun.setdefault(manager, set()).add(len(self.changes))
         known += new
 
-    def lacking(self, changes: Sequence[Change]) -> dict[str, list[str]]:
+    def lacking(self, changes: Sequence[Change]) -> dict[str, list[Change]]:
         """Return those of *changes* that a manager did not tell of, by its host name."""
         each = {
-            name: [str(change) for change in changes if not any(map(change.told_by, events))]
+            name: [change for change in changes if not any(map(change.told_by, events))]
             for name, events in self.events.items()
         }
         return {name: what for name, what in each.items() if what}
@@ -101,9 +102,14 @@ class Told:
             Blocked: all of these managers may have forgotten them before they were asked.
         """
         lacking = self.lacking(changes)
-        if lacking and lacking.keys() <= self.overrun:
+        if lacking and all(self._forgot(name, change) for name, what in lacking.items() for change in what):
             raise Blocked(f"{few(lacking)} had more events than the {_REMEMBERED} that an engine remembers")
         return [f"{name} told nothing of the {few(what, ' and the ')}" for name, what in lacking.items()]
+
+    def _forgot(self, manager: str, change: Change) -> bool:
+        """Whether a manager may have forgotten a change: the last when it was overrun, or the one before."""
+        number = 1 + self.changes.index(change)
+        return any(number in (made, made - 1) for made in self.overrun.get(manager, ()))
 
     def of_change(self, manager: str, change: Change) -> dict[str, Any]:
         """Return the event that *manager* told of a change."""

@@ -1,6 +1,6 @@
 from types import SimpleNamespace
 
-from suites.support.listening import engine_answers, for_the_swarm
+from suites.support.listening import besides_the_swarm, engine_answers
 from swarmlab.cluster.node import Result
 
 
@@ -24,10 +24,15 @@ def test_ports_of_the_swarm_are_no_engines():
     ]
     cluster = SimpleNamespace(manager=SimpleNamespace(ask=lambda *_: services), members=lambda: members)
     containers = [
-        {"Ports": [{"PublicPort": 7000, "Type": "tcp"}, {"PublicPort": 53, "Type": "udp"}, {"PrivatePort": 80}]}
+        {"Ports": [{"PublicPort": 7000, "Type": "tcp"}, {"PublicPort": 53, "Type": "udp"}, {"PrivatePort": 80}]},
+        {"Ports": [{"IP": "::", "PublicPort": 7001}, {"IP": "192.0.2.5", "PublicPort": 2375}]},
+        {"Ports": [{"IP": "fd00::5", "PublicPort": 7002}]},
     ]
     node = SimpleNamespace(containers=lambda: containers)
-    assert for_the_swarm(cluster, node) == {2377, 12377, 7946, 8080, 8081, 8082, 7000}
+    taken = [f"127.0.0.1:{number}" for number in (2377, 12377, 7946, 8080, 8081, 8082, 7000, 7001)]
+    taken += ["192.0.2.5:2375", "[fd00::5]:7002"]
+    free = ["127.0.0.1:2375", "127.0.0.1:53", "[fd00::1]:7002", "127.0.0.1:9000"]
+    assert besides_the_swarm(cluster, node, taken + free) == free
 
 
 def test_an_engine_that_answers_by_tls_alone_answers():

@@ -33,6 +33,20 @@ def test_a_manager_that_has_forgotten_nothing_is_blamed():
     assert told([event(1)], [event(number) for number in range(1, 257)]).missing([CHANGE]) == wanted
 
 
+def test_a_manager_is_blamed_for_what_was_changed_long_before_it_was_overrun():
+    later = [Change("secret", action, f"s{number}", "told") for number, action in enumerate(("update", "remove"), 2)]
+    full = [event(number) for number in range(256)]
+    result = told()
+    result.changes += later
+    result.add("m1", full)
+    result.events["m2"] += [{**event(0, change.id), "Action": change.action} for change in later]
+    assert result.missing([CHANGE, *later]) == [
+        "m1 told nothing of the create of secret told and the update of secret told and the remove of secret told"
+    ]
+    with pytest.raises(Blocked, match="m1 had more events"):
+        result.missing(later)
+
+
 def test_a_manager_that_is_to_blame_is_not_excused_by_another():
     result = told([event(number) for number in range(256)])
     result.events["m2"].clear()
