@@ -5,7 +5,9 @@ import re
 from fixtures.claims import claim
 from fixtures.cluster import on_every_node
 from suites.support.commands import last
+from swarmlab.cluster.node import on_each
 from swarmlab.errors import Blocked, LabError
+from swarmlab.lists import few
 from swarmlab.wait import scaled
 
 
@@ -23,8 +25,11 @@ def test_all_nodes_run_the_same_engine(cluster, lab):
     asked = sorted({lab.declared(node.name).engine for node in cluster.nodes})
     if len(asked) > 1:
         raise Blocked(f"the lab was asked for several engines: {', '.join(asked)}")
-    running = {node.name: version(node) for node in cluster.nodes}
-    assert len(set(running.values())) == 1, f"the nodes run different engines: {running}"
+    running: dict[str, list[str]] = {}
+    for node, engine in zip(cluster.nodes, on_each(version, cluster.nodes), strict=True):
+        running.setdefault(engine, []).append(node.name)
+    told = "; ".join(f"{few(names)} run {engine}" for engine, names in running.items())
+    assert len(running) == 1, f"the nodes run different engines: {told}"
 
 
 @claim("1.3.1/from-package")

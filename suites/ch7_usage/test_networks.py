@@ -3,7 +3,15 @@
 import pytest
 
 from fixtures.claims import claim
-from suites.support.traffic import GOSSIP, all_answer, all_reached, every_size_reached, from_each, note_mesh
+from suites.support.traffic import (
+    GOSSIP,
+    all_answer,
+    all_reached,
+    asked_in_turn,
+    every_size_reached,
+    from_each,
+    note_mesh,
+)
 from swarmlab.errors import Blocked
 from swarmlab.wait import eventually
 
@@ -28,7 +36,7 @@ def test_requests_to_the_published_port_reach_all_replicas(cluster):
     note_mesh(cluster)
 
     eventually(
-        lambda: from_each(cluster.nodes, lambda asked: all_answer(tasks, [asked.get(port) for _ in range(30)])),
+        lambda: from_each(cluster.nodes, lambda asked: all_answer(tasks, asked_in_turn(asked, port, 30))),
         f"every node to pass requests to its port {port} on to all replicas, and to lose none",
         deadline=GOSSIP,
         stable=2,

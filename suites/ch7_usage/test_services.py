@@ -10,6 +10,7 @@ from suites.support.commands import accepted, detached, refusal
 from suites.support.mesh import mesh_of
 from suites.support.placement import containers
 from suites.support.traffic import GOSSIP, all_from, hands_over, note_mesh, reached_from_all, strangers
+from swarmlab.cluster.node import on_each
 from swarmlab.errors import Blocked
 from swarmlab.lists import few
 from swarmlab.parallel import parallel
@@ -128,23 +129,23 @@ def test_service_commands_are_refused_on_a_worker(cluster, documented):
     if not cluster.workers:
         raise Blocked("the cluster has no worker")
     before = services_of(cluster)
-    for worker in cluster.workers:
-        for command in (
-            "service ls",
-            f"service inspect {documented.name}",
-            f"service ps {documented.name}",
-            f"service create --label {cluster.label} --name {cluster.unique('refused')} {cluster.image('web:1')}",
-            f"service update --replicas 2 {documented.name}",
-            f"service scale {documented.name}=2",
-            f"service rm {documented.name}",
-        ):
-            refused = worker.docker(command)
+    for command in (
+        "service ls",
+        f"service inspect {documented.name}",
+        f"service ps {documented.name}",
+        f"service create --label {cluster.label} --name {cluster.unique('refused')} {cluster.image('web:1')}",
+        f"service update --replicas 2 {documented.name}",
+        f"service scale {documented.name}=2",
+        f"service rm {documented.name}",
+    ):
+        answers = on_each(lambda worker, command=command: worker.docker(command), cluster.workers)
+        for worker, refused in zip(cluster.workers, answers, strict=True):
             assert not refused.ok, f"{worker}, a worker, accepted docker {command}"
             # `inspect` reports a search that failed; the others say that the node is no manager.
             if not command.startswith("service inspect"):
                 assert "not a swarm manager" in refused.output, f"{worker} on docker {command}: {refused.output}"
-            after = services_of(cluster)
-            assert after == before, f"{worker} refused docker {command}, and yet {before} became {after}"
+        after = services_of(cluster)
+        assert after == before, f"{few(cluster.workers)} refused docker {command}, and yet {before} became {after}"
 
 
 def services_of(cluster):

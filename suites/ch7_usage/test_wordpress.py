@@ -77,5 +77,5 @@ def replace(stack, name):
     wait(
         lambda: service.replaced(len(old), lambda task: task.id not in old),
         f"every task of {service} to be replaced",
-        deadline=180,
+        deadline=max(180, 60 + 10 * len(old)),  # one after the other
     )

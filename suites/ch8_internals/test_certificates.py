@@ -10,6 +10,7 @@ from fixtures.claims import claim
 from suites.support.certificates import HOUR, lifetime, now
 from suites.support.commands import accepted
 from swarmlab.cluster import pki
+from swarmlab.cluster.node import on_each
 from swarmlab.lists import few
 from swarmlab.wait import State, eventually
 
@@ -66,6 +67,7 @@ def test_certificates_name_node_role_and_cluster(cluster):
     assert len(members) == len(listed), f"the managers list a node twice: {[member['ID'] for member in listed]}"
     clusterwide = cluster.manager.ask("GET", "/swarm")["ID"]
     certificates = {}
+    addresses = dict(zip(cluster.nodes, on_each(lambda node: node.addresses(), cluster.nodes), strict=True))
     for identity, (name,) in owners.items():
         node = cluster.node(name)
         assert identity in members, f"{node} says that it is node {identity}, which is no member"
@@ -89,8 +91,8 @@ def test_certificates_name_node_role_and_cluster(cluster):
             # Another machine with the node's certificate would have another address. One that no node of the swarm has
             # is that of a router which translates addresses.
             at = member["Status"]["Addr"]
-            others = [other.name for other in cluster.nodes if other is not node and at in other.addresses()]
-            here = at in node.addresses() or not others
+            others = [other.name for other in cluster.nodes if other is not node and at in addresses[other]]
+            here = at in addresses[node] or not others
             assert here, f"the node {identity} is {node}, and speaks with the managers from {at}, as {few(others)} does"
     for what, of in (("key", pki.public), ("serial number", lambda certificate: certificate.serial_number)):
         holders = {}

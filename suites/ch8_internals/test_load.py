@@ -1,7 +1,7 @@
 """8.2.1: requests to a service of several replicas."""
 
 from fixtures.claims import claim
-from suites.support.traffic import GOSSIP, from_each, note_mesh, spread
+from suites.support.traffic import GOSSIP, asked_in_turn, from_each, note_mesh, spread
 from swarmlab.wait import State, eventually
 
 REQUESTS = 30
@@ -14,7 +14,7 @@ def test_each_of_three_http_replicas_answers_its_part(cluster):
     replicas = {task.container[:12] for task in web.wait_running(3)}
     note_mesh(cluster)
     eventually(
-        lambda: from_each(cluster.sample, lambda node: shared(replicas, [node.get(port) for _ in range(REQUESTS)])),
+        lambda: from_each(cluster.sample, lambda node: shared(replicas, asked_in_turn(node, port, REQUESTS))),
         "requests to every node to be shared by the three replicas",
         deadline=GOSSIP,
         stable=2,

@@ -12,6 +12,7 @@ from suites.support.placement import (
     stays_pending,
 )
 from swarmlab.lists import few
+from swarmlab.parallel import parallel
 from swarmlab.wait import State, eventually
 
 
@@ -127,14 +128,14 @@ def test_a_service_waits_for_a_node_with_the_label_of_its_constraint(cluster, la
             f"{service} to run on {node}, which was given the label",
             deadline=60,
         )
-        for other, patient in waiting.items():
-            state = pending(patient, 1)
-            assert state, f"{node} was given a label, and a service waits for {other}'s: {state.summary}"
+        state = all_pending(waiting.values())
+        assert state, f"{node} was given a label, and services wait for those of others: {state.summary}"
 
 
 def all_pending(services):
     """Whether each of *services* has one task, which is pending."""
-    wrong = [f"{service}: {state.summary}" for service in services if not (state := pending(service, 1))]
+    states = zip(services, parallel(lambda service: pending(service, 1), services), strict=True)
+    wrong = [f"{service}: {state.summary}" for service, state in states if not state]
     return State(not wrong, few(wrong, "; "))
 
 

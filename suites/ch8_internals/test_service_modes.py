@@ -27,8 +27,11 @@ def test_a_replicated_service_has_as_many_tasks_as_declared(cluster):
         slots = {task.slot for task in tasks}
         assert len(slots) == count, f"{count} tasks share slots: {few(map(str, tasks))}"
         eventually(lambda: matched(cluster, work), f"one container for each of {count} tasks", deadline=60)
-    for node in cluster.nodes:
-        bound = cluster.create_service("bound", "idle", replicas=3, constraints=[f"node.hostname=={node}"])
+    services = {
+        node: cluster.create_service("bound", "idle", replicas=3, constraints=[f"node.hostname=={node}"])
+        for node in cluster.nodes
+    }
+    for node, bound in services.items():
         eventually(
             lambda bound=bound, node=node: bound.converged(3, lambda task: task.node == node.name),
             f"three tasks to run on {node}, the only node that they may run on",

@@ -5,6 +5,7 @@ import pytest
 from fixtures.claims import claim
 from suites.support.commands import accepted
 from swarmlab.cluster import pki
+from swarmlab.cluster.node import on_each
 from swarmlab.cluster.probe import Probe
 from swarmlab.errors import Blocked
 
@@ -54,10 +55,12 @@ def test_managers_refuse_certificates_that_are_not_of_their_swarm(cluster):
             for version in ("TLSv1_2", ""):
                 shaken = pki.dial(manager, identity, version=version)
                 assert shaken.alert, f"{manager} does not refuse a certificate {kind}: {shaken}"
-        # See that a member's certificate is taken, so that a refusal is for the certificate. Last, as that needs keys,
-        # which autolock encrypts.
-        for member in cluster.nodes:
-            own = pki.dial(manager, pki.identity_of(member))
+    # See that a member's certificate is taken, so that a refusal is for the certificate. Last, as that needs keys,
+    # which autolock encrypts.
+    identities = on_each(pki.identity_of, cluster.nodes)
+    for manager in cluster.managers:
+        for member, identity in zip(cluster.nodes, identities, strict=True):
+            own = pki.dial(manager, identity)
             assert own.accepted, f"{manager} does not take the certificate of {member}: {own}"
 
 

@@ -7,6 +7,7 @@ from typing import Any
 
 from swarmlab.cluster.service import Service, Task
 from swarmlab.cluster.swarm import Swarm
+from swarmlab.parallel import parallel
 from swarmlab.wait import scaled
 
 SECOND = 10**9
@@ -59,5 +60,8 @@ def health_of(cluster: Swarm, task: Task) -> dict[str, Any]:
 
 def make_sick(cluster: Swarm, tasks: Iterable[Task], file: str = SICK) -> None:
     """Let the health checks of *tasks* fail from now on, which look for *file*."""
-    for task in tasks:
+
+    def touch(task: Task) -> None:
         cluster.node(task.node).execute(task.container, f"touch {file}").expect(f"touch {file} in {task}")
+
+    parallel(touch, tasks)

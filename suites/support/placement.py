@@ -7,10 +7,11 @@ from contextlib import contextmanager
 from typing import Any
 
 from suites.support.commands import accepted
-from swarmlab.cluster.node import Node
+from swarmlab.cluster.node import Node, on_each
 from swarmlab.cluster.service import SERVICE_LABEL, TASK_LABEL, Service, Task
 from swarmlab.cluster.swarm import Swarm
 from swarmlab.lists import few
+from swarmlab.parallel import parallel
 from swarmlab.wait import State, eventually
 
 
@@ -36,16 +37,19 @@ def containers(cluster: Swarm, service: Service, *, all: bool = False) -> set[tu
     Returns:
         Id of the task, host name of the node and id of the container, of each.
     """
+    listed = on_each(lambda node: service.containers(node, all=all), cluster.nodes)
     return {
         (container["Labels"].get(TASK_LABEL, ""), node.name, container["Id"])
-        for node in cluster.nodes
-        for container in service.containers(node, all=all)
+        for node, found in zip(cluster.nodes, listed, strict=True)
+        for container in found
     }
 
 
 def count_by_node(service: Service, nodes: Iterable[Node]) -> dict[str, int]:
     """Return how many running containers the service has on each of *nodes*, by host name."""
-    return {node.name: len(service.containers(node)) for node in nodes}
+    asked = list(nodes)
+    counts = on_each(lambda node: len(service.containers(node)), asked)
+    return dict(zip([node.name for node in asked], counts, strict=True))
 
 
 def matched(cluster: Swarm, service: Service) -> State:
@@ -54,7 +58,7 @@ def matched(cluster: Swarm, service: Service) -> State:
     found = containers(cluster, service)
     left = [f"{container[:12]} on {node}, of task {task or 'none'}" for task, node, container in found - wanted]
     lacking = [f"{container[:12]} on {node}, of task {task}" for task, node, container in wanted - found]
-    summary = f"running without a running task: {left or 'none'}; missing: {lacking or 'none'}"
+    summary = f"running without a running task: {few(left) or 'none'}; missing: {few(lacking) or 'none'}"
     return State(bool(wanted) and not left and not lacking, summary if wanted else "no task runs")
 
 
@@ -76,8 +80,8 @@ def none_on(service: Service, node: Node) -> State:
 
 def only_on(cluster: Swarm, service: Service, nodes: Collection[Node]) -> State:
     """Whether each of *nodes* runs one task of the service; hopeless if another node was ever given one."""
-    given = [state.summary for node in cluster.nodes if node not in nodes and not (state := none_on(service, node))]
-    if given:
+    beside = {node.name for node in cluster.nodes if node not in nodes}
+    if given := [f"given to {task.node}: {task}" for task in service.tasks() if task.node in beside]:
         return State(False, few(given, "; "), hopeless=True)
     return one_on_each(service, nodes)
 
@@ -91,8 +95,9 @@ def nothing_left(cluster: Swarm, services: Collection[str]) -> State:
             for resource in manager.ask("GET", "/tasks")
             if resource["ServiceID"] in services
         ]
-    for node in cluster.nodes:
-        for resource in node.containers(all=True, label=SERVICE_LABEL):
+    listed = on_each(lambda node: node.containers(all=True, label=SERVICE_LABEL), cluster.nodes)
+    for node, found in zip(cluster.nodes, listed, strict=True):
+        for resource in found:
             if resource["Labels"][SERVICE_LABEL] in services:
                 left.append(f"{node} has container {resource['Names'][0]} ({resource['State']})")
     return State(not left, few(left, "; ") or "nothing")
@@ -131,8 +136,9 @@ def lives(cluster: Swarm, tasks: Sequence[Task]) -> dict[str, tuple[Any, ...]]:
     Returns:
         Node, container, start time, first process, and whether it runs.
     """
-    runs = {}
-    for task in tasks:
+
+    def life(task: Task) -> tuple[Any, ...]:
         state = cluster.node(task.node).ask("GET", f"/containers/{task.container}/json")["State"]
-        runs[task.id] = (task.node, task.container[:12], state["StartedAt"], state["Pid"], state["Running"])
-    return runs
+        return task.node, task.container[:12], state["StartedAt"], state["Pid"], state["Running"]
+
+    return dict(zip([task.id for task in tasks], parallel(life, tasks), strict=True))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from swarmlab.cluster.node import Node
+from swarmlab.cluster.node import Node, on_each
 from swarmlab.cluster.probe import Probe
 from swarmlab.cluster.service import Service, Task
 from swarmlab.cluster.swarm import Swarm
@@ -111,34 +111,40 @@ def expect_heard(probes: Mapping[str, Probe], node: Node, port: int, protocol: s
     Raises:
         Blocked: datagrams alone do not pass between nodes, and the port takes them.
     """
-    probe, wanted = elsewhere(probes, node), f"{protocol} {task.container[:12]}"
+    asking, wanted = elsewhere(probes, node), f"{protocol} {task.container[:12]}"
 
     def answered() -> State:
-        answer = heard(probe, node, port, protocol)
-        return State(answer == wanted, f"{probe} asked, and the answer is {answer or 'none'}, not {wanted}")
+        told = []
+        for probe in asking:  # the second is to tell a node that is not heard from one that does not hear
+            answer = heard(probe, node, port, protocol)
+            if answer == wanted:
+                return State(True)
+            told.append(f"{probe} asked, and the answer is {answer or 'none'}")
+        return State(False, f"{'; '.join(told)}, not {wanted}")
 
     what = "datagrams" if protocol == "udp" else "connections"
     try:
         eventually(answered, f"{what} to port {port} of {node} to reach the task there", deadline=20)
     except AssertionError as failed:
         if protocol == "udp" and heard(probes[node.name], node, port, protocol) == wanted:
-            passes = f"datagrams to published ports do not pass between {probe.node} and {node}"
+            passes = f"datagrams to published ports do not pass from {few(probe.node for probe in asking)} to {node}"
             raise Blocked(f"{passes}: port {port} answers on the node itself") from failed
         raise
 
 
-def elsewhere(probes: Mapping[str, Probe], node: Node) -> Probe:
-    """Return a probe that is not on *node*, of *probes* by the name of their node.
+def elsewhere(probes: Mapping[str, Probe], node: Node) -> list[Probe]:
+    """Return up to two probes that are not on *node*, of *probes* by the name of their node.
 
     Raises:
         Blocked: the cluster has no other node.
     """
-    for name, probe in probes.items():
-        if name != node.name:
-            return probe
-    raise Blocked("the cluster has one node")
+    others = [probe for name, probe in probes.items() if name != node.name]
+    if not others:
+        raise Blocked("the cluster has one node")
+    return others[:2]
 
 
 def probes_by_node(cluster: Swarm) -> dict[str, Probe]:
     """Start a client container on every node, and return its probe by the node's name."""
-    return {node.name: Probe(node, cluster.bench(node).start("client")) for node in cluster.nodes}
+    probes = on_each(lambda node: Probe(node, cluster.bench(node).start("client")), cluster.nodes)
+    return dict(zip([node.name for node in cluster.nodes], probes, strict=True))

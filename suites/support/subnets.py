@@ -13,7 +13,7 @@ from itertools import combinations
 from typing import Any
 
 from suites.support.commands import accepted
-from swarmlab.cluster.node import Node
+from swarmlab.cluster.node import Node, on_each
 from swarmlab.cluster.service import ENDED
 from swarmlab.cluster.swarm import Swarm
 from swarmlab.errors import Blocked, DeadlineExceeded
@@ -160,8 +160,8 @@ def free_subnets(cluster: Swarm, count: int = 1, *, routed: bool = False) -> lis
         Blocked: fewer than *count* are free.
     """
     candidates = _OF_NOBODY if routed else _CANDIDATES
-    taken = [subnet for node in cluster.nodes for subnet in routes(node)]
-    taken += [subnet for node in cluster.nodes for listed in subnets(node).values() for subnet in listed]
+    taken = [subnet for found in on_each(routes, cluster.nodes) for subnet in found]
+    taken += [subnet for found in on_each(subnets, cluster.nodes) for listed in found.values() for subnet in listed]
     free = [subnet for subnet in map(IPv4Network, candidates) if not any(subnet.overlaps(other) for other in taken)]
     if len(free) < count:
         raise Blocked(
@@ -200,8 +200,8 @@ def disjoint(cluster: Swarm, networks: Sequence[str]) -> State:
         chosen = chosen or mine
         if mine != chosen:
             return State(False, f"{asked} lists the subnets {mine}, and another manager lists {chosen}")
-    for node in cluster.nodes:
-        listed = subnets(node)
+    every_list, every_route = on_each(subnets, cluster.nodes), on_each(routes, cluster.nodes)
+    for node, listed, ways in zip(cluster.nodes, every_list, every_route, strict=True):
         if other := {name: listed[name] for name in networks if listed.get(name) and listed[name] != chosen[name]}:
             wrong.append(f"{node} lists other subnets than the managers: {other}")
         every = {**listed, **chosen}
@@ -211,7 +211,7 @@ def disjoint(cluster: Swarm, networks: Sequence[str]) -> State:
             f"{name} ({subnet}) and what {node} has by itself, {line}"
             for name in networks
             for subnet in chosen[name]
-            for route, line in routes(node).items()
+            for route, line in ways.items()
             if subnet.overlaps(route)
         ]
     return State(not wrong, f"these overlap: {few(wrong, '; ')}" if wrong else "disjoint")

@@ -7,7 +7,7 @@ from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any, TypeVar
 
-from swarmlab.cluster.node import Answer, Node
+from swarmlab.cluster.node import Answer, Node, on_each
 from swarmlab.cluster.probe import Probe
 from swarmlab.cluster.service import Task
 from swarmlab.cluster.swarm import Swarm, suspects
@@ -66,8 +66,15 @@ def hands_over(linger: float = _LINGER) -> dict[str, Any]:
 
 def note_mesh(cluster: Swarm) -> None:
     """Record every node's IPVS table of the routing mesh in the evidence."""
-    for node in cluster.nodes:
-        node.ipvs()
+    on_each(lambda node: node.ipvs(), cluster.nodes)
+
+
+def asked_in_turn(node: Node, port: int, count: int) -> list[Answer]:
+    """Return the answers of a node's port to so many requests; one that gets none is the last, as it takes long."""
+    answers: list[Answer] = []
+    while len(answers) < count and (not answers or answers[-1].status):
+        answers.append(node.get(port))
+    return answers
 
 
 def spread(answers: Iterable[Answer]) -> Counter[str]:

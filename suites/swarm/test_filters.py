@@ -65,7 +65,7 @@ def test_services_are_listed_by_name_id_label_and_mode(cluster):
 @claim("services/filter-tasks")
 def test_tasks_are_listed_by_service_node_name_id_label_and_desired_state(cluster):
     key = cluster.unique("key")
-    one = cluster.create_service("one", "idle", everywhere=True)
+    one = cluster.create_service("one", "idle", everywhere=True, update={"Parallelism": 0})
     two = cluster.create_service("two", "idle", everywhere=True)
     old = {task.id for task in one.wait_running(len(cluster.nodes))}
     two.wait_running(len(cluster.nodes))

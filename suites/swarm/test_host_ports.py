@@ -16,10 +16,8 @@ from suites.support.published import (
     publish,
 )
 from swarmlab.errors import Blocked
+from swarmlab.parallel import parallel
 from swarmlab.wait import State, eventually
-
-#: Ports that no datagram reaches, of one node each, after which no further one is tried: each takes a deadline.
-_ENOUGH = 4
 
 
 @claim("ports/host-mode-protocols")
@@ -39,18 +37,19 @@ def test_connections_and_datagrams_reach_the_tasks_of_their_node(cluster, lab):
         port = entry(ECHO, shared, mode="host", protocol=protocol)
         services[shared, protocol] = cluster.create_service(protocol, "python:3", ports=[port], **settings)
     tasks = {service: service.expect_running(len(cluster.nodes)) for service in set(services.values())}
+    kept_away = []
     # Connections first: what keeps datagrams from one node does not keep all others from being judged.
-    kept_away: list[Blocked] = []
     for (port, protocol), service in sorted(services.items(), key=lambda item: item[0][1]):
-        for task in tasks[service]:
+
+        def expect(task, port=port, protocol=protocol):
             try:
                 expect_heard(probes, cluster.node(task.node), port, protocol, task)
             except Blocked as blocked:
-                kept_away.append(blocked)
                 if not lab.standing:  # nobody's firewall is between its nodes
                     raise blocked.__cause__ or blocked from None
-                if len(kept_away) == _ENOUGH:
-                    raise
+                kept_away.append(blocked)
+
+        parallel(expect, tasks[service])
     if kept_away:
         raise kept_away[0]
 

@@ -9,7 +9,7 @@ from suites.support.commands import refusal
 from suites.support.mesh import mesh_of
 from suites.support.published import published
 from suites.support.subnets import free_subnets
-from suites.support.traffic import GOSSIP, all_answer, from_each
+from suites.support.traffic import GOSSIP, all_answer, asked_in_turn, from_each
 from swarmlab.cluster.swarm import has_ingress
 from swarmlab.wait import State, eventually, wait
 
@@ -108,7 +108,7 @@ def test_a_network_of_the_mesh_that_was_made_anew_routes_to_all_tasks(cluster):
     tasks = web.expect_running(2)
 
     eventually(
-        lambda: from_each(cluster.nodes, lambda asked: all_answer(tasks, [asked.get(port) for _ in range(12)])),
+        lambda: from_each(cluster.nodes, lambda asked: all_answer(tasks, asked_in_turn(asked, port, 12))),
         f"every node to pass requests to its port {port} on to all replicas, by the new network {name}",
         deadline=GOSSIP,
         alike=True,

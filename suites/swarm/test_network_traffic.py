@@ -4,10 +4,11 @@ from fixtures.claims import claim
 from suites.support.captures import captured
 from suites.support.joined import nothing_passes, roomy
 from suites.support.names import addresses_of, leads_nowhere
-from suites.support.traffic import GOSSIP, all_reached, every_size_reached
+from suites.support.traffic import GOSSIP, PROBES, REQUESTS, all_reached, every_size_reached
 from suites.support.wire import vxlan_of
 from swarmlab.cluster.node import GOSSIP_PORT
 from swarmlab.errors import Blocked
+from swarmlab.lists import few
 from swarmlab.parallel import parallel
 from swarmlab.wait import State, eventually, scaled, wait
 
@@ -59,9 +60,10 @@ def test_tasks_of_an_internal_network_reach_each_other_and_nothing_else(cluster)
 
     before = dict(zip(map(str, others), parallel(reached, others), strict=True))
     if not all(before.values()):
-        raise Blocked(f"containers of a network that is not internal reach of the nodes only {before}")
+        shut = [name for name, found in before.items() if not found]
+        raise Blocked(f"{few(shut)} in a network that is not internal reach no node")
     for probe, found in zip(probes, parallel(reached, probes), strict=True):
-        assert not found, f"a task on {probe.node} in an internal network reaches {', '.join(sorted(found))}"
+        assert not found, f"a task on {probe.node} in an internal network reaches {few(sorted(found))}"
     expect_passing(cluster, probes, tasks, inner)
 
 
@@ -105,17 +107,21 @@ def test_what_passes_through_an_encrypted_network_cannot_be_read_between_nodes(c
         for network, tasks, probes in sides:
             expect_passing(cluster, probes, tasks, network)
             words[network] = cluster.unique("word")
-            for probe in probes:
+
+            def ask(probe, network=network, tasks=tasks):
                 others = [task for task in tasks if task.container != probe.container]
-                probe.fetch([f"http://{task.addresses[network]}/{words[network]}" for task in others])
+                urls = [f"http://{task.addresses[network]}/{words[network]}" for task in others]
+                probe.fetch(urls, at_once=REQUESTS)
+
+            parallel(ask, probes, at_once=PROBES)
         # The control: what passes through a network that is not encrypted is there to be read.
         wait(
             lambda: State(
-                not (deaf := [str(node) for node in cluster.nodes if not read(node, words[plain])]), f"{deaf}"
+                not (deaf := [str(node) for node in cluster.nodes if not read(node, words[plain])]), few(deaf)
             ),
             "every node's packets to be captured",
         )
         for network, word in words.items():
             if network != plain:
                 readable = [str(node) for node in cluster.nodes if read(node, word)]
-                assert not readable, f"what {', '.join(readable)} sends through an encrypted network can be read"
+                assert not readable, f"what {few(readable)} sends through an encrypted network can be read"

@@ -8,6 +8,7 @@ from suites.support.joined import boxes, held, identity, knows
 from suites.support.placement import containers, lives, stays
 from suites.support.subnets import free_subnets
 from suites.support.traffic import GOSSIP, all_reached
+from swarmlab.cluster.node import on_each
 from swarmlab.errors import Blocked
 from swarmlab.lists import few
 from swarmlab.wait import State, eventually, wait
@@ -45,7 +46,8 @@ def test_a_network_in_use_is_not_removed(cluster):
         alike=True,
     )
     after = lives(cluster, tasks)
-    assert after == before, f"tasks of {web} ran as {before} before a removal that was refused, and then as {after}"
+    changed = [f"{life} became {after[id]}" for id, life in before.items() if after[id] != life]
+    assert not changed, f"a removal that was refused touched tasks of {web}: {few(changed, '; ')}"
     web.remove()
     # The container of docker run alone keeps it, on whatever node it is.
     wait(lambda: State(not (left := containers(cluster, web)), f"{len(left)} left"), f"the containers of {web} to end")
@@ -94,15 +96,18 @@ def test_a_worker_knows_a_network_while_it_runs_something_in_it(cluster):
 
 def _without_interfaces(cluster, id, *using):
     """Whether no node but those that are *using* a network has its interfaces."""
-    left = [f"{node} has its interfaces" for node in cluster.nodes if node not in using and _has_interfaces(node, id)]
+    others = [node for node in cluster.nodes if node not in using]
+    has = on_each(lambda node: _has_interfaces(node, id), others)
+    left = [f"{node} has its interfaces" for node, there in zip(others, has, strict=True) if there]
     return State(not left, few(left, "; ") or "none has its interfaces")
 
 
 def _gone(cluster, id):
     """Whether no node has a network: workers list it, nodes have its interfaces."""
-    left = [f"{worker} lists it" for worker in cluster.workers if knows(worker, id)]
+    lists = on_each(lambda worker: knows(worker, id), cluster.workers)
+    left = [f"{worker} lists it" for worker, listed in zip(cluster.workers, lists, strict=True) if listed]
     state = _without_interfaces(cluster, id)
-    return State(state.done and not left, "; ".join((*left, state.summary)))
+    return State(state.done and not left, "; ".join(filter(None, (few(left, "; "), state.summary))))
 
 
 def _has_interfaces(node, id):

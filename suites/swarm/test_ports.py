@@ -5,7 +5,7 @@ import pytest
 from fixtures.claims import claim
 from suites.support.commands import refusal
 from suites.support.published import entry, nobody_answers, publish, published
-from suites.support.traffic import GOSSIP, all_answer, from_each
+from suites.support.traffic import GOSSIP, all_answer, asked_in_turn, from_each
 from swarmlab.wait import State, eventually, wait
 
 #: The ports from which a swarm chooses.
@@ -122,7 +122,7 @@ def _routed(cluster, port, tasks):
     """Expect that every node passes requests to *port* on to all *tasks*."""
 
     eventually(
-        lambda: from_each(cluster.nodes, lambda asked: all_answer(tasks, [asked.get(port) for _ in range(12)])),
+        lambda: from_each(cluster.nodes, lambda asked: all_answer(tasks, asked_in_turn(asked, port, 12))),
         f"every node to pass requests to its port {port} on to all replicas",
         deadline=GOSSIP,
         alike=True,

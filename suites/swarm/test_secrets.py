@@ -130,9 +130,8 @@ def test_a_secret_is_never_on_the_disk_of_a_node(cluster, traces):
         for task in tasks:
             kind = printed(cluster, task, f"stat -f -c %T {path}")
             assert kind in IN_MEMORY, f"in the task on {task.node}, {path} is on a file system {kind}, not in memory"
-    nodes = cluster.sample
-    each = parallel(lambda node: traces.on_disk(node, text, service), nodes)
-    for node, found in zip(nodes, each, strict=True):
+    each = parallel(lambda node: traces.on_disk(node, text, service), cluster.nodes)
+    for node, found in zip(cluster.nodes, each, strict=True):
         assert not found, f"a task on {node} has the secret, and it is on the disk of {node} in {few(found)}"
 
 

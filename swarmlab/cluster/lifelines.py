@@ -80,6 +80,7 @@ class Lifelines:
         self._lock = threading.Lock()
         self._lives: dict[str, list[Observation]] = {}
         self._last: dict[tuple[str, str], Observation] = {}
+        self._unjudged: set[str] = set()  # the tasks with states that came since the last judgement
         self._names: dict[str, str] = {}
         self._reported: set[str] = set()
         #: Of the nodes that are sampled: which are managers, and when the others are asked again.
@@ -99,6 +100,7 @@ class Lifelines:
         if last is None or (last.version, last.state) != (observation.version, observation.state):
             self._last[observation.task, observation.manager] = observation
             self._lives.setdefault(observation.task, []).append(observation)
+            self._unjudged.add(observation.task)
 
     def lives(self, service: str = "") -> dict[str, list[Observation]]:
         """Return the states of each task, by time, by the task's id; of one *service* only, if its id is given."""
@@ -116,8 +118,11 @@ class Lifelines:
         The order is that of the task's versions, not of the answers: a manager may answer from an older state, for
         example when a leader has just been elected. Within one version, one manager's answers must not go back.
         """
+        with self._lock:
+            lives = {task: list(self._lives[task]) for task in sorted(self._unjudged)}
+            self._unjudged.clear()
         found = []
-        for task, life in self.lives().items():
+        for task, life in lives.items():
             if task in self._reported or not (pair := _backward(life)):
                 continue
             self._reported.add(task)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
@@ -10,7 +11,7 @@ from swarmlab.cluster.node import Answer, Node
 from swarmlab.cluster.refusals import Refusals
 from swarmlab.errors import DeadlineExceeded
 from swarmlab.lists import few
-from swarmlab.wait import State, wait
+from swarmlab.wait import State, scaled, wait
 
 #: Labels that an engine puts on the container of a task: ids of task and service, and the service's name.
 TASK_LABEL = "com.docker.swarm.task.id"
@@ -18,6 +19,12 @@ SERVICE_LABEL = "com.docker.swarm.service.id"
 SERVICE_NAME_LABEL = "com.docker.swarm.service.name"
 #: The states of a task that has ended, and does not run again.
 ENDED = {"complete", "failed", "shutdown", "rejected", "orphaned", "remove"}
+
+
+#: States of a task that no node was found for yet.
+UNASSIGNED = ("new", "pending")
+#: Seconds at reference speed after which managers will not remove such a task any more. They take less than one.
+_KEPT = 20.0
 
 
 def over(state: str, desired: str) -> bool:
@@ -29,7 +36,7 @@ def over(state: str, desired: str) -> bool:
         state: the task's state.
         desired: its desired state.
     """
-    return state in ENDED or (state in ("new", "pending") and desired == "shutdown")
+    return state in ENDED or (state in UNASSIGNED and desired == "shutdown")
 
 
 def specification(
@@ -237,6 +244,7 @@ class Service:
         self.id = id
         self.name = name
         self._refusals = Refusals()
+        self._unassigned: dict[str, float] = {}
 
     def __str__(self) -> str:
         return self.name
@@ -266,7 +274,8 @@ class Service:
     ) -> State:
         """Whether exactly *replicas* tasks run and no other task is about to start or to end.
 
-        A node that refuses tasks of the service for good makes it hopeless (see `swarmlab.cluster.refusals`).
+        A node that refuses tasks of the service for good makes it hopeless (see `swarmlab.cluster.refusals`), and so
+        does a task without a node that managers should have removed long ago.
 
         Args:
             replicas: number of running tasks.
@@ -282,7 +291,18 @@ class Service:
         refused = self._refusals.note(tasks)
         if refused and not done:
             return State(False, f"{len(alive)} running, wanted {replicas}: {refused}", refused=True)
-        return State(done, f"{len(alive)} running, wanted {replicas}: " + (few(map(str, recent), "; ") or "no task"))
+        summary = f"{len(alive)} running, wanted {replicas}: " + (few(map(str, recent), "; ") or "no task")
+        return State(done, summary, hopeless=self._kept(tasks) and not done)
+
+    def _kept(self, tasks: list[Task]) -> bool:
+        """Whether managers have kept a task that is to be removed, and has no node, for much longer than they take.
+
+        Source: moby/swarmkit#2555, by which some engines never remove it.
+        """
+        now = time.monotonic()
+        left = [task.id for task in tasks if not task.node and task.state in UNASSIGNED and task.desired == "remove"]
+        self._unassigned = {id: self._unassigned.get(id, now) for id in left}
+        return any(now - since > scaled(_KEPT) for since in self._unassigned.values())
 
     def updated(self) -> State:
         """Whether the swarm has completed the service's update; hopeless once it has paused it or rolls it back."""

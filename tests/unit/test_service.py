@@ -30,6 +30,20 @@ def test_none_is_on_its_way_in_or_out(state, desired, done):
     assert converged(task("two", state, desired)) is done
 
 
+def test_a_task_that_managers_have_long_kept_is_not_waited_for(monkeypatch):
+    now = [100.0]
+    monkeypatch.setattr("swarmlab.cluster.service.time", SimpleNamespace(monotonic=lambda: now[0]))
+    service = Service(None, "id", "web")
+    runs, kept = task("one", "running", "running"), task("two", "pending", "remove", node="")
+
+    def look(*tasks):
+        now[0] += 15
+        return service.converged(1, tasks=[runs, *tasks]).hopeless
+
+    assert [look(kept), look(kept), look(), look(kept), look(kept), look(kept)] == [False] * 5 + [True]
+    assert not look(task("three", "pending", "running", node=""))
+
+
 def test_all_tasks_are_renewed_each_time_anew():
     spec = {"TaskTemplate": {}}
     manager = SimpleNamespace(revise=lambda _, change: change(spec))

@@ -89,7 +89,7 @@ def test_a_network_has_the_addresses_of_its_own_tasks_and_services_alone():
 
 def machine(*taken):
     listed = "".join(f"{subnet} via 192.0.2.1 dev eth0\n" for subnet in taken)
-    return SimpleNamespace(run=lambda _: SimpleNamespace(out=listed), ask=lambda *_: [])
+    return SimpleNamespace(own_processors=False, run=lambda _: SimpleNamespace(out=listed), ask=lambda *_: [])
 
 
 def test_where_the_usual_private_subnets_are_taken_others_are_found():
