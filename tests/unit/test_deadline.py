@@ -15,9 +15,9 @@ HERE = testinfra.get_host("local://")
 
 def test_a_command_that_hangs_is_given_up_and_what_it_printed_is_kept():
     start = time.monotonic()
-    with deadline.within(0.7), pytest.raises(Overdue, match=r"did not end within 1 s") as late:
-        deadline.run(HERE, "echo before; sleep 20; echo after")
-    assert time.monotonic() - start < 5
+    with deadline.within(3), pytest.raises(Overdue, match=r"did not end within [234] s") as late:
+        deadline.run(HERE, "echo before; sleep 60; echo after")
+    assert time.monotonic() - start < 30
     assert late.value.printed == "before\n"
 
 

@@ -61,7 +61,8 @@ def test_what_changes_something_keeps_its_time(client):
     assert time.monotonic() - begun >= 1
 
 
-def test_an_engine_that_ends_is_told(client):
+def test_an_engine_that_ends_is_told(client, monkeypatch):
+    monkeypatch.setattr(patience, "SOON", 30)
     with pytest.raises(patience.EngineSilent, match=r"ended while it was asked GET /v1.41/volumes"):
         client.volumes.list()
     assert client.lines == []

@@ -1,6 +1,7 @@
 """What tasks may do: how it is measured, and how changes are told."""
 
 import json
+import os
 import subprocess
 import sys
 
@@ -69,9 +70,9 @@ def test_every_group_has_a_claim_with_a_condition():
 
 
 def test_the_program_measures_every_group():
-    ran = subprocess.run(
-        [sys.executable, inside.__file__, "localhost"], capture_output=True, text=True, timeout=60, check=True
-    )
+    quick = {**os.environ, "RES_OPTIONS": "timeout:1 attempts:1", "LOCALDOMAIN": ""}  # this machine's may be silent
+    command = [sys.executable, inside.__file__, "localhost"]
+    ran = subprocess.run(command, capture_output=True, text=True, timeout=60, check=True, env=quick)
     told = json.loads(ran.stdout)
     assert set(told) == set(GROUPS.values())
     assert all(isinstance(value, str) for facts in told.values() for value in facts.values())

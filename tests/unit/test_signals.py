@@ -42,6 +42,10 @@ sys.exit(interruption.guarded(run))
 """
 
 
+#: A clean-up that ends once the test has made a file.
+UNTIL_OVER = "while not Path('over').exists(): time.sleep(0.05)"
+
+
 @pytest.fixture
 def program(tmp_path):
     """Return a function that starts the program, and ends it with the test."""
@@ -83,11 +87,12 @@ def ended(process):
 
 @pytest.mark.parametrize("number", [INT, TERM, HUP])
 @pytest.mark.parametrize("times", [1, 2, 3])
-def test_a_signal_interrupts_once_however_often_it_comes(program, number, times):
-    process = program()
+def test_a_signal_interrupts_once_however_often_it_comes(program, tmp_path, number, times):
+    process = program(end=UNTIL_OVER)
     for _ in range(times):
         process.send_signal(number)
         time.sleep(0.2)
+    (tmp_path / "over").touch()
     line = f"swarmlab: interrupted by {number.name}; lab x was taken down"
     assert ended(process) == (128 + number, line)
 
@@ -123,11 +128,13 @@ def test_a_signal_that_is_ignored_stays_so(program):
     assert process.wait(10) == 0
 
 
-def test_commands_of_the_clean_up_do_not_notice_further_signals(program):
-    process = program(end="subprocess.run(['sleep', '1'], check=True)")
+def test_commands_of_the_clean_up_do_not_notice_further_signals(program, tmp_path):
+    waits = f"import time; from pathlib import Path\n{UNTIL_OVER}"  # a shell would let signals in
+    process = program(end=f"subprocess.run([sys.executable, '-c', {waits!r}], check=True)")
     for _ in range(3):
         os.killpg(process.pid, INT)
         time.sleep(0.2)
+    (tmp_path / "over").touch()
     status, line = ended(process)
     assert (status, line.endswith("was taken down")) == (130, True)
 
@@ -163,7 +170,7 @@ def test_waits_of_other_threads_are_given_up(program):
 
 
 def test_what_other_threads_have_not_begun_is_not_begun(program):
-    act = "lambda item: (print('at', item, flush=True), time.sleep(1))"
+    act = "lambda item: (print('at', item, flush=True), time.sleep(5))"
     process = program(work=f"parallel.parallel({act}, range(60), at_once=1)")
     assert process.stdout.readline() == "at 0\n"
     process.send_signal(INT)

@@ -160,12 +160,10 @@ def test_a_program_that_the_suite_starts_is_the_suites(counter):
 
 
 def test_a_program_that_still_runs_counts_once(counter):
-    with subprocess.Popen([sys.executable, "-c", BURN.format(0.3) + "input()"], stdin=subprocess.PIPE) as running:
-
-        def counted():
-            return State(counter.now().suite >= 0.3, f"{counter.now()}")
-
-        wait(counted, "the program to be counted")
+    burnt = BURN.format(0.3) + "print(flush=True)\ninput()"
+    with subprocess.Popen([sys.executable, "-c", burnt], stdin=subprocess.PIPE, stdout=subprocess.PIPE) as running:
+        running.stdout.readline()
+        wait(lambda: State(counter.now().suite >= 0.3, f"{counter.now()}"), "the program to be counted")
         before = counter.now()
         running.communicate(b"\n")
     assert counter.now().less(before).suite < 0.2

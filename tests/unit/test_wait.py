@@ -34,7 +34,8 @@ def test_stable_wants_polls_in_a_row():
     assert list(polls) == [False]
 
 
-def test_what_holds_at_the_deadline_is_looked_at_as_often_as_it_must():
+def test_what_holds_at_the_deadline_is_looked_at_as_often_as_it_must(monkeypatch):
+    monkeypatch.setattr(waiting, "_SLOWEST", 100)
     began = time.monotonic()
     wait(lambda: time.sleep(0.05) or True, "a slow look", deadline=0.1, stable=4, every=0)
     assert time.monotonic() - began >= 0.2

@@ -131,16 +131,16 @@ def test_a_silent_server_is_a_loss_after_the_timeout(serve, monkeypatch):
 
 
 def test_a_silent_node_does_not_keep_others_from_being_asked(serve, monkeypatch):
-    monkeypatch.setattr(watching, "TIMEOUT", 1.0)
+    monkeypatch.setattr(watching, "TIMEOUT", 3.0)
     over = threading.Event()
-    good, mute = serve("master", "127.0.0.1"), serve("slave01", "127.0.0.2", lambda _: 200 if over.wait(5) else 500)
+    good, mute = serve("master", "127.0.0.1"), serve("slave01", "127.0.0.2", lambda _: 200 if over.wait(30) else 500)
     with Watch([good, mute], good.port) as watch:
-        watch.rounds(2)
+        watch.rounds(1)
     over.set()
     asked = Counter(heard.node for heard in watch.heard)
     assert {heard.node for heard in watch.lost} == {"slave01"}
-    assert asked["master"] > 10 * asked["slave01"]
-    assert watch.gap("master") < 0.5 < watch.gap("slave01")
+    assert asked["master"] > 3 * asked["slave01"]
+    assert watch.gap("master") < 2.5 < watch.gap("slave01")
 
 
 def test_a_node_that_is_asked_no_more_is_a_flaw_while_others_are_asked():
@@ -273,14 +273,16 @@ def test_what_failed_inside_is_not_hidden(nodes):
 def test_work_of_the_suite_does_not_hold_up_the_asking(nodes):
     with Watch(nodes, nodes[0].port) as watch:
         watch.rounds(1)
-        end = time.monotonic() + 1
-        watch.mark("busy")
-        while time.monotonic() < end:
+        before, end = served(nodes), time.monotonic() + 30
+        # The servers are this process's, and must share with the work.
+        while served(nodes) <= before + 5 and time.monotonic() < end:
             sum(range(20_000))
-        watch.rounds(1)
-    busy = [heard for heard in watch._heard if end - 1 < heard.at < end]
-    assert len(busy) > 5  # the servers are this process's, and must share with the work
+        assert served(nodes) > before + 5
     assert not watch.lost
+
+
+def served(nodes):
+    return sum(node.server.count for node in nodes)
 
 
 def test_nobody_asks_on_when_the_parent_was_killed(nodes):
