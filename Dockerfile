@@ -14,7 +14,8 @@ COPY pyproject.toml requirements.lock setup.sh ./
 COPY swarmlab/__init__.py swarmlab/
 RUN touch README.md LICENSE && ./setup.sh
 COPY . .
-RUN .venv/bin/python -m compileall -q swarmlab fixtures \
+RUN chmod -R go=rX . \
+    && .venv/bin/python -m compileall -q swarmlab fixtures \
     && mkdir -p -m 1777 .pytest_cache \
     && ln -s /reports reports
 ENV PATH=/opt/swarm-conformance/.venv/bin:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin \

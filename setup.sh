@@ -7,6 +7,10 @@ fail() { echo "setup: $1" >&2; exit 2; }
 
 # Nothing is asked: not by sudo, and not by packages or by what looks after services when they change.
 as_root() {
+    for name in http_proxy https_proxy no_proxy HTTP_PROXY HTTPS_PROXY NO_PROXY; do
+        eval "value=\${$name-}" # sudo takes the environment away
+        [ -z "$value" ] || set -- "$name=$value" "$@"
+    done
     set -- env DEBIAN_FRONTEND=noninteractive NEEDRESTART_MODE=l "$@"
     if [ "$(id -u)" = 0 ]; then "$@"; else sudo -n "$@"; fi </dev/null
 }
@@ -36,7 +40,9 @@ if ! "$PYTHON" -c 'import ensurepip, venv' 2>/dev/null; then
     as_root true 2>"$log" ||
         fail "Python's venv cannot be installed without root; run: sudo apt-get install python3 python3-venv"
     echo "setup: installing python3 and python3-venv"
-    { as_root apt-get -qq update && as_root apt-get -qq -y install python3 python3-venv; } >"$log" 2>&1 ||
+    # A new machine may be installing updates by itself.
+    { as_root apt-get -qq update &&
+        as_root apt-get -qq -y -o DPkg::Lock::Timeout=600 install python3 python3-venv; } >"$log" 2>&1 ||
         failed "python3-venv cannot be installed" "Debian's mirror" "/etc/apt/sources.list"
     "$PYTHON" -c 'import ensurepip, venv' 2>"$log" ||
         fail "PYTHON=$PYTHON has no venv; set PYTHON to a Python 3.10 or newer that has"

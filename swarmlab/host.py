@@ -41,6 +41,8 @@ _CONTAINER = re.compile(r"(?<![0-9a-f])[0-9a-f]{64}(?![0-9a-f])")
 _SYSTEM_FOLDERS = ("/usr/local/sbin", "/usr/sbin", "/sbin")
 #: Variables that name a proxy, which apt and mmdebstrap heed.
 _PROXIES = ("http_proxy", "https_proxy", "ftp_proxy", "no_proxy", "HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY")
+#: Seconds after which a folder of a process of another host or container is left over.
+_OLD = 24 * 3600.0
 #: Seconds that sudo may take to say whether it runs commands.
 _SUDO = 20.0
 #: Characters of a command line that a message shows.
@@ -340,24 +342,32 @@ def _holder(lock: IO[str]) -> str:
 def scratch(kind: str) -> Iterator[Path]:
     """Yield an empty folder in the cache, which goes when the context ends; those of killed processes go before.
 
+    Hosts and containers may share a cache. Of folders of their processes nothing is known here; old ones go.
+
     Args:
         kind: how its name begins.
     """
     place = cache_folder()
     place.mkdir(parents=True, exist_ok=True)
+    own = f"{kind}-{numbering()}-"
     for left in place.glob(f"{kind}-*"):
-        if ended(left.name, f"{kind}-"):
+        if ended(left.name, own) or (not left.name.startswith(own) and _is_old(left)):
             shutil.rmtree(left, ignore_errors=True)
     made = None
     try:
-        with tempfile.TemporaryDirectory(
-            prefix=f"{own_name(f'{kind}-')}-", dir=place, ignore_cleanup_errors=True
-        ) as folder:
+        with tempfile.TemporaryDirectory(prefix=f"{own_name(own)}-", dir=place, ignore_cleanup_errors=True) as folder:
             made = Path(folder)
             yield made
     finally:
         if made:
             remove_as_root(made)
+
+
+def _is_old(folder: Path) -> bool:
+    try:
+        return time.time() - folder.stat().st_mtime > _OLD
+    except OSError:
+        return False
 
 
 def remove_as_root(folder: Path) -> None:
@@ -537,7 +547,8 @@ def install(purposes: Sequence[str], progress: Progress) -> None:
         for package in [package.rstrip("?") for package in listed if package.endswith("?")]:
             if subprocess.run(["apt-cache", "show", package], **quietly).returncode == 0:
                 packages.append(package)
-        done = subprocess.run([*apt, "install", "--no-install-recommends", *packages], **quietly)
+        # What is installed already, such as the containerd of others, is not to go for it.
+        done = subprocess.run([*apt, "install", "--no-remove", "--no-install-recommends", *packages], **quietly)
     if done.returncode != 0:
         # apt-get cannot locate packages if the update before did not reach the mirror.
         why = downloads.unreached(updated.stderr, "Debian's mirror") or downloads.why(done.stderr, "E:")

@@ -120,7 +120,8 @@ def alone_on(client: docker.DockerClient, work: str, progress: Progress) -> Iter
         return True
 
     announced: list[bool] = []
-    wait(try_it, f"another process to end its work on {work}", deadline=_MOST, error=LabError)
+    mend = f"if none is at work: docker volume rm {_name(work)}"
+    wait(try_it, f"another process to end its work on {work} ({mend})", deadline=_MOST, error=LabError)
     with taken[0]:
         yield
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import functools
 import hashlib
+import shlex
 import shutil
 import sys
 from collections.abc import Iterator, Sequence
@@ -133,7 +134,7 @@ class RootFs:
         digest = hashlib.sha256(f"{command}\n{self.dockerfile()}".encode())
         for file in sorted(self.folder.rglob("*")):
             if file.is_file():
-                digest.update(f"\n{file.relative_to(self.folder)} {file.stat().st_mode & 0o111}\n".encode())
+                digest.update(f"\n{file.relative_to(self.folder)} {_mode(file) & 0o111}\n".encode())
                 digest.update(file.read_bytes())
         return digest.hexdigest()[:12]
 
@@ -176,6 +177,8 @@ class RootFs:
         with scratch("image") as folder:
             copy = folder / self.name
             shutil.copytree(self.folder, copy)
+            for path in (copy, *copy.rglob("*")):
+                path.chmod(_mode(path))
             if (copy / "requirements").exists():
                 options = ["--target", str(copy / _PYTHON_PACKAGES), "--requirement", str(copy / "requirements")]
                 self._pip(outside, "install", *options)
@@ -213,13 +216,22 @@ class RootFs:
         if self.suite in UNRELEASED:
             command += ['--aptopt=Acquire::Check-Valid-Until "false"']
         if (self.folder / "root").is_dir():
-            command += [f'--customize-hook=cp -r --preserve=mode {folder / "root"}/. "$1"/']
+            command += [f'--customize-hook=cp -r --preserve=mode {_quoted(folder / "root")}/. "$1"/']
         command += [
-            f'--customize-hook=cp {folder / "setup"} "$1"/tmp/setup',
+            f'--customize-hook=cp {_quoted(folder / "setup")} "$1"/tmp/setup',
             '--customize-hook=chroot "$1" sh /tmp/setup',
             '--customize-hook=rm -rf "$1"/tmp/setup "$1"/var/cache/apt/*.bin',
         ]
         return [*command, self.suite, str(target)]
+
+
+def _quoted(path: Path) -> str:
+    return shlex.quote(str(path))
+
+
+def _mode(path: Path) -> int:
+    """Return the mode that a file or folder of a recipe has in images, whatever the umask of who checked it out."""
+    return 0o755 if path.is_dir() or path.stat().st_mode & 0o100 else 0o644
 
 
 @dataclass(frozen=True)

@@ -89,7 +89,7 @@ def check_host(version: str) -> None:
         raise UsageError(
             f"engine {version} needs a kernel from {release.kernel} on; this host has {os.uname().release}"
         )
-    if not _has_overlay():
+    if not has_overlay():
         raise UsageError(
             f"engine {version} has no storage driver on this host: its kernel has no overlay file system "
             "(CONFIG_OVERLAY_FS); load the module overlay, or take another kernel"
@@ -119,7 +119,7 @@ def _has_nf_tables() -> bool:
     return -int(struct.unpack_from("=i", answer, 16)[0]) != errno.EINVAL
 
 
-def _has_overlay() -> bool:
+def has_overlay() -> bool:
     """Whether the kernel has the overlay file system, built in, loaded or as a module that can be loaded."""
     if "\toverlay\n" in _FILESYSTEMS.read_text(encoding="ascii"):
         return True

@@ -42,6 +42,8 @@ from swarmlab.images.recipes import (
 from swarmlab.ownership import LABEL, OWNER, USER, this_process
 from swarmlab.wait import State, wait
 
+#: Logins of docker-py that are none; it reads those of the user where there are no such.
+_NO_LOGINS = docker.auth.AuthConfig({"auths": {"swarmlab.invalid": {}}})
 #: How an engine names the image that a step of a build has made.
 _STEP = re.compile(r"---> ([0-9a-f]{12,64})\s")
 
@@ -126,7 +128,7 @@ class Workshop:
             try:
                 make()
                 break
-            except SwarmlabError as why:
+            except (SwarmlabError, OSError, docker.errors.DockerException) as why:
                 failed[way] = str(why)
                 self._progress(f"image {recipe}: {way} failed: {shown(why)}")
         else:
@@ -206,9 +208,12 @@ class Workshop:
             LabError: it cannot be pulled; the message has the registry's words.
         """
         self._progress(f"pulling {base}")
+        login: dict[str, str] = {}
         repository, _, tag = base.partition(":")
         try:
-            said = list(self._client.api.pull(repository, tag, stream=True, decode=True))
+            with contextlib.suppress(LabError):  # without a login it may be pulled all the same
+                login = _login(repository)
+            said = list(self._client.api.pull(repository, tag, stream=True, decode=True, auth_config=login))
         except docker.errors.APIError as refused:
             said = [{"error": str(refused.explanation)}]
         if wrong := next((str(line["error"]) for line in said if "error" in line), ""):
@@ -242,6 +247,7 @@ class Workshop:
         container = self._client.containers.run(
             RootFs("registry", DEFAULT).reference,
             detach=True,
+            use_config_proxy=False,  # the image has its environment
             **PLAINLY,
             ports={"5000/tcp": ("127.0.0.1", 0)},  # an engine trusts a registry on its own loopback
             labels={LABEL: "images", OWNER: this_process()},
@@ -254,7 +260,7 @@ class Workshop:
                 here = f"127.0.0.1:{port}/{work.reference}"
                 settings = "\n".join(work.settings)
                 self._build(here, f"FROM {RootFs(work.of, WORKLOADS).reference}\n{settings}\n")
-                for line in self._client.images.push(here, stream=True, decode=True):
+                for line in self._client.images.push(here, stream=True, decode=True, auth_config={}):
                     if "error" in line:
                         raise LabError(f"{work.reference} could not be pushed to the lab's registry: {line['error']}")
                 self._client.images.remove(here)
@@ -274,10 +280,10 @@ class Workshop:
             registry: HOST[:PORT][/PATH]; the credentials are those of this user's docker login.
 
         Raises:
-            LabError: an image could not be pushed.
+            LabError: an image could not be pushed, or the login cannot be read.
         """
         roots = of_workloads()
-        pushed = []
+        pushed, login = [], _login(registry)
         with making_images_on(self._client, self._progress):
             for root in roots:
                 if not self.has(root.reference):
@@ -288,7 +294,7 @@ class Workshop:
                 self._build(there, f"FROM {RootFs(work.of, WORKLOADS).reference}\n{settings}\n")
                 self._progress(f"pushing {there}")
                 try:
-                    for line in self._client.images.push(there, stream=True, decode=True):
+                    for line in self._client.images.push(there, stream=True, decode=True, auth_config=login):
                         if "error" in line:
                             raise LabError(f"{there} could not be pushed: {line['error']}")
                 except (docker.errors.APIError, requests.exceptions.RequestException) as failed:
@@ -336,6 +342,8 @@ def build(
         LabError: a step failed; the message has its words.
     """
     labels = {LABEL_IMAGE: reference.partition(":")[0], **labels}
+    # What it begins with is there. docker-py would ask for all logins of this user, and send them with each build.
+    client.api._auth_configs = _NO_LOGINS
     before = {str(image["Id"]) for image in client.api.images(all=True)}
     said: list[dict[str, Any]] = []
     try:
@@ -347,6 +355,19 @@ def build(
     except BaseException:
         _remove(client, _steps(client, said, before))
         raise
+
+
+def _login(place: str) -> dict[str, str]:
+    """Return this user's login at the registry of a repository; empty if there is none.
+
+    Raises:
+        LabError: it cannot be read, as where the program that keeps it fails.
+    """
+    registry, _ = docker.auth.resolve_repository_name(place)
+    try:
+        return docker.auth.load_config().resolve_authconfig(registry) or {}
+    except docker.errors.DockerException as failed:
+        raise LabError(f"the login at {registry} cannot be read: {shown(failed)}") from failed
 
 
 def _steps(client: docker.DockerClient, said: Sequence[Mapping[str, Any]], before: Collection[str]) -> list[str]:

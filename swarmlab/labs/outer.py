@@ -499,7 +499,7 @@ def _private(progress: Progress) -> OuterEngine:
             _ip("netns", "add", NETNS)
         enter = ["nsenter", f"--net=/run/netns/{NETNS}"]
         subprocess.run([*enter, "ip", "link", "set", "lo", "up"], check=True)
-        subprocess.run([*enter, "sysctl", "-qw", "net.ipv4.ip_forward=1"], check=True)
+        subprocess.run([*enter, "sh", "-c", "echo 1 > /proc/sys/net/ipv4/ip_forward"], check=True)
         data = cache_folder() / "engine"
         data.mkdir(parents=True, exist_ok=True)
         settings = _folder() / "daemon.json"
@@ -560,7 +560,7 @@ def _stop_private() -> None:
 
 def _sweep() -> None:
     """Remove the mounts, the namespace and the files that the private engine leaves."""
-    mounts = [Path(line.split()[1]) for line in Path("/proc/mounts").read_text().splitlines()]
+    mounts = [Path(line.split()[1].replace("\\040", " ")) for line in Path("/proc/mounts").read_text().splitlines()]
     for mount in reversed(mounts):
         if mount.is_relative_to(_folder()) or mount.is_relative_to(cache_folder() / "engine"):
             subprocess.run(["umount", "--lazy", mount], check=False, capture_output=True)

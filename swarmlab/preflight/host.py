@@ -17,6 +17,7 @@ from swarmlab.cluster.node import Node
 from swarmlab.cluster.swarm import Swarm
 from swarmlab.errors import Forbidden, SwarmlabError
 from swarmlab.host import as_root, cache_folder, why_not_root
+from swarmlab.images.releases import has_overlay
 from swarmlab.labs import outer
 from swarmlab.labs.base import Lab
 from swarmlab.labs.containers import fitness
@@ -59,9 +60,12 @@ def machine() -> Iterator[Finding]:
     yield from _disks()
     version = 2 if Path("/sys/fs/cgroup/cgroup.controllers").exists() else 1
     yield Finding(Level.OK, f"version {version}", check="host-cgroups")
-    lacking = "overlay" not in Path("/proc/filesystems").read_text()
-    summary = "not loaded" if lacking else "known to the kernel"
-    yield _finding("host-overlayfs", lacking, summary, "nodes are slow without it", "modprobe overlay")
+    if has_overlay():
+        yield Finding(Level.OK, "the kernel has it", check="host-overlayfs")
+    else:
+        mend = "modprobe overlay; or take a kernel that has it (CONFIG_OVERLAY_FS)"
+        risk = "no lab can be brought up"
+        yield Finding(Level.ERROR, "the kernel has no overlayfs", risk, check="host-overlayfs", mend=mend)
     builder, root = shutil.which("mmdebstrap"), as_root() is not None
     if builder and root:
         yield Finding(Level.OK, builder, check="host-image-builder")

@@ -155,3 +155,20 @@ def test_images_print_nothing_of_their_own_under_an_engines_init_process():
     lines = [line for work in recipes.workloads().values() for line in work.settings if "ENTRYPOINT" in line]
     assert [line for line in lines if "tini" in line]
     assert all('"-s"' in line for line in lines if "tini" in line)
+
+
+def test_files_have_their_modes_whatever_the_umask_of_who_checked_them_out(node, monkeypatch, tmp_path):
+    monkeypatch.setenv("SWARMLAB_CACHE", str(tmp_path))
+    before = node.content
+    for path in (node.folder, *node.folder.rglob("*")):
+        path.chmod(path.stat().st_mode & 0o700)
+    assert node.content == before
+    with node.staged() as copy:
+        folders = [path for path in copy.rglob("*") if path.is_dir()]
+        modes = {path.stat().st_mode & 0o777 for path in (copy, *folders, copy / "root/usr/local/sbin/node-start")}
+        assert (modes, (copy / "packages").stat().st_mode & 0o777) == ({0o755}, 0o644)
+
+
+def test_a_recipe_whose_copy_lies_in_a_folder_with_a_space_is_one_word(node):
+    hooks = [word for word in node.mmdebstrap(Path("/t"), Path("/with space/node")) if "hook=cp" in word]
+    assert all("'/with space/node/" in hook for hook in hooks)

@@ -1,5 +1,6 @@
 """Ways to an image: which is tried, what is told of those that failed, and what they leave. The engine is a double."""
 
+import base64
 from types import SimpleNamespace
 
 import docker
@@ -145,3 +146,32 @@ def test_a_registry_that_refuses_is_quoted(made):
         UsageError, match="it cannot be pulled: toomanyrequests: You have reached your pull rate limit;"
     ):
         made(engine, root=None)
+
+
+@pytest.mark.filterwarnings("ignore:docker-credential-broken")
+@pytest.mark.parametrize("helper", ["fails", "gone"])
+def test_a_program_for_logins_that_fails_keeps_nobody_from_making_images(tmp_path, monkeypatch, helper):
+    monkeypatch.setenv("DOCKER_CONFIG", str(tmp_path))
+    (tmp_path / "config.json").write_text('{"credsStore": "broken"}')
+    if helper == "fails":
+        program = tmp_path / "docker-credential-broken"
+        program.write_text("#!/bin/sh\necho 'no keyring' >&2; exit 1\n")
+        program.chmod(0o755)
+        monkeypatch.setenv("PATH", f"{tmp_path}:/usr/bin:/bin")
+    client = docker.DockerClient(base_url="unix:///nowhere", version="1.40")
+    sent = {}
+    monkeypatch.setattr(client.api, "images", lambda **_: [])
+    monkeypatch.setattr(client.api, "_post", lambda *_, headers, **__: sent.update(headers) or {})
+    monkeypatch.setattr(client.api, "_stream_helper", lambda *_, **__: iter([]))
+    workshop.build(client, "x:1", path=str(tmp_path))
+    assert base64.b64decode(sent["X-Registry-Config"]) == b'{"swarmlab.invalid": {}}'
+    with pytest.raises(LabError, match=r"the login at docker\.io cannot be read"):
+        workshop._login("debian")
+
+
+def test_an_image_is_pulled_where_the_login_cannot_be_read(monkeypatch):
+    monkeypatch.setattr(workshop, "_login", lambda _: (_ for _ in ()).throw(LabError("it fails")))
+    engine, how = Engine(), {}
+    monkeypatch.setattr(engine.api, "pull", lambda *_, **given: how.update(given) or iter([]))
+    workshop.Workshop(engine, print).pull("debian:bullseye-slim")
+    assert how["auth_config"] == {}
