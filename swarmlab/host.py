@@ -557,9 +557,22 @@ def install(purposes: Sequence[str], progress: Progress) -> None:
 
 def for_downloads() -> list[str]:
     """Return the prefix of a command that downloads packages as root: sudo takes the environment away."""
-    kept = [f"{name}={value}" for name, value in sorted(os.environ.items()) if name in _PROXIES and value]
+    kept = [f"{name}={value}" for name, value in sorted(proxies().items())]
     # needrestart, on Ubuntu, asks which services to restart.
     return ["env", "DEBIAN_FRONTEND=noninteractive", "NEEDRESTART_MODE=l", *kept]
+
+
+def proxies(*, elsewhere: bool = False) -> dict[str, str]:
+    """Return the variables of proxies that are set here.
+
+    Args:
+        elsewhere: without a proxy on this machine's loopback, which a container does not reach.
+    """
+    found = {name: value for name in _PROXIES if (value := os.environ.get(name))}
+    near = re.compile(r"(\w+://)?([^@/]*@)?(localhost|127\.|\[::1\])")
+    return {
+        name: value for name, value in found.items() if not elsewhere or "no_" in name.lower() or not near.match(value)
+    }
 
 
 def as_root() -> list[str] | None:

@@ -19,12 +19,13 @@ from typing import Any
 
 import docker
 import requests
+from docker import auth
 from docker.models.containers import Container
 
 from swarmlab import children, downloads, outputs
 from swarmlab.errors import LabError, SwarmlabError, UsageError
 from swarmlab.files import shown
-from swarmlab.host import Progress, as_root, cache_folder, for_downloads, install, scratch, why_not_root
+from swarmlab.host import Progress, as_root, cache_folder, for_downloads, install, proxies, scratch, why_not_root
 from swarmlab.images.engines import DEFAULT, EngineChoice, held, obtain
 from swarmlab.images.locks import making_images_on
 from swarmlab.images.own import make_file, own_container
@@ -43,7 +44,7 @@ from swarmlab.ownership import LABEL, OWNER, USER, this_process
 from swarmlab.wait import State, wait
 
 #: Logins of docker-py that are none; it reads those of the user where there are no such.
-_NO_LOGINS = docker.auth.AuthConfig({"auths": {"swarmlab.invalid": {}}})
+_NO_LOGINS = auth.AuthConfig({"auths": {"swarmlab.invalid": {}}})
 #: How an engine names the image that a step of a build has made.
 _STEP = re.compile(r"---> ([0-9a-f]{12,64})\s")
 
@@ -343,9 +344,10 @@ def build(
     """
     labels = {LABEL_IMAGE: reference.partition(":")[0], **labels}
     # What it begins with is there. docker-py would ask for all logins of this user, and send them with each build.
-    client.api._auth_configs = _NO_LOGINS
+    client.api._auth_configs = _NO_LOGINS  # type: ignore[attr-defined]
     before = {str(image["Id"]) for image in client.api.images(all=True)}
     said: list[dict[str, Any]] = []
+    how["buildargs"] = {**proxies(elsewhere=True), **how.get("buildargs", {})}
     try:
         lines = client.api.build(tag=reference, labels=labels, rm=True, forcerm=True, decode=True, **how)
         for line in lines:
@@ -363,9 +365,9 @@ def _login(place: str) -> dict[str, str]:
     Raises:
         LabError: it cannot be read, as where the program that keeps it fails.
     """
-    registry, _ = docker.auth.resolve_repository_name(place)
+    registry, _ = auth.resolve_repository_name(place)
     try:
-        return docker.auth.load_config().resolve_authconfig(registry) or {}
+        return auth.load_config().resolve_authconfig(registry) or {}
     except docker.errors.DockerException as failed:
         raise LabError(f"the login at {registry} cannot be read: {shown(failed)}") from failed
 

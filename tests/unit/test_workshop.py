@@ -6,6 +6,7 @@ from types import SimpleNamespace
 import docker
 import pytest
 
+from swarmlab import host
 from swarmlab.errors import LabError, UsageError
 from swarmlab.files import shown
 from swarmlab.images import workshop
@@ -55,6 +56,7 @@ class Engine:
 
     def _built(self, **how):
         self.asked.append("build")
+        self.built = how
         for line in self._build:
             if "bbbb" in str(line):
                 self.has["<none>"] = "sha256:" + "b" * 64
@@ -175,3 +177,16 @@ def test_an_image_is_pulled_where_the_login_cannot_be_read(monkeypatch):
     monkeypatch.setattr(engine.api, "pull", lambda *_, **given: how.update(given) or iter([]))
     workshop.Workshop(engine, print).pull("debian:bullseye-slim")
     assert how["auth_config"] == {}
+
+
+def test_builds_use_the_proxies_that_a_container_reaches(monkeypatch, tmp_path):
+    set_to = {"https_proxy": "http://ann:word@proxy.example:3128", "HTTP_PROXY": "http://ann@127.0.0.1:3128"}
+    set_to |= {"no_proxy": "127.0.0.1,localhost"}
+    for name in host._PROXIES:
+        monkeypatch.delenv(name, raising=False)
+    for name, value in set_to.items():
+        monkeypatch.setenv(name, value)
+    engine = Engine()
+    workshop.build(engine, "x:1", path=str(tmp_path))
+    assert engine.built["buildargs"] == {name: set_to[name] for name in ("https_proxy", "no_proxy")}
+    assert "HTTP_PROXY=http://ann@127.0.0.1:3128" in host.for_downloads()
