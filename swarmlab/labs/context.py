@@ -10,6 +10,7 @@ import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 from swarmlab.errors import UsageError
 from swarmlab.files import exists, named, read_json, shown
@@ -54,6 +55,19 @@ def named_engine() -> Named | None:
     if not url:
         raise UsageError(f"{about}: has no address of an engine; {mend}")
     return _fit(Named(url, f"{about}, {shown(url)}", _of_context(name, url, endpoint)), mend)
+
+
+def is_elsewhere() -> bool:
+    """Whether the engine that the user names is on another machine, by its address; then nodes have that one's kernel.
+
+    Raises:
+        UsageError: see `named_engine`.
+    """
+    engine = named_engine()
+    if engine is None or engine.url.startswith("unix://"):
+        return False
+    host = urlsplit(engine.url).hostname or ""
+    return host not in ("localhost", "::1") and not host.startswith("127.")
 
 
 def _fit(engine: Named, mend: str) -> Named:

@@ -300,6 +300,19 @@ def test_a_lock_with_a_wrong_line_is_refused_with_its_number(line):
     assert "engines.lock, line 2" in refusal(fetch, "24.0.9")
 
 
+@pytest.mark.parametrize(("engine", "near"), [("ssh://ops@far", False), ("tcp://127.0.0.1:2375", True), ("", True)])
+def test_this_machine_is_not_asked_where_the_engine_is_elsewhere(tmp_path, monkeypatch, engine, near):
+    from swarmlab.images import releases
+    from swarmlab.labs.containers.lab import check
+
+    monkeypatch.setattr(releases, "_CGROUP2", tmp_path)
+    monkeypatch.setenv("DOCKER_HOST", engine)
+    refused = refusal(check, "x", ["18.03.1"], 3) if near else ""
+    assert ("needs cgroup v1" in refused) is near
+    if not near:
+        assert check("x", ["18.03.1"], 3)
+
+
 def test_an_engine_of_before_cgroup_v2_needs_a_host_with_v1(tmp_path, monkeypatch):
     from swarmlab.images import releases
 

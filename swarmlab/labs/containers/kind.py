@@ -9,6 +9,7 @@ from swarmlab.labs import standing
 from swarmlab.labs.base import Lab, MadeKind, Request
 from swarmlab.labs.containers.lab import DEFAULT, WORD, DindLab, check, check_memory
 from swarmlab.labs.containers.node import LOG
+from swarmlab.labs.context import is_elsewhere
 from swarmlab.labs.outer import OuterEngine
 from swarmlab.labs.state import NodeState
 from swarmlab.ownership import own_suffix
@@ -36,7 +37,7 @@ class ContainerKind(MadeKind):
     def check(self, request: Request) -> None:
         check_cache()
         check(request.name or DEFAULT, request.engines, self._count(request))
-        if request.nodes is not None:  # else a run may use a lab that stands
+        if request.nodes is not None and not is_elsewhere():  # else a run may use a lab that stands
             check_memory(request.nodes, int(request.spare is not None))
 
     @override

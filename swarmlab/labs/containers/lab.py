@@ -44,6 +44,7 @@ from swarmlab.labs.base import Declared, Ended, Lab
 from swarmlab.labs.containers import fitness, neighbours, roots, ways
 from swarmlab.labs.containers.node import DindNode
 from swarmlab.labs.containers.options import node_options
+from swarmlab.labs.context import is_elsewhere
 from swarmlab.labs.hosts import host_names
 from swarmlab.labs.outer import OuterEngine
 from swarmlab.labs.routes import wider
@@ -95,7 +96,7 @@ def check(name: str, engines: Sequence[str], nodes: int) -> list[EngineChoice]:
     if not 1 <= nodes <= hosts.MOST:
         raise UsageError(f"a cluster of the container lab has 1 to {hosts.MOST} nodes, not {nodes}")
     choices = [engine_choice(engine) for engine in engines]
-    for choice in choices:
+    for choice in choices if not is_elsewhere() else ():
         check_host(choice.version)
     return choices
 
