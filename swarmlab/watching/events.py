@@ -16,8 +16,12 @@ from swarmlab.errors import LabError, SwarmlabError
 from swarmlab.evidence import aside, record
 from swarmlab.parallel import ELSEWHERE, parallel
 
-#: An engine remembers 256 events. This many at the first poll, without a known one among them, may hide earlier ones.
-_MANY = 200
+#: An engine remembers so many events. With as many as the second at the first poll there may have been earlier ones.
+_REMEMBERED, _MANY = 256, 200
+#: Nanoseconds by which an event may be kept after one with a later time: an engine notes the time first. Asked since a
+#: time, engines tell what they have kept after the last event before it.
+#: Source: moby, daemon/events/events.go (Log, loadBufferedEvents).
+_LATE = 5 * 10**9
 
 
 def moment(text: str) -> float:
@@ -97,17 +101,18 @@ class _NodeEvents:
         until = int((time.time() + self.offsets[-1][last]) * 1e9)
         if until <= self.since:
             return
-        batch = self.node.events(self.since, until)
+        since = self.since - _LATE if self.raw else self.since
+        batch = self.node.events(since, until)
         if self.raw:
-            known = [place for place, event in enumerate(batch) if _same(event, self.raw[-1])]
-            if not known:
+            told = [event for event in self.raw[-2 * _REMEMBERED :] if int(event["timeNano"]) >= since]
+            new = [event for event in batch if not any(_same(event, other) for other in told)]
+            if len(new) == len(batch):
                 raise LabError(f"between two polls {self.node} had more events than its engine remembers")
-            batch = batch[known[-1] + 1 :]
+            batch = new
         elif len(batch) > _MANY:
             raise LabError(f"before the first poll {self.node} may have had more events than its engine remembers")
         self.raw += batch
-        if batch:
-            self.since = int(batch[-1]["timeNano"])
+        self.since = max([self.since, *(int(event["timeNano"]) for event in batch)])
 
     def bounds(self) -> tuple[float, float]:
         """Return the seconds by which the node's clock was ahead, at least and at most, over all measurements."""

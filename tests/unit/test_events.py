@@ -1,4 +1,5 @@
 import contextlib
+import itertools
 import threading
 from types import SimpleNamespace
 
@@ -36,7 +37,9 @@ class Engine:
         self.kept = [*self.kept, {"Type": kind, "Action": action, "Actor": actor, "timeNano": at}][-self.remembers :]
 
     def events(self, since, until):
-        return [event for event in self.kept if since <= event["timeNano"] <= until]
+        """Tell events as engines do: from the last one back to the first that is too early."""
+        told = itertools.takewhile(lambda event: event["timeNano"] >= since, reversed(self.kept))
+        return [event for event in told if event["timeNano"] <= until][::-1]
 
 
 @pytest.fixture
@@ -97,6 +100,20 @@ def test_events_that_an_engine_forgot_are_noticed(now):
         with pytest.raises(LabError, match="between two polls slave02"):
             recorder.poll()
         recorder._by_node.clear()
+
+
+def test_an_event_that_is_kept_after_a_later_one_is_not_missed(now):
+    engine = Engine("slave02", 0, now)
+    with Recorder([engine]) as recorder:
+        engine.happens("start", "t1")
+        now[0] += 1
+        recorder.poll()
+        engine.kept.append({**engine.kept[-1], "Action": "late", "timeNano": engine.kept[-1]["timeNano"] - 10**6})
+        now[0] += 1
+        recorder.poll()
+        engine.happens("start", "t2")
+        now[0] += 1
+    assert [event.action for event in recorder.events] == ["late", "start", "start"]
 
 
 def test_many_events_at_the_first_look_may_be_the_rest_of_more(now):
