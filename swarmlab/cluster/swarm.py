@@ -99,6 +99,8 @@ class Swarm:
         Raises:
             LabError: a node could not join, or the swarm was not ready in time.
         """
+        for node in (*nodes, *spare):
+            node.lifelines = None  # those of the swarm that these machines were in before
         swarm = cls(nodes, spare=spare, image=image)
         first, *others = nodes
         try:

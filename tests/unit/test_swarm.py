@@ -8,7 +8,7 @@ from swarmlab.cluster.node import at_once
 from swarmlab.cluster.service import Task, specification
 from swarmlab.cluster.swarm import PORTS, Swarm, _agreement, _roles, join_command, leaders, suspects
 from swarmlab.cluster.workbench import Workbench
-from swarmlab.errors import LabError
+from swarmlab.errors import EngineRefused, LabError
 from swarmlab.parallel import ELSEWHERE, HERE
 
 MASTER, SLAVE01, SLAVE02 = "master", "slave01", "slave02"
@@ -172,3 +172,16 @@ def test_a_node_that_listens_on_every_port_is_named():
     bench = Workbench(Busy(listening=lambda _: True), str, itertools.cycle([8888, 8889]).__next__)
     with pytest.raises(LabError, match="no free port on slave01: something listens on 8888 to 8889"):
         bench.port()
+
+
+def test_the_states_of_tasks_of_a_swarm_before_are_not_those_of_a_new_one(monkeypatch):
+    def refuse(node):
+        raise EngineRefused(node.name, 503, "it cannot")
+
+    monkeypatch.setattr("swarmlab.cluster.swarm.init", refuse)
+    nodes = [SimpleNamespace(name=name, lifelines=None, own_processors=True) for name in ("m1", "w1")]
+    before = Swarm(nodes).lifelines
+    assert Swarm(nodes).lifelines is before, "two views of one swarm"
+    with pytest.raises(LabError, match="could not be formed"):
+        Swarm.form(nodes, managers=1)
+    assert nodes[0].lifelines is nodes[1].lifelines is not before

@@ -11,6 +11,7 @@ import contextlib
 import functools
 import json
 import os
+import secrets
 import shutil
 import signal
 import subprocess
@@ -671,13 +672,19 @@ class VagrantLab(Lab):
     def refresh(self, machines: Sequence[VagrantNode] | None = None) -> None:
         """Reach machines that were restored, set their clocks, and have them ask for their addresses again.
 
+        They would draw the random numbers once more that were drawn after the last restore, and so their engines would
+        give objects of two swarms the same ids: each gets new ones. Source: random(4), RNDRESEEDCRNG.
+
         Vagrant asks the hypervisor for a machine's address. A hypervisor that was started after the snapshot was taken
         knows none of the addresses that were given before.
         """
         machines = self.cluster if machines is None else machines
         parallel(VagrantNode.wait_up, machines)
         renew = "if command -v networkctl; then networkctl renew eth0; fi"
-        parallel(lambda node: node.run(f"date --set @{time.time():.3f}; {renew}"), machines)
+        anew = """perl -e 'open F, ">", "/dev/urandom"; syswrite F, shift; ioctl F, 0x5207, 0' """
+        parallel(
+            lambda node: node.run(f"date --set @{time.time():.3f}; {anew}{secrets.token_hex(32)}; {renew}"), machines
+        )
 
     def _disconnect(self, machines: Sequence[VagrantNode] | None = None) -> None:
         if self.places.ssh_config.exists():
