@@ -568,7 +568,7 @@ def proxies(*, elsewhere: bool = False) -> dict[str, str]:
     Args:
         elsewhere: without a proxy on this machine's loopback, which a container does not reach.
     """
-    found = {name: value for name in _PROXIES if (value := os.environ.get(name))}
+    found = {name: value for name, value in os.environ.items() if name in _PROXIES and value}
     near = re.compile(r"(\w+://)?([^@/]*@)?(localhost|127\.|\[::1\])")
     return {
         name: value for name, value in found.items() if not elsewhere or "no_" in name.lower() or not near.match(value)

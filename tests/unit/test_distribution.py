@@ -100,7 +100,7 @@ def test_packages_are_installed_without_a_question_and_those_in_doubt_where_apt_
     host.install(["engine"], print)
     update, install = apt.read_text().splitlines()
     assert update.startswith("get noninteractive http://proxy:1 -q -y")
-    assert install.endswith("install --no-install-recommends docker.io iptables iproute2 docker-cli")
+    assert install.endswith("install --no-remove --no-install-recommends docker.io iptables iproute2 docker-cli")
 
 
 @pytest.mark.usefixtures("apt")
