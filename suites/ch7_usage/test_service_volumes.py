@@ -10,7 +10,7 @@ from suites.support.mesh import mesh_of
 from suites.support.mounts import volume as known
 from suites.support.subnets import free_subnets
 from suites.support.traffic import GOSSIP, all_from, from_each, reached_from_all
-from swarmlab.cluster.node import on_each
+from swarmlab.cluster.node import nodes_where
 from swarmlab.cluster.probe import Probe
 from swarmlab.lists import few
 from swarmlab.wait import State, eventually, wait
@@ -72,8 +72,8 @@ def test_mount_makes_the_volume_where_the_task_runs_and_there_only(cluster):
         (task,) = cluster.service(name).expect_running(1)
         assert task.node == host.name, f"the task that was bound to {host} runs on {task.node}"
         expect_mounted(cluster, task, volume, "/data")
-        has = zip(cluster.nodes, on_each(lambda node, volume=volume: known(node, volume), cluster.nodes), strict=True)
-        others = [node.name for node, there in has if there and node is not host]
+        has = nodes_where(lambda node, volume=volume: known(node, volume), cluster.nodes)
+        others = [node.name for node in has if node is not host]
         assert not others, f"the only task runs on {host}, and {volume} is also on {few(others)}"
 
 

@@ -15,7 +15,7 @@ from suites.support.placement import (
     temporarily,
 )
 from swarmlab.cluster.marks import ours
-from swarmlab.cluster.node import on_each
+from swarmlab.cluster.node import nodes_where
 from swarmlab.cluster.swarm import join, leads
 from swarmlab.errors import Blocked
 from swarmlab.lists import few
@@ -37,8 +37,7 @@ def test_every_worker_runs_the_task_that_it_is_given(cluster):
 def test_a_worker_refuses_every_management_call(cluster, subjects):
     workers = workers_of(cluster)
     before = managed(cluster)
-    listening = zip(workers, on_each(lambda worker: worker.listening(2377), workers), strict=True)
-    open_ones = [worker for worker, there in listening if there]
+    open_ones = nodes_where(lambda worker: worker.listening(2377), workers)
     assert not open_ones, f"{few(open_ones)}, a worker, listens on the managers' port 2377"
     for worker in workers:
         if worker not in cluster.sample:

@@ -3,7 +3,7 @@
 from fixtures.claims import claim
 from suites.support.mounts import volume as known
 from suites.support.payloads import create, on_every_node, printed
-from swarmlab.cluster.node import on_each
+from swarmlab.cluster.node import nodes_where
 from swarmlab.lists import few
 from swarmlab.wait import State, eventually, wait
 
@@ -76,8 +76,8 @@ def test_a_volume_has_the_options_of_the_mount_where_the_task_runs(cluster):
         found = made["Driver"], made["Labels"], made["Options"]
         assert found == ("local", labels, options), f"{volume} on {host} has driver, labels and options {found}"
         expect_room(cluster, task, "/data", MIB)
-        has = zip(cluster.nodes, on_each(lambda node, volume=volume: known(node, volume), cluster.nodes), strict=True)
-        elsewhere = [node.name for node, there in has if there and node is not host]
+        has = nodes_where(lambda node, volume=volume: known(node, volume), cluster.nodes)
+        elsewhere = [node.name for node in has if node is not host]
         assert not elsewhere, f"the only task runs on {host}, and {volume} is also on {few(elsewhere)}"
 
 
@@ -97,8 +97,7 @@ def test_a_task_is_rejected_where_the_folder_is_missing_and_runs_where_it_is(clu
         printed(cluster, task, "echo of the task > /data/answer")
         answer = host.run(f"cat {folder}/answer").out.strip()
         assert answer == "of the task", f"what the task on {host} wrote is not in {folder} of {host}: {answer!r}"
-        there = on_each(lambda node: node.run(f"test -e {folder}").ok, others)
-        made = [node.name for node, made_there in zip(others, there, strict=True) if made_there]
+        made = nodes_where(lambda node: node.run(f"test -e {folder}").ok, others)
         assert not made, f"{few(made)} rejected the task that wants {folder}, and has it now"
         service.remove()
         wait(lambda: State(not service.containers(host, all=True)), f"the container on {host} to be gone", deadline=60)

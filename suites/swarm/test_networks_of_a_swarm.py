@@ -8,7 +8,7 @@ from suites.support.joined import boxes, held, identity, knows
 from suites.support.placement import containers, lives, stays
 from suites.support.subnets import free_subnets
 from suites.support.traffic import GOSSIP, all_reached
-from swarmlab.cluster.node import on_each
+from swarmlab.cluster.node import nodes_where
 from swarmlab.errors import Blocked
 from swarmlab.lists import few
 from swarmlab.wait import State, eventually, wait
@@ -97,15 +97,13 @@ def test_a_worker_knows_a_network_while_it_runs_something_in_it(cluster):
 def _without_interfaces(cluster, id, *using):
     """Whether no node but those that are *using* a network has its interfaces."""
     others = [node for node in cluster.nodes if node not in using]
-    has = on_each(lambda node: _has_interfaces(node, id), others)
-    left = [f"{node} has its interfaces" for node, there in zip(others, has, strict=True) if there]
+    left = [f"{node} has its interfaces" for node in nodes_where(lambda node: _has_interfaces(node, id), others)]
     return State(not left, few(left, "; ") or "none has its interfaces")
 
 
 def _gone(cluster, id):
     """Whether no node has a network: workers list it, nodes have its interfaces."""
-    lists = on_each(lambda worker: knows(worker, id), cluster.workers)
-    left = [f"{worker} lists it" for worker, listed in zip(cluster.workers, lists, strict=True) if listed]
+    left = [f"{worker} lists it" for worker in nodes_where(lambda worker: knows(worker, id), cluster.workers)]
     state = _without_interfaces(cluster, id)
     return State(state.done and not left, "; ".join(filter(None, (few(left, "; "), state.summary))))
 

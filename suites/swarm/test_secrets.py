@@ -9,6 +9,7 @@ from fixtures.claims import claim
 from suites.support import payload_rules as rules
 from suites.support.payloads import create, expect_content, make, on_every_node, printed, value
 from suites.support.traces import IN_MEMORY, Traces, in_memory
+from swarmlab.cluster.node import nodes_where
 from swarmlab.errors import Blocked
 from swarmlab.lists import few
 from swarmlab.parallel import parallel
@@ -83,8 +84,7 @@ def expect_found(traces, nodes, *secrets):
         Blocked: one is not.
     """
     texts = [secret.data.decode() for secret in secrets]
-    sees = parallel(lambda node: all(traces.files(node, text) for text in texts), nodes)
-    if blind := [node.name for node, seen in zip(nodes, sees, strict=True) if not seen]:
+    if blind := nodes_where(lambda node: not all(traces.files(node, text) for text in texts), nodes):
         raise Blocked(f"the files of a running task's secret are not found on {few(blind)}")
 
 

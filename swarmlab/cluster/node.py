@@ -860,6 +860,15 @@ def on_each(action: Callable[[Any], T], nodes: Collection[Node]) -> list[T]:
     return parallel(action, nodes, at_once=at_once(nodes))
 
 
+def nodes_where(holds: Callable[[Any], object], nodes: Collection[Node]) -> list[Node]:
+    """Return those of *nodes* for which something *holds*, in their order; see `on_each`.
+
+    Example:
+        `nodes_where(lambda node: node.run("test -e /data").ok, cluster.nodes)`
+    """
+    return [node for node, held in zip(nodes, on_each(holds, nodes), strict=True) if held]
+
+
 def facts_of(node: Node) -> dict[str, str]:
     """Return `Node.facts`; if the engine does not answer, return the node's name, address and the error."""
     try:

@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 
 from swarmlab.cluster.lifelines import Lifelines
 from swarmlab.cluster.marks import STACK_LABEL, SUITE_LABEL, network_removed, of_a_stack, unique
-from swarmlab.cluster.node import MANAGEMENT_PORT, Node, on_each
+from swarmlab.cluster.node import MANAGEMENT_PORT, Node, nodes_where, on_each
 from swarmlab.cluster.probe import Probe
 from swarmlab.cluster.service import Service, Task, specification
 from swarmlab.cluster.workbench import PORTS, Workbench, sweep
@@ -137,8 +137,7 @@ class Swarm:
     @property
     def managers(self) -> list[Node]:
         """The nodes that serve the cluster's API."""
-        serve = on_each(lambda node: node.serves_cluster(), self.nodes)
-        return [node for node, serves in zip(self.nodes, serve, strict=True) if serves]
+        return nodes_where(lambda node: node.serves_cluster(), self.nodes)
 
     @property
     def workers(self) -> list[Node]:
@@ -235,8 +234,7 @@ class Swarm:
             return conditions
         conditions |= _agreement(views)
         conditions["role equals certificate"] = _roles(next(iter(views.values())), infos)
-        present = on_each(has_ingress, self.nodes)
-        lacking = [node.name for node, there in zip(self.nodes, present, strict=True) if not there]
+        lacking = nodes_where(lambda node: not has_ingress(node), self.nodes)
         conditions["ingress present"] = State(not lacking, f"missing on {few(lacking)}" if lacking else "on all")
         return conditions
 

@@ -8,7 +8,7 @@ import testinfra
 
 from suites.support.commands import accepted, in_sequence
 from swarmlab.cluster import node as nodes
-from swarmlab.cluster.node import OUT_OF_SEQUENCE, REVISIONS, Node, Result, look_for
+from swarmlab.cluster.node import OUT_OF_SEQUENCE, REVISIONS, Node, Result, look_for, nodes_where
 from swarmlab.errors import EngineRefused, LabError, NoAnswer
 from swarmlab.needs import FEATURES, Offers
 
@@ -51,6 +51,11 @@ def engine(tmp_path, monkeypatch):
     machine.talks = talks
     yield machine
     server.close()
+
+
+def test_nodes_for_which_something_holds_come_in_their_order():
+    machines = [Machine(name, "192.0.2.1", None, "unix:///none") for name in ("one", "two", "three")]
+    assert nodes_where(lambda node: node.name != "two", machines) == [machines[0], machines[2]]
 
 
 def test_an_engine_that_was_frozen_is_given_up_soon(engine):

@@ -30,6 +30,8 @@ def root(name):
 class Node:
     """A node that answers as it is told; what is not told is as an engine makes it."""
 
+    own_processors = True
+
     def __init__(
         self,
         name="web1",
@@ -56,6 +58,9 @@ class Node:
             }
             | (swarm or {}),
         }
+
+    def __str__(self):
+        return self.name
 
     def ask(self, _, path):
         if self.answers[path] is None:

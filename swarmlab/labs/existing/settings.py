@@ -11,11 +11,10 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from swarmlab.cluster import pki
-from swarmlab.cluster.node import MANAGEMENT_PORT, Node
+from swarmlab.cluster.node import MANAGEMENT_PORT, Node, nodes_where
 from swarmlab.errors import EngineRefused
 from swarmlab.lists import few
 from swarmlab.needs import FEATURES, TASK_HISTORY
-from swarmlab.parallel import ELSEWHERE, parallel
 
 #: What the option of the network bridge is where the engine's settings do not change it, by the option's last word.
 #: An engine that does not list an option has the default.
@@ -55,9 +54,8 @@ def look_for(nodes: Sequence[Node], manager: Node, port: int) -> dict[str, Calla
         port: a port that the suite may publish.
     """
 
-    def on_each(feature: str, has: Callable[[Node], bool]) -> str:
-        found = parallel(has, nodes, at_once=ELSEWHERE)
-        lacking = [node.name for node, there in zip(nodes, found, strict=True) if not there]
+    def of_each(feature: str, has: Callable[[Node], bool]) -> str:
+        lacking = nodes_where(lambda node: not has(node), nodes)
         return f"{FEATURES[feature]}: {few(lacking)}" if lacking else ""
 
     def of_swarm(feature: str, has: Callable[[], bool]) -> str:
@@ -90,7 +88,7 @@ def look_for(nodes: Sequence[Node], manager: Node, port: int) -> dict[str, Calla
         "swarm-ca": swarm_ca,
         "default-ingress": default_ingress,
     }
-    looks = {feature: functools.partial(on_each, feature, has) for feature, has in everywhere.items()}
+    looks = {feature: functools.partial(of_each, feature, has) for feature, has in everywhere.items()}
     looks |= {feature: functools.partial(of_swarm, feature, has) for feature, has in once.items()}
     return {feature: functools.cache(look) for feature, look in looks.items()}
 
