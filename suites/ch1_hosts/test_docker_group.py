@@ -160,7 +160,8 @@ def sockets(node):
 def tcp_sockets(node):
     """Return the addresses, each with its port, at which the engine listens by TCP for whatever purpose."""
     bound = {words[3] for words in listeners(node, "nt")}
-    return sorted(re.sub(r"^(\*|0\.0\.0\.0|\[::\]):", "127.0.0.1:", place) for place in bound)
+    # Old releases of ss write IPv6 without brackets.
+    return sorted(re.sub(r"^(\*|0\.0\.0\.0|\[::\]|::):", "127.0.0.1:", place) for place in bound)
 
 
 def openers(node, paths):

@@ -114,8 +114,7 @@ def _stamp(bench: Workbench) -> str:
 def _no_logs_of_others(node: Node) -> str:
     """Return the conditions by which find leaves out what containers have logged that are not the suite's."""
     root = f"{node.data_root()}/containers"
-    listed = [one for one in node.containers(all=True) if one["Names"]]  # one that is being removed may have none
-    own = [one["Id"] for one in listed if ours(one["Names"][0].strip("/"), one["Labels"])]
+    own = [one["Id"] for one in node.containers(all=True) if ours(one["Names"][0].strip("/"), one["Labels"])]
     no_log = " ".join(f"! -path {shlex.quote(f'{root}/*/{log}')}" for log in ("*-json.log*", "local-logs/*"))
     either = " -o ".join([no_log, *(f"-path {shlex.quote(f'{root}/{identity}/*')}" for identity in own)])
     return f"\\( {either} \\)"

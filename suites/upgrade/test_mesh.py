@@ -165,9 +165,9 @@ def test_the_mesh_is_there_after_its_last_service_and_its_network_went(cluster):
     others = [item["Spec"]["Name"] for item in cluster.manager.ask("GET", "/services") if in_mesh(item)]
     if others:
         raise Blocked(f"services of the rehearsed swarm publish ports through the mesh, such as {others[0]}")
-    [ingress] = [
-        item for item in cluster.manager.ask("GET", "/networks", filters={"driver": ["overlay"]}) if item["Ingress"]
-    ]
+    overlays = cluster.manager.ask("GET", "/networks", filters={"driver": ["overlay"]})
+    ingress = next((item for item in overlays if item["Ingress"]), None)
+    assert ingress, f"{cluster.manager} lists no network of the routing mesh"
     anew = {key: ingress[key] for key in ("Name", "Driver", "Ingress", "IPAM")}
     try:
         publish_and_remove(cluster)

@@ -98,7 +98,7 @@ def of_containers(node: Node) -> Iterator[Question]:
         LabError: its engine does not answer.
     """
     for container in node.containers(all=True):
-        name = container["Names"][0].strip("/") if container["Names"] else container["Id"][:12]
+        name = container["Names"][0].strip("/")
         labels = container["Labels"] or {}
         of_service = is_unique(labels.get(SERVICE_NAME_LABEL, ""))
         if ours(name, labels) or of_service or is_unique(labels.get("com.docker.compose.project", "")):

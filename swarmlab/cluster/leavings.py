@@ -156,7 +156,7 @@ def _of_swarm(manager: Node) -> Iterator[Leaving]:
 
 def _of_node(node: Node, registry: str) -> Iterator[Leaving]:
     for resource in node.containers(all=True):
-        name = resource["Names"][0].strip("/") if resource["Names"] else resource["Id"][:12]
+        name = resource["Names"][0].strip("/")
         if "com.docker.swarm.task" in resource["Labels"]:
             continue  # the swarm removes it after its service
         if ours(name, resource["Labels"]) or is_unique(resource["Labels"].get("com.docker.compose.project", "")):

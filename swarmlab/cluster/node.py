@@ -605,13 +605,15 @@ class Node(ABC):
     def containers(self, *, all: bool = False, **filters: Any) -> list[dict[str, Any]]:
         """Return the running containers on this node, or *all*, as the engine lists them.
 
+        Its short id stands for the name of one that has none, as it is being removed.
+
         Args:
             all: also list containers that do not run.
             filters: filters of the API, such as ``label="name=value"``; a list has several values.
         """
         wanted = {key: value if isinstance(value, list) else [value] for key, value in filters.items()}
         listed: list[dict[str, Any]] = self.ask("GET", "/containers/json", all=all, filters=wanted)
-        return listed
+        return [one | {"Names": one["Names"] or [f"/{one['Id'][:12]}"]} for one in listed]
 
     def execute(self, container: str, command: str) -> Result:
         """Run a shell command inside a container of this node, with the outcome of ``docker exec``.
@@ -867,6 +869,12 @@ def nodes_where(holds: Callable[[Any], object], nodes: Collection[Node]) -> list
         `nodes_where(lambda node: node.run("test -e /data").ok, cluster.nodes)`
     """
     return [node for node, held in zip(nodes, on_each(holds, nodes), strict=True) if held]
+
+
+def oldest(nodes: Sequence[Node]) -> Node:
+    """Return the first of the nodes whose engine knows no newer API than all others: what it knows, they know too."""
+    known = on_each(lambda node: parsed(node.ask("GET", "/version")["ApiVersion"]), nodes)
+    return nodes[known.index(min(known))]
 
 
 def facts_of(node: Node) -> dict[str, str]:

@@ -12,7 +12,7 @@ from swarmlab.labs.outer import OuterEngine
 from swarmlab.preflight.finding import Finding, Level
 
 #: What an engine cannot limit where the control groups of its host lack a controller, by the name in its GET /info.
-_LIMITS = {"MemoryLimit": "memory", "CPUCfsQuota": "processors", "PidsLimit": "processes"}
+_LIMITS = {"MemoryLimit": "memory", "CpuCfsQuota": "processors", "PidsLimit": "processes"}
 #: Storage drivers that copy an image for each container.
 _COPYING = ("vfs",)
 #: What confines containers, as GET /info names it, beside SELinux.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import platform
+import re
 import shutil
 import subprocess
 import sys
@@ -126,8 +127,8 @@ def modules(_: Patient) -> Iterator[Finding]:
     if not view.answers:
         raise LabError(f"sh does not answer: {' '.join(done.stderr.split())[-150:]}")
     for finding in kernel.modules(Sight([view])):
-        missing = finding.summary.rpartition(" ")[2]
-        if finding.level.trouble and missing in _BLOCK_ONLY:
+        missing = re.search(r" (?:has no|keeps) (\w+)", finding.summary)
+        if finding.level.trouble and missing and missing[1] in _BLOCK_ONLY:
             blocked = "claims of the routing mesh and of virtual addresses are blocked"
             yield replace(finding, level=Level.INFO, risk=blocked)
         else:

@@ -19,7 +19,9 @@ def overlaps(sight: Sight, view: NodeView) -> Iterator[Finding]:
     ways, held = routes(view.read("routes")), view.held()
     beside = routes(view.read("routes"), direct=True)
     own = {str(address) for _, address in held}
-    asked = [server for server in servers(view) if str(server) not in own]
+    tried = view.answers.get("name servers", (1, ""))[1].splitlines()
+    # One that answers is a container there.
+    asked = [server for server in servers(view) if str(server) not in own and f"{server} answers" not in tried]
     others = {
         address: other.name
         for other in sight.nodes

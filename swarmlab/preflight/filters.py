@@ -11,6 +11,8 @@ from ipaddress import ip_address, ip_network
 GOES_ON = "goes on"
 #: Targets after which the packet meets no further rule of its chain.
 _FINAL = ("ACCEPT", "DROP", "REJECT", "DNAT", "SNAT", "MASQUERADE", "REDIRECT", "QUEUE", "NFQUEUE", "TPROXY", "NETMAP")
+#: Protocols by number, as iptables lists one that it has no name for.
+_PROTOCOLS = {"6": "tcp", "17": "udp"}
 #: Options of matches that have no value, and those that say nothing of the packet.
 _ALONE, _NAMING = ("--random", "--random-fully", "--syn"), ("-m", "--match", "--comment", "--wait")
 
@@ -95,7 +97,8 @@ def _matches(option: str, value: str, packet: Packet) -> bool | None:
         address = packet.source if option == "-s" else packet.target
         return ip_address(address) in ip_network(value, strict=False) if address else None
     if option == "-p":
-        return packet.protocol in ("", value) if value in ("tcp", "udp") and packet.protocol else None
+        known = packet.protocol and value not in ("all", "0")
+        return _PROTOCOLS.get(value, value) == packet.protocol if known else None
     if option in ("--dport", "--dports"):
         if not packet.port:
             return None

@@ -173,7 +173,7 @@ def _closed(node: Node, reference: str) -> bool:
     try_it = "timeout 3 bash -c 'exec 3<>/dev/tcp/$0/$1' " + shlex.join([host, port or "443"])
     for _ in range(2):  # the shell of a busy node may be late once
         with contextlib.suppress(SwarmlabError):
-            return node.look(f"command -v bash timeout >/dev/null || exit 0; {try_it}").code != 0
+            return node.look(f"timeout 5 bash -c : 2>/dev/null || exit 0; {try_it}").code != 0
     return False
 
 

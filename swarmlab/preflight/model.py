@@ -130,6 +130,7 @@ class NodeView:
         remedy: what makes it answer, where it is not a restart of the engine.
         unread: why the node's shell did not answer all questions; empty if it did.
         hangs: whether it did not because it did not end in its time.
+        early: whether its shell was asked before its engine had answered.
         access: what makes the shell answer.
         listed: the managers' entry for it, where its engine hesitates to tell of itself; empty if it does not.
         told: the nodes of its swarm that it tells as a manager; None if it tells none.
@@ -155,6 +156,7 @@ class NodeView:
     remedy: str = ""
     unread: str = ""
     hangs: bool = False
+    early: bool = False
     access: str = ""
     listed: dict[str, Any] = field(default_factory=dict)
     told: list[dict[str, Any]] | None = None

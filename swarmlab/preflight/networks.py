@@ -314,6 +314,8 @@ def _balancers(sight: Sight, network: dict[str, Any], nodes: int) -> int:
 def gateway_bridge(_: Sight, view: NodeView) -> Iterator[Finding]:
     """Whether the node has the bridge through which containers of overlay networks reach the outside, and it is up."""
     view.check_active()
+    if not view.networks:  # every engine has some
+        raise Unknown("its engine did not list its networks in time", "on {nodes}: docker network ls; look again")
     links = [line.split()[0] for line in view.read("links").splitlines()]
     bridge = next((network for network in view.networks if network["Name"] == GATEWAY_BRIDGE), None)
     risk = "outgoing connections and published ports fail"

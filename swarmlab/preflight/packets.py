@@ -50,6 +50,10 @@ _REMOVE = 10.0
 _CONNECT = (3.0, 4.0)
 
 
+#: What timeout ends with at its limit: of GNU, of a program that it had to kill, and of BusyBox.
+TIMED_OUT = (124, 137, 143)
+
+
 @dataclass(frozen=True)
 class Counting:
     """The count of gossip on a node.
@@ -179,7 +183,7 @@ def _send(sight: Sight, node: Node, view: NodeView, arrived: Arrivals, *, limit:
     answers = {(own, to) for own, all in ((view.address, targets), (view.data_address, data)) for to in all}
     ports = {(other.address, port) for other in others for port in (sight.management_port(other), GOSSIP_PORT)}
     script = [
-        "command -v bash timeout >/dev/null || { echo bash and timeout are not there; exit 9; }",
+        "timeout 5 bash -c : 2>/dev/null || { echo there is no bash, or no timeout that takes seconds first; exit 9; }",
         "for A in " + " ".join(dict.fromkeys([*targets, *data])) + '; do echo "route $A $(ip route get $A)"; done',
         *(
             f'echo "back {own} {to} $(ip route get {to} from {own})"'
@@ -208,7 +212,8 @@ def _send(sight: Sight, node: Node, view: NodeView, arrived: Arrivals, *, limit:
         if source and interface and interface[1] != "lo":  # where it is the node's own too, nothing leaves
             arrived.leaving[address] = source[1], interface[1]
     for own, address, interface in re.findall(r"^back (\S+) (\S+) .*\bdev (\S+)", output, re.MULTILINE):
-        arrived.answering[own, address] = interface
+        if interface != "lo":  # where it is the node's own too, nothing leaves
+            arrived.answering[own, address] = interface
     neighbours = re.findall(r"^neighbour (\S+) .*\blladdr (\S+)", output, re.MULTILINE)
     arrived.neighbours |= {address: hardware for address, hardware in neighbours if address in targets}
     for address, port, ended, message in re.findall(r"^tcp (\S+) (\d+) (\d+) ?(.*)$", output, re.MULTILINE):
@@ -218,7 +223,7 @@ def _send(sight: Sight, node: Node, view: NodeView, arrived: Arrivals, *, limit:
 def _outcome(code: int, message: str) -> str:
     if code == 0:
         return OPEN
-    if code == 124:  # the exit code of timeout
+    if code in TIMED_OUT:
         return SILENT
     return REFUSED if "refused" in message else message.rpartition(": ")[2] or f"exit code {code}"
 

@@ -66,6 +66,9 @@ def rules(sight: Sight) -> Iterator[Finding]:
             continue
         if not _judged(view):
             continue
+        long_there = not sight.asked or work.long_there(sight, view)
+        if view.early and not long_there:
+            continue  # its engine has just started, and may have made its rules after they were read
         if off:
             since = ", from its next start on" if any(_leads(each) for each in found) else ""
             yield Finding(
@@ -78,7 +81,7 @@ def rules(sight: Sight) -> Iterator[Finding]:
             if not since:
                 continue
         read[view.name], marked[view.name] = found, marks
-        if not sight.asked or work.long_there(sight, view):
+        if long_there:
             whole.add(view.name)
     expected = {view.name: Expected.of(sight, view) for view in sight.nodes if view.name in read}
     common = _common(sight, read)

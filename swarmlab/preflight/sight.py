@@ -155,7 +155,8 @@ QUESTIONS = {
         "for S in $({ grep -hs ^nameserver /etc/resolv.conf /run/systemd/resolve/resolv.conf | tr -s '\\t' ' ' | "
         f"cut -d' ' -f2; {ahead.NAME_SERVERS}; }} 2>/dev/null | sort -u | head -n 8); do "
         '[ "$S" = 127.0.0.11 ] && continue; '
-        'command -v bash timeout >/dev/null || { echo "$S untried"; continue; }; '
+        # Of BusyBox before 1.30, timeout wants its seconds after -t.
+        'timeout 5 bash -c : 2>/dev/null || { echo "$S untried"; continue; }; '
         '{ for T in 1 2; do N=$(timeout 3 bash -c \'exec 3<>"/dev/udp/$0/53" && printf "{query}" >&3 && '
         'timeout $1 head -c 12 <&3\' "$S" $T 2>/dev/null | wc -c); [ $N -gt 0 ] && break; done; '
         '[ $N -gt 0 ] && echo "$S answers" || echo "$S silent"; } & '
@@ -528,7 +529,8 @@ def _read_once_asked(
     start = time.monotonic()
     first: list[Future[Any]] = [asked, *count]
     futures.wait(first, timeout=scaled(_HESITATES))
-    took = asked.result() if asked.done() else None
+    view.early = not asked.done()
+    took = None if view.early else asked.result()
     factor = max(min(max((took or 0.0) / _USUAL, 1.0), _SLOWEST), _pace(counts))
     with deadline.within(scaled(_LONGEST) * factor - (time.monotonic() - start) - 1):
         _read(node, view, limit=scaled(_QUESTION) * factor)
@@ -622,9 +624,9 @@ def script(view: NodeView, names: Iterable[str], limit: float) -> str:
 
 
 def _in_time(answers: Mapping[str, tuple[int, str]], limit: float) -> dict[str, tuple[int, str]]:
-    """Return answers, with the reason where a question did not end in its time (124, or 137 if it had to be killed)."""
+    """Return answers, with the reason where a question did not end in its time."""
     late = f"it did not end within {math.ceil(limit)} s"
-    return {name: (code, late) if code in (124, 137) else (code, text) for name, (code, text) in answers.items()}
+    return {name: (code, late) if code in packets.TIMED_OUT else (code, text) for name, (code, text) in answers.items()}
 
 
 def _list_volumes(node: Node, view: NodeView) -> None:

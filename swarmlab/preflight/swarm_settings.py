@@ -230,8 +230,17 @@ def _occupied(sight: Sight) -> Iterator[Finding]:
             continue
         for each, port, mode in asked:
             whose = others.get(int(port["PublishedPort"]))
-            if whose is not None and (mode == "ingress" or view.node_id in each.nodes(sight)):
+            if whose is None or (mode == "host" and any(_listens_itself(task, view) for task in each.tasks)):
+                continue
+            if mode == "ingress" or view.node_id in each.nodes(sight):
                 yield _shared(view, each.name, port, mode, of_ssh=whose == "sshd")
+
+
+def _listens_itself(task: Mapping[str, Any], view: NodeView) -> bool:
+    """Whether a task runs on a node, on that node's own network, so that its program listens there, and no proxy."""
+    attached = [attachment["Network"] for attachment in task.get("NetworksAttachments") or []]
+    on_host = any((network.get("DriverState") or {}).get("Name") == "host" for network in attached)
+    return on_host and work.runs(task) and task.get("NodeID") == view.node_id
 
 
 def _listening(text: str) -> dict[int, str]:

@@ -74,7 +74,7 @@ class _NodeEvents:
         self.offsets: list[tuple[float, float]] = []
         self._polling = threading.Lock()
         self.measure()
-        self.since = int((time.time() + self.offsets[0][0]) * 1e9)
+        self.since = self._begun = int((time.time() + self.offsets[0][0]) * 1e9)
 
     def measure(self) -> None:
         """Measure by how many seconds the node's clock is ahead, at least and at most."""
@@ -101,7 +101,7 @@ class _NodeEvents:
         until = int((time.time() + self.offsets[-1][last]) * 1e9)
         if until <= self.since:
             return
-        since = self.since - _LATE if self.raw else self.since
+        since = max(self._begun, self.since - _LATE) if self.raw else self.since
         batch = self.node.events(since, until)
         if self.raw:
             told = [event for event in self.raw[-2 * _REMEMBERED :] if int(event["timeNano"]) >= since]

@@ -282,7 +282,8 @@ def of_engine(look, folder="/nowhere", made=True, **info):
         ({"OSType": "windows"}, "error", "runs containers of windows"),
         ({"Driver": "vfs"}, "warning", "stores images with vfs"),
         ({"MemoryLimit": False, "PidsLimit": False}, "warning", "cannot limit memory and processes"),
-        ({"MemoryLimit": True, "CPUCfsQuota": True, "PidsLimit": True}, "ok", "overlay2"),
+        ({"CpuCfsQuota": False}, "warning", "cannot limit processors"),
+        ({"MemoryLimit": True, "CpuCfsQuota": True, "PidsLimit": True}, "ok", "overlay2"),
     ],
 )
 def test_settings_of_the_engine(monkeypatch, info, level, words):
@@ -350,6 +351,10 @@ def test_modules_that_only_block_claims_are_no_trouble(monkeypatch):
     found = told_here(here.modules)
     assert ("info", "this machine: kernel has no ip_vs") in found
     assert ("error", "this machine: kernel has no vxlan") in found
+    monkeypatch.setattr(
+        here, "_run", ran(text.replace("\n\n===", "\nloadable ip_vs\nkept ip_vs /etc/modprobe.d/x.conf\n\n==="))
+    )
+    assert ("info", "this machine: /etc/modprobe.d/x.conf keeps ip_vs from being loaded") in told_here(here.modules)
 
 
 def test_programs_and_python(monkeypatch):

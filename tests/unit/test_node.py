@@ -8,7 +8,7 @@ import testinfra
 
 from suites.support.commands import accepted, in_sequence
 from swarmlab.cluster import node as nodes
-from swarmlab.cluster.node import OUT_OF_SEQUENCE, REVISIONS, Node, Result, look_for, nodes_where
+from swarmlab.cluster.node import OUT_OF_SEQUENCE, REVISIONS, Node, Result, look_for, nodes_where, oldest
 from swarmlab.errors import EngineRefused, LabError, NoAnswer
 from swarmlab.needs import FEATURES, Offers
 
@@ -56,6 +56,13 @@ def engine(tmp_path, monkeypatch):
 def test_nodes_for_which_something_holds_come_in_their_order():
     machines = [Machine(name, "192.0.2.1", None, "unix:///none") for name in ("one", "two", "three")]
     assert nodes_where(lambda node: node.name != "two", machines) == [machines[0], machines[2]]
+
+
+def test_what_the_oldest_engine_knows_is_known_everywhere(monkeypatch):
+    machines = [Machine(name, "192.0.2.1", None, "unix:///none") for name in ("one", "two", "three", "four")]
+    known = {"one": "1.41", "two": "1.9", "three": "1.37", "four": "1.9"}
+    monkeypatch.setattr(Machine, "ask", lambda node, *_: {"ApiVersion": known[node.name]})
+    assert oldest(machines) is machines[1]
 
 
 def test_an_engine_that_was_frozen_is_given_up_soon(engine):

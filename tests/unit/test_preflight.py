@@ -462,8 +462,13 @@ def test_a_gateway_bridge_that_is_down_or_has_no_address_is_named(sight):
 def test_a_gateway_bridge_that_is_gone_is_named(sight):
     set_answer(sight, "links", "eth0 1500 \nlo 65536 ")
     only(sight, "gateway-bridge", "error", ("slave01",), "no docker_gwbridge: there is no interface of that name")
-    sight.nodes[1].networks = []
+    sight.nodes[1].networks = [{"Name": "bridge"}]
     only(sight, "gateway-bridge", "error", ("slave01",), "no docker_gwbridge: the engine has no network of that name")
+
+
+def test_networks_that_an_engine_did_not_list_are_not_missing(sight):
+    sight.nodes[1].networks = []
+    only(sight, "gateway-bridge", "unknown", ("slave01",), "its engine did not list its networks in time")
 
 
 # Certificates and managers

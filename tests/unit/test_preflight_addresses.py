@@ -199,6 +199,8 @@ def test_what_is_in_the_subnet_of_a_bridge_is_named(sight):
     only(
         sight, "bridges", "error", ("slave01",), "bridge (docker0) has 172.17.0.0/16, which the name server 172.17.0.53"
     )
+    set_answer(sight, "name servers", "172.17.0.5 silent\n172.17.0.53 answers")  # it is a container there
+    assert {level for level, _, _ in found(sight, "bridges")} == {"ok"}
     set_answer(sight, "resolvers", "")
     wide = "\neth0\t000010AC\t00000000\t0001\t0\t0\t0\t0000F0FF\t0\t0\t0"
     set_answer(sight, "routes", f"{ROUTES}{wide}")

@@ -448,7 +448,7 @@ def test_the_way_of_answers_is_read_of_a_node(sight):  # noqa: F811
     def run(script, **_):
         scripts.append(script)
         way = f"{others[0]} from {own} dev eth1 uid 0 \\    cache"
-        return Result(script, 0, f"back {own} {others[0]} {way}\nback {own} {others[1]} ", "")
+        return Result(script, 0, f"back {own} {others[0]} {way}\nback {own} {others[1]} local {others[1]} dev lo", "")
 
     packets._send(sight, SimpleNamespace(name="slave01", run=run), sight.nodes[1], arrived := Arrivals(), limit=3)
     assert arrived.answering == {(own, others[0]): "eth1"}

@@ -54,6 +54,8 @@ def test_rules_as_engines_make_them_are_whole(published):
         (r"-A OUTPUT .*INGRESS\n", "", "8088/tcp, published by the mesh, is not led on in chain OUTPUT"),
         (r"-A DOCKER .*8089.*\n", "", "8089/tcp, published on the node, is not led on in chain PREROUTING"),
         (r"-A FORWARD -i docker0 ! -o docker0 -j ACCEPT\n", "", "what leaves network bridge is dropped"),
+        (r"-A FORWARD -i docker0 ! -o docker0 -j ACCEPT\n", "-A FORWARD -p icmp -j ACCEPT\n", "network bridge is"),
+        (r"-A FORWARD -i docker0 ! -o docker0 -j ACCEPT\n", "-A FORWARD -p 17 -j ACCEPT\n", "network bridge is"),
         (r"-A DOCKER-USER -j RETURN", "-A DOCKER-USER -j DROP", "DOCKER-USER stop .*docker_gwbridge is dropped"),
         (r"(-A FORWARD -j DOCKER-USER)", r"-A FORWARD -j REJECT --reject-with icmp-host-prohibited\n\1", "is dropped"),
         (r"(-A FORWARD -j DOCKER-USER)", r"-A FORWARD ! -i lo -p tcp -j DROP\n\1", "is dropped"),
@@ -198,6 +200,14 @@ def test_an_engine_that_has_just_come_back_is_still_making_its_rules(published):
     assert "leads to none of the engine's chains" in found(published, "engine-rules")[0][2]
     published.asked, published.tasks, published.services = "", [], []
     assert found(published, "engine-rules")[0][:2] == ("error", ("slave01",))
+
+
+def test_rules_that_were_read_before_an_engine_that_has_just_started_answered_are_not_judged(published):
+    set_answer(published, "rules", re.sub(r"-A .*\n", "", SOUND))
+    published.nodes[1].early = True
+    assert found(published, "engine-rules")[0][:2] == ("error", ("slave01",))  # it is slow, and there for long
+    published.members[1]["UpdatedAt"] = "2026-11-25T03:09:40Z"
+    assert found(published, "engine-rules") == [("ok", (), "nothing found")]
 
 
 def test_the_end_of_the_mesh_is_where_the_rules_lead_its_ports(published):

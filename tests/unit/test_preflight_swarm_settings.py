@@ -215,6 +215,18 @@ def test_ports_of_services_on_which_no_other_program_listens_are_well(sight, lis
     assert found(sight, "service-needs")[0][0] == "ok"
 
 
+def test_a_task_on_the_network_of_its_node_listens_itself(sight):
+    publish(sight, 8088, mode="host")
+    for node in (0, 2):
+        set_answer(sight, "listeners", "", node=node)
+    set_answer(sight, "listeners", "listen 00000000:1F98 7\nengine 8")
+    own = [{"Network": {"DriverState": {"Name": "host"}}}]
+    sight.tasks = [task(node="slave01", NetworksAttachments=own)]
+    assert found(sight, "service-needs")[0][0] == "ok"
+    sight.tasks = [task(node="slave01", NetworksAttachments=[{"Network": {"DriverState": {"Name": "overlay"}}}])]
+    only(sight, "service-needs", "warning", ("slave01",), "another program listens on port 8088/tcp")
+
+
 def test_ports_on_which_nobody_could_look_are_unknown(sight):
     publish(sight, 8088)
     set_answer(sight, "listeners", "ls: /proc/1/fd: Permission denied", code=2)

@@ -29,7 +29,7 @@ from docker.models.networks import Network
 from typing_extensions import override
 
 from swarmlab import netns, signals, timing
-from swarmlab.cluster.node import Node, look_for
+from swarmlab.cluster.node import Node, look_for, oldest
 from swarmlab.cluster.workbench import PORTS
 from swarmlab.errors import LabError, UsageError
 from swarmlab.host import MIB, Progress, free_memory, make_folder, person, run_folder
@@ -287,7 +287,7 @@ class DindLab(Lab):
             were_off = {node for node in looked_at if node.is_off}
             found = self.outer.client.api.containers(all=True, filters={"label": f"{LABEL}={self.name}"})
             states = {entry["Id"]: (entry["State"], entry["Status"]) for entry in found}
-            names = {name.strip("/"): entry["Id"] for entry in found for name in entry["Names"]}
+            names = {name.strip("/"): entry["Id"] for entry in found for name in entry["Names"] or ()}
             state, status = states.get(names.get(registry, ""), _REMOVED)
             if state != "running":
                 return self._ended(f"its registry does not run any more ({status or state})", over=True)
@@ -465,7 +465,8 @@ class DindLab(Lab):
         if len(set(self.images)) > 1:
             features.add("mixed-engines")
         # At the first call the default cluster may be gone, while another cluster has nodes.
-        node = next((node for members in self._nodes.values() for node in members), None) or self.nodes()[0]
+        made = next(filter(None, self._nodes.values()), None) or self.nodes()
+        node = oldest(made) if "mixed-engines" in features else made[0]
         return Offers(
             hosts.MOST,
             frozenset(features),

@@ -21,7 +21,7 @@ from swarmlab.cluster import deadline, leavings, run_lock
 from swarmlab.cluster.discretion import be_discreet
 from swarmlab.cluster.leavings import LOOPBACK, REGISTRY_IMAGE
 from swarmlab.cluster.marks import SUITE_LABEL, unique
-from swarmlab.cluster.node import MANAGEMENT_PORT, Node, look_for
+from swarmlab.cluster.node import MANAGEMENT_PORT, Node, look_for, oldest
 from swarmlab.cluster.run_lock import RunLock
 from swarmlab.cluster.swarm import Swarm, manager_address
 from swarmlab.errors import EngineRefused, LabError, SwarmlabError, UsageError
@@ -570,7 +570,7 @@ class InventoryLab(Lab):
             len(self._nodes),
             frozenset(features),
             frozenset(name.partition(":")[0] for name in recipes.workloads()),
-            {**look_for(self._nodes[0]), **settings.look_for(self._nodes, self.manager, self.known.ports[0])},
+            {**look_for(oldest(self._nodes)), **settings.look_for(self._nodes, self.manager, self.known.ports[0])},
             disruptable=bool(self._may_disrupt),
             declared=self.known.declared.properties,
             task_history=settings.task_history(self.manager),

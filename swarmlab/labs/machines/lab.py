@@ -28,7 +28,7 @@ from docker.models.containers import Container
 from typing_extensions import override
 
 from swarmlab import netns, signals
-from swarmlab.cluster.node import Node, facts_of, look_for
+from swarmlab.cluster.node import Node, facts_of, look_for, oldest
 from swarmlab.cluster.workbench import PORTS
 from swarmlab.errors import LabError, NotSetUp, SwarmlabError, UsageError
 from swarmlab.host import Progress, drop_folder, make_folder, person
@@ -478,7 +478,7 @@ class VagrantLab(Lab):
             features.add("mixed-engines")
         if self._spare_first:
             features.add("spare")
-        look = look_for(self.machines[0])
+        look = look_for(oldest(self.machines) if "mixed-engines" in features else self.machines[0])
         return Offers(
             len(MACHINES),
             frozenset(features),
