@@ -78,7 +78,8 @@ def _clean(nodes: Sequence[Node], registry: str, missed: Sequence[str], *, dry: 
         print("\n".join([*map(str, found.leavings), *noted]) or _nothing(missed))
         return int(bool(missed))
     left = leavings.remove(found)
-    if held and not missed:
+    stays = missed or any(line.startswith(f"{leavings.BUILD_CACHE} ") for line in left)
+    if held and not stays:
         run_lock.release(manager, held)
         print(f"removed config {run_lock.LOCK}")
     for leaving in found.leavings:
@@ -86,7 +87,7 @@ def _clean(nodes: Sequence[Node], registry: str, missed: Sequence[str], *, dry: 
             print(f"removed {leaving}")
     for line in (*missed, *found.unknown, *left):
         say(f"could not be removed: {line}")
-    if held and missed:
+    if held and stays:
         say(f"config {run_lock.LOCK} stays until all nodes are cleaned up")
     if not found.leavings and not held:
         print(_nothing(missed))

@@ -14,7 +14,7 @@ from datetime import datetime, timezone
 from typing import Any
 
 from swarmlab.cluster import build_cache, deadline, tables
-from swarmlab.cluster.marks import DIGITS, FOLDERS, PREFIX, is_unique, network_removed, ours, removed
+from swarmlab.cluster.marks import DIGITS, FOLDERS, LABEL_IMAGE, PREFIX, is_unique, network_removed, ours, removed
 from swarmlab.cluster.node import Node, Result
 from swarmlab.cluster.run_lock import LOCK
 from swarmlab.cluster.service import SERVICE_NAME_LABEL, TASK_LABEL
@@ -28,9 +28,11 @@ LOOPBACK = "127.83.87.67"
 REGISTRY_IMAGE = f"{PREFIX}registry"
 #: Seconds at reference speed in which a node tells what is left on it; and in which it lists its build cache.
 _PATIENCE, _LONG = 60.0, 180.0
+#: The kind of leavings that have no mark: the lock alone tells that they are the run's.
+BUILD_CACHE = "build cache"
 #: The order in which leavings of one phase are removed, and the phases in which all nodes have theirs removed at once.
 _ORDER = (
-    *("service", "container", "config", "secret", "network", "volume", "image", "build cache"),
+    *("service", "container", "config", "secret", "network", "volume", "image", BUILD_CACHE),
     *("folder", "user", "table", "label"),
 )
 _ON_NODES = (1, 3)
@@ -178,7 +180,9 @@ def _of_node(node: Node, registry: str) -> Iterator[Leaving]:
 def _image(node: Node, image: Mapping[str, Any], registry: str) -> Iterator[Leaving]:
     tags = [tag for tag in image.get("RepoTags") or [] if not tag.startswith("<none>")]
     digests = [digest for digest in image.get("RepoDigests") or [] if not digest.startswith("<none>")]
-    names = [name for name in [*tags, *digests] if _is_ours(name, registry)]
+    # A registry may have others' images, too.
+    pulled = registry if LABEL_IMAGE in (image.get("Labels") or {}) else ""
+    names = [name for name in [*tags, *digests] if _is_ours(name, pulled)]
     if ours("", image.get("Labels")) and not set(tags) - set(names):
         yield _resource("image", (tags or [image["Id"]])[0], node, f"/images/{image['Id']}", force=True)
         return
@@ -190,7 +194,8 @@ def _image(node: Node, image: Mapping[str, Any], registry: str) -> Iterator[Leav
 def _is_ours(reference: str, registry: str) -> bool:
     if reference.startswith((f"{LOOPBACK}:", f"{REGISTRY_IMAGE}:", f"{REGISTRY_IMAGE}@")):
         return True
-    if registry and reference.startswith(f"{registry}/"):
+    # Engines list the images of Docker Hub without its name.
+    if registry and reference.startswith(re.sub(r"^(index\.)?docker\.io/", "", f"{registry}/")):
         return True
     return is_unique(re.split("[:@]", reference)[0])
 
@@ -212,7 +217,7 @@ def _cache(node: Node, begun: float) -> Iterator[Leaving]:
     if new := build_cache.since(node, begun):
         since = datetime.fromtimestamp(begun, timezone.utc).strftime("%Y-%m-%dT%H:%M:%SZ")
         name = f"of {len(new)} records since {since}"
-        yield Leaving("build cache", name, node.name, False, lambda: build_cache.prune(node, new))
+        yield Leaving(BUILD_CACHE, name, node.name, False, lambda: build_cache.prune(node, new))
 
 
 def _resource(kind: str, name: str, node: Node, path: str, *, of_swarm: bool = False, **query: Any) -> Leaving:

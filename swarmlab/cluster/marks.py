@@ -20,6 +20,8 @@ from swarmlab.wait import State
 SUITE_LABEL = "swarm-conformance"
 #: The label on a resource that several tests share: it goes with the cluster, not with a test.
 KEPT_LABEL = f"{SUITE_LABEL}.kept"
+#: The label on every image that the project makes; its value is the image's name without tag.
+LABEL_IMAGE = "swarmlab.image"
 #: The label on every resource that `docker stack deploy` makes; its value is the stack's name.
 STACK_LABEL = "com.docker.stack.namespace"
 #: How the names of the suite's resources begin. Other names may begin so too, so match names with `is_unique` only.

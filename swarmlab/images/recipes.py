@@ -34,9 +34,6 @@ _EXCLUDED = ("/usr/share/doc/*", "/usr/share/man/*", "/usr/share/locale/*", "/us
 #: The C library of the releases that engines from elsewhere are put on, the oldest first.
 _LIBC = {"bookworm": (2, 36), "trixie": (2, 41), "forky": (2, 42)}
 
-#: Label on every image that the project makes; its value is the image's name without tag.
-LABEL_IMAGE = "swarmlab.image"
-
 #: Where docker-compose looks for the Python packages that a recipe lists, in the recipe's folder.
 _PYTHON_PACKAGES = "root/usr/local/lib/docker-compose"
 

@@ -23,6 +23,7 @@ from docker import auth
 from docker.models.containers import Container
 
 from swarmlab import children, downloads, outputs
+from swarmlab.cluster.marks import LABEL_IMAGE
 from swarmlab.errors import LabError, SwarmlabError, UsageError
 from swarmlab.files import shown
 from swarmlab.host import Progress, as_root, cache_folder, for_downloads, install, proxies, scratch, why_not_root
@@ -31,7 +32,6 @@ from swarmlab.images.locks import making_images_on
 from swarmlab.images.own import make_file, own_container
 from swarmlab.images.plain import PLAINLY
 from swarmlab.images.recipes import (
-    LABEL_IMAGE,
     WORKLOADS,
     EngineLayer,
     RootFs,
@@ -284,7 +284,8 @@ class Workshop:
             LabError: an image could not be pushed, or the login cannot be read.
         """
         roots = of_workloads()
-        pushed, login = [], _login(registry)
+        # Of an image there: a registry without a path would be taken for a repository of Docker Hub's.
+        pushed, login = [], _login(f"{registry}/{next(iter(workloads().values())).reference}")
         with making_images_on(self._client, self._progress):
             for root in roots:
                 if not self.has(root.reference):

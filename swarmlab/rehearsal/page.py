@@ -138,7 +138,9 @@ def _moved_on(plan: Plan, course: Mapping[str, Any]) -> list[str]:
     given = [(plan.start(host), told) for host, told in engines.get(plan.stage(0), {}).items()]
     for step in course.get("steps", []):
         told = engines.get(plan.stage(step["number"]), {}).get(step["node"])
-        given += [(plan.engine(step["number"]), told)] if told else []
+        # A node that kept its engine has failed its step, and says nothing of what the choice has.
+        if told and parsed(told["version"]) != parsed(step["before"]):
+            given.append((plan.engine(step["number"]), told))
     return list(
         dict.fromkeys(
             f"{choice.name} has engine {told['version']} now, which was rehearsed instead of {choice.version}."

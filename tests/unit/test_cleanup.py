@@ -7,6 +7,7 @@ import pytest
 from swarmlab.cli import cleanup
 from swarmlab.cluster import run_lock
 from swarmlab.cluster.leavings import Found, Leaving
+from swarmlab.errors import LabError
 from swarmlab.labs.existing.inventory import Inventory, Machine
 from swarmlab.labs.existing.lab import InventoryLab
 from tests.unit.test_run_lock import DEAD, Manager
@@ -92,6 +93,18 @@ def test_a_machine_that_is_not_reached_keeps_the_lock_and_no_other_from_being_cl
     assert "would not be removed: what is left on slave01" in capsys.readouterr().err
 
 
+def refuse():
+    raise LabError("3 records are in use")
+
+
+def test_build_cache_that_stays_keeps_the_lock_which_alone_tells_whose_it_is(clean, found, capsys):
+    manager = killed()
+    found.leavings = [Leaving("build cache", "of 3 records", "master", False, refuse)]
+    assert clean(manager) == 1
+    assert len(manager.configs) == 1
+    assert "could not be removed: build cache of 3 records on master" in capsys.readouterr().err
+
+
 def test_so_does_a_node_that_is_silent_and_one_that_is_not_of_the_swarm(clean, found, capsys):
     manager, stranger = killed(), Node()
     stranger.name = "other"
@@ -105,13 +118,16 @@ def test_so_does_a_node_that_is_silent_and_one_that_is_not_of_the_swarm(clean, f
 
 
 def test_a_run_that_does_not_reach_a_node_at_its_end_leaves_its_lock(found, monkeypatch):
-    for missed in ([], [MISSED]):
+    cache = Leaving("build cache", "of 3 records", "master", False, refuse)
+    for missed, leavings in (([], []), ([MISSED], []), ([], [cache])):
         lines, manager = [], Node()
         tested = InventoryLab(Inventory("swarm.yaml", (Machine("10.1.1.1"),)), progress=lines.append)
         tested._nodes = [manager]
         tested._lock, _ = run_lock.take(manager, tested._owner, {"master": 12.0})
         monkeypatch.setattr(found, "missed", missed)
+        monkeypatch.setattr(found, "leavings", leavings)
         tested.down()
         assert found.looked[-1] == ([manager], {"master": 12.0})
-        assert len(manager.configs) == len(missed)
-        assert [line.partition(";")[0] for line in lines] == [f"NOT REMOVED: {line}" for line in missed]
+        stays = [*missed, *(f"{one}: 3 records are in use" for one in leavings)]
+        assert len(manager.configs) == len(stays)
+        assert [line.partition(";")[0] for line in lines] == [f"NOT REMOVED: {line}" for line in stays]

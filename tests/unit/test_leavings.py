@@ -5,7 +5,7 @@ import threading
 import pytest
 
 from swarmlab.cluster.leavings import LOOPBACK, Found, Leaving, _image, _place, find, let_go, remove
-from swarmlab.cluster.marks import KEPT_LABEL, STACK_LABEL, SUITE_LABEL, is_unique, ours, unique
+from swarmlab.cluster.marks import KEPT_LABEL, LABEL_IMAGE, STACK_LABEL, SUITE_LABEL, is_unique, ours, unique
 from swarmlab.cluster.node import Result
 from swarmlab.cluster.service import SERVICE_NAME_LABEL
 from swarmlab.errors import Blocked, LabError, NoAnswer
@@ -69,6 +69,9 @@ def image(*tags, labels=None, digests=()):
     return {"Id": "sha256:1", "RepoTags": list(tags), "RepoDigests": list(digests), "Labels": labels}
 
 
+MADE = {LABEL_IMAGE: "web"}
+
+
 @pytest.mark.parametrize(
     ("given", "removed"),
     [
@@ -77,8 +80,9 @@ def image(*tags, labels=None, digests=()):
         (image("swc-web:1"), []),
         (image("swc-web-abcdef:latest"), ["/images/swc-web-abcdef:latest"]),
         (image("swc-registry:123"), ["/images/swc-registry:123"]),
-        (image("registry.example/swc/web:1"), ["/images/registry.example/swc/web:1"]),
-        (image("registry.example/swcx/web:1"), []),
+        (image("registry.example/swc/web:1", labels=MADE), ["/images/registry.example/swc/web:1"]),
+        (image("registry.example/swc/shop:1"), []),  # the owner's
+        (image("registry.example/swcx/web:1", labels=MADE), []),
         (image("<none>:<none>", labels={SUITE_LABEL: ""}), ["/images/sha256:1"]),
         (image("shop:1", labels={SUITE_LABEL: ""}), []),
         (image("<none>:<none>"), []),
@@ -89,6 +93,15 @@ def test_of_images_the_suites_names_alone_are_removed(given, removed):
     for one in _image(engine, given, "registry.example/swc"):
         one.remove()
     assert engine.deleted == removed
+
+
+@pytest.mark.parametrize("registry", ["docker.io/someone", "index.docker.io/someone"])
+def test_images_of_docker_hub_are_known_as_engines_list_them(registry):
+    engine = Engine()
+    for given in (image("someone/web:1", labels=MADE), image("web:1", labels=MADE)):
+        for one in _image(engine, given, registry):
+            one.remove()
+    assert engine.deleted == ["/images/someone/web:1"]
 
 
 def test_what_is_found_is_listed_with_its_node_and_in_the_order_of_removal():

@@ -174,6 +174,18 @@ def test_of_a_command_whose_connection_ends_meanwhile_nothing_is_known(node, mon
     assert existing._listens(node.connection.engine_socket) is works
 
 
+def test_whether_somebody_listens_is_told_at_once_where_many_wait(tmp_path):
+    with socket.socket(socket.AF_UNIX) as server, contextlib.ExitStack() as waiting:
+        server.bind(str(tmp_path / "full"))
+        server.listen(0)
+        for _ in range(2):
+            one = waiting.enter_context(socket.socket(socket.AF_UNIX))
+            one.setblocking(False)
+            with contextlib.suppress(BlockingIOError):
+                one.connect(str(tmp_path / "full"))
+        assert existing._listens(tmp_path / "full")
+
+
 def test_a_socket_to_the_engine_that_an_interruption_kept_from_being_made_is_made(node):
     ssh = node.connection.ssh
     ssh.server.shutdown()

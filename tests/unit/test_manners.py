@@ -1,5 +1,6 @@
 """How commands are given to machines: login shells that talk or are no POSIX shell, docker outside the PATH, sudo."""
 
+import errno
 import re
 import shutil
 import socket
@@ -230,6 +231,27 @@ def test_a_bridge_gives_what_comes_after_the_mark(tmp_path):
         assert b"".join(read) == b"first asked"
     finally:
         bridge.close()
+
+
+def test_a_bridge_goes_on_after_a_moment_in_which_no_more_files_may_be_open(tmp_path, monkeypatch):
+    accept, refused = socket.socket.accept, []
+
+    def accepting(self):
+        if not refused:
+            refused.append(OSError(errno.EMFILE, "Too many open files"))
+            raise refused[0]
+        return accept(self)
+
+    monkeypatch.setattr(socket.socket, "accept", accepting)
+    bridge = Bridge(tmp_path / "socket", ["echo", "here"])
+    try:
+        with socket.socket(socket.AF_UNIX) as connection:
+            connection.settimeout(10)
+            connection.connect(str(tmp_path / "socket"))
+            assert connection.recv(100) == b"here\n"
+    finally:
+        bridge.close()
+    assert refused
 
 
 @pytest.mark.parametrize("shell", [name for name in ("fish", "tcsh", "csh", "zsh", "dash") if shutil.which(name)])

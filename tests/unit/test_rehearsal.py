@@ -96,7 +96,8 @@ def test_a_release_that_has_moved_on_is_a_limit():
 
     def limits(first, last):
         engines = {"before": {"master": {"version": first}}, "after": {"slave03": {"version": last}}}
-        return page._moved_on(plan, {"engines": engines, "steps": [{"number": 4, "node": "slave03"}]})
+        step = {"number": 4, "node": "slave03", "before": "20.10.24"}
+        return page._moved_on(plan, {"engines": engines, "steps": [step]})
 
     assert limits("20.10.24+dfsg1", "28.5.2") == []
     assert limits("20.10.24", "28.5.3+dfsg1") == [
@@ -104,6 +105,7 @@ def test_a_release_that_has_moved_on_is_a_limit():
     ]
     assert page._moved_on(plan, {}) == page._moved_on(plan, {"steps": [{"number": 1, "node": "master"}]}) == []
     assert len(limits("20.10.25", "28.5.3")) == 2
+    assert limits("20.10.24", "20.10.24+dfsg1") == []  # the node kept its engine
 
 
 def test_a_path_over_several_engines_upgrades_all_nodes_to_each():

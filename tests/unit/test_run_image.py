@@ -7,9 +7,9 @@ from types import SimpleNamespace
 import docker
 import pytest
 
+from swarmlab.cluster.marks import LABEL_IMAGE
 from swarmlab.errors import LabError
 from swarmlab.images import run_image
-from swarmlab.images.recipes import LABEL_IMAGE
 from swarmlab.images.run_image import RunBase
 from swarmlab.paths import ROOT
 from tests.unit.helpers import Volumes

@@ -1,6 +1,8 @@
 """Ways to an image: which is tried, what is told of those that failed, and what they leave. The engine is a double."""
 
 import base64
+import contextlib
+import json
 from types import SimpleNamespace
 
 import docker
@@ -169,6 +171,22 @@ def test_a_program_for_logins_that_fails_keeps_nobody_from_making_images(tmp_pat
     assert base64.b64decode(sent["X-Registry-Config"]) == b'{"swarmlab.invalid": {}}'
     with pytest.raises(LabError, match=r"the login at docker\.io cannot be read"):
         workshop._login("debian")
+
+
+@pytest.mark.parametrize("registry", ["registry.example:5000", "registry.example:5000/swarm"])
+def test_the_login_of_a_registry_is_used_for_it_with_a_path_or_without(tmp_path, monkeypatch, registry):
+    monkeypatch.setenv("DOCKER_CONFIG", str(tmp_path))
+    kept = {"https://index.docker.io/v1/": "aHViOmE=", "registry.example:5000": "b3duOmI="}
+    logins = {"auths": {place: {"auth": login} for place, login in kept.items()}}
+    (tmp_path / "config.json").write_text(json.dumps(logins))
+    sent = []
+    images = SimpleNamespace(push=lambda *_, auth_config, **__: sent.append(auth_config) or (), remove=lambda _: None)
+    bench = workshop.Workshop(SimpleNamespace(images=images), lambda _: None)
+    monkeypatch.setattr(bench, "has", lambda _: True)
+    monkeypatch.setattr(bench, "_build", lambda *_: None)
+    monkeypatch.setattr(workshop, "making_images_on", lambda *_: contextlib.nullcontext())
+    bench.push(registry)
+    assert {login["username"] for login in sent} == {"own"}
 
 
 def test_an_image_is_pulled_where_the_login_cannot_be_read(monkeypatch):

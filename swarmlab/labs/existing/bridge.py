@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import socket
 import subprocess
 import threading
+import time
 from collections.abc import Sequence
 from pathlib import Path
+
+#: Seconds until a connection is asked for again, where no more files may be open.
+_PAUSE = 0.1
 
 
 class Bridge:
@@ -40,8 +45,11 @@ class Bridge:
         while True:
             try:
                 connection, _ = self._socket.accept()
-            except OSError:  # it was closed
-                return
+            except OSError as failed:
+                if failed.errno in (errno.EMFILE, errno.ENFILE):  # until others are closed
+                    time.sleep(_PAUSE)
+                    continue
+                return  # it was closed
             # Without room for another process, this connection ends, and the next is taken.
             with connection, contextlib.suppress(OSError):
                 self._running = [process for process in self._running if process.poll() is None]

@@ -499,7 +499,8 @@ class InventoryLab(Lab):
                     node.client_settings = ""
                 found = self._find(lock)
                 left = [*found.missed, *leavings.remove(found)]
-                if not found.missed:  # else who cleans up later needs what it says
+                # Else who cleans up later needs what it says: nothing else tells whose build cache is.
+                if not found.missed and not any(line.startswith(f"{leavings.BUILD_CACHE} ") for line in left):
                     try:
                         run_lock.release(self.manager, lock)
                     except SwarmlabError as failed:  # a swarm that is down has been judged

@@ -307,8 +307,11 @@ def _control_socket(connection: Ssh) -> Path:
 def _listens(path: Path) -> bool:
     """Whether somebody listens at a local socket, whatever time is left."""
     with socket.socket(socket.AF_UNIX) as tried:
+        tried.setblocking(False)
         try:
             tried.connect(str(path))
+        except BlockingIOError:  # many wait there
+            return True
         except (ConnectionRefusedError, FileNotFoundError):
             return False
     return True
