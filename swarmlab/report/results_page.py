@@ -20,6 +20,8 @@ from swarmlab.verdicts.verdict import Verdict
 
 #: Claims that are listed as the slowest of a run.
 _SLOWEST = 10
+#: What stands for the verdict of a claim that a run was not to judge.
+_NOT_CHOSEN = "not chosen"
 #: Lines of each table of a profile.
 _DEAREST = 10
 
@@ -48,7 +50,7 @@ def render(runs: Iterable[Run], killed: Path | None = None) -> str:
         "## Verdicts by chapter",
         _chapters(held),
         "## Claims that did not pass where they were judged, or were never run",
-        _others(held) or "None.",
+        *_others(held),
         *(block for number, run in enumerate(held, 1) for block in _about(number, run)),
         *(["## Runs that were killed", "\n".join(kills.lines(killed))] if killed else []),
     ]
@@ -154,22 +156,21 @@ def _dearest(run: Run) -> Iterator[str]:
         )
 
 
-def _others(runs: Sequence[Run]) -> str:
-    """Return a table of the claims that did not pass where they were judged, or were never run, with all verdicts."""
-
-    def judged(id: str, part: str) -> set[str]:
-        return {_verdict(run, id) for run in runs if part in run.parts} - {"not run"}
-
-    ids = [
-        id
-        for id, claim in catalogue.load().items()
-        if claim.part in _parts(runs) and judged(id, claim.part) != {str(Verdict.PASS)}
-    ]
+def _others(runs: Sequence[Run]) -> Iterator[str]:
+    """Yield a table of the claims that did not pass where they were judged, or were never run, with all verdicts."""
+    of_parts = {id: claim.part for id, claim in catalogue.load().items() if claim.part in _parts(runs)}
+    found = {id: {_verdict(run, id) for run in runs if part in run.parts} for id, part in of_parts.items()}
+    # Those that no run was to judge are only counted.
+    others = [id for id, verdicts in found.items() if verdicts == {_NOT_CHOSEN}]
+    ids = [id for id in found if id not in others and found[id] - {"not run", _NOT_CHOSEN} != {str(Verdict.PASS)}]
     ids += sorted({id for run in runs for id in [*run.claims, *run.not_run]} - {*catalogue.load()})
-    return table(
+    listed = table(
         ["claim", *(_head(number) for number in range(1, len(runs) + 1))],
         ([code(id), *(_verdict(run, id) for run in runs)] for id in ids),
     )
+    yield listed or "None."
+    if others:
+        yield f"{len(others)} further claims were chosen for none of these runs (`--claim`)."
 
 
 def _about(number: int, run: Run) -> Iterator[str]:
@@ -275,9 +276,11 @@ def _sorted(claims: Iterable[Judged]) -> list[Judged]:
 
 
 def _verdict(run: Run, id: str) -> str:
-    return (
-        str(run.claims[id].verdict) if id in run.claims else "not run" if id in run.not_run else "not in its catalogue"
-    )
+    if id in run.claims:
+        return str(run.claims[id].verdict)
+    if id in run.not_run:
+        return "not run"
+    return _NOT_CHOSEN if run.chosen else "not in its catalogue"
 
 
 def _parts(runs: Iterable[Run]) -> set[str]:

@@ -100,6 +100,19 @@ def test_runs_stand_side_by_side_by_date(run):
     assert chapter[2].startswith("2 pass, ")
 
 
+def test_claims_that_no_run_was_to_judge_are_only_counted(run):
+    later = run({IDS[0]: "pass", IDS[1]: "fail"}, name="later", started="2026-11-25T10:00:00+00:00")
+    folders = [run({IDS[0]: "fail"}), later]
+    for folder, chosen in zip(folders, (IDS[:1], IDS[:2]), strict=True):
+        raw = json.loads((folder / "verdicts.json").read_text())
+        (folder / "verdicts.json").write_text(json.dumps(raw | {"not_run": {}, "chosen": chosen}))
+    text = page(*folders)
+    rows = part(text, "Claims that did not pass where they were judged, or were never run")
+    assert rows[:2] == [[f"`{IDS[0]}`", "fail", "pass"], [f"`{IDS[1]}`", "not chosen", "fail"]]
+    assert len(rows) == 2
+    assert re.search(r"^\d+ further claims were chosen for none of these runs \(`--claim`\)\.$", text, re.MULTILINE)
+
+
 def test_the_page_is_the_same_whatever_the_order_and_how_often(run):
     folders = [run({IDS[0]: "pass"}, name=name, started=f"2026-11-2{day}T10:00:00+00:00") for name, day in ("a5", "b4")]
     text = page(*folders)
