@@ -52,7 +52,7 @@ class NextSteps:
     Attributes:
         nodes: Host names of the nodes to look at, the likeliest first.
         causes: The findings of preflight that may be the cause, the likeliest first, as verdicts.json has them. Checks
-            whose findings may follow from one are its "with".
+            whose findings may follow from one are its "with". None where a known defect of the engine is the cause.
         note: What became of the lab, where that matters.
         steps: The steps, in their order.
     """
@@ -75,7 +75,7 @@ def next_steps(run: Run, claim: Judged) -> NextSteps:
         ('.venv/bin/pytest suites/ --claim 7.2.1/reachable-on-any-node',)
     """
     place = Place.of(run, claim)
-    causes = possible_causes(run, claim.id, claim.reason)
+    causes = () if claim.known else possible_causes(run, claim.id, claim.reason)
     nodes = _nodes(place, causes, claim.reason)
     if claim.verdict is Verdict.BROKEN:
         steps = list(_after_broken(place, claim))
@@ -183,7 +183,10 @@ def _on_nodes(place: Place, claim: Judged, causes: Sequence[Mapping[str, Any]], 
     notes = (place.adapted(cause["mend"], node or "NODE"),) if cause.get("mend") else ()
     if fixes or notes:
         yield Step("mend", f"Mend what preflight found ({cause['check']})", fixes, notes=notes)
-    if guide and not fixes:
+    if claim.known:
+        upgrades = (f"upgrade the engines to {known.mended} or later" for known in claim.known if known.mended)
+        yield Step("mend", "Mend the engine", notes=(*dict.fromkeys(upgrades), "waive the claim until then"))
+    elif guide and not fixes:
         yield Step("mend", "Mend it", notes=tuple(place.adapted(text, node or "NODE") for text in guide.mend))
 
 

@@ -62,6 +62,21 @@ def commands(steps):
     return {step.word: step.commands for step in reversed(steps.steps)}
 
 
+def test_a_known_defect_of_the_engine_is_the_cause_and_no_finding_is(judged):
+    defect = {"incident": "swarmkit#2555", "cause": "it stays pending", "engines": ["18.03.1-ce"], "mended": "18.05.0"}
+    run = judged()
+    raw = json.loads((run.folder / "verdicts.json").read_text())
+    raw["claims"][0]["known"] = [defect]
+    (run.folder / "verdicts.json").write_text(json.dumps(raw))
+    run = load(run.folder)
+    found = steps_of(run)
+    assert not found.causes
+    assert found.step("mend").notes == ("upgrade the engines to 18.05.0 or later", "waive the claim until then")
+    told = list(lines(run))
+    assert "  cause: known: swarmkit#2555: it stays pending (18.03.1-ce; mended in 18.05.0)" in told
+    assert "  mend   upgrade the engines to 18.05.0 or later" in told
+
+
 def test_a_finding_names_the_node_and_leads_from_the_look_to_the_green_claim(judged):
     found = steps_of(judged())
     assert found.nodes == ("slave02",)
