@@ -9,10 +9,12 @@ SHELL := /bin/bash
 # Where the programs are. tox sets it to its own environment, which then takes the place of .venv.
 BIN := .venv/bin
 ready := $(if $(filter .venv/bin,$(BIN)),.venv/ready)
-engine := $(if $(ENGINE),--engine $(ENGINE))
+engine := $(if $(ENGINE),--engine '$(ENGINE)')
 claim := $(if $(CLAIM),--claim '$(CLAIM)')
 lab := --lab $(LAB)
-pytest := $(BIN)/pytest
+# make that is ended ends the shell of a recipe alone: what the shell runs ends with it.
+run := setpriv --pdeathsig TERM
+pytest := $(run) $(BIN)/pytest
 prove := $(pytest) -m lab -v
 as_root := $(if $(filter 0,$(shell id -u)),,sudo -n) env DEBIAN_FRONTEND=noninteractive NEEDRESTART_MODE=l
 # Put after a command: print its exit status if it fails. $(call ended,NAME)
@@ -31,7 +33,7 @@ help: ## List the targets.
 
 .PHONY: conformance
 conformance: $(ready) ## Test a swarm: the suites on a lab of containers (LAB=… or CONFIG=FILE: another; CLAIM=…: these claims alone).
-	$(pytest) suites/ $(if $(CONFIG),--config $(CONFIG),$(lab)) $(engine) $(claim) $(PYTEST_ARGS) $(call ended,pytest)
+	$(pytest) suites/ $(if $(CONFIG),--config '$(CONFIG)',$(lab)) $(engine) $(claim) $(PYTEST_ARGS) $(call ended,pytest)
 
 .PHONY: explain
 explain: $(ready) ## Say what a claim is about, needs, and what to do when it fails: make explain CLAIM=7.2.4/rm

@@ -17,6 +17,7 @@ as_root() {
 
 log=$(mktemp) || fail "no temporary file can be made; make room, or set TMPDIR to a folder that can be written"
 trap 'rm -f "$log"' EXIT
+trap 'exit 129' HUP
 trap 'exit 130' INT
 trap 'exit 143' TERM
 

@@ -48,9 +48,12 @@ def remove_empty(folders: Iterable[Path]) -> None:
 def write(file: Path, text: str) -> None:
     """Write a file, and make its folder if it is missing. What the file held stays until all is written.
 
+    A link stays, such as /dev/stdout, and so does a device or a pipe.
+
     Raises:
         LabError: It cannot be written.
     """
+    file = file.resolve() if file.is_file() else file
     fresh = file.with_name(f".{file.name}-{os.getpid()}")
     try:
         file.parent.mkdir(parents=True, exist_ok=True)

@@ -6,8 +6,10 @@ docker-containerd and docker-runc, later under their own names.
 
 from __future__ import annotations
 
+import errno
 import functools
 import hashlib
+import lzma
 import os
 import re
 import shutil
@@ -21,7 +23,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from swarmlab.errors import UsageError
-from swarmlab.host import scratch
+from swarmlab.host import cache_folder, scratch
 from swarmlab.versions import Version
 
 #: Names of this machine's processor: in Docker's static archives, in Debian's packages, and its number in ELF headers.
@@ -165,7 +167,9 @@ def _opened(file: Path, name: str) -> Iterator[tarfile.TarFile]:
     try:
         with tarfile.open(file) as content:
             yield content
-    except (tarfile.TarError, EOFError, zlib.error, OSError) as failed:
+    except (tarfile.TarError, EOFError, zlib.error, lzma.LZMAError, OSError) as failed:
+        if getattr(failed, "errno", None) in (errno.ENOSPC, errno.EDQUOT, errno.EROFS):
+            raise UsageError(f"{cache_folder()}: {failed}; make room there, or set SWARMLAB_CACHE") from failed
         reason = getattr(failed, "strerror", None) or (str(failed) or type(failed).__name__).splitlines()[0]
         if reason.startswith("file could not be opened"):  # a list of all forms that it is none of follows
             reason = "it is none"

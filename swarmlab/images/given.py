@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import lzma
 import re
 import tarfile
+import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -95,6 +97,13 @@ def _image(name: str, source: str) -> GivenImage:
     return GivenImage(name, source)
 
 
+#: What reading an archive or its list raises where it is damaged, or something else.
+_DAMAGED = (
+    *(tarfile.TarError, zlib.error, lzma.LZMAError, OSError, EOFError),
+    *(KeyError, TypeError, ValueError, RecursionError),
+)
+
+
 def _check(name: str, file: Path) -> None:
     """Check that *file* holds exactly one saved image.
 
@@ -106,7 +115,7 @@ def _check(name: str, file: Path) -> None:
             member = archive.extractfile("manifest.json")
             manifest = json.load(member) if member else []
         held = len([image["Config"] for image in manifest])
-    except (tarfile.TarError, OSError, EOFError, KeyError, TypeError, ValueError, RecursionError) as failed:
+    except _DAMAGED as failed:
         raise UsageError(
             f"{name}={file}: is not a saved image; make one with: docker save -o {file.name} IMAGE"
         ) from failed

@@ -17,8 +17,8 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-from swarmlab import children, netns
-from swarmlab.errors import UsageError
+from swarmlab import children, netns, outputs
+from swarmlab.errors import LabError, UsageError
 from swarmlab.evidence import redact
 from swarmlab.files import kind_of, named, read_text
 from swarmlab.host import Progress, alone, cache_folder, check_cache, scratch
@@ -149,16 +149,10 @@ def _note(place: str, digest: str) -> None:
     """Add an archive to the lock."""
     known = {**locked(), place: digest}
     file = lock_file()
-    lines = [f"{known[place]}  {place}\n" for place in sorted(known)]
     try:
-        with tempfile.NamedTemporaryFile("w", dir=file.parent, prefix=file.name, delete=False) as made:
-            made.write(_HEADER + "".join(lines))
-        Path(made.name).chmod(0o644)
-        Path(made.name).rename(file)
-    except OSError as failed:
-        raise UsageError(
-            f"{file}: cannot be written ({failed.strerror}); set SWARMLAB_ENGINES_LOCK to another file"
-        ) from None
+        outputs.write(file, _HEADER + "".join(f"{known[place]}  {place}\n" for place in sorted(known)))
+    except LabError as failed:
+        raise UsageError(f"SWARMLAB_ENGINES_LOCK: {failed}") from None
 
 
 # The archives
@@ -197,6 +191,8 @@ def given(file: Path) -> Content:
         state = file.stat()
     except OSError as failed:
         raise UsageError(f"engine {file}: cannot be read ({failed.strerror})") from None
+    if not file.is_file():
+        raise UsageError(f"engine {file}: is no file; give a static archive")
     return _given(file.absolute(), state.st_size, state.st_mtime_ns)
 
 

@@ -66,7 +66,10 @@ def is_elsewhere() -> bool:
     engine = named_engine()
     if engine is None or engine.url.startswith("unix://"):
         return False
-    host = urlsplit(engine.url).hostname or ""
+    try:
+        host = urlsplit(engine.url).hostname or ""
+    except ValueError:
+        raise UsageError(f"{engine.by}: is no address of an engine; write tcp://HOST:PORT") from None
     return host not in ("localhost", "::1") and not host.startswith("127.")
 
 

@@ -492,44 +492,52 @@ def _private(progress: Progress) -> OuterEngine:
             return found
         users = _join_users()
         progress("starting a private Docker engine in a network namespace of its own")
-        # The files of an engine that was killed stay: the new engine finds the old one's containers by them.
-        make_folder(_folder())
-        (_folder() / "dockerd.pid").unlink(missing_ok=True)
-        if not (Path("/run/netns") / NETNS).exists():
-            _ip("netns", "add", NETNS)
-        enter = ["nsenter", f"--net=/run/netns/{NETNS}"]
-        subprocess.run([*enter, "ip", "link", "set", "lo", "up"], check=True)
-        subprocess.run([*enter, "sh", "-c", "echo 1 > /proc/sys/net/ipv4/ip_forward"], check=True)
-        data = cache_folder() / "engine"
-        data.mkdir(parents=True, exist_ok=True)
-        settings = _folder() / "daemon.json"
-        settings.write_text("{}")
-        with (_folder() / "dockerd.log").open("w") as log:
-            engine = subprocess.Popen(
-                # nsenter and not `ip netns exec`, which would hide the cgroups behind a new /sys
-                [*enter, "dockerd", *_flags(data, settings)],
-                stdin=subprocess.DEVNULL,
-                stdout=log,
-                stderr=log,
-                env={**os.environ, "GOGC": "400"},  # as in images/node/root/usr/local/sbin/node-start
-                start_new_session=True,  # a Ctrl-C is for the run, not for the engine under it
-            )
-
-        def started() -> State:
-            tail = (_folder() / "dockerd.log").read_text().strip().splitlines()[-1:]
-            return State(answers(_private_url()), " ".join(tail), hopeless=engine.poll() is not None)
-
         try:
+            engine = _spawn()
+
+            def started() -> State:
+                tail = (_folder() / "dockerd.log").read_text().strip().splitlines()[-1:]
+                return State(answers(_private_url()), " ".join(tail), hopeless=engine.poll() is not None)
+
             wait(started, "the private engine to answer", deadline=60, error=DeadlineExceeded)
             client = engine_at(_private_url(), timeout=_TIMEOUT)
             return OuterEngine(watch(client, _private_url(), progress), _private_url(), users)
-        except DeadlineExceeded as missed:
+        except (DeadlineExceeded, subprocess.CalledProcessError, OSError) as failed:
+            users.close()
             _stop_private()
-            raise LabError(f"the private Docker engine did not start: {missed}") from missed
+            said = (getattr(failed, "stderr", None) or b"").decode(errors="replace").strip()
+            mend = "; in a container, start that with --privileged, or give it an engine's socket" if said else ""
+            raise LabError(f"the private Docker engine did not start: {shown(said or failed)}{mend}") from failed
         except BaseException:  # it was started, and nobody uses it
             with signals.deferred("the end of the private engine"):
                 _stop_private()
             raise
+
+
+def _spawn() -> subprocess.Popen[bytes]:
+    """Start the private engine in its namespace; return its process."""
+    # The files of an engine that was killed stay: the new engine finds the old one's containers by them.
+    make_folder(_folder())
+    (_folder() / "dockerd.pid").unlink(missing_ok=True)
+    if not (Path("/run/netns") / NETNS).exists():
+        _ip("netns", "add", NETNS)
+    enter = ["nsenter", f"--net=/run/netns/{NETNS}"]
+    for prepare in ("ip link set lo up", "echo 1 > /proc/sys/net/ipv4/ip_forward"):
+        subprocess.run([*enter, "sh", "-c", prepare], check=True, capture_output=True)
+    data = cache_folder() / "engine"
+    data.mkdir(parents=True, exist_ok=True)
+    settings = _folder() / "daemon.json"
+    settings.write_text("{}")
+    with (_folder() / "dockerd.log").open("w") as log:
+        return subprocess.Popen(
+            # nsenter and not `ip netns exec`, which would hide the cgroups behind a new /sys
+            [*enter, "dockerd", *_flags(data, settings)],
+            stdin=subprocess.DEVNULL,
+            stdout=log,
+            stderr=log,
+            env={**os.environ, "GOGC": "400"},  # as in images/node/root/usr/local/sbin/node-start
+            start_new_session=True,  # a Ctrl-C is for the run, not for the engine under it
+        )
 
 
 def _flags(data: Path, settings: Path) -> list[str]:
@@ -565,7 +573,8 @@ def _sweep() -> None:
         if mount.is_relative_to(_folder()) or mount.is_relative_to(cache_folder() / "engine"):
             subprocess.run(["umount", "--lazy", mount], check=False, capture_output=True)
     if (Path("/run/netns") / NETNS).exists():
-        _ip("netns", "delete", NETNS)
+        with contextlib.suppress(subprocess.CalledProcessError):  # where it could not be made, only its file is there
+            _ip("netns", "delete", NETNS)
     shutil.rmtree(_folder(), ignore_errors=True)
     _users().unlink(missing_ok=True)
     drop_folder(run_folder())

@@ -464,7 +464,7 @@ def understood(file: Path) -> Iterator[None]:
         yield
     except OSError as failed:
         raise UsageError(f"{file} cannot be read: {failed.strerror}") from None
-    except (ValueError, KeyError, TypeError, AttributeError) as broken:
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError, OverflowError) as broken:
         why = f"{broken} is missing" if isinstance(broken, KeyError) else shown(broken, 120)
         raise UsageError(f"{file} is not the record of a run: {why}") from None
 

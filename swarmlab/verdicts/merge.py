@@ -16,10 +16,10 @@ from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-from swarmlab import outputs
+from swarmlab import layouts, outputs
 from swarmlab.errors import LabError, UsageError
 from swarmlab.files import shown
-from swarmlab.verdicts import folders, record
+from swarmlab.verdicts import folders, record, results
 from swarmlab.verdicts.gathered import Gathered, understood
 from swarmlab.verdicts.record import Record
 from swarmlab.verdicts.shards import Shard
@@ -62,6 +62,10 @@ class Part:
             entries = list(record.read(file))
             found = Gathered(entries)
             result = found.result()
+            if wrong := layouts.mistake(result, results.layout()):
+                raise ValueError(wrong)
+            datetime.fromisoformat(found.start["started"]) + timedelta(seconds=float(result["seconds"]))
+            shlex.split(found.start["command"])
             shard = found.start.get("shard")
         if not shard:
             raise UsageError(f"{folder} is no part of a run: it was run without --shard")

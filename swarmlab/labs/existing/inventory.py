@@ -229,8 +229,10 @@ def refuse(wrong: Sequence[str]) -> None:
 def _is_program(file: Path) -> bool:
     """Whether a file is a program, which prints an inventory of Ansible."""
     try:
+        if not (file.is_file() and os.access(file, os.X_OK)):
+            return False
         with file.open("rb") as opened:
-            return file.is_file() and os.access(file, os.X_OK) and opened.read(4) == b"\x7fELF"
+            return opened.read(4) == b"\x7fELF"
     except OSError:
         return False
 

@@ -73,6 +73,11 @@ class Box:
         return home() / "boxes" / self.name.replace("/", "-VAGRANTSLASH-") / "0" / "libvirt"
 
     @property
+    def made(self) -> bool:
+        """Whether Vagrant has it."""
+        return (self.folder / "metadata.json").exists()
+
+    @property
     def package(self) -> str:
         """The version of the package of Debian's engine in it; empty if it has none, or that is not known."""
         file = self.folder / "package"
@@ -89,7 +94,7 @@ class Box:
         if not shutil.which("vagrant") or not shutil.which("qemu-img"):
             install(["machines"], progress)
         with making_images(progress):
-            if not (self.folder / "metadata.json").exists():
+            if not self.made:
                 self._make(progress)
 
     def _make(self, progress: Progress) -> None:

@@ -552,6 +552,11 @@ class VagrantLab(Lab):
             return VirtualBox(settings)
         hypervisor = self._hypervisor
         for needed in dict.fromkeys(self._boxes):
+            if self.standing and not needed.made:
+                raise LabError(
+                    f"box {needed.name} of lab {NAME} is not in {box.home()}: another checkout or SWARMLAB_CACHE made "
+                    "the lab; use that, or take the lab down and make it anew"
+                )
             needed.prepare(self._progress)
         settings["SWARMLAB_CGROUPS"] = ",".join(map(engines.control_groups, self._first))
         content = [_registry_container(self.outer).attrs["Config"]["Image"]]
