@@ -4,6 +4,7 @@ import pytest
 
 from fixtures.claims import claim
 from suites.support.commands import last, succeeded
+from suites.support.swarm_events import now
 from swarmlab.errors import Blocked, EngineRefused
 from swarmlab.wait import State, eventually
 
@@ -71,12 +72,7 @@ def forget(node, image):
     pytest.fail(f"{node} removed the image {image}, and still has it")
 
 
-def now(node):
-    """Return the time by the node's clock, which stamps its engine's events."""
-    return node.run("date +%s.%N").out.strip()
-
-
 def pulled(node, image, since):
     """Return the ids in the engine's events of pulls of *image*, from *since* to now."""
-    events = node.engine.events(since=since, until=now(node), filters={"type": "image", "event": "pull"}, decode=True)
+    events = node.events(since, now(node), {"type": ["image"], "event": ["pull"]})
     return [event["Actor"]["ID"] for event in events if event["Actor"]["ID"].startswith(image)]

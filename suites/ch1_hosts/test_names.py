@@ -18,10 +18,12 @@ def test_etc_hostname_holds_the_name_that_is_in_force(node):
 def test_the_three_names_resolve_through_etc_hosts(cluster, node):
     lines = [line.partition("#")[0].split() for line in node.run("cat /etc/hosts").out.splitlines()]
     for named in cluster.nodes:
-        mapped = {line[0] for line in lines if named.name in line[1:]}
+        six = ":" in named.address
+        mapped = {line[0] for line in lines if named.name in line[1:] and (":" in line[0]) is six}
         listed = " and ".join(sorted(mapped)) or "nothing"
         # As programs resolve it: another source of names may come before the file, or the file may be unused.
-        found = sorted({line.split()[0] for line in node.run(f"getent ahostsv4 {named}").out.splitlines()})
+        resolved = node.run(f"getent ahostsv{6 if six else 4} {named}").out.splitlines()
+        found = sorted({line.split()[0] for line in resolved})
         assert mapped == {named.address}, (
             f"/etc/hosts of {node} maps {named} to {listed}, not to {named.address}; it resolves to {found}"
         )

@@ -9,19 +9,13 @@ import pytest
 
 from fixtures.claims import claim
 from fixtures.cluster import on_every_node
-from suites.support.accounts import ssh_port, throwaway
+from suites.support.accounts import NO_QUESTIONS, ssh_port, throwaway
 from suites.support.commands import last
 from swarmlab.cluster.node import Node
 from swarmlab.errors import Blocked, LabError
 from swarmlab.lists import few
 from swarmlab.parallel import parallel
 from swarmlab.wait import State, eventually, scaled
-
-#: Options with which ssh asks nothing: neither for a password nor about an unknown host key.
-_NO_QUESTIONS = (
-    "-o BatchMode=yes -o StrictHostKeyChecking=no -o UserKnownHostsFile=/dev/null -o GlobalKnownHostsFile=/dev/null"
-    " -o LogLevel=ERROR"
-)
 
 pytestmark = on_every_node
 #: Where sshd listens if the loopback address is among it, as `Node.listening` has it.
@@ -59,7 +53,7 @@ def ssh(source, destination, *, options="", user=None):
         user: the user of *source* who runs ssh; root if None.
     """
     limit = f"-o ConnectTimeout={scaled(10):.0f}"
-    done = source.run(f"ssh {_NO_QUESTIONS} {limit} {options} {destination} 'id -un; uname -n' </dev/null", user=user)
+    done = source.run(f"ssh {NO_QUESTIONS} {limit} {options} {destination} 'id -un; uname -n' </dev/null", user=user)
     refused = _REFUSED.search(done.err)
     methods = frozenset(refused[1].split(",")) if refused else frozenset()
     return Login(tuple(done.out.split()[-2:]) if done.ok else (), methods, last(done))

@@ -51,6 +51,7 @@ def test_host_gives_the_nodes_own_interfaces_and_ports(node, bench):
     port = bench.port()
     serve = f"while :; do printf 'HTTP/1.0 200 OK\\r\\n\\r\\nserved' | nc -l -N {port}; done"
     box = bench.start("client", "--net host", f'sh -c "{serve}"')
+    url = node.url(port) if ":" not in node.address else f"http://127.0.0.1:{port}/"  # nc listens by IPv4
     inside = partial(bench.execute, box)
     assert stack(inside) == stack(node.run), f"on {node}, a container of --net host has a network stack of its own"
 
@@ -61,7 +62,7 @@ def test_host_gives_the_nodes_own_interfaces_and_ports(node, bench):
     # Interfaces of other containers come and go between two looks.
     eventually(alike, f"on {node}, a container of --net host to have the interfaces of the node", deadline=10)
     eventually(
-        lambda: State((done := node.run(f"curl --noproxy '*' -sS -m 3 {node.url(port)}")).out == "served", last(done)),
+        lambda: State((done := node.run(f"curl --noproxy '*' -sS -m 3 {url}")).out == "served", last(done)),
         f"port {port}, on which a container of --net host listens, to be a port of {node}",
         deadline=10,
     )

@@ -6,7 +6,7 @@ import pytest
 
 from fixtures.claims import claim
 from fixtures.cluster import on_one_node
-from suites.support.accounts import ssh_port
+from suites.support.accounts import NO_QUESTIONS, ssh_port
 from suites.support.builders import BUILDKIT, from_base
 from suites.support.commands import accepted, succeeded
 from swarmlab.cluster.marks import unique
@@ -142,7 +142,7 @@ def through(node, command, user):
     The engine's socket is forwarded by ssh, which every command line can use; ssh:// came later. The user's
     known_hosts stays as it is.
     """
-    there = f"-o UpdateHostKeys=no -p {ssh_port(node)} -S $way/control {user}@{node.address}"
+    there = f"{NO_QUESTIONS} -p {ssh_port(node)} -S $way/control {user}@{node.address}"
     forward = f"ssh -f -N -M -o ExitOnForwardFailure=yes -L $way/engine:/var/run/docker.sock {there}"
     return (
         f"way=$(mktemp -d); {{ {forward} </dev/null >$way/said 2>&1 || {{ cat $way/said; false; }}; }}"

@@ -11,6 +11,8 @@ _PLUGINS = "/usr/libexec /usr/lib /usr/local/libexec /usr/local/lib $HOME/.docke
 
 @claim("5.2/separate-install")
 def test_compose_is_no_part_of_the_engines_package(node, lab):
+    if not (node.host.exists("dpkg-query") or node.host.exists("rpm")):
+        raise Blocked(f"{node} has neither dpkg nor rpm, which would know the engine's package")
     engine = node.run("readlink /proc/$(pgrep -o -x dockerd)/exe").out.strip()
     assert engine, f"no engine runs on {node}"
     rpm = node.run("command -v rpm >/dev/null && rpm -qf " + engine)
@@ -48,6 +50,7 @@ def test_docker_compose_is_executable_and_of_the_declared_release(node, lab):
 def test_a_stack_is_deployed_where_there_is_no_compose(cluster, stack):
     # Hide it in a mount namespace of the command, so that only the command misses it.
     hide = (
+        "mount --make-rprivate / && "  # before util-linux 2.27, unshare leaves the mounts shared with the node's
         f"for file in $(which -a docker-compose) $(ls -d $(for at in {_PLUGINS}; do"
         " echo $at/docker/cli-plugins/docker-compose $at/cli-plugins/docker-compose; done) 2>/dev/null); do"
         " mount --bind /dev/null $file; done; "
