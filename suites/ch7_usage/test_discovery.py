@@ -139,17 +139,20 @@ def forgotten(cluster, probes, names, former):
 
 @claim("7.2/failure-management")
 def test_a_killed_container_is_replaced(cluster):
-    web = cluster.create_service("web", "web:1", replicas=2)
-    before = web.wait_running(2)
-    killed = before[0]
-    accepted(cluster.node(killed.node), f"kill {killed.container}")
-    eventually(
-        lambda: killed.id not in [task.id for task in web.running()],
-        f"the killed task on {killed.node} to be seen as ended",
-        deadline=30,
-    )
-    after = web.expect_running(2)
-    new = [task for task in after if task.id not in {task.id for task in before}]
-    assert len(new) == 1, f"one task was killed, new are {len(new)}: {'; '.join(map(str, new))}"
-    assert new[0].slot == killed.slot, f"{killed} was killed, and {new[0]} is in another slot"
-    assert new[0].container != killed.container, f"the new task on {new[0].node} has the killed task's container"
+    count = max(2, len(cluster.nodes))
+    web = cluster.create_service("web", "web:1", replicas=count)
+    for node in cluster.sample:
+        before = web.wait_running(count)
+        killed = next((task for task in before if task.node == node.name), None)
+        assert killed, f"{node} was given none of the {count} tasks: {few(map(str, before), '; ')}"
+        accepted(node, f"kill {killed.container}")
+        eventually(
+            lambda killed=killed: killed.id not in [task.id for task in web.running()],
+            f"the killed task on {node} to be seen as ended",
+            deadline=30,
+        )
+        after = web.expect_running(count)
+        new = [task for task in after if task.id not in {task.id for task in before}]
+        assert len(new) == 1, f"{killed} was killed, and new are {len(new)} tasks: {few(map(str, new), '; ')}"
+        assert new[0].slot == killed.slot, f"{killed} was killed, and {new[0]} is in another slot"
+        assert new[0].container != killed.container, f"the new task on {new[0].node} has the killed task's container"

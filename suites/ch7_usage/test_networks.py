@@ -13,7 +13,8 @@ from suites.support.traffic import (
     note_mesh,
 )
 from swarmlab.errors import Blocked
-from swarmlab.wait import eventually
+from swarmlab.lists import few
+from swarmlab.wait import State, eventually
 
 
 @claim("7.1/ingress-network")
@@ -26,6 +27,17 @@ def test_ingress_is_a_swarm_overlay_on_every_node(cluster):
         assert network["Driver"] == "overlay", f"ingress on {node} has driver {network['Driver']}"
         assert network["Scope"] == "swarm", f"ingress on {node} has scope {network['Scope']}"
         assert network["Ingress"] is True, f"ingress on {node} is not marked as ingress"
+        # Managers list the networks of the swarm, and not those of their own engine, which tells of its own by the id.
+        eventually(
+            lambda node=node, id=network["Id"]: has_its_end(node, id),
+            f"the engine of {node} to have its end of the network ingress",
+        )
+
+
+def has_its_end(node, id):
+    """Whether an engine's own network of the routing mesh has its end, a sandbox without a container."""
+    held = node.ask("GET", f"/networks/{id}").get("Containers") or {}
+    return State("ingress-sbox" in held, f"it has the ends {few(held) or 'none'}")
 
 
 @claim("7.1/ingress-balances")

@@ -102,7 +102,7 @@ def test_docker_run_joins_an_attachable_overlay_from_every_node(cluster):
         alike=True,
     )
     eventually(
-        lambda: all_reached(cluster, probes, tasks, network),
+        lambda: all_reached(cluster, probes, [*tasks, *behind], network),
         "containers of docker run to reach the tasks on every node",
         deadline=GOSSIP,
         alike=True,

@@ -240,14 +240,14 @@ def test_documents_network_volume_and_two_replicas(cluster, documented):
         assert got == wanted, f"the task on {task.node} finds {sorted(got)} in its volume, not {sorted(wanted)}"
 
     def meet():
-        addresses = {task.addresses[names["kafka"]] for task in tasks}
+        at = {task.addresses[names["kafka"]]: task.node for task in tasks}
         for task in tasks:
             probe = cluster.probe(task)
-            if (found := probe.resolve(f"tasks.{name}")) != addresses:
-                return State(False, f"on {task.node} tasks.{name} is {sorted(found)}, not {sorted(addresses)}")
-            for address in addresses:
+            if (found := probe.resolve(f"tasks.{name}")) != set(at):
+                return State(False, f"on {task.node} tasks.{name} is {sorted(found)}, not {sorted(at)}")
+            for address, node in at.items():
                 if not (asked := probe.run(f"ping -c 1 -W 2 {address}")).ok:
-                    return State(False, f"on {task.node} {address} does not answer: {asked.output[-200:]}")
+                    return State(False, f"{task.node} to {node}: {address} does not answer: {asked.output[-200:]}")
         return State(True, "both")
 
     eventually(meet, "the two replicas to know and to reach each other", deadline=GOSSIP)

@@ -10,7 +10,7 @@ from suites.support.commands import accepted, detached, refusal
 from suites.support.mesh import mesh_of
 from suites.support.placement import containers
 from suites.support.traffic import GOSSIP, all_from, hands_over, note_mesh, reached_from_all, strangers
-from swarmlab.cluster.node import on_each
+from swarmlab.cluster.node import nodes_where, on_each
 from swarmlab.errors import Blocked
 from swarmlab.lists import few
 from swarmlab.parallel import parallel
@@ -248,7 +248,12 @@ def test_rm_removes_everything_and_frees_the_port(cluster, documented):
         deadline=60,
     )
     eventually(lambda: documented.id not in cluster.with_tasks(), f"the tasks of {documented} to be forgotten")
-    # A new service on the port shows that it is free.
+    eventually(
+        lambda: State(not (held := nodes_where(lambda node: node.listening(port), cluster.nodes)), few(held) or "none"),
+        f"port {port}, which {documented} had, to be free on every node",
+        deadline=GOSSIP,
+    )
+    # A new service on the port shows that the managers have it free.
     cluster.create_service("successor", "web:1", publish={port: 80}).expect_running(1)
 
 

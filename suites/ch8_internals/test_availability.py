@@ -17,6 +17,7 @@ from suites.support.roles import acting, writes
 from suites.support.traffic import hands_over, note_mesh, strangers
 from swarmlab.cluster.fault import apply, cut_off
 from swarmlab.cluster.service import ENDED
+from swarmlab.lists import few
 from swarmlab.wait import State, eventually
 from swarmlab.watching.events import History
 from swarmlab.watching.watch import Watch
@@ -45,8 +46,9 @@ def drain_and_see_tasks_move(cluster, drained, work):
         f"as many tasks to run on the other nodes when {drained} is drained",
         deadline=90,
     )
-    lost = {task.id for task in before} - moved - {task.id for task in work.running()}
-    assert not lost, f"{drained} was drained, and tasks of other nodes were replaced: {sorted(lost)}"
+    kept = moved | {task.id for task in work.running()}
+    lost = [str(task) for task in before if task.id not in kept]
+    assert not lost, f"{drained} was drained, and tasks of other nodes were replaced: {few(lost, '; ')}"
     eventually(
         lambda: empty(cluster, work, drained), f"the containers on {drained}, drained, to be stopped", deadline=60
     )
@@ -139,16 +141,17 @@ def test_a_node_set_back_to_active_is_given_tasks_again(cluster):
         given = [str(task) for task in before if task.node == node.name]
         assert not given, f"{node} is drained and was given {given}"
         set_availability(cluster, node, "active")
-        see_it_given_new_tasks_only(node, work, {task.id for task in before})
+        see_it_given_new_tasks_only(node, work, before)
         work.remove()
 
 
-def see_it_given_new_tasks_only(node, work, ids):
-    """Judge that running tasks (*ids*) stay, and that *node*, which is active again, is assigned new ones."""
+def see_it_given_new_tasks_only(node, work, before):
+    """Judge that the tasks that ran *before* stay, and that *node*, which is active again, is assigned new ones."""
 
     def unmoved():
-        gone = ids - {task.id for task in work.running()}
-        return State(not gone, f"{len(gone)} of {len(ids)} tasks were replaced")
+        running = {task.id for task in work.running()}
+        gone = [str(task) for task in before if task.id not in running]
+        return State(not gone, f"replaced were {few(gone, '; ') or 'none'}")
 
     stays(unmoved, f"running tasks to stay where they are when {node} is active again")
     # The scheduler chooses the node with the fewest tasks.

@@ -200,7 +200,8 @@ def held_back(cluster, tasks, first):
     free, span = [], int(scaled(3) * SECOND)
     for task in tasks:
         throttled, had, at = (now - then for now, then in zip(used(cluster, task), first[task.node], strict=True))
-        if throttled < 5 or at < span:
+        # A busy node gives the task less than its share, so that there is nothing to hold back.
+        if at < span or (throttled < 5 and had > 0.9 * at * CPU / SECOND):
             free.append(f"{task.node} {throttled} times in {at / SECOND:.0f} s")
         # One period may have begun before the first look.
         elif had > 1.5 * (at * CPU / SECOND) + CPU:

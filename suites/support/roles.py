@@ -9,6 +9,7 @@ from suites.support.commands import refusal
 from suites.support.reasons import last_said
 from swarmlab.cluster.node import Node
 from swarmlab.cluster.swarm import Swarm
+from swarmlab.errors import EngineRefused
 from swarmlab.lists import few
 from swarmlab.wait import State
 
@@ -41,9 +42,11 @@ def acting(cluster: Swarm, wanted: Mapping[Node, str], asked: Iterable[Node]) ->
                 f"{node}, a worker, {f'refuses for another reason: {explanation}' if explanation else 'serves the API'}"
             )
     for manager in asked:
-        if refusal(manager.ask, "GET", "/nodes"):
+        try:
+            members = cluster.members(manager)
+        except EngineRefused:  # also between two leaders
             continue
-        listed = {member["Description"].get("Hostname"): member for member in cluster.members(manager)}
+        listed = {member["Description"].get("Hostname"): member for member in members}
         for node, role in wanted.items():
             member = listed.get(node.name, {"Spec": {"Role": "unknown"}})
             shown, reach = member["Spec"]["Role"], member.get("ManagerStatus", {}).get("Reachability", "")
@@ -65,5 +68,8 @@ def writes(cluster: Swarm, asked: Node) -> State:
     body = {"Name": cluster.unique("written"), "Labels": {cluster.label: ""}, "Data": "eA=="}
     if explanation := refusal(asked.ask, "POST", "/configs/create", body=body):
         return State(False, f"{asked} refuses to write: {explanation}")
-    names = [config["Spec"]["Name"] for config in asked.ask("GET", "/configs")]
+    try:
+        names = [config["Spec"]["Name"] for config in asked.ask("GET", "/configs")]
+    except EngineRefused as refused:  # the leader that took the write is lost by now
+        return State(False, f"{asked} took a write, and does not list it: {refused}")
     return State(body["Name"] in names, f"{asked} took a write, and lists {names}")

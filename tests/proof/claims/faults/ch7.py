@@ -67,7 +67,7 @@ FAULTS = [
     ),
     ClaimFault(
         "nothing is replaced",
-        {"7.2/failure-management": "2 running tasks .* 1 running"},
+        {"7.2/failure-management": "3 running tasks .* 2 running"},
         script=wrap(
             "kill*) for node in master slave01 slave02; do"
             ' su - hadoop -c "ssh master docker node update --availability pause $node"; done'
