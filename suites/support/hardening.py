@@ -11,8 +11,9 @@ from swarmlab.cluster.node import Node
 from swarmlab.cluster.swarm import Swarm
 from swarmlab.parallel import parallel
 
-#: Marks a test of the benchmark: a swarm that exists is taken as it stands, whatever its shape.
-as_it_stands = pytest.mark.cluster(managers=1, workers=2, standing=True)
+#: Marks a test of the benchmark: a swarm that exists is taken as it stands, whatever its shape. A lab of the run's own
+#: gives a cluster apart from the document's, as `make_anew` changes it.
+as_it_stands = pytest.mark.cluster(managers=1, workers=2, standing=True, apart=True)
 #: The network of the data plane: addresses of documentation, which nobody uses (RFC 5737).
 _DATA = "198.51.100"
 

@@ -10,8 +10,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from suites.support.certificates import now
+from suites.support.certificates import HOUR, now
 from suites.support.locking import key_version
+from swarmlab.cluster import pki
 from swarmlab.cluster.clocks import seconds_of
 from swarmlab.cluster.swarm import Swarm
 
@@ -40,18 +41,22 @@ class Moment:
 def changed_between(cluster: Swarm) -> tuple[Moment, Moment]:
     """Return the earliest and the latest time at which the unlock key of *cluster* may have been changed last.
 
-    A manager that comes after the change notes the index that it found. So the lowest index counts, and what was before
-    it only where several managers note it that were in the swarm by then: one alone may have come later.
+    A manager that comes after the change notes the index that it found, and one whose certificate is renewed the index
+    of then, of the same key. So the lowest index counts, and what was before it only where several managers note it
+    whose certificates are older: one alone may have come later.
+
+    Source:
+        swarmkit, node/node.go and ca/config.go: the key goes to a manager with each certificate.
     """
     made = Moment(cluster.manager.ask("GET", "/swarm")["CreatedAt"])
-    versions = {node.node_id(): key_version(node) for node in cluster.managers}
+    versions = {node: key_version(node) for node in cluster.managers}
     lowest = min(versions.values())
     changes = sorted(_changes(cluster))
     after = [at for index, at in changes if index >= lowest]
     last = Moment(min(after, key=seconds_of)) if after else Moment(now().isoformat())
     before = max((at for index, at in changes if index < lowest), key=seconds_of, default=made.at)
-    joined = [seconds_of(member["CreatedAt"]) for member in cluster.members() if versions.get(member["ID"]) == lowest]
-    known = len([at for at in joined if at < seconds_of(before)]) > 1
+    issued = [pki.certificate_of(node).not_valid_before_utc + HOUR for node, at in versions.items() if at == lowest]
+    known = len([at for at in issued if at.timestamp() < seconds_of(before)]) > 1
     return Moment(max(made.at, before, key=seconds_of)) if known else made, last
 
 

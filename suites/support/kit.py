@@ -40,7 +40,7 @@ tr '\\000' '\\n' < /proc/$$/environ | sed 's/^/env_/'
 own=$(sed -n 's/^0:://p' /proc/self/cgroup)
 say processes "$(cat /sys/fs/cgroup$own/pids.max || cat /sys/fs/cgroup/pids.max || cat /sys/fs/cgroup/pids/pids.max)"
 # What follows may fill the limit, so that the shell starts nothing more for a while.
-many() {{ i=0; while [ $i -lt {2 * PROCESSES} ]; do sleep 1 > /dev/null & i=$((i + 1)); done; echo all; }}
+many() {{ i=0; while [ $i -lt {2 * PROCESSES} ]; do sleep 5 > /dev/null & i=$((i + 1)); done; echo all; }}
 started=$( (many) )
 set -- /proc/[0-9]*; say has_processes $#
 say starts_all "${{started:-no}}"

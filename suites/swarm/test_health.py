@@ -128,7 +128,8 @@ def test_an_update_goes_on_when_the_new_task_is_healthy_and_not_before(cluster):
         new = [task for task in tasks if task.id not in old]
         left = [task for task in tasks if task.id in old and task.alive]
         waits = [task for task in new if task.state == "starting" and task.container]
-        summary = f"{len(new)} new tasks, {len(waits)} of them not healthy; {len(left)} of before run"
+        told = few(map(str, new), "; ") or "none"
+        summary = f"{len(new)} new tasks, {len(waits)} of them not healthy ({told}); {len(left)} of before run"
         done = len(new) == begun and len(waits) == 1 and len(left) == 2 - (begun - 1)
         return State(done, summary, hopeless=len(new) > begun or len(left) < 2 - (begun - 1))
 

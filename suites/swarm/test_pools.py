@@ -97,8 +97,8 @@ def test_init_refuses_pools_that_are_none(cluster):
     node = cluster.spare[0]
     pool, size = "DefaultAddrPool", "SubnetSize"
     wrong = {
-        "a pool that is no subnet": ("addr", {pool: ["10.0.0.0/33"], size: 24}),
-        "a pool of a host's address": ("addr", {pool: ["10.77.1.1"], size: 24}),
+        "a pool that is no subnet": ("10.0.0.0/33", {pool: ["10.0.0.0/33"], size: 24}),
+        "a pool of a host's address": ("10.77.1.1", {pool: ["10.77.1.1"], size: 24}),
         "subnets of /30": ("subnet", {pool: ["10.77.0.0/16"], size: 30}),
         "subnets that are wider than their pool": ("subnet", {pool: ["10.77.0.0/16"], size: 12}),
     }

@@ -5,7 +5,7 @@ import base64
 from fixtures.claims import claim
 from fixtures.rehearsal import at
 from suites.support.certificates import rotated
-from suites.support.commands import accepted
+from suites.support.commands import accepted, last
 from suites.support.placement import nothing_left
 from swarmlab.cluster import pki
 from swarmlab.parallel import parallel
@@ -45,15 +45,24 @@ def test_every_manager_tells_by_its_own_command_line(course, cluster):
             (f"network inspect {estate.network}", [estate.network]),
             ("config ls", [estate.config[1]]),
             ("secret ls", [estate.secret[1]]),
-            (f"service logs {estate.agent}", []),
             ("stack ls", []),
             ("info", ["Is Manager: true"]),
         ):
             printed = accepted(manager, command)
             lacking = [word for word in wanted if word not in printed]
             assert not lacking, f"docker {command} on {manager} does not show {', '.join(lacking)}: {printed[-500:]}"
+        # Nodes turn to a new leader for what it asks of their logs one after the other.
+        eventually(
+            lambda: gives_logs(manager, estate.agent), f"{manager} to give the logs of {estate.agent}", deadline=60
+        )
 
     parallel(show_all, cluster.managers)
+
+
+def gives_logs(manager, service):
+    """Whether `docker service logs` on a manager has what all nodes have of a service."""
+    done = manager.docker(f"service logs {service}")
+    return State(done.ok, last(done))
 
 
 @claim("upgrade/scheduling", "known/ghost-tasks")

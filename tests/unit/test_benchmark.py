@@ -63,14 +63,12 @@ def day(number):
 
 
 class Cluster:
-    """Managers by name with the version of the key that each has, and the day on which each joined."""
+    """Managers by name."""
 
-    def __init__(self, versions, changes, joined):
-        self.versions = versions
-        self.managers = [SimpleNamespace(name=name, node_id=lambda name=name: name) for name in versions]
+    def __init__(self, names, changes):
+        self.managers = list(names)
         self.manager = SimpleNamespace(ask=self.ask)
         self.changes = changes
-        self.joined = joined
 
     def ask(self, _, path):
         if path == "/swarm":
@@ -78,14 +76,17 @@ class Cluster:
         changes = self.changes if path == "/configs" else []
         return [{"Version": {"Index": index}, "UpdatedAt": day(at)} for index, at in changes]
 
-    def members(self):
-        return [{"ID": name, "CreatedAt": day(at)} for name, at in self.joined.items()]
 
+def between(monkeypatch, versions, changes, issued):
+    """Return what is told where managers have these versions of the key, and certificates of these days."""
 
-def between(monkeypatch, versions, changes, joined):
-    cluster = Cluster(versions, changes, joined)
-    monkeypatch.setattr(key_age, "key_version", lambda node: cluster.versions[node.name])
-    return [moment.at for moment in changed_between(cluster)]
+    def certificate_of(name):
+        at = datetime.datetime(2026, 1, issued[name], tzinfo=datetime.timezone.utc)
+        return SimpleNamespace(not_valid_before_utc=at - datetime.timedelta(hours=1))
+
+    monkeypatch.setattr(key_age, "key_version", versions.get)
+    monkeypatch.setattr(key_age.pki, "certificate_of", certificate_of)
+    return [moment.at for moment in changed_between(Cluster(versions, changes))]
 
 
 def test_changes_before_and_after_the_key_tell_when_it_was_changed(monkeypatch):
@@ -98,6 +99,11 @@ def test_a_manager_that_came_later_does_not_make_the_key_younger(monkeypatch):
     assert between(monkeypatch, {"a": 50}, changes, {"a": 2}) == [day(1), day(11)]
     assert between(monkeypatch, {"a": 50, "b": 70}, changes, {"a": 2, "b": 12}) == [day(1), day(11)]
     assert between(monkeypatch, {"a": 50, "b": 50}, changes, {"a": 9, "b": 9}) == [day(1), day(11)]
+
+
+def test_certificates_that_were_renewed_do_not_make_the_key_younger(monkeypatch):
+    changes = [(10, 3), (40, 8), (60, 11)]
+    assert between(monkeypatch, {"a": 50, "b": 50}, changes, {"a": 10, "b": 10}) == [day(1), day(11)]
 
 
 def test_a_key_from_init_is_as_old_as_the_swarm(monkeypatch):

@@ -14,6 +14,7 @@ from swarmlab.paths import ROOT
 SLEEPERS = {
     "swarmlab/wait.py": "the pause between two polls",
     "swarmlab/host.py": "the pause between two tries for a lock, which the system does not tell of",
+    "swarmlab/labs/existing/bridge.py": "the pause until another file may be open, which the system does not tell of",
     "swarmlab/rehearsal/agent.py": "runs by itself in a container, and paces its requests",
     "suites/upgrade/test_mesh.py": "the program of a container: its server sends slowly",
 }
