@@ -22,6 +22,7 @@ from swarmlab.images import archives, stock
 from swarmlab.images.engines import engine_choice, held, obtain
 from swarmlab.images.recipes import EngineLayer
 from swarmlab.images.releases import check_host, release_of
+from swarmlab.labs.context import is_elsewhere
 from swarmlab.paths import ROOT
 
 OLD = ("docker", "dockerd", "docker-containerd", "docker-containerd-shim", "docker-init", "docker-proxy", "docker-runc")
@@ -206,6 +207,20 @@ def test_a_lock_that_is_no_file_of_hashes_is_refused(tmp_path, monkeypatch, plac
     assert said in line
 
 
+def test_a_device_that_is_named_as_the_lock_stays_one(monkeypatch):
+    monkeypatch.setenv("SWARMLAB_ENGINES_LOCK", "/dev/null")
+    written = []
+    monkeypatch.setattr(Path, "write_text", lambda path, *_, **__: written.append(path))
+    stock._note("x", "0" * 64)
+    assert written == [Path("/dev/null")]
+    assert Path("/dev/null").is_char_device()
+
+
+def test_a_pipe_is_no_archive(tmp_path):
+    os.mkfifo(tmp_path / "pipe")
+    assert refusal(stock.given, tmp_path / "pipe").endswith("is no file; give a static archive")
+
+
 def test_an_archive_that_a_user_brought_is_taken_and_locked(cache):
     packed(cache / "docker-27.5.1.tgz", NEW)
     assert fetch("27.5.1").version == "27.5.1"
@@ -311,6 +326,11 @@ def test_this_machine_is_not_asked_where_the_engine_is_elsewhere(tmp_path, monke
     assert ("needs cgroup v1" in refused) is near
     if not near:
         assert check("x", ["18.03.1"], 3)
+
+
+def test_an_address_of_an_engine_with_a_wrong_bracket_is_one_line(monkeypatch):
+    monkeypatch.setenv("DOCKER_HOST", "tcp://[::1:2375")
+    assert "is no address of an engine; write tcp://HOST:PORT" in refusal(is_elsewhere)
 
 
 def test_an_engine_of_before_cgroup_v2_needs_a_host_with_v1(tmp_path, monkeypatch):

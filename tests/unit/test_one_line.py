@@ -111,6 +111,14 @@ def test_a_probe_of_a_folder_leaves_what_was_there(tmp_path):
         outputs.check(tmp_path / "file" / "a")
 
 
+def test_a_link_that_results_go_to_stays_one(tmp_path):
+    (tmp_path / "file").write_text("before")
+    (tmp_path / "link").symlink_to(tmp_path / "file")
+    outputs.write(tmp_path / "link", "after")
+    assert (tmp_path / "link").is_symlink()
+    assert (tmp_path / "file").read_text() == "after"
+
+
 def test_a_page_is_written_to_a_folder_that_is_not_there(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr("swarmlab.cli.report.results.load", lambda _: None)
