@@ -119,7 +119,7 @@ FAULTS = [
             "1.2/key-pair": "~hadoop/.ssh/id_rsa of slave02 is not the private key",
             "1.3.1/from-package": "/usr/local/sbin/dockerd, belongs to no package",
             "1.3.1/engine-version": "slave02 runs engine 77",
-            "1.3.1/same-engine-everywhere": "'slave02': '77",
+            "1.3.1/same-engine-everywhere": "slave02 run 77",
             "1.3.2/docker-group": "hadoop of slave02 is in hadoop, and not in docker",
         },
         script=background(

@@ -7,12 +7,16 @@ FAULTS = [
     ClaimFault(
         "the ingress network has another name",
         {"7.1/ingress-network": "has no network ingress"},
-        script=background(
-            "until docker.real network ls 2>/dev/null | grep -q ingress || docker network ls | grep -q ingress; do\n"
-            "    sleep 0.2\ndone\n"
-            "yes | docker network rm ingress\n"
-            "until docker network create --driver overlay --ingress mesh; do sleep 0.2; done"
-        ),
+        script="yes | docker network rm ingress\n"
+        "until docker network create --driver overlay --ingress mesh; do sleep 0.2; done",
+        formed=True,
+        nodes=("master",),
+    ),
+    ClaimFault(
+        "an engine has no end of the mesh",
+        {"7.1/ingress-network": "the engine of master to have its end of the network ingress.*it has the ends none"},
+        script="until docker network disconnect -f ingress ingress-endpoint; do sleep 0.2; done",
+        formed=True,
         nodes=("master",),
     ),
     ClaimFault(
@@ -128,6 +132,17 @@ FAULTS = [
         "rm removes nothing",
         {"7.2.4/rm": "is still there"},
         script=wrap('"service rm"*) exit 0'),
+    ),
+    ClaimFault(
+        "a node keeps the port of a removed service",
+        {"7.2.4/rm": r"port \d+, which .* had, to be free on every node.*slave02"},
+        script=wrap(
+            '"service rm"*) '
+            'port=$(docker.real service inspect -f "{{(index .Endpoint.Ports 0).PublishedPort}}" "$3"); '
+            "su - hadoop -c \"ssh slave02 'nc -l -k $port >/dev/null 2>&1 </dev/null &'\"; "
+            'exec docker.real "$@"'
+        ),
+        nodes=("master",),
     ),
     ClaimFault(
         "a node keeps containers of removed services",
