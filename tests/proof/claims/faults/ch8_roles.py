@@ -60,7 +60,7 @@ FAULTS = [
     ),
     ClaimFault(
         "drain demotes",
-        {"8.1.2/drain-keeps-manager": "to stay managers.* certificate of a worker"},
+        {"8.1.2/drain-keeps-manager": "to stay managers.* slave01, a manager, (has|does|as)"},
         # Not the manager that is asked: it would refuse what is asked next.
         script=wrap('"node update --availability drain slave01") docker.real "$@"; exec docker.real node demote "$5"'),
     ),
