@@ -15,6 +15,7 @@ lab := --lab $(LAB)
 # make that is ended ends the shell of a recipe alone: what the shell runs ends with it.
 run := setpriv --pdeathsig TERM
 pytest := $(run) $(BIN)/pytest
+swarmlab := $(run) $(BIN)/swarmlab
 prove := $(pytest) -m lab -v
 as_root := $(if $(filter 0,$(shell id -u)),,sudo -n) env DEBIAN_FRONTEND=noninteractive NEEDRESTART_MODE=l
 # Put after a command: print its exit status if it fails. $(call ended,NAME)
@@ -37,7 +38,7 @@ conformance: $(ready) ## Test a swarm: the suites on a lab of containers (LAB=�
 
 .PHONY: explain
 explain: $(ready) ## Say what a claim is about, needs, and what to do when it fails: make explain CLAIM=7.2.4/rm
-	$(BIN)/swarmlab explain $(if $(CLAIM),'$(CLAIM)') $(call ended,swarmlab)
+	$(swarmlab) explain $(if $(CLAIM),'$(CLAIM)') $(call ended,swarmlab)
 
 .PHONY: test-vm
 test-vm: $(ready) ## Test on virtual machines what containers cannot show, and a smoke of the rest (up to an hour).
@@ -61,12 +62,12 @@ TO ?=
 UPGRADE_ARGS ?=
 .PHONY: upgrade
 upgrade: $(ready) ## Rehearse an upgrade and decide go or no-go: make upgrade FROM=bookworm TO=forky
-	$(BIN)/swarmlab rehearse $(lab) $(if $(FROM),--from $(FROM)) $(if $(TO),--to $(TO)) $(UPGRADE_ARGS) $(call ended,swarmlab)
+	$(swarmlab) rehearse $(lab) $(if $(FROM),--from $(FROM)) $(if $(TO),--to $(TO)) $(UPGRADE_ARGS) $(call ended,swarmlab)
 
 RUNS ?= reports
 .PHONY: report
 report: $(ready) ## Make report.html of runs, and Allure's report: make report RUNS="reports/bullseye reports/trixie"
-	$(BIN)/swarmlab report $(RUNS) $(call ended,swarmlab)
+	$(swarmlab) report $(RUNS) $(call ended,swarmlab)
 	tools/allure/generate $(RUNS)
 
 ##: The project
@@ -183,12 +184,12 @@ docs: $(ready) ## Write the generated pages of docs/reference anew from the pars
 OUT ?= RESULTS.md
 .PHONY: results
 results: $(ready) ## Write RESULTS.md (OUT=FILE: another page) anew from the verdicts of runs: make results RUNS="reports/bullseye …"
-	$(BIN)/swarmlab results $(RUNS) $(addprefix --kills ,$(wildcard reports/proof/kills.json)) \
+	$(swarmlab) results $(RUNS) $(addprefix --kills ,$(wildcard reports/proof/kills.json)) \
 		--out $(OUT) $(call ended,swarmlab)
 
 .PHONY: times
 times: $(ready) ## Write docs/reference/times.md anew from runs with --profile-run and the benchmark: make times RUNS="…"
-	$(BIN)/swarmlab results --times $(RUNS) \
+	$(swarmlab) results --times $(RUNS) \
 		$(addprefix --picture docs/images/growth.svg --bench ,$(wildcard reports/bench/bench.json)) \
 		--out docs/reference/times.md $(call ended,swarmlab)
 

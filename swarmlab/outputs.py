@@ -45,6 +45,11 @@ def remove_empty(folders: Iterable[Path]) -> None:
             folder.rmdir()
 
 
+def target(file: Path) -> Path:
+    """Return the file that is written where this one is named: what a link leads to, such as /dev/stdout."""
+    return file.resolve() if file.is_file() else file
+
+
 def write(file: Path, text: str) -> None:
     """Write a file, and make its folder if it is missing. What the file held stays until all is written.
 
@@ -53,7 +58,7 @@ def write(file: Path, text: str) -> None:
     Raises:
         LabError: It cannot be written.
     """
-    file = file.resolve() if file.is_file() else file
+    file = target(file)
     fresh = file.with_name(f".{file.name}-{os.getpid()}")
     try:
         file.parent.mkdir(parents=True, exist_ok=True)

@@ -4,7 +4,7 @@ import re
 
 from fixtures.claims import claim
 from fixtures.cluster import on_every_node
-from suites.support.commands import last
+from suites.support.commands import last, need_package_manager
 from swarmlab.cluster.node import on_each
 from swarmlab.errors import Blocked, LabError
 from swarmlab.lists import few
@@ -37,8 +37,7 @@ def test_all_nodes_run_the_same_engine(cluster, lab):
 def test_engine_is_from_a_package_of_a_repository(node, bench, lab):
     if not lab.declared(node.name).packaged:
         raise Blocked(f"the lab took the engine of {node} from files, not from a repository of packages")
-    if not (node.host.exists("dpkg-query") or node.host.exists("rpm")):
-        raise Blocked(f"{node} has neither dpkg nor rpm, which would know the engine's package")
+    need_package_manager(node)
     found = node.run("readlink /proc/$(pgrep -o -x dockerd)/exe")
     program = found.out.strip()
     assert program, f"no engine runs on {node}: {found.output}"

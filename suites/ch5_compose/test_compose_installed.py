@@ -1,6 +1,7 @@
 """5.2: Compose beside the engine."""
 
 from fixtures.claims import claim
+from suites.support.commands import need_package_manager
 from suites.support.stacks import deploy, services
 from swarmlab.errors import Blocked
 from swarmlab.wait import State, eventually
@@ -11,8 +12,7 @@ _PLUGINS = "/usr/libexec /usr/lib /usr/local/libexec /usr/local/lib $HOME/.docke
 
 @claim("5.2/separate-install")
 def test_compose_is_no_part_of_the_engines_package(node, lab):
-    if not (node.host.exists("dpkg-query") or node.host.exists("rpm")):
-        raise Blocked(f"{node} has neither dpkg nor rpm, which would know the engine's package")
+    need_package_manager(node)
     engine = node.run("readlink /proc/$(pgrep -o -x dockerd)/exe").out.strip()
     assert engine, f"no engine runs on {node}"
     rpm = node.run("command -v rpm >/dev/null && rpm -qf " + engine)

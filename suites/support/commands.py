@@ -7,7 +7,7 @@ from collections.abc import Callable
 from typing import Any
 
 from swarmlab.cluster.node import OUT_OF_SEQUENCE, REVISIONS, Node, Result
-from swarmlab.errors import EngineRefused
+from swarmlab.errors import Blocked, EngineRefused
 
 
 def accepted(node: Node, command: str) -> str:
@@ -92,3 +92,13 @@ def table(printed: str) -> list[dict[str, str]]:
         for line in lines
         if line.strip()
     ]
+
+
+def need_package_manager(node: Node) -> None:
+    """See that a node has a package manager that the suites know.
+
+    Raises:
+        Blocked: it has neither dpkg nor rpm.
+    """
+    if not (node.host.exists("dpkg-query") or node.host.exists("rpm")):
+        raise Blocked(f"{node} has neither dpkg nor rpm, which would know the engine's package")

@@ -78,7 +78,7 @@ def _clean(nodes: Sequence[Node], registry: str, missed: Sequence[str], *, dry: 
         print("\n".join([*map(str, found.leavings), *noted]) or _nothing(missed))
         return int(bool(missed))
     left = leavings.remove(found)
-    stays = missed or any(line.startswith(f"{leavings.BUILD_CACHE} ") for line in left)
+    stays = leavings.need_lock(missed, left)
     if held and not stays:
         run_lock.release(manager, held)
         print(f"removed config {run_lock.LOCK}")

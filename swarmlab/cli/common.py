@@ -202,7 +202,7 @@ def output_file(option: str, value: str) -> Path:
     if found == "folder":
         raise UsageError(f"{option} {shown(value)}: is a folder; name a file")
     if not found or file.is_file():  # a device or a pipe takes what it takes
-        outputs.check((file.resolve() if found else file.absolute()).parent)
+        outputs.check(outputs.target(file).absolute().parent)
     return file
 
 

@@ -29,10 +29,10 @@ REGISTRY_IMAGE = f"{PREFIX}registry"
 #: Seconds at reference speed in which a node tells what is left on it; and in which it lists its build cache.
 _PATIENCE, _LONG = 60.0, 180.0
 #: The kind of leavings that have no mark: the lock alone tells that they are the run's.
-BUILD_CACHE = "build cache"
+_BUILD_CACHE = "build cache"
 #: The order in which leavings of one phase are removed, and the phases in which all nodes have theirs removed at once.
 _ORDER = (
-    *("service", "container", "config", "secret", "network", "volume", "image", BUILD_CACHE),
+    *("service", "container", "config", "secret", "network", "volume", "image", _BUILD_CACHE),
     *("folder", "user", "table", "label"),
 )
 _ON_NODES = (1, 3)
@@ -140,6 +140,16 @@ def _place(leaving: Leaving) -> tuple[int, int]:
     return phase, _ORDER.index(leaving.kind)
 
 
+def need_lock(missed: Sequence[str], left: Sequence[str]) -> bool:
+    """Whether the lock of a run has to stay for who cleans up later: nothing else tells whose build cache is.
+
+    Args:
+        missed: what was not looked at (`Found.missed`).
+        left: what could not be removed (see `remove`).
+    """
+    return bool(missed) or any(line.startswith(f"{_BUILD_CACHE} ") for line in left)
+
+
 def _of_swarm(manager: Node) -> Iterator[Leaving]:
     for kind in ("service", "config", "secret"):
         for resource in manager.ask("GET", f"/{kind}s"):
@@ -217,7 +227,7 @@ def _cache(node: Node, begun: float) -> Iterator[Leaving]:
     if new := build_cache.since(node, begun):
         since = datetime.fromtimestamp(begun, timezone.utc).strftime("%Y-%m-%dT%H:%M:%SZ")
         name = f"of {len(new)} records since {since}"
-        yield Leaving(BUILD_CACHE, name, node.name, False, lambda: build_cache.prune(node, new))
+        yield Leaving(_BUILD_CACHE, name, node.name, False, lambda: build_cache.prune(node, new))
 
 
 def _resource(kind: str, name: str, node: Node, path: str, *, of_swarm: bool = False, **query: Any) -> Leaving:

@@ -21,6 +21,7 @@ from swarmlab.parallel import parallel
 from swarmlab.preflight import content, holdings, services
 from swarmlab.preflight.model import LACKS, LIMITED, LOGIN, THERE, UNREACHED, NodeView, Pull, Sight
 from swarmlab.preflight.networks import pools_of
+from swarmlab.preflight.packets import HAS_LIMITS
 from swarmlab.wait import State, scaled, wait
 
 #: Where the engine finds images whose reference names no registry.
@@ -173,7 +174,7 @@ def _closed(node: Node, reference: str) -> bool:
     try_it = "timeout 3 bash -c 'exec 3<>/dev/tcp/$0/$1' " + shlex.join([host, port or "443"])
     for _ in range(2):  # the shell of a busy node may be late once
         with contextlib.suppress(SwarmlabError):
-            return node.look(f"timeout 5 bash -c : 2>/dev/null || exit 0; {try_it}").code != 0
+            return node.look(f"{HAS_LIMITS} || exit 0; {try_it}").code != 0
     return False
 
 

@@ -48,10 +48,10 @@ _MOST_PATIENCE = 30.0
 _REMOVE = 10.0
 #: Seconds at reference speed that a connection may take, at the first try and at the second.
 _CONNECT = (3.0, 4.0)
-
-
 #: What timeout ends with at its limit: of GNU, of a program that it had to kill, and of BusyBox.
 TIMED_OUT = (124, 137, 143)
+#: Whether a node has bash and a timeout that takes its seconds first, as that of BusyBox does from 1.30 on.
+HAS_LIMITS = "timeout 5 bash -c : 2>/dev/null"
 
 
 @dataclass(frozen=True)
@@ -183,7 +183,7 @@ def _send(sight: Sight, node: Node, view: NodeView, arrived: Arrivals, *, limit:
     answers = {(own, to) for own, all in ((view.address, targets), (view.data_address, data)) for to in all}
     ports = {(other.address, port) for other in others for port in (sight.management_port(other), GOSSIP_PORT)}
     script = [
-        "timeout 5 bash -c : 2>/dev/null || { echo there is no bash, or no timeout that takes seconds first; exit 9; }",
+        f"{HAS_LIMITS} || {{ echo there is no bash, or no timeout that takes seconds first; exit 9; }}",
         "for A in " + " ".join(dict.fromkeys([*targets, *data])) + '; do echo "route $A $(ip route get $A)"; done',
         *(
             f'echo "back {own} {to} $(ip route get {to} from {own})"'

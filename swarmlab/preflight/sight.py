@@ -155,8 +155,7 @@ QUESTIONS = {
         "for S in $({ grep -hs ^nameserver /etc/resolv.conf /run/systemd/resolve/resolv.conf | tr -s '\\t' ' ' | "
         f"cut -d' ' -f2; {ahead.NAME_SERVERS}; }} 2>/dev/null | sort -u | head -n 8); do "
         '[ "$S" = 127.0.0.11 ] && continue; '
-        # Of BusyBox before 1.30, timeout wants its seconds after -t.
-        'timeout 5 bash -c : 2>/dev/null || { echo "$S untried"; continue; }; '
+        f'{packets.HAS_LIMITS} || {{ echo "$S untried"; continue; }}; '
         '{ for T in 1 2; do N=$(timeout 3 bash -c \'exec 3<>"/dev/udp/$0/53" && printf "{query}" >&3 && '
         'timeout $1 head -c 12 <&3\' "$S" $T 2>/dev/null | wc -c); [ $N -gt 0 ] && break; done; '
         '[ $N -gt 0 ] && echo "$S answers" || echo "$S silent"; } & '

@@ -64,6 +64,7 @@ class Part:
             result = found.result()
             if wrong := layouts.mistake(result, results.layout()):
                 raise ValueError(wrong)
+            # What is read of it later, where nothing tells its file any more.
             datetime.fromisoformat(found.start["started"]) + timedelta(seconds=float(result["seconds"]))
             shlex.split(found.start["command"])
             shard = found.start.get("shard")

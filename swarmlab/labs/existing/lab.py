@@ -499,8 +499,7 @@ class InventoryLab(Lab):
                     node.client_settings = ""
                 found = self._find(lock)
                 left = [*found.missed, *leavings.remove(found)]
-                # Else who cleans up later needs what it says: nothing else tells whose build cache is.
-                if not found.missed and not any(line.startswith(f"{leavings.BUILD_CACHE} ") for line in left):
+                if not leavings.need_lock(found.missed, left):
                     try:
                         run_lock.release(self.manager, lock)
                     except SwarmlabError as failed:  # a swarm that is down has been judged
